@@ -1,1 +1,62 @@
-//! End-to-end, parity, property and ABI tests.
+//! What the tests share: fixtures, plugins, the program.
+
+pub mod fixture;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use burn::tensor::TensorData;
+use sextant::guidance::SearchPath;
+
+/// The elements of a tensor's data as f32.
+pub fn floats(data: &TensorData) -> Vec<f32> {
+    data.iter::<f32>().collect()
+}
+
+/// Where Cargo put the plugins: beside the running test.
+///
+/// # Panics
+/// Where the test's own path is unknown.
+pub fn plugin_folder() -> PathBuf {
+    let test = std::env::current_exe().expect("the test's path");
+    test.parent().expect("a folder").to_owned()
+}
+
+/// The search path of the tests.
+pub fn plugins() -> SearchPath {
+    SearchPath::new(&[plugin_folder()])
+}
+
+/// A recipe of this package.
+pub fn recipe(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes").join(name)
+}
+
+/// Runs the program with these arguments, with the plugins that Cargo built, in `folder`.
+///
+/// # Panics
+/// Where it cannot be started.
+pub fn sextant(folder: &Path, arguments: &[&str]) -> Output {
+    command(folder, arguments).output().expect("the program starts")
+}
+
+/// The program with these arguments, not started.
+pub fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program());
+    command
+        .args(arguments)
+        .current_dir(folder)
+        .env("SEXTANT_PLUGIN_PATH", plugin_folder());
+    command
+}
+
+/// Beside the tests' folder, where Cargo puts binaries.
+fn program() -> PathBuf {
+    let name = format!("sextant-under-test{}", std::env::consts::EXE_SUFFIX);
+    plugin_folder().parent().expect("a folder").join(name)
+}
+
+/// What a program wrote on standard error.
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}

@@ -1,1 +1,21 @@
-//! stub
+//! Sextant trains diffusion transformers (SiT/DiT) with guidance that is a plugin: one loop, one data order, one set
+//! of draws, and sources that are shared libraries, so that what differs between two runs is the source.
+//!
+//! Arrows point one way: `cli → compare, report → train → guidance → model, diffusion → data`. The design and its
+//! reasons are in `docs/architecture.md`.
+
+pub mod cli;
+pub mod compare;
+pub mod data;
+pub mod device;
+pub mod diffusion;
+pub mod encoder;
+pub mod error;
+pub mod guidance;
+pub mod model;
+pub mod recipe;
+pub mod report;
+pub mod sample;
+pub mod train;
+
+pub use error::Error;

@@ -1,1 +1,96 @@
-//! stub
+//! `repa`: representation alignment (Yu et al., arXiv 2410.06940).
+//!
+//! A projection of the student's tokens h at one depth is turned towards the features z of a frozen encoder, which
+//! come with the batch. Per sample
+//!
+//! ```text
+//! loss = -1/T * sum over tokens of cos(projector(h), z)
+//! ```
+//!
+//! with a projector Linear(D, P) SiLU Linear(P, P) SiLU Linear(P, E) that is trained along and dropped afterwards.
+//! Published: depth 8 of 24 or 28, 4 of 12; coefficient 0.5.
+
+use serde::Deserialize;
+use sextant_plugin_api::parts::{Mlp, cosine_alignment};
+use sextant_plugin_api::{Error, Geometry, Guidance, GuidanceSource, Plan, Step, export_guidance};
+
+/// The source.
+#[derive(Debug)]
+pub struct Repa {
+    config: Config,
+    projector: Mlp,
+}
+
+/// Settings of the source.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Block of the student whose tokens are aligned; a third of its depth if left out.
+    pub depth: Option<u32>,
+    /// Batch field with the encoder's features, `[T, E]` a sample.
+    pub field: String,
+    /// Width P of the projector.
+    pub projector_width: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            depth: None,
+            field: "features".to_owned(),
+            projector_width: 2048,
+        }
+    }
+}
+
+impl Repa {
+    fn depth(&self, geometry: &Geometry) -> u32 {
+        let default = || geometry.student().depth_at(1.0 / 3.0);
+        self.config.depth.unwrap_or_else(default)
+    }
+}
+
+impl GuidanceSource for Repa {
+    type Config = Config;
+
+    fn new(config: Config) -> Result<Self, Error> {
+        let projector = Mlp::projector("");
+        Ok(Self { config, projector })
+    }
+
+    fn plan(&self, geometry: &Geometry) -> Result<Plan, Error> {
+        let Config {
+            field,
+            projector_width,
+            ..
+        } = &self.config;
+        let student = geometry.student();
+        let shape = &geometry.field(field)?.shape;
+        let [tokens, features] = shape[..] else {
+            return Err(Error::new(format!(
+                "batch field {field:?} must be [tokens, width] a sample, it is {shape:?}"
+            )));
+        };
+        if tokens != student.tokens() {
+            return Err(Error::new(format!(
+                "batch field {field:?} has {tokens} tokens, the student has {}: \
+                 extract the features on a grid of {} by {}",
+                student.tokens(),
+                student.grid[0],
+                student.grid[1]
+            )));
+        }
+        let plan = Plan::new().tap(self.depth(geometry)).field(field);
+        let widths = [student.width, *projector_width, *projector_width, features];
+        self.projector.declare(plan, &widths)
+    }
+
+    fn guide(&self, step: &Step) -> Result<Guidance, Error> {
+        let h = step.tap(self.depth(step.geometry()))?;
+        let z = step.field(&self.config.field)?;
+        let projected = self.projector.forward(step, h)?;
+        Ok(Guidance::new(cosine_alignment(projected, z)))
+    }
+}
+
+export_guidance!(Repa);

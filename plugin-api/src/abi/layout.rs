@@ -1,0 +1,506 @@
+//! The structs of the contract, in the order in which they are met.
+
+use std::ffi::c_void;
+
+/// Largest rank of a tensor that crosses the boundary.
+pub const MAX_RANK: usize = 8;
+
+/// Outcome of a call: [`OK`] or [`FAILED`].
+pub type Status = u32;
+/// The call did what was asked.
+pub const OK: Status = 0;
+/// The call failed; its [`Message`], if it has one, says why.
+pub const FAILED: Status = 1;
+
+/// A tensor of the host's: slot in the low 32 bits, generation in the high 32. 0 is no tensor.
+pub type Handle = u64;
+
+/// UTF-8 text that is borrowed, not terminated by a zero byte. An empty text may have a null pointer.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Text {
+    /// First byte.
+    pub ptr: *const u8,
+    /// Length in bytes.
+    pub len: u64,
+}
+
+/// A borrowed array whose elements are `stride` bytes apart, so that either side may know a longer element.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Array {
+    /// First element; may be null when `len` is 0.
+    pub ptr: *const c_void,
+    /// Number of elements.
+    pub len: u64,
+    /// Distance in bytes from one element to the next.
+    pub stride: u64,
+}
+
+/// An error's text, owned by the side that wrote it. The caller passes one with `size` set and the rest
+/// zero; after reading it, the caller calls `release` if it is not null.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Message {
+    /// `sizeof(Message)` as the caller knows it.
+    pub size: u64,
+    /// What happened, for a person.
+    pub text: Text,
+    /// The callee's own; passed back untouched.
+    pub owner: *mut c_void,
+    /// Frees what `owner` holds. May be null for a static text.
+    pub release: Option<unsafe extern "C" fn(*mut Message)>,
+}
+
+/// Rank and extents. Entries of `dims` from `rank` on are 0.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shape {
+    /// Number of dimensions, at most [`MAX_RANK`].
+    pub rank: u32,
+    /// Padding, 0.
+    pub reserved: u32,
+    /// Extents; zero extents are legal.
+    pub dims: [u64; MAX_RANK],
+}
+
+/// Element type of a tensor ([`DType`] as its number).
+pub type DTypeCode = u32;
+
+/// Element types. Losses are `F32`; operations on mixed types are errors, `cast` converts.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DType {
+    /// 32-bit float.
+    F32 = 1,
+    /// 16-bit brain float.
+    BF16 = 2,
+    /// 16-bit IEEE float.
+    F16 = 3,
+    /// 64-bit float; only on devices that have it.
+    F64 = 4,
+    /// Signed integer, in the width that the device uses.
+    Int = 5,
+    /// Truth values, made by comparisons.
+    Bool = 6,
+}
+
+impl DType {
+    /// The type with this number, if there is one.
+    pub fn from_code(code: u32) -> Option<Self> {
+        [
+            Self::F32,
+            Self::BF16,
+            Self::F16,
+            Self::F64,
+            Self::Int,
+            Self::Bool,
+        ]
+        .into_iter()
+        .find(|d| *d as u32 == code)
+    }
+}
+
+/// A handle with what is known of its tensor.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TensorRef {
+    /// The tensor; 0 where there is none.
+    pub handle: Handle,
+    /// Its [`DType`].
+    pub dtype: DTypeCode,
+    /// Padding, 0.
+    pub reserved: u32,
+    /// Its shape.
+    pub shape: Shape,
+}
+
+/// The function behind [`super::ENTRY_SYMBOL`]. Called once, on any thread; answers null on failure.
+pub type Entry = unsafe extern "C" fn() -> *const Descriptor;
+
+/// What a library is. Static: it lives as long as the process. The first three fields never move, so
+/// that any host can refuse any library with both versions in its message.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Descriptor {
+    /// `sizeof(Descriptor)` as the plugin knows it.
+    pub size: u64,
+    /// [`super::ABI_MAJOR`] that the plugin was built with.
+    pub abi_major: u32,
+    /// [`super::ABI_MINOR`] that the plugin was built with; see [`Plan::required_minor`] for what it needs.
+    pub abi_minor: u32,
+    /// The source's name, as recipes write it.
+    pub name: Text,
+    /// The source's own version.
+    pub version: Text,
+    /// One sentence on what it guides towards.
+    pub summary: Text,
+    /// Makes an instance from its configuration, a JSON object. `[any thread]`
+    pub create:
+        Option<unsafe extern "C" fn(*const Host, Text, *mut *mut c_void, *mut Message) -> Status>,
+    /// Fills a [`Plan`] for a geometry. What the plan points to lives in the instance until the next `plan`
+    /// or `destroy`. No tensors exist yet. `[after create, not during guide]`
+    pub plan: Option<
+        unsafe extern "C" fn(*mut c_void, *const Geometry, *mut Plan, *mut Message) -> Status,
+    >,
+    /// Computes the loss of one step: a pure function of the step. What [`Guided`] points to lives in the
+    /// instance until its next call. `[after plan]`
+    pub guide:
+        Option<unsafe extern "C" fn(*mut c_void, *const Step, *mut Guided, *mut Message) -> Status>,
+    /// Frees an instance. `[last call]`
+    pub destroy: Option<unsafe extern "C" fn(*mut c_void)>,
+}
+
+/// What the host offers. Lives as long as the process; the same for every instance.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Host {
+    /// `sizeof(Host)` as the host knows it.
+    pub size: u64,
+    /// The host's [`super::ABI_MAJOR`].
+    pub abi_major: u32,
+    /// The host's [`super::ABI_MINOR`].
+    pub abi_minor: u32,
+    /// Runs one operation. `[during guide, on its thread]`; an error at any other time.
+    pub op: Option<unsafe extern "C" fn(*const Call) -> Status>,
+    /// Gives a handle back before the step ends. `[during guide, on its thread]`
+    pub release: Option<unsafe extern "C" fn(u64, Handle) -> Status>,
+    /// Writes a line to the host's log: level 1 error, 2 warning, 3 info, 4 debug. `[any time, any thread]`
+    pub log: Option<unsafe extern "C" fn(u32, Text)>,
+}
+
+/// One operation asked of the host.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Call {
+    /// `sizeof(Call)` as the plugin knows it.
+    pub size: u64,
+    /// [`Step::session`].
+    pub session: u64,
+    /// Which operation: the number of an [`super::Operation`].
+    pub opcode: u32,
+    /// Number of `inputs`.
+    pub inputs_len: u32,
+    /// Number of `outputs` that fit.
+    pub outputs_len: u32,
+    /// Line of the author's source, for messages; 0 if unknown.
+    pub line: u32,
+    /// File of the author's source, for messages.
+    pub file: Text,
+    /// Operands, in the order of the operation table.
+    pub inputs: *const Operand,
+    /// The operation's attribute struct, beginning with its size; null where it has none.
+    pub attributes: *const c_void,
+    /// Where the results are written, in the order of the table. On failure their handles are 0.
+    pub outputs: *mut TensorRef,
+}
+
+/// A tensor given to an operation.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Operand {
+    /// The tensor; 0 for an optional operand that is left out.
+    pub handle: Handle,
+    /// 1 if the plugin gives its handle away with this call: the host then moves the tensor instead of
+    /// sharing it, so that in-place and fused kernels can reuse its memory. The handle is dead after it.
+    pub consumed: u8,
+    /// Padding, 0.
+    pub reserved: [u8; 7],
+}
+
+/// Networks that a plan can ask for ([`Network`] as its number).
+pub type NetworkCode = u32;
+
+/// Networks whose features a source can read.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Network {
+    /// The network in training: only through taps, whose gradients flow.
+    Student = 0,
+    /// The frozen network that the recipe names: an earlier phase's.
+    Teacher = 1,
+    /// The moving average of the student, as it stood before this step.
+    Ema = 2,
+}
+
+impl Network {
+    /// The network with this number, if there is one.
+    pub fn from_code(code: u32) -> Option<Self> {
+        [Self::Student, Self::Teacher, Self::Ema]
+            .into_iter()
+            .find(|n| *n as u32 == code)
+    }
+}
+
+/// What kind of activation a tap is ([`TapKind`] as its number).
+pub type TapKindCode = u32;
+
+/// Kinds of activations. Later minor versions add queries, keys, values and attention probabilities.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum TapKind {
+    /// The output of a block, `[B, T, D]`: depth 1 to N; depth 0 is the embedding, positions included.
+    Block = 0,
+    /// The network's output, `[B, C, H, W]`; its depth is ignored.
+    Output = 1,
+}
+
+impl TapKind {
+    /// The kind with this number, if there is one.
+    pub fn from_code(code: u32) -> Option<Self> {
+        [Self::Block, Self::Output]
+            .into_iter()
+            .find(|k| *k as u32 == code)
+    }
+}
+
+/// One network as a plan may know it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NetworkInfo {
+    /// Which.
+    pub network: NetworkCode,
+    /// Number of blocks.
+    pub depth: u32,
+    /// Width D of the tokens.
+    pub width: u64,
+    /// Attention heads of a block.
+    pub heads: u32,
+    /// Tokens before the grid's (class or register tokens); 0 for a SiT.
+    pub prefix_tokens: u32,
+    /// Rows of the token grid.
+    pub grid_rows: u32,
+    /// Columns of the token grid; tokens are ordered row by row.
+    pub grid_cols: u32,
+}
+
+/// A batch field that the data set has.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct FieldInfo {
+    /// Its name.
+    pub name: Text,
+    /// Its [`DType`].
+    pub dtype: DTypeCode,
+    /// Padding, 0.
+    pub reserved: u32,
+    /// Shape of one sample, without the batch dimension.
+    pub shape: Shape,
+}
+
+/// What is fixed before training starts.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Geometry {
+    /// `sizeof(Geometry)` as the host knows it.
+    pub size: u64,
+    /// Samples of one call of `guide` (a micro-batch).
+    pub batch: u64,
+    /// Latent channels C.
+    pub channels: u64,
+    /// Latent height H.
+    pub height: u64,
+    /// Latent width W.
+    pub width: u64,
+    /// Side p of a patch.
+    pub patch: u64,
+    /// Number of classes; the null class is this number.
+    pub classes: u64,
+    /// [`NetworkInfo`] of each network that the recipe has; the student always.
+    pub networks: Array,
+    /// [`FieldInfo`] of each field of the data.
+    pub fields: Array,
+}
+
+/// One activation that a source wants.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tap {
+    /// Which network. Only the student's come with the step; others through the operation `forward`.
+    pub network: NetworkCode,
+    /// What kind.
+    pub kind: TapKindCode,
+    /// Which block.
+    pub depth: u32,
+    /// Padding, 0.
+    pub reserved: u32,
+}
+
+/// How a parameter or buffer begins ([`InitKind`] as its number).
+pub type InitKindCode = u32;
+
+/// Initial values. Drawn by the host, from a stream keyed by seed, instance and name.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InitKind {
+    /// All elements equal `value`.
+    Constant = 0,
+    /// Xavier-uniform: bound sqrt(6 / (fan_in + fan_out)), fans from dims 1.. and 0 (with the receptive field).
+    XavierUniform = 1,
+    /// Normal with mean 0 and standard deviation `value`.
+    Normal = 2,
+    /// Given elements, f32 in row-major order.
+    Values = 3,
+}
+
+/// A parameter that the host optimises, clips, checkpoints and moves like the student's.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct ParameterInfo {
+    /// Its name, unique in the source, such as `mlp.0.weight`.
+    pub name: Text,
+    /// Its shape.
+    pub shape: Shape,
+    /// An [`InitKind`].
+    pub init: InitKindCode,
+    /// 1 if it is optimised, 0 if it stays as it began.
+    pub trainable: u8,
+    /// Padding, 0.
+    pub reserved: [u8; 3],
+    /// Parameter of the init.
+    pub value: f64,
+    /// f32 elements for [`InitKind::Values`].
+    pub values: Array,
+}
+
+/// How ranks agree on a buffer ([`Agreement`] as its number).
+pub type AgreementCode = u32;
+
+/// How the replicas of several devices agree on a buffer's new value.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Agreement {
+    /// The mean over ranks.
+    Mean = 0,
+    /// The rows of all ranks, one after another.
+    Gathered = 1,
+    /// The same on every rank by construction.
+    Replicated = 2,
+}
+
+/// State that a source keeps between steps, in the host.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct BufferInfo {
+    /// Its name, unique in the source.
+    pub name: Text,
+    /// Its [`DType`].
+    pub dtype: DTypeCode,
+    /// An [`Agreement`].
+    pub agreement: AgreementCode,
+    /// Its shape.
+    pub shape: Shape,
+    /// 1 if a step replaces rows of it (a memory bank), 0 if the whole.
+    pub rows: u8,
+    /// Padding, 0.
+    pub reserved: [u8; 3],
+    /// An [`InitKind`].
+    pub init: InitKindCode,
+    /// Parameter of the init.
+    pub value: f64,
+    /// f32 elements for [`InitKind::Values`].
+    pub values: Array,
+}
+
+/// What a source declares before training. What it did not declare is not handed over.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Plan {
+    /// `sizeof(Plan)` as the host knows it; a plugin writes no further.
+    pub size: u64,
+    /// The minor version that this plan needs.
+    pub required_minor: u32,
+    /// 1 if the loss of a sample depends on the others of its batch.
+    pub batch_coupled: u8,
+    /// 1 if the loss is exactly 0 outside `[t_min, t_max]`.
+    pub has_t_range: u8,
+    /// Padding, 0.
+    pub reserved: [u8; 2],
+    /// Lower end, inclusive.
+    pub t_min: f64,
+    /// Upper end, inclusive.
+    pub t_max: f64,
+    /// [`Tap`]s: the student's, in the order in which the step hands them over, and those of other
+    /// networks, which bound what `forward` may ask.
+    pub taps: Array,
+    /// [`Text`]s: batch fields that it reads.
+    pub fields: Array,
+    /// [`ParameterInfo`]s.
+    pub parameters: Array,
+    /// [`BufferInfo`]s.
+    pub buffers: Array,
+    /// [`Text`]s: names of the scalar metrics that it may return.
+    pub metrics: Array,
+}
+
+/// One step, as `guide` sees it. B is the batch; handles are dead when `guide` returns.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Step {
+    /// `sizeof(Step)` as the host knows it.
+    pub size: u64,
+    /// To be passed with every call.
+    pub session: u64,
+    /// The optimiser step, counted from 0.
+    pub index: u64,
+    /// B.
+    pub batch: u64,
+    /// Clean latents `[B, C, H, W]`.
+    pub x: TensorRef,
+    /// Noise `[B, C, H, W]`.
+    pub noise: TensorRef,
+    /// The student's input `[B, C, H, W]`.
+    pub x_t: TensorRef,
+    /// Times `[B]`.
+    pub t: TensorRef,
+    /// Velocity of the path `[B, C, H, W]`.
+    pub velocity: TensorRef,
+    /// Labels before dropout `[B]`, integers.
+    pub labels: TensorRef,
+    /// Labels after dropout `[B]`, integers.
+    pub dropped_labels: TensorRef,
+    /// [`TensorRef`]s of the student's taps, in the plan's order.
+    pub taps: Array,
+    /// [`TensorRef`]s of the fields, in the plan's order, each `[B, …]`.
+    pub fields: Array,
+    /// [`TensorRef`]s of the parameters, in the plan's order.
+    pub parameters: Array,
+    /// [`TensorRef`]s of the buffers, in the plan's order.
+    pub buffers: Array,
+    /// B identities of the samples.
+    pub sample_ids: *const u64,
+    /// B times, the same as `t`, readable without a synchronisation.
+    pub t_values: *const f32,
+    /// B labels before dropout.
+    pub label_values: *const i64,
+    /// B labels after dropout.
+    pub dropped_label_values: *const i64,
+}
+
+/// What `guide` answers.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Guided {
+    /// `sizeof(Guided)` as the host knows it; a plugin writes no further.
+    pub size: u64,
+    /// Loss per sample, f32 `[B]`.
+    pub loss: Handle,
+    /// Optional weight on the denoising loss per sample, f32 `[B]`; 0 for none.
+    pub denoising_weight: Handle,
+    /// [`Named`] scalars.
+    pub metrics: Array,
+    /// [`Named`] new values of buffers.
+    pub buffers: Array,
+}
+
+/// A tensor for an entry of the plan.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Named {
+    /// Index in the plan's list.
+    pub index: u32,
+    /// Padding, 0.
+    pub reserved: u32,
+    /// The tensor.
+    pub handle: Handle,
+}

@@ -1,0 +1,64 @@
+//! The trait that an author implements, and what `guide` answers.
+
+use serde::de::DeserializeOwned;
+
+use crate::{Error, Geometry, Plan, Step, Tensor};
+
+/// A source of guidance.
+///
+/// The host makes one instance for each device from the recipe's keys, asks it once for a [`Plan`], and then
+/// for the [`Guidance`] of each step. An instance keeps no tensors: parameters and buffers are declared in the
+/// plan and live in the host. It is never called from two threads at once, but may move between them.
+pub trait GuidanceSource: Sized + Send + 'static {
+    /// The keys of a recipe's `[guidance]` table. Give it `#[serde(default, deny_unknown_fields)]` and a
+    /// [`Default`], so that every key may be left out and a wrong one is an error that lists the right ones.
+    type Config: DeserializeOwned;
+
+    /// Makes an instance. Refuse here what is wrong in itself, whatever the model.
+    fn new(config: Self::Config) -> Result<Self, Error>;
+
+    /// Declares what the source needs of this model and this data. Refuse here what does not fit them.
+    fn plan(&self, geometry: &Geometry) -> Result<Plan, Error>;
+
+    /// Computes the loss of one step: a pure function of the step.
+    fn guide(&self, step: &Step) -> Result<Guidance, Error>;
+}
+
+/// What `guide` answers.
+#[derive(Debug)]
+pub struct Guidance {
+    pub(crate) loss: Tensor,
+    pub(crate) denoising_weight: Option<Tensor>,
+    pub(crate) metrics: Vec<(String, Tensor)>,
+    pub(crate) buffers: Vec<(String, Tensor)>,
+}
+
+impl Guidance {
+    /// A loss per sample, f32 `[B]`. The host takes its mean over the batch, times the recipe's coefficient.
+    pub fn new(loss: Tensor) -> Self {
+        Self {
+            loss,
+            denoising_weight: None,
+            metrics: Vec::new(),
+            buffers: Vec::new(),
+        }
+    }
+
+    /// Reports a scalar that the plan declared. It is logged and takes no part in the loss.
+    pub fn metric(mut self, name: impl Into<String>, value: Tensor) -> Self {
+        self.metrics.push((name.into(), value));
+        self
+    }
+
+    /// Weighs the denoising loss of each sample, f32 `[B]`.
+    pub fn denoising_weight(mut self, weight: Tensor) -> Self {
+        self.denoising_weight = Some(weight);
+        self
+    }
+
+    /// Gives a declared buffer its new value: of the buffer's shape, or some rows for a buffer of rows.
+    pub fn buffer(mut self, name: impl Into<String>, value: Tensor) -> Self {
+        self.buffers.push((name.into(), value));
+        self
+    }
+}

@@ -1,0 +1,330 @@
+//! One step, as `guide` sees it.
+
+use std::panic::Location;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::abi::{self, Condition, DType, Distribution, Network, Operation, TapKind};
+use crate::plan::undeclared;
+use crate::shim::Session;
+use crate::tensor::{Element, shape_of};
+use crate::{Error, Geometry, Plan, Tensor};
+
+/// One micro-batch of one optimiser step: what the plan declared, and the host's services. B is its batch; shapes
+/// are `[B, C, H, W]` for latents and `[B, T, D]` for tokens; t = 0 is data, t = 1 is noise.
+pub struct Step {
+    pub(crate) geometry: Arc<Geometry>,
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) session: Rc<Session>,
+    pub(crate) index: u64,
+    pub(crate) batch: usize,
+    pub(crate) x: Tensor,
+    pub(crate) noise: Tensor,
+    pub(crate) x_t: Tensor,
+    pub(crate) t: Tensor,
+    pub(crate) velocity: Tensor,
+    pub(crate) labels: Tensor,
+    pub(crate) dropped_labels: Tensor,
+    pub(crate) taps: Vec<Tensor>,
+    pub(crate) fields: Vec<Tensor>,
+    pub(crate) parameters: Vec<Tensor>,
+    pub(crate) buffers: Vec<Tensor>,
+    pub(crate) times: Vec<f32>,
+    pub(crate) label_values: Vec<i64>,
+    pub(crate) dropped_label_values: Vec<i64>,
+    pub(crate) sample_ids: Vec<u64>,
+}
+
+/// Coefficients of the diffusion path, each of t's shape.
+#[derive(Clone, Debug)]
+pub struct PathCoefficients {
+    /// Weight of the data in x_t.
+    pub alpha: Tensor,
+    /// Weight of the noise in x_t.
+    pub sigma: Tensor,
+    /// Derivative of alpha by t.
+    pub d_alpha: Tensor,
+    /// Derivative of sigma by t.
+    pub d_sigma: Tensor,
+}
+
+impl Step {
+    /// The optimiser step, counted from 0.
+    pub fn index(&self) -> u64 {
+        self.index
+    }
+
+    /// B, the samples of this call.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// The geometry that the plan was made for.
+    pub fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// Clean latents `[B, C, H, W]`.
+    pub fn x(&self) -> Tensor {
+        self.x.clone()
+    }
+
+    /// Noise `[B, C, H, W]`.
+    pub fn noise(&self) -> Tensor {
+        self.noise.clone()
+    }
+
+    /// The student's input `[B, C, H, W]`.
+    pub fn x_t(&self) -> Tensor {
+        self.x_t.clone()
+    }
+
+    /// Times `[B]`.
+    pub fn t(&self) -> Tensor {
+        self.t.clone()
+    }
+
+    /// Velocity of the path `[B, C, H, W]`: for the linear one `noise - x`.
+    pub fn velocity(&self) -> Tensor {
+        self.velocity.clone()
+    }
+
+    /// Labels before dropout `[B]`, integers.
+    pub fn labels(&self) -> Tensor {
+        self.labels.clone()
+    }
+
+    /// Labels after dropout `[B]`, integers.
+    pub fn dropped_labels(&self) -> Tensor {
+        self.dropped_labels.clone()
+    }
+
+    /// The times as numbers, readable without a synchronisation: choose rows with these.
+    pub fn times(&self) -> &[f32] {
+        &self.times
+    }
+
+    /// Labels before dropout as numbers.
+    pub fn label_values(&self) -> &[i64] {
+        &self.label_values
+    }
+
+    /// Labels after dropout as numbers.
+    pub fn dropped_label_values(&self) -> &[i64] {
+        &self.dropped_label_values
+    }
+
+    /// Identities of the samples, the same in every epoch.
+    pub fn sample_ids(&self) -> &[u64] {
+        &self.sample_ids
+    }
+
+    /// The student's tokens `[B, T, D]` after block `depth`.
+    ///
+    /// # Errors
+    /// If the plan did not declare it, like all that follow.
+    pub fn tap(&self, depth: u32) -> Result<Tensor, Error> {
+        self.student(TapKind::Block, depth)
+            .ok_or_else(|| undeclared("tap", &format!("of depth {depth}"), self.tap_depths()))
+    }
+
+    /// The student's output `[B, C, H, W]`.
+    pub fn output(&self) -> Result<Tensor, Error> {
+        self.student(TapKind::Output, 0)
+            .ok_or_else(|| Error::new("the student's output was not declared in the plan"))
+    }
+
+    fn student(&self, kind: TapKind, depth: u32) -> Option<Tensor> {
+        let mut taps = self
+            .plan
+            .taps
+            .iter()
+            .filter(|tap| tap.network == Network::Student);
+        let position = taps.position(|tap| tap.kind == kind && tap.depth == depth)?;
+        self.taps.get(position).cloned()
+    }
+
+    fn tap_depths(&self) -> Vec<u32> {
+        let blocks =
+            |tap: &&crate::plan::Tap| tap.network == Network::Student && tap.kind == TapKind::Block;
+        self.plan
+            .taps
+            .iter()
+            .filter(blocks)
+            .map(|tap| tap.depth)
+            .collect()
+    }
+
+    /// A field of the batch, `[B, …]`.
+    pub fn field(&self, name: &str) -> Result<Tensor, Error> {
+        find(
+            "batch field",
+            name,
+            &self.fields,
+            self.plan.fields.iter().map(String::as_str),
+        )
+    }
+
+    /// A parameter, in the compute type.
+    pub fn parameter(&self, name: &str) -> Result<Tensor, Error> {
+        let names = self
+            .plan
+            .parameters
+            .iter()
+            .map(|parameter| parameter.name.as_str());
+        find("parameter", name, &self.parameters, names)
+    }
+
+    /// A buffer as the last step left it.
+    pub fn buffer(&self, name: &str) -> Result<Tensor, Error> {
+        let names = self.plan.buffers.iter().map(|buffer| buffer.name.as_str());
+        find("buffer", name, &self.buffers, names)
+    }
+
+    /// Activations of the frozen teacher or the EMA network, `[R, T, D]`, one tensor for each depth, in one pass
+    /// and without gradients. Row i of `x_t` `[R, C, H, W]` and `t` `[R]` belongs to sample `rows[i]` of the batch,
+    /// whose condition is used as `conditions[i]` says. Ask for all that you need in one call.
+    ///
+    /// # Errors
+    /// If the plan did not declare a depth of this network, or rows and conditions differ in number.
+    #[track_caller]
+    pub fn forward(
+        &self,
+        network: Network,
+        x_t: impl Into<Tensor>,
+        t: impl Into<Tensor>,
+        depths: &[u32],
+        rows: &[u32],
+        conditions: &[Condition],
+    ) -> Result<Vec<Tensor>, Error> {
+        let at = Location::caller();
+        let declared: Vec<u32> = self
+            .plan
+            .taps
+            .iter()
+            .filter(|tap| tap.network == network && tap.kind == TapKind::Block)
+            .map(|tap| tap.depth)
+            .collect();
+        if network == Network::Student {
+            return Err(Error::new(
+                "the student is read through taps, not `forward`",
+            ));
+        }
+        if let Some(depth) = depths.iter().find(|depth| !declared.contains(depth)) {
+            let asked = format!("of depth {depth}");
+            return Err(undeclared(&format!("{network:?} tap"), &asked, declared));
+        }
+        if rows.len() != conditions.len() {
+            return Err(Error::new(format!(
+                "`forward` was given {} rows, but {} conditions",
+                rows.len(),
+                conditions.len()
+            )));
+        }
+        let inputs = [x_t.into(), t.into()];
+        Ok(self
+            .session
+            .forward(network, inputs, depths, rows, conditions, at))
+    }
+
+    /// x_t of the path, `alpha(t) x + sigma(t) n`, for x and n `[R, …]` and t `[R]`.
+    #[track_caller]
+    pub fn diffuse(
+        &self,
+        x: impl Into<Tensor>,
+        n: impl Into<Tensor>,
+        t: impl Into<Tensor>,
+    ) -> Tensor {
+        let operands = [Some(x.into()), Some(n.into()), Some(t.into())];
+        self.session
+            .one(Operation::Diffuse, &operands, &(), Location::caller())
+    }
+
+    /// Coefficients of the path at times t.
+    #[track_caller]
+    pub fn path_coefficients(&self, t: impl Into<Tensor>) -> PathCoefficients {
+        let operands = [Some(t.into())];
+        let at = Location::caller();
+        let mut results = self
+            .session
+            .many(Operation::PathCoefficients, &operands, &(), 4, at)
+            .into_iter();
+        let mut next = || {
+            results
+                .next()
+                .unwrap_or_else(|| self.session.failure(at, "no result"))
+        };
+        PathCoefficients {
+            alpha: next(),
+            sigma: next(),
+            d_alpha: next(),
+            d_sigma: next(),
+        }
+    }
+
+    /// Draws for each sample, `[B, shape…]` in f32: a function of seed, source, step, sample and tag, whatever was
+    /// drawn before. The same tag twice gives the same numbers.
+    #[track_caller]
+    pub fn random(
+        &self,
+        tag: &str,
+        distribution: Distribution,
+        shape: impl AsRef<[usize]>,
+    ) -> Tensor {
+        let at = Location::caller();
+        match shape_of(shape.as_ref()) {
+            Some(shape) => self.session.random(tag, distribution, shape, at),
+            None => self.session.failure(at, "a shape with too many dimensions"),
+        }
+    }
+
+    /// A loss of 0 for every sample, f32 `[B]`.
+    #[track_caller]
+    pub fn zeros_per_sample(&self) -> Tensor {
+        self.full([self.batch], 0.0)
+    }
+
+    /// An f32 tensor of one value.
+    #[track_caller]
+    pub fn full(&self, shape: impl AsRef<[usize]>, value: f64) -> Tensor {
+        let at = Location::caller();
+        let Some(shape) = shape_of(shape.as_ref()) else {
+            return self.session.failure(at, "a shape with too many dimensions");
+        };
+        let attributes = abi::Full {
+            size: size_of::<abi::Full>() as u64,
+            value,
+            dtype: DType::F32 as u32,
+            reserved: 0,
+            shape,
+        };
+        self.session.one(Operation::Full, &[], &attributes, at)
+    }
+
+    /// Numbers copied to the device: `f32` make floats, `i64` integers, `u8` a mask.
+    #[track_caller]
+    pub fn upload<E: Element>(&self, data: &[E], shape: impl AsRef<[usize]>) -> Tensor {
+        let at = Location::caller();
+        let extents = shape.as_ref();
+        if extents.iter().product::<usize>() != data.len() {
+            let message = format!("{} numbers do not fill a shape of {extents:?}", data.len());
+            return self.session.failure(at, &message);
+        }
+        match shape_of(extents) {
+            Some(shape) => self.session.upload(data, shape, at),
+            None => self.session.failure(at, "a shape with too many dimensions"),
+        }
+    }
+}
+
+fn find<'a>(
+    what: &str,
+    name: &str,
+    tensors: &[Tensor],
+    names: impl Iterator<Item = &'a str> + Clone,
+) -> Result<Tensor, Error> {
+    let position = names.clone().position(|known| known == name);
+    position
+        .and_then(|position| tensors.get(position).cloned())
+        .ok_or_else(|| undeclared(what, &format!("{name:?}"), names))
+}

@@ -1,0 +1,64 @@
+//! A source that works until a step, then fails as its configuration says.
+
+use sextant_plugin_api::{Error, Geometry, Guidance, GuidanceSource, Plan, Step, export_guidance};
+use serde::Deserialize;
+
+/// How it fails.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub enum How {
+    /// It does not.
+    #[default]
+    Never,
+    /// `guide` returns an error.
+    Error,
+    /// `guide` panics.
+    Panic,
+    /// The loss has the wrong shape.
+    Shape,
+    /// An operation gets shapes that do not fit.
+    Operation,
+    /// The loss is not a number.
+    Nan,
+}
+
+/// When and how.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    how: How,
+    /// The step, counted from 1.
+    step: u64,
+}
+
+/// The source.
+pub struct Faulty(Config);
+
+impl GuidanceSource for Faulty {
+    type Config = Config;
+
+    fn new(config: Config) -> Result<Self, Error> {
+        Ok(Self(config))
+    }
+
+    fn plan(&self, _: &Geometry) -> Result<Plan, Error> {
+        Ok(Plan::new().tap(1))
+    }
+
+    fn guide(&self, step: &Step) -> Result<Guidance, Error> {
+        let loss = step.tap(1)?.square().mean_per_sample();
+        if step.index() + 1 != self.0.step {
+            return Ok(Guidance::new(loss));
+        }
+        match self.0.how {
+            How::Never => Ok(Guidance::new(loss)),
+            How::Error => Err(Error::new("asked to fail")),
+            How::Panic => panic!("asked to panic"),
+            How::Shape => Ok(Guidance::new(loss.sum_keep(&[0]))),
+            How::Operation => Ok(Guidance::new(loss + step.x())),
+            How::Nan => Ok(Guidance::new(loss * f64::NAN)),
+        }
+    }
+}
+
+export_guidance!(Faulty, name = "test-faulty");

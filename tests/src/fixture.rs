@@ -1,0 +1,144 @@
+//! What PyTorch computed: every safetensors file of a kind in the folder of fixtures, with its settings.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use sextant::model::SitConfig;
+use sextant::model::tensor_file::read_with_metadata;
+
+/// One file.
+pub struct Fixture {
+    /// File name, for messages.
+    pub name: String,
+    /// The `json` entry of the metadata.
+    pub settings: serde_json::Value,
+    /// All tensors.
+    pub tensors: BTreeMap<String, TensorData>,
+}
+
+/// The folder named by `PARITY_FIXTURES`, by default the one beside the tests.
+pub fn folder() -> PathBuf {
+    std::env::var_os("PARITY_FIXTURES").map_or_else(
+        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures")),
+        PathBuf::from,
+    )
+}
+
+/// Every fixture whose file name starts with `kind`. Fails when there is none.
+pub fn all(kind: &str) -> Vec<Fixture> {
+    let folder = folder();
+    let entries =
+        std::fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+    let mut paths: Vec<_> = entries
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            let name = path.file_name().unwrap().to_string_lossy();
+            name.starts_with(kind) && name.ends_with(".safetensors")
+        })
+        .collect();
+    paths.sort();
+    assert!(
+        !paths.is_empty(),
+        "no fixture {kind}* in {}",
+        folder.display()
+    );
+    let load = |path: PathBuf| {
+        let (tensors, metadata) = read_with_metadata(&path).unwrap();
+        Fixture {
+            name: path.file_name().unwrap().to_string_lossy().into_owned(),
+            settings: serde_json::from_str(&metadata["json"]).unwrap(),
+            tensors,
+        }
+    };
+    paths.into_iter().map(load).collect()
+}
+
+impl Fixture {
+    /// The geometry of the file's network; `qk_norm` is given where the settings leave it out.
+    pub fn geometry(&self, qk_norm: bool) -> SitConfig {
+        let model = &self.settings["model"];
+        let size = |key: &str| {
+            model[key]
+                .as_u64()
+                .unwrap_or_else(|| panic!("{}: model.{key}", self.name)) as usize
+        };
+        SitConfig {
+            input_size: size("input_size"),
+            patch_size: size("patch_size"),
+            in_channels: size("in_channels"),
+            hidden_size: size("hidden_size"),
+            depth: size("depth"),
+            num_heads: size("num_heads"),
+            num_classes: size("num_classes"),
+            qk_norm: self.settings["qk_norm"].as_bool().unwrap_or(qk_norm),
+            mlp_ratio: self.settings["mlp_ratio"].as_f64().unwrap_or(4.0),
+        }
+    }
+
+    /// One tensor's data.
+    pub fn data(&self, name: &str) -> TensorData {
+        self.tensors
+            .get(name)
+            .unwrap_or_else(|| panic!("{}: no tensor {name}", self.name))
+            .clone()
+    }
+
+    /// One tensor in f32 on `device`.
+    pub fn tensor<const D: usize>(&self, name: &str, device: &Device) -> Tensor<D> {
+        Tensor::from_data(self.data(name), (device, DType::F32))
+    }
+
+    /// One tensor of labels on `device`.
+    pub fn labels(&self, name: &str, device: &Device) -> Tensor<1, Int> {
+        Tensor::from_data(self.data(name), device)
+    }
+
+    /// One tensor's values.
+    pub fn values<E: burn::tensor::Element>(&self, name: &str) -> Vec<E> {
+        self.data(name).iter::<E>().collect()
+    }
+
+    /// The tensors under `prefix.`, without the prefix, but for those that start with `except`.
+    pub fn group(&self, prefix: &str, except: &str) -> BTreeMap<String, TensorData> {
+        let strip = |name: &str| {
+            name.strip_prefix(prefix)?
+                .strip_prefix('.')
+                .map(str::to_owned)
+        };
+        self.tensors
+            .iter()
+            .filter_map(|(name, data)| Some((strip(name)?, data.clone())))
+            .filter(|(name, _)| except.is_empty() || !name.starts_with(except))
+            .collect()
+    }
+
+    /// A setting that is a number.
+    pub fn number(&self, key: &str) -> f64 {
+        self.settings[key]
+            .as_f64()
+            .unwrap_or_else(|| panic!("{}: no number {key}", self.name))
+    }
+}
+
+/// The largest absolute difference of two arrays of one shape.
+pub fn max_abs_error(found: &TensorData, wanted: &TensorData) -> f64 {
+    assert_eq!(found.shape(), wanted.shape());
+    max_abs(
+        found
+            .iter::<f64>()
+            .zip(wanted.iter::<f64>())
+            .map(|(a, b)| a - b),
+    )
+}
+
+/// The largest absolute value; not a number if one is not.
+pub fn max_abs(values: impl Iterator<Item = f64>) -> f64 {
+    values.fold(0.0, |most: f64, value| {
+        if value.is_nan() {
+            value
+        } else {
+            most.max(value.abs())
+        }
+    })
+}

@@ -1,0 +1,7 @@
+//! The program, built for the tests of this package.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sextant::cli::main()
+}

@@ -1,0 +1,357 @@
+//! Whole trainings against PyTorch: the shipped plugins as loaded libraries, the production loop and step.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use burn::tensor::{Device, Tensor, TensorData};
+use burn::train::Interrupter;
+use sextant::data::FieldBatch;
+use sextant::diffusion::{Path as Interpolant, Prediction};
+use sextant::guidance::{SourceConfig, Sources};
+use sextant::model::{Sit, SitConfig, apply, collect, frozen_copy};
+use sextant::recipe::{DiffusionRecipe, Init, OptimiserRecipe, OutputRecipe, Phase, TeacherRecipe};
+use sextant::train::checkpoint::{Saved, State, Tensors};
+use sextant::train::{
+    Ending, Fixed, Launch, Observer, Plan, ProgressMode, Quiet, Replica, StepData, StepInput, StepOutput, Trainee,
+    geometry, learner,
+};
+use sextant_tests::fixture::{self, Fixture};
+use sextant_tests::{floats, plugins};
+
+/// Trajectories of sources that a later issue ships.
+const LATER: [&str; 3] = ["sra", "layersync", "dispersive"];
+
+#[test]
+fn trainings_follow_pytorch() {
+    let mut checked = 0;
+    for fixture in fixture::all("train_") {
+        let kind = fixture.settings["guidance"].as_str().expect("a guidance").to_owned();
+        if LATER.contains(&kind.as_str()) {
+            println!("{}: no source {kind} yet", fixture.name);
+            continue;
+        }
+        let trajectory = train(&fixture, &kind);
+        check_steps(&fixture, &trajectory);
+        check_weights(&fixture, &trajectory);
+        check_teacher(&fixture, &kind, &trajectory);
+        checked += 1;
+    }
+    assert!(checked > 0, "no trajectory was checked");
+}
+
+/// What a training left.
+struct Trajectory {
+    steps: Vec<Recorded>,
+    saved: Saved,
+    teacher_rows: u64,
+    padded_rows: u64,
+    _folder: tempfile::TempDir,
+}
+
+struct Recorded {
+    denoising: Vec<f32>,
+    guidance: Vec<f32>,
+    norm: f32,
+}
+
+struct Recorder(Arc<Mutex<Vec<Recorded>>>);
+
+impl Observer for Recorder {
+    fn stepped(&mut self, _: u64, output: &StepOutput, norm: &Tensor<1>) {
+        let read = |t: &Tensor<1>| floats(&t.clone().into_data());
+        let denoising = output.denoising.as_ref().map(read).unwrap_or_default();
+        self.0.lock().unwrap().push(Recorded {
+            guidance: match output.guidance.first() {
+                Some((_, loss)) => read(loss),
+                None => vec![0.0; denoising.len()],
+            },
+            denoising,
+            norm: read(norm)[0],
+        });
+    }
+}
+
+/// The source that a kind of fixture was made with, and its settings.
+fn source(fixture: &Fixture, kind: &str) -> SourceConfig {
+    let s = &fixture.settings;
+    let range = |key: usize| s["t_range"][key].as_f64().unwrap();
+    let number = |key: &str| s[key].as_i64().unwrap();
+    let mut config = toml::Table::new();
+    if kind != "none" {
+        config.insert("projector_width".into(), s["model"]["projector_dim"].as_i64().unwrap().into());
+    }
+    let mut masked = |depths: &[(&str, i64)]| {
+        config.insert("t_min".into(), range(0).into());
+        config.insert("t_max".into(), range(1).into());
+        config.insert("mask".into(), s["mask"].as_str().unwrap().into());
+        for (key, depth) in depths {
+            config.insert((*key).into(), (*depth).into());
+        }
+    };
+    let (student, teacher) = (number("student_depth"), number("teacher_depth"));
+    let plugin = match kind {
+        "none" => "none",
+        "repa" => {
+            config.insert("depth".into(), student.into());
+            "repa"
+        }
+        "vae_align" | "vae_align_clean" => {
+            masked(&[("depth", student)]);
+            let target = if kind == "vae_align" { "velocity" } else { "clean" };
+            config.insert("target".into(), target.into());
+            "vae-align"
+        }
+        "self_transcendence" => {
+            masked(&[("student_depth", student), ("teacher_depth", teacher)]);
+            config.insert("scale".into(), s["cfg_scale"].as_f64().unwrap().into());
+            "self-transcendence"
+        }
+        other => panic!("{}: guidance {other:?} is not known to this test", fixture.name),
+    };
+    SourceConfig {
+        name: Some("head".into()),
+        coefficient: s["coefficient"].as_f64().unwrap(),
+        config,
+        ..SourceConfig::new(plugin)
+    }
+}
+
+fn optimiser(fixture: &Fixture) -> OptimiserRecipe {
+    let s = &fixture.settings;
+    OptimiserRecipe {
+        lr: fixture.number("lr"),
+        betas: [s["betas"][0].as_f64().unwrap(), s["betas"][1].as_f64().unwrap()],
+        eps: fixture.number("eps"),
+        weight_decay: fixture.number("weight_decay"),
+        max_grad_norm: fixture.number("max_grad_norm"),
+        batch: fixture.number("batch") as usize,
+        ema_decay: fixture.number("ema_decay"),
+        ..OptimiserRecipe::default()
+    }
+}
+
+fn network(config: &SitConfig, weights: &Tensors, device: &Device) -> Sit {
+    use rand::SeedableRng;
+    let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(0);
+    apply(Sit::init(config, &mut rng, device).unwrap(), weights).unwrap()
+}
+
+fn train(fixture: &Fixture, kind: &str) -> Trajectory {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, optimiser) = (fixture.geometry(true), optimiser(fixture));
+    let device = sextant::device::open(&std::env::var("PARITY_DEVICE").unwrap_or("cpu".into())).unwrap();
+    let tracked = device.clone().autodiff();
+    let phase = Phase {
+        name: "train".into(),
+        steps: fixture.number("steps") as u64,
+        init: Init::Fresh,
+        teacher: (kind == "self_transcendence").then(|| TeacherRecipe {
+            phase: "before".into(),
+            weights: Default::default(),
+        }),
+        guidance: vec![source(fixture, kind)],
+    };
+    let features = fixture.data("steps.features").shape()[2..].to_vec();
+    let fields = vec![("features".to_owned(), features)];
+    let sources =
+        Sources::load(&phase.guidance, &plugins(), &geometry(&optimiser, &config, &phase, &fields)).unwrap();
+    let student = network(&config, &fixture.group("init.model", ""), &tracked);
+    let teacher = fixture.group("teacher", "");
+    let teacher = (!teacher.is_empty()).then(|| frozen_copy(&network(&config, &teacher, &device)));
+    let head: Tensors = fixture
+        .group("init.head", "")
+        .into_iter()
+        .map(|(name, data)| (format!("head.{name}"), data))
+        .collect();
+    let params = sources.init_parameters(0, &tracked).load_named(head).unwrap();
+    let buffers = sources.init_buffers(0, &device);
+    let diffusion = DiffusionRecipe {
+        path: Interpolant::Linear,
+        prediction: Prediction::Velocity,
+        ..DiffusionRecipe::default()
+    };
+    let replica = Replica::new(frozen_copy(&student), teacher, sources, buffers, diffusion, 0, device.clone());
+    let replica = Arc::new(Mutex::new(replica));
+    let inputs = steps(fixture)
+        .into_iter()
+        .map(|data| StepInput {
+            data,
+            replica: replica.clone(),
+            scale: 1.0,
+        })
+        .collect();
+    let model = Trainee {
+        student,
+        sources: params,
+    };
+    let plan = Plan {
+        phase: phase.name,
+        steps: phase.steps,
+        optimiser: optimiser.clone(),
+        output: OutputRecipe {
+            share_every: 0,
+            checkpoint_every: 0,
+            ..OutputRecipe::default()
+        },
+        validate_every: None,
+        folder: folder.path().into(),
+    };
+    let launch = Launch {
+        learner: learner(model, &optimiser),
+        feed: Arc::new(Fixed::new(inputs)),
+        valid: Vec::new(),
+        device,
+        interrupter: Interrupter::new(),
+        renderer: Box::new(Quiet),
+        label: fixture.name.clone(),
+        plan,
+    };
+    let recorded = Arc::new(Mutex::new(Vec::new()));
+    let recorder = Box::new(Recorder(recorded.clone()));
+    let progress = ProgressMode::Quiet.start(&fixture.name, 0, 1);
+    let ending = launch.run(replica.clone(), State::default(), |s| s.with_observer(recorder), progress);
+    let Ending::Finished(saved) = ending else {
+        panic!("{}: {ending:?}", fixture.name)
+    };
+    let counters = replica.lock().unwrap().counters;
+    Trajectory {
+        steps: std::mem::take(&mut recorded.lock().unwrap()),
+        saved,
+        teacher_rows: counters.rows,
+        padded_rows: counters.padded_rows,
+        _folder: folder,
+    }
+}
+
+/// The fixture's batches, in the form that the production step takes.
+fn steps(fixture: &Fixture) -> Vec<StepData> {
+    let shape = fixture.data("steps.x").shape().to_vec();
+    let (count, batch) = (shape[0], shape[1]);
+    let image: usize = shape[2..].iter().product();
+    let (x, noise): (Vec<f32>, Vec<f32>) = (fixture.values("steps.x"), fixture.values("steps.noise"));
+    let (t, y): (Vec<f32>, Vec<i64>) = (fixture.values("steps.t"), fixture.values("steps.y"));
+    let features = fixture.data("steps.features");
+    let feature_shape = features.shape().to_vec();
+    let width: usize = feature_shape[1..].iter().product();
+    let features = floats(&features);
+    (0..count)
+        .map(|step| {
+            let rows = |values: &[f32], width: usize| values[step * width..(step + 1) * width].to_vec();
+            let labels = |which: usize| y[(2 * step + which) * batch..][..batch].to_vec();
+            StepData {
+                step: step as u64,
+                shape: [batch, shape[2], shape[3], shape[4]],
+                x: rows(&x, batch * image),
+                noise: rows(&noise, batch * image),
+                t: rows(&t, batch),
+                labels: labels(0),
+                dropped: labels(1),
+                ids: (0..batch as u64).collect(),
+                fields: BTreeMap::from([(
+                    "features".to_owned(),
+                    FieldBatch {
+                        shape: feature_shape[1..].to_vec(),
+                        values: rows(&features, width),
+                    },
+                )]),
+            }
+        })
+        .collect()
+}
+
+fn check_steps(fixture: &Fixture, trajectory: &Trajectory) {
+    let (denoising, guidance): (Vec<f32>, Vec<f32>) =
+        (fixture.values("steps.denoising"), fixture.values("steps.guidance"));
+    let norms: Vec<f32> = fixture.values("steps.grad_norm");
+    let batch = denoising.len() / norms.len();
+    assert_eq!(trajectory.steps.len(), norms.len(), "{}", fixture.name);
+    let mut worst = [0.0f64; 3];
+    for (step, found) in trajectory.steps.iter().enumerate() {
+        let row = step * batch..(step + 1) * batch;
+        let errors = [
+            relative(&found.denoising, &denoising[row.clone()]),
+            relative(&found.guidance, &guidance[row]),
+            relative(&[found.norm], &norms[step..=step]),
+        ];
+        for ((worst, error), what) in worst.iter_mut().zip(errors).zip(["denoising", "guidance", "gradient norm"]) {
+            *worst = worst.max(error);
+            assert!(error <= 1e-4, "{}: {what} of step {step} is off by {error:.1e}", fixture.name);
+        }
+    }
+    println!(
+        "{}: denoising within {:.1e}, guidance {:.1e}, gradient norm {:.1e} (relative)",
+        fixture.name, worst[0], worst[1], worst[2]
+    );
+}
+
+/// The largest difference of two lists, each relative to its own wanted value (0 must be 0).
+fn relative(found: &[f32], wanted: &[f32]) -> f64 {
+    assert_eq!(found.len(), wanted.len());
+    let pairs = found.iter().zip(wanted).map(|(a, b)| (f64::from(*a), f64::from(*b)));
+    fixture::max_abs(pairs.map(|(a, b)| if b == 0.0 { a } else { (a - b) / b }))
+}
+
+fn check_weights(fixture: &Fixture, trajectory: &Trajectory) {
+    let saved = &trajectory.saved;
+    let head = saved.sources().unwrap();
+    let head: Tensors = head
+        .into_iter()
+        .map(|(name, data)| (name.trim_start_matches("head.").to_owned(), data))
+        .collect();
+    for (what, found, from) in [
+        ("model", saved.student().unwrap(), "init.model"),
+        ("ema", saved.ema().unwrap(), "init.model"),
+        ("head", head, "init.head"),
+    ] {
+        let wanted = fixture.group(&format!("final.{what}"), "");
+        let start = fixture.group(from, "");
+        assert_eq!(
+            found.keys().collect::<Vec<_>>(),
+            wanted.keys().collect::<Vec<_>>(),
+            "{}: names of {what}",
+            fixture.name
+        );
+        if wanted.is_empty() {
+            continue;
+        }
+        let off = distance(&found, &wanted) / distance(&wanted, &start);
+        println!("{}: final {what} off by {:.3} % of the distance travelled", fixture.name, off * 100.0);
+        assert!(off <= 0.005, "{}: final {what} off by {off}", fixture.name);
+    }
+}
+
+fn distance(a: &BTreeMap<String, TensorData>, b: &BTreeMap<String, TensorData>) -> f64 {
+    let squares = a.iter().map(|(name, a)| {
+        let pairs = a.iter::<f64>().zip(b[name].iter::<f64>());
+        pairs.map(|(a, b)| (a - b) * (a - b)).sum::<f64>()
+    });
+    squares.sum::<f64>().sqrt()
+}
+
+/// With the mask of the paper, both conditions of the samples inside the range and not one row more.
+fn check_teacher(fixture: &Fixture, kind: &str, trajectory: &Trajectory) {
+    let times: Vec<f32> = fixture.values("steps.t");
+    let bound = |key: usize| fixture.settings["t_range"][key].as_f64().unwrap() as f32;
+    let inside = times.iter().filter(|t| (bound(0)..=bound(1)).contains(*t)).count() as u64;
+    let rows = match (kind, fixture.settings["mask"].as_str()) {
+        ("self_transcendence", Some("released")) => 2 * times.len() as u64,
+        ("self_transcendence", _) => 2 * inside,
+        _ => 0,
+    };
+    assert_eq!(trajectory.teacher_rows, rows, "{}: rows of the teacher", fixture.name);
+    assert_eq!(trajectory.padded_rows, 0, "{}: padding on the CPU", fixture.name);
+    if kind != "none" && kind != "repa" {
+        let batch = fixture.number("batch") as usize;
+        let empty = times.chunks(batch).filter(|t| !t.iter().any(|t| (bound(0)..=bound(1)).contains(t))).count();
+        println!("{}: {empty} steps without a sample inside the range", fixture.name);
+    }
+}
+
+#[test]
+fn a_network_keeps_its_names_through_the_trainee() {
+    let fixture = fixture::all("train_none").remove(0);
+    let weights = fixture.group("init.model", "");
+    let student = network(&fixture.geometry(true), &weights, &Device::flex());
+    let names: Vec<String> = collect(&student).into_keys().collect();
+    assert_eq!(names, weights.into_keys().collect::<Vec<_>>());
+}

@@ -1,0 +1,283 @@
+//! What each command does.
+
+use std::path::{Path, PathBuf};
+
+use burn::train::Interrupter;
+use serde_json::json;
+
+use super::{
+    Command, CompareArgs, ComputeArgs, EncoderArgs, EncoderCommand, PluginCommand, PluginListArgs, SampleArgs,
+    SamplerName, TrainArgs, log,
+};
+use crate::compare::{self, Status};
+use crate::diffusion::SamplerMethod;
+use crate::encoder::{EncoderConfig, train_encoder};
+use crate::error::Error;
+use crate::guidance::SearchPath;
+use crate::recipe::{self, RecipeFile};
+use crate::sample::{self, Drawing};
+use crate::train::{Options, ProgressMode, Run, RunFolder, RunResult, duration, write_samples};
+use crate::{data, device, report};
+
+/// Runs a command.
+pub fn run(command: Command) -> Result<(), Error> {
+    match command {
+        Command::Train(args) => train(args),
+        Command::Compare(args) => compare(args),
+        Command::Sample(args) => draw(args),
+        Command::Encoder(EncoderCommand::Train(args)) => encoder(args),
+        Command::Plugin(PluginCommand::List(args)) => plugins(args),
+        Command::Devices(args) => devices(args.json),
+    }
+}
+
+fn train(args: TrainArgs) -> Result<(), Error> {
+    let (recipe, folder, fresh) = match (&args.resume, &args.recipe) {
+        (Some(run), _) => {
+            let folder = RunFolder::new(run);
+            (folder.recipe()?, folder, false)
+        }
+        (None, Some(path)) => {
+            let file = recipe::load(path, &args.set)?;
+            let recipe = match &args.variant {
+                Some(name) => file.variant(file.find_variant(name)?)?,
+                None => file.base()?,
+            };
+            let out = args.out.unwrap_or_else(|| default_out(&file, args.variant.as_deref()));
+            (recipe, RunFolder::new(out), true)
+        }
+        (None, None) => return Err(Error::Input("give a recipe, or --resume RUN".into())),
+    };
+    let label = folder.path().file_name().map_or("run".into(), |n| n.to_string_lossy().into_owned());
+    let options = options(&args.compute, args.output.json, &label)?;
+    let run = Run::prepare(recipe, options)?;
+    if fresh {
+        folder.create(run.recipe(), run.info())?;
+    }
+    log::write_to(folder.path());
+    let result = run.execute(&folder)?;
+    if args.output.json {
+        print_json(&json!({ "run": folder.path(), "result": result }));
+    } else {
+        print_result(&folder, &result);
+    }
+    Ok(())
+}
+
+fn print_result(folder: &RunFolder, result: &RunResult) {
+    println!("validation loss {:.4} after {} steps", result.validation_loss, result.steps);
+    for (name, loss) in &result.guidance_loss {
+        println!("guidance loss of {name} {loss:.4}");
+    }
+    println!(
+        "{:.3} s a step; {} in all",
+        result.seconds_per_step,
+        duration(result.seconds.step + result.earlier_phases_seconds)
+    );
+    println!("samples: {}", folder.samples().join("final.png").display());
+}
+
+fn compare(args: CompareArgs) -> Result<(), Error> {
+    let file = recipe::load(&args.recipe, &args.set)?;
+    let folder = args.out.clone().unwrap_or_else(|| default_out(&file, None));
+    let options = options(&args.compute, args.output.json, "compare")?;
+    let command = command_line(&args);
+    let comparison = compare::compare(&file, &folder, &options, command, log::write_to)?;
+    let page = folder.join("report.html");
+    if args.output.json {
+        print_json(&json!({ "report": page, "comparison": comparison.report }));
+    } else {
+        println!("\n{}\n\n{}\n", report::table_text(&comparison.report), comparison.report.summary);
+        println!("report: {}", page.display());
+    }
+    match comparison.status {
+        Status::Complete => Ok(()),
+        Status::Failed(names) => Err(Error::Training(format!("failed: {}; the report says why", names.join(", ")))),
+    }
+}
+
+fn command_line(args: &CompareArgs) -> String {
+    let mut words = vec!["sextant compare".to_owned(), quoted(&args.recipe.display().to_string())];
+    for set in &args.set {
+        words.push(format!("--set {}", quoted(set)));
+    }
+    words.join(" ")
+}
+
+fn quoted(word: &str) -> String {
+    if word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./=,:".contains(c)) {
+        word.into()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+fn draw(args: SampleArgs) -> Result<(), Error> {
+    let folder = RunFolder::new(&args.run);
+    let recipe = folder.recipe()?;
+    let phase = recipe.phases.last().map(|p| p.name.clone()).unwrap_or_default();
+    let saved = folder
+        .latest(&phase)
+        .ok_or_else(|| Error::file(folder.path(), format!("has no checkpoint of phase {phase:?} yet")))?;
+    let compute = ComputeArgs {
+        device: args.device,
+        plugin_dir: Vec::new(),
+        tui: false,
+    };
+    let mut sampler = recipe.evaluation.sampler.clone();
+    if let Some(name) = args.sampler {
+        sampler.method = match name {
+            SamplerName::Euler => SamplerMethod::Euler,
+            SamplerName::Heun => SamplerMethod::Heun,
+            SamplerName::Sde => SamplerMethod::Sde,
+        };
+    }
+    sampler.steps = args.steps.unwrap_or(sampler.steps);
+    sampler.cfg_scale = args.cfg.unwrap_or(sampler.cfg_scale);
+    sampler.guidance_low = args.guidance_low.unwrap_or(sampler.guidance_low);
+    sampler.guidance_high = args.guidance_high.unwrap_or(sampler.guidance_high);
+    sampler.validate().map_err(Error::Input)?;
+    let dataset = data::load(&recipe.data)?;
+    let classes = dataset.class_names().len();
+    let count = args.count.unwrap_or(recipe.evaluation.samples);
+    let labels = match args.class {
+        Some(class) if class >= classes => {
+            return Err(Error::Input(format!("--class {class}: this data has classes 0 to {}", classes - 1)));
+        }
+        Some(class) => vec![class; count],
+        None => sample::labels(classes, count),
+    };
+    let drawing = Drawing {
+        sampler,
+        path: recipe.diffusion.path,
+        prediction: recipe.diffusion.prediction,
+        seed: args.seed.unwrap_or(recipe.seed),
+    };
+    let columns = args.columns.unwrap_or(recipe.evaluation.columns);
+    let options = options(&compute, true, "sample")?;
+    let network = crate::train::average(&recipe, &dataset, &saved, &options.device)?;
+    let pixels = sample::draw(&network, &drawing, &labels, &dataset, &options.device)?;
+    let out = args.out.unwrap_or_else(|| folder.samples());
+    let png = write_samples(&out, &args.name, &pixels, dataset.shape()[1], columns)?;
+    if args.output.json {
+        print_json(&json!({ "png": png, "npz": png.with_extension("npz"), "labels": labels, "step": saved.step }));
+    } else {
+        println!("{}", png.display());
+    }
+    Ok(())
+}
+
+fn encoder(args: EncoderArgs) -> Result<(), Error> {
+    let text = std::fs::read_to_string(&args.recipe).map_err(|e| Error::file(&args.recipe, e))?;
+    let config: EncoderConfig = toml::from_str(&text).map_err(|e| Error::file(&args.recipe, e))?;
+    let device = device::open(&args.device)?;
+    let dataset = data::load(&config.data)?;
+    let mode = if args.output.json { ProgressMode::Quiet } else { ProgressMode::Auto };
+    let mut progress = mode.start("encoder", 0, config.training.steps);
+    let encoder = train_encoder(&config, &dataset, &device, |at| {
+        progress.log(&[
+            ("contrast".to_owned(), f64::from(at.contrast)),
+            ("reconstruction".to_owned(), f64::from(at.reconstruction)),
+        ]
+        .into());
+        progress.step(at.step);
+    })?;
+    drop(progress);
+    encoder.save(&args.out)?;
+    if args.output.json {
+        print_json(&json!({ "weights": args.out, "origin": encoder.origin() }));
+    } else {
+        println!("{}", args.out.display());
+    }
+    Ok(())
+}
+
+fn plugins(args: PluginListArgs) -> Result<(), Error> {
+    let search = SearchPath::new(&args.plugin_dir);
+    let found = search.list();
+    if args.output.json {
+        let rows: Vec<_> = found
+            .iter()
+            .map(|(path, library)| match library {
+                Ok(library) => json!({
+                    "path": path, "name": library.name(), "version": library.version(),
+                    "abi": format!("{}.{}", library.abi().0, library.abi().1), "sha256": library.sha256(),
+                    "summary": library.summary(),
+                }),
+                Err(error) => json!({ "path": path, "error": error.to_string() }),
+            })
+            .collect();
+        print_json(&json!(rows));
+        return Ok(());
+    }
+    if found.is_empty() {
+        println!("no plugins; searched:");
+        search.folders().iter().for_each(|dir| println!("  {}", dir.display()));
+    }
+    for (path, library) in found {
+        match library {
+            Ok(library) => println!(
+                "{:<20} {:<8} ABI {}.{}  {}\n{:<20} {}",
+                library.name(),
+                library.version(),
+                library.abi().0,
+                library.abi().1,
+                library.summary(),
+                "",
+                path.display()
+            ),
+            Err(error) => println!("{:<20} cannot be loaded: {error}", path.display()),
+        }
+    }
+    Ok(())
+}
+
+fn devices(json: bool) -> Result<(), Error> {
+    let devices = device::list();
+    if json {
+        print_json(&json!(devices));
+    } else {
+        devices.iter().for_each(|d| println!("{:<10} {}", d.name, d.description));
+    }
+    Ok(())
+}
+
+fn options(compute: &ComputeArgs, quiet: bool, label: &str) -> Result<Options, Error> {
+    let progress = match (quiet, compute.tui) {
+        (true, _) => ProgressMode::Quiet,
+        (false, true) => ProgressMode::Dashboard,
+        (false, false) => ProgressMode::Auto,
+    };
+    let interrupter = Interrupter::new();
+    let stop = interrupter.clone();
+    // A second signal ends the process at once: somebody means it.
+    ctrlc::set_handler(move || {
+        if stop.should_stop() {
+            std::process::exit(130);
+        }
+        stop.stop(Some("interrupted"));
+        eprintln!("stopping after this step; once more to stop at once");
+    })
+    .map_err(|e| Error::Training(format!("the interrupt cannot be caught: {e}")))?;
+    Ok(Options {
+        device: device::open(&compute.device)?,
+        device_name: compute.device.clone(),
+        plugins: SearchPath::new(&compute.plugin_dir),
+        progress,
+        label: label.into(),
+        interrupter,
+    })
+}
+
+fn default_out(file: &RecipeFile, variant: Option<&str>) -> PathBuf {
+    let stem = file.path().file_stem().unwrap_or_default().to_string_lossy();
+    let name = match variant {
+        Some(variant) => format!("{stem}-{variant}"),
+        None => stem.into_owned(),
+    };
+    Path::new("runs").join(name)
+}
+
+fn print_json(value: &serde_json::Value) {
+    println!("{value:#}");
+}

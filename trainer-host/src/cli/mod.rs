@@ -1,0 +1,219 @@
+//! The command line.
+
+mod commands;
+mod log;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Train diffusion transformers with guidance that is a plugin.
+#[derive(Parser)]
+#[command(name = "sextant", version, after_help = EXAMPLES, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  sextant compare configs/emoji-quick.toml              three strategies side by side, ending in a report
+  sextant train configs/emoji.toml --variant repa       one of them alone
+  sextant train --resume runs/emoji                     go on with an interrupted run
+  sextant sample runs/emoji-quick/none --cfg 2 --sampler heun
+  sextant plugin list                                   what guidance there is
+  sextant devices                                       what --device can be
+
+Logs: set SEXTANT_LOG=info (or debug) to see them; each run keeps its own in log.txt.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Train one recipe, or go on with a run.
+    #[command(after_help = "Examples:
+  sextant train configs/emoji.toml --out runs/first --set optimiser.lr=2e-4
+  sextant train configs/emoji-quick.toml --variant self-transcendence
+  sextant train configs/emoji-quick.toml --set phases.0.guidance.0.plugin=repa
+  sextant train --resume runs/first")]
+    Train(TrainArgs),
+    /// Train every variant of a recipe, then print a table and write report.html.
+    #[command(after_help = "Examples:
+  sextant compare configs/emoji-quick.toml
+  sextant compare configs/emoji.toml --out runs/night --set seed=1
+
+A variant that is finished is not run again; an interrupted one goes on where it stopped.")]
+    Compare(CompareArgs),
+    /// Draw samples from a run's network.
+    #[command(after_help = "Examples:
+  sextant sample runs/emoji-quick/none
+  sextant sample runs/emoji/repa --sampler sde --steps 250 --cfg 1.8 --guidance-high 0.7 --count 81 --out samples")]
+    Sample(SampleArgs),
+    /// The small encoder whose features REPA uses on the embedded data.
+    #[command(subcommand)]
+    Encoder(EncoderCommand),
+    /// The guidance sources that are installed.
+    #[command(subcommand)]
+    Plugin(PluginCommand),
+    /// List what --device can be with this binary on this machine.
+    Devices(OutputArgs),
+}
+
+#[derive(Subcommand)]
+enum EncoderCommand {
+    /// Train the guide encoder, self-supervised, on the training part of the data.
+    #[command(after_help = "Example:
+  sextant encoder train configs/encoder.toml --out guide.safetensors")]
+    Train(EncoderArgs),
+}
+
+#[derive(Subcommand)]
+enum PluginCommand {
+    /// List what the search path holds, with the reason beside each that cannot be loaded.
+    List(PluginListArgs),
+}
+
+#[derive(Args)]
+struct ComputeArgs {
+    /// Where to compute: auto, cpu, cuda:0, wgpu, … (see `sextant devices`).
+    #[arg(long, default_value = "auto")]
+    device: String,
+    /// Search plugins here first; may be given more than once. Then SEXTANT_PLUGIN_PATH, then beside this program.
+    #[arg(long, value_name = "DIR")]
+    plugin_dir: Vec<PathBuf>,
+    /// Show burn-train's dashboard instead of a progress bar.
+    #[arg(long)]
+    tui: bool,
+}
+
+#[derive(Args)]
+struct OutputArgs {
+    /// Print JSON on standard output, and no progress.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct TrainArgs {
+    /// The recipe (TOML).
+    #[arg(required_unless_present = "resume", conflicts_with = "resume")]
+    recipe: Option<PathBuf>,
+    /// Go on with the run in this folder.
+    #[arg(long, value_name = "RUN")]
+    resume: Option<PathBuf>,
+    /// Train this variant of the recipe instead of its base.
+    #[arg(long, value_name = "NAME", conflicts_with = "resume")]
+    variant: Option<String>,
+    /// Set a key of the recipe, such as optimiser.lr=2e-4 or phases.0.steps=100; may be given more than once.
+    #[arg(long, value_name = "KEY=VALUE", conflicts_with = "resume")]
+    set: Vec<String>,
+    /// Where the run goes; by default runs/RECIPE[-VARIANT].
+    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    compute: ComputeArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Args)]
+struct CompareArgs {
+    /// The recipe (TOML) with [[variants]].
+    recipe: PathBuf,
+    /// Set a key of the base recipe (or of one variant: variants.0.…); may be given more than once.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Where the comparison goes; by default runs/RECIPE.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    compute: ComputeArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum SamplerName {
+    Euler,
+    Heun,
+    Sde,
+}
+
+#[derive(Args)]
+struct SampleArgs {
+    /// The run's folder.
+    run: PathBuf,
+    /// Equation and order; by default the recipe's.
+    #[arg(long)]
+    sampler: Option<SamplerName>,
+    /// Steps from noise to data; by default the recipe's.
+    #[arg(long)]
+    steps: Option<usize>,
+    /// Scale of classifier-free guidance; 1 means none.
+    #[arg(long)]
+    cfg: Option<f64>,
+    /// Guidance is on from this time (0 is data, 1 is noise) …
+    #[arg(long)]
+    guidance_low: Option<f64>,
+    /// … up to this one.
+    #[arg(long)]
+    guidance_high: Option<f64>,
+    /// Number of images.
+    #[arg(long)]
+    count: Option<usize>,
+    /// Columns of the grid.
+    #[arg(long)]
+    columns: Option<usize>,
+    /// Draw this class only, by number; by default all in turn.
+    #[arg(long)]
+    class: Option<usize>,
+    /// Seed of the noise; by default the recipe's.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Folder for NAME.png and NAME.npz; by default RUN/samples.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Name of the files, without an ending.
+    #[arg(long, default_value = "drawn")]
+    name: String,
+    /// Where to compute.
+    #[arg(long, default_value = "auto")]
+    device: String,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Args)]
+struct EncoderArgs {
+    /// The encoder's recipe (TOML).
+    recipe: PathBuf,
+    /// Where the weights go (safetensors).
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Where to compute.
+    #[arg(long, default_value = "auto")]
+    device: String,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Args)]
+struct PluginListArgs {
+    /// Search here first; may be given more than once.
+    #[arg(long, value_name = "DIR")]
+    plugin_dir: Vec<PathBuf>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// Runs the program on the process's arguments.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log::install();
+    match commands::run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}

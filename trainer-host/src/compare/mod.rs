@@ -1,0 +1,315 @@
+//! A comparison: every variant of a recipe, then one page.
+
+mod summary;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::error::Error;
+use crate::guidance::SourceConfig;
+use crate::recipe::{Recipe, RecipeFile, Variant};
+use crate::report::{self, Measurements, Outcome, Plugin, Point, Report, SampleGrid};
+use crate::train::journal::{self, Line};
+use crate::train::{Options, Run, RunFolder, RunInfo, RunResult, checkpoint};
+
+/// How a comparison ended.
+#[derive(Debug)]
+pub enum Status {
+    /// Every variant is finished.
+    Complete,
+    /// These are not.
+    Failed(Vec<String>),
+}
+
+/// A comparison that has run.
+#[derive(Debug)]
+pub struct Comparison {
+    /// What its page says.
+    pub report: Report,
+    /// How it ended.
+    pub status: Status,
+}
+
+/// One variant, ready to run.
+struct Contender {
+    name: String,
+    overlay: String,
+    folder: RunFolder,
+    run: Run,
+}
+
+/// Runs what is left of every variant of `file` below `folder`, then writes `folder/report.html`. `command` is what
+/// makes it again; `entering` is told each run's folder.
+///
+/// # Errors
+/// Bad input, before anything is written; an interrupt. A variant whose training fails does not end the others.
+pub fn compare(
+    file: &RecipeFile,
+    folder: &Path,
+    options: &Options,
+    command: String,
+    entering: impl Fn(&Path),
+) -> Result<Comparison, Error> {
+    let contenders = contenders(file, folder, options)?;
+    let mut outcomes = Vec::new();
+    for contender in &contenders {
+        outcomes.push(contend(contender, &entering)?);
+    }
+    let report = assemble(file, &contenders, outcomes, command)?;
+    checkpoint::write_whole(&folder.join("report.html"), report::render(&report).as_bytes())?;
+    let failed: Vec<String> = report
+        .variants
+        .iter()
+        .filter(|v| !matches!(v.outcome, Outcome::Finished(_)))
+        .map(|v| v.name.clone())
+        .collect();
+    let status = if failed.is_empty() { Status::Complete } else { Status::Failed(failed) };
+    Ok(Comparison { report, status })
+}
+
+fn contenders(file: &RecipeFile, folder: &Path, options: &Options) -> Result<Vec<Contender>, Error> {
+    if file.variants.is_empty() {
+        return Err(Error::file(
+            file.path(),
+            "has no [[variants]]: a comparison needs at least one; `sextant train` runs a recipe without them",
+        ));
+    }
+    let count = file.variants.len();
+    let mut contenders = Vec::new();
+    for (i, variant) in file.variants.iter().enumerate() {
+        let recipe = file.variant(variant)?;
+        let run_folder = RunFolder::new(folder.join(&variant.name));
+        same_recipe(&run_folder, &recipe)?;
+        let options = Options {
+            label: format!("{} ({}/{count})", variant.name, i + 1),
+            ..options.clone()
+        };
+        let run = Run::prepare(recipe, options).map_err(|e| Error::Input(format!("variant {:?}: {e}", variant.name)))?;
+        contenders.push(Contender {
+            name: variant.name.clone(),
+            overlay: overlay_text(variant),
+            folder: run_folder,
+            run,
+        });
+    }
+    Ok(contenders)
+}
+
+/// A run that is there already must be one of this recipe.
+fn same_recipe(folder: &RunFolder, recipe: &Recipe) -> Result<(), Error> {
+    if !folder.recipe_path().exists() {
+        return Ok(());
+    }
+    let text = |recipe: &Recipe| toml::to_string(recipe).map_err(|e| Error::Training(e.to_string()));
+    let (there, here) = (text(&folder.recipe()?)?, text(recipe)?);
+    let difference = there.lines().zip(here.lines()).find(|(a, b)| a != b);
+    match difference {
+        None if there == here => Ok(()),
+        _ => {
+            let (a, b) = difference.unwrap_or(("", "another number of lines"));
+            Err(Error::file(
+                folder.path(),
+                format!("holds a run of another recipe ({a:?} there, {b:?} here); choose another folder with --out"),
+            ))
+        }
+    }
+}
+
+fn contend(contender: &Contender, entering: &impl Fn(&Path)) -> Result<Result<RunResult, String>, Error> {
+    let folder = &contender.folder;
+    if !folder.recipe_path().exists() {
+        folder.create(contender.run.recipe(), contender.run.info())?;
+    }
+    entering(folder.path());
+    match contender.run.execute(folder) {
+        Ok(result) => Ok(Ok(result)),
+        Err(error @ (Error::Step { .. } | Error::Training(_))) => {
+            tracing::error!("variant {}: {error}", contender.name);
+            Ok(Err(error.to_string()))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn assemble(
+    file: &RecipeFile,
+    contenders: &[Contender],
+    outcomes: Vec<Result<RunResult, String>>,
+    command: String,
+) -> Result<Report, Error> {
+    let base = file.base()?;
+    let baseline = contenders
+        .iter()
+        .zip(&outcomes)
+        .find(|(contender, _)| unguided(contender.run.recipe()))
+        .and_then(|(_, outcome)| outcome.as_ref().ok())
+        .map(|result| result.seconds_per_step);
+    let variants = contenders
+        .iter()
+        .zip(outcomes)
+        .map(|(contender, outcome)| variant(contender, outcome, baseline))
+        .collect::<Result<Vec<_>, Error>>()?;
+    let first = &contenders[0].run;
+    let info = first.info();
+    let dataset = first.dataset();
+    let evaluation = &base.evaluation;
+    let sampler = &evaluation.sampler;
+    Ok(Report {
+        title: base.title.clone(),
+        recipe: file.path().file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        summary: summary::summary(&variants),
+        created: jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC").to_string(),
+        device: info.device.clone(),
+        versions: versions(info),
+        data: format!(
+            "{} training and {} held-out images of {} classes; fingerprint {}",
+            dataset.train().len(),
+            dataset.held_out().len(),
+            dataset.class_names().len(),
+            &info.data[..info.data.len().min(16)]
+        ),
+        command,
+        variants,
+        base_recipe: toml::to_string(&base).map_err(|e| Error::Training(e.to_string()))?,
+        grid: SampleGrid {
+            columns: evaluation.columns,
+            rows: evaluation.samples.div_ceil(evaluation.columns),
+            labels: grid_labels(dataset.class_names(), evaluation.columns, evaluation.samples),
+            note: format!(
+                "{:?}, {} steps, guidance scale {} for t in [{}, {}]; moving average of the weights; seed {}",
+                sampler.method,
+                sampler.steps,
+                sampler.cfg_scale,
+                sampler.guidance_low,
+                sampler.guidance_high,
+                base.seed
+            ),
+        },
+    })
+}
+
+fn versions(info: &RunInfo) -> Vec<(String, String)> {
+    [
+        ("sextant", &info.sextant),
+        ("burn", &info.burn),
+        ("plugin ABI", &info.abi),
+        ("platform", &info.platform),
+    ]
+    .into_iter()
+    .map(|(name, version)| (name.to_owned(), version.clone()))
+    .collect()
+}
+
+/// One label a column where a column is one class, else one a cell.
+fn grid_labels(classes: &[String], columns: usize, count: usize) -> Vec<String> {
+    let cells = if columns == classes.len() { columns } else { count };
+    (0..cells).map(|i| classes[i % classes.len()].clone()).collect()
+}
+
+fn variant(
+    contender: &Contender,
+    outcome: Result<RunResult, String>,
+    baseline: Option<f64>,
+) -> Result<report::Variant, Error> {
+    let recipe = contender.run.recipe();
+    let phase = recipe.phases.last().map(|p| p.name.as_str()).unwrap_or_default();
+    let lines: Vec<Line> = journal::read(&contender.folder.metrics())
+        .into_iter()
+        .filter(|line| line.phase == phase)
+        .collect();
+    Ok(report::Variant {
+        name: contender.name.clone(),
+        guidance: description(recipe),
+        outcome: match outcome {
+            Ok(result) => Outcome::Finished(measurements(&result, baseline.filter(|_| !unguided(recipe)))),
+            Err(message) => Outcome::Failed { message },
+        },
+        curves: curves(&lines),
+        samples_png: std::fs::read(contender.folder.samples().join("final.png")).ok(),
+        overlay: contender.overlay.clone(),
+        plugins: contender
+            .folder
+            .info()?
+            .plugins
+            .into_iter()
+            .map(|p| Plugin {
+                name: p.plugin,
+                version: p.version,
+                sha256: p.sha256,
+            })
+            .collect(),
+    })
+}
+
+/// Whether no phase is guided: the baseline of the overheads.
+fn unguided(recipe: &Recipe) -> bool {
+    let sources = recipe.phases.iter().flat_map(|p| &p.guidance);
+    sources.into_iter().all(|s| s.plugin == "none" || s.coefficient == 0.0)
+}
+
+fn description(recipe: &Recipe) -> String {
+    let source = |s: &SourceConfig| format!("{}, coefficient {}", s.plugin, s.coefficient);
+    let phases: Vec<String> = recipe
+        .phases
+        .iter()
+        .map(|phase| {
+            let sources: Vec<String> = phase.guidance.iter().map(source).collect();
+            let guided = if sources.is_empty() { "no guidance".into() } else { sources.join(" + ") };
+            format!("{} steps of {guided}", phase.steps)
+        })
+        .collect();
+    phases.join(", then ")
+}
+
+fn measurements(result: &RunResult, baseline: Option<f64>) -> Measurements {
+    let step = result.seconds.step.max(f64::MIN_POSITIVE);
+    Measurements {
+        steps: result.steps,
+        validation_loss: result.validation_loss,
+        guidance_loss: (!result.guidance_loss.is_empty()).then(|| result.guidance_loss.values().sum()),
+        seconds_per_step: result.seconds_per_step,
+        overhead: baseline.map(|base| result.seconds_per_step / base - 1.0),
+        peak_memory_bytes: result.peak_memory_bytes,
+        student_parameters: result.student_parameters,
+        guidance_parameters: result.guidance_parameters,
+        teacher_share: result.seconds.teacher / step,
+        clipped_share: result.clipped_share,
+        total_seconds: result.seconds.step + result.earlier_phases_seconds,
+        earlier_phases_seconds: result.earlier_phases_seconds,
+    }
+}
+
+/// The log's columns as curves; those of a single source under the names that all variants share.
+fn curves(lines: &[Line]) -> BTreeMap<String, Vec<Point>> {
+    let mut curves: BTreeMap<String, Vec<Point>> = BTreeMap::new();
+    for line in lines {
+        for (name, value) in &line.values {
+            let name = match name.split_once('.') {
+                Some(("guidance", _)) if one(lines, "guidance.") => "guidance",
+                Some(("share", _)) if one(lines, "share.") => "guidance_share",
+                _ => name,
+            };
+            curves.entry(name.to_owned()).or_default().push(Point {
+                step: line.step,
+                value: *value,
+            });
+        }
+    }
+    curves
+}
+
+fn one(lines: &[Line], prefix: &str) -> bool {
+    let mut names: Vec<&str> = lines
+        .iter()
+        .flat_map(|l| l.values.keys())
+        .filter(|name| name.starts_with(prefix))
+        .map(String::as_str)
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    names.len() == 1
+}
+
+fn overlay_text(variant: &Variant) -> String {
+    toml::to_string(&variant.overlay).unwrap_or_default()
+}

@@ -1,0 +1,255 @@
+//! Prepares the next steps' data while the present step computes.
+
+use super::batch::Batch;
+use super::dataset::Dataset;
+use super::draws::Draws;
+use burn::data::dataloader::{DataLoader, DataLoaderIterator, Progress};
+use burn::data::dataset::DatasetError;
+use burn::tensor::Device;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread::JoinHandle;
+
+/// How many steps wait ready in the channel.
+const AHEAD: usize = 2;
+
+/// Everything one step reads, on the CPU.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepItem {
+    /// The step, counted from 0; its batch has the same number.
+    pub step: u64,
+    /// Images, labels and fields.
+    pub batch: Batch,
+    /// Random numbers.
+    pub draws: Draws,
+}
+
+impl StepItem {
+    /// The item of `step` in the run `seed`: what the loader yields, computed on the spot.
+    pub fn new(dataset: &Dataset, seed: u64, step: u64, batch_size: usize) -> Self {
+        Self::with_batch(dataset, seed, dataset.batch(seed, step, batch_size))
+    }
+
+    fn with_batch(dataset: &Dataset, seed: u64, batch: Batch) -> Self {
+        let draws = Draws::new(seed, batch.index, &batch.ids, dataset.sample_len());
+        Self {
+            step: batch.index,
+            batch,
+            draws,
+        }
+    }
+}
+
+/// The steps of a run, in order, behind burn's loader trait.
+///
+/// An item of this loader is a step: `num_items`, `slice` and the progress count steps. Nothing depends on an
+/// iterator's history, so a run resumes by starting the range at its next step.
+#[derive(Debug, Clone)]
+pub struct StepLoader {
+    dataset: Arc<Dataset>,
+    seed: u64,
+    batch_size: usize,
+    steps: Range<u64>,
+}
+
+impl StepLoader {
+    /// The steps `steps` of the run `seed`.
+    pub fn new(dataset: Arc<Dataset>, seed: u64, batch_size: usize, steps: Range<u64>) -> Self {
+        Self {
+            dataset,
+            seed,
+            batch_size,
+            steps,
+        }
+    }
+}
+
+impl StepLoader {
+    /// The steps from the `start`th to before the `end`th of this loader.
+    pub fn range(&self, start: usize, end: usize) -> Self {
+        let clamp = |offset: usize| self.steps.start + (offset.min(self.num_items()) as u64);
+        Self { steps: clamp(start)..clamp(end), ..self.clone() }
+    }
+}
+
+impl DataLoader<StepItem> for StepLoader {
+    /// Starts a thread that prepares the items; it ends with the iterator.
+    fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<StepItem> + 'a> {
+        let (sender, receiver) = sync_channel(AHEAD);
+        let Self {
+            dataset,
+            seed,
+            batch_size,
+            steps,
+        } = self.clone();
+        let worker = std::thread::spawn(move || {
+            let mut order = dataset.order(seed, batch_size);
+            for step in steps {
+                let batch = dataset.collect(step, &order.batch(step));
+                // The iterator is gone when its end of the channel is.
+                if sender
+                    .send(StepItem::with_batch(&dataset, seed, batch))
+                    .is_err()
+                {
+                    return;
+                }
+            }
+        });
+        Box::new(Steps {
+            receiver: Some(receiver),
+            worker: Some(worker),
+            done: 0,
+            total: self.num_items(),
+        })
+    }
+
+    fn num_items(&self) -> usize {
+        self.steps.end.saturating_sub(self.steps.start) as usize
+    }
+
+    /// The same loader: items stay on the CPU until the step uploads them.
+    fn to_device(&self, _device: &Device) -> Arc<dyn DataLoader<StepItem>> {
+        Arc::new(self.clone())
+    }
+
+    fn slice(&self, start: usize, end: usize) -> Arc<dyn DataLoader<StepItem>> {
+        let clamp = |offset: usize| self.steps.start + (offset.min(self.num_items()) as u64);
+        Arc::new(Self {
+            steps: clamp(start)..clamp(end),
+            ..self.clone()
+        })
+    }
+}
+
+/// The receiving end of a loader's thread.
+struct Steps {
+    receiver: Option<Receiver<StepItem>>,
+    worker: Option<JoinHandle<()>>,
+    done: usize,
+    total: usize,
+}
+
+impl Iterator for Steps {
+    type Item = Result<StepItem, DatasetError>;
+
+    /// `Err` once if the thread died before its last step, then `None`.
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.receiver.as_ref()?.recv() {
+            Ok(item) => {
+                self.done += 1;
+                Some(Ok(item))
+            }
+            Err(_) => {
+                self.receiver = None;
+                let died = self
+                    .worker
+                    .take()
+                    .is_some_and(|worker| worker.join().is_err());
+                died.then(|| {
+                    Err(DatasetError::new(WorkerDied {
+                        done: self.done,
+                        total: self.total,
+                    }))
+                })
+            }
+        }
+    }
+}
+
+impl DataLoaderIterator<StepItem> for Steps {
+    fn progress(&self) -> Progress {
+        Progress::new(self.done, self.total, Some("steps".into()))
+    }
+}
+
+impl Drop for Steps {
+    fn drop(&mut self) {
+        // Hanging up first frees a thread that waits to send.
+        self.receiver = None;
+        if let Some(worker) = self.worker.take() {
+            let _ = worker.join();
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the loader's thread died after {done} of {total} steps; its panic is on standard error")]
+struct WorkerDied {
+    done: usize,
+    total: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{DataConfig, load};
+
+    fn loader(steps: Range<u64>) -> StepLoader {
+        let dataset = load(&DataConfig::Emoji {
+            size: 8,
+            split_seed: 0,
+        })
+        .unwrap();
+        StepLoader::new(Arc::new(dataset), 9, 32, steps)
+    }
+
+    #[test]
+    fn should_yield_what_asking_directly_gives() {
+        let loader = loader(40..55);
+        let items: Vec<StepItem> = loader.iter().map(Result::unwrap).collect();
+        assert_eq!(items.len(), 15);
+        for (item, step) in items.iter().zip(40..) {
+            assert_eq!(*item, StepItem::new(&loader.dataset, 9, step, 32));
+        }
+    }
+
+    #[test]
+    fn should_go_on_where_another_loader_stopped() {
+        let whole: Vec<StepItem> = loader(0..6).iter().map(Result::unwrap).collect();
+        let rest: Vec<StepItem> = loader(4..6).iter().map(Result::unwrap).collect();
+        assert_eq!(whole[4..], rest);
+    }
+
+    #[test]
+    fn should_end_its_thread_when_dropped_early() {
+        let loader = loader(0..1_000_000);
+        let mut steps = loader.iter();
+        assert_eq!(steps.next().unwrap().unwrap().step, 0);
+        drop(steps);
+        // Dropping joins the thread, which held the other reference.
+        assert_eq!(Arc::strong_count(&loader.dataset), 1);
+    }
+
+    #[test]
+    fn should_count_steps() {
+        let loader = loader(10..14);
+        assert_eq!(loader.num_items(), 4);
+        let mut steps = loader.iter();
+        steps.next();
+        assert_eq!(
+            (
+                steps.progress().items_processed,
+                steps.progress().items_total
+            ),
+            (1, 4)
+        );
+        assert!(steps.by_ref().count() == 3 && steps.next().is_none());
+        let slice = loader.slice(1, 9);
+        assert_eq!(slice.num_items(), 3);
+        assert_eq!(slice.iter().next().unwrap().unwrap().step, 11);
+        assert_eq!(loader.slice(9, 2).num_items(), 0);
+    }
+
+    #[test]
+    fn should_report_a_thread_that_died() {
+        // A batch size that cannot be allocated for stands in for any panic in the thread.
+        let broken = StepLoader {
+            batch_size: usize::MAX,
+            ..loader(0..3)
+        };
+        let mut steps = broken.iter();
+        assert!(steps.next().unwrap().is_err());
+        assert!(steps.next().is_none());
+    }
+}

@@ -1,0 +1,25 @@
+//! Images, their split, and what a step reads: batches and random numbers as functions of (seed, step).
+//!
+//! Everything here lives on the CPU and knows nothing of models, guidance or devices.
+
+mod batch;
+mod config;
+mod dataset;
+mod draws;
+mod embedded;
+mod error;
+mod images;
+mod loader;
+mod split;
+mod stream;
+
+pub use batch::{Batch, FieldBatch, Order};
+pub use config::{DataConfig, load};
+pub use dataset::{Dataset, Field, Standardisation};
+pub use draws::Draws;
+pub use embedded::emoji;
+pub use error::DataError;
+pub use images::Images;
+pub use loader::{StepItem, StepLoader};
+pub use split::Split;
+pub use stream::Stream;

@@ -1,0 +1,215 @@
+//! Reading what a plugin wrote, and lending it what it may read.
+//!
+//! Everything that crosses is copied at once into owned values; the rest of the host never sees a foreign pointer. What
+//! a pointer promises (that it is valid for its length during the call) cannot be checked: a plugin is trusted native code.
+//! What can be checked (nulls, lengths, strides, sizes, UTF-8) is.
+#![allow(unsafe_code)]
+
+use std::ffi::c_void;
+use std::mem::size_of;
+
+use sextant_plugin_api::abi::{
+    self, Array, BufferInfo, Message, Named, ParameterInfo, Status, Tap, Text,
+};
+
+/// Elements that one array may have; beyond it, a length is taken for garbage.
+const MAX_ELEMENTS: u64 = 1 << 32;
+
+/// A struct of integers, floats and pointers, for which every bit pattern is a value.
+///
+/// # Safety
+/// The type must be `Copy`, without references, enums, `bool` or other types that have invalid bit patterns.
+pub(super) unsafe trait Plain: Copy {}
+
+macro_rules! plain {
+    ($($type:ty),* $(,)?) => {$(
+        // SAFETY: a `#[repr(C)]` struct of integers, floats and raw pointers only, or one of these itself.
+        unsafe impl Plain for $type {}
+    )*};
+}
+
+plain!(
+    u8, u32, u64, i64, f32, Text, Tap, ParameterInfo, BufferInfo, Named, abi::Operand, abi::Scalar, abi::Range, abi::Dim,
+    abi::Dims, abi::NewShape, abi::Slice, abi::ScatterTo, abi::Conv2d, abi::Interpolate, abi::Full, abi::Upload,
+    abi::Random, abi::Cast, abi::Download, abi::Forward,
+);
+
+/// The text, copied.
+///
+/// # Safety
+/// `text.ptr` must be valid for reading `text.len` bytes, unless it is null.
+pub(super) unsafe fn text(text: Text, what: &str) -> Result<String, String> {
+    if text.len == 0 {
+        return Ok(String::new());
+    }
+    if text.ptr.is_null() || text.len > MAX_ELEMENTS {
+        return Err(format!("{what} is not a text (null, or too long)"));
+    }
+    // SAFETY: the caller promises that the bytes can be read; the length is bounded above.
+    let bytes = unsafe { std::slice::from_raw_parts(text.ptr, text.len as usize) };
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Ok(text.to_owned()),
+        Err(_) => Err(format!("{what} is not UTF-8")),
+    }
+}
+
+/// The elements, copied, each as far as this host knows it.
+///
+/// # Safety
+/// `array.ptr` must be valid for reading `array.len` elements that are `array.stride` bytes apart, unless it is null.
+pub(super) unsafe fn list<T: Plain>(array: Array, what: &str) -> Result<Vec<T>, String> {
+    if array.len == 0 {
+        return Ok(Vec::new());
+    }
+    if array.ptr.is_null() || array.len > MAX_ELEMENTS {
+        return Err(format!("{what} is not a list (null, or too long)"));
+    }
+    let known = size_of::<T>() as u64;
+    if array.stride < known || array.stride > (1 << 16) {
+        return Err(format!(
+            "elements of {what} are {} bytes apart; version {}.{} needs {known}",
+            array.stride,
+            abi::ABI_MAJOR,
+            abi::ABI_MINOR
+        ));
+    }
+    let (first, stride) = (array.ptr.cast::<u8>(), array.stride as usize);
+    Ok((0..array.len as usize)
+        // SAFETY: the caller promises `len` elements `stride` bytes apart, and an element is no longer than the stride.
+        .map(|i| unsafe { first.add(i * stride).cast::<T>().read_unaligned() })
+        .collect())
+}
+
+/// Lends a text for the length of a call.
+pub(super) fn lend_text(text: &str) -> Text {
+    Text {
+        ptr: text.as_ptr(),
+        len: text.len() as u64,
+    }
+}
+
+/// Lends a list for the length of a call.
+pub(super) fn lend_list<T>(list: &[T]) -> Array {
+    Array {
+        ptr: list.as_ptr().cast::<c_void>(),
+        len: list.len() as u64,
+        stride: size_of::<T>() as u64,
+    }
+}
+
+/// An array without elements.
+pub(super) const NO_LIST: Array = Array {
+    ptr: std::ptr::null(),
+    len: 0,
+    stride: 0,
+};
+
+/// A text without bytes.
+pub(super) const NO_TEXT: Text = Text {
+    ptr: std::ptr::null(),
+    len: 0,
+};
+
+/// Makes a call that may answer a [`Message`], and copies and releases that message.
+pub(super) fn with_message(call: impl FnOnce(*mut Message) -> Status) -> Result<(), String> {
+    let mut message = Message {
+        size: size_of::<Message>() as u64,
+        text: NO_TEXT,
+        owner: std::ptr::null_mut(),
+        release: None,
+    };
+    let status = call(&mut message);
+    // SAFETY: whoever filled the message keeps its text alive until `release`.
+    let words = unsafe { lossy(message.text) };
+    if let Some(release) = message.release {
+        // SAFETY: the message is the one that the callee filled, and it is released once.
+        unsafe { release(&mut message) };
+    }
+    match status {
+        abi::OK => Ok(()),
+        _ if words.is_empty() => Err("it gave no reason".into()),
+        _ => Err(words),
+    }
+}
+
+/// The text, with what is not UTF-8 replaced: for messages, which are shown whatever they hold.
+///
+/// # Safety
+/// As for [`text`].
+pub(super) unsafe fn lossy(text: Text) -> String {
+    if text.ptr.is_null() || text.len == 0 || text.len > MAX_ELEMENTS {
+        return String::new();
+    }
+    // SAFETY: the caller promises that the bytes can be read.
+    let bytes = unsafe { std::slice::from_raw_parts(text.ptr, text.len as usize) };
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The attribute struct of one call, not yet read.
+#[derive(Clone, Copy, Debug)]
+pub struct Attributes {
+    pointer: *const c_void,
+}
+
+impl Attributes {
+    /// None given.
+    pub const NONE: Self = Self {
+        pointer: std::ptr::null(),
+    };
+
+    /// # Safety
+    /// `pointer` is null or valid, while this value lives, for the number of bytes that its first `u64` states; and so are
+    /// the lists and texts inside, for their lengths.
+    pub(super) unsafe fn new(pointer: *const c_void) -> Self {
+        Self { pointer }
+    }
+
+    /// The struct, if what the plugin gave is at least as long.
+    pub(super) fn read<T: Plain>(&self) -> Result<T, String> {
+        if self.pointer.is_null() {
+            return Err("its attributes are missing".into());
+        }
+        // SAFETY: `new` promises a size in the first eight bytes.
+        let size = unsafe { self.pointer.cast::<u64>().read_unaligned() };
+        if size < size_of::<T>() as u64 {
+            return Err(format!(
+                "its attributes are {size} bytes long, at least {} are needed",
+                size_of::<T>()
+            ));
+        }
+        // SAFETY: `new` promises `size` bytes, which suffice for `T`, and every bit pattern is a `T`.
+        Ok(unsafe { self.pointer.cast::<T>().read_unaligned() })
+    }
+
+    /// A list inside the struct.
+    pub(super) fn list<T: Plain>(&self, array: Array, what: &str) -> Result<Vec<T>, String> {
+        // SAFETY: `new` promises that lists inside the struct are valid.
+        unsafe { list(array, what) }
+    }
+
+    /// A text inside the struct.
+    pub(super) fn text(&self, inner: Text, what: &str) -> Result<String, String> {
+        // SAFETY: `new` promises that texts inside the struct are valid.
+        unsafe { text(inner, what) }
+    }
+
+    /// Writes the bytes to memory of the plugin's that the struct names; the lengths must agree.
+    pub(super) fn write(&self, target: *mut u8, capacity: u64, bytes: &[u8]) -> Result<(), String> {
+        if capacity != bytes.len() as u64 {
+            return Err(format!(
+                "the memory given is {capacity} bytes long, the tensor has {}",
+                bytes.len()
+            ));
+        }
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        if target.is_null() {
+            return Err("the memory given is null".into());
+        }
+        // SAFETY: `new` promises that memory named inside the struct is valid for its length, which was compared above;
+        // the plugin's memory and the host's do not overlap.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len()) };
+        Ok(())
+    }
+}

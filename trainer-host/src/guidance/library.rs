@@ -1,0 +1,295 @@
+//! A shared library that holds a guidance source.
+//!
+//! # Lifetime
+//! A library is never unloaded: its descriptor, its code and the messages that it lends are static. Unloading would need
+//! proof that no instance, thread or thread-local of the library is left, which nobody can give.
+//!
+//! # Trust
+//! Opening a library runs its initialisers, with all rights of this process. A recipe may pin a SHA-256; the pin is
+//! compared before the file is opened.
+#![allow(unsafe_code)]
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sextant_plugin_api::abi::{ABI_MAJOR, ABI_MINOR, Descriptor, ENTRY_SYMBOL, Entry};
+use sha2::{Digest, Sha256};
+
+use super::boundary;
+use super::error::GuidanceError;
+
+/// A guidance source's library, open for the rest of the process. Clones are the same library.
+#[derive(Clone)]
+pub struct Library(Arc<Contents>);
+
+struct Contents {
+    descriptor: &'static Descriptor,
+    name: String,
+    version: String,
+    summary: String,
+    path: PathBuf,
+    sha256: String,
+}
+
+// SAFETY: everything is immutable; the descriptor is static memory whose functions may be called on any thread
+// (`create`), or through an instance, which is not shared.
+unsafe impl Send for Contents {}
+// SAFETY: as above.
+unsafe impl Sync for Contents {}
+
+impl Library {
+    /// Opens the library at `path`. It stays open when the result is dropped.
+    pub fn open(path: &Path) -> Result<Self, GuidanceError> {
+        let sha256 = file_sha256(path)?;
+        Self::open_hashed(path, sha256)
+    }
+
+    /// Opens the library at `path` if its file has the SHA-256 that is pinned; no code of it runs otherwise.
+    pub fn open_pinned(path: &Path, pinned: &str, source_name: &str) -> Result<Self, GuidanceError> {
+        let sha256 = file_sha256(path)?;
+        if !sha256.eq_ignore_ascii_case(pinned) {
+            return Err(GuidanceError::Pin {
+                source_name: source_name.to_owned(),
+                path: path.to_owned(),
+                pinned: pinned.to_owned(),
+                found: sha256,
+            });
+        }
+        Self::open_hashed(path, sha256)
+    }
+
+    fn open_hashed(path: &Path, sha256: String) -> Result<Self, GuidanceError> {
+        // A name without a folder would be searched on the system's library path.
+        let file = path.canonicalize().map_err(|error| unreadable(path, &error))?;
+        // SAFETY: running a library's initialisers is what loading a plugin means; see the module's words on trust.
+        let library = unsafe { libloading::Library::new(&file) }.map_err(|error| {
+            GuidanceError::NotLibrary {
+                path: path.to_owned(),
+                reason: root_cause(&error),
+            }
+        })?;
+        // Never unloaded, even if it is refused below: its initialisers may have started threads.
+        let library: &'static libloading::Library = Box::leak(Box::new(library));
+        // SAFETY: the contract gives the symbol this type.
+        let entry = unsafe { library.get::<Entry>(ENTRY_SYMBOL.as_bytes()) }.map_err(|_| {
+            GuidanceError::NotSource {
+                path: path.to_owned(),
+                symbol: ENTRY_SYMBOL,
+            }
+        })?;
+        // SAFETY: the contract lets the entry be called on any thread, once; a second call gives the same descriptor.
+        let descriptor = unsafe { entry() };
+        // SAFETY: by the contract, null or a static descriptor.
+        unsafe { Self::from_pointer(descriptor, path.to_owned(), sha256) }
+    }
+
+    /// A source that is linked into this process, for tests.
+    ///
+    /// # Safety
+    /// `descriptor` and everything that it points to keep the contract of [`sextant_plugin_api::abi`].
+    pub unsafe fn in_process(descriptor: &'static Descriptor) -> Result<Self, GuidanceError> {
+        // SAFETY: the caller's promise.
+        unsafe { Self::from_pointer(descriptor, PathBuf::from("(in this process)"), String::new()) }
+    }
+
+    /// # Safety
+    /// `pointer` is null or points to a static descriptor that is valid for the size it states.
+    unsafe fn from_pointer(
+        pointer: *const Descriptor,
+        path: PathBuf,
+        sha256: String,
+    ) -> Result<Self, GuidanceError> {
+        let fault = |reason: String| GuidanceError::Descriptor {
+            path: path.clone(),
+            reason,
+        };
+        if pointer.is_null() {
+            return Err(fault(format!("`{ENTRY_SYMBOL}` gave null")));
+        }
+        if !pointer.is_aligned() {
+            return Err(fault(format!("`{ENTRY_SYMBOL}` gave a pointer that is not aligned")));
+        }
+        // SAFETY: the first three fields never move, in any major version.
+        let (size, major, minor) =
+            unsafe { ((*pointer).size, (*pointer).abi_major, (*pointer).abi_minor) };
+        if major != ABI_MAJOR {
+            return Err(GuidanceError::Version {
+                path,
+                theirs: (major, minor),
+                ours: (ABI_MAJOR, ABI_MINOR),
+            });
+        }
+        let needed = size_of::<Descriptor>() as u64;
+        if size < needed {
+            return Err(fault(format!(
+                "its descriptor is {size} bytes long, version {ABI_MAJOR}.0 has {needed}"
+            )));
+        }
+        // SAFETY: static, aligned, and long enough for this version's descriptor.
+        let descriptor: &'static Descriptor = unsafe { &*pointer };
+        for (name, missing) in [
+            ("create", descriptor.create.is_none()),
+            ("plan", descriptor.plan.is_none()),
+            ("guide", descriptor.guide.is_none()),
+            ("destroy", descriptor.destroy.is_none()),
+        ] {
+            if missing {
+                return Err(fault(format!("its function `{name}` is null")));
+            }
+        }
+        // SAFETY: the contract makes these static texts.
+        let (name, version, summary) = unsafe {
+            (
+                boundary::text(descriptor.name, "its name").map_err(fault)?,
+                boundary::text(descriptor.version, "its version").map_err(fault)?,
+                boundary::text(descriptor.summary, "its summary").map_err(fault)?,
+            )
+        };
+        if name.is_empty() {
+            return Err(fault("its name is empty".into()));
+        }
+        Ok(Self(Arc::new(Contents {
+            descriptor,
+            name,
+            version,
+            summary,
+            path,
+            sha256,
+        })))
+    }
+
+    /// The source's name, as recipes write it.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// The source's own version.
+    pub fn version(&self) -> &str {
+        &self.0.version
+    }
+
+    /// One sentence on what it guides towards.
+    pub fn summary(&self) -> &str {
+        &self.0.summary
+    }
+
+    /// Major and minor version of the contract that it was built with.
+    pub fn abi(&self) -> (u32, u32) {
+        (self.0.descriptor.abi_major, self.0.descriptor.abi_minor)
+    }
+
+    /// Where it was opened.
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    /// SHA-256 of the file, in lower-case hexadecimal; empty for a source linked into this process.
+    pub fn sha256(&self) -> &str {
+        &self.0.sha256
+    }
+
+    pub(super) fn descriptor(&self) -> &'static Descriptor {
+        self.0.descriptor
+    }
+}
+
+impl fmt::Debug for Library {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Library")
+            .field("name", &self.0.name)
+            .field("version", &self.0.version)
+            .field("path", &self.0.path)
+            .finish_non_exhaustive()
+    }
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> GuidanceError {
+    GuidanceError::Unreadable {
+        path: path.to_owned(),
+        reason: match error.kind() {
+            std::io::ErrorKind::NotFound => "there is no such file".into(),
+            _ => error.to_string(),
+        },
+    }
+}
+
+fn file_sha256(path: &Path) -> Result<String, GuidanceError> {
+    if path.is_dir() {
+        return Err(GuidanceError::Unreadable {
+            path: path.to_owned(),
+            reason: "it is a folder".into(),
+        });
+    }
+    let bytes = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
+    Ok(Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect())
+}
+
+/// The innermost message: libloading's own says only that `dlopen` failed.
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::boundary::NO_TEXT;
+    use super::super::fixture::descriptor;
+    use super::*;
+
+    fn refused(change: impl FnOnce(&mut Descriptor)) -> String {
+        let mut broken = descriptor();
+        change(&mut broken);
+        // SAFETY: what is broken is refused before it is used.
+        unsafe { Library::in_process(Box::leak(Box::new(broken))) }.unwrap_err().to_string()
+    }
+
+    #[test]
+    fn should_read_what_a_descriptor_says() {
+        // SAFETY: the descriptor is in order.
+        let library = unsafe { Library::in_process(Box::leak(Box::new(descriptor()))) }.unwrap();
+        assert_eq!((library.name(), library.version(), library.abi()), ("scripted", "1.2.3", (ABI_MAJOR, ABI_MINOR)));
+    }
+
+    #[test]
+    fn should_refuse_another_major_version_with_both_numbers() {
+        let error = refused(|d| (d.abi_major, d.abi_minor, d.size) = (7, 3, 16));
+        assert!(error.contains("7.3") && error.contains(&format!("{ABI_MAJOR}.{ABI_MINOR}")), "{error}");
+    }
+
+    #[test]
+    fn should_refuse_a_descriptor_that_breaks_the_contract() {
+        static LATIN: [u8; 3] = [b'r', 0xe9, b'p'];
+        let latin = sextant_plugin_api::abi::Text { ptr: LATIN.as_ptr(), len: 3 };
+        for (error, part) in [
+            (refused(|d| d.size = 40), "40 bytes long"),
+            (refused(|d| d.create = None), "`create` is null"),
+            (refused(|d| d.plan = None), "`plan` is null"),
+            (refused(|d| d.guide = None), "`guide` is null"),
+            (refused(|d| d.destroy = None), "`destroy` is null"),
+            (refused(|d| d.name = latin), "its name is not UTF-8"),
+            (refused(|d| d.name = NO_TEXT), "its name is empty"),
+        ] {
+            assert!(error.contains(part), "{part} in {error}");
+        }
+    }
+
+    #[test]
+    fn should_name_a_path_that_does_not_exist_or_is_no_library() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("libnone.so");
+        let error = Library::open(&missing).unwrap_err().to_string();
+        assert!(error.contains("libnone.so") && error.contains("no such file"), "{error}");
+        let error = Library::open(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("it is a folder"), "{error}");
+        let text = folder.path().join("text.so");
+        std::fs::write(&text, "hello").unwrap();
+        let error = Library::open(&text).unwrap_err().to_string();
+        assert!(error.contains("text.so is not a shared library"), "{error}");
+        let error = Library::open_pinned(&text, &"0".repeat(64), "repa").unwrap_err().to_string();
+        assert!(error.contains("2cf24dba5fb0a30e") && error.contains("\"repa\""), "{error}");
+    }
+}

@@ -1,0 +1,39 @@
+//! Guidance sources: found, loaded, planned, checked and run.
+//!
+//! The only place in the host that knows the plugin contract ([`sextant_plugin_api::abi`]). The training loop sees
+//! [`Sources`] and, once a step, a list of [`SourceLoss`]es; it meets neither handles nor libraries.
+//!
+//! From the outside in: [`SearchPath`] finds a file, [`Library`] opens it, [`Instance`](instance::Instance) is one configured source of it,
+//! [`SourcePlan`] what that source declared, and [`operations`] what it may ask for while its `guide` runs.
+
+pub mod boundary;
+mod buffers;
+mod callbacks;
+mod config;
+mod error;
+mod geometry;
+mod initial;
+pub mod instance;
+mod library;
+pub mod operations;
+mod parameters;
+pub mod plan;
+mod search;
+mod session;
+mod sources;
+mod step;
+mod table;
+
+#[cfg(test)]
+mod fixture;
+
+pub use buffers::Buffers;
+pub use config::SourceConfig;
+pub use error::GuidanceError;
+pub use geometry::{GuidanceGeometry, NetworkShape};
+pub use library::Library;
+pub use parameters::{SourceParams, anchor};
+pub use plan::SourcePlan;
+pub use search::SearchPath;
+pub use sources::{LibraryRecord, Sources};
+pub use step::{GuidanceStep, Services, SourceLoss, TeacherCounters};

@@ -1,0 +1,128 @@
+//! Elementwise arithmetic.
+
+use burn::backend::ops::{ActivationOps, FloatTensorOps, IntTensorOps};
+use burn::backend::{Dispatch, Scalar};
+use sextant_plugin_api::abi::{self, DType, Operation};
+
+use super::spec::{broadcast, reshaped, same_dtype};
+use super::{Checked, Request, Spec};
+
+type D = Dispatch;
+
+pub(super) fn binary<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
+    let (a, b) = (request.input(0), request.input(1));
+    same_dtype(a, b)?;
+    let output = a.with_shape(broadcast(&a.shape, &b.shape)?);
+    let operation = request.operation;
+    match a.dtype {
+        DType::Bool => Err("masks have no arithmetic: cast them, or use `and`, `or`, `not`".into()),
+        DType::Int => match operation {
+            Operation::Add => Checked::binary(output, D::int_add),
+            Operation::Sub => Checked::binary(output, D::int_sub),
+            Operation::Mul => Checked::binary(output, D::int_mul),
+            _ => Err("integers are not divided: cast them to a float type first".into()),
+        },
+        _ => Checked::binary(
+            output,
+            match operation {
+                Operation::Add => D::float_add,
+                Operation::Sub => D::float_sub,
+                Operation::Mul => D::float_mul,
+                _ => D::float_div,
+            },
+        ),
+    }
+}
+
+pub(super) fn scalar<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
+    let a = request.input(0);
+    let value = request.attributes.read::<abi::Scalar>()?.value;
+    if !value.is_finite() {
+        return Err(format!("the number {value} is not finite"));
+    }
+    let operation = request.operation;
+    let output = a.with_shape(a.shape.clone());
+    if a.is_float() {
+        let value = Scalar::Float(value);
+        return Checked::unary(output, move |a| match operation {
+            Operation::AddScalar => D::float_add_scalar(a, value),
+            Operation::MulScalar => D::float_mul_scalar(a, value),
+            _ => D::float_powf_scalar(a, value),
+        });
+    }
+    let whole = value.fract() == 0.0 && value.abs() < 2f64.powi(53);
+    match (a.dtype, operation) {
+        (DType::Int, Operation::AddScalar | Operation::MulScalar) if whole => {
+            let value = Scalar::Int(value as i64);
+            Checked::unary(output, move |a| match operation {
+                Operation::AddScalar => D::int_add_scalar(a, value),
+                _ => D::int_mul_scalar(a, value),
+            })
+        }
+        (DType::Int, Operation::AddScalar | Operation::MulScalar) => {
+            Err(format!("{value} is no integer: cast a to a float type first"))
+        }
+        _ => Err("a must have float elements: cast it first".into()),
+    }
+}
+
+pub(super) fn clamp<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
+    let a = request.input(0);
+    a.needs_float("a")?;
+    let abi::Range { min, max, .. } = request.attributes.read()?;
+    if min.is_nan() || max.is_nan() || min > max {
+        return Err(format!("the interval [{min}, {max}] is empty"));
+    }
+    Checked::unary(a.with_shape(a.shape.clone()), move |a| {
+        match (min.is_finite(), max.is_finite()) {
+            (true, true) => D::float_clamp(a, Scalar::Float(min), Scalar::Float(max)),
+            (true, false) => D::float_clamp_min(a, Scalar::Float(min)),
+            (false, true) => D::float_clamp_max(a, Scalar::Float(max)),
+            (false, false) => a,
+        }
+    })
+}
+
+pub(super) fn unary<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
+    let a = request.input(0);
+    let output: Spec = a.with_shape(a.shape.clone());
+    let operation = request.operation;
+    if a.dtype == DType::Int && matches!(operation, Operation::Neg | Operation::Abs) {
+        return Checked::unary(output, move |a| match operation {
+            Operation::Neg => D::int_neg(a),
+            _ => D::int_abs(a),
+        });
+    }
+    a.needs_float("a")?;
+    Checked::unary(output, move |a| match operation {
+        Operation::Neg => D::float_neg(a),
+        Operation::Exp => D::float_exp(a),
+        Operation::Log => D::float_log(a),
+        Operation::Sqrt => D::float_sqrt(a),
+        Operation::Abs => D::float_abs(a),
+        Operation::Sin => D::float_sin(a),
+        Operation::Cos => D::float_cos(a),
+        Operation::Tanh => D::float_tanh(a),
+        Operation::Sigmoid => D::sigmoid(a),
+        Operation::Relu => D::relu(a),
+        Operation::Silu => {
+            let gate = D::sigmoid(a.clone());
+            D::float_mul(a, gate)
+        }
+        Operation::Gelu => D::gelu(a),
+        _ => D::float_erf(a),
+    })
+}
+
+/// `a + b`, where b is a vector that meets a's last dimension.
+pub(super) fn along_last(
+    a: burn::backend::DispatchTensor,
+    b: burn::backend::DispatchTensor,
+    rank: usize,
+    operation: fn(burn::backend::DispatchTensor, burn::backend::DispatchTensor) -> burn::backend::DispatchTensor,
+) -> burn::backend::DispatchTensor {
+    use burn::backend::TensorMetadata;
+    let mut shape = vec![1; rank.max(1)];
+    *shape.last_mut().expect("at least one") = b.shape()[0];
+    operation(a, reshaped(b, shape.into()))
+}

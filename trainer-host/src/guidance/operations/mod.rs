@@ -1,0 +1,161 @@
+//! What a source may ask for, on burn's rank-free tensors, so that gradients flow through whatever backend is below.
+//!
+//! Each operation is first checked against the shapes and element types of its operands, which gives the specs of its
+//! results and a closure that computes them; a backend is only called with what it accepts. Backends are never called
+//! for tensors without elements: those have a spec only.
+
+mod arithmetic;
+mod comparison;
+mod context;
+mod conversion;
+mod creation;
+mod image;
+mod linear_algebra;
+mod normalisation;
+mod reduction;
+mod rows;
+mod services;
+mod shaping;
+mod spec;
+
+pub(super) use context::{Context, Frozen};
+pub(super) use conversion::data;
+pub(super) use creation::from_data;
+pub use spec::Spec;
+pub(super) use spec::{constant, inner, physical};
+
+use burn::backend::DispatchTensor;
+use sextant_plugin_api::abi::Operation;
+
+use super::boundary::Attributes;
+
+/// Operands for the closure of a checked operation; `None` where one was left out or has no elements.
+pub(super) struct Operands(Vec<Option<DispatchTensor>>);
+
+impl Operands {
+    /// Operands, in the order of the table.
+    pub fn new(tensors: Vec<Option<DispatchTensor>>) -> Self {
+        Self(tensors)
+    }
+
+    /// Moves out an operand that the check has seen, and whose elements it needs.
+    fn take(&mut self, index: usize) -> DispatchTensor {
+        self.optional(index)
+            .expect("the check has seen this operand")
+    }
+
+    /// Moves out an operand that may be missing.
+    fn optional(&mut self, index: usize) -> Option<DispatchTensor> {
+        self.0.get_mut(index).and_then(Option::take)
+    }
+}
+
+type Run<'a> =
+    Box<dyn FnOnce(Operands, &mut Context) -> Result<Vec<DispatchTensor>, String> + 'a>;
+
+/// An operation that is known to be possible.
+pub(super) struct Checked<'a> {
+    /// What it gives.
+    pub outputs: Vec<Spec>,
+    /// Computes the outputs, in their order. Only called where an output has elements, or there is none.
+    pub run: Run<'a>,
+    /// Whether the closure copes with operands without elements; the outputs are 0 otherwise.
+    pub takes_empty: bool,
+}
+
+impl<'a> Checked<'a> {
+    /// An operation with one result that cannot fail.
+    fn one(
+        output: Spec,
+        run: impl FnOnce(Operands, &mut Context) -> DispatchTensor + 'a,
+    ) -> Result<Self, String> {
+        Ok(Self {
+            outputs: vec![output],
+            run: Box::new(move |operands, context| Ok(vec![run(operands, context)])),
+            takes_empty: false,
+        })
+    }
+
+    /// An operation with one operand and one result.
+    fn unary(
+        output: Spec,
+        run: impl FnOnce(DispatchTensor) -> DispatchTensor + 'a,
+    ) -> Result<Self, String> {
+        Self::one(output, move |mut operands, _| run(operands.take(0)))
+    }
+
+    /// An operation with two operands and one result.
+    fn binary(
+        output: Spec,
+        run: impl FnOnce(DispatchTensor, DispatchTensor) -> DispatchTensor + 'a,
+    ) -> Result<Self, String> {
+        Self::one(output, move |mut operands, _| {
+            let a = operands.take(0);
+            run(a, operands.take(1))
+        })
+    }
+}
+
+/// What a check may look at.
+pub(super) struct Request<'a> {
+    /// Which operation.
+    pub operation: Operation,
+    /// Operands; `None` where an optional one was left out. The required ones are there.
+    pub inputs: &'a [Option<&'a Spec>],
+    /// Its attribute struct.
+    pub attributes: Attributes,
+}
+
+impl<'a> Request<'a> {
+    /// An operand that is required, or known to be there.
+    fn input(&self, index: usize) -> &'a Spec {
+        self.inputs[index].expect("required operands are there")
+    }
+
+    /// An operand that may have been left out.
+    fn optional(&self, index: usize) -> Option<&'a Spec> {
+        self.inputs.get(index).copied().flatten()
+    }
+}
+
+/// Decides whether the operation is possible. The error says why not, without the operation's name and operands, which
+/// the caller adds.
+pub(super) fn check<'a>(request: &Request<'_>, context: &Context) -> Result<Checked<'a>, String> {
+    use Operation as O;
+    match request.operation {
+        O::Add | O::Sub | O::Mul | O::Div => arithmetic::binary(request),
+        O::AddScalar | O::MulScalar | O::PowScalar => arithmetic::scalar(request),
+        O::Clamp => arithmetic::clamp(request),
+        O::Neg | O::Exp | O::Log | O::Sqrt | O::Abs | O::Sin | O::Cos | O::Tanh | O::Sigmoid
+        | O::Relu | O::Silu | O::Gelu | O::Erf => arithmetic::unary(request),
+        O::Equal | O::Greater | O::GreaterEqual | O::Lower | O::LowerEqual => {
+            comparison::compare(request, context)
+        }
+        O::And | O::Or | O::Not => comparison::logic(request),
+        O::Where => comparison::choose(request),
+        O::Sum | O::Mean | O::Max | O::Min => reduction::reduce(request),
+        O::Reshape => shaping::reshape(request),
+        O::Permute => shaping::permute(request),
+        O::Expand => shaping::expand(request),
+        O::Slice => shaping::slice(request),
+        O::Concat => shaping::concat(request),
+        O::Gather => rows::gather(request),
+        O::Scatter => rows::scatter(request),
+        O::Matmul => linear_algebra::matmul(request),
+        O::Linear => linear_algebra::linear(request),
+        O::Attention => linear_algebra::attention(request),
+        O::LayerNorm => normalisation::layer_norm(request),
+        O::Softmax | O::LogSoftmax => normalisation::softmax(request),
+        O::Conv2d => image::conv2d(request),
+        O::Interpolate => image::interpolate(request),
+        O::Full => creation::full(request),
+        O::Upload => creation::upload(request),
+        O::Random => creation::random(request, context),
+        O::Cast => conversion::cast(request, context),
+        O::Detach => conversion::detach(request),
+        O::Download => conversion::download(request),
+        O::Forward => services::forward(request, context),
+        O::Diffuse => services::diffuse(request),
+        O::PathCoefficients => services::path_coefficients(request),
+    }
+}

@@ -1,0 +1,111 @@
+//! What a source declared before training, in owned and validated form.
+
+mod check;
+mod read;
+
+pub use check::check;
+pub(super) use read::{dims, read};
+
+use sextant_plugin_api::abi::{Agreement, DType, Network, TapKind};
+
+/// Everything that a source asked for and promised. What is not here is not handed over.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SourcePlan {
+    /// Minor version of the contract that the source needs.
+    pub required_minor: u32,
+    /// Whether the loss of a sample depends on the others of its batch.
+    pub batch_coupled: bool,
+    /// Times outside which the loss is exactly 0, both ends inclusive.
+    pub t_range: Option<[f64; 2]>,
+    /// Activations: the student's in the order of the step, and bounds of what `forward` may ask of other networks.
+    pub taps: Vec<TapRequest>,
+    /// Batch fields that it reads.
+    pub fields: Vec<String>,
+    /// Parameters that live in the host.
+    pub parameters: Vec<ParameterPlan>,
+    /// State that lives in the host.
+    pub buffers: Vec<BufferPlan>,
+    /// Names of the scalars that it may return.
+    pub metrics: Vec<String>,
+}
+
+/// One activation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TapRequest {
+    /// Of which network.
+    pub network: Network,
+    /// What kind.
+    pub kind: TapKind,
+    /// Which block; 0 is the embedding. Without meaning for the output.
+    pub depth: usize,
+}
+
+/// A parameter, as declared.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ParameterPlan {
+    /// Unique in the source.
+    pub name: String,
+    /// Rank 1 to 8, no extent 0.
+    pub shape: Vec<usize>,
+    /// How it begins.
+    pub initial: Initial,
+    /// Whether it is optimised.
+    pub trainable: bool,
+}
+
+/// A buffer, as declared.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BufferPlan {
+    /// Unique in the source.
+    pub name: String,
+    /// Element type.
+    pub dtype: DType,
+    /// How the replicas of several devices agree on a new value.
+    pub agreement: Agreement,
+    /// Rank 1 to 8, no extent 0.
+    pub shape: Vec<usize>,
+    /// Whether a step replaces rows of it.
+    pub rows: bool,
+    /// How it begins.
+    pub initial: Initial,
+}
+
+/// Initial values.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Initial {
+    /// One value everywhere.
+    Constant(f64),
+    /// Uniform in ±sqrt(6 / (fan_in + fan_out)), with PyTorch's fans.
+    XavierUniform,
+    /// Normal with mean 0 and this standard deviation.
+    Normal(f64),
+    /// These values, row-major.
+    Values(Vec<f32>),
+}
+
+impl SourcePlan {
+    /// Depths of the blocks that it wants of `network`, ascending.
+    pub fn depths(&self, network: Network) -> Vec<usize> {
+        let mut depths: Vec<usize> = self
+            .taps
+            .iter()
+            .filter(|tap| tap.network == network && tap.kind == TapKind::Block)
+            .map(|tap| tap.depth)
+            .collect();
+        depths.sort_unstable();
+        depths.dedup();
+        depths
+    }
+
+    /// Whether it asks anything of `network`.
+    pub fn needs(&self, network: Network) -> bool {
+        self.taps.iter().any(|tap| tap.network == network)
+    }
+
+    /// Whether it asks for the student's output.
+    pub fn needs_output(&self) -> bool {
+        self.taps
+            .iter()
+            .any(|tap| tap.network == Network::Student && tap.kind == TapKind::Output)
+    }
+}

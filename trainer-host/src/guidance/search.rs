@@ -1,0 +1,166 @@
+//! Where a source's library is looked for.
+
+use std::collections::BTreeMap;
+use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
+use std::path::{MAIN_SEPARATOR, Path, PathBuf};
+
+use super::error::GuidanceError;
+use super::library::Library;
+
+/// Environment variable with further folders, separated as in `PATH`.
+pub const PATH_VARIABLE: &str = "SEXTANT_PLUGIN_PATH";
+
+/// An ordered list of folders.
+///
+/// `repa` is searched as `libsextant_repa.so` on Linux, `libsextant_repa.dylib` on macOS and `sextant_repa.dll` on Windows; a
+/// `-` in the name is a `_` in the file's. The first folder that has the file wins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SearchPath {
+    folders: Vec<PathBuf>,
+}
+
+impl SearchPath {
+    /// `folders` (those of `--plugin-dir`), then those of `SEXTANT_PLUGIN_PATH`, then the executable's.
+    pub fn new(folders: &[PathBuf]) -> Self {
+        let variable = std::env::var_os(PATH_VARIABLE).unwrap_or_default();
+        let executable = std::env::current_exe().ok();
+        let mut all: Vec<PathBuf> = folders.to_vec();
+        all.extend(std::env::split_paths(&variable).filter(|folder| !folder.as_os_str().is_empty()));
+        all.extend(executable.as_deref().and_then(Path::parent).map(Path::to_owned));
+        Self::only(all)
+    }
+
+    /// These folders and no other.
+    pub fn only(folders: Vec<PathBuf>) -> Self {
+        Self { folders }
+    }
+
+    /// The folders, in order.
+    pub fn folders(&self) -> &[PathBuf] {
+        &self.folders
+    }
+
+    /// The file of the plugin that a recipe calls `plugin`. A text with a path separator or a library's extension is a
+    /// path, which is taken as it is: whether it exists is seen when it is opened.
+    pub fn resolve(&self, plugin: &str) -> Result<PathBuf, GuidanceError> {
+        if is_path(plugin) {
+            return Ok(PathBuf::from(plugin));
+        }
+        let file = file_name(plugin);
+        let found = self.folders.iter().map(|folder| folder.join(&file)).find(|path| path.is_file());
+        found.ok_or_else(|| {
+            let searched: Vec<String> = self.folders.iter().map(|f| f.display().to_string()).collect();
+            let available: Vec<String> = self.files().into_keys().collect();
+            let or_none = |list: Vec<String>| match list.is_empty() {
+                true => "none".to_owned(),
+                false => list.join(", "),
+            };
+            GuidanceError::NotFound {
+                name: plugin.to_owned(),
+                file,
+                searched: or_none(searched),
+                available: or_none(available),
+            }
+        })
+    }
+
+    /// Every source that a recipe could name, opened, or the reason why it cannot be; by file, in order of the names.
+    pub fn list(&self) -> Vec<(PathBuf, Result<Library, GuidanceError>)> {
+        self.files()
+            .into_values()
+            .map(|path| {
+                let library = Library::open(&path);
+                (path, library)
+            })
+            .collect()
+    }
+
+    /// The first file of each name.
+    fn files(&self) -> BTreeMap<String, PathBuf> {
+        let mut files = BTreeMap::new();
+        for folder in &self.folders {
+            for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+                if let Some(name) = entry.file_name().to_str().and_then(plugin_name) {
+                    files.entry(name).or_insert(entry.path());
+                }
+            }
+        }
+        files
+    }
+}
+
+/// Whether a recipe's `plugin` is a path.
+pub(super) fn is_path(plugin: &str) -> bool {
+    let extension = Path::new(plugin).extension().and_then(|e| e.to_str());
+    plugin.contains('/')
+        || plugin.contains(MAIN_SEPARATOR)
+        || matches!(extension, Some("so" | "dylib" | "dll"))
+}
+
+fn file_name(plugin: &str) -> String {
+    format!("{DLL_PREFIX}sextant_{}{DLL_SUFFIX}", plugin.replace('-', "_"))
+}
+
+/// The reverse of [`file_name`], written with `-`.
+fn plugin_name(file: &str) -> Option<String> {
+    let name = file
+        .strip_prefix(DLL_PREFIX)?
+        .strip_prefix("sextant_")?
+        .strip_suffix(DLL_SUFFIX)?;
+    Some(name.replace('_', "-"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn should_take_the_first_folder_that_has_the_file() {
+        let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let file = file_name("vae-align");
+        assert!(file.contains("sextant_vae_align"), "{file}");
+        std::fs::write(second.path().join(&file), "").unwrap();
+        let path = SearchPath::only(vec![first.path().into(), second.path().into()]);
+        assert_eq!(path.resolve("vae-align").unwrap(), second.path().join(&file));
+        std::fs::write(first.path().join(&file), "").unwrap();
+        assert_eq!(path.resolve("vae-align").unwrap(), first.path().join(&file));
+    }
+
+    #[test]
+    fn should_say_where_it_looked_and_what_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(file_name("vae-align")), "").unwrap();
+        std::fs::write(folder.path().join("libother.so"), "").unwrap();
+        let path = SearchPath::only(vec![folder.path().into()]);
+        let error = path.resolve("repa").unwrap_err().to_string();
+        assert!(error.contains(&folder.path().display().to_string()), "{error}");
+        assert!(error.contains("sources there: vae-align"), "{error}");
+    }
+
+    #[test]
+    fn should_take_a_path_as_it_is() {
+        let path = SearchPath::only(vec![]);
+        for plugin in ["./repa", "/opt/repa", "repa.so", "repa.dylib", "repa.dll"] {
+            assert_eq!(path.resolve(plugin).unwrap(), PathBuf::from(plugin));
+        }
+    }
+
+    #[test]
+    fn should_list_a_file_that_is_no_library_with_the_reason() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(file_name("broken")), "not a library").unwrap();
+        let path = SearchPath::only(vec![folder.path().into()]);
+        let list = path.list();
+        assert_eq!(list.len(), 1);
+        let error = list[0].1.as_ref().unwrap_err().to_string();
+        assert!(error.contains("not a shared library") && error.contains("broken"), "{error}");
+    }
+
+    #[test]
+    fn should_end_with_the_folder_of_the_executable() {
+        let path = SearchPath::new(&[PathBuf::from("/first")]);
+        let executable = std::env::current_exe().unwrap();
+        assert_eq!(path.folders().first().unwrap(), Path::new("/first"));
+        assert_eq!(path.folders().last().unwrap(), executable.parent().unwrap());
+    }
+}

@@ -1,0 +1,72 @@
+//! Multi-head self-attention over all tokens of a sample.
+
+use burn::module::Module;
+use burn::tensor::ops::AttentionModuleOptions;
+use burn::tensor::{Tensor, activation, module};
+
+use super::linear::Linear;
+use super::norm::LayerNorm;
+
+/// Self-attention with one projection for queries, keys and values, and optionally normalised queries and keys.
+#[derive(Module, Debug)]
+pub struct Attention {
+    /// D to 3D: all heads' queries, then keys, then values.
+    pub qkv: Linear,
+    /// Norm of each head's queries; present together with `k_norm`.
+    pub q_norm: Option<LayerNorm>,
+    /// Norm of each head's keys.
+    pub k_norm: Option<LayerNorm>,
+    /// D to D, after the heads are joined.
+    pub proj: Linear,
+    #[module(skip)]
+    pub(super) heads: usize,
+}
+
+impl Attention {
+    /// Maps rows `[B*T, D]` to `[B*T, D]`; each run of `tokens` rows is one sample.
+    pub fn forward(&self, x: Tensor<2>, tokens: usize) -> Tensor<2> {
+        let [rows, width] = x.dims();
+        let batch = rows / tokens;
+        let head_width = width / self.heads;
+
+        let qkv = self
+            .qkv
+            .forward(x)
+            .reshape([batch, tokens, 3, self.heads, head_width])
+            .permute([2, 0, 3, 1, 4]);
+        let part = |index: usize| -> Tensor<4> { qkv.clone().narrow(0, index, 1).squeeze_dim(0) };
+        let (query, key, value) = (part(0), part(1), part(2));
+        let query = match &self.q_norm {
+            Some(norm) => norm.forward(query),
+            None => query,
+        };
+        let key = match &self.k_norm {
+            Some(norm) => norm.forward(key),
+            None => key,
+        };
+
+        let mixed = scaled_dot_product(query, key, value)
+            .swap_dims(1, 2)
+            .reshape([rows, width]);
+        self.proj.forward(mixed)
+    }
+}
+
+/// `softmax(Q K^T / sqrt(d)) V` on `[B, heads, T, d]`.
+fn scaled_dot_product(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>) -> Tensor<4> {
+    if !query.is_autodiff() {
+        return module::attention(
+            query,
+            key,
+            value,
+            None,
+            None,
+            AttentionModuleOptions::default(),
+        );
+    }
+    // Under autodiff burn's attention guards its softmax against fully masked rows, of which there are none here. The
+    // scale is applied to the queries, of which there are fewer than of the scores.
+    let scale = 1.0 / (query.dims()[3] as f64).sqrt();
+    let scores = (query * scale).matmul(key.swap_dims(2, 3));
+    activation::softmax(scores, 3).matmul(value)
+}

@@ -1,0 +1,347 @@
+//! Where recipes come from: file, environment, command line; and what is wrong with them.
+
+use std::path::{Path, PathBuf};
+
+use config::{Config, Environment, File, FileFormat};
+use serde_json::{Map, Value};
+
+use super::overlay::take_variants;
+use super::{Recipe, Variant, overlay};
+
+/// What is wrong with a recipe.
+#[derive(Debug, thiserror::Error)]
+pub enum RecipeError {
+    /// The file cannot be read or is not TOML.
+    #[error("{path}: {reason}")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A `--set` that cannot be applied.
+    #[error("--set {assignment}: {reason}")]
+    Set {
+        /// As it was written.
+        assignment: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A key that is unknown, missing, or has a wrong value.
+    #[error("{path}: {reason}")]
+    Key {
+        /// Which recipe.
+        path: PathBuf,
+        /// The key and what would be right.
+        reason: String,
+    },
+}
+
+/// A recipe file with its overrides applied, its variants still apart.
+#[derive(Clone, Debug)]
+pub struct RecipeFile {
+    path: PathBuf,
+    base: Value,
+    /// The variants, in the order of the file; empty for a recipe that is no comparison.
+    pub variants: Vec<Variant>,
+}
+
+impl RecipeFile {
+    /// Where it was read from.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The recipe without its variants.
+    ///
+    /// # Errors
+    /// See [`RecipeError::Key`].
+    pub fn base(&self) -> Result<Recipe, RecipeError> {
+        self.typed(&self.base)
+    }
+
+    /// The recipe of one variant.
+    ///
+    /// # Errors
+    /// See [`RecipeError::Key`]; the message names the variant.
+    pub fn variant(&self, variant: &Variant) -> Result<Recipe, RecipeError> {
+        self.typed(&overlay(&self.base, &variant.overlay))
+            .map_err(|error| match error {
+                RecipeError::Key { path, reason } => RecipeError::Key {
+                    path,
+                    reason: format!("variant {:?}: {reason}", variant.name),
+                },
+                other => other,
+            })
+    }
+
+    /// The variant of this name.
+    ///
+    /// # Errors
+    /// Lists the names that there are.
+    pub fn find_variant(&self, name: &str) -> Result<&Variant, RecipeError> {
+        self.variants.iter().find(|v| v.name == name).ok_or_else(|| {
+            let names: Vec<_> = self.variants.iter().map(|v| v.name.as_str()).collect();
+            RecipeError::Key {
+                path: self.path.clone(),
+                reason: format!("there is no variant {name:?}; the variants are: [{}]", names.join(", ")),
+            }
+        })
+    }
+
+    fn typed(&self, value: &Value) -> Result<Recipe, RecipeError> {
+        let wrong = |reason: String| RecipeError::Key {
+            path: self.path.clone(),
+            reason,
+        };
+        let recipe: Recipe = serde_path_to_error::deserialize(value).map_err(|e| {
+            let key = e.path().to_string().replace(['['], ".").replace(']', "");
+            wrong(match key.as_str() {
+                "." => e.inner().to_string(),
+                key => format!("{key}: {}", e.inner()),
+            })
+        })?;
+        let known = serde_json::to_value(&recipe).map_err(|e| wrong(e.to_string()))?;
+        if let Some(unknown) = unknown_key(value, &known, "") {
+            return Err(wrong(unknown));
+        }
+        recipe.validate().map_err(wrong)?;
+        Ok(recipe)
+    }
+}
+
+/// The first key of `given` that `known`, the same recipe written out again in full, does not have.
+fn unknown_key(given: &Value, known: &Value, path: &str) -> Option<String> {
+    match (given, known) {
+        (Value::Object(given), Value::Object(known)) => given.iter().find_map(|(key, value)| {
+            let here = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+            match known.get(key) {
+                Some(known) => unknown_key(value, known, &here),
+                None => Some(unknown_message(&here, key, known)),
+            }
+        }),
+        (Value::Array(given), Value::Array(known)) => given
+            .iter()
+            .zip(known)
+            .enumerate()
+            .find_map(|(i, (given, known))| unknown_key(given, known, &format!("{path}.{i}"))),
+        _ => None,
+    }
+}
+
+fn unknown_message(here: &str, key: &str, known: &Map<String, Value>) -> String {
+    let nearest = known
+        .keys()
+        .map(|k| (strsim::damerau_levenshtein(k, key), k))
+        .min()
+        .filter(|(distance, k)| *distance <= 2.max(k.len() / 3));
+    match nearest {
+        Some((_, nearest)) => format!("{here} is not a key; did you mean {nearest}?"),
+        None => {
+            let names: Vec<_> = known.keys().map(String::as_str).collect();
+            format!("{here} is not a key; known here are: {}", names.join(", "))
+        }
+    }
+}
+
+/// Reads a recipe: the file, then `SEXTANT__…` variables, then the assignments of `--set`.
+///
+/// # Errors
+/// See [`RecipeError`]. Unknown keys show when the recipe is made ([`RecipeFile::base`]).
+pub fn load(path: &Path, sets: &[String]) -> Result<RecipeFile, RecipeError> {
+    let text = std::fs::read_to_string(path).map_err(|e| RecipeError::File {
+        path: path.into(),
+        reason: format!("cannot be read: {e}"),
+    })?;
+    parse(path, &text, sets)
+}
+
+/// Like [`load`], from the file's text.
+///
+/// # Errors
+/// As [`load`].
+pub fn parse(path: &Path, text: &str, sets: &[String]) -> Result<RecipeFile, RecipeError> {
+    let in_file = |reason: String| RecipeError::File {
+        path: path.into(),
+        reason,
+    };
+    let mut builder = Config::builder().add_source(File::from_str(text, FileFormat::Toml)).add_source(
+        Environment::with_prefix("SEXTANT")
+            .prefix_separator("__")
+            .separator("__")
+            .try_parsing(true),
+    );
+    for assignment in sets {
+        let wrong = |reason: String| RecipeError::Set {
+            assignment: assignment.clone(),
+            reason,
+        };
+        let (key, value) = assignment
+            .split_once('=')
+            .ok_or_else(|| wrong("write it as key=value, such as optimiser.lr=2e-4".into()))?;
+        builder = builder
+            .set_override(index_syntax(key.trim()), toml_value(value.trim()))
+            .map_err(|e| wrong(e.to_string()))?;
+    }
+    let mut table: Map<String, Value> = builder
+        .build()
+        .and_then(Config::try_deserialize)
+        .map_err(|e| in_file(e.to_string()))?;
+    let variants = take_variants(&mut table).map_err(|reason| RecipeError::Key {
+        path: path.into(),
+        reason,
+    })?;
+    Ok(RecipeFile {
+        path: path.into(),
+        base: Value::Object(table),
+        variants,
+    })
+}
+
+/// A recipe as a run has written it: neither environment nor command line changes it.
+///
+/// # Errors
+/// As [`load`].
+pub fn parse_resolved(path: &Path, text: &str) -> Result<Recipe, RecipeError> {
+    let table: toml::Table = text.parse().map_err(|e: toml::de::Error| RecipeError::File {
+        path: path.into(),
+        reason: e.to_string(),
+    })?;
+    let base = serde_json::to_value(table).map_err(|e| RecipeError::File {
+        path: path.into(),
+        reason: e.to_string(),
+    })?;
+    let file = RecipeFile {
+        path: path.into(),
+        base,
+        variants: Vec::new(),
+    };
+    file.base()
+}
+
+/// `phases.0.steps` as the config crate writes it: `phases[0].steps`.
+fn index_syntax(key: &str) -> String {
+    let mut path = String::new();
+    for part in key.split('.') {
+        if !path.is_empty() && part.chars().all(|c| c.is_ascii_digit()) {
+            path.push_str(&format!("[{part}]"));
+        } else {
+            if !path.is_empty() {
+                path.push('.');
+            }
+            path.push_str(part);
+        }
+    }
+    path
+}
+
+/// A value as TOML reads it; what is not TOML is text, so that names need no quotes.
+fn toml_value(text: &str) -> config::Value {
+    let parsed: Option<toml::Value> = toml::from_str::<toml::Table>(&format!("v = {text}"))
+        .ok()
+        .and_then(|mut t| t.remove("v"));
+    match parsed {
+        Some(value) => config_value(value),
+        None => text.into(),
+    }
+}
+
+fn config_value(value: toml::Value) -> config::Value {
+    match value {
+        toml::Value::String(s) => s.into(),
+        toml::Value::Integer(i) => i.into(),
+        toml::Value::Float(f) => f.into(),
+        toml::Value::Boolean(b) => b.into(),
+        toml::Value::Datetime(d) => d.to_string().into(),
+        toml::Value::Array(list) => list.into_iter().map(config_value).collect::<Vec<_>>().into(),
+        toml::Value::Table(table) => table
+            .into_iter()
+            .map(|(k, v)| (k, config_value(v)))
+            .collect::<config::Map<String, config::Value>>()
+            .into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINIMAL: &str = r#"
+        [data]
+        kind = "emoji"
+        [model]
+        patch_size = 4
+        hidden_size = 32
+        depth = 2
+        num_heads = 2
+        [[phases]]
+        name = "train"
+        steps = 3
+        guidance = [{ plugin = "none" }]
+    "#;
+
+    fn recipe(text: &str, sets: &[&str]) -> Result<Recipe, String> {
+        let sets: Vec<String> = sets.iter().map(|s| s.to_string()).collect();
+        parse(Path::new("test.toml"), text, &sets)
+            .and_then(|f| f.base())
+            .map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn defaults_are_the_published_ones() {
+        let recipe = recipe(MINIMAL, &[]).unwrap();
+        assert_eq!(recipe.optimiser.batch, 256);
+        assert_eq!(recipe.optimiser.ema_decay, 0.9999);
+        assert_eq!(recipe.diffusion.label_dropout, 0.1);
+    }
+
+    #[test]
+    fn set_reaches_into_lists_and_needs_no_quotes() {
+        let recipe = recipe(
+            MINIMAL,
+            &["phases.0.guidance.0.plugin=repa", "phases.0.steps=7", "optimiser.lr=2e-4"],
+        )
+        .unwrap();
+        assert_eq!(recipe.phases[0].guidance[0].plugin, "repa");
+        assert_eq!(recipe.phases[0].steps, 7);
+        assert_eq!(recipe.optimiser.lr, 2e-4);
+    }
+
+    #[test]
+    fn an_unknown_key_suggests_the_nearest() {
+        let error = recipe(MINIMAL, &["optimiser.leaning_rate=1", "optimiser.bacth=3"]).unwrap_err();
+        assert!(error.contains("is not a key"), "{error}");
+        let error = recipe(MINIMAL, &["optimiser.bacth=3"]).unwrap_err();
+        assert_eq!(error, "test.toml: optimiser.bacth is not a key; did you mean batch?");
+        let error = recipe(&MINIMAL.replace("steps = 3", "steps = 3\nstep = 4"), &[]).unwrap_err();
+        assert_eq!(error, "test.toml: phases.0.step is not a key; did you mean steps?");
+    }
+
+    #[test]
+    fn a_wrong_type_names_its_key() {
+        let error = recipe(MINIMAL, &["optimiser.batch=many"]).unwrap_err();
+        assert!(error.starts_with("test.toml: optimiser.batch: "), "{error}");
+    }
+
+    #[test]
+    fn ranges_are_checked() {
+        for (set, key) in [
+            ("diffusion.label_dropout=1.5", "diffusion.label_dropout"),
+            ("optimiser.accumulation=3", "optimiser.accumulation"),
+            ("phases.0.steps=0", "phases.0.steps"),
+            ("phases.0.init=continue", "phases.0.init"),
+            ("optimiser.lr=nan", "optimiser.lr"),
+        ] {
+            let error = recipe(MINIMAL, &[set]).unwrap_err();
+            assert!(error.contains(key), "{set}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_resolved_recipe_reads_back_the_same() {
+        let first = recipe(MINIMAL, &[]).unwrap();
+        let text = toml::to_string(&first).unwrap();
+        let again = recipe(&text, &[]).unwrap();
+        assert_eq!(toml::to_string(&again).unwrap(), text);
+    }
+}

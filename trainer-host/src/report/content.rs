@@ -1,0 +1,182 @@
+//! What a comparison's report says, as plain data.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Everything that the page of a comparison shows. All text is plain text: escaping is the renderer's business.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Heading of the page.
+    pub title: String,
+    /// File name of the base recipe, as the user gave it.
+    pub recipe: String,
+    /// One or more sentences on what this many seeds and steps can and cannot tell. Shown first; an empty line starts
+    /// a new paragraph.
+    pub summary: String,
+    /// When the report was made, as it should be read.
+    pub created: String,
+    /// The device that trained, in words.
+    pub device: String,
+    /// What ran, by name and version: sextant, burn, the plugin ABI, the operating system.
+    pub versions: Vec<(String, String)>,
+    /// The data set in words: name, size, split, fingerprint.
+    pub data: String,
+    /// The command that makes this comparison again.
+    pub command: String,
+    /// The variants in the order of the recipe, which is also their order in every table, legend and grid.
+    pub variants: Vec<Variant>,
+    /// The resolved base recipe (TOML) that the variants' overlays change.
+    pub base_recipe: String,
+    /// How the sample grids are laid out; the same for every variant.
+    pub grid: SampleGrid,
+}
+
+/// The layout that all variants' sample grids share.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SampleGrid {
+    /// Images in a row.
+    pub columns: usize,
+    /// Rows of images.
+    pub rows: usize,
+    /// Class names: one a column, or one a cell (row by row). Any other number is listed as it is.
+    pub labels: Vec<String>,
+    /// How the samples were drawn (sampler, steps, guidance scale, weights, seed), in words; may be empty.
+    pub note: String,
+}
+
+/// One variant of the comparison.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Variant {
+    /// The name that the recipe gives it.
+    pub name: String,
+    /// Its guidance in a few words, for instance `repa, depth 4, coefficient 0.5`.
+    pub guidance: String,
+    /// How its run ended.
+    pub outcome: Outcome,
+    /// What was logged during its last phase, by name. `denoising`, `validation`, `guidance`, `grad_norm` and
+    /// `guidance_share` are shown first and under readable titles; others follow under their own names.
+    /// Points may be in any order; of several points at one step, the last counts.
+    pub curves: BTreeMap<String, Vec<Point>>,
+    /// The sample grid, an encoded PNG laid out as [`Report::grid`] says.
+    pub samples_png: Option<Vec<u8>>,
+    /// What this variant changes in the base recipe (TOML); empty when it changes nothing.
+    pub overlay: String,
+    /// The plugins that its run loaded.
+    pub plugins: Vec<Plugin>,
+}
+
+/// How a variant's run ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It ran to its last step.
+    Finished(Measurements),
+    /// It was stopped, and can be resumed.
+    Interrupted {
+        /// The last completed step.
+        step: u64,
+    },
+    /// It ended with an error.
+    Failed {
+        /// The error as the user saw it.
+        message: String,
+    },
+}
+
+/// What a finished run measured: one row of the table.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Measurements {
+    /// Optimiser steps of the last phase.
+    pub steps: u64,
+    /// Denoising loss on the fixed validation set with fixed times and noise, after the last step.
+    #[serde(with = "number_or_null")]
+    pub validation_loss: f64,
+    /// Mean guidance loss at the end, before its coefficient; `None` without a source.
+    pub guidance_loss: Option<f64>,
+    /// Mean wall time of a step in the last phase, in seconds.
+    #[serde(with = "number_or_null")]
+    pub seconds_per_step: f64,
+    /// Extra time of a step as a fraction of the baseline's (0.25 is a quarter more); `None` for the baseline itself or
+    /// when there is none.
+    pub overhead: Option<f64>,
+    /// Largest amount of memory in use during the run, in bytes; `None` where the device does not tell.
+    pub peak_memory_bytes: Option<u64>,
+    /// Trainable parameters of the student.
+    pub student_parameters: u64,
+    /// Trainable parameters of the sources, dropped after training.
+    pub guidance_parameters: u64,
+    /// Fraction (0 to 1) of the step's time spent in frozen networks.
+    #[serde(with = "number_or_null")]
+    pub teacher_share: f64,
+    /// Fraction (0 to 1) of the steps whose gradient was clipped.
+    #[serde(with = "number_or_null")]
+    pub clipped_share: f64,
+    /// Wall time of everything that this variant needed, earlier phases included, in seconds.
+    #[serde(with = "number_or_null")]
+    pub total_seconds: f64,
+    /// The part of it that earlier phases took, such as Self-Transcendence's teacher, in seconds.
+    #[serde(with = "number_or_null")]
+    pub earlier_phases_seconds: f64,
+}
+
+/// One logged value.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// The optimiser step, counted from 1.
+    pub step: u64,
+    /// The value; one that is not finite is a gap in the curve.
+    #[serde(with = "number_or_null")]
+    pub value: f64,
+}
+
+/// A shared library that a run loaded.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plugin {
+    /// The source's name, as its plugin states it.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// SHA-256 of the library's file, in hexadecimal.
+    pub sha256: String,
+}
+
+/// JSON has no NaN and no infinity: both are written as `null`, which is read back as NaN.
+mod number_or_null {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+        value.is_finite().then_some(*value).serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+        Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_that_json_cannot_hold_survive_as_nan() {
+        let points = vec![
+            Point {
+                step: 1,
+                value: 0.1 + 0.2,
+            },
+            Point {
+                step: 2,
+                value: f64::INFINITY,
+            },
+        ];
+        let json = serde_json::to_string(&points).unwrap();
+        assert_eq!(
+            json,
+            r#"[{"step":1,"value":0.30000000000000004},{"step":2,"value":null}]"#
+        );
+        let back: Vec<Point> = serde_json::from_str(&json).unwrap();
+        assert_eq!(back[0], points[0]);
+        assert!(back[1].value.is_nan());
+    }
+}

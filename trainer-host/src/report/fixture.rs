@@ -1,0 +1,69 @@
+//! A small report with everything that can go wrong in it, for the tests of this folder.
+
+use super::content::{Measurements, Outcome, Plugin, Point, Report, SampleGrid, Variant};
+
+/// Two finished variants, a failed one with a hostile name and message, and an interrupted one.
+pub fn report() -> Report {
+    let none = Measurements {
+        steps: 1600,
+        validation_loss: 0.256_14,
+        seconds_per_step: 0.2514,
+        peak_memory_bytes: Some(300 << 20),
+        student_parameters: 1_834_000,
+        total_seconds: 402.0,
+        ..Measurements::default()
+    };
+    let guided = Measurements {
+        guidance_loss: Some(-812.345),
+        overhead: Some(0.1234),
+        peak_memory_bytes: None,
+        guidance_parameters: 98_304,
+        teacher_share: 0.301,
+        earlier_phases_seconds: 101.0,
+        ..none.clone()
+    };
+    let message = "step 7:\n\u{1b}[31mno </script> teacher".to_string();
+    Report {
+        title: "Emoji & <friends>".into(),
+        recipe: "emoji.toml".into(),
+        summary: "One seed.\n\nIt ranks nothing.".into(),
+        variants: vec![
+            variant("none", Outcome::Finished(none)),
+            variant("self-transcendence", Outcome::Finished(guided)),
+            variant("<i>\"broken\" & more", Outcome::Failed { message }),
+            variant("stopped", Outcome::Interrupted { step: 12_000 }),
+        ],
+        grid: SampleGrid {
+            columns: 2,
+            rows: 1,
+            labels: vec!["Food".into(), "</script>".into()],
+            note: String::new(),
+        },
+        ..Report::default()
+    }
+}
+
+fn variant(name: &str, outcome: Outcome) -> Variant {
+    let values = [1.0, 0.5, f64::NAN, 0.25];
+    let curve: Vec<Point> = (1..)
+        .zip(values)
+        .map(|(step, value)| Point { step, value })
+        .collect();
+    Variant {
+        name: name.into(),
+        guidance: "'quoted'".into(),
+        outcome,
+        curves: [
+            ("denoising".to_string(), curve.clone()),
+            ("validation".to_string(), curve[..1].to_vec()),
+        ]
+        .into(),
+        samples_png: None,
+        overlay: "[guidance]\nplugin = \"<none>\"\n".into(),
+        plugins: vec![Plugin {
+            name: name.into(),
+            version: "0.1.0".into(),
+            sha256: "00ff".into(),
+        }],
+    }
+}

@@ -1,0 +1,22 @@
+//! The comparison's page: one self-contained HTML file, and the same table as text for the terminal.
+//!
+//! The caller fills in [`Report`], plain data; [`render`] and [`table_text`] are pure functions of it. This module knows
+//! nothing of training, devices or plugins, and touches no file.
+
+mod axis;
+mod content;
+mod curve;
+#[cfg(test)]
+mod fixture;
+mod markup;
+mod measure;
+mod number;
+mod page;
+mod plot;
+mod samples;
+mod table;
+mod terminal;
+
+pub use content::{Measurements, Outcome, Plugin, Point, Report, SampleGrid, Variant};
+pub use page::render;
+pub use terminal::table_text;

@@ -1,0 +1,103 @@
+//! Numbers as people read them.
+
+/// `value` with `digits` significant digits and at most `most_decimals` decimals; very large and very small numbers in
+/// scientific notation.
+pub fn significant(value: f64, digits: usize, most_decimals: usize) -> String {
+    if !value.is_finite() {
+        return not_finite(value).to_string();
+    }
+    if value == 0.0 {
+        return "0".to_string();
+    }
+    let magnitude = value.abs().log10().floor() as i32;
+    if magnitude >= 7 || magnitude < -(most_decimals as i32) {
+        return format!("{value:.*e}", digits.saturating_sub(1));
+    }
+    let decimals = (digits as i32 - 1 - magnitude).clamp(0, most_decimals as i32);
+    fixed(value, decimals as usize)
+}
+
+/// `value` with exactly so many decimals, thousands set apart by commas from 10,000 on.
+pub fn fixed(value: f64, decimals: usize) -> String {
+    if !value.is_finite() {
+        return not_finite(value).to_string();
+    }
+    let text = format!("{value:.decimals$}");
+    // A negative number that rounds to nothing is nothing.
+    let text = match text.strip_prefix('-') {
+        Some(rest) if rest.chars().all(|c| matches!(c, '0' | '.')) => rest.to_string(),
+        _ => text,
+    };
+    let (sign, rest) = text
+        .strip_prefix('-')
+        .map_or(("", text.as_str()), |rest| ("-", rest));
+    let (whole, fraction) = rest
+        .split_once('.')
+        .map_or((rest, None), |(whole, fraction)| (whole, Some(fraction)));
+    let fraction = fraction.map(|f| format!(".{f}")).unwrap_or_default();
+    format!("{sign}{}{fraction}", grouped(whole))
+}
+
+/// A whole number, thousands set apart by commas from 10,000 on.
+pub fn count(value: u64) -> String {
+    grouped(&value.to_string())
+}
+
+fn grouped(digits: &str) -> String {
+    if digits.len() < 5 {
+        return digits.to_string();
+    }
+    let first = digits.len() % 3;
+    let mut groups: Vec<&str> = if first > 0 {
+        vec![&digits[..first]]
+    } else {
+        vec![]
+    };
+    groups.extend((first..digits.len()).step_by(3).map(|i| &digits[i..i + 3]));
+    groups.join(",")
+}
+
+fn not_finite(value: f64) -> &'static str {
+    match value {
+        v if v.is_nan() => "NaN",
+        v if v > 0.0 => "inf",
+        _ => "-inf",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn significant_digits_follow_the_magnitude() {
+        assert_eq!(significant(0.256_14, 4, 4), "0.2561");
+        assert_eq!(significant(812.345, 4, 4), "812.3");
+        assert_eq!(significant(-0.614_99, 4, 4), "-0.6150");
+        assert_eq!(significant(0.000_012_34, 4, 4), "1.234e-5");
+        assert_eq!(significant(12_345_678.0, 3, 3), "1.23e7");
+        assert_eq!(significant(0.0, 3, 3), "0");
+        assert_eq!(significant(9.999_96, 4, 4), "10.000");
+    }
+
+    #[test]
+    fn numbers_that_are_not_finite_have_names() {
+        for (value, name) in [
+            (f64::NAN, "NaN"),
+            (f64::INFINITY, "inf"),
+            (f64::NEG_INFINITY, "-inf"),
+        ] {
+            assert_eq!(significant(value, 4, 4), name);
+            assert_eq!(fixed(value, 1), name);
+        }
+    }
+
+    #[test]
+    fn thousands_are_grouped_from_ten_thousand() {
+        assert_eq!(count(1600), "1600");
+        assert_eq!(count(16_000), "16,000");
+        assert_eq!(count(1_234_567), "1,234,567");
+        assert_eq!(fixed(-123_456.78, 1), "-123,456.8");
+        assert_eq!(fixed(-0.01, 1), "0.0");
+    }
+}

@@ -1,0 +1,167 @@
+//! A run's folder: what lies where.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::Seconds;
+use super::checkpoint::{Saved, list, write_whole};
+use crate::error::Error;
+use crate::guidance::{LibraryRecord, TeacherCounters};
+use crate::recipe::{self, Recipe};
+
+/// A run on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunFolder(PathBuf);
+
+/// `run.json`: what ran, where, on which data.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RunInfo {
+    /// Version of Sextant.
+    pub sextant: String,
+    /// Version of burn.
+    pub burn: String,
+    /// Version of the plugin contract.
+    pub abi: String,
+    /// Operating system and processor.
+    pub platform: String,
+    /// The device's name and burn's description of it.
+    pub device: String,
+    /// SHA-256 over pixels, labels, split and standardisation.
+    pub data: String,
+    /// The libraries of all phases.
+    pub plugins: Vec<LibraryRecord>,
+}
+
+/// `result.json`: what a finished run measured.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RunResult {
+    /// Optimiser steps of the last phase.
+    pub steps: u64,
+    /// Denoising loss of the moving average on the fixed validation set.
+    pub validation_loss: f64,
+    /// Mean guidance loss of each source over the last log line.
+    pub guidance_loss: BTreeMap<String, f64>,
+    /// Median seconds of a step of the last phase.
+    pub seconds_per_step: f64,
+    /// Where the time of the last phase went.
+    pub seconds: Seconds,
+    /// Rows and passes of other networks in the last phase.
+    pub teacher: TeacherCounters,
+    /// Largest resident memory of the process while this run went on, in bytes, if the system tells.
+    pub peak_memory_bytes: Option<u64>,
+    /// Trained parameters of the student.
+    pub student_parameters: u64,
+    /// Trained parameters of the sources of the last phase.
+    pub guidance_parameters: u64,
+    /// Share of the last phase's steps whose gradient was clipped.
+    pub clipped_share: f64,
+    /// Seconds of the steps of earlier phases.
+    pub earlier_phases_seconds: f64,
+    /// Labels of the sample grid, in its order.
+    pub sample_labels: Vec<usize>,
+}
+
+impl RunFolder {
+    /// The folder at this path, whether there is one yet or not.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Makes the folder with recipe and facts in it.
+    ///
+    /// # Errors
+    /// Where something is there already, or the folder cannot be written.
+    pub fn create(&self, recipe: &Recipe, info: &RunInfo) -> Result<(), Error> {
+        if fs::read_dir(&self.0).is_ok_and(|mut entries| entries.next().is_some()) {
+            return Err(Error::file(
+                &self.0,
+                "there is something in this folder already; choose another with --out, or go on with `sextant train --resume`",
+            ));
+        }
+        fs::create_dir_all(&self.0).map_err(|e| Error::file(&self.0, format!("cannot be made: {e}")))?;
+        let text = toml::to_string(recipe).map_err(|e| Error::Training(e.to_string()))?;
+        self.write_json("run.json", info)?;
+        // Last, since a folder with a recipe is a run.
+        write_whole(&self.recipe_path(), text.as_bytes())
+    }
+
+    /// The resolved recipe's file.
+    pub fn recipe_path(&self) -> PathBuf {
+        self.0.join("recipe.toml")
+    }
+
+    /// The resolved recipe.
+    ///
+    /// # Errors
+    /// Where the folder is no run.
+    pub fn recipe(&self) -> Result<Recipe, Error> {
+        let path = self.recipe_path();
+        if !path.exists() {
+            return Err(Error::file(&self.0, "is not a run: it has no recipe.toml"));
+        }
+        // As it was resolved: overrides of this call do not belong to it.
+        let text = fs::read_to_string(&path).map_err(|e| Error::file(&path, e))?;
+        Ok(recipe::parse_resolved(&path, &text)?)
+    }
+
+    /// `run.json`.
+    ///
+    /// # Errors
+    /// Where it is not there or not whole.
+    pub fn info(&self) -> Result<RunInfo, Error> {
+        self.read_json("run.json")
+    }
+
+    /// `result.json`, if the run is finished.
+    pub fn result(&self) -> Option<RunResult> {
+        self.read_json("result.json").ok()
+    }
+
+    /// Writes `result.json`, which makes the run finished.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn finish(&self, result: &RunResult) -> Result<(), Error> {
+        self.write_json("result.json", result)
+    }
+
+    /// Where the log is.
+    pub fn metrics(&self) -> PathBuf {
+        self.0.join("metrics.jsonl")
+    }
+
+    /// Where a phase's checkpoints are.
+    pub fn phase(&self, name: &str) -> PathBuf {
+        self.0.join("phases").join(name)
+    }
+
+    /// The latest checkpoint of a phase.
+    pub fn latest(&self, phase: &str) -> Option<Saved> {
+        list(&self.phase(phase)).pop()
+    }
+
+    /// Where samples are.
+    pub fn samples(&self) -> PathBuf {
+        self.0.join("samples")
+    }
+
+    fn write_json(&self, name: &str, value: &impl Serialize) -> Result<(), Error> {
+        let path = self.0.join(name);
+        let text = serde_json::to_string_pretty(value).map_err(|e| Error::file(&path, e))?;
+        write_whole(&path, format!("{text}\n").as_bytes())
+    }
+
+    fn read_json<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<T, Error> {
+        let path = self.0.join(name);
+        let text = fs::read_to_string(&path).map_err(|e| Error::file(&path, e))?;
+        serde_json::from_str(&text).map_err(|e| Error::file(&path, e))
+    }
+}

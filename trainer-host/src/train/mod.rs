@@ -1,0 +1,32 @@
+//! Training: recipes' phases, the loop, checkpoints, logs.
+//!
+//! Knows guidance only as "give me per-sample losses" ([`crate::guidance::Sources::guide`]).
+
+pub mod checkpoint;
+mod fixed;
+mod folder;
+mod gradients;
+pub mod journal;
+mod memory;
+mod progress;
+mod quiet;
+mod replica;
+mod run;
+mod scalars;
+mod schedule;
+mod step_data;
+mod strategy;
+mod trainee;
+mod validation;
+mod window;
+
+pub use fixed::Fixed;
+pub use folder::{RunFolder, RunInfo, RunResult};
+pub use progress::{ProgressMode, duration};
+pub use quiet::Quiet;
+pub use replica::{Losses, Replica, Seconds, Terms};
+pub use run::{Launch, Options, Run, average, geometry, learner, write_samples};
+pub use step_data::{Feed, StepData, StepInput};
+pub use strategy::{Ending, Observer, Plan};
+pub use trainee::{StepOutput, Trainee, ValidationBatch};
+pub use validation::{validation_loss, validation_set};

@@ -1,0 +1,144 @@
+//! What a person sees while a run goes on: a bar on a terminal, a line every so often in a pipe.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Seconds between two lines in a pipe.
+const EVERY: Duration = Duration::from_secs(10);
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProgressMode {
+    /// A bar on standard error if that is a terminal, else lines.
+    Auto,
+    /// burn-train's dashboard, which takes the whole terminal.
+    Dashboard,
+    /// Nothing: another program reads the output.
+    Quiet,
+}
+
+impl ProgressMode {
+    /// Starts the display of a phase that has done `done` of `total` steps.
+    pub fn start(self, label: &str, done: u64, total: u64) -> Progress {
+        let show = match self {
+            Self::Auto if std::io::stderr().is_terminal() => Show::Bar(bar(label, done, total)),
+            Self::Auto => Show::Lines { last: Instant::now() },
+            Self::Dashboard | Self::Quiet => Show::Nothing,
+        };
+        Progress {
+            show,
+            label: label.into(),
+            total,
+            first: done,
+            started: Instant::now(),
+            values: String::new(),
+        }
+    }
+}
+
+/// The progress of one phase.
+pub struct Progress {
+    show: Show,
+    label: String,
+    total: u64,
+    first: u64,
+    started: Instant,
+    values: String,
+}
+
+enum Show {
+    Bar(ProgressBar),
+    Lines { last: Instant },
+    Nothing,
+}
+
+impl Progress {
+    /// The latest means, shown from now on.
+    pub fn log(&mut self, means: &BTreeMap<String, f64>) {
+        let shown = |name: &str| !name.contains('.') && name != "clipped";
+        self.values = means
+            .iter()
+            .filter(|(name, _)| shown(name))
+            .map(|(name, value)| format!("{name} {value:.4}"))
+            .collect::<Vec<_>>()
+            .join("  ");
+    }
+
+    /// `done` steps are done.
+    pub fn step(&mut self, done: u64) {
+        match &mut self.show {
+            Show::Bar(bar) => {
+                bar.set_message(self.values.clone());
+                bar.set_position(done);
+            }
+            Show::Lines { last } if last.elapsed() >= EVERY || done == self.total => {
+                *last = Instant::now();
+                let rate = (done - self.first) as f64 / self.started.elapsed().as_secs_f64().max(1e-9);
+                let left = (self.total - done) as f64 / rate.max(1e-9);
+                eprintln!(
+                    "{}  step {done}/{}  {rate:.2} steps/s  {} left  {}",
+                    self.label,
+                    self.total,
+                    duration(left),
+                    self.values
+                );
+            }
+            Show::Lines { .. } | Show::Nothing => {}
+        }
+    }
+
+    /// A remark that stays on the screen.
+    pub fn note(&self, text: &str) {
+        match &self.show {
+            Show::Bar(bar) => bar.println(format!("{}  {text}", self.label)),
+            Show::Lines { .. } => eprintln!("{}  {text}", self.label),
+            Show::Nothing => {}
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Show::Bar(bar) = &self.show {
+            bar.abandon();
+        }
+    }
+}
+
+fn bar(label: &str, done: u64, total: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{prefix}  {bar:30} {pos}/{len}  {per_sec}  {eta} left  {wide_msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    let bar = ProgressBar::new(total).with_style(style).with_prefix(label.to_owned());
+    bar.set_position(done);
+    bar.reset_eta();
+    bar
+}
+
+/// Seconds as a person writes them: `42 s`, `3 min 10 s`, `2 h 5 min`.
+pub fn duration(seconds: f64) -> String {
+    if !seconds.is_finite() {
+        return "unknown".into();
+    }
+    let whole = seconds.round() as u64;
+    match whole {
+        0..60 => format!("{whole} s"),
+        60..3600 => format!("{} min {} s", whole / 60, whole % 60),
+        _ => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::duration;
+
+    #[test]
+    fn durations_read_well() {
+        assert_eq!(duration(41.6), "42 s");
+        assert_eq!(duration(190.0), "3 min 10 s");
+        assert_eq!(duration(7500.0), "2 h 5 min");
+        assert_eq!(duration(f64::INFINITY), "unknown");
+    }
+}

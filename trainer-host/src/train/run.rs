@@ -1,0 +1,535 @@
+//! A run: its phases one after another, then samples and a result.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use burn::optim::AdamWConfig;
+use burn::tensor::Device;
+use burn::train::logger::InMemoryMetricLogger;
+use burn::train::renderer::MetricsRenderer;
+use burn::train::{Interrupter, Learner, SupervisedTraining, TrainingStrategy};
+
+use super::checkpoint::{Always, Collector, Records, Saved, State};
+use super::journal::{self, Journal};
+use super::progress::ProgressMode;
+use super::quiet::Quiet;
+use super::scalars::ScalarMetric;
+use super::schedule::WarmUp;
+use super::strategy::{Ending, Plan, Strategy};
+use super::{
+    Feed, Fixed, Replica, RunFolder, RunInfo, RunResult, Trainee, ValidationBatch, memory, validation_loss,
+    validation_set,
+};
+use crate::data::{self, Dataset, StepLoader, Stream};
+use crate::encoder;
+use crate::error::Error;
+use crate::guidance::{GuidanceGeometry, NetworkShape, SearchPath, Sources};
+use crate::model::{Sit, SitConfig, apply, frozen_copy};
+use crate::recipe::{Init, OptimiserRecipe, Phase, Recipe, TeacherWeights};
+use crate::sample::{self, Drawing};
+
+/// What a run needs beside its recipe.
+#[derive(Clone)]
+pub struct Options {
+    /// Where it computes.
+    pub device: Device,
+    /// The device as the user named it.
+    pub device_name: String,
+    /// Where plugins are searched.
+    pub plugins: SearchPath,
+    /// How progress is shown.
+    pub progress: ProgressMode,
+    /// What the run is called on the screen.
+    pub label: String,
+    /// Stops it from outside.
+    pub interrupter: Interrupter,
+}
+
+/// A recipe that fits its data, model and plugins: everything that can be wrong before the first step has been looked at.
+pub struct Run {
+    recipe: Recipe,
+    options: Options,
+    dataset: Arc<Dataset>,
+    model: SitConfig,
+    info: RunInfo,
+}
+
+impl Run {
+    /// Reads data, guide and plugins and checks each phase's plan. Writes nothing.
+    ///
+    /// # Errors
+    /// Whatever in the recipe cannot work here, with the key at fault.
+    pub fn prepare(recipe: Recipe, options: Options) -> Result<Self, Error> {
+        let mut dataset = data::load(&recipe.data)?;
+        let model = network(&recipe, &dataset)?;
+        let guide = recipe
+            .guide
+            .as_ref()
+            .map(|guide| encoder::guide(guide, &options.device))
+            .transpose()?;
+        let fields: Vec<(String, Vec<usize>)> = guide
+            .iter()
+            .map(|guide| (encoder::FEATURES.to_owned(), guide.shape().to_vec()))
+            .collect();
+        let mut plugins = Vec::new();
+        let mut guided = false;
+        for phase in &recipe.phases {
+            let sources = load_sources(phase, &options.plugins, &geometry(&recipe.optimiser, &model, phase, &fields))?;
+            guided |= sources.fields().iter().any(|field| field == encoder::FEATURES);
+            for library in sources.libraries() {
+                if !plugins.contains(&library) {
+                    plugins.push(library);
+                }
+            }
+        }
+        // Encoding the whole set costs seconds: only where a source reads it.
+        if let Some(guide) = guide.filter(|_| guided) {
+            guide.add_features(&mut dataset, &options.device)?;
+        }
+        let info = RunInfo {
+            sextant: env!("CARGO_PKG_VERSION").into(),
+            burn: "0.22.1".into(),
+            abi: format!(
+                "{}.{}",
+                sextant_plugin_api::abi::ABI_MAJOR,
+                sextant_plugin_api::abi::ABI_MINOR
+            ),
+            platform: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+            device: format!("{} ({:?})", options.device_name, options.device),
+            data: dataset.fingerprint().into(),
+            plugins,
+        };
+        Ok(Self {
+            recipe,
+            options,
+            dataset: Arc::new(dataset),
+            model,
+            info,
+        })
+    }
+
+    /// The recipe.
+    pub fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
+    /// The data.
+    pub fn dataset(&self) -> &Dataset {
+        &self.dataset
+    }
+
+    /// What `run.json` says.
+    pub fn info(&self) -> &RunInfo {
+        &self.info
+    }
+
+    /// Runs, or goes on with, what is left of the run in `folder`.
+    ///
+    /// # Errors
+    /// What stopped it; the last good step is on disk.
+    pub fn execute(&self, folder: &RunFolder) -> Result<RunResult, Error> {
+        if let Some(result) = folder.result() {
+            return Ok(result);
+        }
+        memory::reset_peak();
+        let mut saved = Vec::new();
+        for index in 0..self.recipe.phases.len() {
+            saved.push(self.phase(folder, index, &saved)?);
+        }
+        let (last, earlier) = saved.split_last().ok_or_else(|| Error::Training("no phase ran".into()))?;
+        let result = self.conclude(folder, last, earlier)?;
+        folder.finish(&result)?;
+        Ok(result)
+    }
+
+    /// Trains one phase to its end, from its latest checkpoint if it has one.
+    fn phase(&self, folder: &RunFolder, index: usize, earlier: &[Saved]) -> Result<Saved, Error> {
+        let phase = &self.recipe.phases[index];
+        let latest = folder.latest(&phase.name);
+        if let Some(saved) = latest.as_ref().filter(|s| s.step >= phase.steps) {
+            return Ok(saved.clone());
+        }
+        let last = index + 1 == self.recipe.phases.len();
+        let seed = self.phase_seed(index);
+        let mut setup = self.setup(phase, index, earlier, seed)?;
+        let mut state = State::default();
+        let mut learner = learner(setup.model, &self.recipe.optimiser);
+        if let Some(saved) = &latest {
+            state = saved.state()?;
+            setup.replica.restore(saved, &state)?;
+            let model = learner.model();
+            learner = self::learner(
+                Trainee {
+                    student: apply(model.student, &saved.student()?)?,
+                    sources: model.sources.load_named(saved.sources()?)?,
+                },
+                &self.recipe.optimiser,
+            );
+            learner.load_optim(saved.optimiser()?);
+            learner.load_scheduler(saved.schedule()?);
+        }
+        let replica = Arc::new(Mutex::new(setup.replica));
+        let loader = StepLoader::new(
+            self.dataset.clone(),
+            seed,
+            self.recipe.optimiser.batch,
+            state.step..phase.steps,
+        );
+        let null_class = self.model.null_class() as i64;
+        let feed = Feed::new(loader, self.recipe.diffusion.clone(), null_class, replica.clone());
+        let label = match self.recipe.phases.len() {
+            1 => self.options.label.clone(),
+            _ => format!("{} · {}", self.options.label, phase.name),
+        };
+        let progress = self.options.progress.start(&label, state.step, phase.steps);
+        let journal = Journal::open(&folder.metrics(), &phase.name, state.step)?;
+        let plan = Plan {
+            phase: phase.name.clone(),
+            steps: phase.steps,
+            optimiser: self.recipe.optimiser.clone(),
+            output: self.recipe.output.clone(),
+            validate_every: last.then_some(self.recipe.evaluation.every),
+            folder: folder.phase(&phase.name),
+        };
+        let launch = Launch {
+            learner,
+            plan,
+            feed: Arc::new(feed),
+            valid: if last { self.validation() } else { Vec::new() },
+            device: self.options.device.clone(),
+            interrupter: self.options.interrupter.clone(),
+            renderer: self.renderer(),
+            label,
+        };
+        let ending = launch.run(replica, state, |strategy| strategy.with_journal(journal), progress);
+        self.ended(ending, phase, folder)
+    }
+
+    fn ended(&self, ending: Ending, phase: &Phase, folder: &RunFolder) -> Result<Saved, Error> {
+        let name = phase.name.clone();
+        match ending {
+            Ending::Finished(saved) => Ok(saved),
+            Ending::Interrupted(saved) => Err(Error::Interrupted {
+                phase: name,
+                step: saved.step,
+                run: folder.path().into(),
+            }),
+            Ending::Failed { saved, step, reason } => {
+                let saved = saved.map_err(|e| Error::Training(format!("{reason}\nand then no checkpoint could be written: {e}")))?;
+                Err(Error::Step {
+                    phase: name,
+                    step,
+                    reason,
+                    last_good: saved.step,
+                    checkpoint: saved.folder,
+                })
+            }
+            Ending::Lost(reason) => Err(Error::Training(reason)),
+        }
+    }
+
+    /// The last phase draws from the run's seed, so that it is the same for all variants of a comparison; an earlier
+    /// one from a seed of its own.
+    fn phase_seed(&self, index: usize) -> u64 {
+        use rand::Rng;
+        if index + 1 == self.recipe.phases.len() {
+            return self.recipe.seed;
+        }
+        let name = &self.recipe.phases[index].name;
+        Stream::new(self.recipe.seed, &format!("phase/{name}")).at(&[]).random()
+    }
+
+    fn setup(&self, phase: &Phase, index: usize, earlier: &[Saved], seed: u64) -> Result<Setup, Error> {
+        let device = self.options.device.clone().autodiff();
+        let fields: Vec<(String, Vec<usize>)> = self
+            .dataset
+            .fields()
+            .iter()
+            .map(|(name, field)| (name.clone(), field.shape.clone()))
+            .collect();
+        let geometry = geometry(&self.recipe.optimiser, &self.model, phase, &fields);
+        let sources = load_sources(phase, &self.options.plugins, &geometry)?;
+        let mut student = self.new_network(seed, &device)?;
+        let mut ema = frozen_copy(&student);
+        if phase.init == Init::Continue {
+            let before = &earlier[index - 1];
+            student = apply(student, &before.student()?)?;
+            ema = apply(ema, &before.ema()?)?;
+        }
+        let teacher = match &phase.teacher {
+            None => None,
+            Some(teacher) => {
+                let place = self.recipe.phases[..index].iter().position(|p| p.name == teacher.phase);
+                let saved = &earlier[place.ok_or_else(|| Error::Input(format!("there is no phase {:?}", teacher.phase)))?];
+                let weights = match teacher.weights {
+                    TeacherWeights::Model => saved.student()?,
+                    TeacherWeights::Ema => saved.ema()?,
+                };
+                Some(apply(frozen_copy(&student), &weights)?)
+            }
+        };
+        let params = sources.init_parameters(seed, &device);
+        let buffers = sources.init_buffers(seed, &device.clone().inner());
+        let replica = Replica::new(
+            ema,
+            teacher,
+            sources,
+            buffers,
+            self.recipe.diffusion.clone(),
+            seed,
+            self.options.device.clone(),
+        );
+        Ok(Setup {
+            model: Trainee {
+                student,
+                sources: params,
+            },
+            replica,
+        })
+    }
+
+    fn new_network(&self, seed: u64, device: &Device) -> Result<Sit, Error> {
+        let mut weights = Stream::new(seed, "student/init").at(&[]);
+        Sit::init(&self.model, &mut weights, device).map_err(Error::Input)
+    }
+
+    fn validation(&self) -> Vec<ValidationBatch> {
+        validation_set(&self.dataset, &self.recipe.evaluation, &self.recipe.diffusion)
+    }
+
+    fn renderer(&self) -> Box<dyn MetricsRenderer> {
+        #[cfg(feature = "tui")]
+        if self.options.progress == ProgressMode::Dashboard {
+            use burn::train::renderer::tui::TuiMetricsRendererWrapper;
+            return Box::new(TuiMetricsRendererWrapper::new(self.options.interrupter.clone(), None));
+        }
+        Box::new(Quiet)
+    }
+
+    /// Samples, validation and the bill.
+    fn conclude(&self, folder: &RunFolder, last: &Saved, earlier: &[Saved]) -> Result<RunResult, Error> {
+        let evaluation = &self.recipe.evaluation;
+        let ema = average(&self.recipe, &self.dataset, last, &self.options.device)?;
+        let labels = sample::labels(self.dataset.class_names().len(), evaluation.samples);
+        let drawing = Drawing {
+            sampler: evaluation.sampler.clone(),
+            path: self.recipe.diffusion.path,
+            prediction: self.recipe.diffusion.prediction,
+            seed: self.recipe.seed,
+        };
+        let pixels = sample::draw(&ema, &drawing, &labels, &self.dataset, &self.options.device)?;
+        write_samples(&folder.samples(), "final", &pixels, self.dataset.shape()[1], evaluation.columns)?;
+
+        let phase = self.recipe.phases.last().ok_or_else(|| Error::Training("no phase ran".into()))?;
+        let state = last.state()?;
+        let lines = journal::read(&folder.metrics());
+        let final_line = lines.iter().rev().find(|l| l.phase == phase.name && l.values.contains_key("denoising"));
+        let guidance_loss = final_line.map(guidance_losses).unwrap_or_default();
+        let validation = lines
+            .iter()
+            .rev()
+            .filter(|l| l.phase == phase.name && l.step == last.step)
+            .find_map(|l| l.values.get("validation").copied());
+        let validation_loss = match validation {
+            Some(loss) => loss,
+            None => {
+                let model = Trainee {
+                    student: ema,
+                    sources: Default::default(),
+                };
+                validation_loss(&model, self.validation().into_iter())
+            }
+        };
+        let mut earlier_phases_seconds = 0.0;
+        for saved in earlier {
+            earlier_phases_seconds += saved.state()?.seconds.step;
+        }
+        let fields: Vec<(String, Vec<usize>)> = self
+            .dataset
+            .fields()
+            .iter()
+            .map(|(name, field)| (name.clone(), field.shape.clone()))
+            .collect();
+        let geometry = geometry(&self.recipe.optimiser, &self.model, phase, &fields);
+        let sources = load_sources(phase, &self.options.plugins, &geometry)?;
+        Ok(RunResult {
+            steps: last.step,
+            validation_loss,
+            guidance_loss,
+            seconds_per_step: median(&state.step_seconds),
+            seconds: state.seconds,
+            teacher: state.teacher,
+            peak_memory_bytes: memory::peak_bytes(),
+            student_parameters: self.model.parameter_count() as u64,
+            guidance_parameters: sources.init_parameters(0, &self.options.device).num_trainable() as u64,
+            clipped_share: state.clipped.0 / (state.clipped.1 as f64).max(1.0),
+            earlier_phases_seconds,
+            sample_labels: labels,
+        })
+    }
+}
+
+/// The moving average of a checkpoint, ready to draw samples from.
+///
+/// # Errors
+/// Where its weights cannot be read or do not fit the recipe.
+pub fn average(recipe: &Recipe, dataset: &Dataset, saved: &Saved, device: &Device) -> Result<Sit, Error> {
+    let network = Sit::init(&network(recipe, dataset)?, &mut Stream::new(0, "replaced").at(&[]), device);
+    Ok(apply(frozen_copy(&network.map_err(Error::Input)?), &saved.ema()?)?)
+}
+
+fn network(recipe: &Recipe, dataset: &Dataset) -> Result<SitConfig, Error> {
+    let [channels, side, _] = dataset.shape();
+    let classes = dataset.class_names().len();
+    recipe.model.geometry(side, channels, classes).map_err(Error::Input)
+}
+
+/// Writes `NAME.png` and `NAME.npz`.
+///
+/// # Errors
+/// Where they cannot be written.
+pub fn write_samples(folder: &Path, name: &str, pixels: &[u8], side: usize, columns: usize) -> Result<PathBuf, Error> {
+    std::fs::create_dir_all(folder).map_err(|e| Error::file(folder, e))?;
+    let png = folder.join(format!("{name}.png"));
+    super::checkpoint::write_whole(&folder.join(format!("{name}.npz")), &sample::npz(pixels, side)?)?;
+    super::checkpoint::write_whole(&png, &sample::grid_png(pixels, side, columns)?)?;
+    Ok(png)
+}
+
+fn guidance_losses(line: &journal::Line) -> std::collections::BTreeMap<String, f64> {
+    line.values
+        .iter()
+        .filter_map(|(name, value)| Some((name.strip_prefix("guidance.")?.to_owned(), *value)))
+        .collect()
+}
+
+fn median(values: &[f32]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f32::total_cmp);
+    match sorted.len() {
+        0 => f64::NAN,
+        n => (f64::from(sorted[(n - 1) / 2]) + f64::from(sorted[n / 2])) / 2.0,
+    }
+}
+
+struct Setup {
+    model: Trainee,
+    replica: Replica,
+}
+
+/// Everything that burn-train needs to run one phase.
+pub struct Launch {
+    /// Model, optimiser, schedule.
+    pub learner: Learner<Trainee>,
+    /// What the loop does beside stepping.
+    pub plan: Plan,
+    /// Training batches.
+    pub feed: Arc<dyn burn::data::dataloader::DataLoader<super::StepInput>>,
+    /// Validation batches.
+    pub valid: Vec<ValidationBatch>,
+    /// Where it computes.
+    pub device: Device,
+    /// Stops it from outside.
+    pub interrupter: Interrupter,
+    /// burn-train's display.
+    pub renderer: Box<dyn MetricsRenderer>,
+    /// What the phase is called on the screen.
+    pub label: String,
+}
+
+impl Launch {
+    /// Runs the phase through [`SupervisedTraining::launch`]. `dress` may add a journal or an observer to the strategy.
+    pub fn run(
+        self,
+        replica: Arc<Mutex<Replica>>,
+        state: State,
+        dress: impl FnOnce(Strategy) -> Strategy,
+        progress: super::progress::Progress,
+    ) -> Ending {
+        let names = metric_names(&replica);
+        let (model, models) = Collector::new();
+        let (optimiser, optimisers) = Collector::new();
+        let (schedule, schedules) = Collector::new();
+        let records = Records {
+            model: models,
+            optimiser: optimisers,
+            schedule: schedules,
+        };
+        let folder = self.plan.folder.clone();
+        let strategy = Strategy::new(self.plan, self.device.autodiff(), replica, records, state, progress);
+        let strategy = Arc::new(dress(strategy));
+        let mut training = SupervisedTraining::new(folder, self.feed, Arc::new(Fixed::new(self.valid)))
+            .with_training_strategy(TrainingStrategy::Custom(strategy.clone()))
+            .with_custom_checkpointers(model, optimiser, schedule)
+            .with_checkpointing_strategy(Always)
+            .with_metric_logger(InMemoryMetricLogger::new())
+            .with_application_logger(None)
+            .with_interrupter(self.interrupter)
+            .renderer(self.renderer)
+            .label(&self.label);
+        for name in names {
+            training = training.metric_train_numeric(ScalarMetric::new(&name));
+        }
+        let result = training.launch(self.learner);
+        match strategy.ending() {
+            Some(ending) => ending,
+            None => Ending::Lost(match result.error {
+                Some(error) => error.to_string(),
+                None => "the training loop ended without saying how".into(),
+            }),
+        }
+    }
+}
+
+fn metric_names(replica: &Arc<Mutex<Replica>>) -> Vec<String> {
+    let replica = replica.lock().unwrap_or_else(|e| e.into_inner());
+    let sources = replica.sources.names().into_iter().map(|name| format!("guidance.{name}"));
+    ["denoising", "grad_norm", "clipped"]
+        .into_iter()
+        .map(str::to_owned)
+        .chain(sources)
+        .collect()
+}
+
+/// AdamW and its schedule around a model.
+pub fn learner(model: Trainee, optimiser: &OptimiserRecipe) -> Learner<Trainee> {
+    let adamw = AdamWConfig::new()
+        .with_beta_1(optimiser.betas[0] as f32)
+        .with_beta_2(optimiser.betas[1] as f32)
+        .with_epsilon(optimiser.eps as f32)
+        .with_weight_decay(optimiser.weight_decay as f32)
+        .init();
+    Learner::new(model, adamw, WarmUp::new(optimiser.lr, optimiser.warmup_steps))
+}
+
+fn load_sources(phase: &Phase, search: &SearchPath, geometry: &GuidanceGeometry) -> Result<Sources, Error> {
+    Sources::load(&phase.guidance, search, geometry)
+        .map_err(|e| Error::Input(format!("phase {:?}: {e}", phase.name)))
+}
+
+/// What the sources of a phase plan for.
+pub fn geometry(
+    optimiser: &OptimiserRecipe,
+    model: &SitConfig,
+    phase: &Phase,
+    fields: &[(String, Vec<usize>)],
+) -> GuidanceGeometry {
+    let network = NetworkShape {
+        depth: model.depth,
+        width: model.hidden_size,
+        heads: model.num_heads,
+        grid: [model.grid(); 2],
+    };
+    GuidanceGeometry {
+        batch: optimiser.batch / optimiser.accumulation,
+        channels: model.in_channels,
+        height: model.input_size,
+        width: model.input_size,
+        patch: model.patch_size,
+        classes: model.num_classes,
+        student: network,
+        teacher: phase.teacher.as_ref().map(|_| network),
+        ema: network,
+        fields: fields.to_vec(),
+    }
+}

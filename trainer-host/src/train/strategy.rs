@@ -1,0 +1,431 @@
+//! The loop: our strategy behind burn-train's extension point.
+//!
+//! Its unit is the optimiser step: accumulate the mean over micro-batches, clip all parameters by one norm,
+//! AdamW, moving average. A step that fails leaves no trace: its error is read before any update, and the last
+//! good step is written to disk, as it is on an interrupt.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use burn::optim::{GradientsAccumulator, GradientsParams};
+use burn::tensor::{Device, Tensor};
+use burn::train::{
+    EventProcessorTraining, Learner, LearnerEvent, SupervisedLearningStrategy, SupervisedTrainingEventProcessor,
+    TrainLoader, TrainingComponents, TrainingItem, ValidLoader,
+};
+
+use super::checkpoint::{self, Contents, Records, Saved, State};
+use super::journal::Journal;
+use super::progress::Progress;
+use super::scalars::Scalars;
+use super::schedule::ema_decay;
+use super::window::Window;
+use super::{Replica, StepInput, StepOutput, Terms, Trainee, gradients, validation_loss};
+use crate::model::ema_update;
+use crate::recipe::{OptimiserRecipe, OutputRecipe};
+
+/// What the loop does beside stepping.
+pub struct Plan {
+    /// Name of the phase.
+    pub phase: String,
+    /// Steps of the phase in all.
+    pub steps: u64,
+    /// Optimiser settings.
+    pub optimiser: OptimiserRecipe,
+    /// What is written, and how often.
+    pub output: OutputRecipe,
+    /// Steps between two validations; 0 for one at the end, none for no validation at all.
+    pub validate_every: Option<u64>,
+    /// Where checkpoints go.
+    pub folder: PathBuf,
+}
+
+/// How a phase ended.
+#[derive(Debug)]
+pub enum Ending {
+    /// All steps are done.
+    Finished(Saved),
+    /// Someone asked to stop.
+    Interrupted(Saved),
+    /// The step after the saved one failed, for this reason; none is saved where no step was done before.
+    Failed {
+        /// The last good step.
+        saved: Result<Saved, String>,
+        /// The step that failed, counted from 1.
+        step: u64,
+        /// Why.
+        reason: String,
+    },
+    /// A loss or gradient that is not finite, or a disk that is full: there is nothing good to save.
+    Lost(String),
+}
+
+/// Sees every step; what tests and other programs look through.
+pub trait Observer: Send {
+    /// After a step's update. `norm` is that of all gradients before clipping, `[1]`.
+    fn stepped(&mut self, step: u64, output: &StepOutput, norm: &Tensor<1>);
+}
+
+/// What the loop owns and changes.
+struct Hands {
+    replica: Arc<Mutex<Replica>>,
+    journal: Option<Journal>,
+    progress: Progress,
+    records: Records,
+    window: Window,
+    state: State,
+    observer: Option<Box<dyn Observer>>,
+    ending: Option<Ending>,
+}
+
+/// Our strategy for one device. It runs once.
+pub struct Strategy {
+    plan: Plan,
+    device: Device,
+    hands: Mutex<Hands>,
+}
+
+impl Strategy {
+    /// A strategy that goes on from `state`.
+    pub fn new(
+        plan: Plan,
+        device: Device,
+        replica: Arc<Mutex<Replica>>,
+        records: Records,
+        state: State,
+        progress: Progress,
+    ) -> Self {
+        let window = Window::restore(&state.window, &device.clone().inner());
+        Self {
+            plan,
+            device,
+            hands: Mutex::new(Hands {
+                replica,
+                journal: None,
+                progress,
+                records,
+                window,
+                state,
+                observer: None,
+                ending: None,
+            }),
+        }
+    }
+
+    /// Writes the log here.
+    pub fn with_journal(self, journal: Journal) -> Self {
+        self.hands().journal = Some(journal);
+        self
+    }
+
+    /// Shows every step to `observer`.
+    pub fn with_observer(self, observer: Box<dyn Observer>) -> Self {
+        self.hands().observer = Some(observer);
+        self
+    }
+
+    /// How it ended; none before [`burn::train::SupervisedTraining::launch`] returned.
+    pub fn ending(&self) -> Option<Ending> {
+        self.hands().ending.take()
+    }
+
+    fn hands(&self) -> std::sync::MutexGuard<'_, Hands> {
+        self.hands.lock().unwrap_or_else(|e| e.into_inner())
+    }
+}
+
+impl SupervisedLearningStrategy<Trainee> for Strategy {
+    fn fit(
+        &self,
+        components: TrainingComponents<Trainee>,
+        mut learner: Learner<Trainee>,
+        train: TrainLoader<Trainee>,
+        valid: ValidLoader<Trainee>,
+        _starting_epoch: usize,
+    ) -> (Trainee, SupervisedTrainingEventProcessor<Trainee>) {
+        learner.fork(&self.device);
+        let mut hands = self.hands();
+        let mut fit = Fit {
+            plan: &self.plan,
+            components,
+            hands: &mut hands,
+        };
+        let ending = fit.run(&mut learner, &train, &valid);
+        let components = fit.components;
+        hands.ending = Some(ending);
+        (learner.model(), components.event_processor)
+    }
+}
+
+/// A running fit.
+struct Fit<'a> {
+    plan: &'a Plan,
+    components: TrainingComponents<Trainee>,
+    hands: &'a mut Hands,
+}
+
+impl Fit<'_> {
+    fn run(
+        &mut self,
+        learner: &mut Learner<Trainee>,
+        train: &TrainLoader<Trainee>,
+        valid: &ValidLoader<Trainee>,
+    ) -> Ending {
+        self.event(LearnerEvent::StartSplit {
+            epoch_number: 1,
+            total_items: self.plan.steps as usize,
+        });
+        let mut items = train.iter();
+        loop {
+            if self.hands.state.step >= self.plan.steps {
+                let saved = self.checkpoint(learner);
+                self.event(LearnerEvent::EndSplit(1));
+                return saved.map_or_else(Ending::Lost, Ending::Finished);
+            }
+            if self.components.interrupter.should_stop() {
+                return self.checkpoint(learner).map_or_else(Ending::Lost, Ending::Interrupted);
+            }
+            let waiting = Instant::now();
+            let input = match items.next() {
+                Some(Ok(input)) => input,
+                Some(Err(e)) => return self.failed(learner, e.to_string()),
+                None => return self.failed(learner, "the loader ended before the phase".into()),
+            };
+            lock(&self.hands.replica).seconds.data += waiting.elapsed().as_secs_f64();
+            if let Err(reason) = self.step(learner, &input) {
+                return self.failed(learner, reason);
+            }
+            if let Err(reason) = self.after_step(learner, &input, valid) {
+                return Ending::Lost(reason);
+            }
+        }
+    }
+
+    /// One optimiser step. On an error nothing has changed.
+    fn step(&mut self, learner: &mut Learner<Trainee>, input: &StepInput) -> Result<(), String> {
+        let started = Instant::now();
+        let (mut grads, output) = self.accumulate(learner, input)?;
+        let updating = Instant::now();
+        let limit = self.plan.optimiser.max_grad_norm;
+        let norm = gradients::clip(&learner.model(), &mut grads, limit).ok_or("no parameter has a gradient")?;
+        learner.lr_step();
+        learner.optimizer_step(grads);
+        let step = self.hands.state.step;
+        let optimiser = &self.plan.optimiser;
+        let decay = ema_decay(optimiser.ema_decay, optimiser.ema_warmup, step);
+        {
+            let mut replica = lock(&self.hands.replica);
+            replica.ema = ema_update(replica.ema.clone(), &learner.model().student, decay);
+            replica.commit();
+            replica.release_idle(step + 1);
+            replica.seconds.update += updating.elapsed().as_secs_f64();
+            let seconds = started.elapsed().as_secs_f64();
+            replica.seconds.step += seconds;
+            self.hands.state.step_seconds.push(seconds as f32);
+        }
+        self.record(&output, &norm);
+        if let Some(observer) = &mut self.hands.observer {
+            observer.stepped(step, &output, &norm);
+        }
+        self.hands.state.step += 1;
+        Ok(())
+    }
+
+    /// The gradient of the batch's mean loss, from its micro-batches.
+    fn accumulate(
+        &self,
+        learner: &Learner<Trainee>,
+        input: &StepInput,
+    ) -> Result<(GradientsParams, StepOutput), String> {
+        let parts = self.plan.optimiser.accumulation;
+        let size = input.data.shape[0] / parts;
+        let model = learner.model();
+        let mut accumulator = GradientsAccumulator::new();
+        let mut outputs = Vec::with_capacity(parts);
+        for part in 0..parts {
+            let micro = StepInput {
+                data: input.data.part(part * size, size),
+                replica: input.replica.clone(),
+                scale: 1.0 / parts as f64,
+            };
+            let out = learner.train_step(micro);
+            if let Some(reason) = lock(&input.replica).take_error() {
+                return Err(reason);
+            }
+            accumulator.accumulate(&model, out.grads);
+            outputs.push(out.item);
+        }
+        Ok((accumulator.grads(), StepOutput::joined(outputs)))
+    }
+
+    fn record(&mut self, output: &StepOutput, norm: &Tensor<1>) {
+        let window = &mut self.hands.window;
+        if let Some(denoising) = &output.denoising {
+            window.add("denoising", denoising.clone().mean());
+        }
+        for (name, loss) in &output.guidance {
+            window.add(&format!("guidance.{name}"), loss.clone().mean());
+        }
+        for (name, value) in &output.metrics {
+            window.add(&format!("metric.{name}"), value.clone());
+        }
+        let clipped = norm.clone().greater_elem(self.plan.optimiser.max_grad_norm).float();
+        window.add("clipped", clipped);
+        window.add("grad_norm", norm.clone());
+    }
+
+    /// Log, validation, checkpoint: what is due after a step.
+    fn after_step(
+        &mut self,
+        learner: &Learner<Trainee>,
+        input: &StepInput,
+        valid: &ValidLoader<Trainee>,
+    ) -> Result<(), String> {
+        let (step, last) = (self.hands.state.step, self.plan.steps);
+        let due = |every: u64| every > 0 && step.is_multiple_of(every);
+        let mut line = Vec::new();
+        if due(self.plan.output.share_every) {
+            line.extend(self.shares(&learner.model(), input)?);
+        }
+        if let Some(every) = self.plan.validate_every
+            && (due(every) || step == last)
+        {
+            line.push(("validation".to_owned(), self.validate(learner, valid)));
+        }
+        if due(self.plan.output.log_every) || step == last {
+            line.extend(self.means()?);
+        }
+        if !line.is_empty() {
+            self.log(step, line.into_iter().collect())?;
+        }
+        self.hands.progress.step(step);
+        if due(self.plan.output.checkpoint_every) && step < last {
+            self.checkpoint(learner)?;
+        }
+        Ok(())
+    }
+
+    fn means(&mut self) -> Result<Vec<(String, f64)>, String> {
+        let count = self.hands.window.count("clipped");
+        let means = self.hands.window.take_means();
+        for name in ["denoising", "grad_norm"] {
+            if let Some(value) = means.get(name)
+                && !value.is_finite()
+            {
+                return Err(format!(
+                    "phase {:?}: {name} became {value} before step {}; a lower optimiser.lr or coefficient may help. \
+                     The checkpoints before it are untouched",
+                    self.plan.phase,
+                    self.hands.state.step + 1
+                ));
+            }
+        }
+        if let Some(clipped) = means.get("clipped") {
+            let (sum, steps) = &mut self.hands.state.clipped;
+            *sum += clipped * count as f64;
+            *steps += count as u64;
+        }
+        Ok(means.into_iter().collect())
+    }
+
+    fn log(&mut self, step: u64, scalars: std::collections::BTreeMap<String, f64>) -> Result<(), String> {
+        self.hands.progress.log(&scalars);
+        if let Some(journal) = &mut self.hands.journal {
+            journal.append(&self.plan.phase, step, &scalars)?;
+        }
+        let item = StepOutput {
+            scalars: Scalars(scalars),
+            ..StepOutput::default()
+        };
+        let progress = burn::data::dataloader::Progress::new(step as usize, self.plan.steps as usize, None);
+        self.event(LearnerEvent::ProcessedItem(TrainingItem::new(
+            item,
+            progress,
+            Some(step as usize),
+            None,
+        )));
+        Ok(())
+    }
+
+    /// Each source's share of the trunk's gradient norm: |c_i g_i| over the sum of such norms and the
+    /// denoising gradient's. Passes of their own, on the first micro-batch of the step that was just done.
+    fn shares(&self, model: &Trainee, input: &StepInput) -> Result<Vec<(String, f64)>, String> {
+        let size = input.data.shape[0] / self.plan.optimiser.accumulation;
+        let input = StepInput {
+            data: input.data.part(0, size),
+            replica: input.replica.clone(),
+            scale: 1.0,
+        };
+        let names = lock(&input.replica).active_names(input.data.step);
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let before = lock(&input.replica).measurements();
+        let terms = std::iter::once(Terms::Denoising).chain((0..names.len()).map(Terms::Source));
+        let norms = terms
+            .map(|terms| {
+                let norm = model.trunk_norm(&input, terms)?;
+                Ok(norm.map_or(0.0, |n| n.into_scalar::<f32>() as f64))
+            })
+            .collect::<Result<Vec<f64>, String>>()?;
+        lock(&input.replica).restore_measurements(before);
+        let sum: f64 = norms.iter().sum::<f64>().max(f64::MIN_POSITIVE);
+        Ok(names
+            .iter()
+            .zip(&norms[1..])
+            .map(|(name, norm)| (format!("share.{name}"), norm / sum))
+            .collect())
+    }
+
+    /// Denoising loss of the moving average on the fixed validation set.
+    fn validate(&self, learner: &Learner<Trainee>, valid: &ValidLoader<Trainee>) -> f64 {
+        let model = Trainee {
+            student: lock(&self.hands.replica).ema.clone(),
+            sources: learner.model().sources,
+        };
+        validation_loss(&model, valid.iter().flatten())
+    }
+
+    fn checkpoint(&mut self, learner: &Learner<Trainee>) -> Result<Saved, String> {
+        let replica = lock(&self.hands.replica);
+        self.hands.state.window = self.hands.window.state();
+        self.hands.state.seconds = replica.seconds;
+        self.hands.state.teacher = replica.counters;
+        let checkpointer = self
+            .components
+            .checkpointer
+            .as_mut()
+            .ok_or("the training was set up without checkpointers")?;
+        checkpointer.checkpoint(learner, self.hands.state.step as usize, &self.components.event_store);
+        let gone = |_| "a checkpointer thread ended early".to_owned();
+        let records = &self.hands.records;
+        records.model.recv().map_err(gone)?;
+        let contents = Contents {
+            model: &learner.model(),
+            ema: &replica.ema,
+            buffers: &replica.buffers,
+            optimiser: records.optimiser.recv().map_err(gone)?,
+            schedule: records.schedule.recv().map_err(gone)?,
+            state: &self.hands.state,
+        };
+        checkpoint::write(&self.plan.folder, contents, self.plan.output.keep).map_err(|e| e.to_string())
+    }
+
+    fn failed(&mut self, learner: &Learner<Trainee>, reason: String) -> Ending {
+        Ending::Failed {
+            saved: self.checkpoint(learner),
+            step: self.hands.state.step + 1,
+            reason,
+        }
+    }
+
+    fn event(&mut self, event: LearnerEvent<StepOutput>) {
+        let result = self.components.event_processor.process_train(event);
+        self.components.interrupter.fail_on_error(result);
+    }
+}
+
+fn lock(replica: &Arc<Mutex<Replica>>) -> std::sync::MutexGuard<'_, Replica> {
+    replica.lock().unwrap_or_else(|e| e.into_inner())
+}

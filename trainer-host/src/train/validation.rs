@@ -1,0 +1,67 @@
+//! The fixed validation set: held-out images at fixed times with fixed noise, the same for every variant.
+
+use burn::train::InferenceStep;
+use rand::Rng;
+use rand_distr::StandardNormal;
+
+use super::{Trainee, ValidationBatch};
+use crate::data::{Dataset, Stream};
+use crate::recipe::{DiffusionRecipe, EvaluationRecipe};
+
+/// Samples of one pass.
+const BATCH: usize = 64;
+
+/// Batches that pair the first `images` held-out images with `times` times each, spread evenly over (0, 1). Noise is
+/// keyed by image and time under a seed of its own, so that it is the same in every run on this data.
+pub fn validation_set(
+    dataset: &Dataset,
+    evaluation: &EvaluationRecipe,
+    diffusion: &DiffusionRecipe,
+) -> Vec<ValidationBatch> {
+    let [c, h, w] = dataset.shape();
+    let stream = Stream::new(0, "validation/noise");
+    let held_out = dataset.held_out();
+    // Spread over the held-out part, whose order follows the classes.
+    let count = evaluation.images.min(held_out.len());
+    let images: Vec<usize> = (0..count).map(|i| held_out[i * held_out.len() / count]).collect();
+    let pairs: Vec<(usize, usize)> = images
+        .iter()
+        .flat_map(|image| (0..evaluation.times).map(move |time| (*image, time)))
+        .collect();
+    pairs
+        .chunks(BATCH)
+        .map(|pairs| {
+            let ids: Vec<usize> = pairs.iter().map(|(image, _)| *image).collect();
+            let mut noise = vec![0f32; ids.len() * c * h * w];
+            for ((image, time), out) in pairs.iter().zip(noise.chunks_mut(c * h * w)) {
+                let normals = stream.at(&[*image as u64, *time as u64]).sample_iter::<f32, _>(StandardNormal);
+                out.iter_mut().zip(normals).for_each(|(out, normal)| *out = normal);
+            }
+            ValidationBatch {
+                shape: [ids.len(), c, h, w],
+                x: dataset.gather(&ids),
+                noise,
+                t: pairs
+                    .iter()
+                    .map(|(_, time)| (*time as f32 + 0.5) / evaluation.times as f32)
+                    .collect(),
+                labels: ids.iter().map(|id| dataset.labels()[*id]).collect(),
+                path: diffusion.path,
+                prediction: diffusion.prediction,
+            }
+        })
+        .collect()
+}
+
+/// Mean denoising loss over a validation set. A synchronisation per batch.
+pub fn validation_loss(model: &Trainee, batches: impl Iterator<Item = ValidationBatch>) -> f64 {
+    let (mut sum, mut count) = (0.0, 0usize);
+    for batch in batches {
+        if let Some(losses) = InferenceStep::step(model, batch).denoising {
+            let losses: Vec<f32> = losses.into_data().iter::<f32>().collect();
+            count += losses.len();
+            sum += losses.iter().map(|l| *l as f64).sum::<f64>();
+        }
+    }
+    sum / count as f64
+}
