@@ -54,8 +54,6 @@ mod shim;
 mod source;
 mod step;
 mod tensor;
-#[cfg(test)]
-mod testing;
 mod time;
 
 pub use abi::{
@@ -70,3 +68,8 @@ pub use source::{Guidance, GuidanceSource};
 pub use step::{PathCoefficients, Step};
 pub use tensor::{Convolution, Element, IntoTerm, Resize, Tensor, Term};
 pub use time::{TimeRange, rows_inside};
+
+/// Runs the examples of the guide, so that they stay true.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/plugin-authors-guide.md")]
+struct Guide;

@@ -98,7 +98,8 @@ impl Buffer {
         self
     }
 
-    /// A step replaces the oldest rows rather than the whole: a memory bank.
+    /// A step replaces some of its rows rather than the whole, as in a memory bank. The source answers the whole buffer
+    /// all the same; this tells how the answers of several devices are put together.
     pub fn rows(mut self) -> Self {
         self.rows = true;
         self

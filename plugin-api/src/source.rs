@@ -10,7 +10,7 @@ use crate::{Error, Geometry, Plan, Step, Tensor};
 /// for the [`Guidance`] of each step. An instance keeps no tensors: parameters and buffers are declared in the
 /// plan and live in the host. It is never called from two threads at once, but may move between them.
 pub trait GuidanceSource: Sized + Send + 'static {
-    /// The keys of a recipe's `[guidance]` table. Give it `#[serde(default, deny_unknown_fields)]` and a
+    /// The keys of a source's `config` table in a recipe. Give it `#[serde(default, deny_unknown_fields)]` and a
     /// [`Default`], so that every key may be left out and a wrong one is an error that lists the right ones.
     type Config: DeserializeOwned;
 
@@ -56,7 +56,8 @@ impl Guidance {
         self
     }
 
-    /// Gives a declared buffer its new value: of the buffer's shape, or some rows for a buffer of rows.
+    /// Gives a declared buffer its new value, of its shape. Without one it stays as it is. It is kept once the step has
+    /// succeeded, outside the autodiff graph.
     pub fn buffer(mut self, name: impl Into<String>, value: Tensor) -> Self {
         self.buffers.push((name.into(), value));
         self

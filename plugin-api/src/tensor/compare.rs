@@ -1,4 +1,4 @@
-//! Comparisons and masks.
+//! Comparisons and masks. A comparison borrows: no mask could reuse the memory of what it compares.
 
 use std::panic::Location;
 
@@ -12,9 +12,9 @@ macro_rules! comparison {
             $(#[$doc])+
             #[must_use]
             #[track_caller]
-            pub fn $method(self, other: impl IntoTerm) -> Tensor {
+            pub fn $method(&self, other: impl IntoTerm) -> Tensor {
                 let other = self.term(other);
-                self.with(Operation::$operation, other)
+                self.clone().with(Operation::$operation, other)
             }
         )+}
     };

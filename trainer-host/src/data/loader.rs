@@ -69,7 +69,10 @@ impl StepLoader {
     /// The steps from the `start`th to before the `end`th of this loader.
     pub fn range(&self, start: usize, end: usize) -> Self {
         let clamp = |offset: usize| self.steps.start + (offset.min(self.num_items()) as u64);
-        Self { steps: clamp(start)..clamp(end), ..self.clone() }
+        Self {
+            steps: clamp(start)..clamp(end),
+            ..self.clone()
+        }
     }
 }
 

@@ -138,3 +138,60 @@ impl Entry {
         format!("{}.{}", self.source, self.name)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Int, Tensor};
+    use sextant_plugin_api::abi::Agreement;
+
+    use super::super::plan::Initial;
+    use super::*;
+
+    fn buffers() -> Buffers {
+        let plan = |name: &str, dtype, shape: &[usize], rows| BufferPlan {
+            name: name.into(),
+            dtype,
+            agreement: Agreement::Mean,
+            shape: shape.to_vec(),
+            rows,
+            initial: Initial::Values((0..shape.iter().product::<usize>()).map(|i| i as f32).collect()),
+        };
+        let mut buffers = Buffers::default();
+        let plans = [plan("bank", DType::F32, &[3, 2], true), plan("count", DType::Int, &[2], false)];
+        buffers.add("sra", &plans, 1, &Device::flex().autodiff());
+        buffers
+    }
+
+    fn loss(buffers: Vec<(String, DispatchTensor)>) -> SourceLoss {
+        SourceLoss {
+            name: "sra".into(),
+            coefficient: 1.0,
+            loss: Tensor::zeros([1], &Device::flex()),
+            denoising_weight: None,
+            metrics: vec![],
+            buffers,
+        }
+    }
+
+    #[test]
+    fn should_replace_the_whole_or_the_oldest_rows() {
+        let mut buffers = buffers();
+        let count = Tensor::<1, Int>::from_data([7, 8], &Device::flex());
+        let rows = Tensor::<2>::from_data([[10.0, 11.0]], &Device::flex());
+        buffers.commit(&[loss(vec![("bank".into(), rows.into_dispatch()), ("count".into(), count.into_dispatch())])]);
+        let named = buffers.named().unwrap();
+        assert_eq!(named["sra.count"], TensorData::from([7i64, 8]));
+        assert_eq!(named["sra.bank"], TensorData::from([[2f32, 3.0], [4.0, 5.0], [10.0, 11.0]]));
+    }
+
+    #[test]
+    fn should_save_and_load_every_element_type() {
+        let mut changed = buffers();
+        let rows = Tensor::<2>::ones([3, 2], &Device::flex());
+        changed.commit(&[loss(vec![("bank".into(), rows.into_dispatch())])]);
+        let saved = changed.named().unwrap();
+        assert_eq!(buffers().load_named(saved.clone()).unwrap().named().unwrap(), saved);
+        let error = buffers().load_named(BTreeMap::new()).unwrap_err().to_string();
+        assert!(error.contains("`sra.bank` is missing"), "{error}");
+    }
+}

@@ -78,7 +78,6 @@ pub fn tensor<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
 
 /// Everything that a step borrows, on a CPU with autodiff.
 pub struct StepFixture {
-    pub device: Device,
     pub images: [Tensor<4>; 4],
     pub t: Tensor<1>,
     pub labels: Tensor<1, Int>,
@@ -121,7 +120,6 @@ impl StepFixture {
             counters: TeacherCounters::default(),
             pad_rows: false,
             path: Path::Linear,
-            device,
         }
     }
 

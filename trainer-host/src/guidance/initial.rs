@@ -45,7 +45,7 @@ mod tests {
     #[test]
     fn should_count_fans_as_pytorch_does() {
         // Linear(3, 9): sqrt(6 / 12). A 3x3 convolution from 2 to 4 channels: sqrt(6 / (18 + 36)).
-        for (shape, bound) in [(vec![900, 300], (6.0f32 / 1200.0).sqrt()), (vec![40, 20, 3, 3], (6.0f32 / 540.0).sqrt())] {
+        for (shape, bound) in [(vec![900, 300], (6.0f64 / 1200.0).sqrt() as f32), (vec![40, 20, 3, 3], (6.0f64 / 540.0).sqrt() as f32)] {
             let drawn = values(&Initial::XavierUniform, &shape, "w");
             let largest = drawn.iter().fold(0f32, |m, v| m.max(v.abs()));
             assert!(largest <= bound && largest > 0.99 * bound, "{largest} for {bound}");

@@ -17,6 +17,8 @@ mod rows;
 mod services;
 mod shaping;
 mod spec;
+#[cfg(test)]
+mod tests;
 
 pub(super) use context::{Context, Frozen};
 pub(super) use conversion::data;

@@ -1,1 +1,0 @@
-//! A host in plain Rust, for tests.

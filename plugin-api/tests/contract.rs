@@ -1,0 +1,300 @@
+//! What a host sees of a source: errors, panics, and who holds which tensor.
+
+mod host;
+
+use host::{Inputs, Instance, Sizes, Value, trace};
+use serde::Deserialize;
+use sextant_plugin_api::abi::{Handle, Operation};
+use sextant_plugin_api::{
+    Error, Geometry, Guidance, GuidanceSource, Init, Plan, Step, Tensor, describe_guidance,
+    descriptor,
+};
+
+/// Does what its configuration says, from the list below.
+struct Scripted(Config);
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Config {
+    script: String,
+}
+
+impl GuidanceSource for Scripted {
+    type Config = Config;
+
+    fn new(config: Config) -> Result<Self, Error> {
+        match config.script.as_str() {
+            "panic in new" => panic!("no {}", "luck"),
+            "error in new" => Err("never".into()),
+            _ => Ok(Self(config)),
+        }
+    }
+
+    fn plan(&self, geometry: &Geometry) -> Result<Plan, Error> {
+        match self.0.script.as_str() {
+            "panic in plan" => std::panic::panic_any(7),
+            "field in plan" => geometry.field("labels").map(|_| Plan::new()),
+            _ => Ok(Plan::new()
+                .tap(2)
+                .parameter("w", [4], Init::ZEROS)
+                .metric("norm")),
+        }
+    }
+
+    fn guide(&self, step: &Step) -> Result<Guidance, Error> {
+        let tap = step.tap(2)?;
+        let loss = |tensor: Tensor| Ok(Guidance::new(tensor.mean_per_sample()));
+        match self.0.script.as_str() {
+            "panic in guide" => panic!("at step {}", step.index()),
+            "tap" => loss(step.tap(3)?),
+            "parameter" => loss(step.parameter("v")?),
+            "metric" => loss(tap).map(|guidance| guidance.metric("size", step.zeros_per_sample())),
+            "shape of loss" => Ok(Guidance::new(tap)),
+            "consume" => {
+                let a = tap * 2.0;
+                let b = a.clone() + 1.0;
+                let c = a + 3.0;
+                loss(b * c)
+            }
+            "drop" => {
+                drop(&tap * 2.0);
+                loss(tap)
+            }
+            "square" => loss((tap * 2.0).square()),
+            "failed" => {
+                let failed = &tap + step.full([3], 1.0);
+                let weight = step.parameter("w")?;
+                loss(tap.linear(weight, Some(failed)) * 2.0)
+            }
+            "refused" => loss(tap.reshape([1; 9]) + 1.0),
+            "leak" => {
+                KEPT.with_borrow_mut(|kept| *kept = Some(&tap * 2.0));
+                loss(tap)
+            }
+            "shared answer" => {
+                let value = tap.mean_per_sample();
+                Ok(Guidance::new(value.clone()).metric("norm", value))
+            }
+            "numbers" => {
+                let t = 0.5 * &tap;
+                let x = 9.0 - (2.0 * &t - 1.0) / 4.0f32;
+                loss(&x / 0.5 + 2.0 / x)
+            }
+            other => Err(Error::new(format!("no script {other:?}"))),
+        }
+    }
+}
+
+describe_guidance!(Scripted, name = "scripted");
+
+thread_local! {
+    static KEPT: std::cell::RefCell<Option<Tensor>> = const { std::cell::RefCell::new(None) };
+}
+
+const SIZES: Sizes = Sizes {
+    teacher: false,
+    field: None,
+};
+
+fn create(script: &str) -> Result<Instance, String> {
+    Instance::create(
+        descriptor::<Scripted>(),
+        &format!(r#"{{"script": "{script}"}}"#),
+    )
+}
+
+fn guide(script: &str) -> Result<host::Outcome, String> {
+    let instance = create(script)?;
+    instance.plan(&SIZES)?;
+    instance.guide(&Inputs {
+        times: vec![0.5, 0.9],
+        taps: vec![Value::new(&[2, 4], (0..8).map(|n| n as f32).collect())],
+        parameters: vec![Value::new(&[4, 4], vec![0.0; 16])],
+        ..Inputs::default()
+    })
+}
+
+fn error(script: &str) -> String {
+    guide(script).unwrap_err()
+}
+
+/// The operands of an operation, and whether they were given away.
+fn operands(operation: Operation) -> Vec<(Handle, bool)> {
+    let asked = trace().asked;
+    let asked: Vec<_> = asked
+        .into_iter()
+        .filter(|a| a.operation == operation)
+        .collect();
+    asked
+        .last()
+        .expect("the operation was asked")
+        .inputs
+        .clone()
+}
+
+#[test]
+fn a_panic_in_any_callback_is_a_message() {
+    assert_eq!(error("panic in new"), "panicked: no luck");
+    assert_eq!(
+        error("panic in plan"),
+        "panicked: with something that is not text"
+    );
+    assert_eq!(error("panic in guide"), "panicked: at step 7");
+}
+
+#[test]
+fn an_error_is_passed_on() {
+    assert_eq!(error("error in new"), "never");
+    assert_eq!(
+        error("field in plan"),
+        "the data has no batch field \"labels\" (it has: none)"
+    );
+}
+
+#[test]
+fn a_wrong_key_is_named() {
+    let error = Instance::create(descriptor::<Scripted>(), r#"{"scirpt": ""}"#)
+        .err()
+        .unwrap();
+    assert_eq!(error, "unknown field `scirpt`, expected `script`");
+}
+
+#[test]
+fn guidance_before_the_plan_is_an_error() {
+    let error = create("tap")
+        .unwrap()
+        .guide(&Inputs::default())
+        .unwrap_err();
+    assert_eq!(error, "the host asked for guidance before the plan");
+}
+
+#[test]
+fn what_the_plan_did_not_declare_is_an_error() {
+    assert_eq!(
+        error("tap"),
+        "tap of depth 3 was not declared in the plan (declared: 2)"
+    );
+    assert_eq!(
+        error("parameter"),
+        "parameter \"v\" was not declared in the plan (declared: \"w\")"
+    );
+    assert_eq!(
+        error("metric"),
+        "metric \"size\" was not declared in the plan (declared: \"norm\")"
+    );
+}
+
+#[test]
+fn a_loss_of_another_shape_is_an_error() {
+    assert_eq!(
+        error("shape of loss"),
+        "the loss must be one f32 a sample, [2]; this is F32 [2, 4]"
+    );
+}
+
+#[test]
+fn a_tensor_is_given_away_when_nobody_else_holds_it() {
+    guide("consume").unwrap();
+    let asked = trace().asked;
+    let scaled = asked
+        .iter()
+        .find(|a| a.operation == Operation::MulScalar)
+        .unwrap();
+    assert!(!scaled.inputs[0].1, "the step keeps its tap");
+    let added: Vec<bool> = asked
+        .iter()
+        .filter(|a| a.operation == Operation::AddScalar)
+        .map(|a| a.inputs[0].1)
+        .collect();
+    assert_eq!(added, [false, true], "shared first, then the last holder's");
+    assert!(
+        operands(Operation::Mul)
+            .iter()
+            .all(|(_, consumed)| *consumed)
+    );
+    assert!(trace().released.is_empty(), "nothing was left to release");
+}
+
+#[test]
+fn a_tensor_on_both_sides_is_given_away_by_neither() {
+    guide("square").unwrap();
+    let operands = operands(Operation::Mul);
+    assert_eq!(operands[0].0, operands[1].0);
+    assert!(!operands[0].1 && !operands[1].1);
+    assert_eq!(trace().released, [operands[0].0], "released once, after");
+}
+
+#[test]
+fn a_dropped_tensor_is_released() {
+    guide("drop").unwrap();
+    let dropped = trace().asked[0].outputs[0];
+    assert_eq!(trace().released, [dropped]);
+}
+
+#[test]
+fn answers_stay_alive_and_may_share_a_tensor() {
+    let outcome = guide("shared answer").unwrap();
+    assert_eq!(outcome.loss.data, [1.5, 5.5]);
+    assert_eq!(outcome.metrics, [(0, outcome.loss)]);
+    assert_eq!(trace().late, 0);
+}
+
+#[test]
+fn the_first_failed_operation_is_the_error_with_its_line() {
+    let error = error("failed");
+    assert!(
+        error.starts_with("add: shapes [2, 4] and [3] do not broadcast ("),
+        "{error}"
+    );
+    assert!(error.contains("contract.rs:"), "{error}");
+    let asked: Vec<_> = trace().asked.iter().map(|a| a.operation).collect();
+    assert_eq!(
+        asked,
+        [Operation::Full, Operation::Add],
+        "nothing is asked of failed tensors"
+    );
+}
+
+#[test]
+fn what_cannot_be_asked_is_an_error_with_its_line() {
+    let error = error("refused");
+    assert!(
+        error.starts_with("a shape with more dimensions than a tensor can have ("),
+        "{error}"
+    );
+    assert!(error.contains("contract.rs:"), "{error}");
+}
+
+#[test]
+fn a_tensor_kept_beyond_its_step_is_harmless() {
+    guide("leak").unwrap();
+    let kept = KEPT.with_borrow_mut(Option::take).unwrap();
+    let later = kept + 1.0;
+    assert!(later.is_failed());
+    assert_eq!(
+        trace().late,
+        1,
+        "the host refuses the operation; the drop asks nothing"
+    );
+}
+
+#[test]
+fn numbers_stand_on_either_side_of_an_operator() {
+    let formula = |t: f32| {
+        let x = 9.0 - (2.0 * t - 1.0) / 4.0;
+        x / 0.5 + 2.0 / x
+    };
+    let mean = |from: usize| {
+        (from..from + 4)
+            .map(|t| formula(t as f32 * 0.5))
+            .sum::<f32>()
+            / 4.0
+    };
+    let loss = guide("numbers").unwrap().loss.data;
+    for (found, expected) in loss.iter().zip([mean(0), mean(4)]) {
+        assert!(
+            (found - expected).abs() < 1e-4,
+            "{found} instead of {expected}"
+        );
+    }
+}
