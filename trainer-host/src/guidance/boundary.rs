@@ -29,9 +29,32 @@ macro_rules! plain {
 }
 
 plain!(
-    u8, u32, u64, i64, f32, Text, Tap, ParameterInfo, BufferInfo, Named, abi::Operand, abi::Scalar, abi::Range, abi::Dim,
-    abi::Dims, abi::NewShape, abi::Slice, abi::ScatterTo, abi::Conv2d, abi::Interpolate, abi::Full, abi::Upload,
-    abi::Random, abi::Cast, abi::Download, abi::Forward,
+    u8,
+    u32,
+    u64,
+    i64,
+    f32,
+    Text,
+    Tap,
+    ParameterInfo,
+    BufferInfo,
+    Named,
+    abi::Operand,
+    abi::Scalar,
+    abi::Range,
+    abi::Dim,
+    abi::Dims,
+    abi::NewShape,
+    abi::Slice,
+    abi::ScatterTo,
+    abi::Conv2d,
+    abi::Interpolate,
+    abi::Full,
+    abi::Upload,
+    abi::Random,
+    abi::Cast,
+    abi::Download,
+    abi::Forward,
 );
 
 /// The text, copied.
@@ -153,6 +176,7 @@ pub struct Attributes {
 
 impl Attributes {
     /// None given.
+    #[cfg(test)]
     pub const NONE: Self = Self {
         pointer: std::ptr::null(),
     };

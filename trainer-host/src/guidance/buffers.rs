@@ -80,25 +80,34 @@ impl Buffers {
             .iter()
             .map(|entry| {
                 let elements = entry.shape.iter().product();
-                let data = operations::data(entry.value.clone(), entry.dtype, elements)
-                    .map_err(|reason| GuidanceError::Checkpoint(format!("buffer `{}`: {reason}", entry.path())))?;
+                let data = operations::data(entry.value.clone(), entry.dtype, elements).map_err(
+                    |reason| {
+                        GuidanceError::Checkpoint(format!("buffer `{}`: {reason}", entry.path()))
+                    },
+                )?;
                 let data = match entry.dtype {
                     DType::Int => data.convert::<i64>(),
                     DType::Bool => data.convert::<bool>(),
                     _ => data.convert::<f32>(),
                 };
                 let (bytes, _, dtype) = data.into_parts();
-                Ok((entry.path(), TensorData::from_bytes(bytes, physical(&entry.shape), dtype)))
+                Ok((
+                    entry.path(),
+                    TensorData::from_bytes(bytes, physical(&entry.shape), dtype),
+                ))
             })
             .collect()
     }
 
     /// Replaces every value. The names must be those of [`named`](Self::named), no more and no fewer, with their shapes.
-    pub fn load_named(mut self, mut values: BTreeMap<String, TensorData>) -> Result<Self, GuidanceError> {
+    pub fn load_named(
+        mut self,
+        values: &BTreeMap<String, TensorData>,
+    ) -> Result<Self, GuidanceError> {
         for entry in &mut self.entries {
             let path = entry.path();
             let data = values
-                .remove(&path)
+                .get(&path)
                 .ok_or_else(|| GuidanceError::Checkpoint(format!("buffer `{path}` is missing")))?;
             if *data.shape() != physical(&entry.shape) {
                 return Err(GuidanceError::Checkpoint(format!(
@@ -107,11 +116,17 @@ impl Buffers {
                     entry.shape
                 )));
             }
-            entry.value = operations::from_data(data, entry.dtype, entry.device.as_dispatch());
+            entry.value =
+                operations::from_data(data.clone(), entry.dtype, entry.device.as_dispatch());
         }
-        match values.into_keys().next() {
+        match values
+            .keys()
+            .find(|path| self.entries.iter().all(|entry| entry.path() != **path))
+        {
             None => Ok(self),
-            Some(path) => Err(GuidanceError::Checkpoint(format!("buffer `{path}` belongs to no source of this phase"))),
+            Some(path) => Err(GuidanceError::Checkpoint(format!(
+                "buffer `{path}` belongs to no source of this phase"
+            ))),
         }
     }
 }
@@ -154,10 +169,17 @@ mod tests {
             agreement: Agreement::Mean,
             shape: shape.to_vec(),
             rows,
-            initial: Initial::Values((0..shape.iter().product::<usize>()).map(|i| i as f32).collect()),
+            initial: Initial::Values(
+                (0..shape.iter().product::<usize>())
+                    .map(|i| i as f32)
+                    .collect(),
+            ),
         };
         let mut buffers = Buffers::default();
-        let plans = [plan("bank", DType::F32, &[3, 2], true), plan("count", DType::Int, &[2], false)];
+        let plans = [
+            plan("bank", DType::F32, &[3, 2], true),
+            plan("count", DType::Int, &[2], false),
+        ];
         buffers.add("sra", &plans, 1, &Device::flex().autodiff());
         buffers
     }
@@ -178,10 +200,16 @@ mod tests {
         let mut buffers = buffers();
         let count = Tensor::<1, Int>::from_data([7, 8], &Device::flex());
         let rows = Tensor::<2>::from_data([[10.0, 11.0]], &Device::flex());
-        buffers.commit(&[loss(vec![("bank".into(), rows.into_dispatch()), ("count".into(), count.into_dispatch())])]);
+        buffers.commit(&[loss(vec![
+            ("bank".into(), rows.into_dispatch()),
+            ("count".into(), count.into_dispatch()),
+        ])]);
         let named = buffers.named().unwrap();
         assert_eq!(named["sra.count"], TensorData::from([7i64, 8]));
-        assert_eq!(named["sra.bank"], TensorData::from([[2f32, 3.0], [4.0, 5.0], [10.0, 11.0]]));
+        assert_eq!(
+            named["sra.bank"],
+            TensorData::from([[2f32, 3.0], [4.0, 5.0], [10.0, 11.0]])
+        );
     }
 
     #[test]
@@ -190,8 +218,14 @@ mod tests {
         let rows = Tensor::<2>::ones([3, 2], &Device::flex());
         changed.commit(&[loss(vec![("bank".into(), rows.into_dispatch())])]);
         let saved = changed.named().unwrap();
-        assert_eq!(buffers().load_named(saved.clone()).unwrap().named().unwrap(), saved);
-        let error = buffers().load_named(BTreeMap::new()).unwrap_err().to_string();
+        assert_eq!(
+            buffers().load_named(&saved).unwrap().named().unwrap(),
+            saved
+        );
+        let error = buffers()
+            .load_named(&BTreeMap::new())
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("`sra.bank` is missing"), "{error}");
     }
 }

@@ -36,14 +36,22 @@ unsafe extern "C" fn op(call: *const Call) -> Status {
         // SAFETY: not null, and every version's call begins with its size.
         let size = unsafe { (*call).size };
         if size < size_of::<Call>() as u64 {
-            return Err(format!("a call is {size} bytes long, at least {} are needed", size_of::<Call>()));
+            return Err(format!(
+                "a call is {size} bytes long, at least {} are needed",
+                size_of::<Call>()
+            ));
         }
         // SAFETY: valid by contract, and long enough.
         let call = unsafe { &*call };
         if call.inputs_len > MAX_OPERANDS || call.outputs_len > MAX_OPERANDS {
-            return Err(format!("a call has {} operands and {} results", call.inputs_len, call.outputs_len));
+            return Err(format!(
+                "a call has {} operands and {} results",
+                call.inputs_len, call.outputs_len
+            ));
         }
-        if (call.inputs.is_null() && call.inputs_len > 0) || (call.outputs.is_null() && call.outputs_len > 0) {
+        if (call.inputs.is_null() && call.inputs_len > 0)
+            || (call.outputs.is_null() && call.outputs_len > 0)
+        {
             return Err("a call's operands or results are null".into());
         }
         let write = |index: usize, reference: TensorRef| {
@@ -74,7 +82,10 @@ unsafe extern "C" fn op(call: *const Call) -> Status {
         let Some(results) = results else {
             return Ok(FAILED);
         };
-        results.into_iter().enumerate().for_each(|(index, reference)| write(index, reference));
+        results
+            .into_iter()
+            .enumerate()
+            .for_each(|(index, reference)| write(index, reference));
         Ok(OK)
     })
 }

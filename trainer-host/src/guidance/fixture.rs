@@ -12,8 +12,8 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use sextant_plugin_api::abi::{
-    self, Call, Descriptor, FAILED, Guided, Handle, Host, Message, OK, Operand, Operation, Plan, Status, Step, Tap,
-    TensorRef, Text,
+    self, Call, Descriptor, FAILED, Guided, Handle, Host, Message, OK, Operand, Operation, Plan,
+    Status, Step, Tap, TensorRef, Text,
 };
 
 use super::boundary::{lend_list, lend_text, lossy};
@@ -26,7 +26,12 @@ use crate::model::{Sit, SitConfig, frozen_copy};
 
 /// A student of 3 blocks, a teacher of 2, one field.
 pub fn geometry() -> GuidanceGeometry {
-    let network = |depth| NetworkShape { depth, width: 8, heads: 2, grid: [2, 2] };
+    let network = |depth| NetworkShape {
+        depth,
+        width: 8,
+        heads: 2,
+        grid: [2, 2],
+    };
     GuidanceGeometry {
         batch: 4,
         channels: 3,
@@ -54,7 +59,12 @@ pub fn network(depth: usize) -> Sit {
         qk_norm: false,
         mlp_ratio: 2.0,
     };
-    let mut sit = Sit::init(&config, &mut ChaCha8Rng::seed_from_u64(depth as u64), &Device::flex()).unwrap();
+    let mut sit = Sit::init(
+        &config,
+        &mut ChaCha8Rng::seed_from_u64(depth as u64),
+        &Device::flex(),
+    )
+    .unwrap();
     // Modulations begin at 0, which would hide time and label.
     for block in &mut sit.blocks {
         let linear = &mut block.adaLN_modulation._1;
@@ -68,7 +78,9 @@ pub fn network(depth: usize) -> Sit {
 
 /// Numbers in -0.5 to 0.5 without a pattern.
 pub fn wave(count: usize) -> Vec<f32> {
-    (0..count).map(|i| ((i * 7919 + 13) % 1009) as f32 / 1009.0 - 0.5).collect()
+    (0..count)
+        .map(|i| ((i * 7919 + 13) % 1009) as f32 / 1009.0 - 0.5)
+        .collect()
 }
 
 /// A tensor of such numbers.
@@ -101,16 +113,23 @@ impl StepFixture {
         let times = vec![0.1f32, 0.45, 0.6, 0.9];
         let (label_values, dropped_values) = (vec![0i64, 1, 2, 3], vec![0i64, 5, 2, 5]);
         let taps = (0..=3).map(|depth| {
-            let tokens = tensor([4, 4, 8], &device).mul_scalar(1.0 + depth as f32).require_grad();
+            let tokens = tensor([4, 4, 8], &device)
+                .mul_scalar(1.0 + depth as f32)
+                .require_grad();
             (depth, tokens)
         });
         Self {
-            images: std::array::from_fn(|i| tensor([4, 3, 4, 4], &device).mul_scalar(1.0 + i as f32)),
+            images: std::array::from_fn(|i| {
+                tensor([4, 3, 4, 4], &device).mul_scalar(1.0 + i as f32)
+            }),
             t: Tensor::from_data(times.as_slice(), &device),
             labels: Tensor::from_data(label_values.as_slice(), &device),
             dropped: Tensor::from_data(dropped_values.as_slice(), &device),
             taps: taps.collect(),
-            fields: BTreeMap::from([("features".into(), tensor([4, 4, 6], &device).into_dispatch())]),
+            fields: BTreeMap::from([(
+                "features".into(),
+                tensor([4, 4, 6], &device).into_dispatch(),
+            )]),
             ids: vec![11, 12, 13, 14],
             times,
             label_values,
@@ -194,28 +213,57 @@ struct State {
     message: String,
 }
 
-unsafe extern "C" fn create(_: *const Host, config: Text, state: *mut *mut c_void, message: *mut Message) -> Status {
+unsafe extern "C" fn create(
+    _: *const Host,
+    config: Text,
+    state: *mut *mut c_void,
+    message: *mut Message,
+) -> Status {
     // SAFETY: the host lends a valid text.
     let config: serde_json::Value = serde_json::from_str(&unsafe { lossy(config) }).unwrap();
-    let script = config["script"].as_u64().and_then(|n| SCRIPTS.lock().unwrap().get(&n).cloned());
+    let script = config["script"]
+        .as_u64()
+        .and_then(|n| SCRIPTS.lock().unwrap().get(&n).cloned());
     let Some(script) = script else {
         // SAFETY: the host passes a message to fill; the text is static.
         unsafe { (*message).text = lend_text("unknown key `speling`") };
         return FAILED;
     };
-    let taps = vec![Tap { network: 0, kind: 0, depth: 1, reserved: 0 }];
+    let taps = vec![Tap {
+        network: 0,
+        kind: 0,
+        depth: 1,
+        reserved: 0,
+    }];
     // SAFETY: the host passes a place for the state.
-    unsafe { *state = Box::into_raw(Box::new(State { script, taps, message: String::new() })).cast() };
+    unsafe {
+        *state = Box::into_raw(Box::new(State {
+            script,
+            taps,
+            message: String::new(),
+        }))
+        .cast()
+    };
     OK
 }
 
-unsafe extern "C" fn plan(state: *mut c_void, _: *const abi::Geometry, plan: *mut Plan, _: *mut Message) -> Status {
+unsafe extern "C" fn plan(
+    state: *mut c_void,
+    _: *const abi::Geometry,
+    plan: *mut Plan,
+    _: *mut Message,
+) -> Status {
     // SAFETY: the state is what `create` made; the host passes a plan to fill.
     unsafe { (*plan).taps = lend_list(&(*state.cast::<State>()).taps) };
     OK
 }
 
-unsafe extern "C" fn guide(state: *mut c_void, step: *const Step, guided: *mut Guided, message: *mut Message) -> Status {
+unsafe extern "C" fn guide(
+    state: *mut c_void,
+    step: *const Step,
+    guided: *mut Guided,
+    message: *mut Message,
+) -> Status {
     // SAFETY: the state is what `create` made; the host lends a step and a result to fill.
     let (state, step, guided) = unsafe { (&mut *state.cast::<State>(), &*step, &mut *guided) };
     match (state.script.clone())(step, guided) {
@@ -237,10 +285,28 @@ unsafe extern "C" fn destroy(state: *mut c_void) {
 }
 
 /// An operation asked for as a plugin does. `attributes` may be `&()` for none.
-pub fn ask<A>(session: u64, operation: Operation, inputs: &[Handle], attributes: Option<&A>, results: usize) -> (Status, Vec<TensorRef>) {
-    let inputs: Vec<Operand> =
-        inputs.iter().map(|&handle| Operand { handle, consumed: 0, reserved: [0; 7] }).collect();
-    let mut outputs = vec![TensorRef { handle: 77, ..TensorRef::default() }; results];
+pub fn ask<A>(
+    session: u64,
+    operation: Operation,
+    inputs: &[Handle],
+    attributes: Option<&A>,
+    results: usize,
+) -> (Status, Vec<TensorRef>) {
+    let inputs: Vec<Operand> = inputs
+        .iter()
+        .map(|&handle| Operand {
+            handle,
+            consumed: 0,
+            reserved: [0; 7],
+        })
+        .collect();
+    let mut outputs = vec![
+        TensorRef {
+            handle: 77,
+            ..TensorRef::default()
+        };
+        results
+    ];
     let call = Call {
         size: size_of::<Call>() as u64,
         session,
@@ -251,7 +317,11 @@ pub fn ask<A>(session: u64, operation: Operation, inputs: &[Handle], attributes:
         file: lend_text("src/author.rs"),
         inputs: inputs.as_ptr(),
         attributes: attributes.map_or(null(), |a| std::ptr::from_ref(a).cast()),
-        outputs: if results == 0 { null_mut() } else { outputs.as_mut_ptr() },
+        outputs: if results == 0 {
+            null_mut()
+        } else {
+            outputs.as_mut_ptr()
+        },
     };
     // SAFETY: every pointer is valid for its length.
     let status = unsafe { HOST.op.unwrap()(&call) };

@@ -46,7 +46,11 @@ impl Library {
     }
 
     /// Opens the library at `path` if its file has the SHA-256 that is pinned; no code of it runs otherwise.
-    pub fn open_pinned(path: &Path, pinned: &str, source_name: &str) -> Result<Self, GuidanceError> {
+    pub fn open_pinned(
+        path: &Path,
+        pinned: &str,
+        source_name: &str,
+    ) -> Result<Self, GuidanceError> {
         let sha256 = file_sha256(path)?;
         if !sha256.eq_ignore_ascii_case(pinned) {
             return Err(GuidanceError::Pin {
@@ -61,7 +65,9 @@ impl Library {
 
     fn open_hashed(path: &Path, sha256: String) -> Result<Self, GuidanceError> {
         // A name without a folder would be searched on the system's library path.
-        let file = path.canonicalize().map_err(|error| unreadable(path, &error))?;
+        let file = path
+            .canonicalize()
+            .map_err(|error| unreadable(path, &error))?;
         // SAFETY: running a library's initialisers is what loading a plugin means; see the module's words on trust.
         let library = unsafe { libloading::Library::new(&file) }.map_err(|error| {
             GuidanceError::NotLibrary {
@@ -90,7 +96,13 @@ impl Library {
     /// `descriptor` and everything that it points to keep the contract of [`sextant_plugin_api::abi`].
     pub unsafe fn in_process(descriptor: &'static Descriptor) -> Result<Self, GuidanceError> {
         // SAFETY: the caller's promise.
-        unsafe { Self::from_pointer(descriptor, PathBuf::from("(in this process)"), String::new()) }
+        unsafe {
+            Self::from_pointer(
+                descriptor,
+                PathBuf::from("(in this process)"),
+                String::new(),
+            )
+        }
     }
 
     /// # Safety
@@ -108,7 +120,9 @@ impl Library {
             return Err(fault(format!("`{ENTRY_SYMBOL}` gave null")));
         }
         if !pointer.is_aligned() {
-            return Err(fault(format!("`{ENTRY_SYMBOL}` gave a pointer that is not aligned")));
+            return Err(fault(format!(
+                "`{ENTRY_SYMBOL}` gave a pointer that is not aligned"
+            )));
         }
         // SAFETY: the first three fields never move, in any major version.
         let (size, major, minor) =
@@ -222,7 +236,10 @@ fn file_sha256(path: &Path) -> Result<String, GuidanceError> {
         });
     }
     let bytes = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
-    Ok(Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect())
+    Ok(Sha256::digest(bytes)
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect())
 }
 
 /// The innermost message: libloading's own says only that `dlopen` failed.
@@ -244,26 +261,37 @@ mod tests {
         let mut broken = descriptor();
         change(&mut broken);
         // SAFETY: what is broken is refused before it is used.
-        unsafe { Library::in_process(Box::leak(Box::new(broken))) }.unwrap_err().to_string()
+        unsafe { Library::in_process(Box::leak(Box::new(broken))) }
+            .unwrap_err()
+            .to_string()
     }
 
     #[test]
     fn should_read_what_a_descriptor_says() {
         // SAFETY: the descriptor is in order.
         let library = unsafe { Library::in_process(Box::leak(Box::new(descriptor()))) }.unwrap();
-        assert_eq!((library.name(), library.version(), library.abi()), ("scripted", "1.2.3", (ABI_MAJOR, ABI_MINOR)));
+        assert_eq!(
+            (library.name(), library.version(), library.abi()),
+            ("scripted", "1.2.3", (ABI_MAJOR, ABI_MINOR))
+        );
     }
 
     #[test]
     fn should_refuse_another_major_version_with_both_numbers() {
         let error = refused(|d| (d.abi_major, d.abi_minor, d.size) = (7, 3, 16));
-        assert!(error.contains("7.3") && error.contains(&format!("{ABI_MAJOR}.{ABI_MINOR}")), "{error}");
+        assert!(
+            error.contains("7.3") && error.contains(&format!("{ABI_MAJOR}.{ABI_MINOR}")),
+            "{error}"
+        );
     }
 
     #[test]
     fn should_refuse_a_descriptor_that_breaks_the_contract() {
         static LATIN: [u8; 3] = [b'r', 0xe9, b'p'];
-        let latin = sextant_plugin_api::abi::Text { ptr: LATIN.as_ptr(), len: 3 };
+        let latin = sextant_plugin_api::abi::Text {
+            ptr: LATIN.as_ptr(),
+            len: 3,
+        };
         for (error, part) in [
             (refused(|d| d.size = 40), "40 bytes long"),
             (refused(|d| d.create = None), "`create` is null"),
@@ -278,18 +306,38 @@ mod tests {
     }
 
     #[test]
+    fn should_refuse_an_entry_that_gives_nothing() {
+        // SAFETY: null is one of the things that it must cope with.
+        let nothing =
+            unsafe { Library::from_pointer(std::ptr::null(), "x.so".into(), String::new()) };
+        let error = nothing.unwrap_err().to_string();
+        assert!(
+            error.contains("x.so") && error.contains("gave null"),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn should_name_a_path_that_does_not_exist_or_is_no_library() {
         let folder = tempfile::tempdir().unwrap();
         let missing = folder.path().join("libnone.so");
         let error = Library::open(&missing).unwrap_err().to_string();
-        assert!(error.contains("libnone.so") && error.contains("no such file"), "{error}");
+        assert!(
+            error.contains("libnone.so") && error.contains("no such file"),
+            "{error}"
+        );
         let error = Library::open(folder.path()).unwrap_err().to_string();
         assert!(error.contains("it is a folder"), "{error}");
         let text = folder.path().join("text.so");
         std::fs::write(&text, "hello").unwrap();
         let error = Library::open(&text).unwrap_err().to_string();
         assert!(error.contains("text.so is not a shared library"), "{error}");
-        let error = Library::open_pinned(&text, &"0".repeat(64), "repa").unwrap_err().to_string();
-        assert!(error.contains("2cf24dba5fb0a30e") && error.contains("\"repa\""), "{error}");
+        let error = Library::open_pinned(&text, &"0".repeat(64), "repa")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("2cf24dba5fb0a30e") && error.contains("\"repa\""),
+            "{error}"
+        );
     }
 }

@@ -3,19 +3,19 @@
 //! The only place in the host that knows the plugin contract ([`sextant_plugin_api::abi`]). The training loop sees
 //! [`Sources`] and, once a step, a list of [`SourceLoss`]es; it meets neither handles nor libraries.
 //!
-//! From the outside in: [`SearchPath`] finds a file, [`Library`] opens it, [`Instance`](instance::Instance) is one configured source of it,
-//! [`SourcePlan`] what that source declared, and [`operations`] what it may ask for while its `guide` runs.
+//! From the outside in: [`SearchPath`] finds a file, [`Library`] opens it, `Instance` is one configured source of it,
+//! [`SourcePlan`] what that source declared, and `operations` what it may ask for while its `guide` runs.
 
-pub mod boundary;
+mod boundary;
 mod buffers;
 mod callbacks;
 mod config;
 mod error;
 mod geometry;
 mod initial;
-pub mod instance;
+mod instance;
 mod library;
-pub mod operations;
+mod operations;
 mod parameters;
 pub mod plan;
 mod search;
@@ -32,7 +32,7 @@ pub use config::SourceConfig;
 pub use error::GuidanceError;
 pub use geometry::{GuidanceGeometry, NetworkShape};
 pub use library::Library;
-pub use parameters::{SourceParams, anchor};
+pub use parameters::SourceParams;
 pub use plan::SourcePlan;
 pub use search::SearchPath;
 pub use sources::{LibraryRecord, Sources};

@@ -25,8 +25,15 @@ impl SearchPath {
         let variable = std::env::var_os(PATH_VARIABLE).unwrap_or_default();
         let executable = std::env::current_exe().ok();
         let mut all: Vec<PathBuf> = folders.to_vec();
-        all.extend(std::env::split_paths(&variable).filter(|folder| !folder.as_os_str().is_empty()));
-        all.extend(executable.as_deref().and_then(Path::parent).map(Path::to_owned));
+        all.extend(
+            std::env::split_paths(&variable).filter(|folder| !folder.as_os_str().is_empty()),
+        );
+        all.extend(
+            executable
+                .as_deref()
+                .and_then(Path::parent)
+                .map(Path::to_owned),
+        );
         Self::only(all)
     }
 
@@ -47,9 +54,17 @@ impl SearchPath {
             return Ok(PathBuf::from(plugin));
         }
         let file = file_name(plugin);
-        let found = self.folders.iter().map(|folder| folder.join(&file)).find(|path| path.is_file());
+        let found = self
+            .folders
+            .iter()
+            .map(|folder| folder.join(&file))
+            .find(|path| path.is_file());
         found.ok_or_else(|| {
-            let searched: Vec<String> = self.folders.iter().map(|f| f.display().to_string()).collect();
+            let searched: Vec<String> = self
+                .folders
+                .iter()
+                .map(|f| f.display().to_string())
+                .collect();
             let available: Vec<String> = self.files().into_keys().collect();
             let or_none = |list: Vec<String>| match list.is_empty() {
                 true => "none".to_owned(),
@@ -98,7 +113,10 @@ pub(super) fn is_path(plugin: &str) -> bool {
 }
 
 fn file_name(plugin: &str) -> String {
-    format!("{DLL_PREFIX}sextant_{}{DLL_SUFFIX}", plugin.replace('-', "_"))
+    format!(
+        "{DLL_PREFIX}sextant_{}{DLL_SUFFIX}",
+        plugin.replace('-', "_")
+    )
 }
 
 /// The reverse of [`file_name`], written with `-`.
@@ -121,7 +139,10 @@ mod tests {
         assert!(file.contains("sextant_vae_align"), "{file}");
         std::fs::write(second.path().join(&file), "").unwrap();
         let path = SearchPath::only(vec![first.path().into(), second.path().into()]);
-        assert_eq!(path.resolve("vae-align").unwrap(), second.path().join(&file));
+        assert_eq!(
+            path.resolve("vae-align").unwrap(),
+            second.path().join(&file)
+        );
         std::fs::write(first.path().join(&file), "").unwrap();
         assert_eq!(path.resolve("vae-align").unwrap(), first.path().join(&file));
     }
@@ -133,7 +154,10 @@ mod tests {
         std::fs::write(folder.path().join("libother.so"), "").unwrap();
         let path = SearchPath::only(vec![folder.path().into()]);
         let error = path.resolve("repa").unwrap_err().to_string();
-        assert!(error.contains(&folder.path().display().to_string()), "{error}");
+        assert!(
+            error.contains(&folder.path().display().to_string()),
+            "{error}"
+        );
         assert!(error.contains("sources there: vae-align"), "{error}");
     }
 
@@ -153,7 +177,10 @@ mod tests {
         let list = path.list();
         assert_eq!(list.len(), 1);
         let error = list[0].1.as_ref().unwrap_err().to_string();
-        assert!(error.contains("not a shared library") && error.contains("broken"), "{error}");
+        assert!(
+            error.contains("not a shared library") && error.contains("broken"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use burn::backend::DispatchTensor;
 use sextant_plugin_api::abi::{
     ABI_MAJOR, ABI_MINOR, Handle, Operand, Operation, OperationInfo, TensorRef,
 };
@@ -67,18 +68,33 @@ impl Session {
         let outer = RUNNING.replace(Some(self));
         let result = call();
         let session = RUNNING.replace(outer);
-        (result, session.expect("only this function takes the session out"))
+        (
+            result,
+            session.expect("only this function takes the session out"),
+        )
     }
 
     /// Performs one operation. `None` if it failed, or had a result of a failed one as operand; the first failure is kept.
     pub fn operate(&mut self, call: &OperationCall) -> Option<Vec<TensorRef>> {
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.attempt(call)))
-            .unwrap_or_else(|panic| Err(Some(format!("the backend failed: {}", panic_text(&*panic)))));
+        // Kept for the message: consumed operands leave the table on the way.
+        let specs: Vec<Option<Spec>> = call
+            .operands
+            .iter()
+            .map(|operand| {
+                self.table
+                    .get(operand.handle)
+                    .ok()
+                    .map(|value| value.spec.clone())
+            })
+            .collect();
+        let outcome =
+            catch_unwind(AssertUnwindSafe(|| self.attempt(call, &specs))).unwrap_or_else(|panic| {
+                Err(Some(format!("the backend failed: {}", panic_text(&*panic))))
+            });
         outcome
             .map_err(|reason| {
                 if let Some(reason) = reason {
-                    let error = self.describe(call, &reason);
-                    self.fail(error);
+                    self.fail(describe(call, &specs, &reason));
                 }
                 // Consumed operands are dead, whatever became of the operation.
                 for operand in call.operands.iter().filter(|operand| operand.consumed != 0) {
@@ -110,23 +126,37 @@ impl Session {
     }
 
     /// The error is `None` where an operand is the result of an operation that had failed before.
-    fn attempt(&mut self, call: &OperationCall) -> Result<Vec<TensorRef>, Option<String>> {
+    fn attempt(
+        &mut self,
+        call: &OperationCall,
+        specs: &[Option<Spec>],
+    ) -> Result<Vec<TensorRef>, Option<String>> {
         let operation = Operation::from_code(call.opcode).ok_or_else(|| {
-            format!("this host (version {ABI_MAJOR}.{ABI_MINOR} of the contract) has no such operation")
+            format!(
+                "this host (version {ABI_MAJOR}.{ABI_MINOR} of the contract) has no such operation"
+            )
         })?;
         let info = operation.info();
-        let missing = check_count(info, call.operands.len())?;
-        let mut specs: Vec<Option<&Spec>> = Vec::with_capacity(call.operands.len() + missing);
-        for (index, operand) in call.operands.iter().enumerate() {
-            let optional = info.inputs.get(index).is_some_and(|name| name.ends_with('?'));
-            match operand.handle {
-                0 if optional => specs.push(None),
-                0 => return Err(None),
-                handle => specs.push(Some(&self.table.get(handle)?.spec)),
+        let left_out = left_out(info, call.operands.len())?;
+        let mut inputs = Vec::with_capacity(specs.len() + left_out);
+        for (index, (operand, spec)) in call.operands.iter().zip(specs).enumerate() {
+            let optional = info
+                .inputs
+                .get(index)
+                .is_some_and(|name| name.ends_with('?'));
+            match (operand.handle, spec) {
+                (_, Some(spec)) => inputs.push(Some(spec)),
+                (0, None) if optional => inputs.push(None),
+                (0, None) => return Err(None),
+                (handle, None) => return Err(self.table.get(handle).err()),
             }
         }
-        specs.extend(std::iter::repeat_n(None, missing));
-        let request = Request { operation, inputs: &specs, attributes: call.attributes };
+        inputs.extend(std::iter::repeat_n(None, left_out));
+        let request = Request {
+            operation,
+            inputs: &inputs,
+            attributes: call.attributes,
+        };
         let checked = operations::check(&request, &self.context)?;
         if call.capacity < checked.outputs.len() {
             return Err(Some(format!(
@@ -135,25 +165,27 @@ impl Session {
                 call.capacity
             )));
         }
-        let any_empty = specs.iter().flatten().any(|spec| spec.elements() == 0);
-        drop(specs);
+        let any_empty = inputs.iter().flatten().any(|spec| spec.elements() == 0);
+        let all_empty = checked.outputs.iter().all(|spec| spec.elements() == 0);
         let operands = self.operands(&call.operands)?;
 
-        let computed: Vec<Option<_>> = if !checked.outputs.is_empty()
-            && checked.outputs.iter().all(|spec| spec.elements() == 0)
-        {
+        let tensors: Vec<Option<DispatchTensor>> = if all_empty && !checked.outputs.is_empty() {
             vec![None; checked.outputs.len()]
         } else if any_empty && !checked.takes_empty {
-            let device = &self.context.device;
-            checked.outputs.iter().map(|spec| Some(constant(spec, 0.0, device))).collect()
+            let zeros = |spec| Some(constant(spec, 0.0, &self.context.device));
+            checked.outputs.iter().map(zeros).collect()
         } else {
-            (checked.run)(operands, &mut self.context)?.into_iter().map(Some).collect()
+            let tensors = (checked.run)(operands, &mut self.context)?;
+            tensors.into_iter().map(Some).collect()
         };
-        let mut references = Vec::with_capacity(computed.len());
-        for (spec, tensor) in checked.outputs.into_iter().zip(computed) {
-            let value = Value { spec, tensor };
-            let handle = self.table.insert(value.clone())?;
-            references.push(value.spec.reference(handle));
+        let mut references = Vec::with_capacity(tensors.len());
+        for (spec, tensor) in checked.outputs.into_iter().zip(tensors) {
+            let reference = spec.reference(0);
+            let handle = self.table.insert(Value { spec, tensor })?;
+            references.push(TensorRef {
+                handle,
+                ..reference
+            });
         }
         Ok(references)
     }
@@ -161,7 +193,9 @@ impl Session {
     /// Moves consumed operands out of the table and shares the others. One that occurs twice moves with its last occurrence.
     fn operands(&mut self, operands: &[Operand]) -> Result<Operands, String> {
         let tensors = operands.iter().enumerate().map(|(index, operand)| {
-            let again = operands[index + 1..].iter().any(|later| later.handle == operand.handle);
+            let again = operands[index + 1..]
+                .iter()
+                .any(|later| later.handle == operand.handle);
             match operand.handle {
                 0 => Ok(None),
                 handle if operand.consumed != 0 && !again => Ok(self.table.take(handle)?.tensor),
@@ -170,39 +204,43 @@ impl Session {
         });
         Ok(Operands::new(tensors.collect::<Result<_, String>>()?))
     }
+}
 
-    fn describe(&self, call: &OperationCall, reason: &str) -> String {
-        let info = Operation::from_code(call.opcode).map(Operation::info);
-        let name = match info {
-            Some(info) => format!("`{}`", info.name),
-            None => format!("number {}", call.opcode),
-        };
-        let place = match call.place.as_str() {
-            "" => String::new(),
-            place => format!(" at {place}"),
-        };
-        let operands: Vec<String> = call
-            .operands
-            .iter()
-            .enumerate()
-            .map(|(index, operand)| {
-                let name = match info.and_then(|info| info.inputs.get(index).or(info.inputs.last())) {
-                    Some(name) => name.trim_end_matches(['?', '*']),
-                    None => "operand",
-                };
-                match self.table.get(operand.handle) {
-                    Ok(value) => format!("{name}: {}", value.spec),
-                    Err(_) if operand.handle == 0 => format!("{name}: none"),
-                    Err(_) => format!("{name}: ?"),
-                }
-            })
-            .collect();
-        format!("operation {name}{place} on ({}): {reason}", operands.join(", "))
-    }
+/// The failure in words: operation, place in the author's source, operands, reason.
+fn describe(call: &OperationCall, specs: &[Option<Spec>], reason: &str) -> String {
+    let info = Operation::from_code(call.opcode).map(Operation::info);
+    let operation = match info {
+        Some(info) => format!("`{}`", info.name),
+        None => format!("number {}", call.opcode),
+    };
+    let place = match call.place.as_str() {
+        "" => String::new(),
+        place => format!(" at {place}"),
+    };
+    let operands: Vec<String> = specs
+        .iter()
+        .enumerate()
+        .map(|(index, spec)| {
+            let names = info.map_or(&[][..], |info| info.inputs);
+            let name = names.get(index).or(names.last()).unwrap_or(&"operand");
+            let name = name.trim_end_matches(['?', '*']);
+            match spec {
+                Some(spec) => format!("{name}: {spec}"),
+                None => format!("{name}: none"),
+            }
+        })
+        .collect();
+    format!(
+        "operation {operation}{place} on ({}): {reason}",
+        operands.join(", ")
+    )
 }
 
 /// Calls `act` with the session that runs on this thread, if it is the one with this number.
-pub(super) fn with_running<R>(number: u64, act: impl FnOnce(&mut Session) -> R) -> Result<R, String> {
+pub(super) fn with_running<R>(
+    number: u64,
+    act: impl FnOnce(&mut Session) -> R,
+) -> Result<R, String> {
     RUNNING.with(|running| {
         let mut running = running
             .try_borrow_mut()
@@ -231,13 +269,20 @@ pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 /// How many optional operands were left out at the end, if the number of operands is possible.
-fn check_count(info: &OperationInfo, given: usize) -> Result<usize, String> {
+fn left_out(info: &OperationInfo, given: usize) -> Result<usize, String> {
     if info.inputs.iter().any(|name| name.ends_with('*')) {
         return Ok(0);
     }
-    let required = info.inputs.iter().filter(|name| !name.ends_with('?')).count();
+    let required = info
+        .inputs
+        .iter()
+        .filter(|name| !name.ends_with('?'))
+        .count();
     if given < required || given > info.inputs.len() {
-        return Err(format!("{given} operands are given, it takes ({})", info.inputs.join(", ")));
+        return Err(format!(
+            "{given} operands are given, it takes ({})",
+            info.inputs.join(", ")
+        ));
     }
     Ok(info.inputs.len() - given)
 }

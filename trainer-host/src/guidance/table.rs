@@ -50,7 +50,10 @@ impl Table {
                 ));
             }
             None => {
-                self.slots.push(Slot { generation: 0, value: None });
+                self.slots.push(Slot {
+                    generation: 0,
+                    value: None,
+                });
                 (self.slots.len() - 1) as u32
             }
         };
@@ -61,7 +64,10 @@ impl Table {
                 generation => break generation,
             }
         };
-        self.slots[slot as usize] = Slot { generation, value: Some(value) };
+        self.slots[slot as usize] = Slot {
+            generation,
+            value: Some(value),
+        };
         Ok(u64::from(generation) << 32 | u64::from(slot))
     }
 
@@ -99,7 +105,10 @@ impl Table {
     /// Tensors alive.
     #[cfg(test)]
     pub fn len(&self) -> usize {
-        self.slots.iter().filter(|slot| slot.value.is_some()).count()
+        self.slots
+            .iter()
+            .filter(|slot| slot.value.is_some())
+            .count()
     }
 }
 
@@ -115,13 +124,19 @@ mod tests {
     use sextant_plugin_api::abi::DType;
 
     fn value(extent: usize) -> Value {
-        Value { spec: Spec::new(DType::F32, vec![extent, 0]), tensor: None }
+        Value {
+            spec: Spec::new(DType::F32, vec![extent, 0]),
+            tensor: None,
+        }
     }
 
     #[test]
     fn should_find_what_it_took_in_until_it_leaves() {
         let mut table = Table::default();
-        let (a, b) = (table.insert(value(1)).unwrap(), table.insert(value(2)).unwrap());
+        let (a, b) = (
+            table.insert(value(1)).unwrap(),
+            table.insert(value(2)).unwrap(),
+        );
         assert_eq!(table.get(a).unwrap().spec.shape, [1, 0]);
         assert_eq!(table.take(b).unwrap().spec.shape, [2, 0]);
         assert!(table.take(b).is_err() && table.get(b).is_err());

@@ -161,7 +161,7 @@ impl Run {
             learner = self::learner(
                 Trainee {
                     student: apply(model.student, &saved.student()?)?,
-                    sources: model.sources.load_named(saved.sources()?)?,
+                    sources: model.sources.load_named(&saved.sources()?)?,
                 },
                 &self.recipe.optimiser,
             );

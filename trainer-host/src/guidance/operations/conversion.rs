@@ -44,7 +44,10 @@ pub(super) fn download<'a>(request: &Request<'_>) -> Result<Checked<'a>, String>
         _ => 4,
     };
     if bytes != (a.elements() * width) as u64 {
-        return Err(format!("the memory given is {bytes} bytes long, the tensor needs {}", a.elements() * width));
+        return Err(format!(
+            "the memory given is {bytes} bytes long, the tensor needs {}",
+            a.elements() * width
+        ));
     }
     Ok(Checked {
         outputs: vec![],
@@ -64,14 +67,36 @@ fn host_bytes(tensor: DispatchTensor, dtype: DType, elements: usize) -> Result<V
     let data = data(tensor, dtype, elements)?;
     let words = |error| format!("the numbers cannot be read: {error:?}");
     Ok(match dtype {
-        DType::Int => data.convert::<i64>().try_to_vec::<i64>().map_err(words)?.iter().flat_map(|v| v.to_ne_bytes()).collect(),
-        DType::Bool => data.convert::<bool>().try_to_vec::<bool>().map_err(words)?.iter().map(|v| u8::from(*v)).collect(),
-        _ => data.convert::<f32>().try_to_vec::<f32>().map_err(words)?.iter().flat_map(|v| v.to_ne_bytes()).collect(),
+        DType::Int => data
+            .convert::<i64>()
+            .try_to_vec::<i64>()
+            .map_err(words)?
+            .iter()
+            .flat_map(|v| v.to_ne_bytes())
+            .collect(),
+        DType::Bool => data
+            .convert::<bool>()
+            .try_to_vec::<bool>()
+            .map_err(words)?
+            .iter()
+            .map(|v| u8::from(*v))
+            .collect(),
+        _ => data
+            .convert::<f32>()
+            .try_to_vec::<f32>()
+            .map_err(words)?
+            .iter()
+            .flat_map(|v| v.to_ne_bytes())
+            .collect(),
     })
 }
 
 /// A tensor's elements on the CPU, in one dimension.
-pub(in crate::guidance) fn data(tensor: DispatchTensor, dtype: DType, elements: usize) -> Result<TensorData, String> {
+pub(in crate::guidance) fn data(
+    tensor: DispatchTensor,
+    dtype: DType,
+    elements: usize,
+) -> Result<TensorData, String> {
     let flat = reshaped(inner(tensor), vec![elements].into());
     match dtype {
         DType::Int => Tensor::<1, Int>::from_dispatch(flat).try_into_data(),

@@ -23,7 +23,9 @@ pub(super) fn conv2d<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
     let shape: abi::Conv2d = request.attributes.read()?;
     let all = [shape.stride, shape.padding, shape.dilation].concat();
     if all.iter().any(|n| *n > MAX_EXTENT) || shape.groups > MAX_EXTENT {
-        return Err(format!("stride, padding, dilation and groups must be at most {MAX_EXTENT}"));
+        return Err(format!(
+            "stride, padding, dilation and groups must be at most {MAX_EXTENT}"
+        ));
     }
     let [stride, padding, dilation] =
         [shape.stride, shape.padding, shape.dilation].map(|pair| pair.map(|n| n as usize));
@@ -49,7 +51,9 @@ pub(super) fn conv2d<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
         if kernel == 0 || channels == 0 || extent < dilation[i] * (kernel - 1) + 1 {
             return Err(format!(
                 "a kernel of {kernel} (dilation {}) does not fit into {} with padding {}",
-                dilation[i], x.shape[2 + i], padding[i]
+                dilation[i],
+                x.shape[2 + i],
+                padding[i]
             ));
         }
         output.push((extent - dilation[i] * (kernel - 1) - 1) / stride[i] + 1);
@@ -68,13 +72,19 @@ pub(super) fn interpolate<'a>(request: &Request<'_>) -> Result<Checked<'a>, Stri
     x.needs_float("x")?;
     x.needs_rank("x", 4)?;
     let attributes: abi::Interpolate = request.attributes.read()?;
-    let mode = [Interpolation::Nearest, Interpolation::Bilinear, Interpolation::Bicubic]
-        .into_iter()
-        .find(|mode| *mode as u32 == attributes.mode)
-        .ok_or_else(|| format!("interpolation {} does not exist", attributes.mode))?;
+    let mode = [
+        Interpolation::Nearest,
+        Interpolation::Bilinear,
+        Interpolation::Bicubic,
+    ]
+    .into_iter()
+    .find(|mode| *mode as u32 == attributes.mode)
+    .ok_or_else(|| format!("interpolation {} does not exist", attributes.mode))?;
     let (height, width) = (attributes.height, attributes.width);
     if !(1..=MAX_EXTENT).contains(&height) || !(1..=MAX_EXTENT).contains(&width) {
-        return Err(format!("the new size {height}x{width} must be from 1 to {MAX_EXTENT} on each side"));
+        return Err(format!(
+            "the new size {height}x{width} must be from 1 to {MAX_EXTENT} on each side"
+        ));
     }
     let [batch, channels, from_h, from_w] = [x.shape[0], x.shape[1], x.shape[2], x.shape[3]];
     if from_h == 0 || from_w == 0 {
@@ -186,10 +196,22 @@ mod tests {
     #[test]
     fn should_weigh_pixels_as_pytorch_does() {
         // F.interpolate of the identity, 3 to 2 and 2 to 4 pixels.
-        close(&weights(2, 4, Interpolation::Nearest, false), &[1., 0., 1., 0., 0., 1., 0., 1.]);
-        close(&weights(2, 4, Interpolation::Bilinear, false), &[1., 0., 0.75, 0.25, 0.25, 0.75, 0., 1.]);
-        close(&weights(3, 2, Interpolation::Bilinear, true), &[1., 0., 0., 0., 0., 1.]);
-        close(&weights(3, 2, Interpolation::Bilinear, false), &[0.75, 0.25, 0., 0., 0.25, 0.75]);
+        close(
+            &weights(2, 4, Interpolation::Nearest, false),
+            &[1., 0., 1., 0., 0., 1., 0., 1.],
+        );
+        close(
+            &weights(2, 4, Interpolation::Bilinear, false),
+            &[1., 0., 0.75, 0.25, 0.25, 0.75, 0., 1.],
+        );
+        close(
+            &weights(3, 2, Interpolation::Bilinear, true),
+            &[1., 0., 0., 0., 0., 1.],
+        );
+        close(
+            &weights(3, 2, Interpolation::Bilinear, false),
+            &[0.75, 0.25, 0., 0., 0.25, 0.75],
+        );
         // torch: kernel at distances 1.25, 0.25, 0.75, 1.75 is -0.10546875, 0.87890625, 0.26171875, -0.03515625.
         close(
             &weights(2, 4, Interpolation::Bicubic, false)[..2],
@@ -199,7 +221,11 @@ mod tests {
 
     #[test]
     fn should_keep_constants_in_every_mode() {
-        for mode in [Interpolation::Nearest, Interpolation::Bilinear, Interpolation::Bicubic] {
+        for mode in [
+            Interpolation::Nearest,
+            Interpolation::Bilinear,
+            Interpolation::Bicubic,
+        ] {
             for (from, to) in [(1, 5), (5, 1), (4, 9), (9, 4), (3, 3)] {
                 for corners in [false, true] {
                     for row in weights(from, to, mode, corners).chunks(from) {

@@ -1,8 +1,8 @@
 //! Products of matrices.
 
+use burn::backend::ops::AttentionModuleOptions;
 use burn::backend::ops::{FloatTensorOps, ModuleOps};
 use burn::backend::{Dispatch, DispatchTensor};
-use burn::backend::ops::AttentionModuleOptions;
 use sextant_plugin_api::abi;
 
 use super::spec::{broadcast, expanded, physical, reshaped, same_dtype};
@@ -20,7 +20,10 @@ pub(super) fn matmul<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
     let outer = a.rank() - 2;
     let (m, k, n) = (a.shape[outer], a.shape[outer + 1], b.shape[outer + 1]);
     if b.shape[outer] != k {
-        return Err(format!("a has {k} columns, b has {} rows: they must agree", b.shape[outer]));
+        return Err(format!(
+            "a has {k} columns, b has {} rows: they must agree",
+            b.shape[outer]
+        ));
     }
     let batch = broadcast(&a.shape[..outer], &b.shape[..outer])?;
     let with = |tail: [usize; 2]| [&batch[..], &tail].concat();
@@ -32,7 +35,10 @@ pub(super) fn matmul<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
     Checked::binary(output, move |a, b| {
         if shared {
             // One matrix for the whole batch: one large product instead of many small ones.
-            let product = D::float_matmul(reshaped(a, vec![rows, k].into()), reshaped(b, vec![k, n].into()));
+            let product = D::float_matmul(
+                reshaped(a, vec![rows, k].into()),
+                reshaped(b, vec![k, n].into()),
+            );
             return reshaped(product, target);
         }
         D::float_matmul(expanded(a, a_shape), expanded(b, b_shape))
@@ -46,7 +52,9 @@ pub(super) fn linear<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
     weight.needs_rank("weight", 2)?;
     let (outputs, inputs) = (weight.shape[0], weight.shape[1]);
     if x.rank() == 0 || x.shape[x.rank() - 1] != inputs {
-        return Err(format!("the last extent of x must be {inputs}, the second of weight"));
+        return Err(format!(
+            "the last extent of x must be {inputs}, the second of weight"
+        ));
     }
     if inputs == 0 {
         return Err("weight has no columns".into());
@@ -89,7 +97,11 @@ pub(super) fn attention<'a>(request: &Request<'_>) -> Result<Checked<'a>, String
         return Err("there are no keys to attend to".into());
     }
     let output = q.with_shape(vec![q.shape[0], q.shape[1], q.shape[2], v.shape[3]]);
-    let options = AttentionModuleOptions { scale: Some(scale), softcap: None, is_causal: false };
+    let options = AttentionModuleOptions {
+        scale: Some(scale),
+        softcap: None,
+        is_causal: false,
+    };
     Checked::one(output, move |mut operands, _| {
         let [q, k, v]: [DispatchTensor; 3] = std::array::from_fn(|index| operands.take(index));
         D::attention(q, k, v, None, None, options)

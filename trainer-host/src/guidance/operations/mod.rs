@@ -52,8 +52,7 @@ impl Operands {
     }
 }
 
-type Run<'a> =
-    Box<dyn FnOnce(Operands, &mut Context) -> Result<Vec<DispatchTensor>, String> + 'a>;
+type Run<'a> = Box<dyn FnOnce(Operands, &mut Context) -> Result<Vec<DispatchTensor>, String> + 'a>;
 
 /// An operation that is known to be possible.
 pub(super) struct Checked<'a> {
@@ -128,8 +127,19 @@ pub(super) fn check<'a>(request: &Request<'_>, context: &Context) -> Result<Chec
         O::Add | O::Sub | O::Mul | O::Div => arithmetic::binary(request),
         O::AddScalar | O::MulScalar | O::PowScalar => arithmetic::scalar(request),
         O::Clamp => arithmetic::clamp(request),
-        O::Neg | O::Exp | O::Log | O::Sqrt | O::Abs | O::Sin | O::Cos | O::Tanh | O::Sigmoid
-        | O::Relu | O::Silu | O::Gelu | O::Erf => arithmetic::unary(request),
+        O::Neg
+        | O::Exp
+        | O::Log
+        | O::Sqrt
+        | O::Abs
+        | O::Sin
+        | O::Cos
+        | O::Tanh
+        | O::Sigmoid
+        | O::Relu
+        | O::Silu
+        | O::Gelu
+        | O::Erf => arithmetic::unary(request),
         O::Equal | O::Greater | O::GreaterEqual | O::Lower | O::LowerEqual => {
             comparison::compare(request, context)
         }

@@ -1,7 +1,7 @@
 //! Rows by number.
 
-use burn::backend::ops::{BoolTensorOps, FloatTensorOps, IntTensorOps};
 use burn::backend::Dispatch;
+use burn::backend::ops::{BoolTensorOps, FloatTensorOps, IntTensorOps};
 use burn::backend::tensor::IndexingUpdateOp;
 use sextant_plugin_api::abi::{self, DType};
 
@@ -19,7 +19,12 @@ pub(super) fn gather<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
     shape[dim] = rows.shape[0];
     let spec = a.clone();
     Checked::binary(a.with_shape(shape), move |a, rows| {
-        by_family!(spec, D::float_select(a, dim, rows), D::int_select(a, dim, rows), D::bool_select(a, dim, rows))
+        by_family!(
+            spec,
+            D::float_select(a, dim, rows),
+            D::int_select(a, dim, rows),
+            D::bool_select(a, dim, rows)
+        )
     })
 }
 
@@ -33,7 +38,10 @@ pub(super) fn scatter<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> 
     }
     needs_rows(rows, count)?;
     if rows.shape[0] != a.shape[dim] {
-        return Err(format!("{} row numbers do not match the extent {} of dimension {dim}", rows.shape[0], a.shape[dim]));
+        return Err(format!(
+            "{} row numbers do not match the extent {} of dimension {dim}",
+            rows.shape[0], a.shape[dim]
+        ));
     }
     let mut shape = a.shape.clone();
     shape[dim] = count;

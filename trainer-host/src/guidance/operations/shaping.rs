@@ -16,7 +16,12 @@ pub(super) fn reshape<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> 
     let shape = dims(&request.attributes.read::<abi::NewShape>()?.shape)?;
     let output = a.with_shape(shape);
     if output.elements() != a.elements() {
-        return Err(format!("{} elements do not make {:?}, which has {}", a.elements(), output.shape, output.elements()));
+        return Err(format!(
+            "{} elements do not make {:?}, which has {}",
+            a.elements(),
+            output.shape,
+            output.elements()
+        ));
     }
     let target = physical(&output.shape);
     Checked::unary(output, move |a| reshaped(a, target))
@@ -28,14 +33,25 @@ pub(super) fn permute<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> 
     let mut sorted = axes.clone();
     sorted.sort_unstable();
     if sorted != (0..a.rank()).collect::<Vec<_>>() {
-        return Err(format!("{axes:?} does not name each of the {} dimensions once", a.rank()));
+        return Err(format!(
+            "{axes:?} does not name each of the {} dimensions once",
+            a.rank()
+        ));
     }
-    let (spec, output) = (a.clone(), a.with_shape(axes.iter().map(|dim| a.shape[*dim]).collect()));
+    let (spec, output) = (
+        a.clone(),
+        a.with_shape(axes.iter().map(|dim| a.shape[*dim]).collect()),
+    );
     Checked::unary(output, move |a| {
         if axes.iter().enumerate().all(|(i, axis)| i == *axis) {
             return a;
         }
-        by_family!(spec, D::float_permute(a, &axes), D::int_permute(a, &axes), D::bool_permute(a, &axes))
+        by_family!(
+            spec,
+            D::float_permute(a, &axes),
+            D::int_permute(a, &axes),
+            D::bool_permute(a, &axes)
+        )
     })
 }
 
@@ -43,9 +59,14 @@ pub(super) fn expand<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
     let a = request.input(0);
     let shape = dims(&request.attributes.read::<abi::NewShape>()?.shape)?;
     let fits = a.shape.len() == shape.len()
-        && a.shape.iter().zip(&shape).all(|(from, to)| from == to || *from == 1);
+        && a.shape
+            .iter()
+            .zip(&shape)
+            .all(|(from, to)| from == to || *from == 1);
     if !fits {
-        return Err(format!("it does not expand to {shape:?}: ranks must agree, and only extents of 1 are repeated"));
+        return Err(format!(
+            "it does not expand to {shape:?}: ranks must agree, and only extents of 1 are repeated"
+        ));
     }
     let target = physical(&shape);
     Checked::unary(a.with_shape(shape), move |a| expanded(a, target))
@@ -53,12 +74,20 @@ pub(super) fn expand<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
 
 pub(super) fn slice<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
     let a = request.input(0);
-    let abi::Slice { dim, start, end, step, .. } = request.attributes.read()?;
+    let abi::Slice {
+        dim,
+        start,
+        end,
+        step,
+        ..
+    } = request.attributes.read()?;
     let dim = dim as usize;
     a.needs_dim(dim)?;
     let extent = a.shape[dim] as u64;
     if start > end || end > extent || step == 0 {
-        return Err(format!("elements {start} to {end} in steps of {step} do not lie within the extent {extent} of dimension {dim}"));
+        return Err(format!(
+            "elements {start} to {end} in steps of {step} do not lie within the extent {extent} of dimension {dim}"
+        ));
     }
     let mut shape = a.shape.clone();
     shape[dim] = (end - start).div_ceil(step) as usize;
@@ -67,7 +96,12 @@ pub(super) fn slice<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
     slices[dim] = Slice::new(start as isize, Some(end as isize), step);
     let spec = a.clone();
     Checked::unary(a.with_shape(shape), move |a| {
-        by_family!(spec, D::float_slice(a, &slices), D::int_slice(a, &slices), D::bool_slice(a, &slices))
+        by_family!(
+            spec,
+            D::float_slice(a, &slices),
+            D::int_slice(a, &slices),
+            D::bool_slice(a, &slices)
+        )
     })
 }
 
@@ -86,17 +120,27 @@ pub(super) fn concat<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
         let agrees = part.rank() == first.rank()
             && (0..part.rank()).all(|d| d == dim || part.shape[d] == first.shape[d]);
         if !agrees {
-            return Err(format!("part {index} has shape {:?}, which agrees with {:?} not in every dimension but {dim}", part.shape, first.shape));
+            return Err(format!(
+                "part {index} has shape {:?}, which agrees with {:?} not in every dimension but {dim}",
+                part.shape, first.shape
+            ));
         }
         shape[dim] += part.shape[dim];
     }
     let (spec, count) = (first.clone(), request.inputs.len());
     let mut checked = Checked::one(first.with_shape(shape), move |mut operands, _| {
-        let mut parts: Vec<_> = (0..count).filter_map(|index| operands.optional(index)).collect();
+        let mut parts: Vec<_> = (0..count)
+            .filter_map(|index| operands.optional(index))
+            .collect();
         if parts.len() == 1 {
             return parts.remove(0);
         }
-        by_family!(spec, D::float_cat(parts, dim), D::int_cat(parts, dim), D::bool_cat(parts, dim))
+        by_family!(
+            spec,
+            D::float_cat(parts, dim),
+            D::int_cat(parts, dim),
+            D::bool_cat(parts, dim)
+        )
     })?;
     checked.takes_empty = true;
     Ok(checked)

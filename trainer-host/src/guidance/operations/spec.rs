@@ -4,8 +4,8 @@ use std::fmt;
 
 use burn::backend::ops::{BoolTensorOps, FloatTensorOps, IntTensorOps};
 use burn::backend::{
-    AutodiffBackend, BoolDType, Dispatch, DispatchAutodiffContext, DispatchDevice,
-    DispatchTensor, FloatDType, IntDType, Scalar, TensorMetadata, get_or_init_device_settings,
+    AutodiffBackend, BoolDType, Dispatch, DispatchAutodiffContext, DispatchDevice, DispatchTensor,
+    FloatDType, IntDType, Scalar, TensorMetadata, get_or_init_device_settings,
 };
 use burn::tensor::Shape;
 use sextant_plugin_api::abi::{self, DType, MAX_RANK};
@@ -24,7 +24,11 @@ pub struct Spec {
 impl Spec {
     /// A tensor whose elements are not known.
     pub fn new(dtype: DType, shape: Vec<usize>) -> Self {
-        Self { dtype, shape, bounds: None }
+        Self {
+            dtype,
+            shape,
+            bounds: None,
+        }
     }
 
     /// What is known of a tensor of burn's.
@@ -63,11 +67,20 @@ impl Spec {
 
     /// As it crosses the boundary.
     pub(in crate::guidance) fn reference(&self, handle: abi::Handle) -> abi::TensorRef {
-        let mut shape = abi::Shape { rank: self.rank() as u32, reserved: 0, dims: [0; MAX_RANK] };
+        let mut shape = abi::Shape {
+            rank: self.rank() as u32,
+            reserved: 0,
+            dims: [0; MAX_RANK],
+        };
         for (to, from) in shape.dims.iter_mut().zip(&self.shape) {
             *to = *from as u64;
         }
-        abi::TensorRef { handle, dtype: self.dtype as u32, reserved: 0, shape }
+        abi::TensorRef {
+            handle,
+            dtype: self.dtype as u32,
+            reserved: 0,
+            shape,
+        }
     }
 
     /// An error unless the elements are floats.
@@ -90,7 +103,9 @@ impl Spec {
     pub(super) fn needs_dim(&self, dim: usize) -> Result<(), String> {
         match dim < self.rank() {
             true => Ok(()),
-            false => Err(format!("dimension {dim} does not exist (they are counted from 0)")),
+            false => Err(format!(
+                "dimension {dim} does not exist (they are counted from 0)"
+            )),
         }
     }
 }
@@ -132,7 +147,9 @@ pub(super) fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>, String> 
             (x, y) if x == y => Ok(*x),
             (1, y) => Ok(*y),
             (x, 1) => Ok(*x),
-            (x, y) => Err(format!("extents {x} and {y} of dimension {dim} neither agree nor are 1")),
+            (x, y) => Err(format!(
+                "extents {x} and {y} of dimension {dim} neither agree nor are 1"
+            )),
         })
         .collect()
 }
@@ -146,10 +163,16 @@ pub(in crate::guidance) fn physical(shape: &[usize]) -> Shape {
 }
 
 /// A tensor of one value, outside autodiff. For masks, anything but 0 is true.
-pub(in crate::guidance) fn constant(spec: &Spec, value: f64, device: &DispatchDevice) -> DispatchTensor {
+pub(in crate::guidance) fn constant(
+    spec: &Spec,
+    value: f64,
+    device: &DispatchDevice,
+) -> DispatchTensor {
     let shape = physical(&spec.shape);
     match spec.dtype {
-        DType::Int => Dispatch::int_full(shape, Scalar::Int(value as i64), device, int_dtype(device)),
+        DType::Int => {
+            Dispatch::int_full(shape, Scalar::Int(value as i64), device, int_dtype(device))
+        }
         DType::Bool if value == 0.0 => Dispatch::bool_zeros(shape, device, bool_dtype(device)),
         DType::Bool => Dispatch::bool_ones(shape, device, bool_dtype(device)),
         dtype => Dispatch::float_full(shape, Scalar::Float(value), device, float_dtype(dtype)),
@@ -225,4 +248,3 @@ pub(super) fn expanded(tensor: DispatchTensor, shape: Shape) -> DispatchTensor {
         Dispatch::bool_expand(tensor, shape)
     )
 }
-

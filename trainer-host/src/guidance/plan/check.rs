@@ -23,12 +23,18 @@ pub fn check(plan: &SourcePlan, geometry: &GuidanceGeometry) -> Result<(), Strin
     }
     for field in &plan.fields {
         if !geometry.fields.iter().any(|(name, _)| name == field) {
-            let known: Vec<&str> = geometry.fields.iter().map(|(name, _)| name.as_str()).collect();
+            let known: Vec<&str> = geometry
+                .fields
+                .iter()
+                .map(|(name, _)| name.as_str())
+                .collect();
             let known = match known.is_empty() {
                 true => "none".to_owned(),
                 false => known.join(", "),
             };
-            return Err(format!("it reads the batch field \"{field}\", which the data lacks; fields of the data: {known}"));
+            return Err(format!(
+                "it reads the batch field \"{field}\", which the data lacks; fields of the data: {known}"
+            ));
         }
     }
     Ok(())
@@ -57,7 +63,11 @@ mod tests {
             t_range: None,
             taps: taps
                 .iter()
-                .map(|&(network, depth)| TapRequest { network, kind: TapKind::Block, depth })
+                .map(|&(network, depth)| TapRequest {
+                    network,
+                    kind: TapKind::Block,
+                    depth,
+                })
                 .collect(),
             fields: fields.iter().map(|f| (*f).to_owned()).collect(),
             parameters: vec![],
@@ -69,7 +79,12 @@ mod tests {
     #[test]
     fn should_accept_every_depth_that_exists_and_every_field_of_the_data() {
         let plan = plan(
-            &[(Network::Student, 0), (Network::Student, 3), (Network::Teacher, 2), (Network::Ema, 1)],
+            &[
+                (Network::Student, 0),
+                (Network::Student, 3),
+                (Network::Teacher, 2),
+                (Network::Ema, 1),
+            ],
             &["features"],
         );
         check(&plan, &geometry()).unwrap();
@@ -78,7 +93,10 @@ mod tests {
     #[test]
     fn should_name_the_depths_that_exist() {
         let error = check(&plan(&[(Network::Student, 4)], &[]), &geometry()).unwrap_err();
-        assert!(error.contains("depth 4 of the student") && error.contains("to 3"), "{error}");
+        assert!(
+            error.contains("depth 4 of the student") && error.contains("to 3"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -92,6 +110,9 @@ mod tests {
     #[test]
     fn should_list_the_fields_of_the_data() {
         let error = check(&plan(&[], &["dino"]), &geometry()).unwrap_err();
-        assert!(error.contains("\"dino\"") && error.contains("features"), "{error}");
+        assert!(
+            error.contains("\"dino\"") && error.contains("features"),
+            "{error}"
+        );
     }
 }

@@ -2,6 +2,8 @@
 
 mod check;
 mod read;
+#[cfg(test)]
+mod tests;
 
 pub use check::check;
 pub(super) use read::{dims, read};

@@ -1,0 +1,101 @@
+//! Reductions, shapes and rows.
+
+use super::*;
+
+#[test]
+fn should_reduce_over_any_dimensions() {
+    use Operation::{Max, Mean, Min, Sum};
+    agrees(Sum, a(), &[], &dims(&[1, 2], false), |a| {
+        a.sum_dims(&[1, 2]).reshape([2])
+    });
+    agrees(Sum, a(), &[], &dims(&[0, 2], true), |a| a.sum_dims(&[0, 2]));
+    agrees(Mean, a(), &[], &dims(&[2, 1], true), |a| {
+        a.mean_dims(&[1, 2])
+    });
+    agrees(Mean, a(), &[], &dims(&[0], false), |a| {
+        a.mean_dim(0).reshape([3, 4])
+    });
+    agrees(Max, a(), &[], &dims(&[2], false), |a| {
+        a.max_dim(2).reshape([2, 3])
+    });
+    agrees(Min, a(), &[], &dims(&[1, 2], false), |a| {
+        a.min_dim(2).min_dim(1).reshape([2])
+    });
+    agrees(Sum, a(), &[], &dims(&[], false), |a| a);
+}
+
+#[test]
+fn should_treat_a_tensor_without_dimensions_as_a_number() {
+    let mut bench = Bench::new();
+    let a = a();
+    let h = bench.lend(a.clone().into_dispatch());
+    let sum = bench.one(Operation::Sum, &[h], &dims(&[0, 1, 2], false));
+    assert_eq!(bench.spec(sum).shape, [0; 0]);
+    let twice = bench.one(Operation::Add, &[sum, sum], &());
+    let column = bench.one(Operation::Reshape, &[twice], &new_shape(&[1, 1]));
+    let wide = bench.one(Operation::Expand, &[column], &new_shape(&[2, 3]));
+    close(
+        bench.float::<2>(wide),
+        Tensor::ones([2, 3], &cpu()) * a.sum().unsqueeze() * 2.0,
+    );
+}
+
+#[test]
+fn should_arrange_elements() {
+    agrees(Operation::Reshape, a(), &[], &new_shape(&[4, 6]), |a| {
+        a.reshape([4, 6])
+    });
+    agrees(
+        Operation::Permute,
+        a(),
+        &[],
+        &dims(&[2, 0, 1], false),
+        |a| a.permute([2, 0, 1]),
+    );
+    let thin: Tensor<3> = tensor([2, 1, 4], &cpu());
+    agrees(Operation::Expand, thin, &[], &new_shape(&[2, 5, 4]), |a| {
+        a.expand([2, 5, 4])
+    });
+    let slice = |start, end, step| abi::Slice {
+        size: size_of::<abi::Slice>() as u64,
+        dim: 2,
+        reserved: 0,
+        start,
+        end,
+        step,
+    };
+    agrees(Operation::Slice, a(), &[], &slice(1, 3, 1), |a| {
+        a.narrow(2, 1, 2)
+    });
+    agrees(Operation::Slice, a(), &[], &slice(0, 4, 3), |a| {
+        Tensor::cat(vec![a.clone().narrow(2, 0, 1), a.narrow(2, 3, 1)], 2)
+    });
+    let b: Tensor<3> = tensor([2, 2, 4], &cpu());
+    agrees(
+        Operation::Concat,
+        a(),
+        &[b.clone().into_dispatch()],
+        &dim(1),
+        |a| Tensor::cat(vec![a, b.clone()], 1),
+    );
+}
+
+#[test]
+fn should_gather_and_scatter_rows() {
+    let rows = Tensor::<1, Int>::from_data([1, 0, 1], &cpu());
+    let lent = [rows.clone().into_dispatch()];
+    agrees(Operation::Gather, a(), &lent, &dim(0), |a| {
+        a.select(0, rows.clone())
+    });
+    let to = abi::ScatterTo {
+        size: size_of::<abi::ScatterTo>() as u64,
+        dim: 1,
+        reserved: 0,
+        count: 5,
+    };
+    agrees(Operation::Scatter, a(), &lent, &to, |a| {
+        let part = |i| a.clone().narrow(1, i, 1);
+        let zeros = Tensor::zeros([2, 3, 4], &cpu());
+        Tensor::cat(vec![part(1), part(0) + part(2), zeros], 1)
+    });
+}

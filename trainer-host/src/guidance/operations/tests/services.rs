@@ -1,0 +1,233 @@
+//! Numbers in and out, draws, networks and the path.
+
+use super::*;
+
+#[test]
+fn should_make_tensors_of_numbers_and_read_them_back() {
+    let mut bench = Bench::new();
+    let full = abi::Full {
+        size: size_of::<abi::Full>() as u64,
+        value: 2.5,
+        dtype: DType::F32 as u32,
+        reserved: 0,
+        shape: shape(&[2, 2]),
+    };
+    let h = bench.one(Operation::Full, &[], &full);
+    close(bench.float(h), Tensor::<2>::ones([2, 2], &cpu()) * 2.5);
+    let numbers = [1i64, -2, 3];
+    let upload = abi::Upload {
+        size: size_of::<abi::Upload>() as u64,
+        dtype: DType::Int as u32,
+        reserved: 0,
+        shape: shape(&[3]),
+        data: lend_list(&numbers),
+    };
+    let h = bench.one(Operation::Upload, &[], &upload);
+    assert_eq!(bench.spec(h).bounds, Some((-2, 3)));
+    let mut back = [0i64; 3];
+    let mut download = abi::Download {
+        size: size_of::<abi::Download>() as u64,
+        data: back.as_mut_ptr().cast(),
+        bytes: 24,
+    };
+    assert!(
+        bench
+            .ask(Operation::Download, &[h], &download)
+            .unwrap()
+            .is_empty()
+    );
+    assert_eq!(back, numbers);
+    download.bytes = 23;
+    assert!(
+        bench
+            .ask(Operation::Download, &[h], &download)
+            .unwrap_err()
+            .contains("needs 24")
+    );
+    let short = abi::Upload {
+        shape: shape(&[4]),
+        ..upload
+    };
+    assert!(
+        bench
+            .ask(Operation::Upload, &[], &short)
+            .unwrap_err()
+            .contains("3 numbers are given for the 4")
+    );
+}
+
+#[test]
+fn should_draw_numbers_that_follow_the_sample() {
+    let draw = |ids: &[u64], tag: &'static str, distribution: u32| {
+        let mut bench = Bench::new();
+        bench.0.context.ids = ids.to_vec();
+        let random = abi::Random {
+            size: size_of::<abi::Random>() as u64,
+            distribution,
+            reserved: 0,
+            tag: lend_text(tag),
+            shape: shape(&[2, 50]),
+        };
+        let h = bench.one(Operation::Random, &[], &random);
+        bench.float::<3>(h)
+    };
+    let (first, second) = (draw(&[10, 20, 30], "n", 0), draw(&[30, 10], "n", 0));
+    close(
+        first.clone().narrow(0, 0, 1),
+        second.clone().narrow(0, 1, 1),
+    );
+    close(first.clone().narrow(0, 2, 1), second.narrow(0, 0, 1));
+    assert_ne!(first.to_data(), draw(&[10, 20, 30], "other", 0).to_data());
+    let uniform = draw(&[1, 2, 3], "u", 1);
+    let (low, high) = (
+        uniform.clone().min().into_scalar::<f32>(),
+        uniform.max().into_scalar::<f32>(),
+    );
+    assert!(
+        (0.0..0.1).contains(&low) && (0.9..1.0).contains(&high),
+        "{low} {high}"
+    );
+}
+
+#[test]
+fn should_run_a_network_on_chosen_rows_under_chosen_conditions() {
+    let mut bench = Bench::new();
+    let x: Tensor<4> = tensor([3, 3, 4, 4], &cpu()).require_grad();
+    let t: Tensor<1> = tensor([3], &cpu()) + 0.5;
+    let inputs = [
+        bench.lend(x.clone().into_dispatch()),
+        bench.lend(t.clone().into_dispatch()),
+    ];
+    // Own label of sample 1, none, and sample 1 after dropout (which took its label).
+    let found = bench
+        .ask(
+            Operation::Forward,
+            &inputs,
+            &forward(&[2, 0], &[1, 1, 1], &[0, 1, 2]),
+        )
+        .unwrap();
+    let labels = Tensor::<1, Int>::from_data([1, 5, 5], &Device::flex());
+    let wanted = network(2).features(x.inner(), t.inner(), labels, &[2, 0]);
+    for (found, wanted) in found.iter().zip(wanted) {
+        let found: Tensor<3> = bench.float(*found);
+        assert!(!found.is_autodiff());
+        close(found, wanted);
+    }
+    let deep: Tensor<3> = bench.float(found[0]);
+    let at = |rows: [i64; 2]| {
+        deep.clone()
+            .select(0, Tensor::from_data(rows, &Device::flex()))
+    };
+    let labels_matter = (at([0, 0]) - at([1, 2])).abs().max().into_scalar::<f32>();
+    assert!(labels_matter > 1e-4, "{labels_matter}");
+    let counters = bench.0.context.counters;
+    assert_eq!(
+        (counters.rows, counters.padded_rows, counters.calls),
+        (3, 0, 1),
+        "a whole batch needs no padding"
+    );
+}
+
+#[test]
+fn should_pad_rows_and_cut_them_off_again() {
+    let x: Tensor<4> = tensor([5, 3, 4, 4], &Device::flex());
+    let t: Tensor<1> = tensor([5], &Device::flex());
+    let run = |pad: bool| {
+        let mut bench = Bench::new();
+        bench.0.context.pad_rows = pad;
+        let inputs = [
+            bench.lend(x.clone().into_dispatch()),
+            bench.lend(t.clone().into_dispatch()),
+        ];
+        let found = bench
+            .ask(
+                Operation::Forward,
+                &inputs,
+                &forward(&[2], &[0, 1, 2, 0, 1], &[0, 0, 0, 1, 1]),
+            )
+            .unwrap();
+        assert_eq!(bench.spec(found[0]).shape, [5, 4, 8]);
+        assert_eq!(
+            bench.0.context.counters.padded_rows,
+            u64::from(pad),
+            "5 rows become 6 with a batch of 3"
+        );
+        bench.float::<3>(found[0])
+    };
+    close(run(true), run(false));
+}
+
+#[test]
+fn should_refuse_networks_depths_and_rows_that_the_plan_does_not_declare() {
+    let mut bench = Bench::new();
+    let x: Tensor<4> = tensor([1, 3, 4, 4], &cpu());
+    let inputs = [
+        bench.lend(x.into_dispatch()),
+        bench.lend(tensor::<1>([1], &cpu()).into_dispatch()),
+    ];
+    let ema = abi::Forward {
+        network: abi::Network::Ema as u32,
+        ..forward(&[2], &[0], &[0])
+    };
+    let student = abi::Forward {
+        network: abi::Network::Student as u32,
+        ..ema
+    };
+    let none = abi::Forward {
+        depths: NO_LIST,
+        ..forward(&[], &[0], &[0])
+    };
+    for (attributes, part) in [
+        (ema, "no tap of the Ema network"),
+        (student, "through taps only"),
+        (none, "no depth"),
+        (forward(&[1], &[0], &[0]), "declares depths [0, 2]"),
+        (
+            forward(&[2], &[3], &[0]),
+            "row 3 is asked for, but the batch has 3",
+        ),
+        (forward(&[2], &[0], &[9]), "condition 9"),
+        (forward(&[2], &[0], &[0, 0]), "2 conditions"),
+        (forward(&[2], &[0, 1], &[0, 0]), "for 2 rows"),
+    ] {
+        let error = bench
+            .ask(Operation::Forward, &inputs, &attributes)
+            .unwrap_err();
+        assert!(error.contains(part), "{part} in {error}");
+    }
+    assert_eq!(bench.0.context.counters.calls, 0);
+}
+
+#[test]
+fn should_know_the_path() {
+    for path in [Path::Linear, Path::Cosine] {
+        let mut bench = Bench::new();
+        bench.0.context.path = path;
+        let times = [0.0f32, 0.3, 1.0];
+        let t = bench.lend(Tensor::<1>::from_data(times, &cpu()).into_dispatch());
+        let found = bench.ask(Operation::PathCoefficients, &[t], &()).unwrap();
+        for (row, time) in times.iter().enumerate() {
+            let c = path.coefficients(f64::from(*time));
+            for (handle, wanted) in found.iter().zip([c.alpha, c.sigma, c.d_alpha, c.d_sigma]) {
+                let value = bench
+                    .float::<1>(*handle)
+                    .narrow(0, row, 1)
+                    .into_scalar::<f32>();
+                assert!(
+                    (f64::from(value) - wanted).abs() < 1e-6,
+                    "{path:?} at {time}"
+                );
+            }
+        }
+        let (x, n): (Tensor<4>, Tensor<4>) = (
+            tensor([3, 2, 2, 2], &cpu()),
+            tensor([3, 2, 2, 2], &cpu()) * 3.0,
+        );
+        let (hx, hn) = (
+            bench.lend(x.clone().into_dispatch()),
+            bench.lend(n.clone().into_dispatch()),
+        );
+        let found = bench.one(Operation::Diffuse, &[hx, hn, t], &());
+        close(bench.float(found), path.diffuse(x, n, &times));
+    }
+}

@@ -1,0 +1,300 @@
+//! All guidance sources of a phase: what the training loop sees.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+use sextant_plugin_api::abi::Network;
+
+use super::buffers::Buffers;
+use super::config::{SourceConfig, check_name};
+use super::error::GuidanceError;
+use super::geometry::GuidanceGeometry;
+use super::instance::Instance;
+use super::library::Library;
+use super::parameters::SourceParams;
+use super::plan::SourcePlan;
+use super::search::{SearchPath, is_path};
+use super::step::{GuidanceStep, Services, SourceLoss};
+
+/// The sources of a phase, ready to guide; one set a replica.
+#[derive(Debug)]
+pub struct Sources {
+    sources: Vec<Source>,
+}
+
+#[derive(Debug)]
+struct Source {
+    config: SourceConfig,
+    plan: SourcePlan,
+    instance: Instance,
+}
+
+/// What a run records of a library that it loaded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LibraryRecord {
+    /// Instance name.
+    pub source: String,
+    /// The plugin's own name.
+    pub plugin: String,
+    /// The plugin's own version.
+    pub version: String,
+    /// Version of the contract that it was built with.
+    pub abi: String,
+    /// SHA-256 of the file.
+    pub sha256: String,
+    /// Where it was found.
+    pub path: String,
+}
+
+impl Sources {
+    /// Opens, verifies, configures, plans and checks every source, in the order of the recipe.
+    pub fn load(
+        configs: &[SourceConfig],
+        search: &SearchPath,
+        geometry: &GuidanceGeometry,
+    ) -> Result<Self, GuidanceError> {
+        let opened = configs.iter().map(|config| {
+            config.validate()?;
+            let path = search.resolve(&config.plugin)?;
+            let library = match &config.sha256 {
+                Some(pinned) => Library::open_pinned(
+                    &path,
+                    pinned,
+                    config.name.as_ref().unwrap_or(&config.plugin),
+                ),
+                None => Library::open(&path),
+            }?;
+            Ok((config.clone(), library))
+        });
+        let opened = opened.collect::<Result<Vec<_>, GuidanceError>>()?;
+        Self::with_libraries(opened, geometry)
+    }
+
+    /// As [`load`](Self::load), with libraries that are open already.
+    pub fn with_libraries(
+        opened: Vec<(SourceConfig, Library)>,
+        geometry: &GuidanceGeometry,
+    ) -> Result<Self, GuidanceError> {
+        let mut names = BTreeSet::new();
+        let mut sources = Vec::with_capacity(opened.len());
+        for (config, library) in opened {
+            config.validate()?;
+            let name = instance_name(&config, &library);
+            if !names.insert(name.clone()) {
+                return Err(GuidanceError::Setting {
+                    source_name: name.clone(),
+                    key: "name",
+                    reason: format!(
+                        "\"{name}\" occurs twice: give each of the sources a `name` of its own"
+                    ),
+                });
+            }
+            let settings =
+                serde_json::to_value(&config.config).map_err(|error| GuidanceError::Setting {
+                    source_name: name.clone(),
+                    key: "config",
+                    reason: format!("cannot be handed over: {error}"),
+                })?;
+            let mut instance = Instance::create(&library, &name, &settings)?;
+            let plan = instance.plan(geometry)?;
+            sources.push(Source {
+                config,
+                plan,
+                instance,
+            });
+        }
+        Ok(Self { sources })
+    }
+
+    /// Whether there is no source at all.
+    pub fn is_empty(&self) -> bool {
+        self.sources.is_empty()
+    }
+
+    /// Instance names, in the order of the recipe.
+    pub fn names(&self) -> Vec<&str> {
+        self.sources
+            .iter()
+            .map(|source| source.instance.name())
+            .collect()
+    }
+
+    /// Names and plans, in the order of the recipe.
+    pub fn plans(&self) -> impl Iterator<Item = (&str, &SourcePlan)> {
+        self.sources
+            .iter()
+            .map(|source| (source.instance.name(), &source.plan))
+    }
+
+    /// Depths at which the student's tokens are needed, ascending: 0 is the embedding.
+    pub fn student_depths(&self) -> Vec<usize> {
+        let depths = self
+            .sources
+            .iter()
+            .flat_map(|source| source.plan.depths(Network::Student));
+        depths.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// Whether a source needs the student's output.
+    pub fn needs_output(&self) -> bool {
+        self.sources.iter().any(|source| source.plan.needs_output())
+    }
+
+    /// Whether a source needs the teacher at any step.
+    pub fn needs_teacher(&self) -> bool {
+        self.needs_teacher_from(0)
+    }
+
+    /// Whether a source needs the teacher at any step from `step` on: where not, the teacher can be let go.
+    pub fn needs_teacher_from(&self, step: u64) -> bool {
+        self.needs_from(Network::Teacher, step)
+    }
+
+    /// Whether a source reads the moving average at any step.
+    pub fn needs_ema(&self) -> bool {
+        self.needs_from(Network::Ema, 0)
+    }
+
+    fn needs_from(&self, network: Network, step: u64) -> bool {
+        self.sources
+            .iter()
+            .any(|source| source.plan.needs(network) && source.config.active_from(step))
+    }
+
+    /// Names of the batch fields that sources read, sorted.
+    pub fn fields(&self) -> Vec<String> {
+        let fields = self
+            .sources
+            .iter()
+            .flat_map(|source| source.plan.fields.iter().cloned());
+        fields.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// Names of the sources that are called at `step`.
+    pub fn active_at(&self, step: u64) -> Vec<&str> {
+        let active = self
+            .sources
+            .iter()
+            .filter(|source| source.config.active_at(step));
+        active.map(|source| source.instance.name()).collect()
+    }
+
+    /// What was loaded, for the run's record.
+    pub fn libraries(&self) -> Vec<LibraryRecord> {
+        self.sources
+            .iter()
+            .map(|source| {
+                let library = source.instance.library();
+                let (major, minor) = library.abi();
+                LibraryRecord {
+                    source: source.instance.name().to_owned(),
+                    plugin: library.name().to_owned(),
+                    version: library.version().to_owned(),
+                    abi: format!("{major}.{minor}"),
+                    sha256: library.sha256().to_owned(),
+                    path: library.path().display().to_string(),
+                }
+            })
+            .collect()
+    }
+
+    /// The sources' parameters at their beginning. On a device with autodiff, the trainable ones require gradients.
+    pub fn init_parameters(&self, seed: u64, device: &Device) -> SourceParams {
+        let mut params = SourceParams::default();
+        for source in &self.sources {
+            params.add(
+                source.instance.name(),
+                &source.plan.parameters,
+                seed,
+                device,
+            );
+        }
+        params
+    }
+
+    /// The sources' buffers at their beginning.
+    pub fn init_buffers(&self, seed: u64, device: &Device) -> Buffers {
+        let mut buffers = Buffers::default();
+        for source in &self.sources {
+            buffers.add(source.instance.name(), &source.plan.buffers, seed, device);
+        }
+        buffers
+    }
+
+    /// Calls every source that is active at the step, in the order of the recipe. The first error ends it.
+    pub fn guide(
+        &mut self,
+        step: GuidanceStep<'_>,
+        params: &SourceParams,
+        buffers: &Buffers,
+        mut services: Services<'_>,
+    ) -> Result<Vec<SourceLoss>, GuidanceError> {
+        let mut losses = Vec::new();
+        for Source {
+            config,
+            plan,
+            instance,
+        } in &mut self.sources
+        {
+            if !config.active_at(step.index) {
+                continue;
+            }
+            let name = instance.name().to_owned();
+            let (values, state) = (params.tensors(&name), buffers.tensors(&name));
+            if values.len() != plan.parameters.len() || state.len() != plan.buffers.len() {
+                return Err(GuidanceError::Missing {
+                    source_name: name,
+                    step: step.index,
+                    what: "its own parameters and buffers".into(),
+                });
+            }
+            let answer = instance.guide(plan, &step, values, state, &mut services)?;
+            let metrics = answer.metrics.into_iter();
+            let buffers = answer.buffers.into_iter();
+            losses.push(SourceLoss {
+                name,
+                coefficient: config.coefficient_at(step.index),
+                loss: answer.loss,
+                denoising_weight: answer.denoising_weight,
+                metrics: metrics
+                    .map(|(index, value)| (plan.metrics[index].clone(), value))
+                    .collect(),
+                buffers: buffers
+                    .map(|(index, value)| (plan.buffers[index].name.clone(), value))
+                    .collect(),
+            });
+        }
+        Ok(losses)
+    }
+}
+
+/// The recipe's name; else the plugin's; where that cannot be an instance's name, the file's.
+fn instance_name(config: &SourceConfig, library: &Library) -> String {
+    if let Some(name) = &config.name {
+        return name.clone();
+    }
+    if !is_path(&config.plugin) && check_name(&config.plugin).is_ok() {
+        return config.plugin.clone();
+    }
+    if check_name(library.name()).is_ok() {
+        return library.name().to_owned();
+    }
+    let stem = Path::new(&config.plugin)
+        .file_stem()
+        .unwrap_or_default()
+        .to_string_lossy();
+    stem.chars()
+        .map(|c| {
+            if check_name(&c.to_string()).is_ok() {
+                c
+            } else {
+                '_'
+            }
+        })
+        .collect()
+}
