@@ -8,8 +8,8 @@ use crate::Error;
 /// Reads `json`, an object (empty text counts as `{}`), as a configuration.
 pub(crate) fn parse<C: DeserializeOwned>(json: &str) -> Result<C, Error> {
     let json = if json.trim().is_empty() { "{}" } else { json };
-    let value: Value = serde_json::from_str(json)
-        .map_err(|error| Error::new(format!("the configuration is not JSON: {error}")))?;
+    let value: Value =
+        serde_json::from_str(json).map_err(|error| Error::new(format!("the configuration is not JSON: {error}")))?;
     let Value::Object(object) = value else {
         return Err(Error::new("the configuration must be an object"));
     };

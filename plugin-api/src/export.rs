@@ -21,10 +21,7 @@
 #[macro_export]
 macro_rules! export_guidance {
     ($source:ty $(,)?) => {
-        $crate::export_guidance!(
-            $source,
-            name = $crate::export::name_of(env!("CARGO_PKG_NAME"))
-        );
+        $crate::export_guidance!($source, name = $crate::export::name_of(env!("CARGO_PKG_NAME")));
     };
     ($source:ty, name = $name:expr $(,)?) => {
         $crate::describe_guidance!($source, name = $name);
@@ -56,9 +53,7 @@ macro_rules! export_guidance {
 macro_rules! describe_guidance {
     ($source:ty, name = $name:expr $(,)?) => {
         #[cfg(panic = "abort")]
-        compile_error!(
-            "a guidance source must be built with `panic = \"unwind\"`: its panics are caught and reported"
-        );
+        compile_error!("a guidance source must be built with `panic = \"unwind\"`: its panics are caught and reported");
 
         impl $crate::Exported for $source {
             const NAME: &'static str = $name;

@@ -125,7 +125,9 @@ impl Geometry {
         }
         .ok_or_else(|| {
             Error::new(match network {
-                Network::Teacher => "this source needs a frozen teacher: name an earlier phase as the phase's `teacher`",
+                Network::Teacher => {
+                    "this source needs a frozen teacher: name an earlier phase as the phase's `teacher`"
+                }
                 _ => "this source needs the moving average of the student, which this run does not keep",
             })
         })
@@ -136,15 +138,10 @@ impl Geometry {
     /// # Errors
     /// If the data does not have it; the message lists the fields that it has.
     pub fn field(&self, name: &str) -> Result<&FieldGeometry, Error> {
-        self.fields
-            .iter()
-            .find(|field| field.name == name)
-            .ok_or_else(|| {
-                let known = listed(self.fields.iter().map(|field| &field.name));
-                Error::new(format!(
-                    "the data has no batch field {name:?} (it has: {known})"
-                ))
-            })
+        self.fields.iter().find(|field| field.name == name).ok_or_else(|| {
+            let known = listed(self.fields.iter().map(|field| &field.name));
+            Error::new(format!("the data has no batch field {name:?} (it has: {known})"))
+        })
     }
 }
 
@@ -164,8 +161,7 @@ mod tests {
 
     #[test]
     fn a_missing_field_is_named_with_those_there_are() {
-        let geometry =
-            Geometry::new(4, [4, 8, 8], 2, student(4)).with_field("dino", DType::F32, &[16, 24]);
+        let geometry = Geometry::new(4, [4, 8, 8], 2, student(4)).with_field("dino", DType::F32, &[16, 24]);
         assert_eq!(geometry.field("dino").unwrap().shape, [16, 24]);
         assert_eq!(
             geometry.field("features").unwrap_err().to_string(),

@@ -56,9 +56,7 @@ mod step;
 mod tensor;
 mod time;
 
-pub use abi::{
-    Agreement, Condition, DType, Distribution, Interpolation, Network, Operation, TapKind,
-};
+pub use abi::{Agreement, Condition, DType, Distribution, Interpolation, Network, Operation, TapKind};
 pub use error::Error;
 pub use geometry::{FieldGeometry, Geometry, NetworkGeometry};
 pub use operations::operations_markdown;

@@ -33,10 +33,7 @@ pub fn operations_markdown() -> String {
         let end = CHAPTERS.get(index + 1).map_or(u32::MAX, |(code, _)| *code);
         let _ = writeln!(text, "\n## {title}\n");
         text.push_str("| number | operation | operands | attributes | results | |\n|---|---|---|---|---|---|\n");
-        for row in OPERATIONS
-            .iter()
-            .filter(|row| (*begin..end).contains(&row.code))
-        {
+        for row in OPERATIONS.iter().filter(|row| (*begin..end).contains(&row.code)) {
             text.push_str(&line(row));
         }
     }

@@ -134,11 +134,7 @@ impl Plan {
     }
 
     fn with_tap(mut self, network: Network, kind: TapKind, depth: u32) -> Self {
-        let tap = Tap {
-            network,
-            kind,
-            depth,
-        };
+        let tap = Tap { network, kind, depth };
         if !self.taps.contains(&tap) {
             self.taps.push(tap);
         }
@@ -155,12 +151,7 @@ impl Plan {
     }
 
     /// Declares a parameter, trained with the student and dropped afterwards.
-    pub fn parameter(
-        self,
-        name: impl Into<String>,
-        shape: impl AsRef<[usize]>,
-        init: Init,
-    ) -> Self {
+    pub fn parameter(self, name: impl Into<String>, shape: impl AsRef<[usize]>, init: Init) -> Self {
         self.with_parameter(name.into(), shape.as_ref(), init, true)
     }
 
@@ -169,13 +160,7 @@ impl Plan {
         self.with_parameter(name.into(), shape.as_ref(), init, false)
     }
 
-    fn with_parameter(
-        mut self,
-        name: String,
-        shape: &[usize],
-        init: Init,
-        trainable: bool,
-    ) -> Self {
+    fn with_parameter(mut self, name: String, shape: &[usize], init: Init, trainable: bool) -> Self {
         self.parameters.push(Parameter {
             name,
             shape: shape.to_vec(),
@@ -223,12 +208,7 @@ impl Plan {
         unique("buffer", self.buffers.iter().map(|b| b.name.as_str()))?;
         unique("metric", self.metrics.iter().map(String::as_str))?;
         for parameter in &self.parameters {
-            initial(
-                "parameter",
-                &parameter.name,
-                &parameter.shape,
-                &parameter.init,
-            )?;
+            initial("parameter", &parameter.name, &parameter.shape, &parameter.init)?;
         }
         for buffer in &self.buffers {
             initial("buffer", &buffer.name, &buffer.shape, &buffer.init)?;
@@ -244,9 +224,7 @@ fn unique<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> Result<(), Er
             return Err(Error::new(format!("the plan has a {what} without a name")));
         }
         if seen.contains(&name) {
-            return Err(Error::new(format!(
-                "the plan declares {what} {name:?} twice"
-            )));
+            return Err(Error::new(format!("the plan declares {what} {name:?} twice")));
         }
         seen.push(name);
     }
@@ -266,19 +244,15 @@ fn initial(what: &str, name: &str, shape: &[usize], init: &Init) -> Result<(), E
             "{what} {name:?} of shape {shape:?} has {elements} elements, but {} initial values",
             values.len()
         ))),
-        Init::Constant(value) | Init::Normal(value) if !value.is_finite() => Err(Error::new(
-            format!("{what} {name:?} has an initial value that is not finite"),
-        )),
+        Init::Constant(value) | Init::Normal(value) if !value.is_finite() => Err(Error::new(format!(
+            "{what} {name:?} has an initial value that is not finite"
+        ))),
         _ => Ok(()),
     }
 }
 
 /// The error for something that a plan did not declare.
-pub(crate) fn undeclared(
-    what: &str,
-    asked: &str,
-    declared: impl IntoIterator<Item = impl std::fmt::Debug>,
-) -> Error {
+pub(crate) fn undeclared(what: &str, asked: &str, declared: impl IntoIterator<Item = impl std::fmt::Debug>) -> Error {
     Error::new(format!(
         "{what} {asked} was not declared in the plan (declared: {})",
         listed(declared)

@@ -135,24 +135,14 @@ impl Step {
     }
 
     fn student(&self, kind: TapKind, depth: u32) -> Option<Tensor> {
-        let mut taps = self
-            .plan
-            .taps
-            .iter()
-            .filter(|tap| tap.network == Network::Student);
+        let mut taps = self.plan.taps.iter().filter(|tap| tap.network == Network::Student);
         let position = taps.position(|tap| tap.kind == kind && tap.depth == depth)?;
         self.taps.get(position).cloned()
     }
 
     fn tap_depths(&self) -> Vec<u32> {
-        let blocks =
-            |tap: &&crate::plan::Tap| tap.network == Network::Student && tap.kind == TapKind::Block;
-        self.plan
-            .taps
-            .iter()
-            .filter(blocks)
-            .map(|tap| tap.depth)
-            .collect()
+        let blocks = |tap: &&crate::plan::Tap| tap.network == Network::Student && tap.kind == TapKind::Block;
+        self.plan.taps.iter().filter(blocks).map(|tap| tap.depth).collect()
     }
 
     /// A field of the batch, `[B, …]`.
@@ -167,11 +157,7 @@ impl Step {
 
     /// A parameter, in the compute type.
     pub fn parameter(&self, name: &str) -> Result<Tensor, Error> {
-        let names = self
-            .plan
-            .parameters
-            .iter()
-            .map(|parameter| parameter.name.as_str());
+        let names = self.plan.parameters.iter().map(|parameter| parameter.name.as_str());
         find("parameter", name, &self.parameters, names)
     }
 
@@ -206,9 +192,7 @@ impl Step {
             .map(|tap| tap.depth)
             .collect();
         if network == Network::Student {
-            return Err(Error::new(
-                "the student is read through taps, not `forward`",
-            ));
+            return Err(Error::new("the student is read through taps, not `forward`"));
         }
         if let Some(depth) = depths.iter().find(|depth| !declared.contains(depth)) {
             let asked = format!("of depth {depth}");
@@ -222,22 +206,14 @@ impl Step {
             )));
         }
         let inputs = [x_t.into(), t.into()];
-        Ok(self
-            .session
-            .forward(network, inputs, depths, rows, conditions, at))
+        Ok(self.session.forward(network, inputs, depths, rows, conditions, at))
     }
 
     /// x_t of the path, `alpha(t) x + sigma(t) n`, for x and n `[R, …]` and t `[R]`.
     #[track_caller]
-    pub fn diffuse(
-        &self,
-        x: impl Into<Tensor>,
-        n: impl Into<Tensor>,
-        t: impl Into<Tensor>,
-    ) -> Tensor {
+    pub fn diffuse(&self, x: impl Into<Tensor>, n: impl Into<Tensor>, t: impl Into<Tensor>) -> Tensor {
         let operands = [Some(x.into()), Some(n.into()), Some(t.into())];
-        self.session
-            .one(Operation::Diffuse, &operands, &(), Location::caller())
+        self.session.one(Operation::Diffuse, &operands, &(), Location::caller())
     }
 
     /// Coefficients of the path at times t.
@@ -249,11 +225,7 @@ impl Step {
             .session
             .many(Operation::PathCoefficients, &operands, &(), 4, at)
             .into_iter();
-        let mut next = || {
-            results
-                .next()
-                .unwrap_or_else(|| self.session.failure(at, "no result"))
-        };
+        let mut next = || results.next().unwrap_or_else(|| self.session.failure(at, "no result"));
         PathCoefficients {
             alpha: next(),
             sigma: next(),
@@ -265,12 +237,7 @@ impl Step {
     /// Draws for each sample, `[B, shape…]` in f32: a function of seed, source, step, sample and tag, whatever was
     /// drawn before. The same tag twice gives the same numbers.
     #[track_caller]
-    pub fn random(
-        &self,
-        tag: &str,
-        distribution: Distribution,
-        shape: impl AsRef<[usize]>,
-    ) -> Tensor {
+    pub fn random(&self, tag: &str, distribution: Distribution, shape: impl AsRef<[usize]>) -> Tensor {
         let at = Location::caller();
         match shape_of(shape.as_ref()) {
             Some(shape) => self.session.random(tag, distribution, shape, at),

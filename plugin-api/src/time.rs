@@ -19,9 +19,7 @@ impl TimeRange {
             return Err(Error::new("`t_min` and `t_max` must be finite"));
         }
         if min > max {
-            return Err(Error::new(format!(
-                "`t_min` ({min}) must not be above `t_max` ({max})"
-            )));
+            return Err(Error::new(format!("`t_min` ({min}) must not be above `t_max` ({max})")));
         }
         Ok(Self { min, max })
     }

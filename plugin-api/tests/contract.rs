@@ -6,8 +6,7 @@ use host::{Inputs, Instance, Sizes, Value, trace};
 use serde::Deserialize;
 use sextant_plugin_api::abi::{Handle, Operation};
 use sextant_plugin_api::{
-    Error, Geometry, Guidance, GuidanceSource, Init, Plan, Step, Tensor, describe_guidance,
-    descriptor,
+    Error, Geometry, Guidance, GuidanceSource, Init, Plan, Step, Tensor, describe_guidance, descriptor,
 };
 
 /// Does what its configuration says, from the list below.
@@ -34,10 +33,7 @@ impl GuidanceSource for Scripted {
         match self.0.script.as_str() {
             "panic in plan" => std::panic::panic_any(7),
             "field in plan" => geometry.field("labels").map(|_| Plan::new()),
-            _ => Ok(Plan::new()
-                .tap(2)
-                .parameter("w", [4], Init::ZEROS)
-                .metric("norm")),
+            _ => Ok(Plan::new().tap(2).parameter("w", [4], Init::ZEROS).metric("norm")),
         }
     }
 
@@ -97,10 +93,7 @@ const SIZES: Sizes = Sizes {
 };
 
 fn create(script: &str) -> Result<Instance, String> {
-    Instance::create(
-        descriptor::<Scripted>(),
-        &format!(r#"{{"script": "{script}"}}"#),
-    )
+    Instance::create(descriptor::<Scripted>(), &format!(r#"{{"script": "{script}"}}"#))
 }
 
 fn guide(script: &str) -> Result<host::Outcome, String> {
@@ -121,24 +114,14 @@ fn error(script: &str) -> String {
 /// The operands of an operation, and whether they were given away.
 fn operands(operation: Operation) -> Vec<(Handle, bool)> {
     let asked = trace().asked;
-    let asked: Vec<_> = asked
-        .into_iter()
-        .filter(|a| a.operation == operation)
-        .collect();
-    asked
-        .last()
-        .expect("the operation was asked")
-        .inputs
-        .clone()
+    let asked: Vec<_> = asked.into_iter().filter(|a| a.operation == operation).collect();
+    asked.last().expect("the operation was asked").inputs.clone()
 }
 
 #[test]
 fn a_panic_in_any_callback_is_a_message() {
     assert_eq!(error("panic in new"), "panicked: no luck");
-    assert_eq!(
-        error("panic in plan"),
-        "panicked: with something that is not text"
-    );
+    assert_eq!(error("panic in plan"), "panicked: with something that is not text");
     assert_eq!(error("panic in guide"), "panicked: at step 7");
 }
 
@@ -161,10 +144,7 @@ fn a_wrong_key_is_named() {
 
 #[test]
 fn guidance_before_the_plan_is_an_error() {
-    let error = create("tap")
-        .unwrap()
-        .guide(&Inputs::default())
-        .unwrap_err();
+    let error = create("tap").unwrap().guide(&Inputs::default()).unwrap_err();
     assert_eq!(error, "the host asked for guidance before the plan");
 }
 
@@ -196,10 +176,7 @@ fn a_loss_of_another_shape_is_an_error() {
 fn a_tensor_is_given_away_when_nobody_else_holds_it() {
     guide("consume").unwrap();
     let asked = trace().asked;
-    let scaled = asked
-        .iter()
-        .find(|a| a.operation == Operation::MulScalar)
-        .unwrap();
+    let scaled = asked.iter().find(|a| a.operation == Operation::MulScalar).unwrap();
     assert!(!scaled.inputs[0].1, "the step keeps its tap");
     let added: Vec<bool> = asked
         .iter()
@@ -207,11 +184,7 @@ fn a_tensor_is_given_away_when_nobody_else_holds_it() {
         .map(|a| a.inputs[0].1)
         .collect();
     assert_eq!(added, [false, true], "shared first, then the last holder's");
-    assert!(
-        operands(Operation::Mul)
-            .iter()
-            .all(|(_, consumed)| *consumed)
-    );
+    assert!(operands(Operation::Mul).iter().all(|(_, consumed)| *consumed));
     assert!(trace().released.is_empty(), "nothing was left to release");
 }
 
@@ -271,11 +244,7 @@ fn a_tensor_kept_beyond_its_step_is_harmless() {
     let kept = KEPT.with_borrow_mut(Option::take).unwrap();
     let later = kept + 1.0;
     assert!(later.is_failed());
-    assert_eq!(
-        trace().late,
-        1,
-        "the host refuses the operation; the drop asks nothing"
-    );
+    assert_eq!(trace().late, 1, "the host refuses the operation; the drop asks nothing");
 }
 
 #[test]
@@ -284,17 +253,9 @@ fn numbers_stand_on_either_side_of_an_operator() {
         let x = 9.0 - (2.0 * t - 1.0) / 4.0;
         x / 0.5 + 2.0 / x
     };
-    let mean = |from: usize| {
-        (from..from + 4)
-            .map(|t| formula(t as f32 * 0.5))
-            .sum::<f32>()
-            / 4.0
-    };
+    let mean = |from: usize| (from..from + 4).map(|t| formula(t as f32 * 0.5)).sum::<f32>() / 4.0;
     let loss = guide("numbers").unwrap().loss.data;
     for (found, expected) in loss.iter().zip([mean(0), mean(4)]) {
-        assert!(
-            (found - expected).abs() < 1e-4,
-            "{found} instead of {expected}"
-        );
+        assert!((found - expected).abs() < 1e-4, "{found} instead of {expected}");
     }
 }

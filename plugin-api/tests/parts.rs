@@ -4,12 +4,8 @@ mod host;
 
 use host::{Inputs, Instance, Sizes, Value, fixture};
 use serde::Deserialize;
-use sextant_plugin_api::parts::{
-    Mask, TimeMask, cosine_alignment, feature_cfg, patchify, squared_error,
-};
-use sextant_plugin_api::{
-    Error, Geometry, Guidance, GuidanceSource, Plan, Step, describe_guidance, descriptor,
-};
+use sextant_plugin_api::parts::{Mask, TimeMask, cosine_alignment, feature_cfg, patchify, squared_error};
+use sextant_plugin_api::{Error, Geometry, Guidance, GuidanceSource, Plan, Step, describe_guidance, descriptor};
 
 /// One loss of the fixture, from the features given as taps.
 struct Part(Loss);
@@ -63,8 +59,7 @@ describe_guidance!(Part, name = "part");
 fn guide(config: &str, times: Option<Vec<f32>>) -> (host::Outcome, Vec<f32>) {
     let tensors = fixture::load("guidance_losses.safetensors");
     let tensor = |name: &str| tensors[name].clone();
-    let instance =
-        Instance::create(descriptor::<Part>(), &format!(r#"{{"name": {config}}}"#)).unwrap();
+    let instance = Instance::create(descriptor::<Part>(), &format!(r#"{{"name": {config}}}"#)).unwrap();
     instance
         .plan(&Sizes {
             teacher: false,
@@ -75,11 +70,7 @@ fn guide(config: &str, times: Option<Vec<f32>>) -> (host::Outcome, Vec<f32>) {
     let inputs = Inputs {
         times: times.clone(),
         latents: [("x", tensor("in.latents"))].into(),
-        taps: vec![
-            tensor("in.student"),
-            tensor("in.target"),
-            tensor("in.target_uncond"),
-        ],
+        taps: vec![tensor("in.student"), tensor("in.target"), tensor("in.target_uncond")],
         ..Inputs::default()
     };
     (instance.guide(&inputs).unwrap(), times)
@@ -105,10 +96,7 @@ fn guided_features_are_self_transcendences_loss_under_both_published_masks() {
     let sample = guide(r#"{"Guided": "sample"}"#, None).0.loss.data;
     assert_near(&sample, &tensors["self_transcendence.per_sample"]);
     let released = guide(r#"{"Guided": "released"}"#, None).0.loss.data;
-    assert_near(
-        &released,
-        &tensors["self_transcendence_released.per_sample"],
-    );
+    assert_near(&released, &tensors["self_transcendence_released.per_sample"]);
 }
 
 #[test]
@@ -124,10 +112,7 @@ fn the_inside_mask_divides_by_those_inside() {
 #[test]
 fn a_batch_outside_the_range_has_no_loss_and_asks_for_nothing() {
     for mask in ["sample", "released", "inside"] {
-        let (outcome, _) = guide(
-            &format!(r#"{{"Guided": "{mask}"}}"#),
-            Some(vec![0.1, 0.2, 0.9, 1.0]),
-        );
+        let (outcome, _) = guide(&format!(r#"{{"Guided": "{mask}"}}"#), Some(vec![0.1, 0.2, 0.9, 1.0]));
         assert_eq!(outcome.loss.data, [0.0; 4], "{mask}");
         assert_eq!(host::trace().asked.len(), 1, "{mask}");
     }

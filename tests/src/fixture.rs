@@ -28,8 +28,7 @@ pub fn folder() -> PathBuf {
 /// Every fixture whose file name starts with `kind`. Fails when there is none.
 pub fn all(kind: &str) -> Vec<Fixture> {
     let folder = folder();
-    let entries =
-        std::fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+    let entries = std::fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
     let mut paths: Vec<_> = entries
         .map(|entry| entry.unwrap().path())
         .filter(|path| {
@@ -38,11 +37,7 @@ pub fn all(kind: &str) -> Vec<Fixture> {
         })
         .collect();
     paths.sort();
-    assert!(
-        !paths.is_empty(),
-        "no fixture {kind}* in {}",
-        folder.display()
-    );
+    assert!(!paths.is_empty(), "no fixture {kind}* in {}", folder.display());
     let load = |path: PathBuf| {
         let (tensors, metadata) = read_with_metadata(&path).unwrap();
         Fixture {
@@ -101,11 +96,7 @@ impl Fixture {
 
     /// The tensors under `prefix.`, without the prefix, but for those that start with `except`.
     pub fn group(&self, prefix: &str, except: &str) -> BTreeMap<String, TensorData> {
-        let strip = |name: &str| {
-            name.strip_prefix(prefix)?
-                .strip_prefix('.')
-                .map(str::to_owned)
-        };
+        let strip = |name: &str| name.strip_prefix(prefix)?.strip_prefix('.').map(str::to_owned);
         self.tensors
             .iter()
             .filter_map(|(name, data)| Some((strip(name)?, data.clone())))
@@ -124,21 +115,15 @@ impl Fixture {
 /// The largest absolute difference of two arrays of one shape.
 pub fn max_abs_error(found: &TensorData, wanted: &TensorData) -> f64 {
     assert_eq!(found.shape(), wanted.shape());
-    max_abs(
-        found
-            .iter::<f64>()
-            .zip(wanted.iter::<f64>())
-            .map(|(a, b)| a - b),
-    )
+    max_abs(found.iter::<f64>().zip(wanted.iter::<f64>()).map(|(a, b)| a - b))
 }
 
 /// The largest absolute value; not a number if one is not.
 pub fn max_abs(values: impl Iterator<Item = f64>) -> f64 {
-    values.fold(0.0, |most: f64, value| {
-        if value.is_nan() {
-            value
-        } else {
-            most.max(value.abs())
-        }
-    })
+    values.fold(
+        0.0,
+        |most: f64, value| {
+            if value.is_nan() { value } else { most.max(value.abs()) }
+        },
+    )
 }

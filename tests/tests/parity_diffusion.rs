@@ -3,13 +3,13 @@
 use sextant_tests::fixture;
 
 use burn::tensor::{Device, Int, Tensor};
-use sextant_tests::fixture::{Fixture, max_abs, max_abs_error};
 use rand::SeedableRng;
 use rand_chacha::ChaCha12Rng;
 use sextant::diffusion::sampler::{Latents, StepNoise};
 use sextant::diffusion::score::score_from_velocity;
 use sextant::diffusion::{Path, Prediction, Sampler, SamplerConfig, SamplerMethod};
 use sextant::model::{Sit, apply};
+use sextant_tests::fixture::{Fixture, max_abs, max_abs_error};
 
 #[test]
 fn should_interpolate_and_score_as_pytorch_does() {
@@ -22,33 +22,16 @@ fn should_interpolate_and_score_as_pytorch_does() {
             let (x_t, v) = path.interpolate(x.clone(), n.clone(), &t);
             let score = score_from_velocity(path, v.clone(), x_t.clone(), &t);
             for (what, found) in [("x_t", x_t), ("velocity", v)] {
-                let error =
-                    max_abs_error(&found.into_data(), &fixture.data(&format!("{name}.{what}")));
+                let error = max_abs_error(&found.into_data(), &fixture.data(&format!("{name}.{what}")));
                 println!("{}: {name} {what} within {error:.1e}", fixture.name);
-                assert!(
-                    error <= 1e-5,
-                    "{}: {name} {what} off by {error}",
-                    fixture.name
-                );
+                assert!(error <= 1e-5, "{}: {name} {what} off by {error}", fixture.name);
             }
             // Relative, since the score grows as 1 / sigma towards data, and PyTorch's f32 divides two small numbers there.
             let wanted = fixture.values::<f64>(&format!("{name}.score_from_velocity"));
             let found = score.into_data();
-            let error = max_abs(
-                found
-                    .iter::<f64>()
-                    .zip(wanted)
-                    .map(|(a, b)| (a - b) / (1.0 + b.abs())),
-            );
-            println!(
-                "{}: {name} score within {error:.1e}, relative",
-                fixture.name
-            );
-            assert!(
-                error <= 1e-4,
-                "{}: {name} score off by {error}",
-                fixture.name
-            );
+            let error = max_abs(found.iter::<f64>().zip(wanted).map(|(a, b)| (a - b) / (1.0 + b.abs())));
+            println!("{}: {name} score within {error:.1e}, relative", fixture.name);
+            assert!(error <= 1e-4, "{}: {name} score off by {error}", fixture.name);
         }
     }
 }
@@ -86,10 +69,7 @@ fn settings(fixture: &Fixture, output: &str) -> SamplerConfig {
         .filter_map(|clause| clause.trim().split_once(": "))
         .collect();
     let exact = clauses.iter().find(|(name, _)| *name == output);
-    let suffix = |name: &str| {
-        name.strip_prefix('*')
-            .is_some_and(|suffix| output.ends_with(suffix))
-    };
+    let suffix = |name: &str| name.strip_prefix('*').is_some_and(|suffix| output.ends_with(suffix));
     let (_, clause) = exact
         .or_else(|| clauses.iter().find(|(name, _)| suffix(name)))
         .unwrap_or_else(|| panic!("{}: no settings for {output}", fixture.name));
@@ -108,20 +88,10 @@ fn settings(fixture: &Fixture, output: &str) -> SamplerConfig {
 fn should_sample_what_pytorch_samples() {
     let device = Device::flex();
     for fixture in fixture::all("samplers") {
-        let sit = Sit::init(
-            &fixture.geometry(true),
-            &mut ChaCha12Rng::seed_from_u64(0),
-            &device,
-        )
-        .unwrap();
+        let sit = Sit::init(&fixture.geometry(true), &mut ChaCha12Rng::seed_from_u64(0), &device).unwrap();
         let sit = apply(sit, &fixture.group("model", "projectors")).unwrap();
-        let network =
-            |x: Tensor<4>, t: Tensor<1>, y: Tensor<1, Int>| sit.forward(x, t, y, &[]).velocity;
-        let labels: Vec<usize> = fixture
-            .values::<i64>("in.y")
-            .into_iter()
-            .map(|y| y as usize)
-            .collect();
+        let network = |x: Tensor<4>, t: Tensor<1>, y: Tensor<1, Int>| sit.forward(x, t, y, &[]).velocity;
+        let labels: Vec<usize> = fixture.values::<i64>("in.y").into_iter().map(|y| y as usize).collect();
         let path: Path = serde_json::from_value(fixture.settings["path"].clone()).unwrap();
         for output in fixture.group("out", "").keys() {
             let sampler = Sampler {
@@ -136,9 +106,7 @@ fn should_sample_what_pytorch_samples() {
                 true => fixture.values(&draws),
                 false => Vec::new(),
             });
-            let found = sampler
-                .sample(network, start, &labels, &mut noise, &device)
-                .unwrap();
+            let found = sampler.sample(network, start, &labels, &mut noise, &device).unwrap();
             let wanted = fixture.values::<f64>(&format!("out.{output}"));
             let error = max_abs(found.values.iter().zip(wanted).map(|(a, b)| a - b));
             println!("{}: {output} within {error:.1e}", fixture.name);

@@ -21,14 +21,21 @@ fn losses_and_gradients_are_pytorchs() {
             ("smooth-l1", "sra_smooth_l1"),
             ("dispersive", "dispersive"),
         ] {
-            let mask = if key.ends_with("released") { "released" } else { "sample" };
+            let mask = if key.ends_with("released") {
+                "released"
+            } else {
+                "sample"
+            };
             let (loss, grad) = guide(&fixture, part, mask, fixture.data("in.target"));
             let worst = [(loss, "per_sample"), (grad, "grad")].map(|(found, what)| {
                 let error = relative(&found, &fixture.values(&format!("{key}.{what}")));
                 assert!(error <= 1e-5, "{}: {key}.{what} is off by {error:.1e}", fixture.name);
                 error
             });
-            println!("{}: {key} within {:.1e}, gradient {:.1e} (relative)", fixture.name, worst[0], worst[1]);
+            println!(
+                "{}: {key} within {:.1e}, gradient {:.1e} (relative)",
+                fixture.name, worst[0], worst[1]
+            );
         }
     }
 }
@@ -40,7 +47,10 @@ fn patches_are_in_pytorchs_order() {
     for fixture in fixture::all("guidance_losses") {
         let wanted: Vec<f32> = fixture.values("patchify");
         let batch = fixture.number("batch") as usize;
-        let squares: Vec<f32> = wanted.chunks(wanted.len() / batch).map(|p| p.iter().map(|v| v * v).sum()).collect();
+        let squares: Vec<f32> = wanted
+            .chunks(wanted.len() / batch)
+            .map(|p| p.iter().map(|v| v * v).sum())
+            .collect();
         let (loss, _) = guide(&fixture, "patchify", "sample", fixture.data("patchify"));
         let error = relative(&loss, &squares);
         println!("{}: patches within {error:.1e}", fixture.name);
@@ -54,7 +64,11 @@ fn the_spatially_normalised_target_is_pytorchs() {
     for fixture in fixture::all("guidance_losses") {
         let (found, _) = guide(&fixture, "irepa", "sample", fixture.data("in.target"));
         let (wanted, _) = guide(&fixture, "repa", "sample", fixture.data("irepa_spatial_norm.target"));
-        assert!(relative(&found, &wanted) <= 1e-5, "{}: {found:?} {wanted:?}", fixture.name);
+        assert!(
+            relative(&found, &wanted) <= 1e-5,
+            "{}: {found:?} {wanted:?}",
+            fixture.name
+        );
     }
 }
 

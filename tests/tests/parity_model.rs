@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
-use sextant_tests::fixture::{Fixture, max_abs_error};
 use rand::SeedableRng;
 use rand_chacha::ChaCha12Rng;
 use sextant::model::naming::ModulePath;
 use sextant::model::{Sit, apply, collect, read_safetensors, write_safetensors};
+use sextant_tests::fixture::{Fixture, max_abs_error};
 
 const TOLERANCE: f64 = 1e-4;
 
@@ -53,10 +53,7 @@ fn gradients(sit: &Sit, gradients: &Gradients) -> BTreeMap<String, TensorData> {
 fn check_outputs(fixture: &Fixture, device: &Device) -> f64 {
     let sit = load(fixture, device);
     let depth = sit.config().depth;
-    let (x, t) = (
-        fixture.tensor("in.x", device),
-        fixture.tensor("in.t", device),
-    );
+    let (x, t) = (fixture.tensor("in.x", device), fixture.tensor("in.t", device));
     let y = fixture.labels("in.y", device);
     // Out of order and with a repeat: taps come as asked.
     let taps: Vec<usize> = (1..=depth).rev().chain([1]).collect();
@@ -77,17 +74,10 @@ fn check_outputs(fixture: &Fixture, device: &Device) -> f64 {
 #[test]
 fn should_compute_what_pytorch_computes() {
     for fixture in fixture::all("sit_forward") {
-        for (mode, device) in [
-            ("plain", Device::flex()),
-            ("autodiff", Device::flex().autodiff()),
-        ] {
+        for (mode, device) in [("plain", Device::flex()), ("autodiff", Device::flex().autodiff())] {
             let worst = check_outputs(&fixture, &device);
             println!("{}: {mode} outputs within {worst:.1e}", fixture.name);
-            assert!(
-                worst <= TOLERANCE,
-                "{}: {mode} outputs off by {worst}",
-                fixture.name
-            );
+            assert!(worst <= TOLERANCE, "{}: {mode} outputs off by {worst}", fixture.name);
         }
     }
 }
@@ -97,10 +87,7 @@ fn should_have_pytorchs_gradients() {
     for fixture in fixture::all("sit_forward") {
         let device = Device::flex().autodiff();
         let sit = load(&fixture, &device);
-        let (x, t) = (
-            fixture.tensor("in.x", &device),
-            fixture.tensor("in.t", &device),
-        );
+        let (x, t) = (fixture.tensor("in.x", &device), fixture.tensor("in.t", &device));
         let output = sit.forward(x, t, fixture.labels("in.y", &device), &[]);
         let found = gradients(&sit, &output.velocity.square().mean().backward());
         let wanted = fixture.group("grad", "projectors");
@@ -149,20 +136,14 @@ fn should_start_with_the_published_statistics() {
             .tensors
             .iter()
             .filter(|(name, _)| !name.starts_with("projectors"));
-        assert_eq!(
-            found.len(),
-            wanted.clone().count(),
-            "{}: parameters",
-            fixture.name
-        );
+        assert_eq!(found.len(), wanted.clone().count(), "{}: parameters", fixture.name);
         let mut worst = 0f64;
         for (name, wanted) in wanted {
             let wanted: Vec<f64> = wanted.iter::<f64>().collect();
             let values: Vec<f64> = found[name].iter::<f64>().collect();
             let count = values.len() as f64;
             let mean = values.iter().sum::<f64>() / count;
-            let std =
-                (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (count - 1.0)).sqrt();
+            let std = (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (count - 1.0)).sqrt();
             // Five standard errors of the difference of two draws; constants must agree exactly.
             let standard_error = wanted[1] * (2.0 / count).sqrt();
             let error = (mean - wanted[0]).abs().max((std - wanted[1]).abs());
@@ -196,16 +177,7 @@ fn should_save_and_load_by_published_name() {
         write_safetensors(&path, &collect(&sit), &BTreeMap::new()).unwrap();
         let read = read_safetensors(&path).unwrap();
         std::fs::remove_dir_all(&folder).unwrap();
-        assert_eq!(
-            read,
-            fixture.group("model", "projectors"),
-            "{}",
-            fixture.name
-        );
-        println!(
-            "{}: {} parameters come back bit for bit",
-            fixture.name,
-            read.len()
-        );
+        assert_eq!(read, fixture.group("model", "projectors"), "{}", fixture.name);
+        println!("{}: {} parameters come back bit for bit", fixture.name, read.len());
     }
 }

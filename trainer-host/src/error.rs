@@ -36,7 +36,9 @@ pub enum Error {
         reason: String,
     },
     /// A training step that failed; the last good step is on disk.
-    #[error("step {step} of phase {phase:?} failed: {reason}\nthe run stopped after step {last_good}, whose checkpoint is {checkpoint}")]
+    #[error(
+        "step {step} of phase {phase:?} failed: {reason}\nthe run stopped after step {last_good}, whose checkpoint is {checkpoint}"
+    )]
     Step {
         /// The phase.
         phase: String,

@@ -88,16 +88,9 @@ pub enum DType {
 impl DType {
     /// The type with this number, if there is one.
     pub fn from_code(code: u32) -> Option<Self> {
-        [
-            Self::F32,
-            Self::BF16,
-            Self::F16,
-            Self::F64,
-            Self::Int,
-            Self::Bool,
-        ]
-        .into_iter()
-        .find(|d| *d as u32 == code)
+        [Self::F32, Self::BF16, Self::F16, Self::F64, Self::Int, Self::Bool]
+            .into_iter()
+            .find(|d| *d as u32 == code)
     }
 }
 
@@ -136,17 +129,13 @@ pub struct Descriptor {
     /// One sentence on what it guides towards.
     pub summary: Text,
     /// Makes an instance from its configuration, a JSON object. `[any thread]`
-    pub create:
-        Option<unsafe extern "C" fn(*const Host, Text, *mut *mut c_void, *mut Message) -> Status>,
+    pub create: Option<unsafe extern "C" fn(*const Host, Text, *mut *mut c_void, *mut Message) -> Status>,
     /// Fills a [`Plan`] for a geometry. What the plan points to lives in the instance until the next `plan`
     /// or `destroy`. No tensors exist yet. `[after create, not during guide]`
-    pub plan: Option<
-        unsafe extern "C" fn(*mut c_void, *const Geometry, *mut Plan, *mut Message) -> Status,
-    >,
+    pub plan: Option<unsafe extern "C" fn(*mut c_void, *const Geometry, *mut Plan, *mut Message) -> Status>,
     /// Computes the loss of one step: a pure function of the step. What [`Guided`] points to lives in the
     /// instance until its next call. `[after plan]`
-    pub guide:
-        Option<unsafe extern "C" fn(*mut c_void, *const Step, *mut Guided, *mut Message) -> Status>,
+    pub guide: Option<unsafe extern "C" fn(*mut c_void, *const Step, *mut Guided, *mut Message) -> Status>,
     /// Frees an instance. `[last call]`
     pub destroy: Option<unsafe extern "C" fn(*mut c_void)>,
 }
@@ -248,9 +237,7 @@ pub enum TapKind {
 impl TapKind {
     /// The kind with this number, if there is one.
     pub fn from_code(code: u32) -> Option<Self> {
-        [Self::Block, Self::Output]
-            .into_iter()
-            .find(|k| *k as u32 == code)
+        [Self::Block, Self::Output].into_iter().find(|k| *k as u32 == code)
     }
 }
 

@@ -15,12 +15,7 @@ pub fn cosine_alignment(a: impl Into<Tensor>, b: impl Into<Tensor>) -> Tensor {
     let (a, b) = (a.into().cast(DType::F32), b.into().cast(DType::F32));
     let last = [a.rank().saturating_sub(1)];
     // Limited before the root, whose gradient at 0 is infinite.
-    let length = |u: &Tensor| {
-        (u * u)
-            .sum_keep(&last)
-            .clamp(EPS * EPS, f64::INFINITY)
-            .sqrt()
-    };
+    let length = |u: &Tensor| (u * u).sum_keep(&last).clamp(EPS * EPS, f64::INFINITY).sqrt();
     let lengths = length(&a) * length(&b);
     -((a * b).sum_keep(&last) / lengths).mean_per_sample()
 }

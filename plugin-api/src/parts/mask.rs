@@ -70,11 +70,7 @@ impl TimeMask {
     /// # Errors
     /// Those of `loss`.
     #[track_caller]
-    pub fn masked(
-        &self,
-        step: &Step,
-        loss: impl FnOnce(&[u32]) -> Result<Tensor, Error>,
-    ) -> Result<Tensor, Error> {
+    pub fn masked(&self, step: &Step, loss: impl FnOnce(&[u32]) -> Result<Tensor, Error>) -> Result<Tensor, Error> {
         let rows = self.rows(step.times());
         if rows.is_empty() {
             return Ok(step.zeros_per_sample());
@@ -106,14 +102,8 @@ mod tests {
     #[test]
     fn released_counts_all_with_the_fraction_inside() {
         let mask = mask(Mask::Released);
-        assert_eq!(
-            (mask.rows(&TIMES), mask.weight(&TIMES)),
-            (vec![0, 1, 2, 3], 0.5)
-        );
-        assert_eq!(
-            (mask.rows(&[0.1, 0.9]), mask.weight(&[0.1, 0.9])),
-            (vec![], 0.0)
-        );
+        assert_eq!((mask.rows(&TIMES), mask.weight(&TIMES)), (vec![0, 1, 2, 3], 0.5));
+        assert_eq!((mask.rows(&[0.1, 0.9]), mask.weight(&[0.1, 0.9])), (vec![], 0.0));
     }
 
     #[test]

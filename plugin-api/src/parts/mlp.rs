@@ -38,12 +38,8 @@ impl Mlp {
         }
         let layers = widths.windows(2).enumerate();
         Ok(layers.fold(plan, |plan, (layer, width)| {
-            plan.parameter(
-                self.name(layer, "weight"),
-                [width[1], width[0]],
-                Init::XavierUniform,
-            )
-            .parameter(self.name(layer, "bias"), [width[1]], Init::ZEROS)
+            plan.parameter(self.name(layer, "weight"), [width[1], width[0]], Init::XavierUniform)
+                .parameter(self.name(layer, "bias"), [width[1]], Init::ZEROS)
         }))
     }
 
@@ -76,9 +72,7 @@ mod tests {
 
     #[test]
     fn parameters_are_named_as_in_a_sequential() {
-        let plan = Mlp::projector("mlp.")
-            .declare(Plan::new(), &[32, 48, 48, 24])
-            .unwrap();
+        let plan = Mlp::projector("mlp.").declare(Plan::new(), &[32, 48, 48, 24]).unwrap();
         let named: Vec<_> = plan
             .parameters
             .iter()

@@ -14,11 +14,7 @@ pub(super) struct Answer {
 
 impl Answer {
     /// Checks a guidance against the plan and puts it into the contract's layout.
-    pub(super) fn of(
-        guidance: &Guidance,
-        plan: &Plan,
-        batch: usize,
-    ) -> Result<(Self, abi::Guided), Error> {
+    pub(super) fn of(guidance: &Guidance, plan: &Plan, batch: usize) -> Result<(Self, abi::Guided), Error> {
         per_sample("loss", &guidance.loss, batch)?;
         if let Some(weight) = &guidance.denoising_weight {
             per_sample("denoising weight", weight, batch)?;
@@ -54,9 +50,7 @@ fn per_sample(what: &str, tensor: &Tensor, batch: usize) -> Result<(), Error> {
 
 fn intact(what: &str, tensor: &Tensor) -> Result<(), Error> {
     if tensor.is_failed() {
-        return Err(Error::new(format!(
-            "the {what} comes from an operation that failed"
-        )));
+        return Err(Error::new(format!("the {what} comes from an operation that failed")));
     }
     Ok(())
 }

@@ -124,8 +124,7 @@ unsafe extern "C" fn guide<S: GuidanceSource>(
                 .planned
                 .as_ref()
                 .ok_or_else(|| Error::new("the host asked for guidance before the plan"))?;
-            let (step, session) =
-                step::step(from, instance.functions, &planned.geometry, &planned.plan)?;
+            let (step, session) = step::step(from, instance.functions, &planned.geometry, &planned.plan)?;
             let guidance = instance.source.guide(&step);
             // The first failure is the cause; what the source made of it comes after.
             if let Some(error) = session.error() {
@@ -158,6 +157,5 @@ unsafe extern "C" fn destroy<S: GuidanceSource>(instance: *mut c_void) {
 /// `instance` must be null or come from `create::<S>`, and be used by nobody else during the call.
 unsafe fn instance_of<'a, S>(instance: *mut c_void) -> Result<&'a mut Instance<S>, Error> {
     // SAFETY: the caller's promise.
-    unsafe { instance.cast::<Instance<S>>().as_mut() }
-        .ok_or_else(|| Error::new("the host passed no instance"))
+    unsafe { instance.cast::<Instance<S>>().as_mut() }.ok_or_else(|| Error::new("the host passed no instance"))
 }

@@ -176,10 +176,7 @@ mod tests {
             .requires_minor(0);
         let declaration = Declaration::of(&plan).unwrap();
         let raw = &declaration.raw;
-        assert_eq!(
-            (raw.has_t_range, raw.batch_coupled, raw.required_minor),
-            (1, 1, 0)
-        );
+        assert_eq!((raw.has_t_range, raw.batch_coupled, raw.required_minor), (1, 1, 0));
         assert_eq!((raw.t_min, raw.t_max), (0.4, 0.7));
         assert_eq!(raw.taps.len, 2);
         // SAFETY: the arrays belong to `declaration`, the texts to `plan`; both are alive.
@@ -191,16 +188,10 @@ mod tests {
             let first = &*parameters;
             assert_eq!(memory::string(&first.name, "").unwrap(), "0.weight");
             assert_eq!(extents(&first.shape), [48, 32]);
-            assert_eq!(
-                (first.init, first.trainable),
-                (InitKind::XavierUniform as u32, 1)
-            );
+            assert_eq!((first.init, first.trainable), (InitKind::XavierUniform as u32, 1));
             let second = &*parameters.add(1);
             assert_eq!(second.trainable, 0);
-            assert_eq!(
-                memory::elements::<f32>(&second.values, "").unwrap(),
-                [1.0, 2.0]
-            );
+            assert_eq!(memory::elements::<f32>(&second.values, "").unwrap(), [1.0, 2.0]);
             let buffer = &*raw.buffers.ptr.cast::<abi::BufferInfo>();
             assert_eq!((buffer.rows, buffer.agreement, buffer.value), (1, 1, 0.5));
             let metric: Vec<abi::Text> = memory::elements(&raw.metrics, "").unwrap();

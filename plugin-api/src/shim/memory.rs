@@ -124,11 +124,7 @@ pub(super) unsafe fn elements<T: Raw>(array: &Array, what: &str) -> Result<Vec<T
 ///
 /// # Safety
 /// `from` must be null or point to `len` readable, aligned elements.
-pub(super) unsafe fn numbers<T: Raw>(
-    from: *const T,
-    len: usize,
-    what: &str,
-) -> Result<Vec<T>, Error> {
+pub(super) unsafe fn numbers<T: Raw>(from: *const T, len: usize, what: &str) -> Result<Vec<T>, Error> {
     let array = Array {
         ptr: from.cast(),
         len: len as u64,
@@ -151,8 +147,7 @@ pub(super) unsafe fn string(text: &Text, what: &str) -> Result<String, Error> {
     }
     // SAFETY: the caller's promise.
     let bytes = unsafe { std::slice::from_raw_parts(text.ptr, text.len as usize) };
-    String::from_utf8(bytes.to_vec())
-        .map_err(|_| Error::new(format!("the host passed {what} that is not UTF-8")))
+    String::from_utf8(bytes.to_vec()).map_err(|_| Error::new(format!("the host passed {what} that is not UTF-8")))
 }
 
 /// A text that borrows; it must not outlive `text`, which the type does not say.

@@ -12,10 +12,7 @@ use crate::abi::{FAILED, Message, OK, Status, Text};
 ///
 /// # Safety
 /// `message` must be null or point to a message whose `size` is set.
-pub(super) unsafe fn guarded(
-    message: *mut Message,
-    body: impl FnOnce() -> Result<(), Error>,
-) -> Status {
+pub(super) unsafe fn guarded(message: *mut Message, body: impl FnOnce() -> Result<(), Error>) -> Status {
     let error = match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(())) => return OK,
         Ok(Err(error)) => error,

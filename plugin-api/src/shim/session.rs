@@ -7,10 +7,7 @@ use std::ptr;
 use std::rc::Rc;
 
 use super::memory;
-use crate::abi::{
-    self, Call, Distribution, Handle, Host, Network, OK, Operand, Operation, Shape, Status,
-    TensorRef,
-};
+use crate::abi::{self, Call, Distribution, Handle, Host, Network, OK, Operand, Operation, Shape, Status, TensorRef};
 use crate::tensor::Element;
 use crate::{Condition, Error, Tensor};
 
@@ -177,8 +174,7 @@ impl Session {
         }
         let pointer = ptr::from_ref(&attributes).cast();
         // SAFETY: the memory outlives the call and is as long as said.
-        let status =
-            unsafe { self.ask(Operation::Download, &[Some(tensor)], pointer, &mut [], at) };
+        let status = unsafe { self.ask(Operation::Download, &[Some(tensor)], pointer, &mut [], at) };
         (status == OK).then_some(data)
     }
 

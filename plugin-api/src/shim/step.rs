@@ -32,10 +32,7 @@ pub(super) unsafe fn step(
         }
         tensors.iter().map(tensor).collect()
     };
-    let students = plan
-        .taps
-        .iter()
-        .filter(|tap| tap.network == Network::Student);
+    let students = plan.taps.iter().filter(|tap| tap.network == Network::Student);
     // SAFETY: the caller's promise.
     let (times, labels, dropped, ids) = unsafe {
         (

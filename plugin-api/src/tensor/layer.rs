@@ -66,11 +66,7 @@ impl Tensor {
     #[must_use]
     #[track_caller]
     pub fn layer_norm(self, eps: f64) -> Tensor {
-        self.apply_with(
-            Operation::LayerNorm,
-            [None, None],
-            &sized!(Scalar { value: eps }),
-        )
+        self.apply_with(Operation::LayerNorm, [None, None], &sized!(Scalar { value: eps }))
     }
 
     /// [`Self::layer_norm`], then `* weight + bias`, each of the last dimension's extent.
@@ -103,12 +99,7 @@ impl Tensor {
     /// 2-D convolution of `[B, C, H, W]` with weight `[out, C/groups, kh, kw]` and bias `[out]`.
     #[must_use]
     #[track_caller]
-    pub fn conv2d(
-        self,
-        weight: impl Into<Tensor>,
-        bias: Option<Tensor>,
-        convolution: Convolution,
-    ) -> Tensor {
+    pub fn conv2d(self, weight: impl Into<Tensor>, bias: Option<Tensor>, convolution: Convolution) -> Tensor {
         self.apply_with(
             Operation::Conv2d,
             [Some(weight.into()), bias],

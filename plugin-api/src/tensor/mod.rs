@@ -71,10 +71,7 @@ impl Tensor {
                 given_away: std::cell::Cell::new(false),
             }),
             dtype,
-            shape: from.shape.dims[..rank]
-                .iter()
-                .map(|&d| d as usize)
-                .collect(),
+            shape: from.shape.dims[..rank].iter().map(|&d| d as usize).collect(),
         })
     }
 

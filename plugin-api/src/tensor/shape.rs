@@ -107,12 +107,7 @@ impl Tensor {
             return Err(Error::new("there are no tensors to join"));
         };
         let session = first.session().clone();
-        Ok(session.one(
-            Operation::Concat,
-            &parts,
-            &self::dim(dim),
-            Location::caller(),
-        ))
+        Ok(session.one(Operation::Concat, &parts, &self::dim(dim), Location::caller()))
     }
 
     /// Rows of a dimension, by number: `result[i] = a[rows[i]]`. A row may come more than once, or none.

@@ -52,10 +52,7 @@ impl Value {
 }
 
 fn extents(shape: &Shape) -> Vec<usize> {
-    shape.dims[..shape.rank as usize]
-        .iter()
-        .map(|d| *d as usize)
-        .collect()
+    shape.dims[..shape.rank as usize].iter().map(|d| *d as usize).collect()
 }
 
 fn build(shape: &[usize], mut element: impl FnMut(&[usize]) -> f32) -> Value {
@@ -77,27 +74,15 @@ fn build(shape: &[usize], mut element: impl FnMut(&[usize]) -> f32) -> Value {
 fn zip(a: &Value, b: &Value, f: impl Fn(f32, f32) -> f32) -> Result<Value, String> {
     let fits = |(x, y): (&usize, &usize)| x == y || *x == 1 || *y == 1;
     if a.shape.len() != b.shape.len() || !a.shape.iter().zip(&b.shape).all(fits) {
-        return Err(format!(
-            "shapes {:?} and {:?} do not broadcast",
-            a.shape, b.shape
-        ));
+        return Err(format!("shapes {:?} and {:?} do not broadcast", a.shape, b.shape));
     }
-    let shape: Vec<usize> = a
-        .shape
-        .iter()
-        .zip(&b.shape)
-        .map(|(x, y)| *x.max(y))
-        .collect();
+    let shape: Vec<usize> = a.shape.iter().zip(&b.shape).map(|(x, y)| *x.max(y)).collect();
     Ok(build(&shape, |index| f(a.at(index), b.at(index))))
 }
 
 /// # Safety
 /// The attributes are those of the operation.
-pub unsafe fn run(
-    operation: Operation,
-    inputs: &[Option<Value>],
-    attributes: *const c_void,
-) -> Result<Value, String> {
+pub unsafe fn run(operation: Operation, inputs: &[Option<Value>], attributes: *const c_void) -> Result<Value, String> {
     use Operation as O;
     let input = |index: usize| inputs[index].as_ref().ok_or("a missing operand");
     // SAFETY: the caller's promise, for each of these.
@@ -123,9 +108,7 @@ pub unsafe fn run(
         }
         O::Sum | O::Mean => {
             // SAFETY: as above.
-            reduce(input(0)?, operation == O::Mean, unsafe {
-                &*attributes.cast::<Dims>()
-            })
+            reduce(input(0)?, operation == O::Mean, unsafe { &*attributes.cast::<Dims>() })
         }
         O::Reshape => {
             // SAFETY: as above.
@@ -139,9 +122,7 @@ pub unsafe fn run(
             // SAFETY: as above.
             let dims = unsafe { &(*attributes.cast::<Dims>()).dims };
             let a = input(0)?;
-            let shape: Vec<usize> = (0..a.shape.len())
-                .map(|i| a.shape[dims[i] as usize])
-                .collect();
+            let shape: Vec<usize> = (0..a.shape.len()).map(|i| a.shape[dims[i] as usize]).collect();
             build(&shape, |index| {
                 let mut from = vec![0; index.len()];
                 (0..index.len()).for_each(|i| from[dims[i] as usize] = index[i]);
@@ -198,9 +179,7 @@ pub unsafe fn run(
                 let mean = row.iter().sum::<f32>() / width as f32;
                 let variance = row.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / width as f32;
                 let scale = 1.0 / (variance + scalar()).sqrt();
-                row.iter()
-                    .map(move |v| (v - mean) * scale)
-                    .collect::<Vec<_>>()
+                row.iter().map(move |v| (v - mean) * scale).collect::<Vec<_>>()
             });
             Value::new(&a.shape, normed.collect())
         }
@@ -239,18 +218,16 @@ fn rows(a: &Value, dim: usize, numbers: &[usize]) -> Value {
 }
 
 fn reduce(a: &Value, mean: bool, dims: &Dims) -> Value {
-    let gone: Vec<usize> = dims.dims[..dims.len as usize]
-        .iter()
-        .map(|d| *d as usize)
-        .collect();
+    let gone: Vec<usize> = dims.dims[..dims.len as usize].iter().map(|d| *d as usize).collect();
     let kept: Vec<usize> = (0..a.shape.len())
         .map(|d| if gone.contains(&d) { 1 } else { a.shape[d] })
         .collect();
     let mut sums = vec![0f64; kept.iter().product()];
     build(&a.shape, |index| {
-        let place = index.iter().zip(&kept).fold(0, |p, (i, extent)| {
-            p * extent + if *extent == 1 { 0 } else { *i }
-        });
+        let place = index
+            .iter()
+            .zip(&kept)
+            .fold(0, |p, (i, extent)| p * extent + if *extent == 1 { 0 } else { *i });
         sums[place] += f64::from(a.at(index));
         0.0
     });
@@ -264,10 +241,7 @@ fn reduce(a: &Value, mean: bool, dims: &Dims) -> Value {
             .map(|d| a.shape[d])
             .collect()
     };
-    Value::new(
-        &shape,
-        sums.into_iter().map(|sum| (sum / divisor) as f32).collect(),
-    )
+    Value::new(&shape, sums.into_iter().map(|sum| (sum / divisor) as f32).collect())
 }
 
 fn upload(attributes: &Upload) -> Value {

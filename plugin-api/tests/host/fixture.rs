@@ -10,8 +10,7 @@ pub fn load(name: &str) -> BTreeMap<String, Value> {
     let bytes = std::fs::read(Path::new(folder).join(name)).unwrap();
     let (length, rest) = bytes.split_at(8);
     let (header, data) = rest.split_at(u64::from_le_bytes(length.try_into().unwrap()) as usize);
-    let header: serde_json::Map<String, serde_json::Value> =
-        serde_json::from_slice(header).unwrap();
+    let header: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(header).unwrap();
     let numbers = |value: &serde_json::Value| -> Vec<usize> {
         value
             .as_array()
@@ -30,10 +29,7 @@ pub fn load(name: &str) -> BTreeMap<String, Value> {
             let floats = data[begin..end]
                 .chunks(4)
                 .map(|b| f32::from_le_bytes(b.try_into().unwrap()));
-            (
-                name.clone(),
-                Value::new(&numbers(&entry["shape"]), floats.collect()),
-            )
+            (name.clone(), Value::new(&numbers(&entry["shape"]), floats.collect()))
         })
         .collect()
 }

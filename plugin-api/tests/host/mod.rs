@@ -165,10 +165,7 @@ impl Instance {
         let mut pointer = ptr::null_mut();
         // SAFETY: the contract of `create`.
         told(|m| unsafe { descriptor.create.unwrap()(&HOST, text(json), &mut pointer, m) })?;
-        Ok(Self {
-            descriptor,
-            pointer,
-        })
+        Ok(Self { descriptor, pointer })
     }
 
     pub fn plan(&self, sizes: &Sizes) -> Result<Planned, String> {
@@ -247,24 +244,12 @@ impl Instance {
             }
         });
         let t = Value::new(&[batch], inputs.times.clone());
-        let own = enter(&[
-            latent("x"),
-            latent("noise"),
-            latent("x_t"),
-            t,
-            latent("velocity"),
-        ]);
+        let own = enter(&[latent("x"), latent("noise"), latent("x_t"), t, latent("velocity")]);
         let ints = enter(&[
             Value::ints(&labels.iter().map(|l| *l as f32).collect::<Vec<_>>()),
             Value::ints(&labels.iter().map(|l| *l as f32).collect::<Vec<_>>()),
         ]);
-        let lists = [
-            &inputs.taps,
-            &inputs.fields,
-            &inputs.parameters,
-            &inputs.buffers,
-        ]
-        .map(|list| enter(list));
+        let lists = [&inputs.taps, &inputs.fields, &inputs.parameters, &inputs.buffers].map(|list| enter(list));
         let step = Step {
             size: size_of::<Step>() as u64,
             session: state(|state| state.session),
@@ -330,10 +315,7 @@ unsafe extern "C" fn op(call: *const Call) -> Status {
         let operation = Operation::from_code(call.opcode).unwrap();
         let mut asked = Asked {
             operation,
-            inputs: operands
-                .iter()
-                .map(|o| (o.handle, o.consumed == 1))
-                .collect(),
+            inputs: operands.iter().map(|o| (o.handle, o.consumed == 1)).collect(),
             outputs: Vec::new(),
             file: string(&call.file),
             line: call.line,
@@ -341,10 +323,7 @@ unsafe extern "C" fn op(call: *const Call) -> Status {
         let mut values = Vec::new();
         for operand in operands {
             let value = state.tensors.get(&operand.handle).cloned();
-            assert!(
-                operand.handle == 0 || value.is_some(),
-                "{operation:?}: dead operand"
-            );
+            assert!(operand.handle == 0 || value.is_some(), "{operation:?}: dead operand");
             values.push(value);
         }
         let results = match operation {
@@ -357,11 +336,7 @@ unsafe extern "C" fn op(call: *const Call) -> Status {
         }
         let status = match results {
             Ok(results) => {
-                for (index, value) in results
-                    .into_iter()
-                    .enumerate()
-                    .take(call.outputs_len as usize)
-                {
+                for (index, value) in results.into_iter().enumerate().take(call.outputs_len as usize) {
                     let reference = state.insert(value);
                     asked.outputs.push(reference.handle);
                     // SAFETY: `outputs_len` places.
@@ -370,12 +345,7 @@ unsafe extern "C" fn op(call: *const Call) -> Status {
                 OK
             }
             Err(error) => {
-                let at = format!(
-                    "{}: {error} ({}:{})",
-                    operation.info().name,
-                    asked.file,
-                    asked.line
-                );
+                let at = format!("{}: {error} ({}:{})", operation.info().name, asked.file, asked.line);
                 state.error.get_or_insert(at);
                 FAILED
             }
@@ -396,15 +366,10 @@ fn forward(state: &mut State, call: &Call) -> Vec<Value> {
     let teacher = state.teacher.expect("a step with a teacher");
     let features = |depth: &u32| {
         let rows = pass.rows.iter().zip(&pass.conditions);
-        let parts: Vec<Value> = rows
-            .map(|(row, condition)| teacher(*depth, *row, *condition))
-            .collect();
+        let parts: Vec<Value> = rows.map(|(row, condition)| teacher(*depth, *row, *condition)).collect();
         let mut whole = vec![parts.len()];
         whole.extend(&parts[0].shape);
-        Value::new(
-            &whole,
-            parts.into_iter().flat_map(|part| part.data).collect(),
-        )
+        Value::new(&whole, parts.into_iter().flat_map(|part| part.data).collect())
     };
     let results = pass.depths.iter().map(features).collect();
     state.passes.push(pass);
@@ -466,9 +431,6 @@ fn string(text: &Text) -> String {
     match text.len {
         0 => String::new(),
         // SAFETY: a text of the plugin's.
-        len => String::from_utf8(
-            unsafe { std::slice::from_raw_parts(text.ptr, len as usize) }.to_vec(),
-        )
-        .unwrap(),
+        len => String::from_utf8(unsafe { std::slice::from_raw_parts(text.ptr, len as usize) }.to_vec()).unwrap(),
     }
 }

@@ -60,9 +60,7 @@ impl GuidanceSource for Repa {
 
     fn plan(&self, geometry: &Geometry) -> Result<Plan, Error> {
         let Config {
-            field,
-            projector_width,
-            ..
+            field, projector_width, ..
         } = &self.config;
         let student = geometry.student();
         let shape = &geometry.field(field)?.shape;

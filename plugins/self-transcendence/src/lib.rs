@@ -15,8 +15,7 @@
 use serde::Deserialize;
 use sextant_plugin_api::parts::{Mask, Mlp, TimeMask, feature_cfg, squared_error};
 use sextant_plugin_api::{
-    Condition, Error, Geometry, Guidance, GuidanceSource, Network, Plan, Step, Tensor,
-    export_guidance,
+    Condition, Error, Geometry, Guidance, GuidanceSource, Network, Plan, Step, Tensor, export_guidance,
 };
 
 /// The source.
@@ -65,12 +64,8 @@ impl SelfTranscendence {
     fn depths(&self, geometry: &Geometry) -> Result<[u32; 2], Error> {
         let (student, teacher) = (geometry.student(), geometry.network(Network::Teacher)?);
         Ok([
-            self.config
-                .student_depth
-                .unwrap_or(student.depth_at(1.0 / 2.0)),
-            self.config
-                .teacher_depth
-                .unwrap_or(teacher.depth_at(2.0 / 3.0)),
+            self.config.student_depth.unwrap_or(student.depth_at(1.0 / 2.0)),
+            self.config.teacher_depth.unwrap_or(teacher.depth_at(2.0 / 3.0)),
         ])
     }
 

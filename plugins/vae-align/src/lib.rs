@@ -12,9 +12,7 @@
 
 use serde::Deserialize;
 use sextant_plugin_api::parts::{Mask, Mlp, TimeMask, patchify, squared_error};
-use sextant_plugin_api::{
-    Error, Geometry, Guidance, GuidanceSource, Init, Plan, Step, Tensor, export_guidance,
-};
+use sextant_plugin_api::{Error, Geometry, Guidance, GuidanceSource, Init, Plan, Step, Tensor, export_guidance};
 
 /// The source.
 #[derive(Debug)]
@@ -74,10 +72,7 @@ impl VaeAlign {
     /// The head: from tokens `[R, T, D]` to patches `[R, T, p*p*C]`.
     fn patches(&self, step: &Step, h: Tensor) -> Result<Tensor, Error> {
         let features = self.projector.forward(step, h)?.layer_norm(1e-6);
-        let (weight, bias) = (
-            step.parameter("linear.weight")?,
-            step.parameter("linear.bias")?,
-        );
+        let (weight, bias) = (step.parameter("linear.weight")?, step.parameter("linear.bias")?);
         Ok(features.linear(weight, Some(bias)))
     }
 }
@@ -97,9 +92,7 @@ impl GuidanceSource for VaeAlign {
         let (width, hidden) = (geometry.student().width, self.config.projector_width);
         let patch = geometry.patch * geometry.patch * geometry.channels;
         let plan = self.mask.declare(Plan::new().tap(self.depth(geometry)));
-        let plan = self
-            .projector
-            .declare(plan, &[width, hidden, hidden, width])?;
+        let plan = self.projector.declare(plan, &[width, hidden, hidden, width])?;
         Ok(plan
             .parameter("linear.weight", [patch, width], Init::XavierUniform)
             .parameter("linear.bias", [patch], Init::ZEROS))

@@ -48,7 +48,10 @@ fn train(args: TrainArgs) -> Result<(), Error> {
         }
         (None, None) => return Err(Error::Input("give a recipe, or --resume RUN".into())),
     };
-    let label = folder.path().file_name().map_or("run".into(), |n| n.to_string_lossy().into_owned());
+    let label = folder
+        .path()
+        .file_name()
+        .map_or("run".into(), |n| n.to_string_lossy().into_owned());
     let options = options(&args.compute, args.output.json, &label)?;
     let run = Run::prepare(recipe, options)?;
     if fresh {
@@ -65,7 +68,10 @@ fn train(args: TrainArgs) -> Result<(), Error> {
 }
 
 fn print_result(folder: &RunFolder, result: &RunResult) {
-    println!("validation loss {:.4} after {} steps", result.validation_loss, result.steps);
+    println!(
+        "validation loss {:.4} after {} steps",
+        result.validation_loss, result.steps
+    );
     for (name, loss) in &result.guidance_loss {
         println!("guidance loss of {name} {loss:.4}");
     }
@@ -87,12 +93,19 @@ fn compare(args: CompareArgs) -> Result<(), Error> {
     if args.output.json {
         print_json(&json!({ "report": page, "comparison": comparison.report }));
     } else {
-        println!("\n{}\n\n{}\n", report::table_text(&comparison.report), comparison.report.summary);
+        println!(
+            "\n{}\n\n{}\n",
+            report::table_text(&comparison.report),
+            comparison.report.summary
+        );
         println!("report: {}", page.display());
     }
     match comparison.status {
         Status::Complete => Ok(()),
-        Status::Failed(names) => Err(Error::Training(format!("failed: {}; the report says why", names.join(", ")))),
+        Status::Failed(names) => Err(Error::Training(format!(
+            "failed: {}; the report says why",
+            names.join(", ")
+        ))),
     }
 }
 
@@ -142,7 +155,10 @@ fn draw(args: SampleArgs) -> Result<(), Error> {
     let count = args.count.unwrap_or(recipe.evaluation.samples);
     let labels = match args.class {
         Some(class) if class >= classes => {
-            return Err(Error::Input(format!("--class {class}: this data has classes 0 to {}", classes - 1)));
+            return Err(Error::Input(format!(
+                "--class {class}: this data has classes 0 to {}",
+                classes - 1
+            )));
         }
         Some(class) => vec![class; count],
         None => sample::labels(classes, count),
@@ -172,14 +188,20 @@ fn encoder(args: EncoderArgs) -> Result<(), Error> {
     let config: EncoderConfig = toml::from_str(&text).map_err(|e| Error::file(&args.recipe, e))?;
     let device = device::open(&args.device)?;
     let dataset = data::load(&config.data)?;
-    let mode = if args.output.json { ProgressMode::Quiet } else { ProgressMode::Auto };
+    let mode = if args.output.json {
+        ProgressMode::Quiet
+    } else {
+        ProgressMode::Auto
+    };
     let mut progress = mode.start("encoder", 0, config.training.steps);
     let encoder = train_encoder(&config, &dataset, &device, |at| {
-        progress.log(&[
-            ("contrast".to_owned(), f64::from(at.contrast)),
-            ("reconstruction".to_owned(), f64::from(at.reconstruction)),
-        ]
-        .into());
+        progress.log(
+            &[
+                ("contrast".to_owned(), f64::from(at.contrast)),
+                ("reconstruction".to_owned(), f64::from(at.reconstruction)),
+            ]
+            .into(),
+        );
         progress.step(at.step);
     })?;
     drop(progress);
@@ -237,7 +259,9 @@ fn devices(json: bool) -> Result<(), Error> {
     if json {
         print_json(&json!(devices));
     } else {
-        devices.iter().for_each(|d| println!("{:<10} {}", d.name, d.description));
+        devices
+            .iter()
+            .for_each(|d| println!("{:<10} {}", d.name, d.description));
     }
     Ok(())
 }

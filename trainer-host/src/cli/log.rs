@@ -19,14 +19,27 @@ pub fn install() {
         .with_env_var("SEXTANT_LOG")
         .from_env_lossy();
     let _ = tracing_subscriber::registry()
-        .with(fmt::layer().with_writer(io::stderr).without_time().with_filter(terminal))
-        .with(fmt::layer().with_writer(|| RunLog).with_ansi(false).with_filter(LevelFilter::INFO))
+        .with(
+            fmt::layer()
+                .with_writer(io::stderr)
+                .without_time()
+                .with_filter(terminal),
+        )
+        .with(
+            fmt::layer()
+                .with_writer(|| RunLog)
+                .with_ansi(false)
+                .with_filter(LevelFilter::INFO),
+        )
         .try_init();
 }
 
 /// From now on `folder/log.txt` gets the log too.
 pub fn write_to(folder: &Path) {
-    let file = OpenOptions::new().create(true).append(true).open(folder.join("log.txt"));
+    let file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(folder.join("log.txt"));
     if let (Ok(file), Ok(mut slot)) = (file, FILE.lock()) {
         *slot = Some(file);
     }

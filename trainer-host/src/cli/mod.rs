@@ -3,10 +3,13 @@
 mod commands;
 mod log;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::error::{Error, panic_text};
 
 /// Train diffusion transformers with guidance that is a plugin.
 #[derive(Parser)]
@@ -209,7 +212,16 @@ struct PluginListArgs {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     log::install();
-    match commands::run(cli.command) {
+    // What is caught is reported where it is caught; what is not, here.
+    std::panic::set_hook(Box::new(|panic| tracing::debug!("{panic}")));
+    let outcome = catch_unwind(AssertUnwindSafe(|| commands::run(cli.command)));
+    let outcome = outcome.unwrap_or_else(|panic| {
+        Err(Error::Training(format!(
+            "a fault of Sextant's own: {} (SEXTANT_LOG=debug says where; please report it)",
+            panic_text(panic.as_ref())
+        )))
+    });
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");

@@ -5,6 +5,8 @@ mod summary;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use serde_json::Value;
+
 use crate::error::Error;
 use crate::guidance::SourceConfig;
 use crate::recipe::{Recipe, RecipeFile, Variant};
@@ -63,7 +65,11 @@ pub fn compare(
         .filter(|v| !matches!(v.outcome, Outcome::Finished(_)))
         .map(|v| v.name.clone())
         .collect();
-    let status = if failed.is_empty() { Status::Complete } else { Status::Failed(failed) };
+    let status = if failed.is_empty() {
+        Status::Complete
+    } else {
+        Status::Failed(failed)
+    };
     Ok(Comparison { report, status })
 }
 
@@ -84,7 +90,8 @@ fn contenders(file: &RecipeFile, folder: &Path, options: &Options) -> Result<Vec
             label: format!("{} ({}/{count})", variant.name, i + 1),
             ..options.clone()
         };
-        let run = Run::prepare(recipe, options).map_err(|e| Error::Input(format!("variant {:?}: {e}", variant.name)))?;
+        let run =
+            Run::prepare(recipe, options).map_err(|e| Error::Input(format!("variant {:?}: {e}", variant.name)))?;
         contenders.push(Contender {
             name: variant.name.clone(),
             overlay: overlay_text(variant),
@@ -100,18 +107,32 @@ fn same_recipe(folder: &RunFolder, recipe: &Recipe) -> Result<(), Error> {
     if !folder.recipe_path().exists() {
         return Ok(());
     }
-    let text = |recipe: &Recipe| toml::to_string(recipe).map_err(|e| Error::Training(e.to_string()));
-    let (there, here) = (text(&folder.recipe()?)?, text(recipe)?);
-    let difference = there.lines().zip(here.lines()).find(|(a, b)| a != b);
-    match difference {
-        None if there == here => Ok(()),
-        _ => {
-            let (a, b) = difference.unwrap_or(("", "another number of lines"));
-            Err(Error::file(
-                folder.path(),
-                format!("holds a run of another recipe ({a:?} there, {b:?} here); choose another folder with --out"),
-            ))
+    let json = |recipe: &Recipe| serde_json::to_value(recipe).map_err(|e| Error::Training(e.to_string()));
+    match difference(&json(&folder.recipe()?)?, &json(recipe)?, "recipe") {
+        None => Ok(()),
+        Some(difference) => Err(Error::file(
+            folder.path(),
+            format!("holds a run of another recipe: {difference}; choose another folder with --out"),
+        )),
+    }
+}
+
+/// The first key in which two recipes differ, with both values.
+fn difference(there: &Value, here: &Value, path: &str) -> Option<String> {
+    match (there, here) {
+        (Value::Object(a), Value::Object(b)) => {
+            let keys = a.keys().chain(b.keys().filter(|key| !a.contains_key(*key)));
+            let of = |map: &serde_json::Map<String, Value>, key: &String| map.get(key).cloned().unwrap_or_default();
+            keys.into_iter()
+                .find_map(|key| difference(&of(a, key), &of(b, key), &format!("{path}.{key}")))
         }
+        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => a
+            .iter()
+            .zip(b)
+            .enumerate()
+            .find_map(|(i, (a, b))| difference(a, b, &format!("{path}.{i}"))),
+        (a, b) if a == b => None,
+        (a, b) => Some(format!("{path} is {a} there and {b} here")),
     }
 }
 
@@ -156,7 +177,12 @@ fn assemble(
     let sampler = &evaluation.sampler;
     Ok(Report {
         title: base.title.clone(),
-        recipe: file.path().file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        recipe: file
+            .path()
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned(),
         summary: summary::summary(&variants),
         created: jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC").to_string(),
         device: info.device.clone(),
@@ -254,7 +280,11 @@ fn description(recipe: &Recipe) -> String {
         .iter()
         .map(|phase| {
             let sources: Vec<String> = phase.guidance.iter().map(source).collect();
-            let guided = if sources.is_empty() { "no guidance".into() } else { sources.join(" + ") };
+            let guided = if sources.is_empty() {
+                "no guidance".into()
+            } else {
+                sources.join(" + ")
+            };
             format!("{} steps of {guided}", phase.steps)
         })
         .collect();

@@ -14,7 +14,9 @@ pub fn summary(variants: &[Variant]) -> String {
     let losses: Vec<f64> = finished.iter().map(|(_, m)| m.validation_loss).collect();
     let (low, high) = losses
         .iter()
-        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), l| (low.min(*l), high.max(*l)));
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), l| {
+            (low.min(*l), high.max(*l))
+        });
     let mut text = match (finished.len(), finished.first()) {
         (0, _) | (_, None) => return "No variant has finished; nothing can be compared.".into(),
         (1, Some((name, m))) => format!(

@@ -107,9 +107,7 @@ impl Dataset {
         let [channels, height, width] = self.shape();
         let fields = self.fields().iter().map(|(name, field)| {
             let length: usize = field.shape.iter().product();
-            let rows = ids
-                .iter()
-                .flat_map(|id| &field.values[id * length..(id + 1) * length]);
+            let rows = ids.iter().flat_map(|id| &field.values[id * length..(id + 1) * length]);
             let shape = [&[ids.len()], field.shape.as_slice()].concat();
             (
                 name.clone(),
@@ -138,11 +136,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     fn small() -> Dataset {
-        load(&DataConfig::Emoji {
-            size: 8,
-            split_seed: 0,
-        })
-        .unwrap()
+        load(&DataConfig::Emoji { size: 8, split_seed: 0 }).unwrap()
     }
 
     #[test]
@@ -160,15 +154,7 @@ mod tests {
     fn should_take_labels_pixels_and_fields_of_the_same_images() {
         let mut dataset = small();
         let values = (0..dataset.len() * 2).map(|v| v as f32).collect();
-        dataset
-            .insert_field(
-                "place",
-                Field {
-                    shape: vec![2],
-                    values,
-                },
-            )
-            .unwrap();
+        dataset.insert_field("place", Field { shape: vec![2], values }).unwrap();
         let batch = dataset.batch(0, 3, 8);
         assert_eq!(batch.shape, [8, 3, 8, 8]);
         assert_eq!(batch.fields["place"].shape, [8, 2]);
@@ -184,13 +170,7 @@ mod tests {
     fn should_see_training_images_only() {
         let dataset = small();
         let train: BTreeSet<u64> = dataset.train().iter().map(|&id| id as u64).collect();
-        assert!((0..60).all(|k| {
-            dataset
-                .batch(1, k, 32)
-                .ids
-                .iter()
-                .all(|id| train.contains(id))
-        }));
+        assert!((0..60).all(|k| { dataset.batch(1, k, 32).ids.iter().all(|id| train.contains(id)) }));
     }
 
     proptest! {

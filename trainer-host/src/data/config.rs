@@ -77,14 +77,9 @@ mod tests {
 
     #[test]
     fn should_say_that_latents_cannot_be_read_yet() {
-        let config: DataConfig = toml::from_str(
-            "kind = \"latents\"\npath = \"/d\"\nchannels = 4\nsize = 32\nclasses = 1000",
-        )
-        .unwrap();
+        let config: DataConfig =
+            toml::from_str("kind = \"latents\"\npath = \"/d\"\nchannels = 4\nsize = 32\nclasses = 1000").unwrap();
         let error = load(&config).unwrap_err().to_string();
-        assert!(
-            error.contains("not built yet") && error.contains("/d"),
-            "{error}"
-        );
+        assert!(error.contains("not built yet") && error.contains("/d"), "{error}");
     }
 }

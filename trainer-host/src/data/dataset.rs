@@ -40,8 +40,7 @@ impl Standardisation {
         let std = (squares as f64 / count - mean * mean).sqrt();
         if std.is_nan() || std <= 0.0 {
             return Err(DataError::Unusable(
-                "the training part holds no two different pixels, so it cannot be standardised"
-                    .into(),
+                "the training part holds no two different pixels, so it cannot be standardised".into(),
             ));
         }
         Ok(Self {
@@ -85,9 +84,7 @@ impl Dataset {
     pub fn from_images(images: Images, split_seed: u64) -> Result<Self, DataError> {
         let split = Split::by_group(&images.groups, split_seed);
         if split.train.is_empty() {
-            return Err(DataError::Unusable(
-                "the training part of the set is empty".into(),
-            ));
+            return Err(DataError::Unusable("the training part of the set is empty".into()));
         }
         let shape = [3, images.size, images.size];
         let sample = shape.iter().product();
@@ -245,12 +242,8 @@ impl Dataset {
         self.shape
             .iter()
             .for_each(|&side| hash.update((side as u64).to_le_bytes()));
-        self.pixels
-            .iter()
-            .for_each(|pixel| hash.update(pixel.to_le_bytes()));
-        self.labels
-            .iter()
-            .for_each(|label| hash.update(label.to_le_bytes()));
+        self.pixels.iter().for_each(|pixel| hash.update(pixel.to_le_bytes()));
+        self.labels.iter().for_each(|label| hash.update(label.to_le_bytes()));
         hash.update(self.standardisation.mean.to_le_bytes());
         hash.update(self.standardisation.std.to_le_bytes());
         self.hash_split(&mut hash);
@@ -260,33 +253,22 @@ impl Dataset {
     fn hash_split(&self, hash: &mut Sha256) {
         for part in [&self.split.train, &self.split.held_out] {
             hash.update((part.len() as u64).to_le_bytes());
-            part.iter()
-                .for_each(|&id| hash.update((id as u64).to_le_bytes()));
+            part.iter().for_each(|&id| hash.update((id as u64).to_le_bytes()));
         }
     }
 }
 
 fn hex(hash: Sha256) -> String {
-    hash.finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// `[N, H, W, 3]` bytes to standardised `[N, 3, H, W]`.
 fn channels_first(pixels: &[u8], sample: usize, standardisation: Standardisation) -> Vec<f32> {
-    let value: Vec<f32> = (0..=255)
-        .map(|pixel| standardisation.apply(pixel))
-        .collect();
+    let value: Vec<f32> = (0..=255).map(|pixel| standardisation.apply(pixel)).collect();
     let mut planes = Vec::with_capacity(pixels.len());
     for image in pixels.chunks_exact(sample) {
         for channel in 0..3 {
-            planes.extend(
-                image[channel..]
-                    .iter()
-                    .step_by(3)
-                    .map(|&pixel| value[pixel as usize]),
-            );
+            planes.extend(image[channel..].iter().step_by(3).map(|&pixel| value[pixel as usize]));
         }
     }
     planes
@@ -307,11 +289,7 @@ mod tests {
         let values = dataset.gather(dataset.train());
         let count = values.len() as f64;
         let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / count;
-        let variance = values
-            .iter()
-            .map(|&v| (f64::from(v) - mean).powi(2))
-            .sum::<f64>()
-            / count;
+        let variance = values.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / count;
         assert!(mean.abs() < 1e-6, "{mean}");
         assert!((variance - 1.0).abs() < 1e-5, "{variance}");
     }
@@ -335,12 +313,7 @@ mod tests {
     #[test]
     fn should_change_its_fingerprint_with_pixels_labels_or_split() {
         let images = emoji(8).unwrap();
-        let of = |images: Images, seed| {
-            Dataset::from_images(images, seed)
-                .unwrap()
-                .fingerprint()
-                .to_owned()
-        };
+        let of = |images: Images, seed| Dataset::from_images(images, seed).unwrap().fingerprint().to_owned();
         let mut recoloured = images.clone();
         recoloured.pixels[100] ^= 1;
         let mut relabelled = images.clone();
@@ -373,14 +346,8 @@ mod tests {
             shape: vec![2, 3],
             values: vec![0.0; 7],
         };
-        let message = small()
-            .insert_field("features", field)
-            .unwrap_err()
-            .to_string();
-        assert!(
-            message.contains("features") && message.contains("11436"),
-            "{message}"
-        );
+        let message = small().insert_field("features", field).unwrap_err().to_string();
+        assert!(message.contains("features") && message.contains("11436"), "{message}");
     }
 
     #[test]

@@ -23,8 +23,7 @@ pub struct Draws {
 impl Draws {
     /// The draws of `step` in the run `seed` for the images `ids`, with `noise` values of noise a sample.
     pub fn new(seed: u64, step: u64, ids: &[u64], noise: usize) -> Self {
-        let [time, pixels, label] =
-            ["draws/time", "draws/noise", "draws/drop"].map(|domain| Stream::new(seed, domain));
+        let [time, pixels, label] = ["draws/time", "draws/noise", "draws/drop"].map(|domain| Stream::new(seed, domain));
         let mut draws = Self {
             uniform: Vec::with_capacity(ids.len()),
             normal: Vec::with_capacity(ids.len()),
@@ -35,12 +34,9 @@ impl Draws {
             let mut time = time.at(&[step, id]);
             draws.uniform.push(time.random());
             draws.normal.push(time.sample(StandardNormal));
-            draws.noise.extend(
-                pixels
-                    .at(&[step, id])
-                    .sample_iter::<f32, _>(StandardNormal)
-                    .take(noise),
-            );
+            draws
+                .noise
+                .extend(pixels.at(&[step, id]).sample_iter::<f32, _>(StandardNormal).take(noise));
             draws.drop.push(label.at(&[step, id]).random());
         }
         draws
@@ -59,18 +55,10 @@ mod tests {
         let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
         let noise: Vec<f64> = draws.noise.iter().map(|&v| f64::from(v)).collect();
         let square = |values: &[f64]| mean(&values.iter().map(|v| v * v).collect::<Vec<_>>());
-        assert!(
-            (mean(&draws.uniform) - 0.5).abs() < 0.02 && (mean(&draws.drop) - 0.5).abs() < 0.02
-        );
+        assert!((mean(&draws.uniform) - 0.5).abs() < 0.02 && (mean(&draws.drop) - 0.5).abs() < 0.02);
         assert!(mean(&draws.normal).abs() < 0.06 && (square(&draws.normal) - 1.0).abs() < 0.1);
         assert!(mean(&noise).abs() < 0.02 && (square(&noise) - 1.0).abs() < 0.03);
-        assert!(
-            draws
-                .uniform
-                .iter()
-                .chain(&draws.drop)
-                .all(|u| (0.0..1.0).contains(u))
-        );
+        assert!(draws.uniform.iter().chain(&draws.drop).all(|u| (0.0..1.0).contains(u)));
     }
 
     #[test]

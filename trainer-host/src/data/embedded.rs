@@ -25,8 +25,7 @@ struct Index {
 ///
 /// Errors: a size that is none of these. A damaged asset is an error too, not a panic.
 pub fn emoji(size: usize) -> Result<Images, DataError> {
-    let index: Index = serde_json::from_str(INDEX)
-        .map_err(|e| DataError::Embedded(format!("emoji32.json: {e}")))?;
+    let index: Index = serde_json::from_str(INDEX).map_err(|e| DataError::Embedded(format!("emoji32.json: {e}")))?;
     let atlas = image::load_from_memory_with_format(ATLAS, image::ImageFormat::Png)
         .map_err(|e| DataError::Embedded(format!("emoji32.png: {e}")))?
         .into_rgb8();
@@ -52,10 +51,7 @@ pub fn emoji(size: usize) -> Result<Images, DataError> {
 /// Cuts the atlas into its cells, left to right and top to bottom: `[count, cell, cell, 3]`.
 fn cells(atlas: &image::RgbImage, index: &Index) -> Result<Vec<u8>, DataError> {
     let Index {
-        cell,
-        columns,
-        count,
-        ..
+        cell, columns, count, ..
     } = *index;
     let (width, height) = (atlas.width() as usize, atlas.height() as usize);
     if columns == 0 || width != columns * cell || height < count.div_ceil(columns) * cell {
@@ -116,9 +112,6 @@ mod tests {
     #[test]
     fn should_name_the_sizes_that_exist() {
         let message = emoji(24).unwrap_err().to_string();
-        assert!(
-            message.contains("24") && message.contains("32, 16, 8"),
-            "{message}"
-        );
+        assert!(message.contains("24") && message.contains("32, 16, 8"), "{message}");
     }
 }

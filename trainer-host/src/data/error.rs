@@ -4,10 +4,7 @@
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     /// The set does not come in this size.
-    #[error(
-        "data.size = {wanted} is not available; sizes of this set: {}",
-        join(available)
-    )]
+    #[error("data.size = {wanted} is not available; sizes of this set: {}", join(available))]
     Size {
         /// What the recipe asks for.
         wanted: usize,
@@ -41,9 +38,5 @@ pub enum DataError {
 }
 
 fn join(sizes: &[usize]) -> String {
-    sizes
-        .iter()
-        .map(usize::to_string)
-        .collect::<Vec<_>>()
-        .join(", ")
+    sizes.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -107,10 +107,7 @@ mod tests {
 
     #[test]
     fn should_keep_the_images_at_their_own_size() {
-        assert_eq!(
-            checkerboard().shrunk(4).unwrap().pixels,
-            checkerboard().pixels
-        );
+        assert_eq!(checkerboard().shrunk(4).unwrap().pixels, checkerboard().pixels);
     }
 
     #[test]

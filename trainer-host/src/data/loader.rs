@@ -91,10 +91,7 @@ impl DataLoader<StepItem> for StepLoader {
             for step in steps {
                 let batch = dataset.collect(step, &order.batch(step));
                 // The iterator is gone when its end of the channel is.
-                if sender
-                    .send(StepItem::with_batch(&dataset, seed, batch))
-                    .is_err()
-                {
+                if sender.send(StepItem::with_batch(&dataset, seed, batch)).is_err() {
                     return;
                 }
             }
@@ -145,10 +142,7 @@ impl Iterator for Steps {
             }
             Err(_) => {
                 self.receiver = None;
-                let died = self
-                    .worker
-                    .take()
-                    .is_some_and(|worker| worker.join().is_err());
+                let died = self.worker.take().is_some_and(|worker| worker.join().is_err());
                 died.then(|| {
                     Err(DatasetError::new(WorkerDied {
                         done: self.done,
@@ -189,11 +183,7 @@ mod tests {
     use crate::data::{DataConfig, load};
 
     fn loader(steps: Range<u64>) -> StepLoader {
-        let dataset = load(&DataConfig::Emoji {
-            size: 8,
-            split_seed: 0,
-        })
-        .unwrap();
+        let dataset = load(&DataConfig::Emoji { size: 8, split_seed: 0 }).unwrap();
         StepLoader::new(Arc::new(dataset), 9, 32, steps)
     }
 
@@ -230,13 +220,7 @@ mod tests {
         assert_eq!(loader.num_items(), 4);
         let mut steps = loader.iter();
         steps.next();
-        assert_eq!(
-            (
-                steps.progress().items_processed,
-                steps.progress().items_total
-            ),
-            (1, 4)
-        );
+        assert_eq!((steps.progress().items_processed, steps.progress().items_total), (1, 4));
         assert!(steps.by_ref().count() == 3 && steps.next().is_none());
         let slice = loader.slice(1, 9);
         assert_eq!(slice.num_items(), 3);

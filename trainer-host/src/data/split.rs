@@ -59,10 +59,7 @@ mod tests {
         let groups = emoji(8).unwrap().groups;
         for seed in 0..20 {
             let split = Split::by_group(&groups, seed);
-            let (train, held_out) = (
-                groups_of(&split.train, &groups),
-                groups_of(&split.held_out, &groups),
-            );
+            let (train, held_out) = (groups_of(&split.train, &groups), groups_of(&split.held_out, &groups));
             assert!(train.is_disjoint(&held_out));
         }
     }

@@ -104,10 +104,12 @@ pub fn open(name: &str) -> Result<Device, DeviceError> {
     let backends = backends();
     let names: Vec<_> = backends.iter().map(|b| b.name).collect();
     if name == "auto" {
-        return backends
-            .iter()
-            .find_map(|b| opened((b.default)()).ok())
-            .ok_or_else(|| wrong(format!("none of this binary's backends ({}) opens here", names.join(", "))));
+        return backends.iter().find_map(|b| opened((b.default)()).ok()).ok_or_else(|| {
+            wrong(format!(
+                "none of this binary's backends ({}) opens here",
+                names.join(", ")
+            ))
+        });
     }
     let (kind, index) = match name.split_once(':') {
         Some((kind, index)) => {
@@ -130,7 +132,9 @@ pub fn open(name: &str) -> Result<Device, DeviceError> {
             let devices = quietly(|| Device::enumerate(backend.kind.clone()).into_vec()).unwrap_or_default();
             let count = devices.len();
             devices.into_iter().nth(index).ok_or_else(|| {
-                wrong(format!("there are {count} devices of this kind here; `sextant devices` lists them"))
+                wrong(format!(
+                    "there are {count} devices of this kind here; `sextant devices` lists them"
+                ))
             })?
         }
     };

@@ -55,10 +55,7 @@ impl Path {
     ///
     /// The times are plain numbers, since they were drawn on the CPU; only their coefficients travel to the device.
     pub fn interpolate(self, x: Tensor<4>, n: Tensor<4>, t: &[f32]) -> (Tensor<4>, Tensor<4>) {
-        (
-            self.diffuse(x.clone(), n.clone(), t),
-            self.velocity(x, n, t),
-        )
+        (self.diffuse(x.clone(), n.clone(), t), self.velocity(x, n, t))
     }
 
     /// `alpha x + sigma n`; shapes as for [`interpolate`](Self::interpolate).
@@ -117,10 +114,7 @@ mod tests {
     #[test]
     fn should_be_written_in_lower_case() {
         assert_eq!(serde_json::to_string(&Path::Cosine).unwrap(), "\"cosine\"");
-        assert_eq!(
-            serde_json::from_str::<Path>("\"linear\"").unwrap(),
-            Path::Linear
-        );
+        assert_eq!(serde_json::from_str::<Path>("\"linear\"").unwrap(), Path::Linear);
     }
 
     proptest! {

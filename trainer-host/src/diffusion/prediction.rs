@@ -60,15 +60,9 @@ impl Prediction {
         match self {
             Self::Velocity => (1.0, 0.0),
             Self::Data if c.sigma < SINGULAR => (c.d_alpha, 0.0),
-            Self::Data => (
-                c.d_alpha - c.d_sigma * c.alpha / c.sigma,
-                c.d_sigma / c.sigma,
-            ),
+            Self::Data => (c.d_alpha - c.d_sigma * c.alpha / c.sigma, c.d_sigma / c.sigma),
             Self::Noise if c.alpha < SINGULAR => (c.d_sigma, 0.0),
-            Self::Noise => (
-                c.d_sigma - c.d_alpha * c.sigma / c.alpha,
-                c.d_alpha / c.alpha,
-            ),
+            Self::Noise => (c.d_sigma - c.d_alpha * c.sigma / c.alpha, c.d_alpha / c.alpha),
         }
     }
 }
@@ -79,8 +73,7 @@ mod tests {
     use burn::tensor::{Device, TensorData};
     use proptest::prelude::*;
 
-    const PREDICTIONS: [Prediction; 3] =
-        [Prediction::Velocity, Prediction::Data, Prediction::Noise];
+    const PREDICTIONS: [Prediction; 3] = [Prediction::Velocity, Prediction::Data, Prediction::Noise];
 
     fn scalar(value: f32) -> Tensor<4> {
         Tensor::from_data(TensorData::new(vec![value], [1, 1, 1, 1]), &Device::flex())

@@ -42,9 +42,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use rand::Rng;
-    use rand_distr::StandardNormal;
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
+    use rand_distr::StandardNormal;
 
     #[test]
     fn should_be_written_with_a_hyphen() {
@@ -57,7 +57,9 @@ mod tests {
         for law in [TimeSampling::Uniform, TimeSampling::LogNormal] {
             for path in [Path::Linear, Path::Cosine] {
                 let mut rng = ChaCha8Rng::seed_from_u64(1);
-                let early = (0..4000).filter(|_| law.at(path, rng.random(), rng.sample(StandardNormal)) < 0.5).count();
+                let early = (0..4000)
+                    .filter(|_| law.at(path, rng.random(), rng.sample(StandardNormal)) < 0.5)
+                    .count();
                 assert!((1850..2150).contains(&early), "{law:?} {path:?}: {early}");
             }
         }

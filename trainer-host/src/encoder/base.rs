@@ -59,11 +59,7 @@ impl Encoder {
     }
 
     /// An encoder with its initial weights: what training has to beat.
-    pub fn untrained(
-        config: &EncoderConfig,
-        dataset: &Dataset,
-        device: &Device,
-    ) -> Result<Self, EncoderError> {
+    pub fn untrained(config: &EncoderConfig, dataset: &Dataset, device: &Device) -> Result<Self, EncoderError> {
         config.validate()?;
         let mut rng = Stream::new(config.training.seed, "encoder/init").at(&[]);
         Self::new(
@@ -96,22 +92,16 @@ impl Encoder {
             .as_ref()
             .and_then(|metadata| metadata.get("json"))
             .ok_or_else(|| {
-                format(
-                    "its metadata lacks the key `json`; was it written by `sextant encoder train`?"
-                        .into(),
-                )
+                format("its metadata lacks the key `json`; was it written by `sextant encoder train`?".into())
             })?;
-        let provenance: Origin = serde_json::from_str(json)
-            .map_err(|e| format(format!("its metadata cannot be read: {e}")))?;
+        let provenance: Origin =
+            serde_json::from_str(json).map_err(|e| format(format!("its metadata cannot be read: {e}")))?;
         provenance.recipe.network.validate()?;
         let file = SafeTensors::deserialize(bytes).map_err(|e| format(e.to_string()))?;
         let mut tensors = BTreeMap::new();
         for (name, view) in file.tensors() {
             if view.dtype() != safetensors::Dtype::F32 {
-                return Err(format(format!(
-                    "tensor `{name}` holds {:?}, not F32",
-                    view.dtype()
-                )));
+                return Err(format(format!("tensor `{name}` holds {:?}, not F32", view.dtype())));
             }
             let values: Vec<f32> = view
                 .data()
@@ -143,9 +133,8 @@ impl Encoder {
 
     /// Writes weights and provenance as safetensors, whole or not at all.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), EncoderError> {
-        let json = serde_json::to_string(&self.origin).map_err(|e| {
-            EncoderError::Config(format!("the recipe cannot be written as JSON: {e}"))
-        })?;
+        let json = serde_json::to_string(&self.origin)
+            .map_err(|e| EncoderError::Config(format!("the recipe cannot be written as JSON: {e}")))?;
         let metadata = BTreeMap::from([("json".to_owned(), json)]);
         Ok(write_safetensors(path, &collect(&self.network), &metadata)?)
     }
@@ -204,10 +193,7 @@ impl Encoder {
         let ids: Vec<usize> = (0..dataset.len()).collect();
         let mut values = Vec::with_capacity(ids.len() * self.shape().iter().product::<usize>());
         for chunk in ids.chunks(CHUNK) {
-            let data = TensorData::new(
-                dataset.gather(chunk),
-                [chunk.len(), channels, height, width],
-            );
+            let data = TensorData::new(dataset.gather(chunk), [chunk.len(), channels, height, width]);
             let features = self.features(Tensor::from_data(data, device)).into_data();
             values.extend(features.iter::<f32>());
         }
@@ -268,9 +254,7 @@ mod tests {
     fn should_add_finite_features_of_the_declared_shape_at_every_size() {
         for size in [32, 16] {
             let mut dataset = emoji(size, 0);
-            embedded()
-                .add_features(&mut dataset, &Device::flex())
-                .unwrap();
+            embedded().add_features(&mut dataset, &Device::flex()).unwrap();
             let field = &dataset.fields()[FEATURES];
             assert_eq!(field.shape, [64, 96]);
             assert!(field.values.iter().all(|value| value.is_finite()));
@@ -286,19 +270,12 @@ mod tests {
         };
         let guide = embedded();
         let trained = judge(&guide);
-        let untrained =
-            judge(&Encoder::untrained(&guide.origin().recipe, &dataset, &device).unwrap());
+        let untrained = judge(&Encoder::untrained(&guide.origin().recipe, &dataset, &device).unwrap());
         let all: Vec<usize> = (0..dataset.len()).collect();
         let pixels = KnnAccuracy::of(&dataset, &dataset.gather(&all), 10);
         for other in [untrained, pixels] {
-            assert!(
-                trained.classes > other.classes + 0.02,
-                "{trained:?} {other:?}"
-            );
-            assert!(
-                trained.subclasses > other.subclasses + 0.02,
-                "{trained:?} {other:?}"
-            );
+            assert!(trained.classes > other.classes + 0.02, "{trained:?} {other:?}");
+            assert!(trained.subclasses > other.subclasses + 0.02, "{trained:?} {other:?}");
         }
     }
 

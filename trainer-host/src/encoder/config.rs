@@ -63,10 +63,7 @@ impl NetworkConfig {
             ));
         }
         if self.width == 0 || !self.width.is_multiple_of(8) {
-            return fault(format!(
-                "network.width = {}; use a multiple of 8",
-                self.width
-            ));
+            return fault(format!("network.width = {}; use a multiple of 8", self.width));
         }
         if self.output == 0 {
             return fault("network.output = 0; a token needs channels".into());
@@ -129,10 +126,7 @@ impl EncoderConfig {
         self.network.validate()?;
         let (views, objective, training) = (&self.views, &self.objective, &self.training);
         let rules = [
-            (
-                views.area > 0.0 && views.area <= 1.0,
-                "views.area must be in (0, 1]",
-            ),
+            (views.area > 0.0 && views.area <= 1.0, "views.area must be in (0, 1]"),
             (views.rotation.is_finite(), "views.rotation must be finite"),
             (
                 views.colour >= 0.0 && views.colour < 1.0,
@@ -187,8 +181,6 @@ fn embedded() -> String {
 
 impl Default for GuideConfig {
     fn default() -> Self {
-        Self {
-            weights: embedded(),
-        }
+        Self { weights: embedded() }
     }
 }

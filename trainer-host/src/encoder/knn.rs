@@ -106,9 +106,7 @@ fn unit_rows(rows: &[f32], width: usize) -> Vec<f32> {
 pub fn mean_pool(features: &[f32], [tokens, width]: [usize; 2]) -> Vec<f32> {
     features
         .chunks_exact(tokens * width)
-        .flat_map(|image| {
-            (0..width).map(move |c| image[c..].iter().step_by(width).sum::<f32>() / tokens as f32)
-        })
+        .flat_map(|image| (0..width).map(move |c| image[c..].iter().step_by(width).sum::<f32>() / tokens as f32))
         .collect()
 }
 
@@ -131,10 +129,7 @@ mod tests {
 
     #[test]
     fn should_settle_ties_by_the_nearer() {
-        assert_eq!(
-            vote(&[(0.9, 4), (0.8, 7), (0.7, 7), (0.6, 4), (0.5, 1)]),
-            Some(4)
-        );
+        assert_eq!(vote(&[(0.9, 4), (0.8, 7), (0.7, 7), (0.6, 4), (0.5, 1)]), Some(4));
         assert_eq!(vote(&[]), None);
     }
 

@@ -12,9 +12,7 @@ mod train;
 mod views;
 
 pub use base::{EMBEDDED_GUIDE, Encoder, FEATURES, Origin, guide};
-pub use config::{
-    EncoderConfig, GuideConfig, NetworkConfig, ObjectiveConfig, TrainingConfig, ViewConfig,
-};
+pub use config::{EncoderConfig, GuideConfig, NetworkConfig, ObjectiveConfig, TrainingConfig, ViewConfig};
 pub use error::EncoderError;
 pub use knn::{KnnAccuracy, Labelled, knn_accuracy, mean_pool};
 pub use network::Network;

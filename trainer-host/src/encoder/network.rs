@@ -45,9 +45,7 @@ impl Network {
         for (stage, &count) in config.blocks.iter().enumerate() {
             let width = config.width << stage;
             let down = conv(channels, width, 3, 2, 2.0, rng, device);
-            let blocks = (0..count)
-                .map(|_| Block::init(width, rng, device))
-                .collect();
+            let blocks = (0..count).map(|_| Block::init(width, rng, device)).collect();
             stages.push(Stage { down, blocks });
             channels = width;
         }
@@ -69,8 +67,7 @@ impl Network {
             }
         }
         let hidden = self.head.forward(relu(self.norm.forward(hidden)));
-        self.token_norm
-            .forward(hidden.flatten::<3>(2, 3).swap_dims(1, 2))
+        self.token_norm.forward(hidden.flatten::<3>(2, 3).swap_dims(1, 2))
     }
 }
 
@@ -108,10 +105,7 @@ fn conv(
     let pad = kernel / 2;
     Conv2d {
         weight: normal([to, from, kernel, kernel], std, rng, device),
-        bias: Some(Param::from_data(
-            TensorData::new(vec![0.0f32; to], [to]),
-            device,
-        )),
+        bias: Some(Param::from_data(TensorData::new(vec![0.0f32; to], [to]), device)),
         stride: [stride; 2],
         kernel_size: [kernel; 2],
         dilation: [1; 2],

@@ -39,11 +39,7 @@ impl Learner {
         let tokens = self.network.forward(noisy);
         let [views, count, output] = tokens.dims();
         let pooled = tokens.clone().mean_dim(1).reshape([views, output]);
-        let read = module::linear(
-            tokens.reshape([views * count, output]),
-            self.pixels.val(),
-            None,
-        );
+        let read = module::linear(tokens.reshape([views * count, output]), self.pixels.val(), None);
         let grid = count.isqrt();
         Terms {
             contrast: nt_xent(pooled, temperature),
@@ -59,24 +55,15 @@ fn nt_xent(features: Tensor<2>, temperature: f32) -> Tensor<1> {
     let device = features.device();
     let norm = features.clone().square().sum_dim(1).add_scalar(1e-8).sqrt();
     let unit = features / norm;
-    let similarity = unit
-        .clone()
-        .matmul(unit.transpose())
-        .div_scalar(temperature);
+    let similarity = unit.clone().matmul(unit.transpose()).div_scalar(temperature);
     let matrix = |value: &dyn Fn(usize, usize) -> f32| {
-        let values: Vec<f32> = (0..views * views)
-            .map(|i| value(i / views, i % views))
-            .collect();
+        let values: Vec<f32> = (0..views * views).map(|i| value(i / views, i % views)).collect();
         Tensor::<2>::from_data(TensorData::new(values, [views, views]), &device)
     };
     // A view is no negative of itself.
     let itself = matrix(&|row, column| if row == column { -1e9 } else { 0.0 });
     let pair = matrix(&|row, column| {
-        if (row + views / 2) % views == column {
-            1.0
-        } else {
-            0.0
-        }
+        if (row + views / 2) % views == column { 1.0 } else { 0.0 }
     });
     (log_softmax(similarity + itself, 1) * pair)
         .sum()
@@ -101,8 +88,7 @@ mod tests {
     fn should_equal_the_formula_on_two_pairs() {
         let device = Device::flex();
         // Unit rows: both views of the first image along x, of the second along y.
-        let rows =
-            Tensor::<2>::from_data([[3.0, 0.0], [0.0, 2.0], [1.0, 0.0], [0.0, 5.0]], &device);
+        let rows = Tensor::<2>::from_data([[3.0, 0.0], [0.0, 2.0], [1.0, 0.0], [0.0, 5.0]], &device);
         let loss: f32 = nt_xent(rows, 0.5).into_scalar();
         let expected = -(2.0f32.exp() / (2.0f32.exp() + 2.0)).ln();
         assert!((loss - expected).abs() < 1e-5, "{loss} {expected}");
@@ -116,9 +102,7 @@ mod tests {
         let cut: Vec<f32> = patches(images, 2).into_data().try_to_vec().unwrap();
         assert_eq!(
             cut,
-            [
-                0., 1., 4., 5., 2., 3., 6., 7., 8., 9., 12., 13., 10., 11., 14., 15.
-            ]
+            [0., 1., 4., 5., 2., 3., 6., 7., 8., 9., 12., 13., 10., 11., 14., 15.]
         );
     }
 }

@@ -63,11 +63,7 @@ pub fn train_encoder(
             .collect();
         let (noisy, clean) = views(config, dataset, step, &ids, &device);
         let terms = learner.terms(noisy, clean, config.objective.temperature);
-        let loss = terms.contrast.clone()
-            + terms
-                .reconstruction
-                .clone()
-                .mul_scalar(config.objective.reconstruction);
+        let loss = terms.contrast.clone() + terms.reconstruction.clone().mul_scalar(config.objective.reconstruction);
         let gradients = GradientsParams::from_grads(loss.backward(), &learner);
         learner = optimiser.step(rate(training, step), learner, gradients);
         if (step + 1) % REPORT_EVERY == 0 || step + 1 == training.steps {
@@ -102,12 +98,7 @@ fn views(
             clean.extend(drawn.clean);
         }
     }
-    let upload = |values| {
-        Tensor::from_data(
-            TensorData::new(values, [2 * ids.len(), channels, side, side]),
-            device,
-        )
-    };
+    let upload = |values| Tensor::from_data(TensorData::new(values, [2 * ids.len(), channels, side, side]), device);
     (upload(noisy), upload(clean))
 }
 
@@ -128,10 +119,7 @@ mod tests {
     use crate::model::collect;
 
     fn tiny(steps: u64) -> (EncoderConfig, Dataset) {
-        let data = DataConfig::Emoji {
-            size: 8,
-            split_seed: 0,
-        };
+        let data = DataConfig::Emoji { size: 8, split_seed: 0 };
         let config = EncoderConfig {
             data: data.clone(),
             network: NetworkConfig {
@@ -179,16 +167,10 @@ mod tests {
     fn should_learn() {
         let (config, dataset) = tiny(120);
         let mut seen = Vec::new();
-        train_encoder(&config, &dataset, &Device::flex(), |progress| {
-            seen.push(progress)
-        })
-        .unwrap();
+        train_encoder(&config, &dataset, &Device::flex(), |progress| seen.push(progress)).unwrap();
         let (first, last) = (seen[0], seen[seen.len() - 1]);
         assert_eq!((last.step, seen.len()), (120, 6));
-        assert!(
-            last.reconstruction < first.reconstruction,
-            "{first:?} {last:?}"
-        );
+        assert!(last.reconstruction < first.reconstruction, "{first:?} {last:?}");
         assert!(last.contrast < first.contrast, "{first:?} {last:?}");
     }
 

@@ -14,13 +14,7 @@ pub(super) struct View {
 }
 
 /// Draws a view of the standardised image `[3, side, side]`; `white` is the value of its background.
-pub(super) fn view(
-    image: &[f32],
-    side: usize,
-    white: f32,
-    config: &ViewConfig,
-    rng: &mut impl Rng,
-) -> View {
+pub(super) fn view(image: &[f32], side: usize, white: f32, config: &ViewConfig, rng: &mut impl Rng) -> View {
     let mut clean = warp(image, side, white, config, rng);
     recolour(&mut clean, side * side, config, rng);
     let noise = rng.sample_iter::<f32, _>(StandardNormal);
@@ -33,25 +27,12 @@ pub(super) fn view(
 }
 
 /// Crops, rotates and mirrors in one bilinear resampling.
-fn warp(
-    image: &[f32],
-    side: usize,
-    white: f32,
-    config: &ViewConfig,
-    rng: &mut impl Rng,
-) -> Vec<f32> {
+fn warp(image: &[f32], side: usize, white: f32, config: &ViewConfig, rng: &mut impl Rng) -> Vec<f32> {
     let area = rng.random_range(config.area..=1.0f32);
     let aspect = (rng.random_range(-1.0..=1.0f32) * 0.2).exp();
-    let (height, width) = (
-        (area * aspect).sqrt().min(1.0),
-        (area / aspect).sqrt().min(1.0),
-    );
+    let (height, width) = ((area * aspect).sqrt().min(1.0), (area / aspect).sqrt().min(1.0));
     let angle = (rng.random_range(-1.0..=1.0f32) * config.rotation).to_radians();
-    let mirror = if chance(rng, config.mirror) {
-        -1.0
-    } else {
-        1.0
-    };
+    let mirror = if chance(rng, config.mirror) { -1.0 } else { 1.0 };
     // Centre of the crop, in [-1, 1] where the crop would still fit unrotated.
     let centre_y = rng.random_range(-1.0..=1.0f32) * (1.0 - height);
     let centre_x = rng.random_range(-1.0..=1.0f32) * (1.0 - width);
@@ -83,8 +64,7 @@ fn bilinear(plane: &[f32], side: usize, y: f32, x: f32, white: f32) -> f32 {
     let (top, left) = (y.floor(), x.floor());
     let (down, right) = (y - top, x - left);
     let at = |row: f32, column: f32| {
-        let inside =
-            row >= 0.0 && column >= 0.0 && (row as usize) < side && (column as usize) < side;
+        let inside = row >= 0.0 && column >= 0.0 && (row as usize) < side && (column as usize) < side;
         if inside {
             plane[row as usize * side + column as usize]
         } else {
@@ -141,14 +121,7 @@ mod tests {
     #[test]
     fn should_mirror_rows() {
         // Aspect is drawn even for whole crops, so a mirrored view is compared with the unmirrored one.
-        let (plain, mirrored) = (
-            draw(&STILL).clean,
-            draw(&ViewConfig {
-                mirror: 1.0,
-                ..STILL
-            })
-            .clean,
-        );
+        let (plain, mirrored) = (draw(&STILL).clean, draw(&ViewConfig { mirror: 1.0, ..STILL }).clean);
         for (row, other) in plain.chunks(4).zip(mirrored.chunks(4)) {
             let reversed: Vec<f32> = other.iter().rev().copied().collect();
             assert!(row.iter().zip(&reversed).all(|(a, b)| (a - b).abs() < 1e-4));
@@ -166,10 +139,7 @@ mod tests {
     fn should_add_noise_to_one_of_the_two_only() {
         let quiet = draw(&STILL);
         assert_eq!(quiet.noisy, quiet.clean);
-        let noisy = draw(&ViewConfig {
-            noise: 0.5,
-            ..STILL
-        });
+        let noisy = draw(&ViewConfig { noise: 0.5, ..STILL });
         assert_eq!(noisy.clean, quiet.clean);
         assert_ne!(noisy.noisy, noisy.clean);
     }

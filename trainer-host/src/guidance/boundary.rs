@@ -8,9 +8,7 @@
 use std::ffi::c_void;
 use std::mem::size_of;
 
-use sextant_plugin_api::abi::{
-    self, Array, BufferInfo, Message, Named, ParameterInfo, Status, Tap, Text,
-};
+use sextant_plugin_api::abi::{self, Array, BufferInfo, Message, Named, ParameterInfo, Status, Tap, Text};
 
 /// Elements that one array may have; beyond it, a length is taken for garbage.
 const MAX_ELEMENTS: u64 = 1 << 32;

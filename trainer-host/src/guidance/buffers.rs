@@ -80,11 +80,8 @@ impl Buffers {
             .iter()
             .map(|entry| {
                 let elements = entry.shape.iter().product();
-                let data = operations::data(entry.value.clone(), entry.dtype, elements).map_err(
-                    |reason| {
-                        GuidanceError::Checkpoint(format!("buffer `{}`: {reason}", entry.path()))
-                    },
-                )?;
+                let data = operations::data(entry.value.clone(), entry.dtype, elements)
+                    .map_err(|reason| GuidanceError::Checkpoint(format!("buffer `{}`: {reason}", entry.path())))?;
                 let data = match entry.dtype {
                     DType::Int => data.convert::<i64>(),
                     DType::Bool => data.convert::<bool>(),
@@ -100,10 +97,7 @@ impl Buffers {
     }
 
     /// Replaces every value. The names must be those of [`named`](Self::named), no more and no fewer, with their shapes.
-    pub fn load_named(
-        mut self,
-        values: &BTreeMap<String, TensorData>,
-    ) -> Result<Self, GuidanceError> {
+    pub fn load_named(mut self, values: &BTreeMap<String, TensorData>) -> Result<Self, GuidanceError> {
         for entry in &mut self.entries {
             let path = entry.path();
             let data = values
@@ -116,8 +110,7 @@ impl Buffers {
                     entry.shape
                 )));
             }
-            entry.value =
-                operations::from_data(data.clone(), entry.dtype, entry.device.as_dispatch());
+            entry.value = operations::from_data(data.clone(), entry.dtype, entry.device.as_dispatch());
         }
         match values
             .keys()
@@ -169,11 +162,7 @@ mod tests {
             agreement: Agreement::Mean,
             shape: shape.to_vec(),
             rows,
-            initial: Initial::Values(
-                (0..shape.iter().product::<usize>())
-                    .map(|i| i as f32)
-                    .collect(),
-            ),
+            initial: Initial::Values((0..shape.iter().product::<usize>()).map(|i| i as f32).collect()),
         };
         let mut buffers = Buffers::default();
         let plans = [
@@ -218,14 +207,8 @@ mod tests {
         let rows = Tensor::<2>::ones([3, 2], &Device::flex());
         changed.commit(&[loss(vec![("bank".into(), rows.into_dispatch())])]);
         let saved = changed.named().unwrap();
-        assert_eq!(
-            buffers().load_named(&saved).unwrap().named().unwrap(),
-            saved
-        );
-        let error = buffers()
-            .load_named(&BTreeMap::new())
-            .unwrap_err()
-            .to_string();
+        assert_eq!(buffers().load_named(&saved).unwrap().named().unwrap(), saved);
+        let error = buffers().load_named(&BTreeMap::new()).unwrap_err().to_string();
         assert!(error.contains("`sra.bank` is missing"), "{error}");
     }
 }

@@ -6,9 +6,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use sextant_plugin_api::abi::{
-    ABI_MAJOR, ABI_MINOR, Call, FAILED, Handle, Host, OK, Operand, Status, TensorRef, Text,
-};
+use sextant_plugin_api::abi::{ABI_MAJOR, ABI_MINOR, Call, FAILED, Handle, Host, OK, Operand, Status, TensorRef, Text};
 
 use super::boundary::{Attributes, lossy};
 use super::session::{OperationCall, panic_text, with_running};
@@ -49,9 +47,7 @@ unsafe extern "C" fn op(call: *const Call) -> Status {
                 call.inputs_len, call.outputs_len
             ));
         }
-        if (call.inputs.is_null() && call.inputs_len > 0)
-            || (call.outputs.is_null() && call.outputs_len > 0)
-        {
+        if (call.inputs.is_null() && call.inputs_len > 0) || (call.outputs.is_null() && call.outputs_len > 0) {
             return Err("a call's operands or results are null".into());
         }
         let write = |index: usize, reference: TensorRef| {

@@ -71,10 +71,7 @@ impl SourceConfig {
             })
         };
         if self.plugin.is_empty() {
-            return fault(
-                "plugin",
-                "is empty: write a name, such as \"repa\", or a path".into(),
-            );
+            return fault("plugin", "is empty: write a name, such as \"repa\", or a path".into());
         }
         if let Some(name) = &self.name
             && let Err(reason) = check_name(name)
@@ -84,10 +81,7 @@ impl SourceConfig {
         if !self.coefficient.is_finite() || self.coefficient < 0.0 {
             return fault(
                 "coefficient",
-                format!(
-                    "is {}: it must be a finite number of at least 0",
-                    self.coefficient
-                ),
+                format!("is {}: it must be a finite number of at least 0", self.coefficient),
             );
         }
         if let Some(stop) = self.stop_step
@@ -95,10 +89,7 @@ impl SourceConfig {
         {
             return fault(
                 "stop_step",
-                format!(
-                    "is {stop}: it must lie after start_step, which is {}",
-                    self.start_step
-                ),
+                format!("is {stop}: it must lie after start_step, which is {}", self.start_step),
             );
         }
         match (self.decay_start, self.decay_steps) {
@@ -112,26 +103,17 @@ impl SourceConfig {
                 return fault("decay_start", "is missing: decay_steps needs it".into());
             }
             (_, Some(steps)) if !steps.is_finite() || steps <= 0.0 => {
-                return fault(
-                    "decay_steps",
-                    format!("is {steps}: it must be a finite number above 0"),
-                );
+                return fault("decay_steps", format!("is {steps}: it must be a finite number above 0"));
             }
             _ => {}
         }
         if let Some(hash) = &self.sha256
             && (hash.len() != 64 || !hash.bytes().all(|b| b.is_ascii_hexdigit()))
         {
-            return fault(
-                "sha256",
-                format!("is \"{hash}\": it must be 64 hexadecimal digits"),
-            );
+            return fault("sha256", format!("is \"{hash}\": it must be 64 hexadecimal digits"));
         }
         if let Some(path) = not_finite("config", &toml::Value::Table(self.config.clone())) {
-            return fault(
-                "config",
-                format!("holds a number that is not finite, at {path}"),
-            );
+            return fault("config", format!("holds a number that is not finite, at {path}"));
         }
         Ok(())
     }
@@ -146,9 +128,7 @@ impl SourceConfig {
             steps => ((step - self.start_step + 1) as f64 / steps as f64).min(1.0),
         };
         let decayed = match (self.decay_start, self.decay_steps) {
-            (Some(start), Some(steps)) if step > start => {
-                10f64.powf(-((step - start) as f64) / steps)
-            }
+            (Some(start), Some(steps)) if step > start => 10f64.powf(-((step - start) as f64) / steps),
             _ => 1.0,
         };
         self.coefficient * risen * decayed
@@ -169,9 +149,7 @@ impl SourceConfig {
 pub(super) fn check_name(name: &str) -> Result<(), String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if name.is_empty() || !name.chars().all(fits) {
-        return Err(format!(
-            "is \"{name}\": use letters, digits, `-` and `_` only"
-        ));
+        return Err(format!("is \"{name}\": use letters, digits, `-` and `_` only"));
     }
     Ok(())
 }
@@ -242,10 +220,7 @@ mod tests {
             ("plugin = \"x\"\nstart_step = 5\nstop_step = 5", "stop_step"),
             ("plugin = \"x\"\ndecay_start = 5", "decay_steps"),
             ("plugin = \"x\"\ndecay_steps = 5", "decay_start"),
-            (
-                "plugin = \"x\"\ndecay_start = 1\ndecay_steps = 0",
-                "decay_steps",
-            ),
+            ("plugin = \"x\"\ndecay_start = 1\ndecay_steps = 0", "decay_steps"),
             ("plugin = \"x\"\nsha256 = \"abc\"", "sha256"),
             ("plugin = \"x\"\nconfig.a.b = [1.0, nan]", "config.a.b[1]"),
         ] {

@@ -6,9 +6,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum GuidanceError {
     /// No library of this name on the search path.
-    #[error(
-        "guidance source \"{name}\" is not installed: no {file} in {searched}; sources there: {available}"
-    )]
+    #[error("guidance source \"{name}\" is not installed: no {file} in {searched}; sources there: {available}")]
     NotFound {
         /// As the recipe writes it.
         name: String,
@@ -36,9 +34,7 @@ pub enum GuidanceError {
         reason: String,
     },
     /// A shared library without the entry symbol.
-    #[error(
-        "{path} is a library, but not a Sextant guidance source: it exports no symbol `{symbol}`"
-    )]
+    #[error("{path} is a library, but not a Sextant guidance source: it exports no symbol `{symbol}`")]
     NotSource {
         /// The file.
         path: PathBuf,
@@ -67,9 +63,7 @@ pub enum GuidanceError {
         reason: String,
     },
     /// The file is not the one that the recipe pins.
-    #[error(
-        "guidance source \"{source_name}\": {path} has sha256 {found}, but the recipe pins {pinned}"
-    )]
+    #[error("guidance source \"{source_name}\": {path} has sha256 {found}, but the recipe pins {pinned}")]
     Pin {
         /// Instance name.
         source_name: String,
@@ -117,9 +111,7 @@ pub enum GuidanceError {
         reason: String,
     },
     /// The training loop did not hand over what a plan needs.
-    #[error(
-        "guidance source \"{source_name}\" needs {what}, which the training loop did not give at step {step}"
-    )]
+    #[error("guidance source \"{source_name}\" needs {what}, which the training loop did not give at step {step}")]
     Missing {
         /// Instance name.
         source_name: String,

@@ -12,8 +12,8 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use sextant_plugin_api::abi::{
-    self, Call, Descriptor, FAILED, Guided, Handle, Host, Message, OK, Operand, Operation, Plan,
-    Status, Step, Tap, TensorRef, Text,
+    self, Call, Descriptor, FAILED, Guided, Handle, Host, Message, OK, Operand, Operation, Plan, Status, Step, Tap,
+    TensorRef, Text,
 };
 
 use super::boundary::{lend_list, lend_text, lossy};
@@ -59,12 +59,7 @@ pub fn network(depth: usize) -> Sit {
         qk_norm: false,
         mlp_ratio: 2.0,
     };
-    let mut sit = Sit::init(
-        &config,
-        &mut ChaCha8Rng::seed_from_u64(depth as u64),
-        &Device::flex(),
-    )
-    .unwrap();
+    let mut sit = Sit::init(&config, &mut ChaCha8Rng::seed_from_u64(depth as u64), &Device::flex()).unwrap();
     // Modulations begin at 0, which would hide time and label.
     for block in &mut sit.blocks {
         let linear = &mut block.adaLN_modulation._1;
@@ -113,23 +108,16 @@ impl StepFixture {
         let times = vec![0.1f32, 0.45, 0.6, 0.9];
         let (label_values, dropped_values) = (vec![0i64, 1, 2, 3], vec![0i64, 5, 2, 5]);
         let taps = (0..=3).map(|depth| {
-            let tokens = tensor([4, 4, 8], &device)
-                .mul_scalar(1.0 + depth as f32)
-                .require_grad();
+            let tokens = tensor([4, 4, 8], &device).mul_scalar(1.0 + depth as f32).require_grad();
             (depth, tokens)
         });
         Self {
-            images: std::array::from_fn(|i| {
-                tensor([4, 3, 4, 4], &device).mul_scalar(1.0 + i as f32)
-            }),
+            images: std::array::from_fn(|i| tensor([4, 3, 4, 4], &device).mul_scalar(1.0 + i as f32)),
             t: Tensor::from_data(times.as_slice(), &device),
             labels: Tensor::from_data(label_values.as_slice(), &device),
             dropped: Tensor::from_data(dropped_values.as_slice(), &device),
             taps: taps.collect(),
-            fields: BTreeMap::from([(
-                "features".into(),
-                tensor([4, 4, 6], &device).into_dispatch(),
-            )]),
+            fields: BTreeMap::from([("features".into(), tensor([4, 4, 6], &device).into_dispatch())]),
             ids: vec![11, 12, 13, 14],
             times,
             label_values,
@@ -213,12 +201,7 @@ struct State {
     message: String,
 }
 
-unsafe extern "C" fn create(
-    _: *const Host,
-    config: Text,
-    state: *mut *mut c_void,
-    message: *mut Message,
-) -> Status {
+unsafe extern "C" fn create(_: *const Host, config: Text, state: *mut *mut c_void, message: *mut Message) -> Status {
     // SAFETY: the host lends a valid text.
     let config: serde_json::Value = serde_json::from_str(&unsafe { lossy(config) }).unwrap();
     let script = config["script"]
@@ -247,12 +230,7 @@ unsafe extern "C" fn create(
     OK
 }
 
-unsafe extern "C" fn plan(
-    state: *mut c_void,
-    _: *const abi::Geometry,
-    plan: *mut Plan,
-    _: *mut Message,
-) -> Status {
+unsafe extern "C" fn plan(state: *mut c_void, _: *const abi::Geometry, plan: *mut Plan, _: *mut Message) -> Status {
     // SAFETY: the state is what `create` made; the host passes a plan to fill.
     unsafe { (*plan).taps = lend_list(&(*state.cast::<State>()).taps) };
     OK
@@ -317,11 +295,7 @@ pub fn ask<A>(
         file: lend_text("src/author.rs"),
         inputs: inputs.as_ptr(),
         attributes: attributes.map_or(null(), |a| std::ptr::from_ref(a).cast()),
-        outputs: if results == 0 {
-            null_mut()
-        } else {
-            outputs.as_mut_ptr()
-        },
+        outputs: if results == 0 { null_mut() } else { outputs.as_mut_ptr() },
     };
     // SAFETY: every pointer is valid for its length.
     let status = unsafe { HOST.op.unwrap()(&call) };

@@ -8,13 +8,7 @@ use super::plan::Initial;
 use crate::data::Stream;
 
 /// f32 values, a function of seed, instance and name alone.
-pub(super) fn draw(
-    initial: &Initial,
-    shape: &[usize],
-    seed: u64,
-    source: &str,
-    name: &str,
-) -> TensorData {
+pub(super) fn draw(initial: &Initial, shape: &[usize], seed: u64, source: &str, name: &str) -> TensorData {
     let elements: usize = shape.iter().product();
     let mut rng = Stream::new(seed, &format!("source/{source}/{name}")).at(&[]);
     let values: Vec<f32> = match initial {
@@ -59,10 +53,7 @@ mod tests {
         ] {
             let drawn = values(&Initial::XavierUniform, &shape, "w");
             let largest = drawn.iter().fold(0f32, |m, v| m.max(v.abs()));
-            assert!(
-                largest <= bound && largest > 0.99 * bound,
-                "{largest} for {bound}"
-            );
+            assert!(largest <= bound && largest > 0.99 * bound, "{largest} for {bound}");
             let variance = drawn.iter().map(|v| v * v).sum::<f32>() / drawn.len() as f32;
             assert!((variance / (bound * bound / 3.0) - 1.0).abs() < 0.05);
         }

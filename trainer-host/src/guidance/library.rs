@@ -46,11 +46,7 @@ impl Library {
     }
 
     /// Opens the library at `path` if its file has the SHA-256 that is pinned; no code of it runs otherwise.
-    pub fn open_pinned(
-        path: &Path,
-        pinned: &str,
-        source_name: &str,
-    ) -> Result<Self, GuidanceError> {
+    pub fn open_pinned(path: &Path, pinned: &str, source_name: &str) -> Result<Self, GuidanceError> {
         let sha256 = file_sha256(path)?;
         if !sha256.eq_ignore_ascii_case(pinned) {
             return Err(GuidanceError::Pin {
@@ -65,24 +61,18 @@ impl Library {
 
     fn open_hashed(path: &Path, sha256: String) -> Result<Self, GuidanceError> {
         // A name without a folder would be searched on the system's library path.
-        let file = path
-            .canonicalize()
-            .map_err(|error| unreadable(path, &error))?;
+        let file = path.canonicalize().map_err(|error| unreadable(path, &error))?;
         // SAFETY: running a library's initialisers is what loading a plugin means; see the module's words on trust.
-        let library = unsafe { libloading::Library::new(&file) }.map_err(|error| {
-            GuidanceError::NotLibrary {
-                path: path.to_owned(),
-                reason: root_cause(&error),
-            }
+        let library = unsafe { libloading::Library::new(&file) }.map_err(|error| GuidanceError::NotLibrary {
+            path: path.to_owned(),
+            reason: root_cause(&error),
         })?;
         // Never unloaded, even if it is refused below: its initialisers may have started threads.
         let library: &'static libloading::Library = Box::leak(Box::new(library));
         // SAFETY: the contract gives the symbol this type.
-        let entry = unsafe { library.get::<Entry>(ENTRY_SYMBOL.as_bytes()) }.map_err(|_| {
-            GuidanceError::NotSource {
-                path: path.to_owned(),
-                symbol: ENTRY_SYMBOL,
-            }
+        let entry = unsafe { library.get::<Entry>(ENTRY_SYMBOL.as_bytes()) }.map_err(|_| GuidanceError::NotSource {
+            path: path.to_owned(),
+            symbol: ENTRY_SYMBOL,
         })?;
         // SAFETY: the contract lets the entry be called on any thread, once; a second call gives the same descriptor.
         let descriptor = unsafe { entry() };
@@ -96,22 +86,12 @@ impl Library {
     /// `descriptor` and everything that it points to keep the contract of [`sextant_plugin_api::abi`].
     pub unsafe fn in_process(descriptor: &'static Descriptor) -> Result<Self, GuidanceError> {
         // SAFETY: the caller's promise.
-        unsafe {
-            Self::from_pointer(
-                descriptor,
-                PathBuf::from("(in this process)"),
-                String::new(),
-            )
-        }
+        unsafe { Self::from_pointer(descriptor, PathBuf::from("(in this process)"), String::new()) }
     }
 
     /// # Safety
     /// `pointer` is null or points to a static descriptor that is valid for the size it states.
-    unsafe fn from_pointer(
-        pointer: *const Descriptor,
-        path: PathBuf,
-        sha256: String,
-    ) -> Result<Self, GuidanceError> {
+    unsafe fn from_pointer(pointer: *const Descriptor, path: PathBuf, sha256: String) -> Result<Self, GuidanceError> {
         let fault = |reason: String| GuidanceError::Descriptor {
             path: path.clone(),
             reason,
@@ -120,13 +100,10 @@ impl Library {
             return Err(fault(format!("`{ENTRY_SYMBOL}` gave null")));
         }
         if !pointer.is_aligned() {
-            return Err(fault(format!(
-                "`{ENTRY_SYMBOL}` gave a pointer that is not aligned"
-            )));
+            return Err(fault(format!("`{ENTRY_SYMBOL}` gave a pointer that is not aligned")));
         }
         // SAFETY: the first three fields never move, in any major version.
-        let (size, major, minor) =
-            unsafe { ((*pointer).size, (*pointer).abi_major, (*pointer).abi_minor) };
+        let (size, major, minor) = unsafe { ((*pointer).size, (*pointer).abi_major, (*pointer).abi_minor) };
         if major != ABI_MAJOR {
             return Err(GuidanceError::Version {
                 path,
@@ -236,10 +213,7 @@ fn file_sha256(path: &Path) -> Result<String, GuidanceError> {
         });
     }
     let bytes = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
-    Ok(Sha256::digest(bytes)
-        .iter()
-        .map(|b| format!("{b:02x}"))
-        .collect())
+    Ok(Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect())
 }
 
 /// The innermost message: libloading's own says only that `dlopen` failed.
@@ -308,13 +282,9 @@ mod tests {
     #[test]
     fn should_refuse_an_entry_that_gives_nothing() {
         // SAFETY: null is one of the things that it must cope with.
-        let nothing =
-            unsafe { Library::from_pointer(std::ptr::null(), "x.so".into(), String::new()) };
+        let nothing = unsafe { Library::from_pointer(std::ptr::null(), "x.so".into(), String::new()) };
         let error = nothing.unwrap_err().to_string();
-        assert!(
-            error.contains("x.so") && error.contains("gave null"),
-            "{error}"
-        );
+        assert!(error.contains("x.so") && error.contains("gave null"), "{error}");
     }
 
     #[test]

@@ -25,15 +25,8 @@ impl SearchPath {
         let variable = std::env::var_os(PATH_VARIABLE).unwrap_or_default();
         let executable = std::env::current_exe().ok();
         let mut all: Vec<PathBuf> = folders.to_vec();
-        all.extend(
-            std::env::split_paths(&variable).filter(|folder| !folder.as_os_str().is_empty()),
-        );
-        all.extend(
-            executable
-                .as_deref()
-                .and_then(Path::parent)
-                .map(Path::to_owned),
-        );
+        all.extend(std::env::split_paths(&variable).filter(|folder| !folder.as_os_str().is_empty()));
+        all.extend(executable.as_deref().and_then(Path::parent).map(Path::to_owned));
         Self::only(all)
     }
 
@@ -60,11 +53,7 @@ impl SearchPath {
             .map(|folder| folder.join(&file))
             .find(|path| path.is_file());
         found.ok_or_else(|| {
-            let searched: Vec<String> = self
-                .folders
-                .iter()
-                .map(|f| f.display().to_string())
-                .collect();
+            let searched: Vec<String> = self.folders.iter().map(|f| f.display().to_string()).collect();
             let available: Vec<String> = self.files().into_keys().collect();
             let or_none = |list: Vec<String>| match list.is_empty() {
                 true => "none".to_owned(),
@@ -107,16 +96,11 @@ impl SearchPath {
 /// Whether a recipe's `plugin` is a path.
 pub(super) fn is_path(plugin: &str) -> bool {
     let extension = Path::new(plugin).extension().and_then(|e| e.to_str());
-    plugin.contains('/')
-        || plugin.contains(MAIN_SEPARATOR)
-        || matches!(extension, Some("so" | "dylib" | "dll"))
+    plugin.contains('/') || plugin.contains(MAIN_SEPARATOR) || matches!(extension, Some("so" | "dylib" | "dll"))
 }
 
 fn file_name(plugin: &str) -> String {
-    format!(
-        "{DLL_PREFIX}sextant_{}{DLL_SUFFIX}",
-        plugin.replace('-', "_")
-    )
+    format!("{DLL_PREFIX}sextant_{}{DLL_SUFFIX}", plugin.replace('-', "_"))
 }
 
 /// The reverse of [`file_name`], written with `-`.
@@ -139,10 +123,7 @@ mod tests {
         assert!(file.contains("sextant_vae_align"), "{file}");
         std::fs::write(second.path().join(&file), "").unwrap();
         let path = SearchPath::only(vec![first.path().into(), second.path().into()]);
-        assert_eq!(
-            path.resolve("vae-align").unwrap(),
-            second.path().join(&file)
-        );
+        assert_eq!(path.resolve("vae-align").unwrap(), second.path().join(&file));
         std::fs::write(first.path().join(&file), "").unwrap();
         assert_eq!(path.resolve("vae-align").unwrap(), first.path().join(&file));
     }
@@ -154,10 +135,7 @@ mod tests {
         std::fs::write(folder.path().join("libother.so"), "").unwrap();
         let path = SearchPath::only(vec![folder.path().into()]);
         let error = path.resolve("repa").unwrap_err().to_string();
-        assert!(
-            error.contains(&folder.path().display().to_string()),
-            "{error}"
-        );
+        assert!(error.contains(&folder.path().display().to_string()), "{error}");
         assert!(error.contains("sources there: vae-align"), "{error}");
     }
 

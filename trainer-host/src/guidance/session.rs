@@ -8,9 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use burn::backend::DispatchTensor;
-use sextant_plugin_api::abi::{
-    ABI_MAJOR, ABI_MINOR, Handle, Operand, Operation, OperationInfo, TensorRef,
-};
+use sextant_plugin_api::abi::{ABI_MAJOR, ABI_MINOR, Handle, Operand, Operation, OperationInfo, TensorRef};
 
 use super::boundary::Attributes;
 use super::operations::{self, Context, Operands, Request, Spec, constant};
@@ -68,10 +66,7 @@ impl Session {
         let outer = RUNNING.replace(Some(self));
         let result = call();
         let session = RUNNING.replace(outer);
-        (
-            result,
-            session.expect("only this function takes the session out"),
-        )
+        (result, session.expect("only this function takes the session out"))
     }
 
     /// Performs one operation. `None` if it failed, or had a result of a failed one as operand; the first failure is kept.
@@ -80,17 +75,10 @@ impl Session {
         let specs: Vec<Option<Spec>> = call
             .operands
             .iter()
-            .map(|operand| {
-                self.table
-                    .get(operand.handle)
-                    .ok()
-                    .map(|value| value.spec.clone())
-            })
+            .map(|operand| self.table.get(operand.handle).ok().map(|value| value.spec.clone()))
             .collect();
-        let outcome =
-            catch_unwind(AssertUnwindSafe(|| self.attempt(call, &specs))).unwrap_or_else(|panic| {
-                Err(Some(format!("the backend failed: {}", panic_text(&*panic))))
-            });
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.attempt(call, &specs)))
+            .unwrap_or_else(|panic| Err(Some(format!("the backend failed: {}", panic_text(&*panic)))));
         outcome
             .map_err(|reason| {
                 if let Some(reason) = reason {
@@ -126,24 +114,15 @@ impl Session {
     }
 
     /// The error is `None` where an operand is the result of an operation that had failed before.
-    fn attempt(
-        &mut self,
-        call: &OperationCall,
-        specs: &[Option<Spec>],
-    ) -> Result<Vec<TensorRef>, Option<String>> {
+    fn attempt(&mut self, call: &OperationCall, specs: &[Option<Spec>]) -> Result<Vec<TensorRef>, Option<String>> {
         let operation = Operation::from_code(call.opcode).ok_or_else(|| {
-            format!(
-                "this host (version {ABI_MAJOR}.{ABI_MINOR} of the contract) has no such operation"
-            )
+            format!("this host (version {ABI_MAJOR}.{ABI_MINOR} of the contract) has no such operation")
         })?;
         let info = operation.info();
         let left_out = left_out(info, call.operands.len())?;
         let mut inputs = Vec::with_capacity(specs.len() + left_out);
         for (index, (operand, spec)) in call.operands.iter().zip(specs).enumerate() {
-            let optional = info
-                .inputs
-                .get(index)
-                .is_some_and(|name| name.ends_with('?'));
+            let optional = info.inputs.get(index).is_some_and(|name| name.ends_with('?'));
             match (operand.handle, spec) {
                 (_, Some(spec)) => inputs.push(Some(spec)),
                 (0, None) if optional => inputs.push(None),
@@ -182,10 +161,7 @@ impl Session {
         for (spec, tensor) in checked.outputs.into_iter().zip(tensors) {
             let reference = spec.reference(0);
             let handle = self.table.insert(Value { spec, tensor })?;
-            references.push(TensorRef {
-                handle,
-                ..reference
-            });
+            references.push(TensorRef { handle, ..reference });
         }
         Ok(references)
     }
@@ -193,9 +169,7 @@ impl Session {
     /// Moves consumed operands out of the table and shares the others. One that occurs twice moves with its last occurrence.
     fn operands(&mut self, operands: &[Operand]) -> Result<Operands, String> {
         let tensors = operands.iter().enumerate().map(|(index, operand)| {
-            let again = operands[index + 1..]
-                .iter()
-                .any(|later| later.handle == operand.handle);
+            let again = operands[index + 1..].iter().any(|later| later.handle == operand.handle);
             match operand.handle {
                 0 => Ok(None),
                 handle if operand.consumed != 0 && !again => Ok(self.table.take(handle)?.tensor),
@@ -230,17 +204,11 @@ fn describe(call: &OperationCall, specs: &[Option<Spec>], reason: &str) -> Strin
             }
         })
         .collect();
-    format!(
-        "operation {operation}{place} on ({}): {reason}",
-        operands.join(", ")
-    )
+    format!("operation {operation}{place} on ({}): {reason}", operands.join(", "))
 }
 
 /// Calls `act` with the session that runs on this thread, if it is the one with this number.
-pub(super) fn with_running<R>(
-    number: u64,
-    act: impl FnOnce(&mut Session) -> R,
-) -> Result<R, String> {
+pub(super) fn with_running<R>(number: u64, act: impl FnOnce(&mut Session) -> R) -> Result<R, String> {
     RUNNING.with(|running| {
         let mut running = running
             .try_borrow_mut()
@@ -273,11 +241,7 @@ fn left_out(info: &OperationInfo, given: usize) -> Result<usize, String> {
     if info.inputs.iter().any(|name| name.ends_with('*')) {
         return Ok(0);
     }
-    let required = info
-        .inputs
-        .iter()
-        .filter(|name| !name.ends_with('?'))
-        .count();
+    let required = info.inputs.iter().filter(|name| !name.ends_with('?')).count();
     if given < required || given > info.inputs.len() {
         return Err(format!(
             "{given} operands are given, it takes ({})",

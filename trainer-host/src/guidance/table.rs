@@ -105,10 +105,7 @@ impl Table {
     /// Tensors alive.
     #[cfg(test)]
     pub fn len(&self) -> usize {
-        self.slots
-            .iter()
-            .filter(|slot| slot.value.is_some())
-            .count()
+        self.slots.iter().filter(|slot| slot.value.is_some()).count()
     }
 }
 
@@ -133,10 +130,7 @@ mod tests {
     #[test]
     fn should_find_what_it_took_in_until_it_leaves() {
         let mut table = Table::default();
-        let (a, b) = (
-            table.insert(value(1)).unwrap(),
-            table.insert(value(2)).unwrap(),
-        );
+        let (a, b) = (table.insert(value(1)).unwrap(), table.insert(value(2)).unwrap());
         assert_eq!(table.get(a).unwrap().spec.shape, [1, 0]);
         assert_eq!(table.take(b).unwrap().spec.shape, [2, 0]);
         assert!(table.take(b).is_err() && table.get(b).is_err());

@@ -55,14 +55,7 @@ impl Attention {
 /// `softmax(Q K^T / sqrt(d)) V` on `[B, heads, T, d]`.
 fn scaled_dot_product(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>) -> Tensor<4> {
     if !query.is_autodiff() {
-        return module::attention(
-            query,
-            key,
-            value,
-            None,
-            None,
-            AttentionModuleOptions::default(),
-        );
+        return module::attention(query, key, value, None, None, AttentionModuleOptions::default());
     }
     // Under autodiff burn's attention guards its softmax against fully masked rows, of which there are none here. The
     // scale is applied to the queries, of which there are fewer than of the scores.

@@ -24,12 +24,7 @@ impl Modulation {
     pub fn forward<const PARTS: usize>(&self, activated: Tensor<2>) -> [Tensor<3>; PARTS] {
         let [batch, width] = activated.dims();
         let parts = self._1.forward(activated);
-        std::array::from_fn(|part| {
-            parts
-                .clone()
-                .narrow(1, part * width, width)
-                .reshape([batch, 1, width])
-        })
+        std::array::from_fn(|part| parts.clone().narrow(1, part * width, width).reshape([batch, 1, width]))
     }
 }
 
@@ -55,14 +50,8 @@ impl Block {
         let [batch, tokens, width] = x.dims();
         let rows = [batch * tokens, width];
         let shape = [batch, tokens, width];
-        let [
-            shift_attn,
-            scale_attn,
-            gate_attn,
-            shift_mlp,
-            scale_mlp,
-            gate_mlp,
-        ] = self.adaLN_modulation.forward(activated);
+        let [shift_attn, scale_attn, gate_attn, shift_mlp, scale_mlp, gate_mlp] =
+            self.adaLN_modulation.forward(activated);
 
         let normed = modulated_norm(x.clone(), shift_attn, scale_attn);
         let branch = self.attn.forward(normed.reshape(rows), tokens);

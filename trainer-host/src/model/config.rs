@@ -46,11 +46,8 @@ impl SitConfig {
         num_classes: usize,
         qk_norm: bool,
     ) -> Result<Self, String> {
-        let unknown = || {
-            format!(
-                "model `{name}` is not known: write S, B, L or XL, a slash, and patch 2, 4 or 8, as in `B/2`"
-            )
-        };
+        let unknown =
+            || format!("model `{name}` is not known: write S, B, L or XL, a slash, and patch 2, 4 or 8, as in `B/2`");
         let (size, patch) = name.split_once('/').ok_or_else(unknown)?;
         let (depth, hidden_size, num_heads) = match size {
             "S" => (12, 384, 6),
@@ -160,11 +157,7 @@ impl SitConfig {
     pub fn parameter_count(&self) -> usize {
         let d = self.hidden_size;
         let linear = |inputs: usize, outputs: usize| inputs * outputs + outputs;
-        let norms = if self.qk_norm {
-            4 * self.head_width()
-        } else {
-            0
-        };
+        let norms = if self.qk_norm { 4 * self.head_width() } else { 0 };
         let block = linear(d, 6 * d)
             + linear(d, 3 * d)
             + linear(d, d)

@@ -60,9 +60,7 @@ impl TimeEmbedder {
     pub fn forward(&self, t: Tensor<1>) -> Tensor<2> {
         let angles = t.unsqueeze_dim::<2>(1) * self.frequencies.clone();
         let features = Tensor::cat(vec![angles.clone().cos(), angles.sin()], 1);
-        self.mlp
-            ._2
-            .forward(activation::silu(self.mlp._0.forward(features)))
+        self.mlp._2.forward(activation::silu(self.mlp._0.forward(features)))
     }
 
     /// The constant table of frequencies, computed in f32 as PyTorch does: at t = 1 a rounding of the frequency is a
@@ -70,9 +68,7 @@ impl TimeEmbedder {
     pub(super) fn frequencies(device: &Device) -> Tensor<2> {
         let half = TIME_FEATURES / 2;
         let scale = -(10000f64.ln()) as f32;
-        let values: Vec<f32> = (0..half)
-            .map(|i| (scale * i as f32 / half as f32).exp())
-            .collect();
+        let values: Vec<f32> = (0..half).map(|i| (scale * i as f32 / half as f32).exp()).collect();
         Tensor::from_data(TensorData::new(values, [1, half]), (device, DType::F32))
     }
 }

@@ -10,8 +10,7 @@ use super::attention::Attention;
 use super::block::{Block, Modulation};
 use super::config::{SitConfig, TIME_FEATURES};
 use super::embed::{
-    EmbeddingTable, LabelEmbedder, PatchEmbedder, PatchProjection, TimeEmbedder, TimeMlp,
-    position_table,
+    EmbeddingTable, LabelEmbedder, PatchEmbedder, PatchProjection, TimeEmbedder, TimeMlp, position_table,
 };
 use super::linear::Linear;
 use super::mlp::Mlp;
@@ -50,8 +49,7 @@ impl Sit {
             x_embedder,
             t_embedder,
             y_embedder,
-            pos_embed: Param::from_data(position_table(width, config.grid()), device)
-                .set_require_grad(false),
+            pos_embed: Param::from_data(position_table(width, config.grid()), device).set_require_grad(false),
             blocks,
             final_layer: FinalLayer {
                 linear: init.zero_linear(width, config.patch_width()),
@@ -99,11 +97,7 @@ impl<R: Rng> Initialiser<'_, R> {
         let inputs = config.patch_width();
         PatchEmbedder {
             proj: PatchProjection {
-                weight: parameter(
-                    self.xavier(inputs, width),
-                    [width, channels, patch, patch],
-                    self.device,
-                ),
+                weight: parameter(self.xavier(inputs, width), [width, channels, patch, patch], self.device),
                 bias: self.zeros(width),
             },
         }
@@ -159,11 +153,7 @@ impl<R: Rng> Initialiser<'_, R> {
     }
 }
 
-fn parameter<const D: usize>(
-    values: Vec<f32>,
-    shape: [usize; D],
-    device: &Device,
-) -> Param<Tensor<D>> {
+fn parameter<const D: usize>(values: Vec<f32>, shape: [usize; D], device: &Device) -> Param<Tensor<D>> {
     let tensor = Tensor::from_data(TensorData::new(values, shape), (device, DType::F32));
     Param::from_tensor(tensor)
 }

@@ -72,36 +72,19 @@ impl Sit {
     ///
     /// `taps` lists depths, 0 (the embedded patches with their positions) to the number of blocks, in any order and with
     /// repeats. A deeper one panics: callers check depths against [`SitConfig::depth`] when they read them.
-    pub fn forward(
-        &self,
-        x: Tensor<4>,
-        t: Tensor<1>,
-        y: Tensor<1, Int>,
-        taps: &[usize],
-    ) -> SitOutput {
+    pub fn forward(&self, x: Tensor<4>, t: Tensor<1>, y: Tensor<1, Int>, taps: &[usize]) -> SitOutput {
         let activated = self.conditioning(t, y);
         let (h, taps) = self.trunk(x, activated.clone(), taps, self.blocks.len());
         let patches = self.final_layer.forward(h, activated);
         let config = &self.config;
         SitOutput {
-            velocity: unpatchify(
-                patches,
-                config.grid(),
-                config.patch_size,
-                config.in_channels,
-            ),
+            velocity: unpatchify(patches, config.grid(), config.patch_size, config.in_channels),
             taps,
         }
     }
 
     /// The tokens at `depths` alone, as the taps of [`forward`](Self::forward), running no block deeper than the deepest.
-    pub fn features(
-        &self,
-        x: Tensor<4>,
-        t: Tensor<1>,
-        y: Tensor<1, Int>,
-        depths: &[usize],
-    ) -> Vec<Tensor<3>> {
+    pub fn features(&self, x: Tensor<4>, t: Tensor<1>, y: Tensor<1, Int>, depths: &[usize]) -> Vec<Tensor<3>> {
         let deepest = depths.iter().copied().max().unwrap_or(0);
         self.trunk(x, self.conditioning(t, y), depths, deepest).1
     }
@@ -112,13 +95,7 @@ impl Sit {
     }
 
     /// Runs the first `deepest` blocks; gives their last output and the taps.
-    fn trunk(
-        &self,
-        x: Tensor<4>,
-        activated: Tensor<2>,
-        taps: &[usize],
-        deepest: usize,
-    ) -> (Tensor<3>, Vec<Tensor<3>>) {
+    fn trunk(&self, x: Tensor<4>, activated: Tensor<2>, taps: &[usize], deepest: usize) -> (Tensor<3>, Vec<Tensor<3>>) {
         let mut h = self.x_embedder.forward(x) + self.pos_embed.val();
         let mut found: Vec<Option<Tensor<3>>> = vec![None; taps.len()];
         let mut keep = |depth: usize, h: &Tensor<3>| {
@@ -165,11 +142,7 @@ mod tests {
         let mut rng = ChaCha8Rng::seed_from_u64(5);
         let values: Vec<f32> = (0..batch * 48).map(|_| rng.random()).collect();
         let x = Tensor::from_data(TensorData::new(values, [batch, 3, 4, 4]), device);
-        (
-            x,
-            Tensor::full([batch], 0.3, device),
-            Tensor::ones([batch], device),
-        )
+        (x, Tensor::full([batch], 0.3, device), Tensor::ones([batch], device))
     }
 
     fn network(device: &Device) -> Sit {

@@ -46,16 +46,12 @@ pub enum TensorFileError {
 }
 
 /// Reads every tensor of a safetensors file. Floats keep their type, as do i64, i32 and u8; others are errors.
-pub fn read_safetensors(
-    path: impl AsRef<Path>,
-) -> Result<BTreeMap<String, TensorData>, TensorFileError> {
+pub fn read_safetensors(path: impl AsRef<Path>) -> Result<BTreeMap<String, TensorData>, TensorFileError> {
     Ok(read_with_metadata(path)?.0)
 }
 
 /// [`read_safetensors`], with the file's metadata.
-pub fn read_with_metadata(
-    path: impl AsRef<Path>,
-) -> Result<(BTreeMap<String, TensorData>, Metadata), TensorFileError> {
+pub fn read_with_metadata(path: impl AsRef<Path>) -> Result<(BTreeMap<String, TensorData>, Metadata), TensorFileError> {
     let path = path.as_ref();
     let format = |source| TensorFileError::Format {
         path: path.to_owned(),
@@ -106,10 +102,7 @@ pub fn write_safetensors(
     replace(path, &bytes).map_err(|source| io_error(path, source))
 }
 
-fn serialise(
-    tensors: &BTreeMap<String, TensorData>,
-    metadata: &Metadata,
-) -> Result<Vec<u8>, SafeTensorError> {
+fn serialise(tensors: &BTreeMap<String, TensorData>, metadata: &Metadata) -> Result<Vec<u8>, SafeTensorError> {
     let converted: Vec<(&str, Dtype, Cow<'_, TensorData>)> = tensors
         .iter()
         .map(|(name, data)| {
@@ -192,11 +185,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tensors.safetensors");
         write_safetensors(&path, tensors, metadata).unwrap();
-        assert_eq!(
-            fs::read_dir(folder.path()).unwrap().count(),
-            1,
-            "a sibling was left"
-        );
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "a sibling was left");
         read_with_metadata(&path).unwrap()
     }
 
@@ -204,10 +193,7 @@ mod tests {
     fn should_write_every_float_as_f32_and_keep_integers() {
         let tensors = BTreeMap::from([
             ("a".into(), TensorData::new(vec![0.5f64, -2.0], [2])),
-            (
-                "b".into(),
-                TensorData::new(vec![f16::from_f32(0.25)], [1, 1]),
-            ),
+            ("b".into(), TensorData::new(vec![f16::from_f32(0.25)], [1, 1])),
             ("c".into(), TensorData::new(vec![bf16::from_f32(8.0)], [1])),
             ("d".into(), TensorData::new(vec![3i64, -4], [2])),
         ]);

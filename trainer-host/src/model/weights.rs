@@ -76,10 +76,7 @@ pub fn collect(module: &impl Module) -> BTreeMap<String, TensorData> {
 /// `module` with the values of `tensors`, which must hold every float parameter by its published name and nothing else.
 ///
 /// Ids, devices and whether a parameter is trained stay the module's own. The first fault found is the error.
-pub fn apply<M: Module>(
-    module: M,
-    tensors: &BTreeMap<String, TensorData>,
-) -> Result<M, WeightsError> {
+pub fn apply<M: Module>(module: M, tensors: &BTreeMap<String, TensorData>) -> Result<M, WeightsError> {
     struct Applier<'a> {
         path: ModulePath,
         tensors: &'a BTreeMap<String, TensorData>,
@@ -95,11 +92,7 @@ pub fn apply<M: Module>(
             self.unused.remove(name.as_str());
             let found = data.shape().to_vec();
             if found != wanted {
-                return Err(WeightsError::Shape {
-                    name,
-                    found,
-                    wanted,
-                });
+                return Err(WeightsError::Shape { name, found, wanted });
             }
             if !data.dtype().is_float() {
                 return Err(WeightsError::Kind {

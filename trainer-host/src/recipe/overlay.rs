@@ -101,9 +101,20 @@ mod tests {
     #[test]
     fn variants_need_names_that_are_folders_and_differ() {
         let take = |v: Value| take_variants(&mut v.as_object().unwrap().clone());
-        assert!(take(json!({"variants": [{}]})).unwrap_err().contains("variants.0 has no name"));
-        assert!(take(json!({"variants": [{"name": "a/b"}]})).unwrap_err().contains("names a folder"));
-        assert!(take(json!({"variants": [{"name": "a"}, {"name": "a"}]})).unwrap_err().contains("twice"));
+        assert!(
+            take(json!({"variants": [{}]}))
+                .unwrap_err()
+                .contains("variants.0 has no name")
+        );
+        assert!(
+            take(json!({"variants": [{"name": "a/b"}]}))
+                .unwrap_err()
+                .contains("names a folder")
+        );
+        assert!(
+            take(json!({"variants": [{"name": "a"}, {"name": "a"}]}))
+                .unwrap_err()
+                .contains("twice")
+        );
     }
-
 }

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::data::DataConfig;
-use crate::encoder::GuideConfig;
 use crate::diffusion::{Path, Prediction, SamplerConfig, TimeSampling};
+use crate::encoder::GuideConfig;
 use crate::guidance::SourceConfig;
 use crate::model::SitConfig;
 
@@ -43,7 +43,6 @@ pub struct Recipe {
 fn untitled() -> String {
     "untitled".into()
 }
-
 
 /// The network's geometry. Input size, channels and classes come from the data.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -331,9 +330,7 @@ impl Recipe {
             ));
         }
         for (j, source) in phase.guidance.iter().enumerate() {
-            source
-                .validate()
-                .map_err(|e| format!("phases.{i}.guidance.{j}.{e}"))?;
+            source.validate().map_err(|e| format!("phases.{i}.guidance.{j}.{e}"))?;
         }
         Ok(())
     }
@@ -366,7 +363,12 @@ impl OptimiserRecipe {
         within("optimiser.betas.1", self.betas[1], 0.0, 1.0)?;
         within("optimiser.eps", self.eps, 0.0, 1.0)?;
         within("optimiser.weight_decay", self.weight_decay, 0.0, 1e3)?;
-        within("optimiser.max_grad_norm", self.max_grad_norm, f64::MIN_POSITIVE, f64::MAX)?;
+        within(
+            "optimiser.max_grad_norm",
+            self.max_grad_norm,
+            f64::MIN_POSITIVE,
+            f64::MAX,
+        )?;
         within("optimiser.ema_decay", self.ema_decay, 0.0, 1.0)?;
         at_least("optimiser.batch", self.batch as u64, 1)?;
         at_least("optimiser.accumulation", self.accumulation as u64, 1)?;

@@ -114,7 +114,11 @@ impl RecipeFile {
 fn unknown_key(given: &Value, known: &Value, path: &str) -> Option<String> {
     match (given, known) {
         (Value::Object(given), Value::Object(known)) => given.iter().find_map(|(key, value)| {
-            let here = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+            let here = if path.is_empty() {
+                key.clone()
+            } else {
+                format!("{path}.{key}")
+            };
             match known.get(key) {
                 Some(known) => unknown_key(value, known, &here),
                 None => Some(unknown_message(&here, key, known)),
@@ -165,12 +169,14 @@ pub fn parse(path: &Path, text: &str, sets: &[String]) -> Result<RecipeFile, Rec
         path: path.into(),
         reason,
     };
-    let mut builder = Config::builder().add_source(File::from_str(text, FileFormat::Toml)).add_source(
-        Environment::with_prefix("SEXTANT")
-            .prefix_separator("__")
-            .separator("__")
-            .try_parsing(true),
-    );
+    let mut builder = Config::builder()
+        .add_source(File::from_str(text, FileFormat::Toml))
+        .add_source(
+            Environment::with_prefix("SEXTANT")
+                .prefix_separator("__")
+                .separator("__")
+                .try_parsing(true),
+        );
     for assignment in sets {
         let wrong = |reason: String| RecipeError::Set {
             assignment: assignment.clone(),
@@ -183,10 +189,11 @@ pub fn parse(path: &Path, text: &str, sets: &[String]) -> Result<RecipeFile, Rec
             .set_override(index_syntax(key.trim()), toml_value(value.trim()))
             .map_err(|e| wrong(e.to_string()))?;
     }
-    let mut table: Map<String, Value> = builder
+    let table: toml::Table = builder
         .build()
         .and_then(Config::try_deserialize)
         .map_err(|e| in_file(e.to_string()))?;
+    let mut table = json(path, table)?;
     let variants = take_variants(&mut table).map_err(|reason| RecipeError::Key {
         path: path.into(),
         reason,
@@ -207,16 +214,50 @@ pub fn parse_resolved(path: &Path, text: &str) -> Result<Recipe, RecipeError> {
         path: path.into(),
         reason: e.to_string(),
     })?;
-    let base = serde_json::to_value(table).map_err(|e| RecipeError::File {
-        path: path.into(),
-        reason: e.to_string(),
-    })?;
     let file = RecipeFile {
         path: path.into(),
-        base,
+        base: Value::Object(json(path, table)?),
         variants: Vec::new(),
     };
     file.base()
+}
+
+/// The table as JSON, which has no NaN and no infinity.
+fn json(path: &Path, table: toml::Table) -> Result<Map<String, Value>, RecipeError> {
+    if let Some(key) = not_finite(&toml::Value::Table(table.clone()), String::new()) {
+        return Err(RecipeError::Key {
+            path: path.into(),
+            reason: format!("{key} is not finite; it must be a number"),
+        });
+    }
+    let table = serde_json::to_value(table).map_err(|e| RecipeError::File {
+        path: path.into(),
+        reason: e.to_string(),
+    })?;
+    match table {
+        Value::Object(table) => Ok(table),
+        _ => Ok(Map::new()),
+    }
+}
+
+/// The key of the first number that is not finite.
+fn not_finite(value: &toml::Value, path: String) -> Option<String> {
+    let below = |key: &str| {
+        if path.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{path}.{key}")
+        }
+    };
+    match value {
+        toml::Value::Float(f) if !f.is_finite() => Some(path),
+        toml::Value::Table(table) => table.iter().find_map(|(key, value)| not_finite(value, below(key))),
+        toml::Value::Array(list) => {
+            let mut items = list.iter().enumerate();
+            items.find_map(|(i, value)| not_finite(value, below(&i.to_string())))
+        }
+        _ => None,
+    }
 }
 
 /// `phases.0.steps` as the config crate writes it: `phases[0].steps`.
@@ -299,7 +340,11 @@ mod tests {
     fn set_reaches_into_lists_and_needs_no_quotes() {
         let recipe = recipe(
             MINIMAL,
-            &["phases.0.guidance.0.plugin=repa", "phases.0.steps=7", "optimiser.lr=2e-4"],
+            &[
+                "phases.0.guidance.0.plugin=repa",
+                "phases.0.steps=7",
+                "optimiser.lr=2e-4",
+            ],
         )
         .unwrap();
         assert_eq!(recipe.phases[0].guidance[0].plugin, "repa");

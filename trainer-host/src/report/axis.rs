@@ -22,11 +22,7 @@ impl Axis {
     pub fn covering(values: impl IntoIterator<Item = f64>, target: usize) -> Self {
         let (low, high) = spread(extent(values));
         let step = nice_step(high - low, target);
-        Self::new(
-            (low / step).floor() * step,
-            (high / step).ceil() * step,
-            step,
-        )
+        Self::new((low / step).floor() * step, (high / step).ceil() * step, step)
     }
 
     /// An axis from the smallest to the largest finite value, with ticks inside.
@@ -43,12 +39,7 @@ impl Axis {
         let ticks = (0..=count)
             .map(|i| ((first + f64::from(i)) * step).clamp(low, high) + 0.0)
             .collect();
-        Self {
-            low,
-            high,
-            ticks,
-            step,
-        }
+        Self { low, high, ticks, step }
     }
 
     /// Where a finite value lies along the axis: 0 at its start, 1 at its end.

@@ -156,7 +156,7 @@
     const width = Math.max(frame.clientWidth, 280);
     const height = Math.round(Math.min(460, Math.max(280, width * 0.44)));
     const area = { width: width - margin.left - margin.right, height: height - margin.top - margin.bottom };
-    const x = linear([from, last], Math.max(2, Math.round(area.width / 120)), false);
+    const x = linear([from, last], Math.max(4, Math.round(area.width / 130)), false);
     const y = log ? logarithmic(visible) : linear(visible, 6, true);
     const placeX = (step) => Math.round((margin.left + x.fraction(step) * area.width) * 10) / 10;
     const placeY = (value) => Math.round((margin.top + (1 - Math.min(1, Math.max(0, y.fraction(value)))) * area.height) * 10) / 10;

@@ -59,9 +59,7 @@ impl Curve {
                 number::count(self.points.len() as u64),
                 number::count(self.logged as u64),
             );
-            remarks.push(format!(
-                "shows {kept} of its {logged} points, the extremes among them"
-            ));
+            remarks.push(format!("shows {kept} of its {logged} points, the extremes among them"));
         }
         remarks
     }
@@ -74,9 +72,7 @@ impl Curve {
             if !point.value.is_finite() {
                 return *point;
             }
-            let keep = before.map_or(0.0, |before: u64| {
-                (-((point.step - before) as f64) / steps).exp()
-            });
+            let keep = before.map_or(0.0, |before: u64| (-((point.step - before) as f64) / steps).exp());
             before = Some(point.step);
             sum = sum * keep + point.value;
             weight = weight * keep + 1.0;
@@ -125,10 +121,7 @@ mod tests {
     use super::*;
 
     fn points(values: &[f64]) -> Vec<Point> {
-        (1..)
-            .zip(values)
-            .map(|(step, &value)| Point { step, value })
-            .collect()
+        (1..).zip(values).map(|(step, &value)| Point { step, value }).collect()
     }
 
     #[test]
@@ -145,12 +138,7 @@ mod tests {
                 "step {step} is gone"
             );
         }
-        assert!(
-            curve
-                .points
-                .windows(2)
-                .all(|pair| pair[0].step < pair[1].step)
-        );
+        assert!(curve.points.windows(2).all(|pair| pair[0].step < pair[1].step));
         assert_eq!(curve.remarks().len(), 2);
     }
 
@@ -168,10 +156,7 @@ mod tests {
     #[test]
     fn empty_and_one_point_curves_are_said() {
         assert_eq!(Curve::new(&[]).remarks(), ["has no points"]);
-        assert_eq!(
-            Curve::new(&points(&[1.0])).remarks(),
-            ["has one point only"]
-        );
+        assert_eq!(Curve::new(&points(&[1.0])).remarks(), ["has one point only"]);
     }
 
     #[test]
@@ -179,16 +164,7 @@ mod tests {
         let logged = [(5, 1.0), (3, 2.0), (5, 4.0)].map(|(step, value)| Point { step, value });
         assert_eq!(
             Curve::new(&logged).points,
-            [
-                Point {
-                    step: 3,
-                    value: 2.0
-                },
-                Point {
-                    step: 5,
-                    value: 4.0
-                }
-            ]
+            [Point { step: 3, value: 2.0 }, Point { step: 5, value: 4.0 }]
         );
     }
 

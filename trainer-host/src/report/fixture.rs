@@ -45,10 +45,7 @@ pub fn report() -> Report {
 
 fn variant(name: &str, outcome: Outcome) -> Variant {
     let values = [1.0, 0.5, f64::NAN, 0.25];
-    let curve: Vec<Point> = (1..)
-        .zip(values)
-        .map(|(step, value)| Point { step, value })
-        .collect();
+    let curve: Vec<Point> = (1..).zip(values).map(|(step, value)| Point { step, value }).collect();
     Variant {
         name: name.into(),
         guidance: "'quoted'".into(),

@@ -24,9 +24,7 @@ pub fn script_json(value: &serde_json::Value) -> String {
     let mut out = String::new();
     for character in value.to_string().chars() {
         match character {
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
-                out.push_str(&format!("\\u{:04x}", u32::from(character)))
-            }
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => out.push_str(&format!("\\u{:04x}", u32::from(character))),
             other => out.push(other),
         }
     }
@@ -71,17 +69,12 @@ mod tests {
         let value = serde_json::json!({ "</script><!--": "a & b \u{2028} \"quoted\" \\" });
         let json = script_json(&value);
         assert!(!json.contains(['<', '>', '&', '\u{2028}']));
-        assert_eq!(
-            serde_json::from_str::<serde_json::Value>(&json).unwrap(),
-            value
-        );
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap(), value);
     }
 
     #[test]
     fn base64_agrees_with_the_test_vectors_of_the_rfc() {
-        let vectors = [
-            "", "Zg==", "Zm8=", "Zm9v", "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy",
-        ];
+        let vectors = ["", "Zg==", "Zm8=", "Zm9v", "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy"];
         for (length, expected) in vectors.iter().enumerate() {
             assert_eq!(base64(&b"foobar"[..length]), *expected);
         }

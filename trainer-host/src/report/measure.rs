@@ -56,12 +56,11 @@ pub const MEASURES: [Measure; 12] = [
         quantity: Quantity::Extra,
         meaning: "Extra time of a step against the variant without guidance.",
         value: |m| {
-            m.overhead.ok_or(
-                match m.guidance_parameters == 0 && m.guidance_loss.is_none() {
+            m.overhead
+                .ok_or(match m.guidance_parameters == 0 && m.guidance_loss.is_none() {
                     true => "the baseline, which the others are measured against",
                     false => "no finished baseline to measure against",
-                },
-            )
+                })
         },
     },
     Measure {
@@ -135,28 +134,19 @@ enum Digits {
 impl Unit {
     /// The unit for all measures of a quantity, by the largest value among the runs: columns of one quantity share it.
     pub fn of(quantity: Quantity, runs: &[&Measurements]) -> Self {
-        let measures = MEASURES
-            .iter()
-            .filter(|measure| measure.quantity == quantity);
-        let values =
-            measures.flat_map(|measure| runs.iter().filter_map(|run| (measure.value)(run).ok()));
+        let measures = MEASURES.iter().filter(|measure| measure.quantity == quantity);
+        let values = measures.flat_map(|measure| runs.iter().filter_map(|run| (measure.value)(run).ok()));
         let largest = values
             .filter(|v| v.is_finite())
             .fold(0.0, |largest: f64, value| largest.max(value.abs()));
         let pick = |units: &[(&'static str, f64)], at_least: f64| {
-            let fits = units
-                .iter()
-                .copied()
-                .find(|(_, size)| largest >= size * at_least);
+            let fits = units.iter().copied().find(|(_, size)| largest >= size * at_least);
             fits.unwrap_or(units[units.len() - 1])
         };
         let ((name, size), digits) = match quantity {
             Quantity::Count => (("", 1.0), Digits::Fixed(0)),
             Quantity::Loss => (("", 1.0), Digits::Significant(4, 4)),
-            Quantity::StepTime => (
-                pick(&[("s", 1.0), ("ms", 1e-3)], 0.1),
-                Digits::Significant(3, 3),
-            ),
+            Quantity::StepTime => (pick(&[("s", 1.0), ("ms", 1e-3)], 0.1), Digits::Significant(3, 3)),
             Quantity::Time => (
                 pick(&[("h", 3600.0), ("min", 60.0), ("s", 1.0)], 1.5),
                 Digits::Significant(3, 2),

@@ -4,6 +4,7 @@
 //! nothing of training, devices or plugins, and touches no file.
 
 mod axis;
+mod chart;
 mod content;
 mod curve;
 #[cfg(test)]

@@ -28,9 +28,7 @@ pub fn fixed(value: f64, decimals: usize) -> String {
         Some(rest) if rest.chars().all(|c| matches!(c, '0' | '.')) => rest.to_string(),
         _ => text,
     };
-    let (sign, rest) = text
-        .strip_prefix('-')
-        .map_or(("", text.as_str()), |rest| ("-", rest));
+    let (sign, rest) = text.strip_prefix('-').map_or(("", text.as_str()), |rest| ("-", rest));
     let (whole, fraction) = rest
         .split_once('.')
         .map_or((rest, None), |(whole, fraction)| (whole, Some(fraction)));
@@ -48,11 +46,7 @@ fn grouped(digits: &str) -> String {
         return digits.to_string();
     }
     let first = digits.len() % 3;
-    let mut groups: Vec<&str> = if first > 0 {
-        vec![&digits[..first]]
-    } else {
-        vec![]
-    };
+    let mut groups: Vec<&str> = if first > 0 { vec![&digits[..first]] } else { vec![] };
     groups.extend((first..digits.len()).step_by(3).map(|i| &digits[i..i + 3]));
     groups.join(",")
 }
@@ -82,11 +76,7 @@ mod tests {
 
     #[test]
     fn numbers_that_are_not_finite_have_names() {
-        for (value, name) in [
-            (f64::NAN, "NaN"),
-            (f64::INFINITY, "inf"),
-            (f64::NEG_INFINITY, "-inf"),
-        ] {
+        for (value, name) in [(f64::NAN, "NaN"), (f64::INFINITY, "inf"), (f64::NEG_INFINITY, "-inf")] {
             assert_eq!(significant(value, 4, 4), name);
             assert_eq!(fixed(value, 1), name);
         }

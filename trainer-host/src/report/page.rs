@@ -2,11 +2,10 @@
 
 use std::fmt::Write;
 
-use serde_json::{Value, json};
-
+use super::chart;
 use super::content::{Outcome, Report};
 use super::markup::{escape, script_json};
-use super::plot::{self, Family};
+use super::plot;
 use super::samples;
 use super::table::{Table, note_mark};
 
@@ -41,14 +40,14 @@ pub fn render(report: &Report) -> String {
     );
     out.push_str(&header(report));
     out.push_str(&results(report));
-    out.push_str(&curves(report, &families));
+    out.push_str(&chart::section(report, &families));
     out.push_str(&sample_grids(report));
     out.push_str(&differences(report));
     out.push_str(&provenance(report));
     let _ = write!(
         out,
         "</main>\n<script type=\"application/json\" id=\"data\">{}</script>\n<script>\n{}</script>\n</body>\n</html>\n",
-        script_json(&chart_data(report, &families)),
+        script_json(&chart::data(report, &families)),
         include_str!("chart.js")
     );
     out
@@ -77,8 +76,7 @@ fn header(report: &Report) -> String {
 
 /// A sentence on the variants that did not finish, if any.
 fn unfinished(report: &Report) -> String {
-    let count =
-        |test: fn(&Outcome) -> bool| report.variants.iter().filter(|v| test(&v.outcome)).count();
+    let count = |test: fn(&Outcome) -> bool| report.variants.iter().filter(|v| test(&v.outcome)).count();
     let finished = count(|outcome| matches!(outcome, Outcome::Finished(_)));
     let failed = count(|outcome| matches!(outcome, Outcome::Failed { .. }));
     let all = report.variants.len();
@@ -113,13 +111,18 @@ fn results(report: &Report) -> String {
     for (index, row) in table.rows.iter().enumerate() {
         let _ = write!(
             body,
-            "<tr><th scope=\"row\">{}{}</th>",
+            "<tr><th scope=\"row\"><div class=\"name\">{}<span>{}</span></div></th>",
             plot::swatch(index),
             escape(&row.variant)
         );
         match &row.cells {
             Err(words) => {
-                let _ = write!(body, "<td class=\"words\" colspan=\"{}\">{}</td>", table.columns.len(), escape(words));
+                let _ = write!(
+                    body,
+                    "<td class=\"words\" colspan=\"{}\"><div>{}</div></td>",
+                    table.columns.len(),
+                    escape(words)
+                );
             }
             Ok(cells) => cells.iter().enumerate().for_each(|(column, cell)| {
                 let (whole, fraction) = cell.parts();
@@ -127,7 +130,10 @@ fn results(report: &Report) -> String {
                     (Some(note), _) => write!(body, "<td>{}<sup>{}</sup></td>", cell.text, note_mark(note)),
                     (None, 0) => write!(body, "<td>{whole}</td>"),
                     (None, width) => {
-                        write!(body, "<td>{whole}<span class=\"fraction\" style=\"width:{width}ch\">{fraction}</span></td>")
+                        write!(
+                            body,
+                            "<td>{whole}<span class=\"fraction\" style=\"width:{width}ch\">{fraction}</span></td>"
+                        )
                     }
                 };
             }),
@@ -157,55 +163,8 @@ fn results(report: &Report) -> String {
     )
 }
 
-fn curves(report: &Report, families: &[Family]) -> String {
-    let Some(main) = families.first() else {
-        return "<section>\n<h2>Curves</h2>\n<p class=\"absent\">No variant logged a curve.</p>\n</section>\n".to_string();
-    };
-    let options = families.iter().enumerate();
-    let options: String = options
-        .map(|(i, f)| format!("<option value=\"{i}\">{}</option>", escape(&f.label)))
-        .collect();
-    let mut legend = String::new();
-    for (index, variant) in report.variants.iter().enumerate() {
-        let _ = write!(
-            legend,
-            "<li><button type=\"button\" aria-pressed=\"true\" disabled>{}{}</button></li>",
-            plot::swatch(index),
-            escape(&variant.name)
-        );
-    }
-    let remarks: String = main
-        .remarks
-        .iter()
-        .map(|remark| format!("<li>{}</li>", escape(remark)))
-        .collect();
-    format!(
-        r#"<section aria-labelledby="curves">
-<h2 id="curves">Curves</h2>
-<form id="controls" hidden>
-<label>Curve <select id="family">{options}</select></label>
-<label>Steps <select id="range"><option value="0">all</option><option value="0.1">without the first tenth</option><option value="0.5">last half</option><option value="0.75">last quarter</option></select></label>
-<label>Smoothing <input id="smoothing" type="range" min="0" max="10" step="0.5" value="{}"> <output id="constant" for="smoothing"></output></label>
-<label><input id="logarithmic" type="checkbox"> log scale</label>
-</form>
-<ul id="legend" class="legend">{legend}</ul>
-<div class="plot" id="frame">{}<div id="readout" class="readout" hidden></div></div>
-<p id="hint" class="hint">{}</p>
-<ul id="remarks" class="notes">{remarks}</ul>
-</section>
-"#,
-        plot::SMOOTHING * 100.0,
-        plot::svg(main),
-        main.hint
-    )
-}
-
 fn sample_grids(report: &Report) -> String {
-    if report
-        .variants
-        .iter()
-        .all(|variant| variant.samples_png.is_none())
-    {
+    if report.variants.iter().all(|variant| variant.samples_png.is_none()) {
         return String::new();
     }
     let note = if report.grid.note.is_empty() {
@@ -220,9 +179,7 @@ fn sample_grids(report: &Report) -> String {
         ("8", "8×", ""),
     ]
     .map(|(value, name, checked)| {
-        format!(
-            r#"<label><input type="radio" name="scale" id="scale-{value}"{checked}> {name}</label>"#
-        )
+        format!(r#"<label><input type="radio" name="scale" id="scale-{value}"{checked}> {name}</label>"#)
     });
     format!(
         r#"<section class="samples" aria-labelledby="samples">
@@ -245,9 +202,9 @@ fn differences(report: &Report) -> String {
             "" => "<p class=\"absent\">The base recipe, unchanged.</p>".to_string(),
             overlay => format!("<pre tabindex=\"0\">{}</pre>", escape(overlay)),
         };
-        let _ = write!(
+        let _ = writeln!(
             items,
-            "<article><h3>{}{}</h3><p>{}</p>{overlay}</article>\n",
+            "<article><h3>{}{}</h3><p>{}</p>{overlay}</article>",
             plot::swatch(index),
             escape(&variant.name),
             escape(&variant.guidance)
@@ -315,32 +272,6 @@ fn provenance(report: &Report) -> String {
     )
 }
 
-/// What `chart.js` draws.
-fn chart_data(report: &Report, families: &[Family]) -> Value {
-    // Six digits are more than a screen shows.
-    let short = |value: f64| {
-        format!("{value:.5e}")
-            .parse::<f64>()
-            .ok()
-            .filter(|value| value.is_finite())
-    };
-    let families = families.iter().map(|family| {
-        let curves = family.curves.iter().map(|curve| match curve {
-            None => json!({ "steps": [], "values": [] }),
-            Some(curve) => json!({
-                "steps": curve.points.iter().map(|point| point.step).collect::<Vec<_>>(),
-                "values": curve.points.iter().map(|point| short(point.value)).collect::<Vec<_>>(),
-            }),
-        });
-        let curves: Vec<Value> = curves.collect();
-        json!({ "label": family.label, "hint": family.hint, "remarks": family.remarks, "curves": curves })
-    });
-    let variants = report.variants.iter().enumerate();
-    let variants = variants
-        .map(|(index, variant)| json!({ "name": variant.name, "line": plot::line_class(index) }));
-    json!({ "variants": variants.collect::<Vec<_>>(), "families": families.collect::<Vec<_>>() })
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::fixture;
@@ -349,26 +280,10 @@ mod tests {
     #[test]
     fn hostile_text_stays_text() {
         let html = render(&fixture::report());
-        assert_eq!(
-            html.matches("</script>").count(),
-            2,
-            "only the page's own scripts end"
-        );
+        assert_eq!(html.matches("</script>").count(), 2, "only the page's own scripts end");
         assert!(html.contains("<title>Emoji &amp; &lt;friends&gt;</title>"));
         assert!(html.contains("&lt;i&gt;&quot;broken&quot; &amp; more"));
         assert!(!html.contains("<i>"));
-    }
-
-    #[test]
-    fn the_embedded_data_reads_back_with_gaps_as_null() {
-        let html = render(&fixture::report());
-        let (_, rest) = html.split_once("id=\"data\">").unwrap();
-        let data: Value = serde_json::from_str(rest.split_once("</script>").unwrap().0).unwrap();
-        assert_eq!(data["variants"][2]["name"], "<i>\"broken\" & more");
-        assert_eq!(
-            data["families"][0]["curves"][0]["values"],
-            json!([1.0, 0.5, null, 0.25])
-        );
     }
 
     #[test]
@@ -383,12 +298,7 @@ mod tests {
     fn page_and_terminal_show_the_same_numbers() {
         let report = fixture::report();
         let (html, text) = (render(&report), super::super::table_text(&report));
-        for cell in Table::new(&report)
-            .rows
-            .iter()
-            .flat_map(|row| &row.cells)
-            .flatten()
-        {
+        for cell in Table::new(&report).rows.iter().flat_map(|row| &row.cells).flatten() {
             assert!(text.contains(&cell.text));
             assert!(html.contains(cell.parts().0) && html.contains(cell.parts().1));
         }
@@ -404,10 +314,6 @@ mod tests {
     #[test]
     fn nothing_is_loaded_from_elsewhere() {
         let html = render(&fixture::report());
-        assert!(
-            !html.contains("src=\"http")
-                && !html.contains("href=\"http")
-                && !html.contains("url(http")
-        );
+        assert!(!html.contains("src=\"http") && !html.contains("href=\"http") && !html.contains("url(http"));
     }
 }

@@ -13,7 +13,7 @@ const SIZE: (f64, f64) = (960.0, 420.0);
 const MARGIN: (f64, f64, f64, f64) = (60.0, 14.0, 34.0, 42.0);
 
 /// Time constant of the static plot's smoothing, as a fraction of the steps shown.
-pub const SMOOTHING: f64 = 0.02;
+pub const SMOOTHING: f64 = 0.01;
 
 /// Curves with readable titles, in the order shown, and what to know when reading them.
 const KNOWN: [(&str, &str, &str); 5] = [
@@ -42,8 +42,6 @@ const KNOWN: [(&str, &str, &str); 5] = [
 
 /// All variants' curves of one name.
 pub struct Family {
-    /// The name in the data.
-    pub name: String,
     /// Its title.
     pub label: String,
     /// How to read it; may be empty.
@@ -62,13 +60,8 @@ pub fn families(report: &Report) -> Vec<Family> {
         .flat_map(|v| v.curves.keys())
         .map(String::as_str)
         .collect();
-    let known = KNOWN
-        .iter()
-        .copied()
-        .filter(|(name, ..)| names.contains(name));
-    let others = names
-        .iter()
-        .filter(|name| KNOWN.iter().all(|known| known.0 != **name));
+    let known = KNOWN.iter().copied().filter(|(name, ..)| names.contains(name));
+    let others = names.iter().filter(|name| KNOWN.iter().all(|known| known.0 != **name));
     let others = others.map(|name| (*name, "", ""));
     known
         .chain(others)
@@ -87,10 +80,7 @@ fn family(report: &Report, name: &str, label: &str, hint: &'static str) -> Famil
         let said = curve
             .as_ref()
             .map_or(vec!["has no such curve".to_string()], Curve::remarks);
-        remarks.extend(
-            said.into_iter()
-                .map(|remark| format!("{} {remark}.", variant.name)),
-        );
+        remarks.extend(said.into_iter().map(|remark| format!("{} {remark}.", variant.name)));
     }
     let label = if label.is_empty() {
         name.replace('_', " ")
@@ -98,7 +88,6 @@ fn family(report: &Report, name: &str, label: &str, hint: &'static str) -> Famil
         label.to_string()
     };
     Family {
-        name: name.to_string(),
         label,
         hint,
         curves,
@@ -153,10 +142,7 @@ pub fn svg(family: &Family) -> String {
         );
     }
     let ground = SIZE.1 - bottom;
-    let _ = write!(
-        out,
-        r#"<path class="ground" d="M{first:.1} {ground:.1}H{last:.1}"/>"#
-    );
+    let _ = write!(out, r#"<path class="ground" d="M{first:.1} {ground:.1}H{last:.1}"/>"#);
     for &tick in &x.ticks {
         let at = place_x(tick);
         let _ = write!(
@@ -213,20 +199,12 @@ fn line(points: &[Point], class: &str, x: impl Fn(f64) -> f64, y: impl Fn(f64) -
     for segment in segments(points) {
         if let [alone] = segment {
             let (x, y) = (x(alone.step as f64), y(alone.value));
-            let _ = write!(
-                dots,
-                r#"<circle class="dot {class}" cx="{x:.1}" cy="{y:.1}" r="3.5"/>"#
-            );
+            let _ = write!(dots, r#"<circle class="dot {class}" cx="{x:.1}" cy="{y:.1}" r="3.5"/>"#);
             continue;
         }
         for (i, point) in segment.iter().enumerate() {
             let command = if i == 0 { 'M' } else { 'L' };
-            let _ = write!(
-                path,
-                "{command}{:.1} {:.1}",
-                x(point.step as f64),
-                y(point.value)
-            );
+            let _ = write!(path, "{command}{:.1} {:.1}", x(point.step as f64), y(point.value));
         }
     }
     if path.is_empty() {
@@ -246,10 +224,7 @@ mod tests {
     #[test]
     fn gaps_lift_the_pen_and_lone_points_are_dots() {
         let points = [1.0, 2.0, f64::NAN, 3.0, f64::INFINITY, 4.0, 5.0];
-        let points: Vec<Point> = (0..)
-            .zip(points)
-            .map(|(step, value)| Point { step, value })
-            .collect();
+        let points: Vec<Point> = (0..).zip(points).map(|(step, value)| Point { step, value }).collect();
         let line = line(&points, "line c0 d0", |x| x, |y| y);
         assert!(
             line.starts_with(r#"<path class="line c0 d0" d="M0.0 1.0L1.0 2.0M5.0 4.0L6.0 5.0"/>"#),
@@ -263,8 +238,8 @@ mod tests {
         let mut report = fixture::report();
         report.variants[0].curves.insert("a_metric".into(), vec![]);
         let families = families(&report);
-        let names: Vec<&str> = families.iter().map(|family| family.name.as_str()).collect();
-        assert_eq!(names, ["denoising", "validation", "a_metric"]);
+        let labels: Vec<&str> = families.iter().map(|family| family.label.as_str()).collect();
+        assert_eq!(labels, ["denoising loss", "validation loss", "a metric"]);
         assert_eq!(
             families[0].remarks[0],
             "none has a value that is not finite, at step 3: a gap in the line."
@@ -272,10 +247,7 @@ mod tests {
         assert_eq!(families[1].remarks[0], "none has one point only.");
         assert_eq!(
             families[2].remarks[..2],
-            [
-                "none has no points.",
-                "self-transcendence has no such curve."
-            ]
+            ["none has no points.", "self-transcendence has no such curve."]
         );
         assert!(svg(&families[2]).contains("nothing to draw"));
     }

@@ -50,19 +50,13 @@ fn list(class: &str, names: &[String]) -> String {
         .iter()
         .map(|name| format!("<li><span>{}</span></li>", escape(name)))
         .collect();
-    format!(
-        r#"<ol class="{class}" style="--count:{}">{items}</ol>"#,
-        names.len()
-    )
+    format!(r#"<ol class="{class}" style="--count:{}">{items}</ol>"#, names.len())
 }
 
 /// The class names as a sentence, where they fit neither the columns nor the rows.
 pub fn legend(grid: &SampleGrid) -> String {
     match Labels::of(grid) {
-        Labels::Listed => format!(
-            "<p>Classes, row by row: {}.</p>",
-            escape(&grid.labels.join(", "))
-        ),
+        Labels::Listed => format!("<p>Classes, row by row: {}.</p>", escape(&grid.labels.join(", "))),
         _ => String::new(),
     }
 }
@@ -103,11 +97,8 @@ impl Labels {
 /// Width and height in pixels, from the image's header.
 fn png_size(png: &[u8]) -> Option<(u32, u32)> {
     let header = png.get(..24)?;
-    let number = |at: usize| {
-        u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
-    };
-    (header.starts_with(b"\x89PNG\r\n\x1a\n") && &header[12..16] == b"IHDR")
-        .then(|| (number(16), number(20)))
+    let number = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+    (header.starts_with(b"\x89PNG\r\n\x1a\n") && &header[12..16] == b"IHDR").then(|| (number(16), number(20)))
 }
 
 #[cfg(test)]
@@ -139,10 +130,7 @@ mod tests {
             Labels::of(&grid(2, 2, &["a", "a", "b", "b"])),
             Labels::Rows(names(&["a", "b"]))
         );
-        assert_eq!(
-            Labels::of(&grid(2, 2, &["a", "b", "c", "d"])),
-            Labels::Listed
-        );
+        assert_eq!(Labels::of(&grid(2, 2, &["a", "b", "c", "d"])), Labels::Listed);
         assert_eq!(Labels::of(&grid(2, 2, &["a", "b", "c"])), Labels::Listed);
         assert_eq!(Labels::of(&grid(0, 0, &["a"])), Labels::Listed);
         assert_eq!(Labels::of(&grid(0, 0, &[])), Labels::None);

@@ -47,13 +47,10 @@ pub struct Cell {
 impl Table {
     /// The table of a report.
     pub fn new(report: &Report) -> Self {
-        let finished = report
-            .variants
-            .iter()
-            .filter_map(|variant| match &variant.outcome {
-                Outcome::Finished(measurements) => Some(measurements),
-                _ => None,
-            });
+        let finished = report.variants.iter().filter_map(|variant| match &variant.outcome {
+            Outcome::Finished(measurements) => Some(measurements),
+            _ => None,
+        });
         let finished: Vec<_> = finished.collect();
         let units: Vec<Unit> = MEASURES
             .iter()
@@ -82,10 +79,7 @@ impl Table {
             cells: match &variant.outcome {
                 Outcome::Finished(measurements) => {
                     let values = MEASURES.iter().map(|measure| (measure.value)(measurements));
-                    Ok(values
-                        .zip(&units)
-                        .map(|(value, unit)| cell(value, unit))
-                        .collect())
+                    Ok(values.zip(&units).map(|(value, unit)| cell(value, unit)).collect())
                 }
                 Outcome::Interrupted { step } => Err(format!(
                     "interrupted after step {}; the same command resumes it",
@@ -110,10 +104,7 @@ impl Table {
 
     /// How many characters the fractions of a column take, their point included; what aligns the points.
     pub fn fraction_width(&self, column: usize) -> usize {
-        let cells = self
-            .rows
-            .iter()
-            .filter_map(|row| row.cells.as_ref().ok()?.get(column));
+        let cells = self.rows.iter().filter_map(|row| row.cells.as_ref().ok()?.get(column));
         cells.map(|cell| cell.parts().1.len()).max().unwrap_or(0)
     }
 }
@@ -134,10 +125,7 @@ pub fn note_mark(note: usize) -> char {
 /// Words separated by single spaces, without control characters: a message must neither break the table nor talk to
 /// the terminal.
 pub fn one_line(text: &str) -> String {
-    let text: String = text
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
+    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
@@ -150,12 +138,7 @@ mod tests {
     fn a_column_has_one_unit_and_columns_of_one_quantity_share_it() {
         let table = Table::new(&fixture::report());
         let units: Vec<&str> = table.columns.iter().map(|column| column.unit).collect();
-        assert_eq!(
-            units,
-            [
-                "", "", "s", "%", "MiB", "M", "M", "%", "%", "", "min", "min"
-            ]
-        );
+        assert_eq!(units, ["", "", "s", "%", "MiB", "M", "M", "%", "%", "", "min", "min"]);
     }
 
     #[test]

@@ -32,20 +32,14 @@ pub fn table_text(report: &Report) -> String {
                 .checked_sub(head + table.rows.len())
                 .map_or("", |line| lines[line].as_str())
         };
-        let mut cells = vec![format!(
-            "{}{}",
-            text(0),
-            " ".repeat(widths[0] - width(text(0)))
-        )];
+        let mut cells = vec![format!("{}{}", text(0), " ".repeat(widths[0] - width(text(0))))];
         match line
             .checked_sub(head)
             .and_then(|row| table.rows[row].cells.as_ref().err())
         {
             Some(words) => cells.push(one_line(words)),
-            None => cells.extend(
-                (1..columns.len())
-                    .map(|c| format!("{}{}", " ".repeat(widths[c] - width(text(c))), text(c))),
-            ),
+            None => cells
+                .extend((1..columns.len()).map(|c| format!("{}{}", " ".repeat(widths[c] - width(text(c))), text(c)))),
         }
         push(cells.join("  "));
         if line + 1 == head {
@@ -60,9 +54,7 @@ pub fn table_text(report: &Report) -> String {
 
 fn variant_lines(table: &Table) -> Vec<String> {
     let names = table.rows.iter().map(|row| one_line(&row.variant));
-    std::iter::once("variant".to_string())
-        .chain(names)
-        .collect()
+    std::iter::once("variant".to_string()).chain(names).collect()
 }
 
 fn column_lines(table: &Table, index: usize) -> Vec<String> {
@@ -90,11 +82,7 @@ fn column_lines(table: &Table, index: usize) -> Vec<String> {
             let (_, tail) = cell.parts();
             match cell.note {
                 Some(note) => format!("{}{}", cell.text, note_mark(note)),
-                None => format!(
-                    "{}{}",
-                    cell.text,
-                    " ".repeat(fraction - tail.len() + mark_width)
-                ),
+                None => format!("{}{}", cell.text, " ".repeat(fraction - tail.len() + mark_width)),
             }
         }
     }));
@@ -124,10 +112,7 @@ mod tests {
         assert_eq!(column(none, "0.2561"), column(guided, "0.2561"));
         assert_eq!(column(none, ".834"), column(guided, ".834"));
         assert!(guided.contains("-812.3") && guided.contains("+12.3") && guided.contains("30.1"));
-        assert_eq!(
-            broken,
-            "<i>\"broken\" & more  failed: step 7: [31mno </script> teacher"
-        );
+        assert_eq!(broken, "<i>\"broken\" & more  failed: step 7: [31mno </script> teacher");
         assert!(stopped.ends_with("interrupted after step 12,000; the same command resumes it"));
         assert!(text.contains("\na this variant has no guidance loss\n"));
         assert!(

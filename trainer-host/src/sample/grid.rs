@@ -50,6 +50,9 @@ mod tests {
         let grid = image::load_from_memory(&png).unwrap().to_rgb8();
         assert_eq!(grid.dimensions(), (7 * GRID_SCALE, 7 * GRID_SCALE));
         let at = |x: u32, y: u32| grid.get_pixel(x * GRID_SCALE, y * GRID_SCALE).0[0];
-        assert_eq!([at(0, 0), at(1, 1), at(4, 1), at(1, 4), at(4, 4)], [255, 0, 100, 200, 255]);
+        assert_eq!(
+            [at(0, 0), at(1, 1), at(4, 1), at(1, 4), at(4, 4)],
+            [255, 0, 100, 200, 255]
+        );
     }
 }

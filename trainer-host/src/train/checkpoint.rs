@@ -190,8 +190,14 @@ pub fn write(folder: &Path, contents: Contents, keep: usize) -> Result<Saved, Er
     tensors(SOURCES, &contents.model.sources.named())?;
     tensors(BUFFERS, &contents.buffers.named()?)?;
     let record = |e: burn::store::RecordError| Error::file(&partial, e);
-    write_synced(&partial.join(OPTIMISER), &contents.optimiser.into_bytes().map_err(record)?)?;
-    write_synced(&partial.join(SCHEDULE), &contents.schedule.into_bytes().map_err(record)?)?;
+    write_synced(
+        &partial.join(OPTIMISER),
+        &contents.optimiser.into_bytes().map_err(record)?,
+    )?;
+    write_synced(
+        &partial.join(SCHEDULE),
+        &contents.schedule.into_bytes().map_err(record)?,
+    )?;
     let state = serde_json::to_vec(contents.state).map_err(|e| Error::file(&partial, e))?;
     write_synced(&partial.join(STATE), &state)?;
     sync_folder(&partial)?;
@@ -258,7 +264,9 @@ impl<R: Checkpoint + Sync> Checkpointer<R> for Collector<R> {
     }
 
     fn restore(&self, _: usize) -> Result<R, CheckpointerError> {
-        Err(CheckpointerError::Unknown("checkpoints are read by `train::checkpoint`".into()))
+        Err(CheckpointerError::Unknown(
+            "checkpoints are read by `train::checkpoint`".into(),
+        ))
     }
 }
 

@@ -117,7 +117,10 @@ mod tests {
     fn a_value_that_is_not_a_number_reads_back_as_one() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("metrics.jsonl");
-        Journal::open(&path, "a", 0).unwrap().append("a", 1, &values(f64::NAN)).unwrap();
+        Journal::open(&path, "a", 0)
+            .unwrap()
+            .append("a", 1, &values(f64::NAN))
+            .unwrap();
         assert!(read(&path)[0].values["denoising"].is_nan());
     }
 }

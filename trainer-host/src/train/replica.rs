@@ -14,9 +14,7 @@ use super::checkpoint::{Saved, State};
 use super::{StepData, Trainee};
 use crate::data::FieldBatch;
 use crate::error::Error;
-use crate::guidance::{
-    Buffers, GuidanceError, GuidanceStep, Services, SourceLoss, Sources, TeacherCounters,
-};
+use crate::guidance::{Buffers, GuidanceError, GuidanceStep, Services, SourceLoss, Sources, TeacherCounters};
 use crate::model::{Sit, apply};
 use crate::recipe::DiffusionRecipe;
 
@@ -256,7 +254,9 @@ fn total(denoising: &Tensor<1>, guidance: &[SourceLoss], terms: Terms) -> Tensor
         Terms::Denoising | Terms::All => {
             let weights = guidance.iter().filter_map(|g| g.denoising_weight.clone());
             let denoising = weights.fold(denoising.clone(), |loss, weight| loss * weight);
-            guidance.iter().fold(denoising.mean(), |sum, source| sum + weighted(source))
+            guidance
+                .iter()
+                .fold(denoising.mean(), |sum, source| sum + weighted(source))
         }
     }
 }
@@ -282,7 +282,11 @@ impl Batch {
             t: Tensor::from_data(TensorData::new(data.t.clone(), count), device),
             labels: labels(&data.labels),
             dropped: labels(&data.dropped),
-            fields: data.fields.iter().map(|(name, field)| (name.clone(), upload(field, device))).collect(),
+            fields: data
+                .fields
+                .iter()
+                .map(|(name, field)| (name.clone(), upload(field, device)))
+                .collect(),
         }
     }
 }

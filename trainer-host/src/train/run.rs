@@ -74,7 +74,11 @@ impl Run {
         let mut plugins = Vec::new();
         let mut guided = false;
         for phase in &recipe.phases {
-            let sources = load_sources(phase, &options.plugins, &geometry(&recipe.optimiser, &model, phase, &fields))?;
+            let sources = load_sources(
+                phase,
+                &options.plugins,
+                &geometry(&recipe.optimiser, &model, phase, &fields),
+            )?;
             guided |= sources.fields().iter().any(|field| field == encoder::FEATURES);
             for library in sources.libraries() {
                 if !plugins.contains(&library) {
@@ -136,7 +140,9 @@ impl Run {
         for index in 0..self.recipe.phases.len() {
             saved.push(self.phase(folder, index, &saved)?);
         }
-        let (last, earlier) = saved.split_last().ok_or_else(|| Error::Training("no phase ran".into()))?;
+        let (last, earlier) = saved
+            .split_last()
+            .ok_or_else(|| Error::Training("no phase ran".into()))?;
         let result = self.conclude(folder, last, earlier)?;
         folder.finish(&result)?;
         Ok(result)
@@ -215,7 +221,8 @@ impl Run {
                 run: folder.path().into(),
             }),
             Ending::Failed { saved, step, reason } => {
-                let saved = saved.map_err(|e| Error::Training(format!("{reason}\nand then no checkpoint could be written: {e}")))?;
+                let saved = saved
+                    .map_err(|e| Error::Training(format!("{reason}\nand then no checkpoint could be written: {e}")))?;
                 Err(Error::Step {
                     phase: name,
                     step,
@@ -260,7 +267,8 @@ impl Run {
             None => None,
             Some(teacher) => {
                 let place = self.recipe.phases[..index].iter().position(|p| p.name == teacher.phase);
-                let saved = &earlier[place.ok_or_else(|| Error::Input(format!("there is no phase {:?}", teacher.phase)))?];
+                let saved =
+                    &earlier[place.ok_or_else(|| Error::Input(format!("there is no phase {:?}", teacher.phase)))?];
                 let weights = match teacher.weights {
                     TeacherWeights::Model => saved.student()?,
                     TeacherWeights::Ema => saved.ema()?,
@@ -318,12 +326,25 @@ impl Run {
             seed: self.recipe.seed,
         };
         let pixels = sample::draw(&ema, &drawing, &labels, &self.dataset, &self.options.device)?;
-        write_samples(&folder.samples(), "final", &pixels, self.dataset.shape()[1], evaluation.columns)?;
+        write_samples(
+            &folder.samples(),
+            "final",
+            &pixels,
+            self.dataset.shape()[1],
+            evaluation.columns,
+        )?;
 
-        let phase = self.recipe.phases.last().ok_or_else(|| Error::Training("no phase ran".into()))?;
+        let phase = self
+            .recipe
+            .phases
+            .last()
+            .ok_or_else(|| Error::Training("no phase ran".into()))?;
         let state = last.state()?;
         let lines = journal::read(&folder.metrics());
-        let final_line = lines.iter().rev().find(|l| l.phase == phase.name && l.values.contains_key("denoising"));
+        let final_line = lines
+            .iter()
+            .rev()
+            .find(|l| l.phase == phase.name && l.values.contains_key("denoising"));
         let guidance_loss = final_line.map(guidance_losses).unwrap_or_default();
         let validation = lines
             .iter()
@@ -374,7 +395,11 @@ impl Run {
 /// # Errors
 /// Where its weights cannot be read or do not fit the recipe.
 pub fn average(recipe: &Recipe, dataset: &Dataset, saved: &Saved, device: &Device) -> Result<Sit, Error> {
-    let network = Sit::init(&network(recipe, dataset)?, &mut Stream::new(0, "replaced").at(&[]), device);
+    let network = Sit::init(
+        &network(recipe, dataset)?,
+        &mut Stream::new(0, "replaced").at(&[]),
+        device,
+    );
     Ok(apply(frozen_copy(&network.map_err(Error::Input)?), &saved.ema()?)?)
 }
 
@@ -483,7 +508,11 @@ impl Launch {
 
 fn metric_names(replica: &Arc<Mutex<Replica>>) -> Vec<String> {
     let replica = replica.lock().unwrap_or_else(|e| e.into_inner());
-    let sources = replica.sources.names().into_iter().map(|name| format!("guidance.{name}"));
+    let sources = replica
+        .sources
+        .names()
+        .into_iter()
+        .map(|name| format!("guidance.{name}"));
     ["denoising", "grad_norm", "clipped"]
         .into_iter()
         .map(str::to_owned)
@@ -503,8 +532,7 @@ pub fn learner(model: Trainee, optimiser: &OptimiserRecipe) -> Learner<Trainee> 
 }
 
 fn load_sources(phase: &Phase, search: &SearchPath, geometry: &GuidanceGeometry) -> Result<Sources, Error> {
-    Sources::load(&phase.guidance, search, geometry)
-        .map_err(|e| Error::Input(format!("phase {:?}: {e}", phase.name)))
+    Sources::load(&phase.guidance, search, geometry).map_err(|e| Error::Input(format!("phase {:?}: {e}", phase.name)))
 }
 
 /// What the sources of a phase plan for.

@@ -48,7 +48,13 @@ impl StepData {
             .labels
             .iter()
             .zip(&draws.drop)
-            .map(|(label, draw)| if *draw < diffusion.label_dropout { null_class } else { *label })
+            .map(|(label, draw)| {
+                if *draw < diffusion.label_dropout {
+                    null_class
+                } else {
+                    *label
+                }
+            })
             .collect();
         Self {
             step,
@@ -113,12 +119,7 @@ pub struct Feed {
 
 impl Feed {
     /// Steps of `loader` for the device that `replica` belongs to.
-    pub fn new(
-        loader: StepLoader,
-        diffusion: DiffusionRecipe,
-        null_class: i64,
-        replica: Arc<Mutex<Replica>>,
-    ) -> Self {
+    pub fn new(loader: StepLoader, diffusion: DiffusionRecipe, null_class: i64, replica: Arc<Mutex<Replica>>) -> Self {
         Self {
             loader,
             diffusion,

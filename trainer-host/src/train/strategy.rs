@@ -309,24 +309,27 @@ impl Fit<'_> {
     fn means(&mut self) -> Result<Vec<(String, f64)>, String> {
         let count = self.hands.window.count("clipped");
         let means = self.hands.window.take_means();
-        for name in ["denoising", "grad_norm"] {
-            if let Some(value) = means.get(name)
-                && !value.is_finite()
-            {
-                return Err(format!(
-                    "phase {:?}: {name} became {value} before step {}; a lower optimiser.lr or coefficient may help. \
-                     The checkpoints before it are untouched",
-                    self.plan.phase,
-                    self.hands.state.step + 1
-                ));
-            }
-        }
+        self.sound(means.iter().map(|(name, mean)| (name, *mean)))?;
         if let Some(clipped) = means.get("clipped") {
             let (sum, steps) = &mut self.hands.state.clipped;
             *sum += clipped * count as f64;
             *steps += count as u64;
         }
         Ok(means.into_iter().collect())
+    }
+
+    /// Refuses losses and gradients that are not finite: nothing good comes after them.
+    fn sound<'s>(&self, mut values: impl Iterator<Item = (&'s String, f64)>) -> Result<(), String> {
+        // A source's own metrics may be what they like.
+        match values.find(|(name, value)| !value.is_finite() && !name.starts_with("metric.")) {
+            None => Ok(()),
+            Some((name, value)) => Err(format!(
+                "phase {:?}: {name} became {value} before step {}; a lower optimiser.lr or coefficient may help. \
+                 The checkpoints before it are untouched",
+                self.plan.phase,
+                self.hands.state.step + 1
+            )),
+        }
     }
 
     fn log(&mut self, step: u64, scalars: std::collections::BTreeMap<String, f64>) -> Result<(), String> {
@@ -388,8 +391,10 @@ impl Fit<'_> {
     }
 
     fn checkpoint(&mut self, learner: &Learner<Trainee>) -> Result<Saved, String> {
+        let window = self.hands.window.state();
+        self.sound(window.sums())?;
         let replica = lock(&self.hands.replica);
-        self.hands.state.window = self.hands.window.state();
+        self.hands.state.window = window;
         self.hands.state.seconds = replica.seconds;
         self.hands.state.teacher = replica.counters;
         let checkpointer = self

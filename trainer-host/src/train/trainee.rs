@@ -141,6 +141,10 @@ impl Trainee {
     pub fn trunk_norm(&self, input: &StepInput, terms: Terms) -> Result<Option<Tensor<1>>, String> {
         let mut replica = input.replica.lock().unwrap_or_else(|e| e.into_inner());
         let losses = replica.losses(self, &input.data, terms).map_err(|e| e.to_string())?;
+        // A source whose loss is a constant at this step pulls at nothing.
+        if !losses.total.is_tracked() {
+            return Ok(None);
+        }
         let grads = self.gradients(losses.total);
         Ok(super::gradients::norm(&self.student, &grads))
     }

@@ -34,7 +34,9 @@ pub fn validation_set(
             let ids: Vec<usize> = pairs.iter().map(|(image, _)| *image).collect();
             let mut noise = vec![0f32; ids.len() * c * h * w];
             for ((image, time), out) in pairs.iter().zip(noise.chunks_mut(c * h * w)) {
-                let normals = stream.at(&[*image as u64, *time as u64]).sample_iter::<f32, _>(StandardNormal);
+                let normals = stream
+                    .at(&[*image as u64, *time as u64])
+                    .sample_iter::<f32, _>(StandardNormal);
                 out.iter_mut().zip(normals).for_each(|(out, normal)| *out = normal);
             }
             ValidationBatch {

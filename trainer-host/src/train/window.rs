@@ -22,6 +22,13 @@ struct Sum {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct WindowState(BTreeMap<String, (f32, u32)>);
 
+impl WindowState {
+    /// Name and sum of each scalar.
+    pub fn sums(&self) -> impl Iterator<Item = (&String, f64)> {
+        self.0.iter().map(|(name, (sum, _))| (name, f64::from(*sum)))
+    }
+}
+
 impl Window {
     /// Adds a scalar of shape `[1]`.
     pub fn add(&mut self, name: &str, value: Tensor<1>) {

@@ -1,7 +1,7 @@
 //! A source that works until a step, then fails as its configuration says.
 
-use sextant_plugin_api::{Error, Geometry, Guidance, GuidanceSource, Plan, Step, export_guidance};
 use serde::Deserialize;
+use sextant_plugin_api::{Error, Geometry, Guidance, GuidanceSource, Plan, Step, export_guidance};
 
 /// How it fails.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
@@ -56,7 +56,7 @@ impl GuidanceSource for Faulty {
             How::Panic => panic!("asked to panic"),
             How::Shape => Ok(Guidance::new(loss.sum_keep(&[0]))),
             How::Operation => Ok(Guidance::new(loss + step.x())),
-            How::Nan => Ok(Guidance::new(loss * f64::NAN)),
+            How::Nan => Ok(Guidance::new((-loss - 1.0).log())),
         }
     }
 }

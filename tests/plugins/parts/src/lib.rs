@@ -2,9 +2,9 @@
 //!
 //! The student's features arrive as the tap of depth 1, the others as batch fields.
 
+use serde::Deserialize;
 use sextant_plugin_api::parts::{Mask, TimeMask, cosine_alignment, feature_cfg, patchify, squared_error};
 use sextant_plugin_api::{Error, Geometry, Guidance, GuidanceSource, Plan, Step, Tensor, export_guidance};
-use serde::Deserialize;
 
 /// Which loss.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
@@ -69,7 +69,11 @@ impl GuidanceSource for Parts {
             Part::Irepa => cosine_alignment(h, normalised(target, config.alpha)),
             Part::SelfTranscendence => self.mask()?.masked(step, |rows| {
                 let of = |t: Tensor| t.gather(0, rows);
-                let guided = feature_cfg(of(step.field("target")?), of(step.field("target_uncond")?), config.scale);
+                let guided = feature_cfg(
+                    of(step.field("target")?),
+                    of(step.field("target_uncond")?),
+                    config.scale,
+                );
                 Ok(squared_error(step.tap(1)?.gather(0, rows), guided))
             })?,
             Part::SmoothL1 => {

@@ -100,9 +100,7 @@ mod tests {
             ("cfg_scale", |c| c.cfg_scale = f64::INFINITY),
             ("guidance_low", |c| c.guidance_low = -0.1),
             ("guidance_high", |c| c.guidance_high = f64::NAN),
-            ("guidance_low", |c| {
-                (c.guidance_low, c.guidance_high) = (0.7, 0.2)
-            }),
+            ("guidance_low", |c| (c.guidance_low, c.guidance_high) = (0.7, 0.2)),
         ];
         for (key, break_it) in cases {
             let mut config = SamplerConfig::default();

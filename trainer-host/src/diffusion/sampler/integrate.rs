@@ -137,12 +137,7 @@ impl Sampler {
     }
 
     /// `dx = (v - w s / 2) dt + sqrt(w) dW`, run backwards, with score s and diffusion `w = 2t`.
-    fn sde<N>(
-        &self,
-        network: &mut GuidedNetwork<'_, N>,
-        mut x: Latents,
-        noise: &mut impl StepNoise,
-    ) -> Latents
+    fn sde<N>(&self, network: &mut GuidedNetwork<'_, N>, mut x: Latents, noise: &mut impl StepNoise) -> Latents
     where
         N: FnMut(Tensor<4>, Tensor<1>, Tensor<1, Int>) -> Tensor<4>,
     {
@@ -193,11 +188,7 @@ mod tests {
     use super::super::noise::SampleStreams;
     use super::*;
 
-    const METHODS: [SamplerMethod; 3] = [
-        SamplerMethod::Euler,
-        SamplerMethod::Heun,
-        SamplerMethod::Sde,
-    ];
+    const METHODS: [SamplerMethod; 3] = [SamplerMethod::Euler, SamplerMethod::Heun, SamplerMethod::Sde];
 
     fn sampler(method: SamplerMethod, steps: usize) -> Sampler {
         Sampler {
@@ -321,13 +312,7 @@ mod tests {
                 null_class: 9
             }
         );
-        assert_eq!(
-            sample(&[1, 2]),
-            SampleError::LabelCount {
-                labels: 2,
-                samples: 1
-            }
-        );
+        assert_eq!(sample(&[1, 2]), SampleError::LabelCount { labels: 2, samples: 1 });
     }
 
     #[test]

@@ -94,9 +94,6 @@ mod tests {
         let first = streams.initial([1, 2, 2]).values;
         assert_ne!(first[..4], first[4..]);
         assert_ne!(first, streams.draw(0, [2, 1, 2, 2]));
-        assert_ne!(
-            first,
-            SampleStreams::new(8, [0, 1]).initial([1, 2, 2]).values
-        );
+        assert_ne!(first, SampleStreams::new(8, [0, 1]).initial([1, 2, 2]).values);
     }
 }

@@ -45,11 +45,7 @@ impl Answer {
             )
         };
         let metric_names: Vec<&str> = plan.metrics.iter().map(String::as_str).collect();
-        let buffer_names: Vec<&str> = plan
-            .buffers
-            .iter()
-            .map(|buffer| buffer.name.as_str())
-            .collect();
+        let buffer_names: Vec<&str> = plan.buffers.iter().map(|buffer| buffer.name.as_str()).collect();
         declared("metric", &metrics, &metric_names)?;
         declared("buffer", &buffers, &buffer_names)?;
         if guided.loss == 0 {
@@ -59,12 +55,7 @@ impl Answer {
             loss: per_sample("loss", guided.loss, batch, table)?,
             denoising_weight: match guided.denoising_weight {
                 0 => None,
-                handle => Some(per_sample(
-                    "weight on the denoising loss",
-                    handle,
-                    batch,
-                    table,
-                )?),
+                handle => Some(per_sample("weight on the denoising loss", handle, batch, table)?),
             },
             metrics: metrics
                 .iter()
@@ -77,8 +68,7 @@ impl Answer {
                 .iter()
                 .filter_map(|buffer| {
                     let index = buffer.index as usize;
-                    let value =
-                        buffer_value(&plan.buffers[index], buffer.handle, table).transpose()?;
+                    let value = buffer_value(&plan.buffers[index], buffer.handle, table).transpose()?;
                     Some(value.map(|value| (index, value)))
                 })
                 .collect::<Result<_, String>>()?,
@@ -87,15 +77,9 @@ impl Answer {
 }
 
 /// The new value of a buffer: the whole, or rows of it where the plan says so. None where there are no rows to replace.
-fn buffer_value(
-    plan: &BufferPlan,
-    handle: Handle,
-    table: &Table,
-) -> Result<Option<DispatchTensor>, String> {
+fn buffer_value(plan: &BufferPlan, handle: Handle, table: &Table) -> Result<Option<DispatchTensor>, String> {
     let what = format!("new value of buffer `{}`", plan.name);
-    let value = table
-        .get(handle)
-        .map_err(|reason| format!("its {what}: {reason}"))?;
+    let value = table.get(handle).map_err(|reason| format!("its {what}: {reason}"))?;
     let Value { spec, tensor } = value;
     let some_rows = plan.rows
         && spec.rank() == plan.shape.len()
@@ -103,14 +87,8 @@ fn buffer_value(
         && spec.shape[1..] == plan.shape[1..];
     if spec.dtype != plan.dtype || !(some_rows || spec.shape == plan.shape) {
         let declared = Spec::new(plan.dtype, plan.shape.clone());
-        let rows = if plan.rows {
-            ", or fewer rows of it"
-        } else {
-            ""
-        };
-        return Err(format!(
-            "its {what} is {spec}, but the plan declares {declared}{rows}"
-        ));
+        let rows = if plan.rows { ", or fewer rows of it" } else { "" };
+        return Err(format!("its {what} is {spec}, but the plan declares {declared}{rows}"));
     }
     Ok(tensor.clone().map(inner))
 }
@@ -133,15 +111,8 @@ fn declared(what: &str, found: &[Named], names: &[&str]) -> Result<(), String> {
     Ok(())
 }
 
-fn per_sample(
-    what: &str,
-    handle: Handle,
-    batch: usize,
-    table: &Table,
-) -> Result<Tensor<1>, String> {
-    let value = table
-        .get(handle)
-        .map_err(|reason| format!("its {what}: {reason}"))?;
+fn per_sample(what: &str, handle: Handle, batch: usize, table: &Table) -> Result<Tensor<1>, String> {
+    let value = table.get(handle).map_err(|reason| format!("its {what}: {reason}"))?;
     match &value.tensor {
         Some(tensor) if value.spec.dtype == DType::F32 && value.spec.shape == [batch] => {
             Ok(Tensor::from_dispatch(tensor.clone()))
@@ -160,22 +131,15 @@ fn scalar(name: &str, handle: Handle, table: &Table) -> Result<Tensor<1>, String
     let tensor = match &value.tensor {
         Some(tensor) if value.spec.elements() == 1 => inner(tensor.clone()),
         _ => {
-            return Err(format!(
-                "its metric `{name}` is {}, but must be one number",
-                value.spec
-            ));
+            return Err(format!("its metric `{name}` is {}, but must be one number", value.spec));
         }
     };
     let shape = physical(&[]);
     let tensor = match value.spec.dtype {
         DType::Bool => {
-            return Err(format!(
-                "its metric `{name}` is a mask, but must be one number"
-            ));
+            return Err(format!("its metric `{name}` is a mask, but must be one number"));
         }
-        DType::Int => {
-            Dispatch::int_into_float(Dispatch::int_reshape(tensor, shape), FloatDType::F32)
-        }
+        DType::Int => Dispatch::int_into_float(Dispatch::int_reshape(tensor, shape), FloatDType::F32),
         _ => {
             let tensor = Dispatch::float_reshape(tensor, shape);
             match tensor.dtype() {

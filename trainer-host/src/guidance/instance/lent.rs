@@ -53,13 +53,7 @@ impl Lent {
                     .taps
                     .get(&tap.depth)
                     .map(|tokens| tokens.clone().into_dispatch())
-                    .ok_or_else(|| {
-                        missing(
-                            name,
-                            step,
-                            format!("the student's tokens at depth {}", tap.depth),
-                        )
-                    }),
+                    .ok_or_else(|| missing(name, step, format!("the student's tokens at depth {}", tap.depth))),
             });
         let taps: Vec<DispatchTensor> = taps.collect::<Result<_, _>>()?;
         let fields = plan.fields.iter().map(|field| {

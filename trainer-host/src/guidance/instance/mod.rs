@@ -45,23 +45,17 @@ unsafe impl Send for Instance {}
 
 impl Instance {
     /// Makes an instance called `name` from its configuration, a JSON object.
-    pub fn create(
-        library: &Library,
-        name: &str,
-        config: &serde_json::Value,
-    ) -> Result<Self, GuidanceError> {
+    pub fn create(library: &Library, name: &str, config: &serde_json::Value) -> Result<Self, GuidanceError> {
         let config = config.to_string();
-        let create = library
-            .descriptor()
-            .create
-            .expect("checked when it was opened");
+        let create = library.descriptor().create.expect("checked when it was opened");
         let mut state = null_mut();
         // SAFETY: the host is static, the text lives during the call, the message is fresh.
-        with_message(|message| unsafe { create(&HOST, lend_text(&config), &mut state, message) })
-            .map_err(|message| GuidanceError::Create {
-            source_name: name.to_owned(),
-            message,
-        })?;
+        with_message(|message| unsafe { create(&HOST, lend_text(&config), &mut state, message) }).map_err(
+            |message| GuidanceError::Create {
+                source_name: name.to_owned(),
+                message,
+            },
+        )?;
         Ok(Self {
             library: library.clone(),
             name: name.to_owned(),
@@ -102,14 +96,9 @@ impl Instance {
             buffers: NO_LIST,
             metrics: NO_LIST,
         };
-        let call = self
-            .library
-            .descriptor()
-            .plan
-            .expect("checked when it was opened");
+        let call = self.library.descriptor().plan.expect("checked when it was opened");
         // SAFETY: the instance is alive, everything lent lives during the call, the message is fresh.
-        with_message(|message| unsafe { call(self.state, &geometry_shown, &mut answer, message) })
-            .map_err(&fault)?;
+        with_message(|message| unsafe { call(self.state, &geometry_shown, &mut answer, message) }).map_err(&fault)?;
         // SAFETY: what the plan points to lives in the instance until its next call; it is copied here.
         let plan = unsafe { plan::read(&answer) }.map_err(&fault)?;
         plan::check(&plan, geometry).map_err(&fault)?;
@@ -134,14 +123,7 @@ impl Instance {
         check_step(step).map_err(|reason| fault(&self.name, reason))?;
         let context = self.context(plan, step, services)?;
         let mut session = Session::new(std::mem::take(&mut self.table), context);
-        let tensors = Lent::new(
-            &self.name,
-            plan,
-            step,
-            parameters,
-            buffers,
-            &mut session.table,
-        );
+        let tensors = Lent::new(&self.name, plan, step, parameters, buffers, &mut session.table);
         let (answer, mut session) = match tensors {
             Ok(lent) => self.call(lent, step, session),
             Err(error) => {
@@ -163,12 +145,7 @@ impl Instance {
     }
 
     /// Calls the plugin with the session open.
-    fn call(
-        &mut self,
-        lent: Lent,
-        step: &GuidanceStep<'_>,
-        session: Session,
-    ) -> (Result<Guided, String>, Session) {
+    fn call(&mut self, lent: Lent, step: &GuidanceStep<'_>, session: Session) -> (Result<Guided, String>, Session) {
         let shown = Step {
             size: size_of::<Step>() as u64,
             session: session.number(),
@@ -197,11 +174,7 @@ impl Instance {
             metrics: NO_LIST,
             buffers: NO_LIST,
         };
-        let guide = self
-            .library
-            .descriptor()
-            .guide
-            .expect("checked when it was opened");
+        let guide = self.library.descriptor().guide.expect("checked when it was opened");
         let (status, session) = session.during(|| {
             // SAFETY: the instance is alive, everything lent lives during the call, the message is fresh.
             with_message(|message| unsafe { guide(self.state, &shown, &mut guided, message) })
@@ -219,11 +192,7 @@ impl Instance {
         let mut networks = BTreeMap::new();
         for (which, network, what) in [
             (Network::Teacher, services.teacher, "the teacher"),
-            (
-                Network::Ema,
-                services.ema,
-                "the moving average of the student",
-            ),
+            (Network::Ema, services.ema, "the moving average of the student"),
         ] {
             if !plan.needs(which) {
                 continue;
@@ -257,11 +226,7 @@ impl Instance {
 
 impl Drop for Instance {
     fn drop(&mut self) {
-        let destroy = self
-            .library
-            .descriptor()
-            .destroy
-            .expect("checked when it was opened");
+        let destroy = self.library.descriptor().destroy.expect("checked when it was opened");
         // SAFETY: the last call of this instance.
         unsafe { destroy(self.state) };
     }

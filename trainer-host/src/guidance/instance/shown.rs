@@ -24,10 +24,7 @@ impl<'a> Shown<'a> {
         let networks = networks
             .into_iter()
             .filter_map(|(network, shape)| Some(network_info(network, shape?)));
-        let fields = geometry
-            .fields
-            .iter()
-            .map(|(name, shape)| field_info(name, shape));
+        let fields = geometry.fields.iter().map(|(name, shape)| field_info(name, shape));
         Ok(Self {
             geometry,
             networks: networks.collect(),

@@ -35,9 +35,7 @@ fn mean_square(step: &Step) -> Handle {
     mean[0].handle
 }
 
-fn run(
-    script: impl Fn(&Step, &mut Guided) -> Result<(), String> + Send + Sync + 'static,
-) -> Result<Answer, String> {
+fn run(script: impl Fn(&Step, &mut Guided) -> Result<(), String> + Send + Sync + 'static) -> Result<Answer, String> {
     let (library, config) = scripted(script);
     let mut instance = Instance::create(&library, "test", &config).unwrap();
     let plan = instance.plan(&geometry()).unwrap();
@@ -61,9 +59,7 @@ fn should_give_a_loss_whose_gradient_reaches_the_tap() {
     let h = fixture.taps[&1].clone();
     for index in 0..3 {
         let (step, mut services) = fixture.parts(index);
-        let answer = instance
-            .guide(&plan, &step, vec![], vec![], &mut services)
-            .unwrap();
+        let answer = instance.guide(&plan, &step, vec![], vec![], &mut services).unwrap();
         let wanted = h.clone().square().mean_dims(&[1, 2]).reshape([4]);
         answer
             .loss
@@ -87,15 +83,10 @@ fn should_report_the_first_failed_operation_whatever_guide_returns() {
             let (status, sum) = ask::<()>(step.session, Operation::Add, &[h, x], None, 1);
             assert_eq!((status, sum[0].handle), (FAILED, 0));
             // Silent, since the operand is the result of a failure.
-            let (status, product) =
-                ask::<()>(step.session, Operation::Mul, &[sum[0].handle, h], None, 1);
+            let (status, product) = ask::<()>(step.session, Operation::Mul, &[sum[0].handle, h], None, 1);
             assert_eq!((status, product[0].handle), (FAILED, 0));
             guided.loss = product[0].handle;
-            if returns_ok {
-                Ok(())
-            } else {
-                Err("later words".into())
-            }
+            if returns_ok { Ok(()) } else { Err("later words".into()) }
         })
         .unwrap_err();
         for part in [
@@ -170,10 +161,7 @@ fn should_refuse_results_that_the_plan_does_not_declare() {
         Ok(())
     })
     .unwrap_err();
-    assert!(
-        error.contains("metric 0, but the plan declares 0"),
-        "{error}"
-    );
+    assert!(error.contains("metric 0, but the plan declares 0"), "{error}");
 }
 
 #[test]
@@ -203,12 +191,8 @@ fn should_answer_nothing_with_a_wrong_number_from_another_thread_or_after_the_st
         guided.loss = mean_square(step);
         let (session, h) = (step.session, tap(step).handle);
         *KEPT.lock().unwrap() = (session, h);
-        let elsewhere = std::thread::spawn(move || {
-            (
-                ask::<()>(session, Operation::Neg, &[h], None, 1),
-                release(session, h),
-            )
-        });
+        let elsewhere =
+            std::thread::spawn(move || (ask::<()>(session, Operation::Neg, &[h], None, 1), release(session, h)));
         let ((status, outputs), released) = elsewhere.join().unwrap();
         assert_eq!((status, outputs[0].handle, released), (FAILED, 0, FAILED));
         let (status, _) = ask::<()>(session, Operation::Neg, &[h], None, 1);
@@ -227,38 +211,25 @@ fn should_answer_nothing_with_a_wrong_number_from_another_thread_or_after_the_st
 
 #[test]
 fn should_refuse_operations_and_attributes_that_make_no_sense() {
-    let attempt =
-        |operation: Operation, attributes: Option<Dims>, operands: usize, results: usize| {
-            run(move |step, guided| {
-                guided.loss = mean_square(step);
-                let h = vec![tap(step).handle; operands];
-                ask(step.session, operation, &h, attributes.as_ref(), results);
-                Ok(())
-            })
-            .unwrap_err()
-        };
-    let short = Dims {
-        size: 12,
-        ..dims(&[1])
+    let attempt = |operation: Operation, attributes: Option<Dims>, operands: usize, results: usize| {
+        run(move |step, guided| {
+            guided.loss = mean_square(step);
+            let h = vec![tap(step).handle; operands];
+            ask(step.session, operation, &h, attributes.as_ref(), results);
+            Ok(())
+        })
+        .unwrap_err()
     };
+    let short = Dims { size: 12, ..dims(&[1]) };
     for (error, part) in [
-        (
-            attempt(Operation::Sum, None, 1, 1),
-            "attributes are missing",
-        ),
+        (attempt(Operation::Sum, None, 1, 1), "attributes are missing"),
         (attempt(Operation::Sum, Some(short), 1, 1), "12 bytes long"),
         (
             attempt(Operation::Sum, Some(dims(&[3])), 1, 1),
             "dimension 3 does not exist",
         ),
-        (
-            attempt(Operation::Sum, Some(dims(&[1, 1])), 1, 1),
-            "named twice",
-        ),
-        (
-            attempt(Operation::Sum, Some(dims(&[1])), 1, 0),
-            "room is given for 0",
-        ),
+        (attempt(Operation::Sum, Some(dims(&[1, 1])), 1, 1), "named twice"),
+        (attempt(Operation::Sum, Some(dims(&[1])), 1, 0), "room is given for 0"),
         (attempt(Operation::Add, None, 1, 1), "it takes (a, b)"),
         (attempt(Operation::Neg, None, 2, 1), "it takes (a)"),
     ] {

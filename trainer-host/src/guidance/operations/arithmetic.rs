@@ -59,9 +59,9 @@ pub(super) fn scalar<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
                 _ => D::int_mul_scalar(a, value),
             })
         }
-        (DType::Int, Operation::AddScalar | Operation::MulScalar) => Err(format!(
-            "{value} is no integer: cast a to a float type first"
-        )),
+        (DType::Int, Operation::AddScalar | Operation::MulScalar) => {
+            Err(format!("{value} is no integer: cast a to a float type first"))
+        }
         _ => Err("a must have float elements: cast it first".into()),
     }
 }
@@ -119,10 +119,7 @@ pub(super) fn along_last(
     a: burn::backend::DispatchTensor,
     b: burn::backend::DispatchTensor,
     rank: usize,
-    operation: fn(
-        burn::backend::DispatchTensor,
-        burn::backend::DispatchTensor,
-    ) -> burn::backend::DispatchTensor,
+    operation: fn(burn::backend::DispatchTensor, burn::backend::DispatchTensor) -> burn::backend::DispatchTensor,
 ) -> burn::backend::DispatchTensor {
     use burn::backend::TensorMetadata;
     let mut shape = vec![1; rank.max(1)];

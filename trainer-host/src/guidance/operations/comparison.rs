@@ -37,12 +37,7 @@ pub(super) fn compare<'a>(request: &Request<'_>, context: &Context) -> Result<Ch
 
 pub(super) fn logic<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
     let a = request.input(0);
-    if request
-        .inputs
-        .iter()
-        .flatten()
-        .any(|spec| spec.dtype != DType::Bool)
-    {
+    if request.inputs.iter().flatten().any(|spec| spec.dtype != DType::Bool) {
         return Err("operands must be masks".into());
     }
     let output = a.with_shape(a.shape.clone());

@@ -92,11 +92,7 @@ fn host_bytes(tensor: DispatchTensor, dtype: DType, elements: usize) -> Result<V
 }
 
 /// A tensor's elements on the CPU, in one dimension.
-pub(in crate::guidance) fn data(
-    tensor: DispatchTensor,
-    dtype: DType,
-    elements: usize,
-) -> Result<TensorData, String> {
+pub(in crate::guidance) fn data(tensor: DispatchTensor, dtype: DType, elements: usize) -> Result<TensorData, String> {
     let flat = reshaped(inner(tensor), vec![elements].into());
     match dtype {
         DType::Int => Tensor::<1, Int>::from_dispatch(flat).try_into_data(),

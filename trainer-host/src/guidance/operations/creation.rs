@@ -24,9 +24,7 @@ pub(super) fn full<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
     if spec.dtype == DType::Int && value.fract() != 0.0 {
         return Err(format!("{value} is no integer"));
     }
-    Checked::one(spec.clone(), move |_, context| {
-        constant(&spec, value, &context.device)
-    })
+    Checked::one(spec.clone(), move |_, context| constant(&spec, value, &context.device))
 }
 
 pub(super) fn upload<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
@@ -44,11 +42,7 @@ pub(super) fn upload<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
         DType::Int => {
             let values: Vec<i64> = list.list(attributes.data, "the data")?;
             counted(values.len())?;
-            spec.bounds = values
-                .iter()
-                .min()
-                .copied()
-                .zip(values.iter().max().copied());
+            spec.bounds = values.iter().min().copied().zip(values.iter().max().copied());
             TensorData::new(values, physical(&spec.shape))
         }
         DType::Bool => {
@@ -66,17 +60,11 @@ pub(super) fn upload<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
         }
     };
     let dtype = spec.dtype;
-    Checked::one(spec, move |_, context| {
-        from_data(data, dtype, &context.device)
-    })
+    Checked::one(spec, move |_, context| from_data(data, dtype, &context.device))
 }
 
 /// Numbers on the device, outside autodiff.
-pub(in crate::guidance) fn from_data(
-    data: TensorData,
-    dtype: DType,
-    device: &DispatchDevice,
-) -> DispatchTensor {
+pub(in crate::guidance) fn from_data(data: TensorData, dtype: DType, device: &DispatchDevice) -> DispatchTensor {
     match dtype {
         DType::Int => D::int_from_data(data.convert_dtype(int_dtype(device).into()), device),
         DType::Bool => {
@@ -106,10 +94,7 @@ pub(super) fn random<'a>(request: &Request<'_>, context: &Context) -> Result<Che
     }
     let output = Spec::new(DType::F32, shape.clone());
     Checked::one(output, move |_, context| {
-        let stream = Stream::new(
-            context.seed,
-            &format!("guidance/{}/{tag}", context.instance),
-        );
+        let stream = Stream::new(context.seed, &format!("guidance/{}/{tag}", context.instance));
         let mut values: Vec<f32> = Vec::with_capacity(elements * context.ids.len());
         for id in &context.ids {
             let mut rng = stream.at(&[context.step, *id]);
@@ -118,16 +103,11 @@ pub(super) fn random<'a>(request: &Request<'_>, context: &Context) -> Result<Che
                 Distribution::Uniform => rng.random::<f32>(),
             }));
         }
-        from_data(
-            TensorData::new(values, physical(&shape)),
-            DType::F32,
-            &context.device,
-        )
+        from_data(TensorData::new(values, physical(&shape)), DType::F32, &context.device)
     })
 }
 
 fn spec(dtype: u32, shape: &abi::Shape) -> Result<Spec, String> {
-    let dtype =
-        DType::from_code(dtype).ok_or_else(|| format!("element type {dtype} does not exist"))?;
+    let dtype = DType::from_code(dtype).ok_or_else(|| format!("element type {dtype} does not exist"))?;
     Ok(Spec::new(dtype, dims(shape)?))
 }

@@ -72,14 +72,10 @@ pub(super) fn interpolate<'a>(request: &Request<'_>) -> Result<Checked<'a>, Stri
     x.needs_float("x")?;
     x.needs_rank("x", 4)?;
     let attributes: abi::Interpolate = request.attributes.read()?;
-    let mode = [
-        Interpolation::Nearest,
-        Interpolation::Bilinear,
-        Interpolation::Bicubic,
-    ]
-    .into_iter()
-    .find(|mode| *mode as u32 == attributes.mode)
-    .ok_or_else(|| format!("interpolation {} does not exist", attributes.mode))?;
+    let mode = [Interpolation::Nearest, Interpolation::Bilinear, Interpolation::Bicubic]
+        .into_iter()
+        .find(|mode| *mode as u32 == attributes.mode)
+        .ok_or_else(|| format!("interpolation {} does not exist", attributes.mode))?;
     let (height, width) = (attributes.height, attributes.width);
     if !(1..=MAX_EXTENT).contains(&height) || !(1..=MAX_EXTENT).contains(&width) {
         return Err(format!(
@@ -204,10 +200,7 @@ mod tests {
             &weights(2, 4, Interpolation::Bilinear, false),
             &[1., 0., 0.75, 0.25, 0.25, 0.75, 0., 1.],
         );
-        close(
-            &weights(3, 2, Interpolation::Bilinear, true),
-            &[1., 0., 0., 0., 0., 1.],
-        );
+        close(&weights(3, 2, Interpolation::Bilinear, true), &[1., 0., 0., 0., 0., 1.]);
         close(
             &weights(3, 2, Interpolation::Bilinear, false),
             &[0.75, 0.25, 0., 0., 0.25, 0.75],
@@ -221,11 +214,7 @@ mod tests {
 
     #[test]
     fn should_keep_constants_in_every_mode() {
-        for mode in [
-            Interpolation::Nearest,
-            Interpolation::Bilinear,
-            Interpolation::Bicubic,
-        ] {
+        for mode in [Interpolation::Nearest, Interpolation::Bilinear, Interpolation::Bicubic] {
             for (from, to) in [(1, 5), (5, 1), (4, 9), (9, 4), (3, 3)] {
                 for corners in [false, true] {
                     for row in weights(from, to, mode, corners).chunks(from) {

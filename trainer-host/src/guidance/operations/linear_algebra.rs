@@ -35,10 +35,7 @@ pub(super) fn matmul<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
     Checked::binary(output, move |a, b| {
         if shared {
             // One matrix for the whole batch: one large product instead of many small ones.
-            let product = D::float_matmul(
-                reshaped(a, vec![rows, k].into()),
-                reshaped(b, vec![k, n].into()),
-            );
+            let product = D::float_matmul(reshaped(a, vec![rows, k].into()), reshaped(b, vec![k, n].into()));
             return reshaped(product, target);
         }
         D::float_matmul(expanded(a, a_shape), expanded(b, b_shape))
@@ -52,9 +49,7 @@ pub(super) fn linear<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
     weight.needs_rank("weight", 2)?;
     let (outputs, inputs) = (weight.shape[0], weight.shape[1]);
     if x.rank() == 0 || x.shape[x.rank() - 1] != inputs {
-        return Err(format!(
-            "the last extent of x must be {inputs}, the second of weight"
-        ));
+        return Err(format!("the last extent of x must be {inputs}, the second of weight"));
     }
     if inputs == 0 {
         return Err("weight has no columns".into());

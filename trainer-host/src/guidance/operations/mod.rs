@@ -42,8 +42,7 @@ impl Operands {
 
     /// Moves out an operand that the check has seen, and whose elements it needs.
     fn take(&mut self, index: usize) -> DispatchTensor {
-        self.optional(index)
-            .expect("the check has seen this operand")
+        self.optional(index).expect("the check has seen this operand")
     }
 
     /// Moves out an operand that may be missing.
@@ -66,10 +65,7 @@ pub(super) struct Checked<'a> {
 
 impl<'a> Checked<'a> {
     /// An operation with one result that cannot fail.
-    fn one(
-        output: Spec,
-        run: impl FnOnce(Operands, &mut Context) -> DispatchTensor + 'a,
-    ) -> Result<Self, String> {
+    fn one(output: Spec, run: impl FnOnce(Operands, &mut Context) -> DispatchTensor + 'a) -> Result<Self, String> {
         Ok(Self {
             outputs: vec![output],
             run: Box::new(move |operands, context| Ok(vec![run(operands, context)])),
@@ -78,10 +74,7 @@ impl<'a> Checked<'a> {
     }
 
     /// An operation with one operand and one result.
-    fn unary(
-        output: Spec,
-        run: impl FnOnce(DispatchTensor) -> DispatchTensor + 'a,
-    ) -> Result<Self, String> {
+    fn unary(output: Spec, run: impl FnOnce(DispatchTensor) -> DispatchTensor + 'a) -> Result<Self, String> {
         Self::one(output, move |mut operands, _| run(operands.take(0)))
     }
 
@@ -140,9 +133,7 @@ pub(super) fn check<'a>(request: &Request<'_>, context: &Context) -> Result<Chec
         | O::Silu
         | O::Gelu
         | O::Erf => arithmetic::unary(request),
-        O::Equal | O::Greater | O::GreaterEqual | O::Lower | O::LowerEqual => {
-            comparison::compare(request, context)
-        }
+        O::Equal | O::Greater | O::GreaterEqual | O::Lower | O::LowerEqual => comparison::compare(request, context),
         O::And | O::Or | O::Not => comparison::logic(request),
         O::Where => comparison::choose(request),
         O::Sum | O::Mean | O::Max | O::Min => reduction::reduce(request),

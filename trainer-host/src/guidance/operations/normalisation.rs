@@ -22,10 +22,7 @@ pub(super) fn layer_norm<'a>(request: &Request<'_>) -> Result<Checked<'a>, Strin
         return Err("x must have a last dimension that is not empty".into());
     }
     let (rank, last) = (x.rank(), x.rank() - 1);
-    for (name, operand) in [
-        ("weight", request.optional(1)),
-        ("bias", request.optional(2)),
-    ] {
+    for (name, operand) in [("weight", request.optional(1)), ("bias", request.optional(2))] {
         if let Some(operand) = operand {
             same_dtype(x, operand)?;
             needs_vector(operand, name, x.shape[last])?;

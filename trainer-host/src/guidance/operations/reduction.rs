@@ -24,9 +24,7 @@ pub(super) fn reduce<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
     if operation != Operation::Sum
         && let Some(dim) = dims.iter().find(|dim| a.shape[**dim] == 0)
     {
-        return Err(format!(
-            "dimension {dim} is empty, so there is nothing to take"
-        ));
+        return Err(format!("dimension {dim} is empty, so there is nothing to take"));
     }
     let kept: Vec<usize> = a
         .shape
@@ -91,14 +89,9 @@ fn dims(request: &Request<'_>, a: &Spec) -> Result<(Vec<usize>, bool), String> {
 pub(super) fn listed(attributes: &abi::Dims) -> Result<Vec<usize>, String> {
     let len = attributes.len as usize;
     if len > MAX_RANK {
-        return Err(format!(
-            "{len} dimensions are named, there are {MAX_RANK} at most"
-        ));
+        return Err(format!("{len} dimensions are named, there are {MAX_RANK} at most"));
     }
-    Ok(attributes.dims[..len]
-        .iter()
-        .map(|dim| *dim as usize)
-        .collect())
+    Ok(attributes.dims[..len].iter().map(|dim| *dim as usize).collect())
 }
 
 #[cfg(test)]
@@ -107,18 +100,9 @@ mod tests {
 
     #[test]
     fn should_merge_neighbours_only() {
-        assert_eq!(
-            merged(&[2, 3, 4], &[1, 2]),
-            (Shape::from(vec![2, 12]), vec![1])
-        );
-        assert_eq!(
-            merged(&[2, 3, 4], &[0, 2]),
-            (Shape::from(vec![2, 3, 4]), vec![0, 2])
-        );
-        assert_eq!(
-            merged(&[2, 3, 4], &[2, 0, 1]),
-            (Shape::from(vec![24]), vec![0])
-        );
+        assert_eq!(merged(&[2, 3, 4], &[1, 2]), (Shape::from(vec![2, 12]), vec![1]));
+        assert_eq!(merged(&[2, 3, 4], &[0, 2]), (Shape::from(vec![2, 3, 4]), vec![0, 2]));
+        assert_eq!(merged(&[2, 3, 4], &[2, 0, 1]), (Shape::from(vec![24]), vec![0]));
         assert_eq!(merged(&[2, 3], &[]), (Shape::from(vec![2, 3]), vec![]));
         assert_eq!(merged(&[], &[]), (Shape::from(vec![1]), vec![]));
     }

@@ -25,13 +25,10 @@ pub(super) fn forward<'a>(request: &Request<'_>, context: &Context) -> Result<Ch
 
     let network = Network::from_code(attributes.network)
         .ok_or_else(|| format!("network {} does not exist", attributes.network))?;
-    let frozen = context
-        .networks
-        .get(&network)
-        .ok_or_else(|| match network {
-            Network::Student => "the student is seen through taps only".to_owned(),
-            other => format!("the plan declares no tap of the {other:?} network"),
-        })?;
+    let frozen = context.networks.get(&network).ok_or_else(|| match network {
+        Network::Student => "the student is seen through taps only".to_owned(),
+        other => format!("the plan declares no tap of the {other:?} network"),
+    })?;
     if depths.is_empty() {
         return Err("no depth is asked for".into());
     }
@@ -44,12 +41,7 @@ pub(super) fn forward<'a>(request: &Request<'_>, context: &Context) -> Result<Ch
     }
     let config = frozen.network.config();
     let rows = samples.len();
-    let wanted = [
-        rows,
-        config.in_channels,
-        config.input_size,
-        config.input_size,
-    ];
+    let wanted = [rows, config.in_channels, config.input_size, config.input_size];
     if x.dtype != DType::F32 || x.shape != wanted {
         return Err(format!("x_t must be f32 {wanted:?} for {rows} rows"));
     }
@@ -57,19 +49,14 @@ pub(super) fn forward<'a>(request: &Request<'_>, context: &Context) -> Result<Ch
         return Err(format!("t must be f32 [{rows}]"));
     }
     if conditions.len() != rows {
-        return Err(format!(
-            "{} conditions are given for {rows} rows",
-            conditions.len()
-        ));
+        return Err(format!("{} conditions are given for {rows} rows", conditions.len()));
     }
     let labels = labels(&samples, &conditions, context)?;
     let output = Spec::new(DType::F32, vec![rows, config.tokens(), config.hidden_size]);
     Ok(Checked {
         outputs: vec![output; depths.len()],
         takes_empty: false,
-        run: Box::new(move |operands, context| {
-            Ok(features(operands, network, labels, &depths, context))
-        }),
+        run: Box::new(move |operands, context| Ok(features(operands, network, labels, &depths, context))),
     })
 }
 
@@ -82,9 +69,7 @@ fn labels(samples: &[u32], conditions: &[u32], context: &Context) -> Result<Vec<
         .map(|(sample, condition)| {
             let sample = *sample as usize;
             if sample >= batch {
-                return Err(format!(
-                    "row {sample} is asked for, but the batch has {batch} samples"
-                ));
+                return Err(format!("row {sample} is asked for, but the batch has {batch} samples"));
             }
             match Condition::from_code(*condition) {
                 Some(Condition::Own) => Ok(context.labels[sample]),
@@ -111,27 +96,14 @@ fn features(
         false => rows,
     };
     if padded > rows {
-        let numbers: Vec<i64> = (0..padded)
-            .map(|row| if row < rows { row as i64 } else { 0 })
-            .collect();
-        let numbers = from_data(
-            TensorData::new(numbers, [padded]),
-            DType::Int,
-            &context.device,
-        );
+        let numbers: Vec<i64> = (0..padded).map(|row| if row < rows { row as i64 } else { 0 }).collect();
+        let numbers = from_data(TensorData::new(numbers, [padded]), DType::Int, &context.device);
         x = D::float_select(x, 0, numbers.clone());
         t = D::float_select(t, 0, numbers);
         labels.resize(padded, labels[0]);
     }
-    let labels = from_data(
-        TensorData::new(labels, [padded]),
-        DType::Int,
-        &context.device,
-    );
-    let frozen = context
-        .networks
-        .get(&network)
-        .expect("the check has seen it");
+    let labels = from_data(TensorData::new(labels, [padded]), DType::Int, &context.device);
+    let frozen = context.networks.get(&network).expect("the check has seen it");
     let features = frozen.network.features(
         Tensor::<4>::from_dispatch(x),
         Tensor::<1>::from_dispatch(t),
@@ -175,16 +147,13 @@ pub(super) fn diffuse<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> 
     let mut column = vec![1; x.rank()];
     column[0] = x.shape[0];
     let dtype = t.dtype;
-    Checked::one(
-        x.with_shape(x.shape.clone()),
-        move |mut operands, context| {
-            let (x, n, t) = (operands.take(0), operands.take(1), operands.take(2));
-            let [alpha, sigma, ..] = coefficients(t, dtype, context);
-            let alpha = reshaped(alpha, column.clone().into());
-            let sigma = reshaped(sigma, column.into());
-            D::float_add(D::float_mul(x, alpha), D::float_mul(n, sigma))
-        },
-    )
+    Checked::one(x.with_shape(x.shape.clone()), move |mut operands, context| {
+        let (x, n, t) = (operands.take(0), operands.take(1), operands.take(2));
+        let [alpha, sigma, ..] = coefficients(t, dtype, context);
+        let alpha = reshaped(alpha, column.clone().into());
+        let sigma = reshaped(sigma, column.into());
+        D::float_add(D::float_mul(x, alpha), D::float_mul(n, sigma))
+    })
 }
 
 pub(super) fn path_coefficients<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
@@ -194,9 +163,7 @@ pub(super) fn path_coefficients<'a>(request: &Request<'_>) -> Result<Checked<'a>
     Ok(Checked {
         outputs: vec![t.with_shape(t.shape.clone()); 4],
         takes_empty: false,
-        run: Box::new(move |mut operands, context| {
-            Ok(coefficients(operands.take(0), t.dtype, context).into())
-        }),
+        run: Box::new(move |mut operands, context| Ok(coefficients(operands.take(0), t.dtype, context).into())),
     })
 }
 
@@ -205,10 +172,7 @@ fn coefficients(t: DispatchTensor, dtype: DType, context: &Context) -> [Dispatch
     let scaled = |tensor, factor: f64| D::float_mul_scalar(tensor, Scalar::Float(factor));
     match context.path {
         Path::Linear => {
-            let spec = Spec {
-                dtype,
-                ..Spec::of(&t)
-            };
+            let spec = Spec { dtype, ..Spec::of(&t) };
             let number = |value| constant(&spec, value, &context.device);
             let alpha = D::float_add_scalar(scaled(t.clone(), -1.0), Scalar::Float(1.0));
             [alpha, t, number(-1.0), number(1.0)]
@@ -216,10 +180,7 @@ fn coefficients(t: DispatchTensor, dtype: DType, context: &Context) -> [Dispatch
         Path::Cosine => {
             let angle = scaled(t, FRAC_PI_2);
             let (cos, sin) = (D::float_cos(angle.clone()), D::float_sin(angle));
-            let (d_alpha, d_sigma) = (
-                scaled(sin.clone(), -FRAC_PI_2),
-                scaled(cos.clone(), FRAC_PI_2),
-            );
+            let (d_alpha, d_sigma) = (scaled(sin.clone(), -FRAC_PI_2), scaled(cos.clone(), FRAC_PI_2));
             [cos, sin, d_alpha, d_sigma]
         }
     }
@@ -234,9 +195,6 @@ mod tests {
         let sizes: Vec<usize> = (1..=14).map(|rows| padded_rows(rows, 6)).collect();
         assert_eq!(sizes, [1, 2, 4, 4, 6, 6, 12, 12, 12, 12, 12, 12, 18, 18]);
         let sizes: Vec<usize> = (1..=16).map(|rows| padded_rows(rows, 8)).collect();
-        assert_eq!(
-            sizes,
-            [1, 2, 4, 4, 8, 8, 8, 8, 16, 16, 16, 16, 16, 16, 16, 16]
-        );
+        assert_eq!(sizes, [1, 2, 4, 4, 8, 8, 8, 8, 16, 16, 16, 16, 16, 16, 16, 16]);
     }
 }

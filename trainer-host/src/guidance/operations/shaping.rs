@@ -38,10 +38,7 @@ pub(super) fn permute<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> 
             a.rank()
         ));
     }
-    let (spec, output) = (
-        a.clone(),
-        a.with_shape(axes.iter().map(|dim| a.shape[*dim]).collect()),
-    );
+    let (spec, output) = (a.clone(), a.with_shape(axes.iter().map(|dim| a.shape[*dim]).collect()));
     Checked::unary(output, move |a| {
         if axes.iter().enumerate().all(|(i, axis)| i == *axis) {
             return a;
@@ -58,11 +55,7 @@ pub(super) fn permute<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> 
 pub(super) fn expand<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
     let a = request.input(0);
     let shape = dims(&request.attributes.read::<abi::NewShape>()?.shape)?;
-    let fits = a.shape.len() == shape.len()
-        && a.shape
-            .iter()
-            .zip(&shape)
-            .all(|(from, to)| from == to || *from == 1);
+    let fits = a.shape.len() == shape.len() && a.shape.iter().zip(&shape).all(|(from, to)| from == to || *from == 1);
     if !fits {
         return Err(format!(
             "it does not expand to {shape:?}: ranks must agree, and only extents of 1 are repeated"
@@ -75,11 +68,7 @@ pub(super) fn expand<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
 pub(super) fn slice<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
     let a = request.input(0);
     let abi::Slice {
-        dim,
-        start,
-        end,
-        step,
-        ..
+        dim, start, end, step, ..
     } = request.attributes.read()?;
     let dim = dim as usize;
     a.needs_dim(dim)?;
@@ -117,8 +106,8 @@ pub(super) fn concat<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
     for index in 0..request.inputs.len() {
         let part = request.input(index);
         same_dtype(first, part)?;
-        let agrees = part.rank() == first.rank()
-            && (0..part.rank()).all(|d| d == dim || part.shape[d] == first.shape[d]);
+        let agrees =
+            part.rank() == first.rank() && (0..part.rank()).all(|d| d == dim || part.shape[d] == first.shape[d]);
         if !agrees {
             return Err(format!(
                 "part {index} has shape {:?}, which agrees with {:?} not in every dimension but {dim}",
@@ -129,9 +118,7 @@ pub(super) fn concat<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
     }
     let (spec, count) = (first.clone(), request.inputs.len());
     let mut checked = Checked::one(first.with_shape(shape), move |mut operands, _| {
-        let mut parts: Vec<_> = (0..count)
-            .filter_map(|index| operands.optional(index))
-            .collect();
+        let mut parts: Vec<_> = (0..count).filter_map(|index| operands.optional(index)).collect();
         if parts.len() == 1 {
             return parts.remove(0);
         }

@@ -4,8 +4,8 @@ use std::fmt;
 
 use burn::backend::ops::{BoolTensorOps, FloatTensorOps, IntTensorOps};
 use burn::backend::{
-    AutodiffBackend, BoolDType, Dispatch, DispatchAutodiffContext, DispatchDevice, DispatchTensor,
-    FloatDType, IntDType, Scalar, TensorMetadata, get_or_init_device_settings,
+    AutodiffBackend, BoolDType, Dispatch, DispatchAutodiffContext, DispatchDevice, DispatchTensor, FloatDType,
+    IntDType, Scalar, TensorMetadata, get_or_init_device_settings,
 };
 use burn::tensor::Shape;
 use sextant_plugin_api::abi::{self, DType, MAX_RANK};
@@ -103,9 +103,7 @@ impl Spec {
     pub(super) fn needs_dim(&self, dim: usize) -> Result<(), String> {
         match dim < self.rank() {
             true => Ok(()),
-            false => Err(format!(
-                "dimension {dim} does not exist (they are counted from 0)"
-            )),
+            false => Err(format!("dimension {dim} does not exist (they are counted from 0)")),
         }
     }
 }
@@ -163,16 +161,10 @@ pub(in crate::guidance) fn physical(shape: &[usize]) -> Shape {
 }
 
 /// A tensor of one value, outside autodiff. For masks, anything but 0 is true.
-pub(in crate::guidance) fn constant(
-    spec: &Spec,
-    value: f64,
-    device: &DispatchDevice,
-) -> DispatchTensor {
+pub(in crate::guidance) fn constant(spec: &Spec, value: f64, device: &DispatchDevice) -> DispatchTensor {
     let shape = physical(&spec.shape);
     match spec.dtype {
-        DType::Int => {
-            Dispatch::int_full(shape, Scalar::Int(value as i64), device, int_dtype(device))
-        }
+        DType::Int => Dispatch::int_full(shape, Scalar::Int(value as i64), device, int_dtype(device)),
         DType::Bool if value == 0.0 => Dispatch::bool_zeros(shape, device, bool_dtype(device)),
         DType::Bool => Dispatch::bool_ones(shape, device, bool_dtype(device)),
         dtype => Dispatch::float_full(shape, Scalar::Float(value), device, float_dtype(dtype)),

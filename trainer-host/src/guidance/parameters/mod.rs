@@ -6,9 +6,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use burn::backend::DispatchTensor;
-use burn::module::{
-    Content, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor, Param,
-};
+use burn::module::{Content, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -79,13 +77,7 @@ ranks!(Rank1 1, Rank2 2, Rank3 3, Rank4 4, Rank5 5, Rank6 6, Rank7 7, Rank8 8);
 
 impl SourceParams {
     /// Adds the parameters of a source, drawn on the CPU.
-    pub(super) fn add(
-        &mut self,
-        source: &str,
-        plans: &[ParameterPlan],
-        seed: u64,
-        device: &Device,
-    ) {
+    pub(super) fn add(&mut self, source: &str, plans: &[ParameterPlan], seed: u64, device: &Device) {
         for plan in plans {
             let data = draw(&plan.initial, &plan.shape, seed, source, &plan.name);
             self.entries.push(Entry {
@@ -133,11 +125,7 @@ impl SourceParams {
     ///
     /// burn skips a parameter without gradient: AdamW's momentum would stall where PyTorch's does not, and replicas drift
     /// apart. It happens: a small batch often has no sample inside the t range.
-    pub fn zero_missing_gradients(
-        &self,
-        gradients: &mut GradientsParams,
-        active: impl Fn(&str) -> bool,
-    ) {
+    pub fn zero_missing_gradients(&self, gradients: &mut GradientsParams, active: impl Fn(&str) -> bool) {
         for entry in self
             .entries
             .iter()
@@ -212,14 +200,9 @@ impl Module for SourceParams {
     fn visit<V: ModuleVisitor>(&self, visitor: &mut V) {
         for entry in &self.entries {
             let parts = parts(&entry.source, &entry.name);
-            parts
-                .iter()
-                .for_each(|part| visitor.enter_module(part, CONTAINER));
+            parts.iter().for_each(|part| visitor.enter_module(part, CONTAINER));
             with_param!(&entry.weight, param => param.visit(visitor));
-            parts
-                .iter()
-                .rev()
-                .for_each(|part| visitor.exit_module(part, CONTAINER));
+            parts.iter().rev().for_each(|part| visitor.exit_module(part, CONTAINER));
         }
     }
 
@@ -235,14 +218,9 @@ impl Module for SourceParams {
                     weight,
                 } = entry;
                 let parts = parts(&source, &name);
-                parts
-                    .iter()
-                    .for_each(|part| mapper.enter_module(part, CONTAINER));
+                parts.iter().for_each(|part| mapper.enter_module(part, CONTAINER));
                 let weight = map_param!(weight, param => Module::map(param, mapper));
-                parts
-                    .iter()
-                    .rev()
-                    .for_each(|part| mapper.exit_module(part, CONTAINER));
+                parts.iter().rev().for_each(|part| mapper.exit_module(part, CONTAINER));
                 Entry {
                     source,
                     name,
@@ -259,7 +237,10 @@ impl ModuleDisplayDefault for SourceParams {
     fn content(&self, content: Content) -> Option<Content> {
         self.entries
             .iter()
-            .fold(content, |content, entry| with_param!(&entry.weight, param => content.add(&entry.path(), param)))
+            .fold(
+                content,
+                |content, entry| with_param!(&entry.weight, param => content.add(&entry.path(), param)),
+            )
             .optional()
     }
 

@@ -28,10 +28,7 @@ fn params(device: &Device) -> SourceParams {
     );
     params.add(
         "other",
-        &[
-            plan("scale", &[1], false),
-            plan("conv.kernel", &[2, 2, 3, 3], true),
-        ],
+        &[plan("scale", &[1], false), plan("conv.kernel", &[2, 2, 3, 3], true)],
         1,
         device,
     );
@@ -125,10 +122,7 @@ fn should_fill_missing_gradients_and_keep_the_others() {
         gradients.get::<1>(bias.1).unwrap().into_data(),
         TensorData::from([0f32; 3])
     );
-    assert_eq!(
-        gradients.get::<2>(weight.1).unwrap().into_data(),
-        kept.into_data()
-    );
+    assert_eq!(gradients.get::<2>(weight.1).unwrap().into_data(), kept.into_data());
     assert_eq!(gradients.len(), 2);
 }
 
@@ -145,10 +139,7 @@ fn should_survive_records_forks_and_validation() {
         );
         other.add(
             "other",
-            &[
-                plan("scale", &[1], false),
-                plan("conv.kernel", &[2, 2, 3, 3], true),
-            ],
+            &[plan("scale", &[1], false), plan("conv.kernel", &[2, 2, 3, 3], true)],
             2,
             &cpu(),
         );
@@ -159,10 +150,7 @@ fn should_survive_records_forks_and_validation() {
     assert_eq!(loaded.named(), params.named());
     assert_eq!(seen(&loaded), seen(&params));
     let forked = params.clone().fork(&cpu());
-    assert_eq!(
-        (forked.named(), seen(&forked)),
-        (params.named(), seen(&params))
-    );
+    assert_eq!((forked.named(), seen(&forked)), (params.named(), seen(&params)));
     let valid = params.valid();
     assert!(seen(&valid).iter().all(|(_, _, trained)| !trained));
     assert_eq!(seen(&valid.train()), seen(&params));
@@ -188,8 +176,5 @@ fn should_load_its_own_names_and_refuse_others() {
     let mut wrong = values;
     wrong.insert("repa.0.weight".into(), TensorData::from([[1f32]]));
     let wrong = error(wrong);
-    assert!(
-        wrong.contains("[1, 1]") && wrong.contains("[3, 2]"),
-        "{wrong}"
-    );
+    assert!(wrong.contains("[1, 1]") && wrong.contains("[3, 2]"), "{wrong}");
 }

@@ -23,11 +23,7 @@ pub fn check(plan: &SourcePlan, geometry: &GuidanceGeometry) -> Result<(), Strin
     }
     for field in &plan.fields {
         if !geometry.fields.iter().any(|(name, _)| name == field) {
-            let known: Vec<&str> = geometry
-                .fields
-                .iter()
-                .map(|(name, _)| name.as_str())
-                .collect();
+            let known: Vec<&str> = geometry.fields.iter().map(|(name, _)| name.as_str()).collect();
             let known = match known.is_empty() {
                 true => "none".to_owned(),
                 false => known.join(", "),
@@ -110,9 +106,6 @@ mod tests {
     #[test]
     fn should_list_the_fields_of_the_data() {
         let error = check(&plan(&[], &["dino"]), &geometry()).unwrap_err();
-        assert!(
-            error.contains("\"dino\"") && error.contains("features"),
-            "{error}"
-        );
+        assert!(error.contains("\"dino\"") && error.contains("features"), "{error}");
     }
 }

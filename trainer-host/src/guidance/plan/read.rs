@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use sextant_plugin_api::abi::{
-    self, ABI_MAJOR, ABI_MINOR, Agreement, Array, BufferInfo, DType, InitKind, MAX_RANK, Network,
-    ParameterInfo, Shape, Tap, TapKind, Text,
+    self, ABI_MAJOR, ABI_MINOR, Agreement, Array, BufferInfo, DType, InitKind, MAX_RANK, Network, ParameterInfo, Shape,
+    Tap, TapKind, Text,
 };
 
 use super::{BufferPlan, Initial, ParameterPlan, SourcePlan, TapRequest};
@@ -71,18 +71,10 @@ pub(in crate::guidance) unsafe fn read(plan: &abi::Plan) -> Result<SourcePlan, S
 }
 
 fn tap(tap: &Tap) -> Result<TapRequest, String> {
-    let network = Network::from_code(tap.network).ok_or_else(|| {
-        format!(
-            "its plan has a tap of network {}, which does not exist",
-            tap.network
-        )
-    })?;
-    let kind = TapKind::from_code(tap.kind).ok_or_else(|| {
-        format!(
-            "its plan has a tap of kind {}, which this host does not know",
-            tap.kind
-        )
-    })?;
+    let network = Network::from_code(tap.network)
+        .ok_or_else(|| format!("its plan has a tap of network {}, which does not exist", tap.network))?;
+    let kind = TapKind::from_code(tap.kind)
+        .ok_or_else(|| format!("its plan has a tap of kind {}, which this host does not know", tap.kind))?;
     if kind == TapKind::Output && network != Network::Student {
         return Err(format!(
             "its plan taps the output of the {} network: `forward` gives outputs of blocks only",
@@ -144,16 +136,7 @@ unsafe fn parameter(info: &ParameterInfo) -> Result<ParameterPlan, String> {
     }
     let shape = stored_shape(&info.shape, "parameter", &name)?;
     // SAFETY: the caller promises a valid list.
-    let initial = unsafe {
-        initial(
-            info.init,
-            info.value,
-            info.values,
-            &shape,
-            "parameter",
-            &name,
-        )?
-    };
+    let initial = unsafe { initial(info.init, info.value, info.values, &shape, "parameter", &name)? };
     Ok(ParameterPlan {
         name,
         shape,
@@ -210,14 +193,9 @@ pub(in crate::guidance) fn dims(shape: &Shape) -> Result<Vec<usize>, String> {
         return Err(format!("rank {rank} is more than {MAX_RANK}"));
     }
     let dims: Vec<usize> = shape.dims[..rank].iter().map(|d| *d as usize).collect();
-    match dims
-        .iter()
-        .try_fold(1usize, |n, d| n.checked_mul((*d).max(1)))
-    {
+    match dims.iter().try_fold(1usize, |n, d| n.checked_mul((*d).max(1))) {
         Some(elements) if elements <= MAX_ELEMENTS => Ok(dims),
-        _ => Err(format!(
-            "shape {dims:?} has more than {MAX_ELEMENTS} elements"
-        )),
+        _ => Err(format!("shape {dims:?} has more than {MAX_ELEMENTS} elements")),
     }
 }
 
@@ -260,8 +238,7 @@ unsafe fn initial(
         InitKind::XavierUniform => Initial::XavierUniform,
         InitKind::Values => {
             // SAFETY: the caller promises a valid list.
-            let values: Vec<f32> =
-                unsafe { list(values, &format!("the values of {what} `{name}`"))? };
+            let values: Vec<f32> = unsafe { list(values, &format!("the values of {what} `{name}`"))? };
             let wanted: usize = shape.iter().product();
             if values.len() != wanted {
                 return Err(format!(
@@ -270,9 +247,7 @@ unsafe fn initial(
                 ));
             }
             if values.iter().any(|v| !v.is_finite()) {
-                return Err(format!(
-                    "{what} `{name}` of its plan has a value that is not finite"
-                ));
+                return Err(format!("{what} `{name}` of its plan has a value that is not finite"));
             }
             Initial::Values(values)
         }

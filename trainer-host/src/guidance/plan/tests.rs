@@ -112,10 +112,7 @@ fn should_read_everything_that_a_plan_says() {
     assert_eq!(plan.depths(Network::Teacher), [4]);
     assert_eq!(
         (plan.fields, plan.metrics),
-        (
-            vec!["features".to_owned(), "z".into()],
-            vec!["features".to_owned()]
-        )
+        (vec!["features".to_owned(), "z".into()], vec!["features".to_owned()])
     );
     assert_eq!(plan.parameters[0].initial, Initial::XavierUniform);
     assert_eq!(
@@ -244,30 +241,18 @@ fn should_say_what_is_wrong_with_a_plan() {
             }),
             "two parameters called `w`",
         ),
-        (
-            of_parameter(parameter_info("a..b", &[2, 2])),
-            "between dots",
-        ),
-        (
-            of_parameter(parameter_info("a._0.w", &[2, 2])),
-            "write `0` for `_0`",
-        ),
+        (of_parameter(parameter_info("a..b", &[2, 2])), "between dots"),
+        (of_parameter(parameter_info("a._0.w", &[2, 2])), "write `0` for `_0`"),
         (of_parameter(parameter_info("w", &[])), "rank of at least 1"),
         (of_parameter(parameter_info("w", &[2, 0])), "no extent 0"),
         (
             of_parameter(parameter_info("w", &[2])),
             "Xavier needs a rank of at least 2",
         ),
-        (
-            of_parameter(parameter_info("w", &[1 << 40, 1 << 40])),
-            "more than",
-        ),
+        (of_parameter(parameter_info("w", &[1 << 40, 1 << 40])), "more than"),
         (
             of_parameter(ParameterInfo {
-                shape: Shape {
-                    rank: 9,
-                    ..shape(&[])
-                },
+                shape: Shape { rank: 9, ..shape(&[]) },
                 ..p()
             }),
             "rank 9",

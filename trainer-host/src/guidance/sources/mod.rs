@@ -62,11 +62,7 @@ impl Sources {
             config.validate()?;
             let path = search.resolve(&config.plugin)?;
             let library = match &config.sha256 {
-                Some(pinned) => Library::open_pinned(
-                    &path,
-                    pinned,
-                    config.name.as_ref().unwrap_or(&config.plugin),
-                ),
+                Some(pinned) => Library::open_pinned(&path, pinned, config.name.as_ref().unwrap_or(&config.plugin)),
                 None => Library::open(&path),
             }?;
             Ok((config.clone(), library))
@@ -89,24 +85,17 @@ impl Sources {
                 return Err(GuidanceError::Setting {
                     source_name: name.clone(),
                     key: "name",
-                    reason: format!(
-                        "\"{name}\" occurs twice: give each of the sources a `name` of its own"
-                    ),
+                    reason: format!("\"{name}\" occurs twice: give each of the sources a `name` of its own"),
                 });
             }
-            let settings =
-                serde_json::to_value(&config.config).map_err(|error| GuidanceError::Setting {
-                    source_name: name.clone(),
-                    key: "config",
-                    reason: format!("cannot be handed over: {error}"),
-                })?;
+            let settings = serde_json::to_value(&config.config).map_err(|error| GuidanceError::Setting {
+                source_name: name.clone(),
+                key: "config",
+                reason: format!("cannot be handed over: {error}"),
+            })?;
             let mut instance = Instance::create(&library, &name, &settings)?;
             let plan = instance.plan(geometry)?;
-            sources.push(Source {
-                config,
-                plan,
-                instance,
-            });
+            sources.push(Source { config, plan, instance });
         }
         Ok(Self { sources })
     }
@@ -118,17 +107,12 @@ impl Sources {
 
     /// Instance names, in the order of the recipe.
     pub fn names(&self) -> Vec<&str> {
-        self.sources
-            .iter()
-            .map(|source| source.instance.name())
-            .collect()
+        self.sources.iter().map(|source| source.instance.name()).collect()
     }
 
     /// Names and plans, in the order of the recipe.
     pub fn plans(&self) -> impl Iterator<Item = (&str, &SourcePlan)> {
-        self.sources
-            .iter()
-            .map(|source| (source.instance.name(), &source.plan))
+        self.sources.iter().map(|source| (source.instance.name(), &source.plan))
     }
 
     /// Depths at which the student's tokens are needed, ascending: 0 is the embedding.
@@ -177,10 +161,7 @@ impl Sources {
 
     /// Names of the sources that are called at `step`.
     pub fn active_at(&self, step: u64) -> Vec<&str> {
-        let active = self
-            .sources
-            .iter()
-            .filter(|source| source.config.active_at(step));
+        let active = self.sources.iter().filter(|source| source.config.active_at(step));
         active.map(|source| source.instance.name()).collect()
     }
 
@@ -207,12 +188,7 @@ impl Sources {
     pub fn init_parameters(&self, seed: u64, device: &Device) -> SourceParams {
         let mut params = SourceParams::default();
         for source in &self.sources {
-            params.add(
-                source.instance.name(),
-                &source.plan.parameters,
-                seed,
-                device,
-            );
+            params.add(source.instance.name(), &source.plan.parameters, seed, device);
         }
         params
     }
@@ -235,12 +211,7 @@ impl Sources {
         mut services: Services<'_>,
     ) -> Result<Vec<SourceLoss>, GuidanceError> {
         let mut losses = Vec::new();
-        for Source {
-            config,
-            plan,
-            instance,
-        } in &mut self.sources
-        {
+        for Source { config, plan, instance } in &mut self.sources {
             if !config.active_at(step.index) {
                 continue;
             }
@@ -289,12 +260,6 @@ fn instance_name(config: &SourceConfig, library: &Library) -> String {
         .unwrap_or_default()
         .to_string_lossy();
     stem.chars()
-        .map(|c| {
-            if check_name(&c.to_string()).is_ok() {
-                c
-            } else {
-                '_'
-            }
-        })
+        .map(|c| if check_name(&c.to_string()).is_ok() { c } else { '_' })
         .collect()
 }

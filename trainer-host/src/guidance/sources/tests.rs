@@ -2,8 +2,7 @@ use std::collections::BTreeMap;
 
 use burn::tensor::TensorData;
 use sextant_plugin_api::{
-    Buffer, Condition, Error, Geometry, Guidance, GuidanceSource, Init, Plan, Step,
-    describe_guidance, descriptor,
+    Buffer, Condition, Error, Geometry, Guidance, GuidanceSource, Init, Plan, Step, describe_guidance, descriptor,
 };
 
 use super::*;
@@ -49,29 +48,17 @@ impl GuidanceSource for Everything {
 
     fn guide(&self, step: &Step) -> Result<Guidance, Error> {
         assert!(!self.0.panic, "asked to");
-        let h = step
-            .tap(self.0.depth)?
-            .linear(step.parameter("head.weight")?, None);
+        let h = step.tap(self.0.depth)?.linear(step.parameter("head.weight")?, None);
         let z = step.field("features")?;
         let rows = [1u32, 2];
         let x_t = step.x_t().gather(0, &rows);
         let t = step.t().gather(0, &rows);
         let conditions = [Condition::Own; 2];
         let teacher = step
-            .forward(
-                sextant_plugin_api::Network::Teacher,
-                x_t,
-                t,
-                &[2],
-                &rows,
-                &conditions,
-            )?
+            .forward(sextant_plugin_api::Network::Teacher, x_t, t, &[2], &rows, &conditions)?
             .remove(0);
         let near = (h - z).square().mean_per_sample();
-        let weight = teacher
-            .square()
-            .mean_per_sample()
-            .scatter(0, &rows, step.batch());
+        let weight = teacher.square().mean_per_sample().scatter(0, &rows, step.batch());
         let loss = near * weight;
         Ok(Guidance::new(loss.clone())
             .metric("mean", loss.mean(&[0]))
@@ -92,19 +79,13 @@ fn config(text: &str) -> SourceConfig {
 }
 
 fn load(texts: &[&str], geometry: &GuidanceGeometry) -> Result<Sources, GuidanceError> {
-    Sources::with_libraries(
-        texts.iter().map(|text| (config(text), library())).collect(),
-        geometry,
-    )
+    Sources::with_libraries(texts.iter().map(|text| (config(text), library())).collect(), geometry)
 }
 
 #[test]
 fn should_say_what_its_sources_need() {
     let sources = load(
-        &[
-            "",
-            "name = \"b\"\nstart_step = 5\nstop_step = 9\nconfig.depth = 0",
-        ],
+        &["", "name = \"b\"\nstart_step = 5\nstop_step = 9\nconfig.depth = 0"],
         &geometry(),
     )
     .unwrap();
@@ -123,16 +104,9 @@ fn should_say_what_its_sources_need() {
 
 #[test]
 fn should_guide_with_every_active_source() {
-    let mut sources = load(
-        &["coefficient = 2.0", "name = \"late\"\nstart_step = 5"],
-        &geometry(),
-    )
-    .unwrap();
+    let mut sources = load(&["coefficient = 2.0", "name = \"late\"\nstart_step = 5"], &geometry()).unwrap();
     let device = Device::flex().autodiff();
-    let (params, mut buffers) = (
-        sources.init_parameters(1, &device),
-        sources.init_buffers(1, &device),
-    );
+    let (params, mut buffers) = (sources.init_parameters(1, &device), sources.init_buffers(1, &device));
     assert_eq!(
         params.named().keys().collect::<Vec<_>>(),
         ["everything.head.weight", "late.head.weight"]
@@ -142,13 +116,7 @@ fn should_guide_with_every_active_source() {
         let tap = fixture.taps[&2].clone();
         let (step, services) = fixture.parts(index);
         let losses = sources.guide(step, &params, &buffers, services).unwrap();
-        assert_eq!(
-            losses
-                .iter()
-                .map(|loss| loss.name.as_str())
-                .collect::<Vec<_>>(),
-            names
-        );
+        assert_eq!(losses.iter().map(|loss| loss.name.as_str()).collect::<Vec<_>>(), names);
         let first = &losses[0];
         assert_eq!(first.coefficient, 2.0);
         let values: Vec<f32> = first.loss.to_data().try_to_vec().unwrap();
@@ -176,10 +144,7 @@ fn should_guide_with_every_active_source() {
 fn should_turn_a_panic_of_a_source_into_an_error() {
     let mut sources = load(&["config.panic = true"], &geometry()).unwrap();
     let device = Device::flex().autodiff();
-    let (params, buffers) = (
-        sources.init_parameters(1, &device),
-        sources.init_buffers(1, &device),
-    );
+    let (params, buffers) = (sources.init_parameters(1, &device), sources.init_buffers(1, &device));
     let mut fixture = StepFixture::new();
     let (step, services) = fixture.parts(7);
     let error = sources
@@ -201,20 +166,14 @@ fn should_name_the_source_and_the_setting_at_fault() {
     for (error, part) in [
         (load(&["", ""], &geometry()), "occurs twice"),
         (load(&["config.dpeth = 1"], &geometry()), "dpeth"),
-        (
-            load(&["config.depth = 4"], &geometry()),
-            "depth 4 of the student",
-        ),
+        (load(&["config.depth = 4"], &geometry()), "depth 4 of the student"),
         (
             load(&["config.field = \"dino\""], &geometry()),
             "fields of the data: features",
         ),
         (load(&[""], &poor), "fields of the data: none"),
         (load(&[""], &alone), "set `teacher`"),
-        (
-            load(&["coefficient = nan"], &geometry()),
-            "coefficient is NaN",
-        ),
+        (load(&["coefficient = nan"], &geometry()), "coefficient is NaN"),
     ] {
         let error = error.unwrap_err().to_string();
         assert!(
@@ -222,11 +181,7 @@ fn should_name_the_source_and_the_setting_at_fault() {
             "{part} in {error}"
         );
     }
-    let missing = Sources::load(
-        &[SourceConfig::new("nowhere")],
-        &SearchPath::only(vec![]),
-        &geometry(),
-    );
+    let missing = Sources::load(&[SourceConfig::new("nowhere")], &SearchPath::only(vec![]), &geometry());
     assert!(
         missing
             .unwrap_err()
@@ -239,10 +194,7 @@ fn should_name_the_source_and_the_setting_at_fault() {
 fn should_miss_a_teacher_that_is_not_given() {
     let mut sources = load(&[""], &geometry()).unwrap();
     let device = Device::flex().autodiff();
-    let (params, buffers) = (
-        sources.init_parameters(1, &device),
-        sources.init_buffers(1, &device),
-    );
+    let (params, buffers) = (sources.init_parameters(1, &device), sources.init_buffers(1, &device));
     let mut fixture = StepFixture::new();
     let (step, mut services) = fixture.parts(0);
     services.teacher = None;
@@ -256,11 +208,7 @@ fn should_miss_a_teacher_that_is_not_given() {
 #[test]
 fn should_draw_the_same_beginning_for_the_same_seed() {
     let sources = load(&[""], &geometry()).unwrap();
-    let draw = |seed| {
-        sources
-            .init_parameters(seed, &Device::flex().autodiff())
-            .named()
-    };
+    let draw = |seed| sources.init_parameters(seed, &Device::flex().autodiff()).named();
     assert_eq!(draw(1), draw(1));
     assert_ne!(draw(1), draw(2));
 }
@@ -268,14 +216,10 @@ fn should_draw_the_same_beginning_for_the_same_seed() {
 #[test]
 fn should_not_create_a_source_without_its_consent() {
     let (library, _) = scripted(|_, _| Ok(()));
-    let error =
-        Sources::with_libraries(vec![(SourceConfig::new("scripted"), library)], &geometry())
-            .unwrap_err();
+    let error = Sources::with_libraries(vec![(SourceConfig::new("scripted"), library)], &geometry()).unwrap_err();
     assert!(matches!(error, GuidanceError::Create { .. }), "{error}");
     let empty = Sources::with_libraries(vec![], &geometry()).unwrap();
     assert!(
-        empty.is_empty()
-            && BTreeMap::<String, TensorData>::new()
-                == empty.init_parameters(1, &Device::flex()).named()
+        empty.is_empty() && BTreeMap::<String, TensorData>::new() == empty.init_parameters(1, &Device::flex()).named()
     );
 }

@@ -13,21 +13,15 @@ fn should_do_arithmetic_with_broadcasting() {
     agrees(Div, a(), &other, &(), |a| a / b.clone());
     // The operand that is broadcast gets a gradient, too.
     let full = a();
-    agrees(Mul, b, &[full.clone().into_dispatch()], &(), |b| {
-        b * full.clone()
-    });
+    agrees(Mul, b, &[full.clone().into_dispatch()], &(), |b| b * full.clone());
 }
 
 #[test]
 fn should_do_arithmetic_with_numbers() {
     agrees(Operation::AddScalar, a(), &[], &scalar(1.5), |a| a + 1.5);
     agrees(Operation::MulScalar, a(), &[], &scalar(-2.0), |a| a * -2.0);
-    agrees(Operation::PowScalar, a(), &[], &scalar(2.0), |a| {
-        a.clone() * a
-    });
-    agrees(Operation::PowScalar, a() + 1.0, &[], &scalar(0.5), |a| {
-        a.sqrt()
-    });
+    agrees(Operation::PowScalar, a(), &[], &scalar(2.0), |a| a.clone() * a);
+    agrees(Operation::PowScalar, a() + 1.0, &[], &scalar(0.5), |a| a.sqrt());
     let range = abi::Range {
         size: size_of::<abi::Range>() as u64,
         min: -0.2,
@@ -69,8 +63,7 @@ fn should_compare_choose_and_combine_masks() {
         (Operation::Lower, |a, b| a.lower(b)),
         (Operation::LowerEqual, |a, b| a.lower_equal(b)),
     ];
-    let mask =
-        |bench: &Bench, handle| Tensor::<3, Bool>::from_dispatch(bench.raw(handle)).into_data();
+    let mask = |bench: &Bench, handle| Tensor::<3, Bool>::from_dispatch(bench.raw(handle)).into_data();
     for (operation, direct) in cases {
         let found = bench.one(operation, &[ha, hb], &());
         assert_eq!(
@@ -88,15 +81,11 @@ fn should_compare_choose_and_combine_masks() {
     assert_eq!(mask(&bench, either), mask(&bench, differs));
     assert_eq!(
         mask(&bench, both),
-        Tensor::<3>::zeros([2, 3, 4], &cpu())
-            .greater_elem(0.5)
-            .into_data()
+        Tensor::<3>::zeros([2, 3, 4], &cpu()).greater_elem(0.5).into_data()
     );
     let chosen = bench.one(Operation::Where, &[greater, ha, hb], &());
     close(bench.float(chosen), a.clone().max_pair(b.clone()));
-    let error = bench
-        .ask(Operation::Add, &[greater, lower], &())
-        .unwrap_err();
+    let error = bench.ask(Operation::Add, &[greater, lower], &()).unwrap_err();
     assert!(error.contains("no arithmetic"), "{error}");
     let error = bench.ask(Operation::Where, &[ha, ha, hb], &()).unwrap_err();
     assert!(error.contains("mask must be a mask"), "{error}");
@@ -116,16 +105,10 @@ fn should_convert_element_types() {
     assert_eq!(bench.spec(int).dtype, DType::Int);
     let mask = bench.one(Operation::Cast, &[int], &to(DType::Bool));
     let back = bench.one(Operation::Cast, &[mask], &to(DType::F32));
-    close(
-        bench.float(back),
-        Tensor::<1>::from_data([0.0, 1.0, 1.0], &cpu()),
-    );
+    close(bench.float(back), Tensor::<1>::from_data([0.0, 1.0, 1.0], &cpu()));
     let number = bench.one(Operation::Cast, &[mask], &to(DType::Int));
     let float = bench.one(Operation::Cast, &[number], &to(DType::F32));
-    close(
-        bench.float(float),
-        Tensor::<1>::from_data([0.0, 1.0, 1.0], &cpu()),
-    );
+    close(bench.float(float), Tensor::<1>::from_data([0.0, 1.0, 1.0], &cpu()));
     let half = bench.one(Operation::Cast, &[h], &to(DType::BF16));
     assert!(
         bench

@@ -28,25 +28,15 @@ fn should_take_tensors_without_rows() {
     close(bench.float(joined), tensor::<2>([2, 4], &cpu()));
     let picked = bench.one(Operation::Gather, &[whole, rows], &dim(0));
     assert_eq!(bench.spec(picked).shape, [0, 4]);
-    let error = bench
-        .ask(Operation::Mean, &[none], &dims(&[0], false))
-        .unwrap_err();
+    let error = bench.ask(Operation::Mean, &[none], &dims(&[0], false)).unwrap_err();
     assert!(error.contains("dimension 0 is empty"), "{error}");
     let images = bench.lend_empty(DType::F32, &[0, 3, 4, 4]);
     let times = bench.lend_empty(DType::F32, &[0]);
     let features = bench
-        .ask(
-            Operation::Forward,
-            &[images, times],
-            &forward(&[2], &[], &[]),
-        )
+        .ask(Operation::Forward, &[images, times], &forward(&[2], &[], &[]))
         .unwrap();
     assert_eq!(bench.spec(features[0]).shape, [0, 4, 8]);
-    assert_eq!(
-        bench.0.context.counters,
-        TeacherCounters::default(),
-        "no rows, no pass"
-    );
+    assert_eq!(bench.0.context.counters, TeacherCounters::default(), "no rows, no pass");
 }
 
 #[test]
@@ -66,20 +56,11 @@ fn should_refuse_shapes_that_do_not_fit() {
     let int = bench.lend(Tensor::<3, Int>::zeros([2, 3, 4], &cpu()).into_dispatch());
     use Operation as O;
     for (error, part) in [
-        (
-            bench.ask(O::Add, &[a, b], &()),
-            "extents 3 and 2 of dimension 1",
-        ),
+        (bench.ask(O::Add, &[a, b], &()), "extents 3 and 2 of dimension 1"),
         (bench.ask(O::Add, &[a, int], &()), "element types differ"),
         (bench.ask(O::Exp, &[int], &()), "float elements"),
-        (
-            bench.ask(O::Matmul, &[a, b], &()),
-            "a has 4 columns, b has 2 rows",
-        ),
-        (
-            bench.ask(O::Linear, &[a, a], &()),
-            "weight must have 2 dimensions",
-        ),
+        (bench.ask(O::Matmul, &[a, b], &()), "a has 4 columns, b has 2 rows"),
+        (bench.ask(O::Linear, &[a, a], &()), "weight must have 2 dimensions"),
         (
             bench.ask(O::Reshape, &[a], &new_shape(&[5])),
             "24 elements do not make [5]",
@@ -88,36 +69,18 @@ fn should_refuse_shapes_that_do_not_fit() {
             bench.ask(O::Permute, &[a], &dims(&[0, 1, 1], false)),
             "each of the 3 dimensions once",
         ),
-        (
-            bench.ask(O::Expand, &[a], &new_shape(&[2, 3, 8])),
-            "does not expand",
-        ),
-        (
-            bench.ask(O::Concat, &[a, b], &dim(0)),
-            "part 1 has shape [2, 2, 4]",
-        ),
+        (bench.ask(O::Expand, &[a], &new_shape(&[2, 3, 8])), "does not expand"),
+        (bench.ask(O::Concat, &[a, b], &dim(0)), "part 1 has shape [2, 2, 4]"),
         (
             bench.ask(O::Gather, &[a, rows], &dim(0)),
             "row numbers run from 5 to 5, but there are 2 rows",
         ),
-        (
-            bench.ask(O::Softmax, &[a], &dim(3)),
-            "dimension 3 does not exist",
-        ),
-        (
-            bench.ask(O::MulScalar, &[a], &scalar(f64::NAN)),
-            "not finite",
-        ),
-        (
-            bench.ask(O::AddScalar, &[int], &scalar(0.5)),
-            "0.5 is no integer",
-        ),
+        (bench.ask(O::Softmax, &[a], &dim(3)), "dimension 3 does not exist"),
+        (bench.ask(O::MulScalar, &[a], &scalar(f64::NAN)), "not finite"),
+        (bench.ask(O::AddScalar, &[int], &scalar(0.5)), "0.5 is no integer"),
     ] {
         let error = error.unwrap_err();
-        assert!(
-            error.contains(part) && error.contains("test.rs:1"),
-            "{part} in {error}"
-        );
+        assert!(error.contains(part) && error.contains("test.rs:1"), "{part} in {error}");
     }
 }
 
@@ -137,18 +100,12 @@ fn should_move_consumed_operands_out_of_the_table() {
         capacity: 1,
         place: String::new(),
     };
-    assert!(
-        bench.0.operate(&call).is_some(),
-        "an operand may occur twice"
-    );
+    assert!(bench.0.operate(&call).is_some(), "an operand may occur twice");
     assert!(bench.0.table.get(a).is_err());
     assert_eq!(bench.0.table.len(), 1);
     // Dead even if the operation fails.
     let b = bench.lend(tensor::<1>([3], &cpu()).into_dispatch());
-    call.operands = vec![Operand {
-        handle: b,
-        ..consumed
-    }];
+    call.operands = vec![Operand { handle: b, ..consumed }];
     assert!(bench.0.operate(&call).is_none());
     assert!(bench.0.table.get(b).is_err());
 }
@@ -159,14 +116,9 @@ fn should_turn_a_panic_of_the_backend_into_an_error() {
     let a = bench.lend(tensor::<1>([3], &Device::flex()).into_dispatch());
     // Rows computed on the device are not looked at before.
     let rows = bench.lend(Tensor::<1, Int>::from_data([7], &Device::flex()).into_dispatch());
-    let error = bench
-        .ask(Operation::Gather, &[a, rows], &dim(0))
-        .unwrap_err();
+    let error = bench.ask(Operation::Gather, &[a, rows], &dim(0)).unwrap_err();
     assert!(error.contains("the backend failed"), "{error}");
-    assert!(
-        bench.ask(Operation::Neg, &[a], &()).is_ok(),
-        "the session goes on"
-    );
+    assert!(bench.ask(Operation::Neg, &[a], &()).is_ok(), "the session goes on");
 }
 
 #[test]

@@ -5,29 +5,17 @@ use super::*;
 #[test]
 fn should_multiply_matrices() {
     let b: Tensor<3> = tensor([2, 4, 5], &cpu());
-    agrees(
-        Operation::Matmul,
-        a(),
-        &[b.clone().into_dispatch()],
-        &(),
-        |a| a.matmul(b.clone()),
-    );
+    agrees(Operation::Matmul, a(), &[b.clone().into_dispatch()], &(), |a| {
+        a.matmul(b.clone())
+    });
     let shared: Tensor<3> = tensor([1, 4, 5], &cpu());
-    agrees(
-        Operation::Matmul,
-        a(),
-        &[shared.clone().into_dispatch()],
-        &(),
-        |a| a.matmul(shared.clone().expand([2, 4, 5])),
-    );
+    agrees(Operation::Matmul, a(), &[shared.clone().into_dispatch()], &(), |a| {
+        a.matmul(shared.clone().expand([2, 4, 5]))
+    });
     let left: Tensor<3> = tensor([1, 3, 4], &cpu());
-    agrees(
-        Operation::Matmul,
-        left,
-        &[b.clone().into_dispatch()],
-        &(),
-        |a| a.expand([2, 3, 4]).matmul(b.clone()),
-    );
+    agrees(Operation::Matmul, left, &[b.clone().into_dispatch()], &(), |a| {
+        a.expand([2, 3, 4]).matmul(b.clone())
+    });
     let full = a();
     agrees(
         Operation::Matmul,
@@ -42,9 +30,8 @@ fn should_multiply_matrices() {
 fn should_apply_a_linear_map_as_pytorch_stores_it() {
     let weight: Tensor<2> = tensor([5, 4], &cpu());
     let bias: Tensor<1> = tensor([5], &cpu());
-    let direct = |x: Tensor<3>, weight: Tensor<2>, bias: Tensor<1>| {
-        x.matmul(weight.transpose().unsqueeze()) + bias.unsqueeze()
-    };
+    let direct =
+        |x: Tensor<3>, weight: Tensor<2>, bias: Tensor<1>| x.matmul(weight.transpose().unsqueeze()) + bias.unsqueeze();
     let lent = [weight.clone().into_dispatch(), bias.clone().into_dispatch()];
     agrees(Operation::Linear, a(), &lent, &(), |x| {
         direct(x, weight.clone(), bias.clone())
@@ -74,8 +61,7 @@ fn should_apply_a_linear_map_as_pytorch_stores_it() {
 #[test]
 fn should_attend() {
     let q: Tensor<4> = tensor([2, 2, 3, 4], &cpu());
-    let (k, v): (Tensor<4>, Tensor<4>) =
-        (tensor([2, 2, 5, 4], &cpu()), tensor([2, 2, 5, 6], &cpu()));
+    let (k, v): (Tensor<4>, Tensor<4>) = (tensor([2, 2, 5, 4], &cpu()), tensor([2, 2, 5, 6], &cpu()));
     let lent = [k.clone().into_dispatch(), v.clone().into_dispatch()];
     agrees(Operation::Attention, q, &lent, &scalar(0.7), |q| {
         activation::softmax(q.matmul(k.clone().swap_dims(2, 3)) * 0.7, 3).matmul(v.clone())
@@ -95,9 +81,7 @@ fn should_normalise() {
     agrees(Operation::LayerNorm, a(), &lent, &scalar(1e-3), |x| {
         direct(x) * weight.clone().unsqueeze() + bias.clone().unsqueeze()
     });
-    agrees(Operation::Softmax, a(), &[], &dim(1), |a| {
-        activation::softmax(a, 1)
-    });
+    agrees(Operation::Softmax, a(), &[], &dim(1), |a| activation::softmax(a, 1));
     agrees(Operation::LogSoftmax, a(), &[], &dim(2), |a| {
         activation::log_softmax(a, 2)
     });

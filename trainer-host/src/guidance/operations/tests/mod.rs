@@ -67,12 +67,7 @@ impl Bench {
         self.0.table.insert(value).unwrap()
     }
 
-    fn ask<A>(
-        &mut self,
-        operation: Operation,
-        inputs: &[Handle],
-        attributes: &A,
-    ) -> Result<Vec<Handle>, String> {
+    fn ask<A>(&mut self, operation: Operation, inputs: &[Handle], attributes: &A) -> Result<Vec<Handle>, String> {
         self.0.first_error = None;
         let pointer: *const c_void = match size_of::<A>() {
             0 => std::ptr::null(),
@@ -124,9 +119,7 @@ fn close<const D: usize>(found: Tensor<D>, wanted: Tensor<D>) {
 
 fn shape(dims: &[usize]) -> Shape {
     let mut all = [0; MAX_RANK];
-    all.iter_mut()
-        .zip(dims)
-        .for_each(|(to, from)| *to = *from as u64);
+    all.iter_mut().zip(dims).for_each(|(to, from)| *to = *from as u64);
     Shape {
         rank: dims.len() as u32,
         reserved: 0,

@@ -30,12 +30,7 @@ fn should_make_tensors_of_numbers_and_read_them_back() {
         data: back.as_mut_ptr().cast(),
         bytes: 24,
     };
-    assert!(
-        bench
-            .ask(Operation::Download, &[h], &download)
-            .unwrap()
-            .is_empty()
-    );
+    assert!(bench.ask(Operation::Download, &[h], &download).unwrap().is_empty());
     assert_eq!(back, numbers);
     download.bytes = 23;
     assert!(
@@ -72,10 +67,7 @@ fn should_draw_numbers_that_follow_the_sample() {
         bench.float::<3>(h)
     };
     let (first, second) = (draw(&[10, 20, 30], "n", 0), draw(&[30, 10], "n", 0));
-    close(
-        first.clone().narrow(0, 0, 1),
-        second.clone().narrow(0, 1, 1),
-    );
+    close(first.clone().narrow(0, 0, 1), second.clone().narrow(0, 1, 1));
     close(first.clone().narrow(0, 2, 1), second.narrow(0, 0, 1));
     assert_ne!(first.to_data(), draw(&[10, 20, 30], "other", 0).to_data());
     let uniform = draw(&[1, 2, 3], "u", 1);
@@ -83,10 +75,7 @@ fn should_draw_numbers_that_follow_the_sample() {
         uniform.clone().min().into_scalar::<f32>(),
         uniform.max().into_scalar::<f32>(),
     );
-    assert!(
-        (0.0..0.1).contains(&low) && (0.9..1.0).contains(&high),
-        "{low} {high}"
-    );
+    assert!((0.0..0.1).contains(&low) && (0.9..1.0).contains(&high), "{low} {high}");
 }
 
 #[test]
@@ -100,11 +89,7 @@ fn should_run_a_network_on_chosen_rows_under_chosen_conditions() {
     ];
     // Own label of sample 1, none, and sample 1 after dropout (which took its label).
     let found = bench
-        .ask(
-            Operation::Forward,
-            &inputs,
-            &forward(&[2, 0], &[1, 1, 1], &[0, 1, 2]),
-        )
+        .ask(Operation::Forward, &inputs, &forward(&[2, 0], &[1, 1, 1], &[0, 1, 2]))
         .unwrap();
     let labels = Tensor::<1, Int>::from_data([1, 5, 5], &Device::flex());
     let wanted = network(2).features(x.inner(), t.inner(), labels, &[2, 0]);
@@ -114,10 +99,7 @@ fn should_run_a_network_on_chosen_rows_under_chosen_conditions() {
         close(found, wanted);
     }
     let deep: Tensor<3> = bench.float(found[0]);
-    let at = |rows: [i64; 2]| {
-        deep.clone()
-            .select(0, Tensor::from_data(rows, &Device::flex()))
-    };
+    let at = |rows: [i64; 2]| deep.clone().select(0, Tensor::from_data(rows, &Device::flex()));
     let labels_matter = (at([0, 0]) - at([1, 2])).abs().max().into_scalar::<f32>();
     assert!(labels_matter > 1e-4, "{labels_matter}");
     let counters = bench.0.context.counters;
@@ -182,17 +164,12 @@ fn should_refuse_networks_depths_and_rows_that_the_plan_does_not_declare() {
         (student, "through taps only"),
         (none, "no depth"),
         (forward(&[1], &[0], &[0]), "declares depths [0, 2]"),
-        (
-            forward(&[2], &[3], &[0]),
-            "row 3 is asked for, but the batch has 3",
-        ),
+        (forward(&[2], &[3], &[0]), "row 3 is asked for, but the batch has 3"),
         (forward(&[2], &[0], &[9]), "condition 9"),
         (forward(&[2], &[0], &[0, 0]), "2 conditions"),
         (forward(&[2], &[0, 1], &[0, 0]), "for 2 rows"),
     ] {
-        let error = bench
-            .ask(Operation::Forward, &inputs, &attributes)
-            .unwrap_err();
+        let error = bench.ask(Operation::Forward, &inputs, &attributes).unwrap_err();
         assert!(error.contains(part), "{part} in {error}");
     }
     assert_eq!(bench.0.context.counters.calls, 0);
@@ -209,20 +186,11 @@ fn should_know_the_path() {
         for (row, time) in times.iter().enumerate() {
             let c = path.coefficients(f64::from(*time));
             for (handle, wanted) in found.iter().zip([c.alpha, c.sigma, c.d_alpha, c.d_sigma]) {
-                let value = bench
-                    .float::<1>(*handle)
-                    .narrow(0, row, 1)
-                    .into_scalar::<f32>();
-                assert!(
-                    (f64::from(value) - wanted).abs() < 1e-6,
-                    "{path:?} at {time}"
-                );
+                let value = bench.float::<1>(*handle).narrow(0, row, 1).into_scalar::<f32>();
+                assert!((f64::from(value) - wanted).abs() < 1e-6, "{path:?} at {time}");
             }
         }
-        let (x, n): (Tensor<4>, Tensor<4>) = (
-            tensor([3, 2, 2, 2], &cpu()),
-            tensor([3, 2, 2, 2], &cpu()) * 3.0,
-        );
+        let (x, n): (Tensor<4>, Tensor<4>) = (tensor([3, 2, 2, 2], &cpu()), tensor([3, 2, 2, 2], &cpu()) * 3.0);
         let (hx, hn) = (
             bench.lend(x.clone().into_dispatch()),
             bench.lend(n.clone().into_dispatch()),

@@ -1,0 +1,223 @@
+//! Runs through the program: the same bits, resumed, interrupted, and with sources that fail.
+
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::time::Duration;
+
+use sextant_tests::{command, recipe, sextant, stderr};
+
+/// The weights, averages, sources' parameters, optimiser and log of a finished or stopped run.
+fn state(run: &Path, step: u64) -> Vec<(PathBuf, Vec<u8>)> {
+    let checkpoint = run.join(format!("phases/train/step-{step:06}"));
+    ["student", "ema", "sources", "buffers"]
+        .map(|name| format!("{name}.safetensors"))
+        .iter()
+        .map(|name| checkpoint.join(name))
+        .chain([checkpoint.join("optimiser.bpk"), run.join("metrics.jsonl")])
+        .map(|path| (path.strip_prefix(run).unwrap().to_owned(), contents(&path)))
+        .collect()
+}
+
+/// A file's bytes; of an optimiser's the tensors by name, since burn writes them in the order of a hash map.
+fn contents(path: &Path) -> Vec<u8> {
+    if path.extension().is_none_or(|e| e != "bpk") {
+        return std::fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    }
+    let reader = burn_pack::Reader::from_file(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let mut names: Vec<String> = reader.tensor_names().into_iter().map(str::to_owned).collect();
+    names.sort();
+    let scalars = format!("{:?}", reader.scalars()).into_bytes();
+    let tensors = names
+        .iter()
+        .flat_map(|name| [name.clone().into_bytes(), reader.tensor_data(name).unwrap()]);
+    tensors.chain([scalars]).flatten().collect()
+}
+
+fn same(a: &Path, b: &Path, step: u64) {
+    for ((name, a), (_, b)) in state(a, step).into_iter().zip(state(b, step)) {
+        assert!(a == b, "{} differs", name.display());
+    }
+}
+
+fn train(folder: &Path, out: &str, more: &[&str]) -> Output {
+    let recipe = recipe("tiny.toml");
+    let mut arguments = vec!["train", recipe.to_str().unwrap(), "--out", out, "--device", "cpu"];
+    arguments.extend(more);
+    sextant(folder, &arguments)
+}
+
+fn succeed(output: &Output) {
+    assert!(output.status.success(), "{}", stderr(output));
+}
+
+/// The guidance of a phase that fails at step 7.
+fn faulty(how: &str) -> String {
+    format!(r#"phases.0.guidance=[{{ plugin = "test-faulty", config = {{ how = "{how}", step = 7 }} }}]"#)
+}
+
+#[test]
+fn the_same_recipe_twice_gives_the_same_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for variant in ["none", "self-transcendence"] {
+        let (a, b) = (format!("{variant}-a"), format!("{variant}-b"));
+        succeed(&train(folder.path(), &a, &["--variant", variant]));
+        succeed(&train(folder.path(), &b, &["--variant", variant]));
+        same(&at(&a), &at(&b), 8);
+        let samples = |name: &str| std::fs::read(at(name).join("samples/final.npz")).unwrap();
+        assert!(samples(&a) == samples(&b), "samples differ");
+    }
+}
+
+#[test]
+fn none_is_no_guidance_bit_for_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    succeed(&train(folder.path(), "none", &[]));
+    succeed(&train(folder.path(), "nothing", &["--set", "phases.0.guidance=[]"]));
+    let of = |name: &str| state(&folder.path().join(name), 8);
+    // The logs differ: one has a column for the guidance of `none`.
+    for ((name, a), (_, b)) in of("none").into_iter().zip(of("nothing")) {
+        assert!(a == b || name.ends_with("metrics.jsonl"), "{} differs", name.display());
+    }
+}
+
+#[test]
+fn accumulated_micro_batches_train_like_the_whole_batch() {
+    let folder = tempfile::tempdir().unwrap();
+    succeed(&train(folder.path(), "whole", &["--variant", "aligned"]));
+    succeed(&train(
+        folder.path(),
+        "parts",
+        &["--variant", "aligned", "--set", "optimiser.accumulation=4"],
+    ));
+    let weights = |name: &str| {
+        let path = folder
+            .path()
+            .join(name)
+            .join("phases/train/step-000008/student.safetensors");
+        sextant::model::read_safetensors(path).unwrap()
+    };
+    for ((name, a), (_, b)) in weights("whole").into_iter().zip(weights("parts")) {
+        let off = a
+            .iter::<f32>()
+            .zip(b.iter::<f32>())
+            .map(|(a, b)| (a - b).abs())
+            .fold(0.0, f32::max);
+        // AdamW turns rounding of a tiny gradient into a step of its own size, lr = 1e-3 at most.
+        assert!(off < 2e-3, "{name} is off by {off}");
+    }
+}
+
+#[test]
+fn a_killed_run_goes_on_bit_for_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for variant in ["aligned", "self-transcendence"] {
+        let whole = format!("{variant}-whole");
+        let killed = format!("{variant}-killed");
+        succeed(&train(folder.path(), &whole, &["--variant", variant]));
+        // The run as it lay when it was killed after step 5 of the last phase: a checkpoint of step 4, a log that
+        // is further, and neither samples nor a result.
+        succeed(&train(folder.path(), &killed, &["--variant", variant]));
+        let run = at(&killed);
+        std::fs::remove_dir_all(run.join("phases/train/step-000008")).unwrap();
+        std::fs::remove_file(run.join("result.json")).unwrap();
+        std::fs::remove_dir_all(run.join("samples")).unwrap();
+        std::fs::create_dir(run.join("phases/train/.partial-step-000006")).unwrap();
+        succeed(&sextant(
+            folder.path(),
+            &["train", "--resume", &killed, "--device", "cpu"],
+        ));
+        same(&at(&whole), &run, 8);
+    }
+}
+
+#[test]
+fn a_failing_source_leaves_the_step_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let healthy = faulty("never");
+    let set = ["--set", "output.checkpoint_every=6", "--set", "output.keep=9", "--set"];
+    succeed(&train(folder.path(), "healthy", &[&set[..], &[&healthy]].concat()));
+    for (how, words) in [
+        ("error", "asked to fail"),
+        ("panic", "asked to panic"),
+        ("shape", "shape"),
+        ("operation", "faulty/src/lib.rs"),
+    ] {
+        let faulty = faulty(how);
+        let output = train(folder.path(), how, &[&set[..], &[&faulty]].concat());
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{how}: {said}");
+        assert!(
+            said.contains("step 7") && said.contains("test-faulty") && said.contains(words),
+            "{how}: {said}"
+        );
+        for name in ["student", "ema", "optimiser"] {
+            let file = if name == "optimiser" {
+                "optimiser.bpk".into()
+            } else {
+                format!("{name}.safetensors")
+            };
+            let of = |run: &str| contents(&folder.path().join(run).join("phases/train/step-000006").join(&file));
+            assert!(of(how) == of("healthy"), "{how}: {file} has something of step 7");
+        }
+        assert!(!folder.path().join(how).join("phases/train/step-000007").exists());
+        assert!(!folder.path().join(how).join("result.json").exists());
+    }
+}
+
+#[test]
+fn a_loss_that_is_not_a_number_ends_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let faulty = faulty("nan");
+    let output = train(folder.path(), "nan", &["--set", &faulty]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(stderr(&output).contains("NaN"), "{}", stderr(&output));
+    let checkpoints = sextant::train::checkpoint::list(&folder.path().join("nan/phases/train"));
+    assert_eq!(
+        checkpoints.iter().map(|s| s.step).collect::<Vec<_>>(),
+        [4],
+        "only what was good before"
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_writes_a_checkpoint_that_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = recipe("tiny.toml");
+    let long = "phases.0.steps=100000";
+    let mut child = command(
+        folder.path(),
+        &[
+            "train",
+            recipe.to_str().unwrap(),
+            "--out",
+            "run",
+            "--device",
+            "cpu",
+            "--set",
+            long,
+        ],
+    )
+    .stderr(std::process::Stdio::piped())
+    .spawn()
+    .unwrap();
+    let journal = folder.path().join("run/metrics.jsonl");
+    for _ in 0..600 {
+        if std::fs::read_to_string(&journal).is_ok_and(|text| text.lines().count() >= 3) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let interrupted = std::process::Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(interrupted.unwrap().success());
+    let status = child.wait().unwrap();
+    assert_eq!(status.code(), Some(130));
+    let saved = sextant::train::checkpoint::list(&folder.path().join("run/phases/train"));
+    let last = saved.last().expect("a checkpoint").step;
+    assert!(last >= 6, "stopped after step {last}");
+    assert!(saved.last().unwrap().student().is_ok());
+}
