@@ -91,7 +91,10 @@ fn compare(args: CompareArgs) -> Result<(), Error> {
     let comparison = compare::compare(&file, &folder, &options, command, log::write_to)?;
     let page = folder.join("report.html");
     if args.output.json {
-        print_json(&json!({ "report": page, "comparison": comparison.report }));
+        // The pictures lie beside the runs; as numbers they would drown the rest.
+        let mut report = comparison.report;
+        report.variants.iter_mut().for_each(|v| v.samples_png = None);
+        print_json(&json!({ "report": page, "comparison": report }));
     } else {
         println!(
             "\n{}\n\n{}\n",

@@ -36,7 +36,7 @@ pub struct SourceConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
     /// The source's own settings, handed over as JSON.
-    #[serde(default, skip_serializing_if = "toml::Table::is_empty")]
+    #[serde(default)]
     pub config: toml::Table,
 }
 

@@ -37,3 +37,9 @@ pub use plan::SourcePlan;
 pub use search::SearchPath;
 pub use sources::{LibraryRecord, Sources};
 pub use step::{GuidanceStep, Services, SourceLoss, TeacherCounters};
+
+/// Version of the plugin contract that this host has, as `major.minor`.
+pub fn contract_version() -> String {
+    use sextant_plugin_api::abi::{ABI_MAJOR, ABI_MINOR};
+    format!("{ABI_MAJOR}.{ABI_MINOR}")
+}

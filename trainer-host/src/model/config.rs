@@ -153,6 +153,11 @@ impl SitConfig {
         self.patch_size * self.patch_size * self.in_channels
     }
 
+    /// Number of scalars that are trained: all but the position table.
+    pub fn trainable_count(&self) -> usize {
+        self.parameter_count() - self.tokens() * self.hidden_size
+    }
+
     /// Number of scalars in all parameters, the fixed position table included.
     pub fn parameter_count(&self) -> usize {
         let d = self.hidden_size;

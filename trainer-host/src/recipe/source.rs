@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use config::{Config, Environment, File, FileFormat};
+use config::{Config, File, FileFormat};
 use serde_json::{Map, Value};
 
 use super::overlay::take_variants;
@@ -169,14 +169,14 @@ pub fn parse(path: &Path, text: &str, sets: &[String]) -> Result<RecipeFile, Rec
         path: path.into(),
         reason,
     };
-    let mut builder = Config::builder()
-        .add_source(File::from_str(text, FileFormat::Toml))
-        .add_source(
-            Environment::with_prefix("SEXTANT")
-                .prefix_separator("__")
-                .separator("__")
-                .try_parsing(true),
-        );
+    let mut builder = Config::builder().add_source(File::from_str(text, FileFormat::Toml));
+    for (variable, value) in std::env::vars() {
+        if let Some(key) = environment_key(&variable) {
+            builder = builder
+                .set_override(index_syntax(&key), toml_value(&value))
+                .map_err(|e| in_file(format!("{variable}: {e}")))?;
+        }
+    }
     for assignment in sets {
         let wrong = |reason: String| RecipeError::Set {
             assignment: assignment.clone(),
@@ -258,6 +258,12 @@ fn not_finite(value: &toml::Value, path: String) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// The key that a variable sets: `SEXTANT__PHASES__0__STEPS` is `phases.0.steps`.
+fn environment_key(variable: &str) -> Option<String> {
+    let key = variable.strip_prefix("SEXTANT__")?;
+    Some(key.to_lowercase().replace("__", "."))
 }
 
 /// `phases.0.steps` as the config crate writes it: `phases[0].steps`.
@@ -360,6 +366,19 @@ mod tests {
         assert_eq!(error, "test.toml: optimiser.bacth is not a key; did you mean batch?");
         let error = recipe(&MINIMAL.replace("steps = 3", "steps = 3\nstep = 4"), &[]).unwrap_err();
         assert_eq!(error, "test.toml: phases.0.step is not a key; did you mean steps?");
+    }
+
+    #[test]
+    fn a_variable_names_a_key_as_set_does() {
+        assert_eq!(
+            environment_key("SEXTANT__PHASES__0__STEPS").as_deref(),
+            Some("phases.0.steps")
+        );
+        assert_eq!(environment_key("SEXTANT_PLUGIN_PATH"), None);
+        assert_eq!(
+            index_syntax("phases.0.guidance.10.plugin"),
+            "phases[0].guidance[10].plugin"
+        );
     }
 
     #[test]

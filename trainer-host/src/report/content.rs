@@ -94,13 +94,13 @@ pub struct Measurements {
     pub validation_loss: f64,
     /// Mean guidance loss at the end, before its coefficient; `None` without a source.
     pub guidance_loss: Option<f64>,
-    /// Mean wall time of a step in the last phase, in seconds.
+    /// Median wall time of a step in the last phase, in seconds.
     #[serde(with = "number_or_null")]
     pub seconds_per_step: f64,
     /// Extra time of a step as a fraction of the baseline's (0.25 is a quarter more); `None` for the baseline itself or
     /// when there is none.
     pub overhead: Option<f64>,
-    /// Largest amount of memory in use during the run, in bytes; `None` where the device does not tell.
+    /// Largest resident memory of the process during the run, in bytes; `None` where the system does not tell.
     pub peak_memory_bytes: Option<u64>,
     /// Trainable parameters of the student.
     pub student_parameters: u64,
@@ -112,7 +112,7 @@ pub struct Measurements {
     /// Fraction (0 to 1) of the steps whose gradient was clipped.
     #[serde(with = "number_or_null")]
     pub clipped_share: f64,
-    /// Wall time of everything that this variant needed, earlier phases included, in seconds.
+    /// Wall time of all training steps that this variant needed, earlier phases included, in seconds.
     #[serde(with = "number_or_null")]
     pub total_seconds: f64,
     /// The part of it that earlier phases took, such as Self-Transcendence's teacher, in seconds.

@@ -48,7 +48,7 @@ pub const MEASURES: [Measure; 12] = [
     Measure {
         name: "time per step",
         quantity: Quantity::StepTime,
-        meaning: "Mean wall time of an optimiser step in the last phase.",
+        meaning: "Median wall time of an optimiser step in the last phase, without validation and diagnostics.",
         value: |m| Ok(m.seconds_per_step),
     },
     Measure {
@@ -57,20 +57,17 @@ pub const MEASURES: [Measure; 12] = [
         meaning: "Extra time of a step against the variant without guidance.",
         value: |m| {
             m.overhead
-                .ok_or(match m.guidance_parameters == 0 && m.guidance_loss.is_none() {
-                    true => "the baseline, which the others are measured against",
-                    false => "no finished baseline to measure against",
-                })
+                .ok_or("the baseline, which the others are measured against, or no baseline has finished")
         },
     },
     Measure {
         name: "peak memory",
         quantity: Quantity::Bytes,
-        meaning: "Largest amount of memory in use during the run.",
+        meaning: "Largest resident memory of the process while the variant ran (on the CPU; a GPU's own memory is not in it).",
         value: |m| {
             m.peak_memory_bytes
                 .map(|b| b as f64)
-                .ok_or("not reported by this device")
+                .ok_or("not reported by this system")
         },
     },
     Measure {
@@ -106,7 +103,7 @@ pub const MEASURES: [Measure; 12] = [
     Measure {
         name: "total time",
         quantity: Quantity::Time,
-        meaning: "Wall time of everything that the variant needed, earlier phases included.",
+        meaning: "Wall time of all training steps that the variant needed, earlier phases included.",
         value: |m| Ok(m.total_seconds),
     },
     Measure {

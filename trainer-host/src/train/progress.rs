@@ -89,15 +89,6 @@ impl Progress {
             Show::Lines { .. } | Show::Nothing => {}
         }
     }
-
-    /// A remark that stays on the screen.
-    pub fn note(&self, text: &str) {
-        match &self.show {
-            Show::Bar(bar) => bar.println(format!("{}  {text}", self.label)),
-            Show::Lines { .. } => eprintln!("{}  {text}", self.label),
-            Show::Nothing => {}
-        }
-    }
 }
 
 impl Drop for Progress {

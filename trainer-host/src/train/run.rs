@@ -23,7 +23,7 @@ use super::{
 use crate::data::{self, Dataset, StepLoader, Stream};
 use crate::encoder;
 use crate::error::Error;
-use crate::guidance::{GuidanceGeometry, NetworkShape, SearchPath, Sources};
+use crate::guidance::{self, GuidanceGeometry, NetworkShape, SearchPath, Sources};
 use crate::model::{Sit, SitConfig, apply, frozen_copy};
 use crate::recipe::{Init, OptimiserRecipe, Phase, Recipe, TeacherWeights};
 use crate::sample::{self, Drawing};
@@ -93,11 +93,7 @@ impl Run {
         let info = RunInfo {
             sextant: env!("CARGO_PKG_VERSION").into(),
             burn: "0.22.1".into(),
-            abi: format!(
-                "{}.{}",
-                sextant_plugin_api::abi::ABI_MAJOR,
-                sextant_plugin_api::abi::ABI_MINOR
-            ),
+            abi: guidance::contract_version(),
             platform: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
             device: format!("{} ({:?})", options.device_name, options.device),
             data: dataset.fingerprint().into(),
@@ -381,7 +377,7 @@ impl Run {
             seconds: state.seconds,
             teacher: state.teacher,
             peak_memory_bytes: memory::peak_bytes(),
-            student_parameters: self.model.parameter_count() as u64,
+            student_parameters: self.model.trainable_count() as u64,
             guidance_parameters: sources.init_parameters(0, &self.options.device).num_trainable() as u64,
             clipped_share: state.clipped.0 / (state.clipped.1 as f64).max(1.0),
             earlier_phases_seconds,

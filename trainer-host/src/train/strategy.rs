@@ -48,9 +48,9 @@ pub enum Ending {
     Finished(Saved),
     /// Someone asked to stop.
     Interrupted(Saved),
-    /// The step after the saved one failed, for this reason; none is saved where no step was done before.
+    /// The step after the saved one failed, for this reason.
     Failed {
-        /// The last good step.
+        /// The last good step (0 where the first failed), or why it could not be written.
         saved: Result<Saved, String>,
         /// The step that failed, counted from 1.
         step: u64,
