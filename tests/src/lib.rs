@@ -5,12 +5,21 @@ pub mod fixture;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use burn::tensor::TensorData;
+use burn::tensor::{Device, TensorData};
 use sextant::guidance::SearchPath;
 
 /// The elements of a tensor's data as f32.
 pub fn floats(data: &TensorData) -> Vec<f32> {
     data.iter::<f32>().collect()
+}
+
+/// The device named by `PARITY_DEVICE`, or the CPU.
+///
+/// # Panics
+/// Where there is no such device.
+pub fn device() -> Device {
+    let name = std::env::var("PARITY_DEVICE").unwrap_or_else(|_| "cpu".into());
+    sextant::device::open(&name).unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// Where Cargo put the plugins: beside the running test.

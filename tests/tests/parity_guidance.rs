@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use sextant::diffusion::Path;
 use sextant::guidance::{
     GuidanceGeometry, GuidanceStep, NetworkShape, Services, SourceConfig, Sources, TeacherCounters,
 };
 use sextant_tests::fixture::{self, Fixture};
-use sextant_tests::{floats, plugins};
+use sextant_tests::{device, floats, plugins};
 
 #[test]
 fn losses_and_gradients_are_pytorchs() {
@@ -74,7 +74,7 @@ fn the_spatially_normalised_target_is_pytorchs() {
 
 /// Loss per sample, and the gradient of its mean to the student's features.
 fn guide(fixture: &Fixture, part: &str, mask: &str, target: TensorData) -> (Vec<f32>, Vec<f32>) {
-    let device = Device::flex();
+    let device = device();
     let s = &fixture.settings;
     let config: toml::Table = toml::toml! { part = "x" mask = "sample" };
     let mut config = config;

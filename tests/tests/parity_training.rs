@@ -142,7 +142,7 @@ fn network(config: &SitConfig, weights: &Tensors, device: &Device) -> Sit {
 fn train(fixture: &Fixture, kind: &str) -> Trajectory {
     let folder = tempfile::tempdir().unwrap();
     let (config, optimiser) = (fixture.geometry(true), optimiser(fixture));
-    let device = sextant::device::open(&std::env::var("PARITY_DEVICE").unwrap_or("cpu".into())).unwrap();
+    let device = sextant_tests::device();
     let tracked = device.clone().autodiff();
     let phase = Phase {
         name: "train".into(),
