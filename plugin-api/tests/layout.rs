@@ -60,7 +60,12 @@ fn contract() -> String {
     }
     for row in OPERATIONS {
         let (inputs, outputs) = (row.inputs.join(" "), row.outputs.join(" "));
-        writeln!(text, "{} {} ({inputs}) [{}] -> ({outputs})", row.code, row.name, row.attributes).unwrap();
+        writeln!(
+            text,
+            "{} {} ({inputs}) [{}] -> ({outputs})",
+            row.code, row.name, row.attributes
+        )
+        .unwrap();
     }
     text
 }

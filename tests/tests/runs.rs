@@ -109,6 +109,43 @@ fn accumulated_micro_batches_train_like_the_whole_batch() {
 }
 
 #[test]
+fn every_path_prediction_and_law_of_times_trains_and_samples() {
+    let folder = tempfile::tempdir().unwrap();
+    for (i, (path, prediction, time)) in [
+        ("cosine", "velocity", "log-normal"),
+        ("linear", "data", "uniform"),
+        ("cosine", "noise", "uniform"),
+        ("linear", "noise", "log-normal"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let [path, prediction, time] = [
+            format!("diffusion.path={path}"),
+            format!("diffusion.prediction={prediction}"),
+            format!("diffusion.time={time}"),
+        ];
+        let set = [
+            "--variant",
+            "aligned",
+            "--set",
+            &path,
+            "--set",
+            &prediction,
+            "--set",
+            &time,
+        ];
+        let out = format!("run-{i}");
+        succeed(&train(folder.path(), &out, &set));
+        let log = sextant::train::journal::read(&folder.path().join(out).join("metrics.jsonl"));
+        assert!(
+            log.iter().all(|line| line.values.values().all(|v| v.is_finite())),
+            "{path} {prediction} {time}"
+        );
+    }
+}
+
+#[test]
 fn a_killed_run_goes_on_bit_for_bit() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);

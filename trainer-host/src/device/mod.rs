@@ -151,6 +151,15 @@ pub fn compiles_kernels(device: &Device) -> bool {
     true
 }
 
+/// A device in words, from the name by which it was opened.
+pub fn describe(name: &str, device: &Device) -> String {
+    if compiles_kernels(device) {
+        format!("{name}: {device:?}")
+    } else {
+        "CPU (burn's flex backend)".into()
+    }
+}
+
 fn opened(device: Device) -> Result<Device, String> {
     quietly(|| {
         burn::tensor::Tensor::<1>::zeros([1], &device);

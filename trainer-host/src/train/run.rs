@@ -3,24 +3,21 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use burn::optim::AdamWConfig;
 use burn::tensor::Device;
-use burn::train::logger::InMemoryMetricLogger;
+use burn::train::Interrupter;
 use burn::train::renderer::MetricsRenderer;
-use burn::train::{Interrupter, Learner, SupervisedTraining, TrainingStrategy};
 
-use super::checkpoint::{Always, Collector, Records, Saved, State};
+use super::checkpoint::{Saved, State};
 use super::journal::{self, Journal};
+use super::launch::{Launch, learner};
 use super::progress::ProgressMode;
 use super::quiet::Quiet;
-use super::scalars::ScalarMetric;
-use super::schedule::WarmUp;
-use super::strategy::{Ending, Plan, Strategy};
+use super::strategy::{Ending, Plan};
 use super::{
-    Feed, Fixed, Replica, RunFolder, RunInfo, RunResult, Trainee, ValidationBatch, memory, validation_loss,
-    validation_set,
+    Feed, Replica, RunFolder, RunInfo, RunResult, Trainee, ValidationBatch, memory, validation_loss, validation_set,
 };
 use crate::data::{self, Dataset, StepLoader, Stream};
+use crate::device;
 use crate::encoder;
 use crate::error::Error;
 use crate::guidance::{self, GuidanceGeometry, NetworkShape, SearchPath, Sources};
@@ -95,7 +92,7 @@ impl Run {
             burn: "0.22.1".into(),
             abi: guidance::contract_version(),
             platform: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
-            device: format!("{} ({:?})", options.device_name, options.device),
+            device: device::describe(&options.device_name, &options.device),
             data: dataset.fingerprint().into(),
             plugins,
         };
@@ -131,6 +128,7 @@ impl Run {
         if let Some(result) = folder.result() {
             return Ok(result);
         }
+        self.notice_other_plugins(folder);
         memory::reset_peak();
         let mut saved = Vec::new();
         for index in 0..self.recipe.phases.len() {
@@ -142,6 +140,23 @@ impl Run {
         let result = self.conclude(folder, last, earlier)?;
         folder.finish(&result)?;
         Ok(result)
+    }
+
+    /// A resumed run may meet other libraries than it began with: that is for a person to know.
+    fn notice_other_plugins(&self, folder: &RunFolder) {
+        let Ok(before) = folder.info() else { return };
+        for plugin in &self.info.plugins {
+            let known = before.plugins.iter().find(|p| p.plugin == plugin.plugin);
+            if let Some(known) = known.filter(|known| known.sha256 != plugin.sha256) {
+                tracing::warn!(
+                    "{}: plugin {} is another file than when the run began (SHA-256 {} then, {} now)",
+                    folder.path().display(),
+                    plugin.plugin,
+                    known.sha256,
+                    plugin.sha256
+                );
+            }
+        }
     }
 
     /// Trains one phase to its end, from its latest checkpoint if it has one.
@@ -203,6 +218,12 @@ impl Run {
             renderer: self.renderer(),
             label,
         };
+        tracing::info!(
+            "{}: from step {} to {}, seed {seed}",
+            launch.label,
+            state.step,
+            phase.steps
+        );
         let ending = launch.run(replica, state, |strategy| strategy.with_journal(journal), progress);
         self.ended(ending, phase, folder)
     }
@@ -244,14 +265,7 @@ impl Run {
 
     fn setup(&self, phase: &Phase, index: usize, earlier: &[Saved], seed: u64) -> Result<Setup, Error> {
         let device = self.options.device.clone().autodiff();
-        let fields: Vec<(String, Vec<usize>)> = self
-            .dataset
-            .fields()
-            .iter()
-            .map(|(name, field)| (name.clone(), field.shape.clone()))
-            .collect();
-        let geometry = geometry(&self.recipe.optimiser, &self.model, phase, &fields);
-        let sources = load_sources(phase, &self.options.plugins, &geometry)?;
+        let sources = self.sources(phase)?;
         let mut student = self.new_network(seed, &device)?;
         let mut ema = frozen_copy(&student);
         if phase.init == Init::Continue {
@@ -290,6 +304,16 @@ impl Run {
             },
             replica,
         })
+    }
+
+    /// The sources of a phase, planned anew.
+    fn sources(&self, phase: &Phase) -> Result<Sources, Error> {
+        let fields = self.dataset.fields().iter();
+        let fields: Vec<_> = fields
+            .map(|(name, field)| (name.clone(), field.shape.clone()))
+            .collect();
+        let geometry = geometry(&self.recipe.optimiser, &self.model, phase, &fields);
+        load_sources(phase, &self.options.plugins, &geometry)
     }
 
     fn new_network(&self, seed: u64, device: &Device) -> Result<Sit, Error> {
@@ -361,14 +385,7 @@ impl Run {
         for saved in earlier {
             earlier_phases_seconds += saved.state()?.seconds.step;
         }
-        let fields: Vec<(String, Vec<usize>)> = self
-            .dataset
-            .fields()
-            .iter()
-            .map(|(name, field)| (name.clone(), field.shape.clone()))
-            .collect();
-        let geometry = geometry(&self.recipe.optimiser, &self.model, phase, &fields);
-        let sources = load_sources(phase, &self.options.plugins, &geometry)?;
+        let sources = self.sources(phase)?;
         Ok(RunResult {
             steps: last.step,
             validation_loss,
@@ -436,95 +453,6 @@ fn median(values: &[f32]) -> f64 {
 struct Setup {
     model: Trainee,
     replica: Replica,
-}
-
-/// Everything that burn-train needs to run one phase.
-pub struct Launch {
-    /// Model, optimiser, schedule.
-    pub learner: Learner<Trainee>,
-    /// What the loop does beside stepping.
-    pub plan: Plan,
-    /// Training batches.
-    pub feed: Arc<dyn burn::data::dataloader::DataLoader<super::StepInput>>,
-    /// Validation batches.
-    pub valid: Vec<ValidationBatch>,
-    /// Where it computes.
-    pub device: Device,
-    /// Stops it from outside.
-    pub interrupter: Interrupter,
-    /// burn-train's display.
-    pub renderer: Box<dyn MetricsRenderer>,
-    /// What the phase is called on the screen.
-    pub label: String,
-}
-
-impl Launch {
-    /// Runs the phase through [`SupervisedTraining::launch`]. `dress` may add a journal or an observer to the strategy.
-    pub fn run(
-        self,
-        replica: Arc<Mutex<Replica>>,
-        state: State,
-        dress: impl FnOnce(Strategy) -> Strategy,
-        progress: super::progress::Progress,
-    ) -> Ending {
-        let names = metric_names(&replica);
-        let (model, models) = Collector::new();
-        let (optimiser, optimisers) = Collector::new();
-        let (schedule, schedules) = Collector::new();
-        let records = Records {
-            model: models,
-            optimiser: optimisers,
-            schedule: schedules,
-        };
-        let folder = self.plan.folder.clone();
-        let strategy = Strategy::new(self.plan, self.device.autodiff(), replica, records, state, progress);
-        let strategy = Arc::new(dress(strategy));
-        let mut training = SupervisedTraining::new(folder, self.feed, Arc::new(Fixed::new(self.valid)))
-            .with_training_strategy(TrainingStrategy::Custom(strategy.clone()))
-            .with_custom_checkpointers(model, optimiser, schedule)
-            .with_checkpointing_strategy(Always)
-            .with_metric_logger(InMemoryMetricLogger::new())
-            .with_application_logger(None)
-            .with_interrupter(self.interrupter)
-            .renderer(self.renderer)
-            .label(&self.label);
-        for name in names {
-            training = training.metric_train_numeric(ScalarMetric::new(&name));
-        }
-        let result = training.launch(self.learner);
-        match strategy.ending() {
-            Some(ending) => ending,
-            None => Ending::Lost(match result.error {
-                Some(error) => error.to_string(),
-                None => "the training loop ended without saying how".into(),
-            }),
-        }
-    }
-}
-
-fn metric_names(replica: &Arc<Mutex<Replica>>) -> Vec<String> {
-    let replica = replica.lock().unwrap_or_else(|e| e.into_inner());
-    let sources = replica
-        .sources
-        .names()
-        .into_iter()
-        .map(|name| format!("guidance.{name}"));
-    ["denoising", "grad_norm", "clipped"]
-        .into_iter()
-        .map(str::to_owned)
-        .chain(sources)
-        .collect()
-}
-
-/// AdamW and its schedule around a model.
-pub fn learner(model: Trainee, optimiser: &OptimiserRecipe) -> Learner<Trainee> {
-    let adamw = AdamWConfig::new()
-        .with_beta_1(optimiser.betas[0] as f32)
-        .with_beta_2(optimiser.betas[1] as f32)
-        .with_epsilon(optimiser.eps as f32)
-        .with_weight_decay(optimiser.weight_decay as f32)
-        .init();
-    Learner::new(model, adamw, WarmUp::new(optimiser.lr, optimiser.warmup_steps))
 }
 
 fn load_sources(phase: &Phase, search: &SearchPath, geometry: &GuidanceGeometry) -> Result<Sources, Error> {

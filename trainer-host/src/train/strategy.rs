@@ -414,10 +414,17 @@ impl Fit<'_> {
             schedule: records.schedule.recv().map_err(gone)?,
             state: &self.hands.state,
         };
-        checkpoint::write(&self.plan.folder, contents, self.plan.output.keep).map_err(|e| e.to_string())
+        let saved = checkpoint::write(&self.plan.folder, contents, self.plan.output.keep).map_err(|e| e.to_string())?;
+        tracing::info!("checkpoint {}", saved.folder.display());
+        Ok(saved)
     }
 
     fn failed(&mut self, learner: &Learner<Trainee>, reason: String) -> Ending {
+        tracing::info!(
+            "step {} of {} failed: {reason}",
+            self.hands.state.step + 1,
+            self.plan.phase
+        );
         Ending::Failed {
             saved: self.checkpoint(learner),
             step: self.hands.state.step + 1,
