@@ -287,9 +287,11 @@
   controls.hidden = false;
   controls.addEventListener("input", draw);
   controls.addEventListener("submit", (event) => event.preventDefault());
-  new ResizeObserver(() => {
+  // In the next frame: drawing changes the frame's height, which an observer may not do while it is told of sizes.
+  const resized = () => {
     if (frame.clientWidth && frame.clientWidth !== view?.width) draw();
-  }).observe(frame);
+  };
+  new ResizeObserver(() => requestAnimationFrame(resized)).observe(frame);
   window.addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((details) => (details.open = true)));
   draw();
 })();
