@@ -1,7 +1,7 @@
 //! What the bridge costs: one training step of SiT-S/2 at batch 4 (forward, guidance loss, backward), with the loss of a
 //! shipped plugin behind the bridge, and with the same loss written here, on burn's tensors.
 //!
-//! `cargo bench --bench bridge` times both with criterion, then alternates them in one loop, so that a drift of the machine
+//! `cargo bench -p sextant --features bench` times both with criterion, then alternates them in one loop, so that a drift of the machine
 //! meets both, and prints the ratio; `BRIDGE_ROUNDS` sets the rounds of that loop. A step's own noise is larger than the
 //! bridge's cost, which does not depend on the tensors' sizes: so the last figure is the difference on a network of the same
 //! depth whose tensors are tiny.
