@@ -170,18 +170,16 @@ impl Run {
         let seed = self.phase_seed(index);
         let mut setup = self.setup(phase, index, earlier, seed)?;
         let mut state = State::default();
-        let mut learner = learner(setup.model, &self.recipe.optimiser);
         if let Some(saved) = &latest {
             state = saved.state()?;
             setup.replica.restore(saved, &state)?;
-            let model = learner.model();
-            learner = self::learner(
-                Trainee {
-                    student: apply(model.student, &saved.student()?)?,
-                    sources: model.sources.load_named(&saved.sources()?)?,
-                },
-                &self.recipe.optimiser,
-            );
+            setup.model = Trainee {
+                student: apply(setup.model.student, &saved.student()?)?,
+                sources: setup.model.sources.load_named(&saved.sources()?)?,
+            };
+        }
+        let mut learner = learner(setup.model, &self.recipe.optimiser);
+        if let Some(saved) = &latest {
             learner.load_optim(saved.optimiser()?);
             learner.load_scheduler(saved.schedule()?);
         }
