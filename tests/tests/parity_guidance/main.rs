@@ -153,8 +153,8 @@ fn aligned_attention_is_its_formula() {
             errors.push(relative(found, &single(&wanted)));
         }
         println!(
-            "{}: haste within {errors:?}: loss, gradients to tokens and attention",
-            fixture.name
+            "{}: haste within {:.1e}, gradient to tokens {:.1e}, to attention {:.1e} and {:.1e}",
+            fixture.name, errors[0], errors[1], errors[2], errors[3]
         );
         assert!(
             errors.iter().all(|error| *error <= 1e-5),
@@ -175,20 +175,23 @@ fn affinity_is_its_formula() {
         let z: Vec<f64> = fixture.values("in.target");
         let token = |sample: usize, token: usize| &z[(sample * tokens + token) * width..][..width];
         let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-        let wanted = (0..batch).map(|sample| {
+        let q = (0..batch).flat_map(|sample| {
             let cosines = (0..tokens)
                 .flat_map(|i| (0..tokens).map(move |j| (i, j)))
                 .map(|(i, j)| {
                     let (a, b) = (token(sample, i), token(sample, j));
                     dot(a, b) / (dot(a, a) * dot(b, b)).sqrt() / TEMPERATURE
                 });
-            let q = softmax(&cosines.collect::<Vec<f64>>(), tokens);
-            let p = &p[sample * heads * q.len()..][..heads * q.len()];
-            let sum: f64 = p.iter().zip(q.iter().cycle()).map(|(p, q)| -q * p.ln()).sum();
-            sum / (heads * tokens) as f64
+            softmax(&cosines.collect::<Vec<f64>>(), tokens).repeat(heads)
         });
+        let averaged = (heads * tokens) as f64;
+        let pairs: Vec<(f64, f64)> = q.zip(p.iter().copied()).collect();
+        let wanted = pairs
+            .chunks(pairs.len() / batch)
+            .map(|pairs| pairs.iter().map(|(q, p)| -q * p.ln()).sum::<f64>());
         let alignment: Vec<f32> = fixture.values("repa.per_sample");
-        let loss: Vec<f32> = wanted.zip(alignment).map(|(a, b)| a as f32 + b).collect();
+        let loss: Vec<f32> = wanted.zip(alignment).map(|(a, b)| (a / averaged) as f32 + b).collect();
+        let gradient: Vec<f64> = pairs.iter().map(|(q, p)| -q / p / averaged / batch as f64).collect();
 
         let mut case = repa(&fixture, fixture.data("in.target"));
         case.plugin = "haste";
@@ -196,8 +199,19 @@ fn affinity_is_its_formula() {
         case.config.insert("temperature".into(), TEMPERATURE.into());
         // The blocks that end with `depth`, which is 1.
         case.attention = [(1, TensorData::new(single(&p), [batch, heads, tokens, tokens]))].into();
-        let error = relative(&guide(&fixture, case).loss, &loss);
-        println!("{}: haste's affinity within {error:.1e} (relative)", fixture.name);
-        assert!(error <= 1e-5, "{}: {error:.1e}", fixture.name);
+        let found = guide(&fixture, case);
+        let errors = [
+            relative(&found.loss, &loss),
+            relative(&found.attention[0], &single(&gradient)),
+        ];
+        println!(
+            "{}: haste's affinity within {:.1e}, gradient to attention {:.1e}",
+            fixture.name, errors[0], errors[1]
+        );
+        assert!(
+            errors.iter().all(|error| *error <= 1e-5),
+            "{}: {errors:?}",
+            fixture.name
+        );
     }
 }
