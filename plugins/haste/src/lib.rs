@@ -106,7 +106,9 @@ impl Haste {
         };
         let field = &self.config.attention_field;
         match blocks {
-            _ if depths.is_empty() => Err(Error::new("`attention_depths` names no block")),
+            _ if depths.is_empty() => Err(Error::new(
+                "there is no block whose attention could be aligned: name some as `attention_depths`",
+            )),
             Some(blocks) if blocks != depths.len() => Err(Error::new(format!(
                 "batch field {field:?} has {blocks} blocks, the student's are {depths:?}: \
                  name one for each as `attention_depths`"
@@ -118,7 +120,7 @@ impl Haste {
     /// Blocks and heads of the field of attention logits.
     fn attention_shape(&self, geometry: &Geometry) -> Result<[usize; 2], Error> {
         let field = &self.config.attention_field;
-        let shape = &geometry.field(field)?.shape;
+        let shape = &geometry.field(field).map_err(without_attention)?.shape;
         let tokens = geometry.student().tokens();
         match shape[..] {
             [blocks, heads, queries, keys] if blocks > 0 && heads > 0 && queries == tokens && keys == tokens => {
@@ -167,6 +169,11 @@ impl Haste {
         let terms = terms.collect::<Result<Vec<Tensor>, Error>>()?;
         Ok(terms.into_iter().fold(step.zeros_per_sample(), |sum, term| sum + term) / blocks)
     }
+}
+
+fn without_attention(missing: Error) -> Error {
+    let instead = "without an encoder's attention there is `target = \"affinity\"`, a stand-in";
+    Error::new(format!("{missing}: {instead}"))
 }
 
 /// Cosines of all pairs of tokens z `[B, T, E]`, divided by a temperature: `[B, T, T]` in f32.
