@@ -1,5 +1,5 @@
 /* The contract between Sextant and a guidance source: what a shared library must export to guide the training of a
- * diffusion transformer, and what it may ask of the trainer (the host) in return. Version 1.0.
+ * diffusion transformer, and what it may ask of the trainer (the host) in return. Version 1.1.
  *
  * Made from the Rust source of sextant-plugin-api by its tests; not to be edited. examples/c/ holds a whole source in C.
  *
@@ -71,7 +71,7 @@ extern "C" {
 #define SEXTANT_ABI_MAJOR 1
 
 // Minor version: raised when something is added (a field at a struct's end, an operation, a tap kind).
-#define SEXTANT_ABI_MINOR 0
+#define SEXTANT_ABI_MINOR 1
 
 // Largest rank of a tensor that crosses the boundary.
 #define SEXTANT_MAX_RANK 8
@@ -396,6 +396,10 @@ typedef struct sextant_descriptor {
                           struct sextant_message *error);
   // Frees an instance. Cannot fail: what goes wrong can only be logged. Not null. `[last call of an instance]`
   void (*destroy)(void *instance);
+  // Describes the configuration: a JSON Schema (draft 2020-12) of an object whose properties are the keys, with types,
+  // defaults and descriptions. The text is static, like the descriptor; it should be the same at every call. Null
+  // where the library does not describe its configuration. Since 1.1. `[any thread]`
+  struct sextant_text (*config_schema)(void);
 } sextant_descriptor;
 
 // Type of the function that a library exports under the name SEXTANT_ENTRY_SYMBOL.
@@ -417,12 +421,15 @@ enum sextant_network {
 // Networks that a plan can ask for (sextant_network as its number).
 typedef uint32_t sextant_network_code;
 
-// Kinds of activations. Later minor versions add queries, keys, values and attention probabilities.
+// Kinds of activations.
 enum sextant_tap_kind {
   // The output of a block, `[B, T, D]`: depth 1 to N; depth 0 is the embedding, positions included.
   SEXTANT_TAP_KIND_BLOCK = 0,
   // The network's output, `[B, C, H, W]`; its depth is ignored.
   SEXTANT_TAP_KIND_OUTPUT = 1,
+  // The attention probabilities of a block (after the softmax; rows are queries), `[B, heads, T, T]`: depth 1 to N. Of
+  // the student only. Since 1.1.
+  SEXTANT_TAP_KIND_ATTENTION = 2,
 };
 
 // What kind of activation a tap is (sextant_tap_kind as its number).

@@ -193,6 +193,10 @@ pub struct Descriptor {
     >,
     /// Frees an instance. Cannot fail: what goes wrong can only be logged. Not null. `[last call of an instance]`
     pub destroy: Option<unsafe extern "C" fn(instance: *mut c_void)>,
+    /// Describes the configuration: a JSON Schema (draft 2020-12) of an object whose properties are the keys, with types,
+    /// defaults and descriptions. The text is static, like the descriptor; it should be the same at every call. Null
+    /// where the library does not describe its configuration. Since 1.1. `[any thread]`
+    pub config_schema: Option<unsafe extern "C" fn() -> Text>,
 }
 
 /// What the host offers. Lives as long as the process; the same for every instance.
@@ -287,7 +291,7 @@ impl Network {
 /// What kind of activation a tap is ([`TapKind`] as its number).
 pub type TapKindCode = u32;
 
-/// Kinds of activations. Later minor versions add queries, keys, values and attention probabilities.
+/// Kinds of activations.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TapKind {
@@ -295,12 +299,17 @@ pub enum TapKind {
     Block = 0,
     /// The network's output, `[B, C, H, W]`; its depth is ignored.
     Output = 1,
+    /// The attention probabilities of a block (after the softmax; rows are queries), `[B, heads, T, T]`: depth 1 to N. Of
+    /// the student only. Since 1.1.
+    Attention = 2,
 }
 
 impl TapKind {
     /// The kind with this number, if there is one.
     pub fn from_code(code: u32) -> Option<Self> {
-        [Self::Block, Self::Output].into_iter().find(|k| *k as u32 == code)
+        [Self::Block, Self::Output, Self::Attention]
+            .into_iter()
+            .find(|k| *k as u32 == code)
     }
 }
 
