@@ -3,11 +3,12 @@
 #![cfg(unix)]
 
 use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use sextant::guidance::Library;
-use sextant_tests::{c, recipe, sextant, stderr};
+use sextant_tests::{c, command, recipe, sextant, stderr};
 
 /// Longer than any case takes, on a machine that is busy.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -20,6 +21,10 @@ struct Outcome {
 
 /// Trains four steps with these sources, with a checkpoint after each second.
 fn train(folder: &Path, run: &str, guidance: &str) -> Outcome {
+    ended(&mut training(folder, run, guidance))
+}
+
+fn training(folder: &Path, run: &str, guidance: &str) -> Command {
     let recipe = recipe("tiny.toml");
     let guidance = format!("phases.0.guidance=[{guidance}]");
     let mut arguments = vec!["train", recipe.to_str().unwrap(), "--out", run, "--device", "cpu"];
@@ -35,13 +40,18 @@ fn train(folder: &Path, run: &str, guidance: &str) -> Outcome {
     ] {
         arguments.extend(["--set", set]);
     }
-    ended(folder, &arguments)
+    command(folder, &arguments)
 }
 
-fn ended(folder: &Path, arguments: &[&str]) -> Outcome {
+fn resume_without(folder: &Path, run: &str, name: &str) -> Outcome {
+    let arguments = ["train", "--resume", run, "--without", name, "--device", "cpu"];
+    ended(&mut command(folder, &arguments))
+}
+
+fn ended(command: &mut Command) -> Outcome {
     let started = Instant::now();
-    let output = sextant(folder, arguments);
-    assert!(started.elapsed() < LIMIT, "{arguments:?} took {:?}", started.elapsed());
+    let output = command.output().expect("it starts");
+    assert!(started.elapsed() < LIMIT, "{command:?} took {:?}", started.elapsed());
     Outcome {
         code: output.status.code(),
         said: stderr(&output),
@@ -387,7 +397,7 @@ fn goes_on_without(folder: &Path, run: &str) {
     let checkpoints = sextant::train::checkpoint::list(&folder.join(run).join("phases/train"));
     let last = checkpoints.last().map(|saved| saved.step);
     assert!(matches!(last, Some(2 | 3)), "{run}: the last checkpoint is {last:?}");
-    let outcome = ended(folder, &["train", "--resume", run, "--without", run, "--device", "cpu"]);
+    let outcome = resume_without(folder, run, run);
     assert_eq!(outcome.code, Some(0), "{run}: {}", outcome.said);
     assert!(folder.join(run).join("result.json").exists(), "{run}");
 }
@@ -407,15 +417,9 @@ fn handles_of_another_instance_are_refused() {
         outcome.said
     );
     // Only the source that failed has to go.
-    let outcome = ended(
-        folder.path(),
-        &["train", "--resume", "run", "--without", "nobody", "--device", "cpu"],
-    );
+    let outcome = resume_without(folder.path(), "run", "nobody");
     refused(&outcome, "nobody", &["no source called \"nobody\"", "none, foreign"]);
-    let outcome = ended(
-        folder.path(),
-        &["train", "--resume", "run", "--without", "foreign", "--device", "cpu"],
-    );
+    let outcome = resume_without(folder.path(), "run", "foreign");
     assert_eq!(outcome.code, Some(0), "{}", outcome.said);
     let kept = std::fs::read_to_string(folder.path().join("run/recipe.toml")).unwrap();
     assert!(kept.contains("none") && !kept.contains("foreign"), "{kept}");
@@ -471,4 +475,74 @@ fn a_folder_of_bad_libraries_is_listed_with_reasons() {
     ] {
         assert!(said.contains(words), "no {words:?} in {said}");
     }
+}
+
+/// The cases in which foreign pointers are read, and two runs from beginning to end, under valgrind: nothing is read or
+/// written that is not there.
+#[test]
+#[ignore = "takes minutes, and needs valgrind: .ci/run has it"]
+fn nothing_is_touched_that_is_not_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    build("plan", &at("plan.so"), &["-g"]);
+    build("guide", &at("guide.so"), &["-g", "-DFIRST_BAD_STEP=1"]);
+    build("descriptor", &at("short.so"), &["-DSIZE=0"]);
+    build("descriptor", &at("endless.so"), &["-DNAME={latin,UINT64_MAX}"]);
+    let old = c::file("tests/abi-1.0");
+    c::build(&old.join("source.c"), &old, &at("old.so"), &["-g"]);
+    // The first shows that valgrind sees what no host can.
+    let mut cases = vec![
+        ("guide.so", "upload-beyond", 99),
+        ("short.so", "x", 2),
+        ("endless.so", "x", 2),
+        ("old.so", "old", 0),
+        ("guide.so", "log", 0),
+    ];
+    let plans = [
+        "create-latin",
+        "taps-null",
+        "stride-small",
+        "field-latin",
+        "metric-endless",
+        "parameter-rank-billions",
+        "parameter-many",
+        "values-endless",
+        "values-null",
+        "changing",
+    ];
+    let guides = [
+        "error-latin",
+        "error-endless",
+        "loss-released",
+        "metrics-endless",
+        "metrics-null",
+        "metrics-stride",
+        "stale",
+        "released-twice",
+        "consumed-twice",
+        "thread-during",
+        "thread-after",
+        "call-null",
+        "call-short",
+        "inputs-null",
+        "outputs-null",
+        "outputs-none",
+        "attributes-null",
+        "attributes-short",
+        "upload-endless",
+        "download-short",
+    ];
+    cases.extend(plans.map(|case| ("plan.so", case, 2)));
+    cases.extend(guides.map(|case| ("guide.so", case, 1)));
+    each(&cases, |(library, case, code)| {
+        let run = training(folder.path(), &format!("{library}-{case}"), &source(&at(library), case));
+        let mut valgrind = Command::new("valgrind");
+        valgrind
+            .args(["-q", "--leak-check=no", "--error-exitcode=99"])
+            .arg(run.get_program())
+            .args(run.get_args())
+            .current_dir(folder.path());
+        let outcome = ended(&mut valgrind);
+        assert_eq!(outcome.code, Some(*code), "{library} {case}: {}", outcome.said);
+    });
 }
