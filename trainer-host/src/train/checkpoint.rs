@@ -102,12 +102,33 @@ impl Saved {
         self.tensors(SOURCES)
     }
 
-    /// The sources' buffers.
+    /// The parameters of the sources with these names: a run may go on without one that it had.
     ///
     /// # Errors
     /// Names the file that cannot be read.
-    pub fn buffers(&self) -> Result<Tensors, Error> {
-        self.tensors(BUFFERS)
+    pub fn sources_of(&self, names: &[&str]) -> Result<Tensors, Error> {
+        Ok(self.belonging(self.tensors(SOURCES)?, names))
+    }
+
+    /// The buffers of the sources with these names.
+    ///
+    /// # Errors
+    /// Names the file that cannot be read.
+    pub fn buffers_of(&self, names: &[&str]) -> Result<Tensors, Error> {
+        Ok(self.belonging(self.tensors(BUFFERS)?, names))
+    }
+
+    fn belonging(&self, mut tensors: Tensors, names: &[&str]) -> Tensors {
+        tensors.retain(|path, _| {
+            // A source's name holds no dot.
+            let source = path.split('.').next().unwrap_or_default();
+            let known = names.contains(&source);
+            if !known {
+                tracing::warn!("{}: left out {path}: source {source} is gone", self.folder.display());
+            }
+            known
+        });
+        tensors
     }
 
     /// The state of AdamW.
