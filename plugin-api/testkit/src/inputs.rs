@@ -255,44 +255,38 @@ impl Inputs {
         self
     }
 
-    /// Makes a projector of three layers ([`sextant_plugin_api::parts::Mlp`], names under `prefix`) the identity: since
-    /// `silu(x) - silu(-x) = x`, a hidden width of twice the input's carries x through two of them. Exact but for rounding.
+    /// Makes a projector ([`sextant_plugin_api::parts::Mlp`] of two or more layers, names under `prefix`) the identity. Since
+    /// `silu(x) - silu(-x) = x`, a hidden width of twice the input's carries x through. It is exact for the numbers of
+    /// [`crate::strategy::features`], and exact but for rounding for others.
     ///
     /// # Panics
     /// If the plan has no such projector, it is too narrow, or input and output differ in width.
     pub fn with_identity_projector(self, prefix: &str) -> Self {
-        let shape = self.parameters[&format!("{prefix}0.weight")].shape.clone();
-        let (hidden, width) = (shape[0], shape[1]);
-        assert!(
-            hidden >= 2 * width,
-            "a projector of width {hidden} cannot be the identity of {width}"
-        );
-        assert_eq!(
-            self.parameters[&format!("{prefix}4.weight")].shape[0],
-            width,
-            "widths differ"
-        );
-        // +x in the first `width` units, -x in the next.
-        let sign = |unit: usize, of: usize| match unit {
-            unit if unit == of => 1.0,
-            unit if unit == of + width => -1.0,
-            _ => 0.0,
-        };
-        let both = |unit: usize, other: usize| match other < 2 * width && unit < 2 * width {
-            true => sign(other, unit % width) * if unit < width { 1.0 } else { -1.0 },
-            false => 0.0,
-        };
-        let weights = [
-            Value::from_fn([hidden, width], |i| sign(i[0], i[1])),
-            Value::from_fn([hidden, hidden], |i| both(i[0], i[1])),
-            Value::from_fn([width, hidden], |i| sign(i[1], i[0])),
-        ];
-        let layers = weights.into_iter().enumerate();
-        layers.fold(self, |inputs, (layer, weight)| {
-            let bias = Value::full([weight.shape[0]], 0.0);
-            inputs
-                .with_parameter(&format!("{prefix}{}.weight", 2 * layer), weight)
-                .with_parameter(&format!("{prefix}{}.bias", 2 * layer), bias)
+        // Beyond 40 float64's silu is x or 0 to the last bit, so x goes through it multiplied by a power of two.
+        const GAIN: f64 = 65536.0;
+        let layers: Vec<_> = (0..)
+            .map(|layer| format!("{prefix}{}", 2 * layer))
+            .map_while(|name| Some((self.parameters.get(&format!("{name}.weight"))?.shape.clone(), name)))
+            .collect();
+        let (width, last) = (layers[0].0[1], layers.len() - 1);
+        assert_eq!(layers[last].0[0], width, "input and output differ in width");
+        let begun = layers.into_iter().enumerate();
+        begun.fold(self, |inputs, (layer, (shape, name))| {
+            assert!(layer == last || shape[0] >= 2 * width, "{shape:?} is too narrow for +x and -x");
+            // Units 0 to `width` carry x, the next as many -x; a layer takes their difference.
+            let sign = |unit: usize| if unit < width { 1.0 } else { -1.0 };
+            let weight = Value::from_fn(&shape, |i| {
+                let (to, from) = (i[0], i[1]);
+                let outside = to >= 2 * width || from >= 2 * width || to % width != from % width;
+                match (layer == 0, layer == last) {
+                    _ if outside => 0.0,
+                    (true, _) => sign(to) * GAIN,
+                    (_, true) => sign(from) / GAIN,
+                    _ => sign(to) * sign(from),
+                }
+            });
+            let bias = Value::full([shape[0]], 0.0);
+            inputs.with_parameter(&format!("{name}.weight"), weight).with_parameter(&format!("{name}.bias"), bias)
         })
     }
 

@@ -115,11 +115,12 @@ pub fn ranges() -> impl Strategy<Value = (f64, f64)> {
     [0.0..=1.0f64, 0.0..=1.0f64].prop_map(|[a, b]| (a.min(b), a.max(b)))
 }
 
-/// Features of a shape: elements in [-3, 3].
+/// Features of a shape: elements in [-3, 3], multiples of 1/1024, so that sums and differences of a few are exact.
 pub fn features(shape: impl AsRef<[usize]>) -> impl Strategy<Value = Value> {
     let shape = shape.as_ref().to_vec();
     let count: usize = shape.iter().product();
-    prop::collection::vec(-3.0..=3.0f64, count).prop_map(move |data| Value::new(&shape, data))
+    let element = (-3072..=3072i32).prop_map(|n| f64::from(n) / 1024.0);
+    prop::collection::vec(element, count).prop_map(move |data| Value::new(&shape, data))
 }
 
 /// Two tensors of tokens `[B, T, D]` of one shape.
