@@ -84,8 +84,10 @@ fn expected(mutant: Mutant) -> &'static [&'static str] {
 }
 
 fn cases<S: Strategy>(strategy: S, test: impl Fn(S::Value) -> laws::Law) -> Result<(), String> {
+    // A fault is to be found, not to be made small.
     let config = ProptestConfig {
         cases: 64,
+        max_shrink_iters: 0,
         ..strategy::repeatable()
     };
     TestRunner::new(config)
