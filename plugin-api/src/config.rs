@@ -1,5 +1,6 @@
 //! Reading a source's configuration so that every error names the key at fault.
 
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -15,6 +16,11 @@ pub(crate) fn parse<C: DeserializeOwned>(json: &str) -> Result<C, Error> {
     };
     serde_json::from_value(Value::Object(object.clone()))
         .map_err(|error| culprit::<C>(object).unwrap_or_else(|| Error::new(error.to_string())))
+}
+
+/// The keys, their types, defaults and documentation as JSON Schema.
+pub(crate) fn schema<C: JsonSchema>() -> String {
+    schemars::schema_for!(C).as_value().to_string()
 }
 
 /// serde says what is wrong with a value but not under which key it stood: each key is tried alone.
@@ -37,9 +43,10 @@ mod tests {
     use super::*;
     use serde::Deserialize;
 
-    #[derive(Debug, Deserialize, PartialEq)]
+    #[derive(Debug, Deserialize, JsonSchema, PartialEq)]
     #[serde(default, deny_unknown_fields)]
     struct Config {
+        /// Which block.
         depth: Option<u32>,
         scale: f64,
     }
@@ -85,5 +92,16 @@ mod tests {
     fn anything_but_an_object_is_refused() {
         assert_eq!(error("[1]"), "the configuration must be an object");
         assert!(error("{").starts_with("the configuration is not JSON"));
+    }
+
+    #[test]
+    fn the_schema_has_keys_types_defaults_and_documentation() {
+        let schema: Value = serde_json::from_str(&schema::<Config>()).unwrap();
+        let keys = &schema["properties"];
+        assert_eq!(keys["scale"]["type"], "number");
+        assert_eq!(keys["scale"]["default"], 30.0);
+        assert_eq!(keys["depth"]["description"], "Which block.");
+        assert_eq!(keys["depth"]["default"], Value::Null);
+        assert_eq!(schema["additionalProperties"], false);
     }
 }

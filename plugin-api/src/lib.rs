@@ -5,13 +5,14 @@
 //! handles of the host's ([`Tensor`]), so one library works on every device, with gradients, and compiles in seconds:
 //!
 //! ```
+//! use schemars::JsonSchema;
 //! use serde::Deserialize;
 //! use sextant_plugin_api::{Error, Geometry, Guidance, GuidanceSource, Plan, Step};
 //!
 //! /// Keeps the student's tokens short.
 //! pub struct Shrink { config: Config }
 //!
-//! #[derive(Deserialize)]
+//! #[derive(Deserialize, JsonSchema)]
 //! #[serde(default, deny_unknown_fields)]
 //! pub struct Config { depth: u32 }
 //!
@@ -55,6 +56,9 @@ mod source;
 mod step;
 mod tensor;
 mod time;
+
+/// What derives the description of a configuration: `#[derive(JsonSchema)]`.
+pub use schemars;
 
 pub use abi::{Agreement, Condition, DType, Distribution, Interpolation, Network, Operation, TapKind};
 pub use error::Error;

@@ -123,6 +123,13 @@ impl Plan {
         self.with_tap(Network::Student, TapKind::Output, 0)
     }
 
+    /// Asks for the student's attention probabilities `[B, heads, T, T]` of block `depth` (1 to N), as they are after the
+    /// softmax; rows are queries. Gradients flow. The block then keeps them, which costs memory. Needs minor version 1.
+    pub fn attention(self, depth: u32) -> Self {
+        self.with_tap(Network::Student, TapKind::Attention, depth)
+            .requires_minor(1)
+    }
+
     /// Asks that `forward` may read the frozen teacher at `depth`. The host runs it no deeper than needed.
     pub fn teacher(self, depth: u32) -> Self {
         self.with_tap(Network::Teacher, TapKind::Block, depth)
@@ -196,7 +203,7 @@ impl Plan {
     }
 
     /// Says that `guide` uses something of this minor version of the contract, such as a newer operation.
-    /// What the plan itself declares is accounted for without it: all of it is of minor version 0.
+    /// What the plan itself declares is accounted for without it.
     pub fn requires_minor(mut self, minor: u32) -> Self {
         self.required_minor = self.required_minor.max(minor);
         self

@@ -1,5 +1,6 @@
 //! The trait that an author implements, and what `guide` answers.
 
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 use crate::{Error, Geometry, Plan, Step, Tensor};
@@ -11,8 +12,9 @@ use crate::{Error, Geometry, Plan, Step, Tensor};
 /// plan and live in the host. It is never called from two threads at once, but may move between them.
 pub trait GuidanceSource: Sized + Send + 'static {
     /// The keys of a source's `config` table in a recipe. Give it `#[serde(default, deny_unknown_fields)]` and a
-    /// [`Default`], so that every key may be left out and a wrong one is an error that lists the right ones.
-    type Config: DeserializeOwned;
+    /// [`Default`], so that every key may be left out and a wrong one is an error that lists the right ones; and derive
+    /// [`JsonSchema`], so that `sextant plugin info` shows keys, types, defaults and their documentation.
+    type Config: DeserializeOwned + JsonSchema;
 
     /// Makes an instance. Refuse here what is wrong in itself, whatever the model.
     fn new(config: Self::Config) -> Result<Self, Error>;

@@ -125,7 +125,7 @@ impl Step {
     /// If the plan did not declare it, like all that follow.
     pub fn tap(&self, depth: u32) -> Result<Tensor, Error> {
         self.student(TapKind::Block, depth)
-            .ok_or_else(|| undeclared("tap", &format!("of depth {depth}"), self.tap_depths()))
+            .ok_or_else(|| undeclared("tap", &format!("of depth {depth}"), self.tap_depths(TapKind::Block)))
     }
 
     /// The student's output `[B, C, H, W]`.
@@ -134,15 +134,23 @@ impl Step {
             .ok_or_else(|| Error::new("the student's output was not declared in the plan"))
     }
 
+    /// The student's attention probabilities `[B, heads, T, T]` of block `depth`; rows are queries, and sum to 1.
+    pub fn attention(&self, depth: u32) -> Result<Tensor, Error> {
+        self.student(TapKind::Attention, depth).ok_or_else(|| {
+            let declared = self.tap_depths(TapKind::Attention);
+            undeclared("attention", &format!("of depth {depth}"), declared)
+        })
+    }
+
     fn student(&self, kind: TapKind, depth: u32) -> Option<Tensor> {
         let mut taps = self.plan.taps.iter().filter(|tap| tap.network == Network::Student);
         let position = taps.position(|tap| tap.kind == kind && tap.depth == depth)?;
         self.taps.get(position).cloned()
     }
 
-    fn tap_depths(&self) -> Vec<u32> {
-        let blocks = |tap: &&crate::plan::Tap| tap.network == Network::Student && tap.kind == TapKind::Block;
-        self.plan.taps.iter().filter(blocks).map(|tap| tap.depth).collect()
+    fn tap_depths(&self, kind: TapKind) -> Vec<u32> {
+        let students = |tap: &&crate::plan::Tap| tap.network == Network::Student && tap.kind == kind;
+        self.plan.taps.iter().filter(students).map(|tap| tap.depth).collect()
     }
 
     /// A field of the batch, `[B, …]`.

@@ -5,6 +5,7 @@ mod host;
 use host::{Inputs, Instance, Sizes, Value, trace};
 use serde::Deserialize;
 use sextant_plugin_api::abi::{Handle, Operation};
+use sextant_plugin_api::schemars::{self, JsonSchema};
 use sextant_plugin_api::{
     Error, Geometry, Guidance, GuidanceSource, Init, Plan, Step, Tensor, describe_guidance, descriptor,
 };
@@ -12,7 +13,7 @@ use sextant_plugin_api::{
 /// Does what its configuration says, from the list below.
 struct Scripted(Config);
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 struct Config {
     script: String,

@@ -22,7 +22,7 @@ fn contract() -> String {
         Message { size, text, owner, release }
         Shape { rank, reserved, dims }
         TensorRef { handle, dtype, reserved, shape }
-        Descriptor { size, abi_major, abi_minor, name, version, summary, create, plan, guide, destroy }
+        Descriptor { size, abi_major, abi_minor, name, version, summary, create, plan, guide, destroy, config_schema }
         Host { size, abi_major, abi_minor, op, release, log }
         Call { size, session, opcode, inputs_len, outputs_len, line, file, inputs, attributes, outputs }
         Operand { handle, consumed, reserved }

@@ -5,17 +5,18 @@ mod host;
 use host::{Inputs, Instance, Sizes, Value, fixture};
 use serde::Deserialize;
 use sextant_plugin_api::parts::{Mask, TimeMask, cosine_alignment, feature_cfg, patchify, squared_error};
+use sextant_plugin_api::schemars::{self, JsonSchema};
 use sextant_plugin_api::{Error, Geometry, Guidance, GuidanceSource, Plan, Step, describe_guidance, descriptor};
 
 /// One loss of the fixture, from the features given as taps.
 struct Part(Loss);
 
-#[derive(Clone, Copy, Default, Deserialize)]
+#[derive(Clone, Copy, Default, Deserialize, JsonSchema)]
 struct Loss {
     name: Name,
 }
 
-#[derive(Clone, Copy, Default, Deserialize)]
+#[derive(Clone, Copy, Default, Deserialize, JsonSchema)]
 enum Name {
     #[default]
     Cosine,

@@ -126,6 +126,7 @@ fn guide(fixture: &Fixture, part: &str, mask: &str, target: TensorData) -> (Vec<
                 labels: &label_tensor,
                 dropped: &label_tensor,
                 taps: &BTreeMap::from([(1, student.clone())]),
+                attention: &BTreeMap::new(),
                 output: None,
                 fields: &uploaded,
                 ids: &(0..times.len() as u64).collect::<Vec<_>>(),

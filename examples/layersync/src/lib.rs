@@ -1,6 +1,7 @@
 //! LayerSync (arXiv 2510.12581) as a third party would write it: the example of the plugin author's guide.
 
 use serde::Deserialize;
+use sextant_plugin_api::schemars::{self, JsonSchema};
 use sextant_plugin_api::parts::cosine_alignment;
 use sextant_plugin_api::{Error, Geometry, Guidance, GuidanceSource, Plan, Step, export_guidance};
 
@@ -10,7 +11,7 @@ pub struct LayerSync {
 }
 
 /// Settings of the source: the keys of its `config` table in a recipe.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Block whose tokens are guided.

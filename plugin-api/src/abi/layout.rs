@@ -138,6 +138,9 @@ pub struct Descriptor {
     pub guide: Option<unsafe extern "C" fn(*mut c_void, *const Step, *mut Guided, *mut Message) -> Status>,
     /// Frees an instance. `[last call]`
     pub destroy: Option<unsafe extern "C" fn(*mut c_void)>,
+    /// The configuration as JSON Schema (draft 2020-12), an object whose properties are the keys; static, like the
+    /// descriptor. Null where the library does not describe it. Since 1.1. `[any thread]`
+    pub config_schema: Option<unsafe extern "C" fn() -> Text>,
 }
 
 /// What the host offers. Lives as long as the process; the same for every instance.
@@ -224,7 +227,7 @@ impl Network {
 /// What kind of activation a tap is ([`TapKind`] as its number).
 pub type TapKindCode = u32;
 
-/// Kinds of activations. Later minor versions add queries, keys, values and attention probabilities.
+/// Kinds of activations.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TapKind {
@@ -232,12 +235,17 @@ pub enum TapKind {
     Block = 0,
     /// The network's output, `[B, C, H, W]`; its depth is ignored.
     Output = 1,
+    /// The attention probabilities of a block (after the softmax; rows are queries), `[B, heads, T, T]`: depth 1 to N. Of
+    /// the student only. Since 1.1.
+    Attention = 2,
 }
 
 impl TapKind {
     /// The kind with this number, if there is one.
     pub fn from_code(code: u32) -> Option<Self> {
-        [Self::Block, Self::Output].into_iter().find(|k| *k as u32 == code)
+        [Self::Block, Self::Output, Self::Attention]
+            .into_iter()
+            .find(|k| *k as u32 == code)
     }
 }
 

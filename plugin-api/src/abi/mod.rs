@@ -1,4 +1,4 @@
-//! The C contract between the host and a guidance source, version 1.0.
+//! The C contract between the host and a guidance source, version 1.1.
 //!
 //! Nothing of Rust's or burn's layout crosses the boundary: only `#[repr(C)]` structs that begin with their
 //! own size, function pointers, integers and UTF-8 slices. Rust authors do not meet this module, they
@@ -36,6 +36,6 @@ pub use operation::*;
 /// Major version: raised when something that exists changes its layout or meaning.
 pub const ABI_MAJOR: u32 = 1;
 /// Minor version: raised when something is added (a field at a struct's end, an operation, a tap kind).
-pub const ABI_MINOR: u32 = 0;
+pub const ABI_MINOR: u32 = 1;
 /// The one symbol that a library exports, of type [`Entry`].
 pub const ENTRY_SYMBOL: &str = "sextant_guidance_entry";

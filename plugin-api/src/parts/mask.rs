@@ -1,11 +1,12 @@
 //! Which samples a loss counts, by their time.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Plan, Step, Tensor, TimeRange, rows_inside};
 
 /// How a range of times becomes a weight on each sample's loss. The host takes the mean over the batch after it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Mask {
     /// 1 inside the range, 0 outside: the batch mean divides by all samples.

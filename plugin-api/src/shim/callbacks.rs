@@ -1,9 +1,11 @@
-//! The four functions of a descriptor, for any source.
+//! The functions of a descriptor, for any source.
 
+use std::any::TypeId;
+use std::collections::BTreeMap;
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::answer::Answer;
 use super::declaration::{self, Declaration};
@@ -39,6 +41,7 @@ pub const fn descriptor<S: Exported>() -> &'static Descriptor {
             plan: Some(plan::<S>),
             guide: Some(guide::<S>),
             destroy: Some(destroy::<S>),
+            config_schema: Some(config_schema::<S>),
         }
     }
 }
@@ -151,6 +154,19 @@ unsafe extern "C" fn destroy<S: GuidanceSource>(instance: *mut c_void) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(move || drop(instance))) {
         std::mem::forget(payload);
     }
+}
+
+/// The texts live as long as the process; a library has one source, a test may have several.
+unsafe extern "C" fn config_schema<S: GuidanceSource>() -> Text {
+    static SCHEMAS: Mutex<BTreeMap<TypeId, &'static str>> = Mutex::new(BTreeMap::new());
+    let schema = catch_unwind(|| {
+        let mut schemas = SCHEMAS.lock().unwrap_or_else(PoisonError::into_inner);
+        *schemas
+            .entry(TypeId::of::<S>())
+            .or_insert_with(|| config::schema::<S::Config>().leak())
+    });
+    // Empty where deriving the schema panicked: a description is not worth a run.
+    text(schema.unwrap_or_default())
 }
 
 /// # Safety

@@ -2,6 +2,7 @@
 //! the smallest plugin there is.
 
 use serde::Deserialize;
+use sextant_plugin_api::schemars::{self, JsonSchema};
 use sextant_plugin_api::{Error, Geometry, Guidance, GuidanceSource, Plan, Step, export_guidance};
 
 /// A source without effect.
@@ -9,7 +10,7 @@ use sextant_plugin_api::{Error, Geometry, Guidance, GuidanceSource, Plan, Step, 
 pub struct Nothing;
 
 /// It has no settings.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {}
 

@@ -12,6 +12,7 @@
 
 use serde::Deserialize;
 use sextant_plugin_api::parts::{Mlp, cosine_alignment};
+use sextant_plugin_api::schemars::{self, JsonSchema};
 use sextant_plugin_api::{Error, Geometry, Guidance, GuidanceSource, Plan, Step, export_guidance};
 
 /// The source.
@@ -22,7 +23,7 @@ pub struct Repa {
 }
 
 /// Settings of the source.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Block of the student whose tokens are aligned; a third of its depth if left out.

@@ -14,6 +14,7 @@
 
 use serde::Deserialize;
 use sextant_plugin_api::parts::{Mask, Mlp, TimeMask, feature_cfg, squared_error};
+use sextant_plugin_api::schemars::{self, JsonSchema};
 use sextant_plugin_api::{
     Condition, Error, Geometry, Guidance, GuidanceSource, Network, Plan, Step, Tensor, export_guidance,
 };
@@ -27,7 +28,7 @@ pub struct SelfTranscendence {
 }
 
 /// Settings of the source.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Block of the student that is guided; half of its depth if left out.

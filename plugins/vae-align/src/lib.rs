@@ -10,8 +10,9 @@
 //! The target is the velocity (the released trainer) or the clean latents (the paper's text). The network is then
 //! frozen as the second stage's teacher. Published: depth 2 of 12, 8 of 28; coefficient 0.5; times 0.4 to 0.7.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sextant_plugin_api::parts::{Mask, Mlp, TimeMask, patchify, squared_error};
+use sextant_plugin_api::schemars::{self, JsonSchema};
 use sextant_plugin_api::{Error, Geometry, Guidance, GuidanceSource, Init, Plan, Step, Tensor, export_guidance};
 
 /// The source.
@@ -23,7 +24,7 @@ pub struct VaeAlign {
 }
 
 /// Settings of the source.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Block of the student that is aligned; a sixth of its depth if left out.
@@ -41,7 +42,7 @@ pub struct Config {
 }
 
 /// What the tokens must tell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Target {
     /// The path's velocity, as the released trainer has it.

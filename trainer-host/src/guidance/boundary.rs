@@ -101,6 +101,20 @@ pub(super) unsafe fn list<T: Plain>(array: Array, what: &str) -> Result<Vec<T>, 
         .collect())
 }
 
+/// Copies a struct of which the other side knows `size` bytes: what it does not know is zero.
+///
+/// # Safety
+/// `pointer` must be valid for reading `size` bytes, and zeros must be a value of every field that they do not reach.
+pub(super) unsafe fn prefix<T>(pointer: *const T, size: u64) -> T {
+    let mut value = std::mem::MaybeUninit::<T>::zeroed();
+    let known = (size as usize).min(size_of::<T>());
+    // SAFETY: no more than both sides know is copied; the rest is zero, which the caller promises to be a value.
+    unsafe {
+        std::ptr::copy_nonoverlapping(pointer.cast::<u8>(), value.as_mut_ptr().cast::<u8>(), known);
+        value.assume_init()
+    }
+}
+
 /// Lends a text for the length of a call.
 pub(super) fn lend_text(text: &str) -> Text {
     Text {

@@ -90,6 +90,7 @@ pub struct StepFixture {
     pub labels: Tensor<1, Int>,
     pub dropped: Tensor<1, Int>,
     pub taps: BTreeMap<usize, Tensor<3>>,
+    pub attention: BTreeMap<usize, Tensor<4>>,
     pub fields: BTreeMap<String, DispatchTensor>,
     pub ids: Vec<u64>,
     pub times: Vec<f32>,
@@ -117,6 +118,7 @@ impl StepFixture {
             labels: Tensor::from_data(label_values.as_slice(), &device),
             dropped: Tensor::from_data(dropped_values.as_slice(), &device),
             taps: taps.collect(),
+            attention: BTreeMap::from([(2, tensor([4, 2, 4, 4], &device).require_grad())]),
             fields: BTreeMap::from([("features".into(), tensor([4, 4, 6], &device).into_dispatch())]),
             ids: vec![11, 12, 13, 14],
             times,
@@ -142,6 +144,7 @@ impl StepFixture {
             labels: &self.labels,
             dropped: &self.dropped,
             taps: &self.taps,
+            attention: &self.attention,
             output: None,
             fields: &self.fields,
             ids: &self.ids,
@@ -192,6 +195,7 @@ pub fn descriptor() -> Descriptor {
         plan: Some(plan),
         guide: Some(guide),
         destroy: Some(destroy),
+        config_schema: None,
     }
 }
 

@@ -19,12 +19,17 @@ use sha2::{Digest, Sha256};
 use super::boundary;
 use super::error::GuidanceError;
 
+/// Bytes of version 1.0's descriptor; what later versions added is null for a library of an earlier one.
+const DESCRIPTOR_1_0: u64 = std::mem::offset_of!(Descriptor, config_schema) as u64;
+/// Beyond it, a size is taken for garbage.
+const MAX_DESCRIPTOR: u64 = 1 << 16;
+
 /// A guidance source's library, open for the rest of the process. Clones are the same library.
 #[derive(Clone)]
 pub struct Library(Arc<Contents>);
 
 struct Contents {
-    descriptor: &'static Descriptor,
+    descriptor: Descriptor,
     name: String,
     version: String,
     summary: String,
@@ -111,14 +116,13 @@ impl Library {
                 ours: (ABI_MAJOR, ABI_MINOR),
             });
         }
-        let needed = size_of::<Descriptor>() as u64;
-        if size < needed {
+        if size < DESCRIPTOR_1_0 || size > MAX_DESCRIPTOR {
             return Err(fault(format!(
-                "its descriptor is {size} bytes long, version {ABI_MAJOR}.0 has {needed}"
+                "its descriptor says that it is {size} bytes long, version {ABI_MAJOR}.0 has {DESCRIPTOR_1_0}"
             )));
         }
-        // SAFETY: static, aligned, and long enough for this version's descriptor.
-        let descriptor: &'static Descriptor = unsafe { &*pointer };
+        // SAFETY: static and aligned, and valid for the size that it states.
+        let descriptor = unsafe { boundary::prefix(pointer, size) };
         for (name, missing) in [
             ("create", descriptor.create.is_none()),
             ("plan", descriptor.plan.is_none()),
@@ -180,8 +184,30 @@ impl Library {
         &self.0.sha256
     }
 
-    pub(super) fn descriptor(&self) -> &'static Descriptor {
-        self.0.descriptor
+    /// The source's configuration as JSON Schema; none where the library does not describe it, as those of version 1.0.
+    ///
+    /// # Errors
+    /// Where what it gives is not JSON.
+    pub fn config_schema(&self) -> Result<Option<serde_json::Value>, GuidanceError> {
+        let fault = |reason| GuidanceError::Descriptor {
+            path: self.0.path.clone(),
+            reason,
+        };
+        let Some(schema) = self.0.descriptor.config_schema else {
+            return Ok(None);
+        };
+        // SAFETY: the contract lets it be called on any thread, and makes the text static.
+        let schema = unsafe { boundary::text(schema(), "its configuration's schema") }.map_err(fault)?;
+        match schema.as_str() {
+            "" => Ok(None),
+            schema => serde_json::from_str(schema)
+                .map(Some)
+                .map_err(|error| fault(format!("its configuration's schema is not JSON: {error}"))),
+        }
+    }
+
+    pub(super) fn descriptor(&self) -> &Descriptor {
+        &self.0.descriptor
     }
 }
 

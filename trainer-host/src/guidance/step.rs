@@ -33,6 +33,9 @@ pub struct GuidanceStep<'a> {
     pub dropped: &'a Tensor<1, Int>,
     /// The student's tokens `[B, T, D]`, by depth: at least those of [`Sources::student_depths`](super::Sources::student_depths).
     pub taps: &'a BTreeMap<usize, Tensor<3>>,
+    /// The student's attention probabilities `[B, heads, T, T]`, by depth: at least those of
+    /// [`Sources::attention_depths`](super::Sources::attention_depths).
+    pub attention: &'a BTreeMap<usize, Tensor<4>>,
     /// The student's output `[B, C, H, W]`, where a source [needs it](super::Sources::needs_output).
     pub output: Option<&'a Tensor<4>>,
     /// Batch fields `[B, …]`, by name.

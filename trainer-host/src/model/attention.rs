@@ -23,8 +23,9 @@ pub struct Attention {
 }
 
 impl Attention {
-    /// Maps rows `[B*T, D]` to `[B*T, D]`; each run of `tokens` rows is one sample.
-    pub fn forward(&self, x: Tensor<2>, tokens: usize) -> Tensor<2> {
+    /// Maps rows `[B*T, D]` to `[B*T, D]`; each run of `tokens` rows is one sample. If `keep`, the probabilities
+    /// `softmax(Q K^T / sqrt(d))`, `[B, heads, T, T]`, come with it.
+    pub fn forward(&self, x: Tensor<2>, tokens: usize, keep: bool) -> (Tensor<2>, Option<Tensor<4>>) {
         let [rows, width] = x.dims();
         let batch = rows / tokens;
         let head_width = width / self.heads;
@@ -45,21 +46,27 @@ impl Attention {
             None => key,
         };
 
-        let mixed = scaled_dot_product(query, key, value)
-            .swap_dims(1, 2)
-            .reshape([rows, width]);
-        self.proj.forward(mixed)
+        let (mixed, probabilities) = scaled_dot_product(query, key, value, keep);
+        let mixed = mixed.swap_dims(1, 2).reshape([rows, width]);
+        (self.proj.forward(mixed), probabilities)
     }
 }
 
-/// `softmax(Q K^T / sqrt(d)) V` on `[B, heads, T, d]`.
-fn scaled_dot_product(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>) -> Tensor<4> {
-    if !query.is_autodiff() {
-        return module::attention(query, key, value, None, None, AttentionModuleOptions::default());
+/// `softmax(Q K^T / sqrt(d)) V` on `[B, heads, T, d]`, and the softmax itself if `keep`.
+fn scaled_dot_product(
+    query: Tensor<4>,
+    key: Tensor<4>,
+    value: Tensor<4>,
+    keep: bool,
+) -> (Tensor<4>, Option<Tensor<4>>) {
+    if !query.is_autodiff() && !keep {
+        let mixed = module::attention(query, key, value, None, None, AttentionModuleOptions::default());
+        return (mixed, None);
     }
     // Under autodiff burn's attention guards its softmax against fully masked rows, of which there are none here. The
     // scale is applied to the queries, of which there are fewer than of the scores.
     let scale = 1.0 / (query.dims()[3] as f64).sqrt();
     let scores = (query * scale).matmul(key.swap_dims(2, 3));
-    activation::softmax(scores, 3).matmul(value)
+    let probabilities = activation::softmax(scores, 3);
+    (probabilities.clone().matmul(value), keep.then_some(probabilities))
 }

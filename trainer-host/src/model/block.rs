@@ -45,8 +45,9 @@ pub struct Block {
 }
 
 impl Block {
-    /// Maps tokens `[B, T, D]` to `[B, T, D]`, given `SiLU(c)` `[B, D]`.
-    pub fn forward(&self, x: Tensor<3>, activated: Tensor<2>) -> Tensor<3> {
+    /// Maps tokens `[B, T, D]` to `[B, T, D]`, given `SiLU(c)` `[B, D]`. If `keep`, the attention probabilities
+    /// `[B, heads, T, T]` come with it.
+    pub fn forward(&self, x: Tensor<3>, activated: Tensor<2>, keep: bool) -> (Tensor<3>, Option<Tensor<4>>) {
         let [batch, tokens, width] = x.dims();
         let rows = [batch * tokens, width];
         let shape = [batch, tokens, width];
@@ -54,12 +55,12 @@ impl Block {
             self.adaLN_modulation.forward(activated);
 
         let normed = modulated_norm(x.clone(), shift_attn, scale_attn);
-        let branch = self.attn.forward(normed.reshape(rows), tokens);
+        let (branch, probabilities) = self.attn.forward(normed.reshape(rows), tokens, keep);
         let x = x + branch.reshape(shape) * gate_attn;
 
         let normed = modulated_norm(x.clone(), shift_mlp, scale_mlp);
         let branch = self.mlp.forward(normed.reshape(rows));
-        x + branch.reshape(shape) * gate_mlp
+        (x + branch.reshape(shape) * gate_mlp, probabilities)
     }
 }
 

@@ -60,6 +60,8 @@ pub struct SitOutput {
     pub velocity: Tensor<4>,
     /// The tokens `[B, T, D]` at each depth asked for, in that order.
     pub taps: Vec<Tensor<3>>,
+    /// The attention probabilities `[B, heads, T, T]` of each block asked for, in that order.
+    pub attention: Vec<Tensor<4>>,
 }
 
 impl Sit {
@@ -73,20 +75,33 @@ impl Sit {
     /// `taps` lists depths, 0 (the embedded patches with their positions) to the number of blocks, in any order and with
     /// repeats. A deeper one panics: callers check depths against [`SitConfig::depth`] when they read them.
     pub fn forward(&self, x: Tensor<4>, t: Tensor<1>, y: Tensor<1, Int>, taps: &[usize]) -> SitOutput {
+        self.forward_attending(x, t, y, taps, &[])
+    }
+
+    /// As [`forward`](Self::forward), with the attention probabilities of the blocks at depths `attention`, 1 to their number.
+    pub fn forward_attending(
+        &self,
+        x: Tensor<4>,
+        t: Tensor<1>,
+        y: Tensor<1, Int>,
+        taps: &[usize],
+        attention: &[usize],
+    ) -> SitOutput {
         let activated = self.conditioning(t, y);
-        let (h, taps) = self.trunk(x, activated.clone(), taps, self.blocks.len());
+        let (h, taps, attention) = self.trunk(x, activated.clone(), taps, attention, self.blocks.len());
         let patches = self.final_layer.forward(h, activated);
         let config = &self.config;
         SitOutput {
             velocity: unpatchify(patches, config.grid(), config.patch_size, config.in_channels),
             taps,
+            attention,
         }
     }
 
     /// The tokens at `depths` alone, as the taps of [`forward`](Self::forward), running no block deeper than the deepest.
     pub fn features(&self, x: Tensor<4>, t: Tensor<1>, y: Tensor<1, Int>, depths: &[usize]) -> Vec<Tensor<3>> {
         let deepest = depths.iter().copied().max().unwrap_or(0);
-        self.trunk(x, self.conditioning(t, y), depths, deepest).1
+        self.trunk(x, self.conditioning(t, y), depths, &[], deepest).1
     }
 
     /// `SiLU(time + label)`, `[B, D]`.
@@ -94,26 +109,61 @@ impl Sit {
         activate(self.t_embedder.forward(t) + self.y_embedder.forward(y))
     }
 
-    /// Runs the first `deepest` blocks; gives their last output and the taps.
-    fn trunk(&self, x: Tensor<4>, activated: Tensor<2>, taps: &[usize], deepest: usize) -> (Tensor<3>, Vec<Tensor<3>>) {
+    /// Runs the first `deepest` blocks; gives their last output, the taps and the attention probabilities.
+    fn trunk(
+        &self,
+        x: Tensor<4>,
+        activated: Tensor<2>,
+        taps: &[usize],
+        attention: &[usize],
+        deepest: usize,
+    ) -> (Tensor<3>, Vec<Tensor<3>>, Vec<Tensor<4>>) {
         let mut h = self.x_embedder.forward(x) + self.pos_embed.val();
-        let mut found: Vec<Option<Tensor<3>>> = vec![None; taps.len()];
-        let mut keep = |depth: usize, h: &Tensor<3>| {
-            for (slot, _) in found.iter_mut().zip(taps).filter(|(_, tap)| **tap == depth) {
-                *slot = Some(h.clone());
-            }
-        };
-        keep(0, &h);
+        let mut tokens = Kept::new(taps);
+        let mut probabilities = Kept::new(attention);
+        tokens.keep(0, &h);
         for (index, block) in self.blocks[..deepest].iter().enumerate() {
-            h = block.forward(h, activated.clone());
-            keep(index + 1, &h);
+            let depth = index + 1;
+            let (next, attended) = block.forward(h, activated.clone(), attention.contains(&depth));
+            h = next;
+            tokens.keep(depth, &h);
+            if let Some(attended) = attended {
+                probabilities.keep(depth, &attended);
+            }
         }
-        let found = found
-            .into_iter()
-            .zip(taps)
-            .map(|(tap, depth)| tap.unwrap_or_else(|| panic!("no block has depth {depth}")))
-            .collect();
-        (h, found)
+        (h, tokens.take(), probabilities.take())
+    }
+}
+
+/// What is kept of a pass, at depths in any order and with repeats.
+struct Kept<'a, const D: usize> {
+    depths: &'a [usize],
+    found: Vec<Option<Tensor<D>>>,
+}
+
+impl<'a, const D: usize> Kept<'a, D> {
+    fn new(depths: &'a [usize]) -> Self {
+        let found = vec![None; depths.len()];
+        Self { depths, found }
+    }
+
+    fn keep(&mut self, depth: usize, tensor: &Tensor<D>) {
+        for (slot, _) in self
+            .found
+            .iter_mut()
+            .zip(self.depths)
+            .filter(|(_, wanted)| **wanted == depth)
+        {
+            *slot = Some(tensor.clone());
+        }
+    }
+
+    /// All of it, in the order of the depths. One that no block has panics.
+    fn take(self) -> Vec<Tensor<D>> {
+        let found = self.found.into_iter().zip(self.depths);
+        found
+            .map(|(tensor, depth)| tensor.unwrap_or_else(|| panic!("no block has depth {depth}")))
+            .collect()
     }
 }
 
@@ -169,6 +219,25 @@ mod tests {
         assert_eq!(found.len(), 3);
         for (found, wanted) in found.into_iter().zip(whole.taps) {
             assert_eq!(found.into_data(), wanted.into_data());
+        }
+    }
+
+    #[test]
+    fn should_give_attention_that_sums_to_one_and_changes_nothing() {
+        for device in [Device::flex(), Device::flex().autodiff()] {
+            let sit = network(&device);
+            let (x, t, y) = inputs(2, &device);
+            let plain = sit.forward(x.clone(), t.clone(), y.clone(), &[3]);
+            let attending = sit.forward_attending(x, t, y, &[3], &[2, 1]);
+            assert_eq!(plain.attention.len(), 0);
+            assert_eq!(attending.attention.len(), 2);
+            for attention in attending.attention {
+                assert_eq!(attention.dims(), [2, 2, 4, 4]);
+                let sums = attention.sum_dim(3).into_data();
+                assert!(sums.iter::<f32>().all(|sum| (sum - 1.0).abs() < 1e-6), "{sums:?}");
+            }
+            let difference = (plain.taps[0].clone() - attending.taps[0].clone()).abs().max();
+            assert!(difference.into_scalar::<f32>() < 1e-6);
         }
     }
 

@@ -188,9 +188,11 @@ impl Replica {
             .prediction
             .target(path, batch.x.clone(), batch.noise.clone(), &data.t);
         let depths = self.sources.student_depths();
-        let out = model
-            .student
-            .forward(x_t.clone(), batch.t.clone(), batch.dropped.clone(), &depths);
+        let attending = self.sources.attention_depths();
+        let out =
+            model
+                .student
+                .forward_attending(x_t.clone(), batch.t.clone(), batch.dropped.clone(), &depths, &attending);
         let denoising = per_sample((out.velocity.clone() - target).square());
         self.seconds.student += started.elapsed().as_secs_f64();
 
@@ -200,6 +202,7 @@ impl Replica {
             let started = Instant::now();
             let teacher_before = self.counters.seconds;
             let taps = depths.into_iter().zip(out.taps).collect();
+            let attention = attending.into_iter().zip(out.attention).collect();
             let step = GuidanceStep {
                 index: data.step,
                 x: &batch.x,
@@ -210,6 +213,7 @@ impl Replica {
                 labels: &batch.labels,
                 dropped: &batch.dropped,
                 taps: &taps,
+                attention: &attention,
                 output: Some(&out.velocity),
                 fields: &batch.fields,
                 ids: &data.ids,

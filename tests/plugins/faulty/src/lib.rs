@@ -1,10 +1,11 @@
 //! A source that works until a step, then fails as its configuration says.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use sextant_plugin_api::schemars::{self, JsonSchema};
 use sextant_plugin_api::{Error, Geometry, Guidance, GuidanceSource, Plan, Step, export_guidance};
 
 /// How it fails.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq)]
 #[serde(rename_all = "kebab-case")]
 pub enum How {
     /// It does not.
@@ -23,7 +24,7 @@ pub enum How {
 }
 
 /// When and how.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     how: How,

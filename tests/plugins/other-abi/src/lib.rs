@@ -27,6 +27,7 @@ static DESCRIPTOR: Shared = Shared(Descriptor {
     plan: None,
     guide: None,
     destroy: None,
+    config_schema: None,
 });
 
 /// The entry symbol.

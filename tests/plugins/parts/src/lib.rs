@@ -4,10 +4,11 @@
 
 use serde::Deserialize;
 use sextant_plugin_api::parts::{Mask, TimeMask, cosine_alignment, feature_cfg, patchify, squared_error};
+use sextant_plugin_api::schemars::{self, JsonSchema};
 use sextant_plugin_api::{Error, Geometry, Guidance, GuidanceSource, Plan, Step, Tensor, export_guidance};
 
 /// Which loss.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq)]
 #[serde(rename_all = "kebab-case")]
 pub enum Part {
     /// Cosine alignment to `target`.
@@ -27,7 +28,7 @@ pub enum Part {
 }
 
 /// The settings of the fixture.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     part: Part,

@@ -49,6 +49,11 @@ impl Lent {
                     .output
                     .map(|output| output.clone().into_dispatch())
                     .ok_or_else(|| missing(name, step, "the student's output".into())),
+                TapKind::Attention => step
+                    .attention
+                    .get(&tap.depth)
+                    .map(|attention| attention.clone().into_dispatch())
+                    .ok_or_else(|| missing(name, step, format!("the student's attention at depth {}", tap.depth))),
                 TapKind::Block => step
                     .taps
                     .get(&tap.depth)

@@ -11,7 +11,13 @@ use crate::guidance::geometry::{GuidanceGeometry, NetworkShape};
 pub fn check(plan: &SourcePlan, geometry: &GuidanceGeometry) -> Result<(), String> {
     for tap in &plan.taps {
         let network = network(geometry, tap.network)?;
-        if tap.kind == TapKind::Block && tap.depth > network.depth {
+        if tap.kind == TapKind::Attention && tap.depth == 0 {
+            return Err(format!(
+                "it asks for the attention of depth 0, the embedding, which has none: set a depth from 1 to {}",
+                network.depth
+            ));
+        }
+        if tap.kind != TapKind::Output && tap.depth > network.depth {
             return Err(format!(
                 "it asks for depth {} of the {} network, which has {} blocks: set a depth from 0 (the embedding) to {}",
                 tap.depth,

@@ -86,12 +86,21 @@ pub enum Initial {
 }
 
 impl SourcePlan {
-    /// Depths of the blocks that it wants of `network`, ascending.
+    /// Depths of the blocks whose tokens it wants of `network`, ascending.
     pub fn depths(&self, network: Network) -> Vec<usize> {
+        self.depths_of(network, TapKind::Block)
+    }
+
+    /// Depths of the student's blocks whose attention it wants, ascending.
+    pub fn attention_depths(&self) -> Vec<usize> {
+        self.depths_of(Network::Student, TapKind::Attention)
+    }
+
+    fn depths_of(&self, network: Network, kind: TapKind) -> Vec<usize> {
         let mut depths: Vec<usize> = self
             .taps
             .iter()
-            .filter(|tap| tap.network == network && tap.kind == TapKind::Block)
+            .filter(|tap| tap.network == network && tap.kind == kind)
             .map(|tap| tap.depth)
             .collect();
         depths.sort_unstable();

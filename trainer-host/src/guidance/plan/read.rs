@@ -75,9 +75,10 @@ fn tap(tap: &Tap) -> Result<TapRequest, String> {
         .ok_or_else(|| format!("its plan has a tap of network {}, which does not exist", tap.network))?;
     let kind = TapKind::from_code(tap.kind)
         .ok_or_else(|| format!("its plan has a tap of kind {}, which this host does not know", tap.kind))?;
-    if kind == TapKind::Output && network != Network::Student {
+    if kind != TapKind::Block && network != Network::Student {
+        let what = if kind == TapKind::Output { "output" } else { "attention" };
         return Err(format!(
-            "its plan taps the output of the {} network: `forward` gives outputs of blocks only",
+            "its plan taps the {what} of the {} network: `forward` gives outputs of blocks only",
             network_name(network)
         ));
     }

@@ -124,6 +124,12 @@ impl Sources {
         depths.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
+    /// Depths of the student's blocks whose attention probabilities are needed, ascending.
+    pub fn attention_depths(&self) -> Vec<usize> {
+        let depths = self.sources.iter().flat_map(|source| source.plan.attention_depths());
+        depths.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
     /// Whether a source needs the student's output.
     pub fn needs_output(&self) -> bool {
         self.sources.iter().any(|source| source.plan.needs_output())

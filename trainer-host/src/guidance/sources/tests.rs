@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::TensorData;
+use sextant_plugin_api::schemars::{self, JsonSchema};
 use sextant_plugin_api::{
     Buffer, Condition, Error, Geometry, Guidance, GuidanceSource, Init, Plan, Step, describe_guidance, descriptor,
 };
@@ -11,7 +12,7 @@ use crate::guidance::fixture::{StepFixture, geometry, scripted};
 /// A source that uses everything, written as an author would.
 struct Everything(Config);
 
-#[derive(serde::Deserialize)]
+#[derive(serde::Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 struct Config {
     depth: u32,
