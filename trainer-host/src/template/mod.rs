@@ -87,5 +87,6 @@ fn real_name(path: &str) -> String {
 }
 
 fn named(text: &str, name: &SourceName) -> String {
-    text.replace("my-source", name.kebab()).replace("my_source", &name.snake())
+    text.replace("my-source", name.kebab())
+        .replace("my_source", &name.snake())
 }

@@ -18,7 +18,11 @@ impl SourceName {
     /// # Errors
     /// If `text` is not such a name; the message has a name that would be.
     pub fn new(text: &str) -> Result<Self, Error> {
-        let fault = |reason: String| Err(Error::Input(format!("{text:?} cannot be the name of a source: {reason}")));
+        let fault = |reason: String| {
+            Err(Error::Input(format!(
+                "{text:?} cannot be the name of a source: {reason}"
+            )))
+        };
         if text.len() > LONGEST {
             return fault(format!("it is longer than {LONGEST} letters"));
         }

@@ -4,7 +4,7 @@
 //! also means that it builds next year against the contract that it was written for.
 
 use include_dir::{Dir, include_dir};
-use toml::{Table, Value};
+use toml::Table;
 
 use super::{File, texts};
 
@@ -16,7 +16,8 @@ const LICENCES: [(&str, &str); 2] = [
     ("LICENSE-MIT", include_str!("../../../LICENSE-MIT")),
 ];
 
-const NOTE: &str = "# A copy that `sextant plugin new` wrote. It stands alone: versions are those of Sextant's workspace.\n\n";
+const NOTE: &str =
+    "# A copy that `sextant plugin new` wrote. It stands alone: versions are those of Sextant's workspace.\n\n";
 
 /// The crate's files, below a folder of its name.
 pub(super) fn files() -> Vec<File> {
@@ -33,32 +34,15 @@ fn manifest(text: &str) -> String {
     for absent in ["dev-dependencies", "lints"] {
         manifest.remove(absent);
     }
-    for (section, source) in [("package", &["package"][..]), ("dependencies", &["dependencies"])] {
-        let inherited = source.iter().fold(&workspace["workspace"], |table, key| &table[*key]);
+    for section in ["package", "dependencies"] {
+        let inherited = &workspace["workspace"][section];
         for (key, value) in manifest[section].as_table_mut().into_iter().flatten() {
             if value.get("workspace").is_some() {
-                *value = inherit(value, &inherited[key.as_str()]);
+                *value = inherited[key.as_str()].clone();
             }
         }
     }
     format!("{NOTE}{manifest}")
-}
-
-/// `inherited`, with the keys that `own` adds to `workspace = true`.
-fn inherit(own: &Value, inherited: &Value) -> Value {
-    let more: Table = own.as_table().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
-    let mut more: Table = more.into_iter().filter(|(key, _)| key != "workspace").collect();
-    match inherited {
-        Value::Table(table) => {
-            more.extend(table.clone());
-            Value::Table(more)
-        }
-        version if more.is_empty() => version.clone(),
-        version => {
-            more.insert("version".into(), version.clone());
-            Value::Table(more)
-        }
-    }
 }
 
 #[cfg(test)]
@@ -68,7 +52,13 @@ mod tests {
     #[test]
     fn should_carry_the_whole_crate() {
         let files = files();
-        for path in ["Cargo.toml", "LICENSE-MIT", "src/lib.rs", "src/abi/layout.rs", "src/parts/mlp.rs"] {
+        for path in [
+            "Cargo.toml",
+            "LICENSE-MIT",
+            "src/lib.rs",
+            "src/abi/layout.rs",
+            "src/parts/mlp.rs",
+        ] {
             let path = format!("sextant-plugin-api/{path}");
             assert!(files.iter().any(|f| f.path.to_string_lossy() == path), "{path}");
         }
@@ -79,8 +69,12 @@ mod tests {
         let text = manifest(API_MANIFEST);
         let table: Table = text.parse().unwrap();
         assert_eq!(table["package"]["version"].as_str(), Some(env!("CARGO_PKG_VERSION")));
-        assert!(table["dependencies"]["serde"]["version"].is_str());
+        assert_eq!(table["dependencies"]["serde"]["features"][0].as_str(), Some("derive"));
         assert!(!text.contains("workspace ="), "{text}");
+        assert!(
+            !API_MANIFEST.contains("features"),
+            "what a dependency adds to the workspace's would be lost"
+        );
         assert!(!table.contains_key("lints") && !table.contains_key("dev-dependencies"));
     }
 }

@@ -28,14 +28,18 @@ pub fn write(files: &[File], folder: &Path) -> Result<(), Error> {
 
 /// Whether the folder is there, empty.
 fn refuse_what_exists(folder: &Path) -> Result<bool, Error> {
-    match fs::read_dir(folder) {
-        Ok(mut entries) if entries.next().is_none() => Ok(true),
-        Ok(_) => Err(Error::file(
+    let Ok(mut entries) = fs::read_dir(folder) else {
+        return match fs::symlink_metadata(folder) {
+            Ok(_) => Err(Error::file(folder, "exists already and is not a folder")),
+            Err(_) => Ok(false),
+        };
+    };
+    match entries.next() {
+        None => Ok(true),
+        Some(_) => Err(Error::file(
             folder,
             "exists already and is not empty; choose another name, or another folder with --path",
         )),
-        Err(_) if fs::symlink_metadata(folder).is_ok() => Err(Error::file(folder, "exists already and is not a folder")),
-        Err(_) => Ok(false),
     }
 }
 
@@ -103,7 +107,9 @@ mod tests {
         assert_eq!(names(&folder), ["work"]);
         let error = write(&files(), &folder.join("work")).unwrap_err().to_string();
         assert!(error.contains("not a folder"), "{error}");
-        let error = write(&files(), &around.path().join("no/where")).unwrap_err().to_string();
+        let error = write(&files(), &around.path().join("no/where"))
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("there is no such folder"), "{error}");
         assert_eq!(names(around.path()), ["mine"]);
     }
