@@ -277,6 +277,20 @@ mod tests {
     }
 
     #[test]
+    fn should_take_a_descriptor_of_version_1_0() {
+        // What lies behind the end that it states is not its own.
+        unsafe extern "C" fn not_its_own() -> sextant_plugin_api::abi::Text {
+            unreachable!("behind the end of the descriptor")
+        }
+        let mut old = descriptor();
+        (old.size, old.abi_minor, old.config_schema) = (DESCRIPTOR_1_0, 0, Some(not_its_own));
+        // SAFETY: the descriptor is in order.
+        let library = unsafe { Library::in_process(Box::leak(Box::new(old))) }.unwrap();
+        assert_eq!((library.name(), library.abi()), ("scripted", (1, 0)));
+        assert_eq!(library.config_schema().unwrap(), None);
+    }
+
+    #[test]
     fn should_refuse_another_major_version_with_both_numbers() {
         let error = refused(|d| (d.abi_major, d.abi_minor, d.size) = (7, 3, 16));
         assert!(
