@@ -15,7 +15,9 @@ use std::path::PathBuf;
 
 use include_dir::{Dir, include_dir};
 
+static BOTH: Dir = include_dir!("$CARGO_MANIFEST_DIR/templates/both");
 static RUST: Dir = include_dir!("$CARGO_MANIFEST_DIR/templates/rust");
+static C: Dir = include_dir!("$CARGO_MANIFEST_DIR/templates/c");
 
 /// A file of a project.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,21 +48,14 @@ pub enum Language {
 
 /// The files of a new source.
 pub fn files(language: Language, name: &SourceName) -> Vec<File> {
-    let template = match language {
-        Language::Rust => &RUST,
-        Language::C => &RUST,
+    let (template, carried) = match language {
+        Language::Rust => (&RUST, vendor::crates()),
+        Language::C => (&C, vendor::header()),
     };
-    let mut files: Vec<File> = texts(template)
-        .map(|(path, text)| File::new(real_name(&path), named(text, name)))
-        .collect();
-    match language {
-        Language::Rust => files.extend(vendor::files().into_iter().map(|file| File {
-            path: PathBuf::from("vendor").join(file.path),
-            ..file
-        })),
-        Language::C => {}
-    }
-    files
+    let own = texts(&BOTH).chain(texts(template));
+    own.map(|(path, text)| File::new(real_name(&path), named(text, name)))
+        .chain(carried)
+        .collect()
 }
 
 /// Every file below a folder, in the order of their paths, which are written with `/`.
@@ -89,4 +84,29 @@ fn real_name(path: &str) -> String {
 fn named(text: &str, name: &SourceName) -> String {
     text.replace("my-source", name.kebab())
         .replace("my_source", &name.snake())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn should_leave_no_trace_of_the_templates_name() {
+        let name = SourceName::new("token-norm").unwrap();
+        for (language, main) in [(Language::Rust, "src/lib.rs"), (Language::C, "source.c")] {
+            let files = files(language, &name);
+            for file in &files {
+                let all = format!("{} {}", file.path.display(), file.text);
+                assert!(
+                    !all.contains("my-source") && !all.contains("my_source"),
+                    "{}",
+                    file.path.display()
+                );
+            }
+            for path in [main, "recipe.toml", "README.md", ".gitignore"] {
+                let file = files.iter().find(|file| file.path.as_os_str() == path);
+                assert!(file.is_some_and(|file| !file.text.is_empty()), "{path}");
+            }
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! The sources of `sextant-plugin-api`, as the program carries them.
+//! What a source is built with, as the program carries it: the crate `sextant-plugin-api`, the C header.
 //!
 //! *Rationale.* The crate is not on crates.io, and a source is written without Sextant's repository. A copy beside the source
 //! also means that it builds next year against the contract that it was written for.
@@ -10,6 +10,7 @@ use super::{File, texts};
 
 static API: Dir = include_dir!("$CARGO_MANIFEST_DIR/../plugin-api/src");
 const API_MANIFEST: &str = include_str!("../../../plugin-api/Cargo.toml");
+const HEADER: &str = include_str!("../../../plugin-api/include/sextant_guidance.h");
 const WORKSPACE: &str = include_str!("../../../Cargo.toml");
 const LICENCES: [(&str, &str); 2] = [
     ("LICENSE-APACHE", include_str!("../../../LICENSE-APACHE")),
@@ -19,12 +20,27 @@ const LICENCES: [(&str, &str); 2] = [
 const NOTE: &str =
     "# A copy that `sextant plugin new` wrote. It stands alone: versions are those of Sextant's workspace.\n\n";
 
-/// The crate's files, below a folder of its name.
-pub(super) fn files() -> Vec<File> {
-    let mut files = vec![File::new("sextant-plugin-api/Cargo.toml", manifest(API_MANIFEST))];
-    files.extend(LICENCES.map(|(name, text)| File::new(format!("sextant-plugin-api/{name}"), text)));
-    files.extend(texts(&API).map(|(path, text)| File::new(format!("sextant-plugin-api/src/{path}"), text)));
+/// What a source in Rust depends on, below `vendor`.
+pub(super) fn crates() -> Vec<File> {
+    package("vendor/sextant-plugin-api", API_MANIFEST, &API)
+}
+
+/// What a source in C includes.
+pub(super) fn header() -> Vec<File> {
+    let mut files = vec![File::new("include/sextant_guidance.h", HEADER)];
+    files.extend(licences("include"));
     files
+}
+
+fn package(folder: &str, own_manifest: &str, sources: &'static Dir) -> Vec<File> {
+    let mut files = vec![File::new(format!("{folder}/Cargo.toml"), manifest(own_manifest))];
+    files.extend(texts(sources).map(|(path, text)| File::new(format!("{folder}/src/{path}"), text)));
+    files.extend(licences(folder));
+    files
+}
+
+fn licences(folder: &str) -> [File; 2] {
+    LICENCES.map(|(name, text)| File::new(format!("{folder}/{name}"), text))
 }
 
 /// A package's manifest without its workspace: what it inherits is written out; its tests and lints stay at home.
@@ -59,7 +75,7 @@ mod tests {
             "src/abi/layout.rs",
             "src/parts/mlp.rs",
         ] {
-            let path = format!("sextant-plugin-api/{path}");
+            let path = format!("vendor/sextant-plugin-api/{path}");
             assert!(files.iter().any(|f| f.path.to_string_lossy() == path), "{path}");
         }
     }

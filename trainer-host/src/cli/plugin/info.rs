@@ -113,18 +113,13 @@ fn print(info: &Info, geometry: &GuidanceGeometry, planned_for: &str) {
         Some(keys) if keys.is_empty() => println!("  no keys"),
         Some(keys) => table(&keys.iter().map(|key| (key.name.clone(), said(key))).collect::<Vec<_>>()),
     }
-    println!(
-        "\nfor {planned_for}: latents {} × {} × {}, {} blocks of width {}, batch {}",
-        geometry.channels,
-        geometry.height,
-        geometry.width,
-        geometry.student.depth,
-        geometry.student.width,
-        geometry.batch
-    );
-    match &info.needs {
-        Some(needs) => table(&needs.lines()),
-        None => println!("  no plan"),
+    if let Some(needs) = &info.needs {
+        let student = geometry.student;
+        println!(
+            "\nfor {planned_for}: latents {} × {} × {}, {} blocks of width {}, batch {}",
+            geometry.channels, geometry.height, geometry.width, student.depth, student.width, geometry.batch
+        );
+        table(&needs.lines());
     }
 }
 
