@@ -116,7 +116,7 @@ impl Library {
                 ours: (ABI_MAJOR, ABI_MINOR),
             });
         }
-        if size < DESCRIPTOR_1_0 || size > MAX_DESCRIPTOR {
+        if !(DESCRIPTOR_1_0..=MAX_DESCRIPTOR).contains(&size) {
             return Err(fault(format!(
                 "its descriptor says that it is {size} bytes long, version {ABI_MAJOR}.0 has {DESCRIPTOR_1_0}"
             )));
@@ -283,7 +283,8 @@ mod tests {
             unreachable!("behind the end of the descriptor")
         }
         let mut old = descriptor();
-        (old.size, old.abi_minor, old.config_schema) = (DESCRIPTOR_1_0, 0, Some(not_its_own));
+        (old.size, old.abi_minor) = (DESCRIPTOR_1_0, 0);
+        old.config_schema = Some(not_its_own);
         // SAFETY: the descriptor is in order.
         let library = unsafe { Library::in_process(Box::leak(Box::new(old))) }.unwrap();
         assert_eq!((library.name(), library.abi()), ("scripted", (1, 0)));
