@@ -212,9 +212,9 @@ pub struct Host {
     /// Runs one operation. Not null. `[during guide, on its thread]`; at any other time it fails and does nothing.
     ///
     /// On success the results are in `call->outputs`. On failure these are zero, the host keeps the first failure of
-    /// the step in words, and `guide` may go on or return at once, with any status: the host reports that failure. An
-    /// operation that gets handle 0 for an operand that cannot be left out fails silently, so that a source may write
-    /// a chain of operations and look at the end. `call` and what it points to are read during the call only.
+    /// the step in words, and `guide` may go on or return at once, with any status: the host reports that failure. All
+    /// later operations of the step fail as well, without new words, so that a source may write a chain of operations
+    /// and look at the end. `call` and what it points to are read during the call only.
     pub op: Option<unsafe extern "C" fn(call: *const Call) -> Status>,
     /// Gives a handle back before the step ends, so that its memory can be reused. Handle 0 is ignored; a handle that
     /// is not alive is a failure of the step. Not null. `[during guide, on its thread]`
@@ -406,8 +406,8 @@ pub enum InitKind {
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct ParameterInfo {
-    /// Its name, unique in the source, such as `mlp.0.weight`: no spaces or control characters, and no empty part
-    /// between dots. It names the parameter in checkpoints.
+    /// Its name, unique in the source, such as `mlp.0.weight`: at most 128 bytes without spaces, slashes or control
+    /// characters, and no empty part between dots. It names the parameter in checkpoints.
     pub name: Text,
     /// Its shape.
     pub shape: Shape,

@@ -34,7 +34,7 @@ fn train(args: TrainArgs) -> Result<(), Error> {
     let (recipe, folder, fresh) = match (&args.resume, &args.recipe) {
         (Some(run), _) => {
             let folder = RunFolder::new(run);
-            (folder.recipe()?, folder, false)
+            (folder.recipe_without(&args.without)?, folder, false)
         }
         (None, Some(path)) => {
             let file = recipe::load(path, &args.set)?;
@@ -55,6 +55,8 @@ fn train(args: TrainArgs) -> Result<(), Error> {
     let run = Run::prepare(recipe, options)?;
     if fresh {
         folder.create(run.recipe(), run.info())?;
+    } else if !args.without.is_empty() {
+        folder.replace_recipe(run.recipe())?;
     }
     log::write_to(folder.path());
     let result = run.execute(&folder)?;

@@ -99,6 +99,9 @@ struct TrainArgs {
     /// Go on with the run in this folder.
     #[arg(long, value_name = "RUN")]
     resume: Option<PathBuf>,
+    /// Go on without the guidance source of this name, in every phase; may be given more than once.
+    #[arg(long, value_name = "NAME", requires = "resume")]
+    without: Vec<String>,
     /// Train this variant of the recipe instead of its base.
     #[arg(long, value_name = "NAME", conflicts_with = "resume")]
     variant: Option<String>,

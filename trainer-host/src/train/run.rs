@@ -166,9 +166,10 @@ impl Run {
         if let Some(saved) = &latest {
             state = saved.state()?;
             setup.replica.restore(saved, &state)?;
+            let sources = saved.sources(&setup.replica.sources.names())?;
             setup.model = Trainee {
                 student: apply(setup.model.student, &saved.student()?)?,
-                sources: setup.model.sources.load_named(&saved.sources()?)?,
+                sources: setup.model.sources.load_named(&sources)?,
             };
         }
         let mut learner = learner(setup.model, &self.recipe.optimiser);
