@@ -56,8 +56,7 @@ fn refused(folder: &Path, arguments: &[&str], words: &[&str]) {
 }
 
 fn library(folder: &str, name: &str) -> String {
-    use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
-    format!("./{folder}/{DLL_PREFIX}sextant_{name}{DLL_SUFFIX}")
+    format!("./{folder}/{}", sextant::guidance::file_name(name))
 }
 
 /// The mean guidance loss of two steps of the tiny recipe, which lies elsewhere, with the library at a relative path.
@@ -93,6 +92,8 @@ fn new_sources_in_rust_and_c_build_clean_and_train_alike() {
         assert!(said.contains(words), "no {words} in {said}");
     }
     let rust = around.join("match");
+    // As anywhere else, not by the rustfmt.toml of the repository that the tests' folder lies in.
+    fs::write(around.join("rustfmt.toml"), "").unwrap();
     tool(&rust, "cargo", &["fmt", "--check"]);
     tool(
         &rust,
@@ -187,10 +188,10 @@ fn info_shows_what_a_source_needs() {
         "  scale            number, default 30.0. ",
         "  mask             \"sample\", \"released\" or \"inside\", default \"sample\". ",
         "for SiT-B/2 on latents of ImageNet: latents 4 × 32 × 32, 12 blocks of width 768, batch 256",
-        "  activations     student block 6, teacher block 8",
-        "  t range         0.4 to 0.7, both ends inclusive",
-        "    mlp.0.weight  [2048, 768], Xavier-uniform",
-        "    mlp.0.bias    [2048], all 0",
+        "  activations   student block 6, teacher block 8",
+        "  t range       0.4 to 0.7, both ends inclusive",
+        "    0.weight    [2048, 768], Xavier-uniform",
+        "    0.bias      [2048], all 0",
     ] {
         assert!(said.contains(line), "no {line:?} in {said}");
     }
@@ -233,7 +234,7 @@ fn info_plans_for_settings_and_a_recipe() {
         (&first["name"], &first["shape"]),
         (&"mlp.0.weight".into(), &serde_json::json!([8, 32]))
     );
-    let trained: u64 = 8 * 32 + 8 + 8 * 8 + 8 + 8 * 12 + 12;
+    let trained: u64 = (8 * 32 + 8) + (8 * 8 + 8) + (32 * 8 + 32) + (12 * 32 + 12);
     assert_eq!(needs["trained_scalars"], trained);
 
     // What does not fit is told, and what can be told anyway comes first.
@@ -257,8 +258,8 @@ fn info_plans_for_settings_and_a_recipe() {
 #[test]
 fn list_gives_a_reason_beside_each_that_cannot_be_loaded() {
     let folder = tempfile::tempdir().unwrap();
-    let name = library("", "broken");
-    fs::write(folder.path().join(name.trim_start_matches("./")), "not a library").unwrap();
+    let broken = sextant::guidance::file_name("broken");
+    fs::write(folder.path().join(broken), "not a library").unwrap();
     let list = ["plugin", "list", "--plugin-dir", "."];
     let said = succeed(folder.path(), &list);
     for line in [
