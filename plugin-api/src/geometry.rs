@@ -88,6 +88,12 @@ impl Geometry {
         self
     }
 
+    /// The same with a moving average of the student.
+    pub fn with_ema(mut self) -> Self {
+        self.ema = Some(self.student);
+        self
+    }
+
     /// The same with a batch field of `shape` a sample.
     pub fn with_field(mut self, name: &str, dtype: DType, shape: &[usize]) -> Self {
         self.fields.push(FieldGeometry {
@@ -111,6 +117,11 @@ impl Geometry {
     /// The student's moving average, if the recipe keeps one.
     pub fn ema(&self) -> Option<&NetworkGeometry> {
         self.ema.as_ref()
+    }
+
+    /// The batch fields that the data has.
+    pub fn fields(&self) -> &[FieldGeometry] {
+        &self.fields
     }
 
     /// A network that the source cannot do without.

@@ -1,14 +1,11 @@
 //! What a host sees of a source: errors, panics, and who holds which tensor.
 
-mod host;
-
-use host::{Inputs, Instance, Sizes, Value, trace};
 use serde::Deserialize;
+use serde_json::json;
 use sextant_plugin_api::abi::{Handle, Operation};
 use sextant_plugin_api::schemars::{self, JsonSchema};
-use sextant_plugin_api::{
-    Error, Geometry, Guidance, GuidanceSource, Init, Plan, Step, Tensor, describe_guidance, descriptor,
-};
+use sextant_plugin_api::{Error, Geometry, Guidance, GuidanceSource, Init, Plan, Step, Tensor, describe_guidance};
+use sextant_plugin_testkit::{Bench, Outcome, Value, last_step, strategy};
 
 /// Does what its configuration says, from the list below.
 struct Scripted(Config);
@@ -88,33 +85,24 @@ thread_local! {
     static KEPT: std::cell::RefCell<Option<Tensor>> = const { std::cell::RefCell::new(None) };
 }
 
-const SIZES: Sizes = Sizes {
-    teacher: false,
-    field: None,
-};
-
-fn create(script: &str) -> Result<Instance, String> {
-    Instance::create(descriptor::<Scripted>(), &format!(r#"{{"script": "{script}"}}"#))
+fn create(script: &str) -> Result<Bench, Error> {
+    Bench::new::<Scripted>(json!({ "script": script }))
 }
 
-fn guide(script: &str) -> Result<host::Outcome, String> {
-    let instance = create(script)?;
-    instance.plan(&SIZES)?;
-    instance.guide(&Inputs {
-        times: vec![0.5, 0.9],
-        taps: vec![Value::new(&[2, 4], (0..8).map(|n| n as f32).collect())],
-        parameters: vec![Value::new(&[4, 4], vec![0.0; 16])],
-        ..Inputs::default()
-    })
+fn guide(script: &str) -> Result<Outcome, Error> {
+    let bench = create(script)?.planned(&strategy::small())?;
+    let tap = Value::new([2, 4], (0..8).map(f64::from).collect::<Vec<_>>());
+    let inputs = bench.inputs(7, &[0.5, 0.9]).with_tap(2, tap);
+    bench.guide(&inputs.with_parameter("w", Value::full([4, 4], 0.0)))
 }
 
 fn error(script: &str) -> String {
-    guide(script).unwrap_err()
+    guide(script).unwrap_err().to_string()
 }
 
 /// The operands of an operation, and whether they were given away.
 fn operands(operation: Operation) -> Vec<(Handle, bool)> {
-    let asked = trace().asked;
+    let asked = last_step().asked;
     let asked: Vec<_> = asked.into_iter().filter(|a| a.operation == operation).collect();
     asked.last().expect("the operation was asked").inputs.clone()
 }
@@ -131,22 +119,21 @@ fn an_error_is_passed_on() {
     assert_eq!(error("error in new"), "never");
     assert_eq!(
         error("field in plan"),
-        "the data has no batch field \"labels\" (it has: none)"
+        "the data has no batch field \"labels\" (it has: \"features\")"
     );
 }
 
 #[test]
 fn a_wrong_key_is_named() {
-    let error = Instance::create(descriptor::<Scripted>(), r#"{"scirpt": ""}"#)
-        .err()
-        .unwrap();
-    assert_eq!(error, "unknown field `scirpt`, expected `script`");
+    let error = Bench::new::<Scripted>(r#"{"scirpt": ""}"#).err().unwrap();
+    assert_eq!(error.to_string(), "unknown field `scirpt`, expected `script`");
 }
 
 #[test]
 fn guidance_before_the_plan_is_an_error() {
-    let error = create("tap").unwrap().guide(&Inputs::default()).unwrap_err();
-    assert_eq!(error, "the host asked for guidance before the plan");
+    let planned = create("tap").unwrap().planned(&strategy::small()).unwrap();
+    let error = create("tap").unwrap().guide(&planned.inputs(7, &[0.5])).unwrap_err();
+    assert_eq!(error.to_string(), "the host asked for guidance before the plan");
 }
 
 #[test]
@@ -176,7 +163,7 @@ fn a_loss_of_another_shape_is_an_error() {
 #[test]
 fn a_tensor_is_given_away_when_nobody_else_holds_it() {
     guide("consume").unwrap();
-    let asked = trace().asked;
+    let asked = last_step().asked;
     let scaled = asked.iter().find(|a| a.operation == Operation::MulScalar).unwrap();
     assert!(!scaled.inputs[0].1, "the step keeps its tap");
     let added: Vec<bool> = asked
@@ -186,7 +173,7 @@ fn a_tensor_is_given_away_when_nobody_else_holds_it() {
         .collect();
     assert_eq!(added, [false, true], "shared first, then the last holder's");
     assert!(operands(Operation::Mul).iter().all(|(_, consumed)| *consumed));
-    assert!(trace().released.is_empty(), "nothing was left to release");
+    assert!(last_step().released.is_empty(), "nothing was left to release");
 }
 
 #[test]
@@ -195,22 +182,26 @@ fn a_tensor_on_both_sides_is_given_away_by_neither() {
     let operands = operands(Operation::Mul);
     assert_eq!(operands[0].0, operands[1].0);
     assert!(!operands[0].1 && !operands[1].1);
-    assert_eq!(trace().released, [operands[0].0], "released once, after");
+    assert_eq!(last_step().released, [operands[0].0], "released once, after");
 }
 
 #[test]
 fn a_dropped_tensor_is_released() {
     guide("drop").unwrap();
-    let dropped = trace().asked[0].outputs[0];
-    assert_eq!(trace().released, [dropped]);
+    let dropped = last_step().asked[0].outputs[0];
+    assert_eq!(last_step().released, [dropped]);
 }
 
 #[test]
 fn answers_stay_alive_and_may_share_a_tensor() {
-    let outcome = guide("shared answer").unwrap();
-    assert_eq!(outcome.loss.data, [1.5, 5.5]);
-    assert_eq!(outcome.metrics, [(0, outcome.loss)]);
-    assert_eq!(trace().late, 0);
+    let bench = create("shared answer").unwrap().planned(&strategy::small()).unwrap();
+    let inputs = bench
+        .inputs(7, &[0.5])
+        .with_tap(2, Value::new([1, 4], [0.0, 1.0, 2.0, 3.0]));
+    let outcome = bench.guide(&inputs).unwrap();
+    assert_eq!(outcome.loss, [1.5]);
+    assert_eq!(outcome.metrics["norm"], 1.5);
+    assert_eq!(last_step().late, 0);
 }
 
 #[test]
@@ -221,7 +212,7 @@ fn the_first_failed_operation_is_the_error_with_its_line() {
         "{error}"
     );
     assert!(error.contains("contract.rs:"), "{error}");
-    let asked: Vec<_> = trace().asked.iter().map(|a| a.operation).collect();
+    let asked: Vec<_> = last_step().asked.iter().map(|a| a.operation).collect();
     assert_eq!(
         asked,
         [Operation::Full, Operation::Add],
@@ -245,18 +236,22 @@ fn a_tensor_kept_beyond_its_step_is_harmless() {
     let kept = KEPT.with_borrow_mut(Option::take).unwrap();
     let later = kept + 1.0;
     assert!(later.is_failed());
-    assert_eq!(trace().late, 1, "the host refuses the operation; the drop asks nothing");
+    assert_eq!(
+        last_step().late,
+        1,
+        "the host refuses the operation; the drop asks nothing"
+    );
 }
 
 #[test]
 fn numbers_stand_on_either_side_of_an_operator() {
-    let formula = |t: f32| {
+    let formula = |t: f64| {
         let x = 9.0 - (2.0 * t - 1.0) / 4.0;
         x / 0.5 + 2.0 / x
     };
-    let mean = |from: usize| (from..from + 4).map(|t| formula(t as f32 * 0.5)).sum::<f32>() / 4.0;
-    let loss = guide("numbers").unwrap().loss.data;
+    let mean = |from: u32| (from..from + 4).map(|t| formula(f64::from(t) * 0.5)).sum::<f64>() / 4.0;
+    let loss = guide("numbers").unwrap().loss;
     for (found, expected) in loss.iter().zip([mean(0), mean(4)]) {
-        assert!((found - expected).abs() < 1e-4, "{found} instead of {expected}");
+        assert!((found - expected).abs() < 1e-12, "{found} instead of {expected}");
     }
 }

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use burn::train::Interrupter;
-use sextant::data::FieldBatch;
+use rand::Rng;
+use sextant::data::{FieldBatch, Stream};
 use sextant::diffusion::{Path as Interpolant, Prediction};
 use sextant::guidance::{SourceConfig, Sources};
 use sextant::model::{Sit, SitConfig, apply, collect, frozen_copy};
@@ -18,8 +19,14 @@ use sextant::train::{
 use sextant_tests::fixture::{self, Fixture};
 use sextant_tests::{floats, plugins};
 
-/// Trajectories of sources that do not ship yet.
-const LATER: [&str; 3] = ["sra", "layersync", "dispersive"];
+/// Name of the source under test: the fixtures call its parameters the head.
+const NAME: &str = "head";
+
+/// Seed of the sources' draws.
+const SEED: u64 = 0;
+
+/// Width of sra's draws: the fixture's t_teacher = clamp(t - U(0, 0.2), 0, 1).
+const SHIFT: f64 = 0.2;
 
 #[test]
 fn no_fixture_is_left_unchecked() {
@@ -39,10 +46,6 @@ fn no_fixture_is_left_unchecked() {
 fn trainings_follow_pytorch() {
     for fixture in fixture::all("train_") {
         let kind = fixture.settings["guidance"].as_str().expect("a guidance").to_owned();
-        if LATER.contains(&kind.as_str()) {
-            println!("{}: no source {kind} yet", fixture.name);
-            continue;
-        }
         let trajectory = train(&fixture, &kind);
         check_steps(&fixture, &trajectory);
         check_weights(&fixture, &trajectory);
@@ -88,11 +91,9 @@ fn source(fixture: &Fixture, kind: &str) -> SourceConfig {
     let range = |key: usize| s["t_range"][key].as_f64().unwrap();
     let number = |key: &str| s[key].as_i64().unwrap();
     let mut config = toml::Table::new();
-    if kind != "none" {
-        config.insert(
-            "projector_width".into(),
-            s["model"]["projector_dim"].as_i64().unwrap().into(),
-        );
+    if ["repa", "vae_align", "vae_align_clean", "self_transcendence"].contains(&kind) {
+        let width = s["model"]["projector_dim"].as_i64().unwrap();
+        config.insert("projector_width".into(), width.into());
     }
     let mut masked = |depths: &[(&str, i64)]| {
         config.insert("t_min".into(), range(0).into());
@@ -120,10 +121,26 @@ fn source(fixture: &Fixture, kind: &str) -> SourceConfig {
             config.insert("scale".into(), s["cfg_scale"].as_f64().unwrap().into());
             "self-transcendence"
         }
+        "sra" => {
+            config.insert("student_depth".into(), student.into());
+            config.insert("teacher_depth".into(), teacher.into());
+            config.insert("shift".into(), SHIFT.into());
+            "sra"
+        }
+        "layersync" => {
+            config.insert("depth".into(), student.into());
+            config.insert("target_depth".into(), teacher.into());
+            "layersync"
+        }
+        "dispersive" => {
+            config.insert("depth".into(), student.into());
+            config.insert("tau".into(), 1.0.into());
+            "dispersive"
+        }
         other => panic!("{}: guidance {other:?} is not known to this test", fixture.name),
     };
     SourceConfig {
-        name: Some("head".into()),
+        name: Some(NAME.into()),
         coefficient: s["coefficient"].as_f64().unwrap(),
         config,
         ..SourceConfig::new(plugin)
@@ -194,11 +211,11 @@ fn train(fixture: &Fixture, kind: &str) -> Trajectory {
         sources,
         buffers,
         diffusion,
-        0,
+        SEED,
         device.clone(),
     );
     let replica = Arc::new(Mutex::new(replica));
-    let inputs = steps(fixture)
+    let inputs = steps(fixture, kind)
         .into_iter()
         .map(|data| StepInput {
             data,
@@ -255,12 +272,13 @@ fn train(fixture: &Fixture, kind: &str) -> Trajectory {
 }
 
 /// The fixture's batches, in the form that the production step takes.
-fn steps(fixture: &Fixture) -> Vec<StepData> {
+fn steps(fixture: &Fixture, kind: &str) -> Vec<StepData> {
     let shape = fixture.data("steps.x").shape().to_vec();
     let (count, batch) = (shape[0], shape[1]);
     let image: usize = shape[2..].iter().product();
     let (x, noise): (Vec<f32>, Vec<f32>) = (fixture.values("steps.x"), fixture.values("steps.noise"));
     let (t, y): (Vec<f32>, Vec<i64>) = (fixture.values("steps.t"), fixture.values("steps.y"));
+    let earlier: Vec<f32> = fixture.values("steps.t_teacher");
     let features = fixture.data("steps.features");
     let feature_shape = features.shape().to_vec();
     let width: usize = feature_shape[1..].iter().product();
@@ -277,7 +295,10 @@ fn steps(fixture: &Fixture) -> Vec<StepData> {
                 t: rows(&t, batch),
                 labels: labels(0),
                 dropped: labels(1),
-                ids: (0..batch as u64).collect(),
+                ids: match kind {
+                    "sra" => identities(step, &t[step * batch..][..batch], &earlier[step * batch..][..batch]),
+                    _ => (0..batch as u64).collect(),
+                },
                 fields: BTreeMap::from([(
                     "features".to_owned(),
                     FieldBatch {
@@ -288,6 +309,26 @@ fn steps(fixture: &Fixture) -> Vec<StepData> {
             }
         })
         .collect()
+}
+
+/// Samples whose draws are those of PyTorch's run.
+///
+/// What a source draws is a function of seed, source, step, sample and tag, and nothing can be put in its place. But which
+/// samples a step trains on is the test's to say: of half a million it takes those that sra sends to the fixture's times.
+fn identities(step: usize, times: &[f32], earlier: &[f32]) -> Vec<u64> {
+    let stream = Stream::new(SEED, &format!("guidance/{NAME}/shift"));
+    let draws: Vec<f32> = (0..1 << 19).map(|id| stream.at(&[step as u64, id]).random()).collect();
+    let nearest = |(t, wanted): (&f32, &f32)| {
+        let off = |u: &f32| ((t - u * SHIFT as f32).clamp(0.0, 1.0) - wanted).abs();
+        let (id, u) = draws
+            .iter()
+            .enumerate()
+            .min_by(|a, b| off(a.1).total_cmp(&off(b.1)))
+            .unwrap();
+        assert!(off(u) <= 2e-6, "no sample of step {step} is sent from {t} to {wanted}");
+        id as u64
+    };
+    times.iter().zip(earlier).map(nearest).collect()
 }
 
 fn check_steps(fixture: &Fixture, trajectory: &Trajectory) {
@@ -386,6 +427,7 @@ fn check_teacher(fixture: &Fixture, kind: &str, trajectory: &Trajectory) {
         // All rows count, but by a mean mask of 0 where none is inside.
         ("self_transcendence", Some("released")) => 2 * (times.len() - empty * batch),
         ("self_transcendence", _) => 2 * inside(&times),
+        ("sra", _) => times.len(),
         _ => 0,
     } as u64;
     assert_eq!(trajectory.teacher_rows, rows, "{}: rows of the teacher", fixture.name);

@@ -17,6 +17,7 @@ pub mod model;
 pub mod recipe;
 pub mod report;
 pub mod sample;
+pub mod template;
 pub mod train;
 
 pub use error::Error;

@@ -15,7 +15,9 @@ pub const FAILED: Status = 1;
 /// A tensor of the host's: slot in the low 32 bits, generation in the high 32. 0 is no tensor.
 pub type Handle = u64;
 
-/// UTF-8 text that is borrowed, not terminated by a zero byte. An empty text may have a null pointer.
+/// UTF-8 text, borrowed and not terminated by a zero byte. An empty text may have a null pointer.
+///
+/// How long the bytes must live is said wherever a text is passed; whoever wants them longer copies them.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Text {
@@ -25,7 +27,10 @@ pub struct Text {
     pub len: u64,
 }
 
-/// A borrowed array whose elements are `stride` bytes apart, so that either side may know a longer element.
+/// A borrowed array whose elements are `stride` bytes apart, so that either side may know a longer element:
+/// element i begins at `ptr + i * stride`. Write the size of your element as `stride`, and read with the other side's.
+///
+/// How long the elements must live is said wherever an array is passed.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Array {
@@ -33,12 +38,16 @@ pub struct Array {
     pub ptr: *const c_void,
     /// Number of elements.
     pub len: u64,
-    /// Distance in bytes from one element to the next.
+    /// Distance in bytes from one element to the next; at least the size of the element in version 1.0. Without
+    /// meaning when `len` is 0.
     pub stride: u64,
 }
 
-/// An error's text, owned by the side that wrote it. The caller passes one with `size` set and the rest
-/// zero; after reading it, the caller calls `release` if it is not null.
+/// An error's text, owned by the side that wrote it.
+///
+/// The caller passes one with `size` set and the rest zero. The callee that fails fills in `text`, and `owner` and
+/// `release` if the text must be freed. The caller copies the text and then calls `release` once, unless it is null;
+/// after that the callee may reuse the memory. A callee that succeeds leaves it alone.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Message {
@@ -48,8 +57,9 @@ pub struct Message {
     pub text: Text,
     /// The callee's own; passed back untouched.
     pub owner: *mut c_void,
-    /// Frees what `owner` holds. May be null for a static text.
-    pub release: Option<unsafe extern "C" fn(*mut Message)>,
+    /// Frees what `owner` holds; gets the same message back. Null where there is nothing to free, as for a static
+    /// text. `[right after the call that failed, on its thread]`
+    pub release: Option<unsafe extern "C" fn(message: *mut Message)>,
 }
 
 /// Rank and extents. Entries of `dims` from `rank` on are 0.
@@ -67,7 +77,8 @@ pub struct Shape {
 /// Element type of a tensor ([`DType`] as its number).
 pub type DTypeCode = u32;
 
-/// Element types. Losses are `F32`; operations on mixed types are errors, `cast` converts.
+/// Element types. Losses are f32; taps and parameters come in the run's compute type; an operation on mixed types is
+/// an error, and the operation `cast` converts.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DType {
@@ -94,7 +105,7 @@ impl DType {
     }
 }
 
-/// A handle with what is known of its tensor.
+/// A handle with what is known of its tensor. A plain value: copying it makes no second tensor.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TensorRef {
@@ -108,11 +119,20 @@ pub struct TensorRef {
     pub shape: Shape,
 }
 
-/// The function behind [`super::ENTRY_SYMBOL`]. Called once, on any thread; answers null on failure.
+/// Type of the function that a library exports under the name [`super::ENTRY_SYMBOL`].
+///
+/// Answers the library's [`Descriptor`], static memory that is the same at every call; null on failure, and the
+/// library is refused. `[first call into the library, any thread]`
 pub type Entry = unsafe extern "C" fn() -> *const Descriptor;
 
-/// What a library is. Static: it lives as long as the process. The first three fields never move, so
-/// that any host can refuse any library with both versions in its message.
+/// What a library is. Static and never written: it lives as long as the process, as do its texts. The first three
+/// fields never move, in any version, so that any host can refuse any library with both versions in its message.
+///
+/// An instance is whatever `create` makes of it: the host passes the pointer on and never reads through it. The host
+/// never calls one instance from two threads at once, but may call it from another thread each time. Different
+/// instances of a library may be called at the same time from different threads.
+///
+/// None of these functions may unwind, throw or longjmp into the host, or end the process.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Descriptor {
@@ -122,24 +142,60 @@ pub struct Descriptor {
     pub abi_major: u32,
     /// [`super::ABI_MINOR`] that the plugin was built with; see [`Plan::required_minor`] for what it needs.
     pub abi_minor: u32,
-    /// The source's name, as recipes write it.
+    /// The source's name, as recipes write it. Not empty.
     pub name: Text,
     /// The source's own version.
     pub version: Text,
     /// One sentence on what it guides towards.
     pub summary: Text,
-    /// Makes an instance from its configuration, a JSON object. `[any thread]`
-    pub create: Option<unsafe extern "C" fn(*const Host, Text, *mut *mut c_void, *mut Message) -> Status>,
-    /// Fills a [`Plan`] for a geometry. What the plan points to lives in the instance until the next `plan`
-    /// or `destroy`. No tensors exist yet. `[after create, not during guide]`
-    pub plan: Option<unsafe extern "C" fn(*mut c_void, *const Geometry, *mut Plan, *mut Message) -> Status>,
-    /// Computes the loss of one step: a pure function of the step. What [`Guided`] points to lives in the
-    /// instance until its next call. `[after plan]`
-    pub guide: Option<unsafe extern "C" fn(*mut c_void, *const Step, *mut Guided, *mut Message) -> Status>,
-    /// Frees an instance. `[last call]`
-    pub destroy: Option<unsafe extern "C" fn(*mut c_void)>,
-    /// The configuration as JSON Schema (draft 2020-12), an object whose properties are the keys; static, like the
-    /// descriptor. Null where the library does not describe it. Since 1.1. `[any thread]`
+    /// Makes an instance from its configuration and writes it to `instance`. Not null. `[any thread]`
+    ///
+    /// `config` is a JSON object, the `config` table of the recipe, `{}` where there is none. It is valid during the
+    /// call only; `host` is valid as long as the process. A key that is unknown or out of range should be a failure
+    /// whose message names it: it ends the run before training. After a failure there is no instance, and `destroy`
+    /// is not called.
+    pub create: Option<
+        unsafe extern "C" fn(
+            host: *const Host,
+            config: Text,
+            instance: *mut *mut c_void,
+            error: *mut Message,
+        ) -> Status,
+    >,
+    /// Declares what the source needs, for a geometry. Not null. `[after create, not during guide]`
+    ///
+    /// The host fills `plan` with its size and zeros; the plugin fills in what it wants and leaves the rest. What the
+    /// plan points to belongs to the instance, and stays as it is until the next `plan` or `destroy`. `geometry` is
+    /// valid during the call only. No tensors exist yet. The same geometry must give the same plan. May be called
+    /// more than once; the last plan counts.
+    pub plan: Option<
+        unsafe extern "C" fn(
+            instance: *mut c_void,
+            geometry: *const Geometry,
+            plan: *mut Plan,
+            error: *mut Message,
+        ) -> Status,
+    >,
+    /// Computes the loss of one step. Not null. `[after plan]`
+    ///
+    /// Called once a step (once a micro-batch, where a step has several), on the thread on which the host's `op` and
+    /// `release` must be called until it returns. The loss is a pure function of the step: state belongs into buffers,
+    /// random numbers come from the operation `random`. `step` and what it points to are valid during the call only.
+    /// What `guided` points to belongs to the instance and stays as it is until its next call. When it returns,
+    /// every handle of the step is dead, those in `guided` after the host has taken their tensors.
+    pub guide: Option<
+        unsafe extern "C" fn(
+            instance: *mut c_void,
+            step: *const Step,
+            guided: *mut Guided,
+            error: *mut Message,
+        ) -> Status,
+    >,
+    /// Frees an instance. Cannot fail: what goes wrong can only be logged. Not null. `[last call of an instance]`
+    pub destroy: Option<unsafe extern "C" fn(instance: *mut c_void)>,
+    /// Describes the configuration: a JSON Schema (draft 2020-12) of an object whose properties are the keys, with types,
+    /// defaults and descriptions. The text is static, like the descriptor; it should be the same at every call. Null
+    /// where the library does not describe its configuration. Since 1.1. `[any thread]`
     pub config_schema: Option<unsafe extern "C" fn() -> Text>,
 }
 
@@ -153,15 +209,22 @@ pub struct Host {
     pub abi_major: u32,
     /// The host's [`super::ABI_MINOR`].
     pub abi_minor: u32,
-    /// Runs one operation. `[during guide, on its thread]`; an error at any other time.
-    pub op: Option<unsafe extern "C" fn(*const Call) -> Status>,
-    /// Gives a handle back before the step ends. `[during guide, on its thread]`
-    pub release: Option<unsafe extern "C" fn(u64, Handle) -> Status>,
-    /// Writes a line to the host's log: level 1 error, 2 warning, 3 info, 4 debug. `[any time, any thread]`
-    pub log: Option<unsafe extern "C" fn(u32, Text)>,
+    /// Runs one operation. Not null. `[during guide, on its thread]`; at any other time it fails and does nothing.
+    ///
+    /// On success the results are in `call->outputs`. On failure these are zero, the host keeps the first failure of
+    /// the step in words, and `guide` may go on or return at once, with any status: the host reports that failure. All
+    /// later operations of the step fail as well, without new words, so that a source may write a chain of operations
+    /// and look at the end. `call` and what it points to are read during the call only.
+    pub op: Option<unsafe extern "C" fn(call: *const Call) -> Status>,
+    /// Gives a handle back before the step ends, so that its memory can be reused. Handle 0 is ignored; a handle that
+    /// is not alive is a failure of the step. Not null. `[during guide, on its thread]`
+    pub release: Option<unsafe extern "C" fn(session: u64, handle: Handle) -> Status>,
+    /// Writes a line to the host's log: level 1 error, 2 warning, 3 info, any other debug. The text is read during the
+    /// call only. Not null. `[any time, any thread]`
+    pub log: Option<unsafe extern "C" fn(level: u32, text: Text)>,
 }
 
-/// One operation asked of the host.
+/// One operation asked of the host. All of it belongs to the plugin, and is read during the call only.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Call {
@@ -179,11 +242,11 @@ pub struct Call {
     pub line: u32,
     /// File of the author's source, for messages.
     pub file: Text,
-    /// Operands, in the order of the operation table.
+    /// Operands, in the order of the operation table. Those that may be left out at the end need not be there.
     pub inputs: *const Operand,
     /// The operation's attribute struct, beginning with its size; null where it has none.
     pub attributes: *const c_void,
-    /// Where the results are written, in the order of the table. On failure their handles are 0.
+    /// Where the results are written, in the order of the table: room for `outputs_len`. Zeroed on failure.
     pub outputs: *mut TensorRef,
 }
 
@@ -194,7 +257,8 @@ pub struct Operand {
     /// The tensor; 0 for an optional operand that is left out.
     pub handle: Handle,
     /// 1 if the plugin gives its handle away with this call: the host then moves the tensor instead of
-    /// sharing it, so that in-place and fused kernels can reuse its memory. The handle is dead after it.
+    /// sharing it, so that in-place and fused kernels can reuse its memory. The handle is dead after it, even
+    /// where the operation fails. 0 keeps the handle.
     pub consumed: u8,
     /// Padding, 0.
     pub reserved: [u8; 7],
@@ -283,7 +347,7 @@ pub struct FieldInfo {
     pub shape: Shape,
 }
 
-/// What is fixed before training starts.
+/// What is fixed before training starts. Belongs to the host; valid during the call.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Geometry {
@@ -315,7 +379,7 @@ pub struct Tap {
     pub network: NetworkCode,
     /// What kind.
     pub kind: TapKindCode,
-    /// Which block.
+    /// Which block; see [`TapKind`].
     pub depth: u32,
     /// Padding, 0.
     pub reserved: u32,
@@ -342,7 +406,8 @@ pub enum InitKind {
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct ParameterInfo {
-    /// Its name, unique in the source, such as `mlp.0.weight`.
+    /// Its name, unique in the source, such as `mlp.0.weight`: at most 128 bytes without spaces, slashes or control
+    /// characters, and no empty part between dots. It names the parameter in checkpoints.
     pub name: Text,
     /// Its shape.
     pub shape: Shape,
@@ -397,13 +462,15 @@ pub struct BufferInfo {
     pub values: Array,
 }
 
-/// What a source declares before training. What it did not declare is not handed over.
+/// What a source declares before training. What it did not declare is not handed over; what the run cannot give ends
+/// it before the first step, with the plan's fault in the message.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Plan {
     /// `sizeof(Plan)` as the host knows it; a plugin writes no further.
     pub size: u64,
-    /// The minor version that this plan needs.
+    /// The minor version that this plan needs: 0, unless it asks for something that came later. Not the version that
+    /// the plugin was built with.
     pub required_minor: u32,
     /// 1 if the loss of a sample depends on the others of its batch.
     pub batch_coupled: u8,
@@ -428,7 +495,8 @@ pub struct Plan {
     pub metrics: Array,
 }
 
-/// One step, as `guide` sees it. B is the batch; handles are dead when `guide` returns.
+/// One step, as `guide` sees it. B is the batch. Belongs to the host and is valid, with all that it points to, until
+/// `guide` returns; so are its handles, which may be released or consumed before.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Step {
@@ -472,13 +540,15 @@ pub struct Step {
     pub dropped_label_values: *const i64,
 }
 
-/// What `guide` answers.
+/// What `guide` answers. The host fills it with its size and zeros; the plugin writes handles of this step, which the
+/// host takes over.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Guided {
     /// `sizeof(Guided)` as the host knows it; a plugin writes no further.
     pub size: u64,
-    /// Loss per sample, f32 `[B]`.
+    /// Loss per sample, f32 `[B]`. Needed: a source without anything to say gives zeros. The host takes its mean and
+    /// multiplies it by the recipe's coefficient.
     pub loss: Handle,
     /// Optional weight on the denoising loss per sample, f32 `[B]`; 0 for none.
     pub denoising_weight: Handle,

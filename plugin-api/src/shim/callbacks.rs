@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::answer::Answer;
 use super::declaration::{self, Declaration};
 use super::memory::{self, text};
-use super::message::guarded;
+use super::message::{guarded, panic_text};
 use super::session::Functions;
 use super::{log, step};
 use crate::abi::{self, ABI_MAJOR, ABI_MINOR, Descriptor, Host, Message, Status, Text};
@@ -152,7 +152,11 @@ unsafe extern "C" fn destroy<S: GuidanceSource>(instance: *mut c_void) {
     // this is the last call.
     let instance = unsafe { Box::from_raw(instance.cast::<Instance<S>>()) };
     if let Err(payload) = catch_unwind(AssertUnwindSafe(move || drop(instance))) {
-        std::mem::forget(payload);
+        // There is no message to put it into.
+        log::log(
+            log::Level::Error,
+            &format!("the source panicked when it was dropped: {}", panic_text(payload)),
+        );
     }
 }
 

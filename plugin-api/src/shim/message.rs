@@ -23,7 +23,8 @@ pub(super) unsafe fn guarded(message: *mut Message, body: impl FnOnce() -> Resul
     FAILED
 }
 
-fn panic_text(payload: Box<dyn Any + Send>) -> String {
+/// The words of a panic.
+pub(super) fn panic_text(payload: Box<dyn Any + Send>) -> String {
     let text = match payload.downcast_ref::<&str>() {
         Some(text) => (*text).to_owned(),
         None => match payload.downcast_ref::<String>() {

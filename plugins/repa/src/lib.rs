@@ -11,7 +11,7 @@
 //! Published: depth 8 of 24 or 28, 4 of 12; coefficient 0.5.
 
 use serde::Deserialize;
-use sextant_plugin_api::parts::{Mlp, cosine_alignment};
+use sextant_plugin_api::parts::{Mlp, cosine_alignment, feature_width};
 use sextant_plugin_api::schemars::{self, JsonSchema};
 use sextant_plugin_api::{Error, Geometry, Guidance, GuidanceSource, Plan, Step, export_guidance};
 
@@ -63,24 +63,9 @@ impl GuidanceSource for Repa {
         let Config {
             field, projector_width, ..
         } = &self.config;
-        let student = geometry.student();
-        let shape = &geometry.field(field)?.shape;
-        let [tokens, features] = shape[..] else {
-            return Err(Error::new(format!(
-                "batch field {field:?} must be [tokens, width] a sample, it is {shape:?}"
-            )));
-        };
-        if tokens != student.tokens() {
-            return Err(Error::new(format!(
-                "batch field {field:?} has {tokens} tokens, the student has {}: \
-                 extract the features on a grid of {} by {}",
-                student.tokens(),
-                student.grid[0],
-                student.grid[1]
-            )));
-        }
+        let features = feature_width(geometry, field)?;
         let plan = Plan::new().tap(self.depth(geometry)).field(field);
-        let widths = [student.width, *projector_width, *projector_width, features];
+        let widths = [geometry.student().width, *projector_width, *projector_width, features];
         self.projector.declare(plan, &widths)
     }
 

@@ -6,8 +6,7 @@ use burn::train::Interrupter;
 use serde_json::json;
 
 use super::{
-    Command, CompareArgs, ComputeArgs, EncoderArgs, EncoderCommand, PluginCommand, PluginListArgs, SampleArgs,
-    SamplerName, TrainArgs, log,
+    Command, CompareArgs, ComputeArgs, EncoderArgs, EncoderCommand, SampleArgs, SamplerName, TrainArgs, log, plugin,
 };
 use crate::compare::{self, Status};
 use crate::diffusion::SamplerMethod;
@@ -26,7 +25,7 @@ pub fn run(command: Command) -> Result<(), Error> {
         Command::Compare(args) => compare(args),
         Command::Sample(args) => draw(args),
         Command::Encoder(EncoderCommand::Train(args)) => encoder(args),
-        Command::Plugin(PluginCommand::List(args)) => plugins(args),
+        Command::Plugin(command) => plugin::run(command),
         Command::Devices(args) => devices(args.json),
     }
 }
@@ -35,7 +34,7 @@ fn train(args: TrainArgs) -> Result<(), Error> {
     let (recipe, folder, fresh) = match (&args.resume, &args.recipe) {
         (Some(run), _) => {
             let folder = RunFolder::new(run);
-            (folder.recipe()?, folder, false)
+            (folder.recipe_without(&args.without)?, folder, false)
         }
         (None, Some(path)) => {
             let file = recipe::load(path, &args.set)?;
@@ -56,6 +55,8 @@ fn train(args: TrainArgs) -> Result<(), Error> {
     let run = Run::prepare(recipe, options)?;
     if fresh {
         folder.create(run.recipe(), run.info())?;
+    } else if !args.without.is_empty() {
+        folder.replace_recipe(run.recipe())?;
     }
     log::write_to(folder.path());
     let result = run.execute(&folder)?;
@@ -217,46 +218,6 @@ fn encoder(args: EncoderArgs) -> Result<(), Error> {
     Ok(())
 }
 
-fn plugins(args: PluginListArgs) -> Result<(), Error> {
-    let search = SearchPath::new(&args.plugin_dir);
-    let found = search.list();
-    if args.output.json {
-        let rows: Vec<_> = found
-            .iter()
-            .map(|(path, library)| match library {
-                Ok(library) => json!({
-                    "path": path, "name": library.name(), "version": library.version(),
-                    "abi": format!("{}.{}", library.abi().0, library.abi().1), "sha256": library.sha256(),
-                    "summary": library.summary(),
-                }),
-                Err(error) => json!({ "path": path, "error": error.to_string() }),
-            })
-            .collect();
-        print_json(&json!(rows));
-        return Ok(());
-    }
-    if found.is_empty() {
-        println!("no plugins; searched:");
-        search.folders().iter().for_each(|dir| println!("  {}", dir.display()));
-    }
-    for (path, library) in found {
-        match library {
-            Ok(library) => println!(
-                "{:<20} {:<8} ABI {}.{}  {}\n{:<20} {}",
-                library.name(),
-                library.version(),
-                library.abi().0,
-                library.abi().1,
-                library.summary(),
-                "",
-                path.display()
-            ),
-            Err(error) => println!("{:<20} cannot be loaded: {error}", path.display()),
-        }
-    }
-    Ok(())
-}
-
 fn devices(json: bool) -> Result<(), Error> {
     let devices = device::list();
     if json {
@@ -305,6 +266,7 @@ fn default_out(file: &RecipeFile, variant: Option<&str>) -> PathBuf {
     Path::new("runs").join(name)
 }
 
-fn print_json(value: &serde_json::Value) {
+/// Prints a value for a program to read.
+pub fn print_json(value: &serde_json::Value) {
     println!("{value:#}");
 }

@@ -10,8 +10,10 @@ use std::mem::size_of;
 
 use sextant_plugin_api::abi::{self, Array, BufferInfo, Message, Named, ParameterInfo, Status, Tap, Text};
 
-/// Elements that one array may have; beyond it, a length is taken for garbage.
-const MAX_ELEMENTS: u64 = 1 << 32;
+/// Bytes that one text may have; beyond it, a length is taken for garbage.
+const MAX_TEXT: u64 = 1 << 20;
+/// Bytes of a message or a line of the log that are shown.
+const MAX_SHOWN: u64 = 1 << 14;
 
 /// A struct of integers, floats and pointers, for which every bit pattern is a value.
 ///
@@ -63,8 +65,10 @@ pub(super) unsafe fn text(text: Text, what: &str) -> Result<String, String> {
     if text.len == 0 {
         return Ok(String::new());
     }
-    if text.ptr.is_null() || text.len > MAX_ELEMENTS {
-        return Err(format!("{what} is not a text (null, or too long)"));
+    if text.ptr.is_null() || text.len > MAX_TEXT {
+        return Err(format!(
+            "{what} is not a text: it is null, or longer than {MAX_TEXT} bytes"
+        ));
     }
     // SAFETY: the caller promises that the bytes can be read; the length is bounded above.
     let bytes = unsafe { std::slice::from_raw_parts(text.ptr, text.len as usize) };
@@ -74,16 +78,23 @@ pub(super) unsafe fn text(text: Text, what: &str) -> Result<String, String> {
     }
 }
 
-/// The elements, copied, each as far as this host knows it.
+/// The elements, copied, each as far as this host knows it; `most` is how many there can be, so that no length of a
+/// plugin's decides how much memory the host takes.
 ///
 /// # Safety
 /// `array.ptr` must be valid for reading `array.len` elements that are `array.stride` bytes apart, unless it is null.
-pub(super) unsafe fn list<T: Plain>(array: Array, what: &str) -> Result<Vec<T>, String> {
+pub(super) unsafe fn list<T: Plain>(array: Array, most: usize, what: &str) -> Result<Vec<T>, String> {
     if array.len == 0 {
         return Ok(Vec::new());
     }
-    if array.ptr.is_null() || array.len > MAX_ELEMENTS {
-        return Err(format!("{what} is not a list (null, or too long)"));
+    if array.len > most as u64 {
+        return Err(format!(
+            "{what} has {} elements, at most {most} are possible",
+            array.len
+        ));
+    }
+    if array.ptr.is_null() {
+        return Err(format!("{what} has {} elements, but its pointer is null", array.len));
     }
     let known = size_of::<T>() as u64;
     if array.stride < known || array.stride > (1 << 16) {
@@ -167,17 +178,29 @@ pub(super) fn with_message(call: impl FnOnce(*mut Message) -> Status) -> Result<
     }
 }
 
-/// The text, with what is not UTF-8 replaced: for messages, which are shown whatever they hold.
+/// The text, with what is not UTF-8 or would steer a terminal replaced, and cut where it is too long: for messages, which
+/// are shown whatever they hold.
 ///
 /// # Safety
 /// As for [`text`].
 pub(super) unsafe fn lossy(text: Text) -> String {
-    if text.ptr.is_null() || text.len == 0 || text.len > MAX_ELEMENTS {
+    if text.ptr.is_null() || text.len == 0 || text.len > u64::from(u32::MAX) {
         return String::new();
     }
-    // SAFETY: the caller promises that the bytes can be read.
-    let bytes = unsafe { std::slice::from_raw_parts(text.ptr, text.len as usize) };
-    String::from_utf8_lossy(bytes).into_owned()
+    // SAFETY: the caller promises that the bytes can be read; no more are.
+    let bytes = unsafe { std::slice::from_raw_parts(text.ptr, text.len.min(MAX_SHOWN) as usize) };
+    let mut words: String = String::from_utf8_lossy(bytes)
+        .chars()
+        .map(|c| match c {
+            '\n' | '\t' => c,
+            c if c.is_control() => char::REPLACEMENT_CHARACTER,
+            c => c,
+        })
+        .collect();
+    if text.len > MAX_SHOWN {
+        words.push('…');
+    }
+    words
 }
 
 /// The attribute struct of one call, not yet read.
@@ -218,9 +241,9 @@ impl Attributes {
     }
 
     /// A list inside the struct.
-    pub(super) fn list<T: Plain>(&self, array: Array, what: &str) -> Result<Vec<T>, String> {
+    pub(super) fn list<T: Plain>(&self, array: Array, most: usize, what: &str) -> Result<Vec<T>, String> {
         // SAFETY: `new` promises that lists inside the struct are valid.
-        unsafe { list(array, what) }
+        unsafe { list(array, most, what) }
     }
 
     /// A text inside the struct.

@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use sextant_plugin_api::abi::{ABI_MAJOR, ABI_MINOR, Call, FAILED, Handle, Host, OK, Operand, Status, TensorRef, Text};
 
 use super::boundary::{Attributes, lossy};
-use super::session::{OperationCall, panic_text, with_running};
+use super::session::{OperationCall, fail_running, panic_text, with_running};
 
 /// Operands or results of one call; beyond it, a count is taken for garbage.
 const MAX_OPERANDS: u32 = 4096;
@@ -114,8 +114,11 @@ fn guarded(act: impl FnOnce() -> Result<Status, String>) -> Status {
     let outcome = catch_unwind(AssertUnwindSafe(act))
         .unwrap_or_else(|panic| Err(format!("the host failed: {}", panic_text(&*panic))));
     outcome.unwrap_or_else(|error| {
-        // Logging must not unwind either.
-        let _ = catch_unwind(|| tracing::error!(target: "sextant::plugin", "{error}"));
+        // The step during which it was called is lost, whatever its source makes of it. Logging must not unwind either.
+        let _ = catch_unwind(|| {
+            fail_running(&error);
+            tracing::error!(target: "sextant::plugin", "{error}");
+        });
         FAILED
     })
 }

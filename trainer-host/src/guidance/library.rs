@@ -116,7 +116,7 @@ impl Library {
                 ours: (ABI_MAJOR, ABI_MINOR),
             });
         }
-        if size < DESCRIPTOR_1_0 || size > MAX_DESCRIPTOR {
+        if !(DESCRIPTOR_1_0..=MAX_DESCRIPTOR).contains(&size) {
             return Err(fault(format!(
                 "its descriptor says that it is {size} bytes long, version {ABI_MAJOR}.0 has {DESCRIPTOR_1_0}"
             )));
@@ -274,6 +274,21 @@ mod tests {
             (library.name(), library.version(), library.abi()),
             ("scripted", "1.2.3", (ABI_MAJOR, ABI_MINOR))
         );
+    }
+
+    #[test]
+    fn should_take_a_descriptor_of_version_1_0() {
+        // What lies behind the end that it states is not its own.
+        unsafe extern "C" fn not_its_own() -> sextant_plugin_api::abi::Text {
+            unreachable!("behind the end of the descriptor")
+        }
+        let mut old = descriptor();
+        (old.size, old.abi_minor) = (DESCRIPTOR_1_0, 0);
+        old.config_schema = Some(not_its_own);
+        // SAFETY: the descriptor is in order.
+        let library = unsafe { Library::in_process(Box::leak(Box::new(old))) }.unwrap();
+        assert_eq!((library.name(), library.abi()), ("scripted", (1, 0)));
+        assert_eq!(library.config_schema().unwrap(), None);
     }
 
     #[test]

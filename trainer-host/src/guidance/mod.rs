@@ -35,7 +35,7 @@ pub use geometry::{GuidanceGeometry, NetworkShape};
 pub use library::Library;
 pub use parameters::SourceParams;
 pub use plan::SourcePlan;
-pub use search::SearchPath;
+pub use search::{SearchPath, file_name, plugin_name};
 pub use sources::{LibraryRecord, Sources};
 pub use session::stray_calls;
 pub use step::{GuidanceStep, Services, SourceLoss, TeacherCounters};

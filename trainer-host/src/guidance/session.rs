@@ -78,7 +78,14 @@ impl Session {
     }
 
     /// Performs one operation. `None` if it failed, or had a result of a failed one as operand; the first failure is kept.
+    ///
+    /// After the first failure nothing is computed any more: the step is lost, and a source that goes on in spite of it
+    /// (ten million times, say) costs next to nothing.
     pub fn operate(&mut self, call: &OperationCall) -> Option<Vec<TensorRef>> {
+        if self.first_error.is_some() {
+            self.bury(&call.operands);
+            return None;
+        }
         // Kept for the message: consumed operands leave the table on the way.
         let specs: Vec<Option<Spec>> = call
             .operands
@@ -92,12 +99,16 @@ impl Session {
                 if let Some(reason) = reason {
                     self.fail(describe(call, &specs, &reason));
                 }
-                // Consumed operands are dead, whatever became of the operation.
-                for operand in call.operands.iter().filter(|operand| operand.consumed != 0) {
-                    let _ = self.table.take(operand.handle);
-                }
+                self.bury(&call.operands);
             })
             .ok()
+    }
+
+    /// Consumed operands are dead, whatever became of the operation.
+    fn bury(&mut self, operands: &[Operand]) {
+        for operand in operands.iter().filter(|operand| operand.consumed != 0) {
+            let _ = self.table.take(operand.handle);
+        }
     }
 
     /// Gives a handle back. `false` if there was none to give, which is kept as a failure.
@@ -153,6 +164,7 @@ impl Session {
                 call.capacity
             )));
         }
+        self.table.has_room_for(&checked.outputs)?;
         let any_empty = inputs.iter().flatten().any(|spec| spec.elements() == 0);
         let all_empty = checked.outputs.iter().all(|spec| spec.elements() == 0);
         let operands = self.operands(&call.operands)?;
@@ -237,6 +249,17 @@ pub(super) fn with_running<R>(number: u64, act: impl FnOnce(&mut Session) -> R) 
             Some(session) => Ok(act(session)),
         }
     })
+}
+
+/// Keeps an error of the session that runs on this thread, if there is one: of calls that name no session.
+pub(super) fn fail_running(error: &str) {
+    RUNNING.with(|running| {
+        if let Ok(mut running) = running.try_borrow_mut()
+            && let Some(session) = running.as_mut()
+        {
+            session.fail(error.to_owned());
+        }
+    });
 }
 
 /// The words of a panic.

@@ -6,6 +6,7 @@ use burn::backend::DispatchTensor;
 use sextant_plugin_api::abi::Handle;
 
 use super::operations::Spec;
+use super::plan::MAX_ELEMENTS;
 
 /// Tensors that one step may hold at once.
 pub(super) const QUOTA: usize = 65_536;
@@ -40,14 +41,25 @@ pub(super) struct Table {
 }
 
 impl Table {
+    /// Whether these tensors may be taken in; to be asked before they are computed.
+    pub fn has_room_for(&self, specs: &[Spec]) -> Result<(), String> {
+        if let Some(spec) = specs.iter().find(|spec| spec.elements() > MAX_ELEMENTS) {
+            return Err(format!(
+                "the result would be {spec}, which has more than {MAX_ELEMENTS} elements"
+            ));
+        }
+        match self.free.len() + (QUOTA - self.slots.len()) < specs.len() {
+            true => Err(full()),
+            false => Ok(()),
+        }
+    }
+
     /// Takes a tensor in.
     pub fn insert(&mut self, value: Value) -> Result<Handle, String> {
         let slot = match self.free.pop() {
             Some(slot) => slot,
             None if self.slots.len() >= QUOTA => {
-                return Err(format!(
-                    "{QUOTA} tensors are alive in this step, which is the most there may be: let go of some"
-                ));
+                return Err(full());
             }
             None => {
                 self.slots.push(Slot {
@@ -112,6 +124,10 @@ impl Table {
     pub fn len(&self) -> usize {
         self.slots.iter().filter(|slot| slot.value.is_some()).count()
     }
+}
+
+fn full() -> String {
+    format!("{QUOTA} tensors are alive in this step, which is the most there may be: let go of some")
 }
 
 fn dead(handle: Handle) -> String {

@@ -94,20 +94,33 @@ impl Saved {
         self.tensors(EMA)
     }
 
-    /// The sources' parameters.
+    /// The parameters of the sources with these names. Those of a source that the run goes on without are left out.
     ///
     /// # Errors
     /// Names the file that cannot be read.
-    pub fn sources(&self) -> Result<Tensors, Error> {
-        self.tensors(SOURCES)
+    pub fn sources(&self, names: &[&str]) -> Result<Tensors, Error> {
+        Ok(self.of_sources(self.tensors(SOURCES)?, names))
     }
 
-    /// The sources' buffers.
+    /// The buffers of the sources with these names, as [`sources`](Self::sources).
     ///
     /// # Errors
     /// Names the file that cannot be read.
-    pub fn buffers(&self) -> Result<Tensors, Error> {
-        self.tensors(BUFFERS)
+    pub fn buffers(&self, names: &[&str]) -> Result<Tensors, Error> {
+        Ok(self.of_sources(self.tensors(BUFFERS)?, names))
+    }
+
+    fn of_sources(&self, mut tensors: Tensors, names: &[&str]) -> Tensors {
+        tensors.retain(|path, _| {
+            // A source's name holds no dot.
+            let source = path.split('.').next().unwrap_or_default();
+            let known = names.contains(&source);
+            if !known {
+                tracing::warn!("{}: left out {path}: source {source} is gone", self.folder.display());
+            }
+            known
+        });
+        tensors
     }
 
     /// The state of AdamW.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::Seconds;
 use super::checkpoint::{Saved, list, write_whole};
 use crate::error::Error;
-use crate::guidance::{LibraryRecord, TeacherCounters};
+use crate::guidance::{LibraryRecord, SourceConfig, TeacherCounters};
 use crate::recipe::{self, Recipe};
 
 /// A run on disk.
@@ -110,6 +110,59 @@ impl RunFolder {
         // As it was resolved: overrides of this call do not belong to it.
         let text = fs::read_to_string(&path).map_err(|e| Error::file(&path, e))?;
         Ok(recipe::parse_resolved(&path, &text)?)
+    }
+
+    /// The resolved recipe without the sources of these names, in every phase: how a run goes on whose plugin fails.
+    /// A name is that of the instance, or the `plugin` of the recipe.
+    ///
+    /// # Errors
+    /// Where the folder is no run, or a source is not there.
+    pub fn recipe_without(&self, names: &[String]) -> Result<Recipe, Error> {
+        let mut recipe = self.recipe()?;
+        let recorded = self.info().map(|info| info.plugins).unwrap_or_default();
+        let of = |source: &SourceConfig| {
+            let record = recorded.iter().find(|record| record.path == source.plugin);
+            let given = source
+                .name
+                .clone()
+                .or_else(|| record.map(|record| record.source.clone()));
+            given.unwrap_or_else(|| source.plugin.clone())
+        };
+        for name in names {
+            let all: Vec<String> = recipe
+                .phases
+                .iter()
+                .flat_map(|phase| phase.guidance.iter().map(of))
+                .collect();
+            let mut found = false;
+            for phase in &mut recipe.phases {
+                phase.guidance.retain(|source| {
+                    let this = of(source) == *name || source.plugin == *name;
+                    found |= this;
+                    !this
+                });
+            }
+            if !found {
+                let reason = format!("has no source called \"{name}\"; its sources: {}", all.join(", "));
+                return Err(Error::file(&self.0, reason));
+            }
+        }
+        Ok(recipe)
+    }
+
+    /// Replaces the resolved recipe; the one before stays beside it, as `recipe.1.toml` or the next number that is free.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn replace_recipe(&self, recipe: &Recipe) -> Result<(), Error> {
+        let path = self.recipe_path();
+        let before = fs::read(&path).map_err(|e| Error::file(&path, e))?;
+        let kept = (1..)
+            .map(|n| self.0.join(format!("recipe.{n}.toml")))
+            .find(|kept| !kept.exists());
+        write_whole(&kept.expect("a number is free"), &before)?;
+        let text = toml::to_string(recipe).map_err(|e| Error::Training(e.to_string()))?;
+        write_whole(&path, text.as_bytes())
     }
 
     /// `run.json`.

@@ -28,7 +28,7 @@ pub use launch::{Launch, learner};
 pub use progress::{ProgressMode, duration};
 pub use quiet::Quiet;
 pub use replica::{Losses, Replica, Seconds, Terms};
-pub use run::{Options, Run, average, geometry, write_samples};
+pub use run::{Options, Run, average, geometry, planned_geometry, write_samples};
 pub use step_data::{Feed, StepData, StepInput};
 pub use strategy::{Ending, Observer, Plan};
 pub use trainee::{StepOutput, Trainee, ValidationBatch};

@@ -41,8 +41,8 @@ impl Answer {
         // SAFETY: the caller's promise.
         let (metrics, buffers) = unsafe {
             (
-                list::<Named>(guided.metrics, "the metrics of its result")?,
-                list::<Named>(guided.buffers, "the buffers of its result")?,
+                list::<Named>(guided.metrics, plan.metrics.len(), "the list of metrics of its result")?,
+                list::<Named>(guided.buffers, plan.buffers.len(), "the list of buffers of its result")?,
             )
         };
         let metric_names: Vec<&str> = plan.metrics.iter().map(String::as_str).collect();

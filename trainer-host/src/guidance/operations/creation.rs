@@ -38,24 +38,23 @@ pub(super) fn upload<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
             spec.shape
         )),
     };
+    // Before anything is read: the length is the plugin's word.
+    counted(attributes.data.len as usize)?;
     let data = match spec.dtype {
         DType::Int => {
-            let values: Vec<i64> = list.list(attributes.data, "the data")?;
-            counted(values.len())?;
+            let values: Vec<i64> = list.list(attributes.data, elements, "the data")?;
             spec.bounds = values.iter().min().copied().zip(values.iter().max().copied());
             TensorData::new(values, physical(&spec.shape))
         }
         DType::Bool => {
-            let values: Vec<u8> = list.list(attributes.data, "the data")?;
-            counted(values.len())?;
+            let values: Vec<u8> = list.list(attributes.data, elements, "the data")?;
             TensorData::new(
                 values.iter().map(|v| *v != 0).collect::<Vec<bool>>(),
                 physical(&spec.shape),
             )
         }
         _ => {
-            let values: Vec<f32> = list.list(attributes.data, "the data")?;
-            counted(values.len())?;
+            let values: Vec<f32> = list.list(attributes.data, elements, "the data")?;
             TensorData::new(values, physical(&spec.shape))
         }
     };

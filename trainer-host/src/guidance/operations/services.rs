@@ -16,10 +16,13 @@ use crate::guidance::trace;
 
 type D = Dispatch;
 
+/// Rows of one pass; beyond it, a number is taken for a mistake.
+const MAX_ROWS: usize = 1 << 20;
+
 pub(super) fn forward<'a>(request: &Request<'_>, context: &Context) -> Result<Checked<'a>, String> {
     let (x, t) = (request.input(0), request.input(1));
     let attributes: abi::Forward = request.attributes.read()?;
-    let list = |array, what| request.attributes.list::<u32>(array, what);
+    let list = |array, what| request.attributes.list::<u32>(array, MAX_ROWS, what);
     let depths = list(attributes.depths, "the depths")?;
     let samples = list(attributes.rows, "the rows")?;
     let conditions = list(attributes.conditions, "the conditions")?;

@@ -45,9 +45,12 @@ impl Spec {
         Self::new(dtype, tensor.shape().to_vec())
     }
 
-    /// Number of elements.
+    /// Number of elements; the largest number there is where they are more.
     pub fn elements(&self) -> usize {
-        self.shape.iter().product()
+        match self.shape.contains(&0) {
+            true => 0,
+            false => self.shape.iter().fold(1, |n, extent| n.saturating_mul(*extent)),
+        }
     }
 
     /// Number of dimensions.

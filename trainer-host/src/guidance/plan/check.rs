@@ -102,6 +102,18 @@ mod tests {
     }
 
     #[test]
+    fn should_take_attention_of_blocks_only() {
+        let attention = |depth| {
+            let mut plan = plan(&[(Network::Student, depth)], &[]);
+            plan.taps[0].kind = TapKind::Attention;
+            check(&plan, &geometry())
+        };
+        attention(3).unwrap();
+        assert!(attention(0).unwrap_err().contains("from 1 to 3"));
+        assert!(attention(4).unwrap_err().contains("depth 4 of the student"));
+    }
+
+    #[test]
     fn should_say_how_to_name_a_teacher() {
         let mut geometry = geometry();
         geometry.teacher = None;

@@ -6,7 +6,7 @@ mod read;
 mod tests;
 
 pub use check::check;
-pub(super) use read::{dims, read};
+pub(super) use read::{MAX_ELEMENTS, dims, read};
 
 use sextant_plugin_api::abi::{Agreement, DType, Network, TapKind};
 

@@ -11,8 +11,14 @@ use sextant_plugin_api::abi::{
 use super::{BufferPlan, Initial, ParameterPlan, SourcePlan, TapRequest};
 use crate::guidance::boundary::{list, text};
 
-/// Elements of one parameter or buffer; beyond it, a shape is taken for a mistake.
-const MAX_ELEMENTS: usize = 1 << 32;
+/// Elements of one tensor; beyond it, a shape is taken for a mistake.
+pub(in crate::guidance) const MAX_ELEMENTS: usize = 1 << 31;
+/// Elements of all parameters and buffers of a source: more than most transformers have that are guided, and 4 GiB in f32.
+const MAX_STORED: usize = 1 << 30;
+/// Entries of each list of a plan.
+const MAX_ENTRIES: usize = 4096;
+/// Bytes of a name.
+const MAX_NAME: usize = 128;
 
 /// Reads what a successful `plan` filled in.
 ///
@@ -38,11 +44,25 @@ pub(in crate::guidance) unsafe fn read(plan: &abi::Plan) -> Result<SourcePlan, S
     // SAFETY: the caller promises valid lists.
     let (taps, parameters, buffers) = unsafe {
         (
-            list::<Tap>(plan.taps, "the plan's taps")?,
-            list::<ParameterInfo>(plan.parameters, "the plan's parameters")?,
-            list::<BufferInfo>(plan.buffers, "the plan's buffers")?,
+            list::<Tap>(plan.taps, MAX_ENTRIES, "the plan's taps")?,
+            list::<ParameterInfo>(plan.parameters, MAX_ENTRIES, "the plan's parameters")?,
+            list::<BufferInfo>(plan.buffers, MAX_ENTRIES, "the plan's buffers")?,
         )
     };
+    let stored = parameters
+        .iter()
+        .map(|p| &p.shape)
+        .chain(buffers.iter().map(|b| &b.shape))
+        .try_fold(0usize, |sum, shape| {
+            Ok::<_, String>(sum.saturating_add(dims(shape)?.iter().product()))
+        });
+    if let Ok(stored) = stored
+        && stored > MAX_STORED
+    {
+        return Err(format!(
+            "the parameters and buffers of its plan have {stored} elements together, at most {MAX_STORED} are possible"
+        ));
+    }
     let plan = SourcePlan {
         required_minor: plan.required_minor,
         batch_coupled: plan.batch_coupled != 0,
@@ -99,7 +119,7 @@ pub(super) fn network_name(network: Network) -> &'static str {
 
 unsafe fn names(array: Array, what: &str) -> Result<Vec<String>, String> {
     // SAFETY: the caller promises a valid list.
-    unsafe { list::<Text>(array, &format!("the plan's {what}s"))? }
+    unsafe { list::<Text>(array, MAX_ENTRIES, &format!("the plan's {what}s"))? }
         .into_iter()
         // SAFETY: the caller promises valid texts.
         .map(|name| unsafe { checked_name(name, what) })
@@ -109,6 +129,12 @@ unsafe fn names(array: Array, what: &str) -> Result<Vec<String>, String> {
 unsafe fn checked_name(name: Text, what: &str) -> Result<String, String> {
     // SAFETY: the caller promises a valid text.
     let name = unsafe { text(name, &format!("the name of a {what} in its plan"))? };
+    if name.len() > MAX_NAME {
+        return Err(format!(
+            "its plan has a {what} whose name is {} bytes long, at most {MAX_NAME} are possible",
+            name.len()
+        ));
+    }
     if name.is_empty() || name.chars().any(|c| c.is_control() || c.is_whitespace()) {
         return Err(format!(
             "its plan has a {what} called {name:?}: names have no spaces and are not empty"
@@ -117,14 +143,27 @@ unsafe fn checked_name(name: Text, what: &str) -> Result<String, String> {
     Ok(name)
 }
 
-unsafe fn parameter(info: &ParameterInfo) -> Result<ParameterPlan, String> {
+/// The name of something that checkpoints hold.
+unsafe fn stored_name(name: Text, what: &str) -> Result<String, String> {
     // SAFETY: the caller promises a valid text.
-    let name = unsafe { checked_name(info.name, "parameter")? };
+    let name = unsafe { checked_name(name, what)? };
     if name.split('.').any(str::is_empty) {
         return Err(format!(
-            "its plan has a parameter called {name:?}: a part between dots is empty"
+            "its plan has a {what} called {name:?}: a part between dots is empty"
         ));
     }
+    // Tools that unpack a checkpoint make files of its names.
+    if name.contains(['/', '\\']) {
+        return Err(format!(
+            "its plan has a {what} called {name:?}: slashes are for paths, write dots"
+        ));
+    }
+    Ok(name)
+}
+
+unsafe fn parameter(info: &ParameterInfo) -> Result<ParameterPlan, String> {
+    // SAFETY: the caller promises a valid text.
+    let name = unsafe { stored_name(info.name, "parameter")? };
     // A module's path writes the entry 0 of a sequence as `_0`, which published names do not.
     if let Some(part) = name
         .split('.')
@@ -148,7 +187,7 @@ unsafe fn parameter(info: &ParameterInfo) -> Result<ParameterPlan, String> {
 
 unsafe fn buffer(info: &BufferInfo) -> Result<BufferPlan, String> {
     // SAFETY: the caller promises a valid text.
-    let name = unsafe { checked_name(info.name, "buffer")? };
+    let name = unsafe { stored_name(info.name, "buffer")? };
     let shape = stored_shape(&info.shape, "buffer", &name)?;
     let dtype = DType::from_code(info.dtype).ok_or_else(|| {
         format!(
@@ -238,15 +277,15 @@ unsafe fn initial(
         }
         InitKind::XavierUniform => Initial::XavierUniform,
         InitKind::Values => {
-            // SAFETY: the caller promises a valid list.
-            let values: Vec<f32> = unsafe { list(values, &format!("the values of {what} `{name}`"))? };
             let wanted: usize = shape.iter().product();
-            if values.len() != wanted {
+            if values.len != wanted as u64 {
                 return Err(format!(
                     "{what} `{name}` of its plan has {} values for the {wanted} elements of {shape:?}",
-                    values.len()
+                    values.len
                 ));
             }
+            // SAFETY: the caller promises a valid list.
+            let values: Vec<f32> = unsafe { list(values, wanted, &format!("the values of {what} `{name}`"))? };
             if values.iter().any(|v| !v.is_finite()) {
                 return Err(format!("{what} `{name}` of its plan has a value that is not finite"));
             }

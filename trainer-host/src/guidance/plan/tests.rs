@@ -203,7 +203,7 @@ fn should_say_what_is_wrong_with_a_plan() {
                 required_minor: ABI_MINOR + 1,
                 ..empty()
             }),
-            "this host has 1.0",
+            "this host has 1.1",
         ),
         (range(0.7, 0.4), "[0.7, 0.4]"),
         (range(f64::NAN, 1.0), "t range"),
@@ -216,6 +216,14 @@ fn should_say_what_is_wrong_with_a_plan() {
                 ..tap
             }),
             "output of the teacher",
+        ),
+        (
+            of_tap(Tap {
+                network: 2,
+                kind: 2,
+                ..tap
+            }),
+            "attention of the ema",
         ),
         (
             fault(abi::Plan {

@@ -95,6 +95,16 @@ impl Sources {
             })?;
             let mut instance = Instance::create(&library, &name, &settings)?;
             let plan = instance.plan(geometry)?;
+            // Parameters, checkpoints and the order of a step's lists all follow the plan.
+            if instance.plan(geometry)? != plan {
+                return Err(GuidanceError::Plan {
+                    source_name: name,
+                    reason:
+                        "its plan changes from one call to the next, for the same geometry: a plan must be a function \
+                             of the configuration and the geometry alone"
+                            .into(),
+                });
+            }
             sources.push(Source { config, plan, instance });
         }
         Ok(Self { sources })

@@ -1,0 +1,482 @@
+//! The unsafe side: the contract as a host speaks it, and nothing else.
+//!
+//! A plugin under test is trusted to follow the contract's rules on memory, as the real host must trust it. What can be
+//! wrong within them (a dead handle, an operation that does not exist) becomes an error.
+#![allow(unsafe_code)]
+
+use std::ffi::c_void;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+
+use sextant_plugin_api::abi::{self, *};
+use sextant_plugin_api::{Error, Geometry, Init, NetworkGeometry};
+
+use crate::compute::Attributes;
+use crate::declared::{BufferDeclared, Declared, ParameterDeclared, Tap};
+use crate::session::{self, Request};
+use crate::{Inputs, Value};
+
+/// Handles of what a step hands over.
+#[derive(Default)]
+pub(crate) struct Handed {
+    /// x, noise, x_t, t, velocity, labels, dropped labels.
+    pub own: [Handle; 7],
+    pub taps: Vec<Handle>,
+    pub fields: Vec<Handle>,
+    pub parameters: Vec<Handle>,
+    pub buffers: Vec<Handle>,
+}
+
+/// Handles of what `guide` answered.
+pub(crate) struct Answered {
+    pub loss: Handle,
+    pub denoising_weight: Handle,
+    pub metrics: Vec<(usize, Handle)>,
+    pub buffers: Vec<(usize, Handle)>,
+}
+
+static HOST: Host = Host {
+    size: size_of::<Host>() as u64,
+    abi_major: ABI_MAJOR,
+    abi_minor: ABI_MINOR,
+    op: Some(op),
+    release: Some(release),
+    log: None,
+};
+
+/// An instance of a source, destroyed when dropped.
+pub(crate) struct Instance {
+    descriptor: &'static Descriptor,
+    pointer: *mut c_void,
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        if let Some(destroy) = self.descriptor.destroy {
+            // SAFETY: the last call, with the pointer that `create` gave.
+            unsafe { destroy(self.pointer) };
+        }
+    }
+}
+
+impl Instance {
+    pub fn create(descriptor: &'static Descriptor, json: &str) -> Result<Self, Error> {
+        let create = descriptor.create.ok_or("the descriptor has no `create`")?;
+        let mut pointer = ptr::null_mut();
+        // SAFETY: the host lives for ever; the text, the place and the message outlive the call.
+        told(|message| unsafe { create(&HOST, text(json), &mut pointer, message) })?;
+        Ok(Self { descriptor, pointer })
+    }
+
+    pub fn plan(&self, geometry: &Geometry) -> Result<Declared, Error> {
+        let plan = self.descriptor.plan.ok_or("the descriptor has no `plan`")?;
+        let networks = [
+            (Network::Student, Some(geometry.student())),
+            (Network::Teacher, geometry.teacher()),
+            (Network::Ema, geometry.ema()),
+        ];
+        let networks: Vec<_> = networks
+            .into_iter()
+            .filter_map(|(network, sizes)| Some(info(network, sizes?)))
+            .collect();
+        let fields: Vec<_> = geometry
+            .fields()
+            .iter()
+            .map(|field| FieldInfo {
+                name: text(&field.name),
+                dtype: field.dtype as u32,
+                reserved: 0,
+                shape: shape(&field.shape),
+            })
+            .collect();
+        let raw = abi::Geometry {
+            size: size_of::<abi::Geometry>() as u64,
+            batch: geometry.batch as u64,
+            channels: geometry.channels as u64,
+            height: geometry.height as u64,
+            width: geometry.width as u64,
+            patch: geometry.patch as u64,
+            classes: geometry.classes as u64,
+            networks: array(&networks),
+            fields: array(&fields),
+        };
+        // SAFETY: integers, floats and pointers: zeros are a plan.
+        let mut out: Plan = unsafe { std::mem::zeroed() };
+        out.size = size_of::<Plan>() as u64;
+        // SAFETY: the instance is `create`'s; geometry, its lists, plan and message outlive the call.
+        told(|message| unsafe { plan(self.pointer, &raw, &mut out, message) })?;
+        // SAFETY: what the plan points to lives until the instance's next call.
+        unsafe { declared(&out) }
+    }
+
+    pub fn guide(&self, session: u64, inputs: &Inputs, handed: &Handed) -> Result<Answered, Error> {
+        let guide = self.descriptor.guide.ok_or("the descriptor has no `guide`")?;
+        let [x, noise, x_t, t, velocity, labels, dropped_labels] = handed.own.map(reference);
+        let list = |handles: &[Handle]| handles.iter().copied().map(reference).collect::<Vec<_>>();
+        let (taps, fields) = (list(&handed.taps), list(&handed.fields));
+        let (parameters, buffers) = (list(&handed.parameters), list(&handed.buffers));
+        let step = Step {
+            size: size_of::<Step>() as u64,
+            session,
+            index: inputs.index,
+            batch: inputs.batch() as u64,
+            x,
+            noise,
+            x_t,
+            t,
+            velocity,
+            labels,
+            dropped_labels,
+            taps: array(&taps),
+            fields: array(&fields),
+            parameters: array(&parameters),
+            buffers: array(&buffers),
+            sample_ids: inputs.ids.as_ptr(),
+            t_values: inputs.times.as_ptr(),
+            label_values: inputs.labels.as_ptr(),
+            dropped_label_values: inputs.dropped.as_ptr(),
+        };
+        // SAFETY: integers and pointers: zeros are an answer.
+        let mut out: Guided = unsafe { std::mem::zeroed() };
+        out.size = size_of::<Guided>() as u64;
+        // SAFETY: the instance is `create`'s; step, its lists, answer and message outlive the call.
+        told(|message| unsafe { guide(self.pointer, &step, &mut out, message) })?;
+        // SAFETY: what the answer points to lives until the instance's next call.
+        let named = |list: &Array| unsafe { elements::<Named>(list) };
+        let numbered = |list| named(list).iter().map(|n| (n.index as usize, n.handle)).collect();
+        Ok(Answered {
+            loss: out.loss,
+            denoising_weight: out.denoising_weight,
+            metrics: numbered(&out.metrics),
+            buffers: numbered(&out.buffers),
+        })
+    }
+}
+
+fn info(network: Network, sizes: &NetworkGeometry) -> NetworkInfo {
+    NetworkInfo {
+        network: network as u32,
+        depth: sizes.depth,
+        width: sizes.width as u64,
+        heads: sizes.heads as u32,
+        prefix_tokens: sizes.prefix_tokens as u32,
+        grid_rows: sizes.grid[0] as u32,
+        grid_cols: sizes.grid[1] as u32,
+    }
+}
+
+/// # Safety
+/// The lists of the plan are valid for their lengths.
+unsafe fn declared(plan: &Plan) -> Result<Declared, Error> {
+    // SAFETY: the caller's promise, for each of these.
+    let (taps, parameters, buffers, names) = unsafe {
+        (
+            elements::<abi::Tap>(&plan.taps),
+            elements::<ParameterInfo>(&plan.parameters),
+            elements::<BufferInfo>(&plan.buffers),
+            |list: &Array| elements::<Text>(list).iter().map(string).collect(),
+        )
+    };
+    let tap = |tap: &abi::Tap| {
+        let network = Network::from_code(tap.network).ok_or("the plan has a tap of no network")?;
+        let kind = TapKind::from_code(tap.kind).ok_or("the plan has a tap of no kind")?;
+        let tap = match kind {
+            TapKind::Block => Tap::Block(tap.depth),
+            TapKind::Output => Tap::Output,
+            TapKind::Attention => Tap::Attention(tap.depth),
+        };
+        Ok((network, tap))
+    };
+    let parameter = |p: &ParameterInfo| {
+        Ok(ParameterDeclared {
+            name: string(&p.name),
+            shape: extents(&p.shape),
+            init: init(p.init, p.value, &p.values)?,
+            trainable: p.trainable == 1,
+        })
+    };
+    let buffer = |b: &BufferInfo| {
+        Ok(BufferDeclared {
+            name: string(&b.name),
+            shape: extents(&b.shape),
+            init: init(b.init, b.value, &b.values)?,
+            dtype: DType::from_code(b.dtype).ok_or("the plan has a buffer of no element type")?,
+        })
+    };
+    Ok(Declared {
+        taps: taps.iter().map(tap).collect::<Result<_, Error>>()?,
+        fields: names(&plan.fields),
+        parameters: parameters.iter().map(parameter).collect::<Result<_, Error>>()?,
+        buffers: buffers.iter().map(buffer).collect::<Result<_, Error>>()?,
+        metrics: names(&plan.metrics),
+        t_range: (plan.has_t_range == 1).then_some((plan.t_min, plan.t_max)),
+        batch_coupled: plan.batch_coupled == 1,
+        required_minor: plan.required_minor,
+    })
+}
+
+fn init(kind: u32, value: f64, values: &Array) -> Result<Init, Error> {
+    Ok(match kind {
+        0 => Init::Constant(value),
+        1 => Init::XavierUniform,
+        2 => Init::Normal(value),
+        // SAFETY: a list of the plan's, valid for its length.
+        3 => Init::Values(unsafe { elements(values) }),
+        other => {
+            return Err(Error::new(format!(
+                "the plan begins something with init {other}, which is none"
+            )));
+        }
+    })
+}
+
+unsafe extern "C" fn op(call: *const Call) -> Status {
+    // SAFETY: the plugin follows the contract of `Host::op`: the call and all that it points to are valid during it.
+    let (call, request) = unsafe { (&*call, catch_unwind(AssertUnwindSafe(|| asked(&*call)))) };
+    let results = match request {
+        Ok(Ok(request)) => catch_unwind(AssertUnwindSafe(|| {
+            // A download's memory, filled before the operand may be consumed.
+            let memory = match (&request.attributes, request.inputs.first()) {
+                (Attributes::Download(memory), Some((handle, _))) => Some((*memory, session::read(*handle))),
+                _ => None,
+            };
+            let results = session::perform(request)?;
+            if let Some((memory, Ok((value, _)))) = memory {
+                // SAFETY: as above: the memory is as long as it says.
+                unsafe { download(&memory, &value) }.map_err(session::fail).ok()?;
+            }
+            Some(results)
+        })),
+        Ok(Err(error)) => {
+            session::fail(error);
+            Ok(None)
+        }
+        Err(payload) => Err(payload),
+    };
+    let results = results.unwrap_or_else(|_| {
+        session::fail("the test's host or network panicked during an operation".to_owned());
+        None
+    });
+    let Some(results) = results else { return FAILED };
+    for (index, (handle, value)) in results.iter().enumerate().take(call.outputs_len as usize) {
+        // SAFETY: as above: `outputs_len` places.
+        unsafe { call.outputs.add(index).write(tensor(*handle, value)) };
+    }
+    OK
+}
+
+/// # Safety
+/// The call is valid, with all that it points to.
+unsafe fn asked(call: &Call) -> Result<Request, String> {
+    let operation =
+        Operation::from_code(call.opcode).ok_or_else(|| format!("operation {} does not exist", call.opcode))?;
+    let operands = Array {
+        ptr: call.inputs.cast(),
+        len: u64::from(call.inputs_len),
+        stride: size_of::<Operand>() as u64,
+    };
+    // SAFETY: the caller's promise.
+    let (operands, attributes) = unsafe { (elements::<Operand>(&operands), attributes(operation, call.attributes)?) };
+    Ok(Request {
+        session: call.session,
+        operation,
+        inputs: operands.iter().map(|o| (o.handle, o.consumed == 1)).collect(),
+        attributes,
+        file: string(&call.file),
+        line: call.line,
+    })
+}
+
+/// The struct that the operation's row of the table names.
+///
+/// # Safety
+/// `from` is null or points to that struct.
+unsafe fn attributes(operation: Operation, from: *const c_void) -> Result<Attributes, String> {
+    let name = operation.info().attributes;
+    if name.is_empty() || from.is_null() {
+        return Ok(Attributes::None);
+    }
+    macro_rules! read {
+        // SAFETY: the caller's promise: the table says that this is the type.
+        ($type:ident) => {
+            unsafe { &*from.cast::<abi::$type>() }
+        };
+    }
+    Ok(match name {
+        "Scalar" => Attributes::Scalar(read!(Scalar).value),
+        "Range" => Attributes::Range(read!(Range).min, read!(Range).max),
+        "Dim" => Attributes::Dim(read!(Dim).dim as usize),
+        "Dims" => {
+            let dims = read!(Dims);
+            let list = dims
+                .dims
+                .get(..dims.len as usize)
+                .ok_or("more dimensions than a tensor can have")?;
+            Attributes::Dims {
+                dims: list.iter().map(|dim| *dim as usize).collect(),
+                keep: dims.keep == 1,
+            }
+        }
+        "NewShape" => Attributes::Shape(extents(&read!(NewShape).shape)),
+        "Slice" => Attributes::Slice(*read!(Slice)),
+        "ScatterTo" => Attributes::ScatterTo(*read!(ScatterTo)),
+        "Conv2d" => Attributes::Conv2d(*read!(Conv2d)),
+        "Interpolate" => Attributes::Interpolate(*read!(Interpolate)),
+        "Full" => {
+            let full = read!(Full);
+            Attributes::Value(Value::full(extents(&full.shape), full.value).of(dtype(full.dtype)?))
+        }
+        "Upload" => Attributes::Value(upload(read!(Upload))?),
+        "Random" => {
+            let random = read!(Random);
+            let known = [Distribution::Normal, Distribution::Uniform];
+            let distribution = known.into_iter().find(|d| *d as u32 == random.distribution);
+            Attributes::Random {
+                distribution: distribution.ok_or("the distribution does not exist")?,
+                tag: string(&random.tag),
+                shape: extents(&random.shape),
+            }
+        }
+        "Cast" => Attributes::Cast(dtype(read!(Cast).dtype)?),
+        "Download" => Attributes::Download(*read!(Download)),
+        "Forward" => {
+            let forward = read!(Forward);
+            // SAFETY: the caller's promise.
+            let list = |list: &Array| unsafe { elements::<u32>(list) };
+            Attributes::Forward {
+                network: Network::from_code(forward.network).ok_or("the network does not exist")?,
+                depths: list(&forward.depths),
+                rows: list(&forward.rows),
+                conditions: list(&forward.conditions),
+            }
+        }
+        other => return Err(format!("this testkit does not know the attributes {other}")),
+    })
+}
+
+fn dtype(code: u32) -> Result<DType, String> {
+    DType::from_code(code).ok_or_else(|| format!("element type {code} does not exist"))
+}
+
+fn upload(upload: &Upload) -> Result<Value, String> {
+    let (shape, dtype) = (extents(&upload.shape), dtype(upload.dtype)?);
+    // SAFETY: the plugin passes as many elements of the type as it says.
+    let data: Vec<f64> = unsafe {
+        match dtype {
+            DType::Int => elements::<i64>(&upload.data).iter().map(|v| *v as f64).collect(),
+            DType::Bool => elements::<u8>(&upload.data)
+                .iter()
+                .map(|v| f64::from(u8::from(*v != 0)))
+                .collect(),
+            _ => elements::<f32>(&upload.data).iter().map(|v| f64::from(*v)).collect(),
+        }
+    };
+    match data.len() == shape.iter().product::<usize>() {
+        true => Ok(Value::new(shape, data).of(dtype)),
+        false => Err(format!("{} numbers do not fill {shape:?}", data.len())),
+    }
+}
+
+/// # Safety
+/// The memory is writable and as long as it says.
+unsafe fn download(to: &Download, value: &Value) -> Result<(), String> {
+    let bytes: Vec<u8> = match value.dtype {
+        DType::Int => value.data.iter().flat_map(|v| (*v as i64).to_ne_bytes()).collect(),
+        DType::Bool => value.data.iter().map(|v| *v as u8).collect(),
+        _ => value.data.iter().flat_map(|v| (*v as f32).to_ne_bytes()).collect(),
+    };
+    if bytes.len() as u64 != to.bytes {
+        return Err(format!(
+            "the memory is {} bytes long, the tensor needs {}",
+            to.bytes,
+            bytes.len()
+        ));
+    }
+    // SAFETY: the caller's promise; the lengths were compared.
+    unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), to.data, bytes.len()) };
+    Ok(())
+}
+
+unsafe extern "C" fn release(session: u64, handle: Handle) -> Status {
+    if session::release(session, handle) { OK } else { FAILED }
+}
+
+/// Runs a callback of the plugin's; its message where it failed.
+fn told(call: impl FnOnce(*mut Message) -> Status) -> Result<(), Error> {
+    let mut message = Message {
+        size: size_of::<Message>() as u64,
+        text: text(""),
+        owner: ptr::null_mut(),
+        release: None,
+    };
+    let status = call(&mut message);
+    let words = string(&message.text);
+    if let Some(release) = message.release {
+        // SAFETY: the message that was filled, once.
+        unsafe { release(&mut message) };
+    }
+    if status == OK { Ok(()) } else { Err(words.into()) }
+}
+
+/// How a handle crosses the boundary; a dead one as none.
+fn reference(handle: Handle) -> TensorRef {
+    session::read(handle).map_or(TensorRef::default(), |(value, _)| tensor(handle, &value))
+}
+
+fn tensor(handle: Handle, value: &Value) -> TensorRef {
+    TensorRef {
+        handle,
+        dtype: value.dtype as u32,
+        reserved: 0,
+        shape: shape(&value.shape),
+    }
+}
+
+fn shape(extents: &[usize]) -> Shape {
+    let mut shape = Shape {
+        rank: extents.len() as u32,
+        ..Shape::default()
+    };
+    for (to, from) in shape.dims.iter_mut().zip(extents) {
+        *to = *from as u64;
+    }
+    shape
+}
+
+fn extents(shape: &Shape) -> Vec<usize> {
+    let rank = (shape.rank as usize).min(MAX_RANK);
+    shape.dims[..rank].iter().map(|d| *d as usize).collect()
+}
+
+fn text(text: &str) -> Text {
+    Text {
+        ptr: text.as_ptr(),
+        len: text.len() as u64,
+    }
+}
+
+fn array<T>(list: &[T]) -> Array {
+    Array {
+        ptr: list.as_ptr().cast(),
+        len: list.len() as u64,
+        stride: size_of::<T>() as u64,
+    }
+}
+
+/// # Safety
+/// The array is valid for its length, and its elements begin with a `T`.
+unsafe fn elements<T: Copy>(array: &Array) -> Vec<T> {
+    let first = array.ptr.cast::<u8>();
+    // SAFETY: the caller's promise, for each index below the length.
+    let element = |i: usize| unsafe { first.add(i * array.stride as usize).cast::<T>().read_unaligned() };
+    (0..array.len as usize).map(element).collect()
+}
+
+/// A text of the plugin's; bytes that are not UTF-8 become the replacement character.
+fn string(text: &Text) -> String {
+    match text.len {
+        0 => String::new(),
+        // SAFETY: the plugin's texts are readable during the call that brings them.
+        len => String::from_utf8_lossy(unsafe { std::slice::from_raw_parts(text.ptr, len as usize) }).into_owned(),
+    }
+}

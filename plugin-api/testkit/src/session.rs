@@ -1,0 +1,412 @@
+//! One call of `guide`: who holds which tensor, and what was asked.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use sextant_plugin_api::abi::{Handle, Operation};
+use sextant_plugin_api::{Condition, Distribution, Network};
+
+use crate::compute::{self, Attributes, Operands};
+use crate::declared::{Declared, Tap};
+use crate::draw::Draws;
+use crate::{Inputs, Row, Value};
+
+/// Something that a gradient can flow to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Leaf {
+    /// An activation of the student.
+    Tap(Tap),
+    /// A parameter of the source, by name.
+    Parameter(String),
+}
+
+/// One operation, as it was asked.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// Which.
+    pub operation: Operation,
+    /// Handles, and whether each was given away.
+    pub inputs: Vec<(Handle, bool)>,
+    /// Handles of the results; none if it failed.
+    pub outputs: Vec<Handle>,
+    /// File of the author's source.
+    pub file: String,
+    /// Its line.
+    pub line: u32,
+}
+
+/// One pass of the teacher or the moving average, as it was asked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pass {
+    /// Which network.
+    pub network: Network,
+    /// Depths that are read.
+    pub depths: Vec<u32>,
+    /// Number of each row's sample in the batch.
+    pub rows: Vec<u32>,
+    /// Condition of each row.
+    pub conditions: Vec<Condition>,
+    /// Input of each row, `[R, C, H, W]`.
+    pub x_t: Value,
+    /// Time of each row.
+    pub t: Vec<f64>,
+}
+
+/// What the host saw of a step.
+#[derive(Clone, Debug, Default)]
+pub struct Trace {
+    /// Operations, in order.
+    pub asked: Vec<Asked>,
+    /// Passes of other networks, in order.
+    pub passes: Vec<Pass>,
+    /// Handles that were given back.
+    pub released: Vec<Handle>,
+    /// Handles that are still alive.
+    pub alive: Vec<Handle>,
+    /// Calls after the step, all refused.
+    pub late: usize,
+}
+
+/// What was seen of this thread's last step, and since.
+pub fn last_step() -> Trace {
+    state(|state| Trace {
+        alive: state.tensors.keys().copied().collect(),
+        ..state.trace.clone()
+    })
+}
+
+/// One operation asked of the host.
+pub(crate) struct Request {
+    pub session: u64,
+    pub operation: Operation,
+    pub inputs: Vec<(Handle, bool)>,
+    pub attributes: Attributes,
+    pub file: String,
+    pub line: u32,
+}
+
+#[derive(Clone)]
+struct Held {
+    value: Value,
+    leaves: BTreeSet<Leaf>,
+}
+
+struct Context {
+    inputs: Inputs,
+    null_class: i64,
+    /// Tokens and width of each network, and the depths that may be read.
+    networks: BTreeMap<Network, (usize, usize, Vec<u32>)>,
+}
+
+#[derive(Default)]
+struct State {
+    session: u64,
+    open: bool,
+    next: Handle,
+    tensors: BTreeMap<Handle, Held>,
+    context: Option<Context>,
+    error: Option<String>,
+    trace: Trace,
+}
+
+thread_local! {
+    static STATE: RefCell<State> = RefCell::default();
+}
+
+fn state<R>(body: impl FnOnce(&mut State) -> R) -> R {
+    STATE.with_borrow_mut(body)
+}
+
+/// Begins a step of this thread; the number is the session's.
+pub(crate) fn open(inputs: &Inputs, geometry: &sextant_plugin_api::Geometry, plan: &Declared) -> u64 {
+    // Unique in the process, so that a session means nothing to another thread's host.
+    static SESSIONS: AtomicU64 = AtomicU64::new(1);
+    let networks = [(Network::Teacher, geometry.teacher()), (Network::Ema, geometry.ema())];
+    let networks = networks.into_iter().filter_map(|(network, sizes)| {
+        let sizes = sizes?;
+        Some((network, (sizes.tokens(), sizes.width, plan.depths(network))))
+    });
+    let context = Context {
+        inputs: inputs.clone(),
+        null_class: geometry.classes as i64,
+        networks: networks.collect(),
+    };
+    state(|state| {
+        *state = State {
+            session: SESSIONS.fetch_add(1, Ordering::Relaxed),
+            open: true,
+            next: state.next,
+            context: Some(context),
+            ..State::default()
+        };
+        state.session
+    })
+}
+
+/// Ends the step; the first error of an operation, if there was one.
+pub(crate) fn close() -> Option<String> {
+    state(|state| {
+        state.open = false;
+        state.error.take()
+    })
+}
+
+/// Takes a tensor in. A gradient may flow to `leaf`.
+pub(crate) fn enter(value: Value, leaf: Option<Leaf>) -> Handle {
+    let leaves = leaf.into_iter().collect();
+    state(|state| state.insert(Held { value, leaves }))
+}
+
+/// A tensor that is alive, and what a gradient of it flows to.
+pub(crate) fn read(handle: Handle) -> Result<(Value, BTreeSet<Leaf>), String> {
+    state(|state| {
+        let held = state
+            .tensors
+            .get(&handle)
+            .ok_or("its handle is dead or was never given")?;
+        Ok((held.value.clone(), held.leaves.clone()))
+    })
+}
+
+/// Gives a handle back; false where it is not one of the step's.
+pub(crate) fn release(session: u64, handle: Handle) -> bool {
+    state(|state| {
+        if !state.open || session != state.session {
+            state.trace.late += 1;
+            return false;
+        }
+        state.trace.released.push(handle);
+        let alive = state.tensors.remove(&handle).is_some();
+        if !alive {
+            state.fail(format!("handle {handle} was released, but is dead or was never given"));
+        }
+        alive
+    })
+}
+
+/// Notes an error of the step, unless there was one before.
+pub(crate) fn fail(message: String) {
+    state(|state| state.fail(message));
+}
+
+/// Runs an operation; its results with their handles.
+pub(crate) fn perform(request: Request) -> Option<Vec<(Handle, Value)>> {
+    state(|state| {
+        if !state.open || request.session != state.session {
+            state.trace.late += 1;
+            return None;
+        }
+        let mut asked = Asked {
+            operation: request.operation,
+            inputs: request.inputs.clone(),
+            outputs: Vec::new(),
+            file: request.file.clone(),
+            line: request.line,
+        };
+        let results = state.results(&request);
+        for (handle, _) in request.inputs.iter().filter(|(_, consumed)| *consumed) {
+            state.tensors.remove(handle);
+        }
+        let results = match results {
+            Ok(results) => Some(
+                results
+                    .into_iter()
+                    .map(|held| (state.insert(held.clone()), held.value))
+                    .collect(),
+            ),
+            Err(error) => {
+                let name = request.operation.info().name;
+                state.fail(format!("{name}: {error} ({}:{})", request.file, request.line));
+                None
+            }
+        };
+        asked.outputs = results
+            .iter()
+            .flatten()
+            .map(|(handle, _): &(Handle, Value)| *handle)
+            .collect();
+        state.trace.asked.push(asked);
+        results
+    })
+}
+
+impl State {
+    fn insert(&mut self, held: Held) -> Handle {
+        self.next += 1;
+        self.tensors.insert(self.next, held);
+        self.next
+    }
+
+    fn fail(&mut self, message: String) {
+        self.error.get_or_insert(message);
+    }
+
+    fn results(&mut self, request: &Request) -> Result<Vec<Held>, String> {
+        let mut values = Vec::new();
+        let mut leaves = BTreeSet::new();
+        for (handle, _) in &request.inputs {
+            let held = match handle {
+                0 => None,
+                handle => Some(
+                    self.tensors
+                        .get(handle)
+                        .ok_or("an operand is dead or was never given")?,
+                ),
+            };
+            leaves.extend(held.iter().flat_map(|held| held.leaves.clone()));
+            values.push(held.map(|held| held.value.clone()));
+        }
+        let operands = Operands {
+            operation: request.operation,
+            values: &values,
+        };
+        let results = match (request.operation, &request.attributes) {
+            (
+                Operation::Forward,
+                Attributes::Forward {
+                    network,
+                    depths,
+                    rows,
+                    conditions,
+                },
+            ) => self.forward(&operands, *network, depths, rows, conditions)?,
+            (
+                Operation::Random,
+                Attributes::Random {
+                    distribution,
+                    tag,
+                    shape,
+                },
+            ) => {
+                vec![self.random(*distribution, tag, shape)?]
+            }
+            (Operation::Diffuse, _) => vec![self.diffuse(&operands)?],
+            (Operation::PathCoefficients, _) => self.coefficients(operands.float(0)?)?,
+            (Operation::Download, _) => vec![],
+            (_, attributes) => vec![compute::run(&operands, attributes)?],
+        };
+        if matches!(request.operation, Operation::Detach | Operation::Forward) {
+            leaves.clear();
+        }
+        let held = |value: Value| Held {
+            leaves: if value.is_float() {
+                leaves.clone()
+            } else {
+                BTreeSet::new()
+            },
+            value,
+        };
+        Ok(results.into_iter().map(held).collect())
+    }
+
+    fn context(&self) -> Result<&Context, String> {
+        self.context.as_ref().ok_or_else(|| "there is no step".to_owned())
+    }
+
+    fn forward(
+        &mut self,
+        operands: &Operands<'_>,
+        network: Network,
+        depths: &[u32],
+        rows: &[u32],
+        conditions: &[u32],
+    ) -> Result<Vec<Value>, String> {
+        let (x_t, t) = (operands.float(0)?, operands.float(1)?);
+        let context = self.context()?;
+        let inputs = &context.inputs;
+        let (tokens, width, declared) = context
+            .networks
+            .get(&network)
+            .ok_or_else(|| format!("the geometry has no {network:?} network that can be asked"))?;
+        if let Some(depth) = depths.iter().find(|depth| !declared.contains(depth)) {
+            return Err(format!(
+                "the plan declares depths {declared:?} of the {network:?} network, but not {depth}"
+            ));
+        }
+        let mut wanted = inputs.x.shape.clone();
+        wanted[0] = rows.len();
+        if x_t.shape != wanted || t.shape != [rows.len()] || conditions.len() != rows.len() {
+            return Err(format!(
+                "{} rows, x_t {:?}, t {:?} and {} conditions do not fit one another",
+                rows.len(),
+                x_t.shape,
+                t.shape,
+                conditions.len()
+            ));
+        }
+        let mut pass = Pass {
+            network,
+            depths: depths.to_vec(),
+            rows: rows.to_vec(),
+            conditions: Vec::new(),
+            x_t: x_t.clone(),
+            t: t.data.clone(),
+        };
+        let mut results = vec![Vec::new(); depths.len()];
+        let row_width = x_t.data.len().checked_div(rows.len()).unwrap_or(0);
+        for (i, (row, code)) in rows.iter().zip(conditions).enumerate() {
+            let sample = *row as usize;
+            if sample >= inputs.batch() {
+                return Err(format!(
+                    "row {row} is asked for, but the batch has {} samples",
+                    inputs.batch()
+                ));
+            }
+            let condition = Condition::from_code(*code).ok_or_else(|| format!("condition {code} does not exist"))?;
+            pass.conditions.push(condition);
+            for (depth, result) in depths.iter().zip(&mut results) {
+                let answer = (inputs.network)(&Row {
+                    network,
+                    depth: *depth,
+                    sample,
+                    condition,
+                    label: match condition {
+                        Condition::Own => inputs.labels[sample],
+                        Condition::Null => context.null_class,
+                        Condition::Dropped => inputs.dropped[sample],
+                    },
+                    x_t: &x_t.data[i * row_width..][..row_width],
+                    t: t.data[i],
+                    tokens: *tokens,
+                    width: *width,
+                });
+                if answer.len() != tokens * width {
+                    let found = answer.len();
+                    return Err(format!(
+                        "the test's network answered {found} numbers, not {tokens} * {width}"
+                    ));
+                }
+                result.extend(answer);
+            }
+        }
+        let shape = [rows.len(), *tokens, *width];
+        self.trace.passes.push(pass);
+        Ok(results.into_iter().map(|data| Value::new(shape, data)).collect())
+    }
+
+    fn random(&self, distribution: Distribution, tag: &str, shape: &[usize]) -> Result<Value, String> {
+        let inputs = &self.context()?.inputs;
+        let stream = format!("guidance/{}/{tag}", inputs.instance);
+        let count = shape.iter().product();
+        let sample = |id: &u64| Draws::new(&stream, &[inputs.seed, inputs.index, *id]).many(distribution, count);
+        let data: Vec<f64> = inputs.ids.iter().flat_map(sample).collect();
+        Ok(Value::new([&[inputs.ids.len()], shape].concat(), data))
+    }
+
+    fn diffuse(&self, operands: &Operands<'_>) -> Result<Value, String> {
+        let (x, n, t) = (operands.float(0)?, operands.float(1)?, operands.float(2)?);
+        if x.shape.is_empty() || x.shape != n.shape || t.shape != x.shape[..1] {
+            return Err(format!(
+                "x {:?}, n {:?} and t {:?} do not fit one another",
+                x.shape, n.shape, t.shape
+            ));
+        }
+        Ok(self.context()?.inputs.path.mix(x, n, &t.data, false))
+    }
+
+    fn coefficients(&self, t: &Value) -> Result<Vec<Value>, String> {
+        let path = self.context()?.inputs.path;
+        Ok((0..4).map(|i| t.map(|t| path.coefficients(t)[i])).collect())
+    }
+}

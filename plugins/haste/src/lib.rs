@@ -1,0 +1,256 @@
+//! `haste`: alignment of tokens and of attention, for a while (HASTE, arXiv 2505.16792).
+//!
+//! REPA's term ([`Config::depth`], [`Config::field`]) and a second one: where the student's tokens look is drawn towards where
+//! an encoder's look. With the student's attention probabilities p of some blocks and heads, and those q of the encoder,
+//!
+//! ```text
+//! q         = softmax(attention logits of the encoder)
+//! attention = mean over blocks, heads and queries of -sum over keys of q * log p
+//! loss      = -1/T * sum over tokens of cos(projector(h), z) + attention_weight * attention
+//! ```
+//!
+//! The encoder's first heads are paired with the student's first heads, as many as both have. Published: student blocks 5 to
+//! 8 of 28 against blocks 9 to 12 of DINOv2-B, whose 12 heads meet the student's first 12; alignment at depth 8; both
+//! coefficients 0.5, here the recipe's `coefficient` with weight 1.
+//!
+//! Its other half is the recipe's: all guidance ends at step 250,000, which is `stop_step`. Until then it keeps the student's
+//! attention, `[B, heads, T, T]` a block.
+//!
+//! An encoder without attention, such as the embedded one, can stand in with [`Target::Affinity`]. That is not the paper's
+//! method: it asks the student to look where the encoder's features are alike.
+
+use serde::{Deserialize, Serialize};
+use sextant_plugin_api::parts::{Mlp, cosine_alignment, feature_width};
+use sextant_plugin_api::schemars::{self, JsonSchema};
+use sextant_plugin_api::{DType, Error, Geometry, Guidance, GuidanceSource, Plan, Step, Tensor, export_guidance};
+
+/// Least probability in a logarithm: below it f32 has no reciprocal for the gradient.
+const EPS: f64 = 1e-30;
+
+/// Blocks that are aligned unless the recipe or the data says otherwise.
+const BLOCKS: u32 = 4;
+
+/// The source.
+#[derive(Debug)]
+pub struct Haste {
+    config: Config,
+    projector: Mlp,
+}
+
+/// Settings of the source.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Block of the student whose tokens are aligned; a third of its depth if left out.
+    pub depth: Option<u32>,
+    /// Batch field with the encoder's features, `[T, E]` a sample.
+    pub field: String,
+    /// Width P of the projector.
+    pub projector_width: usize,
+    /// What the student's attention is drawn towards.
+    pub target: Target,
+    /// Batch field with the encoder's attention logits, `[blocks, heads, T, T]` a sample, without its class token.
+    pub attention_field: String,
+    /// Blocks of the student whose attention is aligned. If left out those that end with `depth`: as many as the field has,
+    /// or up to four.
+    pub attention_depths: Option<Vec<u32>>,
+    /// Weight of the attention's term; that of the tokens' is 1.
+    pub attention_weight: f64,
+    /// What the cosines of an affinity are divided by.
+    pub temperature: f64,
+}
+
+/// Where the attention of the encoder comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Target {
+    /// The batch field `attention_field` (the paper).
+    Attention,
+    /// A stand-in for an encoder without attention: the cosines of its features in `field`, divided by `temperature`, are the
+    /// logits, the same for every head and block.
+    Affinity,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            depth: None,
+            field: "features".to_owned(),
+            projector_width: 2048,
+            target: Target::Attention,
+            attention_field: "attention".to_owned(),
+            attention_depths: None,
+            attention_weight: 1.0,
+            temperature: 0.1,
+        }
+    }
+}
+
+impl Haste {
+    fn depth(&self, geometry: &Geometry) -> u32 {
+        let default = || geometry.student().depth_at(1.0 / 3.0);
+        self.config.depth.unwrap_or_else(default)
+    }
+
+    /// Blocks of the student, one for each block of the encoder.
+    fn attention_depths(&self, geometry: &Geometry) -> Result<Vec<u32>, Error> {
+        let last = self.depth(geometry);
+        let blocks = match self.config.target {
+            Target::Attention => Some(self.attention_shape(geometry)?[0]),
+            Target::Affinity => None,
+        };
+        let count = blocks.map_or(BLOCKS, |blocks| blocks as u32);
+        let depths = match &self.config.attention_depths {
+            Some(depths) => depths.clone(),
+            None => (last.saturating_sub(count) + 1..=last).collect(),
+        };
+        let field = &self.config.attention_field;
+        match blocks {
+            _ if depths.is_empty() => Err(Error::new(
+                "there is no block whose attention could be aligned: name some as `attention_depths`",
+            )),
+            Some(blocks) if blocks != depths.len() => Err(Error::new(format!(
+                "batch field {field:?} has {blocks} blocks, the student's are {depths:?}: \
+                 name one for each as `attention_depths`"
+            ))),
+            _ => Ok(depths),
+        }
+    }
+
+    /// Blocks and heads of the field of attention logits.
+    fn attention_shape(&self, geometry: &Geometry) -> Result<[usize; 2], Error> {
+        let field = &self.config.attention_field;
+        let shape = &geometry.field(field).map_err(without_attention)?.shape;
+        let tokens = geometry.student().tokens();
+        match shape[..] {
+            [blocks, heads, queries, keys] if blocks > 0 && heads > 0 && queries == tokens && keys == tokens => {
+                Ok([blocks, heads])
+            }
+            _ => Err(Error::new(format!(
+                "batch field {field:?} must be [blocks, heads, {tokens}, {tokens}] a sample, it is {shape:?}: \
+                 the student has {tokens} tokens"
+            ))),
+        }
+    }
+
+    /// q of each block, `[B, heads, T, T]`, or with one head for all.
+    fn targets(&self, step: &Step, blocks: usize) -> Result<Vec<Tensor>, Error> {
+        match self.config.target {
+            Target::Attention => {
+                let logits = step.field(&self.config.attention_field)?.cast(DType::F32);
+                let [batch, _, heads, tokens, _] = logits.dims()?;
+                let block = |k| {
+                    logits
+                        .clone()
+                        .slice(1, k..k + 1)
+                        .reshape([batch, heads, tokens, tokens])
+                };
+                Ok((0..blocks).map(|k| block(k).softmax(3)).collect())
+            }
+            Target::Affinity => {
+                let z = step.field(&self.config.field)?;
+                Ok(vec![
+                    affinity(z, self.config.temperature).softmax(2).unsqueeze(1);
+                    blocks
+                ])
+            }
+        }
+    }
+
+    /// The attention's term `[B]`.
+    fn attention(&self, step: &Step) -> Result<Tensor, Error> {
+        let depths = self.attention_depths(step.geometry())?;
+        let targets = self.targets(step, depths.len())?;
+        let blocks = depths.len() as f64;
+        let terms = depths.iter().zip(targets).map(|(depth, q)| {
+            let [p, q] = same_heads(step.attention(*depth)?.cast(DType::F32), q);
+            Ok(cross_entropy(q, p))
+        });
+        let terms = terms.collect::<Result<Vec<Tensor>, Error>>()?;
+        Ok(terms.into_iter().fold(step.zeros_per_sample(), |sum, term| sum + term) / blocks)
+    }
+}
+
+fn without_attention(missing: Error) -> Error {
+    let instead = "without an encoder's attention there is `target = \"affinity\"`, a stand-in";
+    Error::new(format!("{missing}: {instead}"))
+}
+
+/// Cosines of all pairs of tokens z `[B, T, E]`, divided by a temperature: `[B, T, T]` in f32.
+fn affinity(z: Tensor, temperature: f64) -> Tensor {
+    let z = z.cast(DType::F32);
+    let length = z.clone().square().sum_keep(&[2]).sqrt().clamp(1e-12, f64::INFINITY);
+    let z = z / length;
+    z.clone().matmul(z.transpose(1, 2)) / temperature
+}
+
+/// The first heads of each, as many as both have; a single head of q stands for all of p's.
+fn same_heads(p: Tensor, q: Tensor) -> [Tensor; 2] {
+    let heads = |t: &Tensor| t.shape().get(1).copied().unwrap_or(0);
+    let (of_p, of_q) = (heads(&p), heads(&q));
+    let both = of_p.min(of_q);
+    match of_p == of_q || of_q == 1 {
+        true => [p, q],
+        false => [p.slice(1, 0..both), q.slice(1, 0..both)],
+    }
+}
+
+/// Mean over heads and queries of -sum over keys of q log p: `[B, heads, T, T]` twice to `[B]`.
+fn cross_entropy(q: Tensor, p: Tensor) -> Tensor {
+    let log = p.clamp(EPS, f64::INFINITY).log();
+    -(log * q).sum(&[3]).mean_per_sample()
+}
+
+impl GuidanceSource for Haste {
+    type Config = Config;
+
+    fn new(config: Config) -> Result<Self, Error> {
+        let Config {
+            attention_weight: weight,
+            temperature,
+            ..
+        } = config;
+        if !weight.is_finite() || weight < 0.0 {
+            return Err(Error::new(format!(
+                "`attention_weight` must be finite and not below 0, not {weight}"
+            )));
+        }
+        if !temperature.is_finite() || temperature <= 0.0 {
+            return Err(Error::new(format!(
+                "`temperature` must be finite and above 0, not {temperature}"
+            )));
+        }
+        let projector = Mlp::projector("");
+        Ok(Self { config, projector })
+    }
+
+    fn plan(&self, geometry: &Geometry) -> Result<Plan, Error> {
+        let Config {
+            field, projector_width, ..
+        } = &self.config;
+        let features = feature_width(geometry, field)?;
+        let plan = Plan::new().tap(self.depth(geometry)).field(field);
+        let plan = match self.config.target {
+            Target::Attention => plan.field(&self.config.attention_field),
+            Target::Affinity => plan,
+        };
+        let depths = self.attention_depths(geometry)?;
+        let plan = depths.into_iter().fold(plan, Plan::attention);
+        let widths = [geometry.student().width, *projector_width, *projector_width, features];
+        let plan = plan.metric("tokens").metric("attention");
+        self.projector.declare(plan, &widths)
+    }
+
+    fn guide(&self, step: &Step) -> Result<Guidance, Error> {
+        let h = step.tap(self.depth(step.geometry()))?;
+        let z = step.field(&self.config.field)?;
+        let tokens = cosine_alignment(self.projector.forward(step, h)?, z);
+        let attention = self.attention(step)?;
+        let loss = &tokens + &attention * self.config.attention_weight;
+        Ok(Guidance::new(loss)
+            .metric("tokens", tokens.mean(&[0]))
+            .metric("attention", attention.mean(&[0])))
+    }
+}
+
+export_guidance!(Haste);

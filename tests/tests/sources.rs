@@ -1,0 +1,133 @@
+//! The shipped sources as a user meets them: the recipe that compares all of them, and what wrong settings say.
+
+use std::path::{Path, PathBuf};
+
+use sextant_tests::{recipe, sextant, stderr};
+
+/// The recipe with all sources, small.
+fn all() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/emoji-all.toml")
+}
+
+const SMALL: [&str; 8] = [
+    "model.hidden_size=32",
+    "model.num_heads=2",
+    "phases.0.steps=4",
+    "evaluation.images=4",
+    "evaluation.sampler.steps=2",
+    "output.log_every=1",
+    "variants.3.phases.0.guidance.0.stop_step=2",
+    "variants.5.phases.0.steps=2",
+];
+
+#[test]
+fn all_sources_train_in_one_comparison() {
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = all();
+    let mut arguments = vec!["compare", recipe.to_str().unwrap(), "--out", "all", "--device", "cpu"];
+    SMALL.iter().for_each(|set| arguments.extend(["--set", *set]));
+    let output = sextant(folder.path(), &arguments);
+    assert!(output.status.success(), "{}", stderr(&output));
+    for (source, guided) in [
+        ("none", 4),
+        ("repa", 4),
+        ("irepa", 4),
+        ("haste", 2),
+        ("vae-align", 4),
+        ("self-transcendence", 4),
+        ("sra", 4),
+        ("layersync", 4),
+        ("dispersive", 4),
+    ] {
+        let lines = sextant::train::journal::read(&folder.path().join("all").join(source).join("metrics.jsonl"));
+        let losses: Vec<f64> = lines
+            .iter()
+            .filter(|line| line.phase == "train")
+            .filter_map(|line| line.values.get(&format!("guidance.{source}")).copied())
+            .collect();
+        assert_eq!(losses.len(), guided, "{source}: {losses:?}");
+        assert!(losses.iter().all(|loss| loss.is_finite()), "{source}: {losses:?}");
+    }
+}
+
+#[test]
+fn wrong_settings_say_what_would_be_right() {
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = recipe("tiny.toml"); // three blocks, no encoder
+    for (source, words) in [
+        (
+            r#"plugin = "sra", config = { dept = 3 }"#,
+            "`student_depth`, `teacher_depth`",
+        ),
+        (
+            r#"plugin = "sra", config = { teacher_depth = 4 }"#,
+            "depth 4 of the ema network, which has 3 blocks",
+        ),
+        (
+            r#"plugin = "sra", config = { beta = 0 }"#,
+            "`beta` must be finite and above 0",
+        ),
+        (
+            r#"plugin = "sra", config = { shift = 2.0 }"#,
+            "`shift` must be between 0 and 1",
+        ),
+        (r#"plugin = "sra", config = { loss = "l2" }"#, "`smooth-l1` or `cosine`"),
+        (
+            r#"plugin = "layersync", config = { depth = 2 }"#,
+            "`depth` (2) must be below `target_depth` (2)",
+        ),
+        (
+            r#"plugin = "layersync", config = { target_depth = 9 }"#,
+            "depth 9 of the student network",
+        ),
+        (
+            r#"plugin = "dispersive", config = { tau = -1 }"#,
+            "`tau` must be finite and above 0",
+        ),
+        (
+            r#"plugin = "irepa", config = { alpha = 3 }"#,
+            "`alpha` must be between 0 and 1",
+        ),
+        (r#"plugin = "irepa""#, r#"no batch field "features""#),
+        (r#"plugin = "haste""#, r#"no batch field "features""#),
+        (
+            r#"plugin = "haste", config = { temperature = 0 }"#,
+            "`temperature` must be finite and above 0",
+        ),
+        (
+            r#"plugin = "haste", config = { attention_weight = -1 }"#,
+            "`attention_weight` must be finite",
+        ),
+    ] {
+        let set = format!("phases.0.guidance=[{{ {source} }}]");
+        let arguments = [
+            "train",
+            recipe.to_str().unwrap(),
+            "--out",
+            "run",
+            "--device",
+            "cpu",
+            "--set",
+            &set,
+        ];
+        let output = sextant(folder.path(), &arguments);
+        assert_eq!(output.status.code(), Some(2), "{source}");
+        assert!(stderr(&output).contains(words), "{source}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn an_encoder_without_attention_is_told_of_the_stand_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = all();
+    let mut arguments = vec!["train", recipe.to_str().unwrap(), "--out", "run", "--device", "cpu"];
+    SMALL.iter().for_each(|set| arguments.extend(["--set", *set]));
+    let set = r#"phases.0.guidance=[{ plugin = "haste", config = { projector_width = 16 } }]"#;
+    let output = sextant(folder.path(), &[&arguments[..], &["--set", set]].concat());
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        stderr(&output).contains(r#"`target = "affinity"`"#),
+        "{}",
+        stderr(&output)
+    );
+}
