@@ -7,7 +7,8 @@ use rand_distr::StandardNormal;
 
 use super::case::Case;
 use crate::data::Stream;
-use crate::model::{Linear, Sit};
+use crate::model::Sit;
+use crate::model::linear::Linear;
 
 /// A network of the case, trainable on a device with autodiff. Networks with different `what` differ.
 pub fn draw(case: &Case, depth: usize, what: &str, device: &Device) -> Result<Sit, String> {
