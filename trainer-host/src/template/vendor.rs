@@ -1,6 +1,6 @@
-//! What a source is built with, as the program carries it: the crate `sextant-plugin-api`, the C header.
+//! What a source is built with, as the program carries it: `sextant-plugin-api` and the testkit, or the C header.
 //!
-//! *Rationale.* The crate is not on crates.io, and a source is written without Sextant's repository. A copy beside the source
+//! *Rationale.* The crates are not on crates.io, and a source is written without Sextant's repository. A copy beside the source
 //! also means that it builds next year against the contract that it was written for.
 
 use include_dir::{Dir, include_dir};
@@ -9,7 +9,9 @@ use toml::Table;
 use super::{File, texts};
 
 static API: Dir = include_dir!("$CARGO_MANIFEST_DIR/../plugin-api/src");
+static TESTKIT: Dir = include_dir!("$CARGO_MANIFEST_DIR/../plugin-api/testkit/src");
 const API_MANIFEST: &str = include_str!("../../../plugin-api/Cargo.toml");
+const TESTKIT_MANIFEST: &str = include_str!("../../../plugin-api/testkit/Cargo.toml");
 const HEADER: &str = include_str!("../../../plugin-api/include/sextant_guidance.h");
 const WORKSPACE: &str = include_str!("../../../Cargo.toml");
 const LICENCES: [(&str, &str); 2] = [
@@ -22,7 +24,9 @@ const NOTE: &str =
 
 /// What a source in Rust depends on, below `vendor`.
 pub(super) fn crates() -> Vec<File> {
-    package("vendor/sextant-plugin-api", API_MANIFEST, &API)
+    let mut files = package("vendor/sextant-plugin-api", API_MANIFEST, &API);
+    files.extend(package("vendor/sextant-plugin-testkit", TESTKIT_MANIFEST, &TESTKIT));
+    files
 }
 
 /// What a source in C includes.
@@ -55,6 +59,10 @@ fn manifest(text: &str) -> String {
         for (key, value) in manifest[section].as_table_mut().into_iter().flatten() {
             if value.get("workspace").is_some() {
                 *value = inherited[key.as_str()].clone();
+                // The crates lie side by side.
+                if let Some(path) = value.get_mut("path") {
+                    *path = format!("../{key}").into();
+                }
             }
         }
     }
@@ -81,16 +89,21 @@ mod tests {
     }
 
     #[test]
-    fn should_write_out_what_the_manifest_inherits() {
-        let text = manifest(API_MANIFEST);
-        let table: Table = text.parse().unwrap();
-        assert_eq!(table["package"]["version"].as_str(), Some(env!("CARGO_PKG_VERSION")));
-        assert_eq!(table["dependencies"]["serde"]["features"][0].as_str(), Some("derive"));
-        assert!(!text.contains("workspace ="), "{text}");
-        assert!(
-            !API_MANIFEST.contains("features"),
-            "what a dependency adds to the workspace's would be lost"
-        );
-        assert!(!table.contains_key("lints") && !table.contains_key("dev-dependencies"));
+    fn should_write_out_what_the_manifests_inherit() {
+        for text in [API_MANIFEST, TESTKIT_MANIFEST] {
+            assert!(
+                !text.contains("features"),
+                "what a dependency adds to the workspace's would be lost"
+            );
+            let written = manifest(text);
+            assert!(!written.contains("workspace ="), "{written}");
+            let table: Table = written.parse().unwrap();
+            assert_eq!(table["package"]["version"].as_str(), Some(env!("CARGO_PKG_VERSION")));
+            assert_eq!(table["dependencies"]["serde_json"]["version"].as_str(), Some("1"));
+            assert!(!table.contains_key("lints") && !table.contains_key("dev-dependencies"));
+        }
+        let testkit: Table = manifest(TESTKIT_MANIFEST).parse().unwrap();
+        let api = &testkit["dependencies"]["sextant-plugin-api"]["path"];
+        assert_eq!(api.as_str(), Some("../sextant-plugin-api"));
     }
 }
