@@ -4,6 +4,7 @@
 //! Arrows point one way: `cli → compare, report → train → guidance → model, diffusion → data`. The design and its
 //! reasons are in `docs/architecture.md`.
 
+pub mod check;
 pub mod cli;
 pub mod compare;
 pub mod data;

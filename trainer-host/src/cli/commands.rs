@@ -121,7 +121,8 @@ fn command_line(args: &CompareArgs) -> String {
     words.join(" ")
 }
 
-fn quoted(word: &str) -> String {
+/// A word as a shell takes it.
+pub(super) fn quoted(word: &str) -> String {
     if word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./=,:".contains(c)) {
         word.into()
     } else {

@@ -28,6 +28,7 @@ Examples:
   sextant sample runs/emoji-quick/none --cfg 2 --sampler heun
   sextant plugin list                                   what guidance there is
   sextant plugin new token-norm                         begin a source of your own
+  sextant plugin check repa                             try the laws of the contract on a source
   sextant devices                                       what --device can be
 
 Logs: set SEXTANT_LOG=info (or debug) to see them; each run keeps its own in log.txt.";
@@ -56,7 +57,7 @@ A variant that is finished is not run again; an interrupted one goes on where it
     /// The small encoder whose features REPA uses on the embedded data.
     #[command(subcommand)]
     Encoder(EncoderCommand),
-    /// Guidance sources: begin one, look at them.
+    /// Guidance sources: begin one, look at them, check them.
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
     /// List what --device can be with this binary on this machine.

@@ -1,5 +1,6 @@
 //! `sextant plugin`: what concerns a source without a training.
 
+mod check;
 mod info;
 mod keys;
 mod list;
@@ -29,6 +30,14 @@ pub enum PluginCommand {
   sextant plugin info ./target/release/libsextant_token_norm.so --config settings.toml
   sextant plugin info repa --recipe configs/emoji-quick.toml --json")]
     Info(info::InfoArgs),
+    /// Try the invariants of the contract on a source, each in a process of its own.
+    #[command(after_help = "Examples:
+  sextant plugin check repa
+  sextant plugin check ./target/release/libsextant_token_norm.so --config settings.toml --cases 256
+  sextant plugin check repa --only permutation --json
+
+Exit code: 0 if every invariant holds or does not apply, 1 if one is broken, 2 if there is nothing to check.")]
+    Check(check::CheckArgs),
     /// List what the search path holds, with the reason beside each that cannot be loaded.
     List(list::ListArgs),
 }
@@ -38,6 +47,7 @@ pub fn run(command: PluginCommand) -> Result<(), Error> {
     match command {
         PluginCommand::New(args) => new::new(args),
         PluginCommand::Info(args) => info::info(args),
+        PluginCommand::Check(args) => check::check(args),
         PluginCommand::List(args) => list::list(args),
     }
 }
