@@ -184,7 +184,7 @@ fn every_command_and_listing_of_the_guide_is_true() {
             }
             _ => panic!(
                 "line {}: the test does not know what to do with {:?}",
-                block.line, block.kind
+                block.line, block.language
             ),
         }
     }
