@@ -23,7 +23,7 @@ impl Invariant for Handles {
     }
 
     fn most_cases(&self) -> u32 {
-        2
+        1
     }
 
     fn examine(&self, subject: &Subject, case: &Case, _: &mut Evidence) -> Result<(), Break> {
