@@ -177,6 +177,8 @@ fn patchify_orders_row_column_channel() {
 }
 
 proptest! {
+    #![proptest_config(strategy::repeatable())]
+
     #[test]
     fn a_cosine_is_bounded_free_of_scale_and_least_at_equality([a, b] in strategy::pairs(), factors in strategy::factors()) {
         laws::cosine(distance("cosine"), &a, &b, &factors)?;

@@ -272,7 +272,10 @@ impl Inputs {
         assert_eq!(layers[last].0[0], width, "input and output differ in width");
         let begun = layers.into_iter().enumerate();
         begun.fold(self, |inputs, (layer, (shape, name))| {
-            assert!(layer == last || shape[0] >= 2 * width, "{shape:?} is too narrow for +x and -x");
+            assert!(
+                layer == last || shape[0] >= 2 * width,
+                "{shape:?} is too narrow for +x and -x"
+            );
             // Units 0 to `width` carry x, the next as many -x; a layer takes their difference.
             let sign = |unit: usize| if unit < width { 1.0 } else { -1.0 };
             let weight = Value::from_fn(&shape, |i| {
@@ -286,7 +289,9 @@ impl Inputs {
                 }
             });
             let bias = Value::full([shape[0]], 0.0);
-            inputs.with_parameter(&format!("{name}.weight"), weight).with_parameter(&format!("{name}.bias"), bias)
+            inputs
+                .with_parameter(&format!("{name}.weight"), weight)
+                .with_parameter(&format!("{name}.bias"), bias)
         })
     }
 

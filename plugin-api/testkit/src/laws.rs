@@ -4,11 +4,13 @@
 //! law serves a part, a source whose projector is made the identity ([`crate::Inputs::with_identity_projector`]), and
 //! somebody's third variant of it. Those of a source take a [`Bench`].
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 use sextant_plugin_api::parts::Mask;
 use sextant_plugin_api::{Condition, Error, Network, TimeRange};
 
-use crate::{Bench, Inputs, Outcome, Value};
+use crate::{Bench, Inputs, Leaf, Outcome, Tap, Value};
 
 /// Whether a law held, and if not, where.
 pub type Law = Result<(), TestCaseError>;
@@ -192,6 +194,24 @@ pub fn feature_guidance(
     let expected = distance / conditional.len() as f64;
     let found = answered(loss(scale, &on_line(scale - 1.0), conditional, unconditional))?;
     equal("one unit of scale away", &found, &vec![expected; found.len()])
+}
+
+/// A gradient can flow to the student's tokens of these depths and to every trainable parameter, and to nothing else: not to
+/// a target, not to a frozen parameter. For sources that guide blocks.
+///
+/// # Errors
+/// The law's.
+pub fn gradients(bench: &Bench, outcome: &Outcome, depths: &[u32]) -> Law {
+    let taps = depths.iter().map(|depth| Leaf::Tap(Tap::Block(*depth)));
+    let parameters = bench
+        .declared()
+        .parameters
+        .iter()
+        .filter(|parameter| parameter.trainable);
+    let parameters = parameters.map(|parameter| Leaf::Parameter(parameter.name.clone()));
+    let expected: BTreeSet<Leaf> = taps.chain(parameters).collect();
+    prop_assert_eq!(&outcome.gradients, &expected);
+    Ok(())
 }
 
 /// What every source owes: a finite loss at any time from 0 to 1; the same step twice gives the same bits; and a sample's loss

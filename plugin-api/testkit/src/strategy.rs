@@ -2,9 +2,25 @@
 
 use proptest::prelude::*;
 use proptest::sample::select;
+use proptest::test_runner::RngSeed;
 use sextant_plugin_api::{DType, Geometry, NetworkGeometry};
 
 use crate::Value;
+
+/// Settings of proptest under which a run repeats: the same cases each time, unless `PROPTEST_RNG_SEED` says otherwise;
+/// `PROPTEST_CASES` sets how many. A case that failed is not written down, since the next run finds it again.
+pub fn repeatable() -> ProptestConfig {
+    let config = ProptestConfig::default();
+    let rng_seed = match std::env::var_os("PROPTEST_RNG_SEED") {
+        Some(_) => config.rng_seed,
+        None => RngSeed::Fixed(0),
+    };
+    ProptestConfig {
+        rng_seed,
+        failure_persistence: None,
+        ..config
+    }
+}
 
 /// A small model with everything that a source may ask for: latents [2, 4, 4] in patches of 2 (4 tokens), a student of 6
 /// blocks of width 8 with 2 heads, a teacher of the same sizes, a moving average, and a field `features`, `[4, 8]`.
