@@ -179,7 +179,7 @@ impl Case {
             cases.push(self.with_samples(samples));
         }
         let plain = Self::plain();
-        let keys: [fn(&mut Self, &Self); 12] = [
+        let keys: [fn(&mut Self, &Self); 14] = [
             |case, plain| case.depth = plain.depth,
             |case, plain| case.teacher_depth = plain.teacher_depth,
             |case, plain| case.width = plain.width,
@@ -192,6 +192,8 @@ impl Case {
             |case, plain| case.step = plain.step,
             |case, plain| (case.seed, case.numbers) = (plain.seed, plain.numbers),
             |case, _| case.samples.iter_mut().for_each(|sample| sample.dropped = false),
+            |case, _| case.samples.iter_mut().for_each(|sample| sample.label = 0),
+            |case, _| case.samples.iter_mut().for_each(|sample| sample.t = 0.5),
         ];
         cases.extend(keys.iter().map(|set| {
             let mut case = self.clone();

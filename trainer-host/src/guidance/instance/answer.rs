@@ -56,7 +56,13 @@ impl Answer {
             loss: per_sample("loss", guided.loss, batch, table, device)?,
             denoising_weight: match guided.denoising_weight {
                 0 => None,
-                handle => Some(per_sample("weight on the denoising loss", handle, batch, table, device)?),
+                handle => Some(per_sample(
+                    "weight on the denoising loss",
+                    handle,
+                    batch,
+                    table,
+                    device,
+                )?),
             },
             metrics: metrics
                 .iter()
