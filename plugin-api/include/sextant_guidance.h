@@ -38,7 +38,8 @@
  * Functions return SEXTANT_OK or SEXTANT_FAILED, and the one that fails says why in a sextant_message, whose text is
  * freed by the side that made it (through release). A failed create or plan ends the run before training, with exit code
  * 2; a failed guide stops it after the last good step, whose checkpoint is kept. The host keeps the first operation that
- * fails in a step, with the shapes and the file and line of the call, and reports it however guide ends.
+ * fails in a step, with the shapes and the file and line of the call, and reports it however guide ends; after it, every
+ * operation of the step fails at once.
  * Nothing may unwind, throw or longjmp across this boundary, in either direction.
  *
  * MEMORY
@@ -218,9 +219,9 @@ typedef struct sextant_host {
   // Runs one operation. Not null. `[during guide, on its thread]`; at any other time it fails and does nothing.
   //
   // On success the results are in `call->outputs`. On failure these are zero, the host keeps the first failure of
-  // the step in words, and `guide` may go on or return at once, with any status: the host reports that failure. An
-  // operation that gets handle 0 for an operand that cannot be left out fails silently, so that a source may write
-  // a chain of operations and look at the end. `call` and what it points to are read during the call only.
+  // the step in words, and `guide` may go on or return at once, with any status: the host reports that failure. All
+  // later operations of the step fail as well, without new words, so that a source may write a chain of operations
+  // and look at the end. `call` and what it points to are read during the call only.
   sextant_status (*op)(const struct sextant_call *call);
   // Gives a handle back before the step ends, so that its memory can be reused. Handle 0 is ignored; a handle that
   // is not alive is a failure of the step. Not null. `[during guide, on its thread]`
@@ -494,8 +495,8 @@ typedef uint32_t sextant_init_kind_code;
 
 // A parameter that the host optimises, clips, checkpoints and moves like the student's.
 typedef struct sextant_parameter_info {
-  // Its name, unique in the source, such as `mlp.0.weight`: no spaces or control characters, and no empty part
-  // between dots. It names the parameter in checkpoints.
+  // Its name, unique in the source, such as `mlp.0.weight`: at most 128 bytes without spaces, slashes or control
+  // characters, and no empty part between dots. It names the parameter in checkpoints.
   struct sextant_text name;
   // Its shape.
   struct sextant_shape shape;

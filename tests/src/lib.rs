@@ -1,5 +1,6 @@
 //! What the tests share: fixtures, plugins, the program.
 
+pub mod c;
 pub mod fixture;
 
 use std::path::{Path, PathBuf};

@@ -144,7 +144,7 @@ unsafe extern "C" fn guide<S: GuidanceSource>(
     }
 }
 
-unsafe extern "C" fn destroy<S: GuidanceSource>(instance: *mut c_void) {
+unsafe extern "C" fn destroy<S: Exported>(instance: *mut c_void) {
     if instance.is_null() {
         return;
     }
@@ -155,7 +155,7 @@ unsafe extern "C" fn destroy<S: GuidanceSource>(instance: *mut c_void) {
         // There is no message to put it into.
         log::log(
             log::Level::Error,
-            &format!("the source panicked when it was dropped: {}", panic_text(payload)),
+            &format!("{}: panicked when it was dropped: {}", S::NAME, panic_text(payload)),
         );
     }
 }

@@ -1,6 +1,6 @@
 //! One generated step: few numbers that a person can read, from which every tensor follows.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::field::FieldShape;
 use crate::diffusion::Path;
@@ -33,10 +33,12 @@ pub struct Case {
     /// The batch; it may be empty.
     pub samples: Vec<Sample>,
     /// Standard deviation of taps, output and batch fields.
+    #[serde(serialize_with = "shortest")]
     pub magnitude: f32,
     /// Whether those are rounded to the numbers that bfloat16 has.
     pub bf16: bool,
     /// What is added to the parameters' initial values, as a standard deviation: 0 is the first step of a training.
+    #[serde(serialize_with = "shortest")]
     pub parameter_noise: f32,
     /// Optimiser step, counted from 0.
     pub step: u64,
@@ -53,11 +55,18 @@ pub struct Sample {
     /// Its identity in the data.
     pub id: u64,
     /// Its time, in [0, 1].
+    #[serde(serialize_with = "shortest")]
     pub t: f32,
     /// Its class before dropout.
     pub label: i64,
     /// Whether the class was dropped: the null class stands for it.
     pub dropped: bool,
+}
+
+/// Writes a number as briefly as it is told apart in f32: 0.4, and not 0.4000000059604645.
+fn shortest<S: Serializer>(value: &f32, serializer: S) -> Result<S::Ok, S::Error> {
+    let brief: f64 = value.to_string().parse().unwrap_or(f64::from(*value));
+    serializer.serialize_f64(brief)
 }
 
 impl Case {
@@ -170,7 +179,7 @@ impl Case {
             cases.push(self.with_samples(samples));
         }
         let plain = Self::plain();
-        let keys: [fn(&mut Self, &Self); 12] = [
+        let keys: [fn(&mut Self, &Self); 14] = [
             |case, plain| case.depth = plain.depth,
             |case, plain| case.teacher_depth = plain.teacher_depth,
             |case, plain| case.width = plain.width,
@@ -183,6 +192,8 @@ impl Case {
             |case, plain| case.step = plain.step,
             |case, plain| (case.seed, case.numbers) = (plain.seed, plain.numbers),
             |case, _| case.samples.iter_mut().for_each(|sample| sample.dropped = false),
+            |case, _| case.samples.iter_mut().for_each(|sample| sample.label = 0),
+            |case, _| case.samples.iter_mut().for_each(|sample| sample.t = 0.5),
         ];
         cases.extend(keys.iter().map(|set| {
             let mut case = self.clone();
@@ -266,6 +277,8 @@ mod tests {
         case.samples[0].t = 0.4f32.next_down();
         let json = serde_json::to_string(&case).unwrap();
         assert_eq!(serde_json::from_str::<Case>(&json).unwrap(), case);
+        case.samples[0].t = 0.4;
+        assert!(serde_json::json!(case).to_string().contains("\"t\":0.4,"));
     }
 
     #[test]

@@ -47,13 +47,16 @@ pub fn cases(subject: &Subject) -> impl Strategy<Value = Case> + use<> {
     (geometry, batch, rest).prop_map(|(geometry, (samples, first, all_null), rest)| {
         let (depth, teacher_depth, width, heads, grid, patch, channels, classes) = geometry;
         let (path, magnitude, bf16, parameter_noise, step, seed, numbers) = rest;
-        let samples = samples.into_iter().zip(first..).map(|((t, label, dropped), id)| Sample {
-            id,
-            t,
-            label: i64::from(label) % classes as i64,
-            // One batch in eight has no label left.
-            dropped: dropped || all_null == 7,
-        });
+        let samples = samples
+            .into_iter()
+            .zip(first..)
+            .map(|((t, label, dropped), id)| Sample {
+                id,
+                t,
+                label: i64::from(label) % classes as i64,
+                // One batch in eight has no label left.
+                dropped: dropped || all_null == 7,
+            });
         Case {
             depth,
             teacher_depth,

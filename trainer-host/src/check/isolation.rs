@@ -154,19 +154,32 @@ impl Isolation {
             (Some(status), Some(Report::Found(_))) => {
                 format!("the library {} when the process ended", ended(status))
             }
-            (Some(status), _) => format!("the library {}{}", ended(status), last_words(&read("stderr"))),
-            (None, _) => format!("the library hangs: a call took more than {} s", self.limit.as_secs_f64()),
+            (Some(status), _) => {
+                let when = if case_of(folder.path()).is_none() {
+                    " before the first case"
+                } else {
+                    ""
+                };
+                format!("the library {}{when}{}", ended(status), last_words(&read("stderr")))
+            }
+            (None, _) => format!(
+                "the library hangs: a call took more than {} s",
+                self.limit.as_secs_f64()
+            ),
         };
         Ok(Err(Death {
             how,
-            case: serde_json::from_str(&read("case.json")).ok(),
+            case: case_of(folder.path()),
             hung: status.is_none(),
         }))
     }
 
     /// The child's end; none if it was silent for too long, and was killed.
     fn wait(&self, child: &mut Child, folder: &Path) -> Option<ExitStatus> {
-        let signs = || ["case.json", "pulse", "report.json"].map(|name| fs::metadata(folder.join(name)).and_then(|m| m.modified()).ok());
+        let signs = || {
+            ["case.json", "pulse", "report.json"]
+                .map(|name| fs::metadata(folder.join(name)).and_then(|m| m.modified()).ok())
+        };
         let (mut seen, mut since, mut pause) = (signs(), Instant::now(), Duration::from_millis(1));
         loop {
             if let Ok(Some(status)) = child.try_wait() {
@@ -186,6 +199,11 @@ impl Isolation {
             pause = (pause * 2).min(Duration::from_millis(20));
         }
     }
+}
+
+/// The case that a child tried last.
+fn case_of(folder: &Path) -> Option<Case> {
+    serde_json::from_slice(&fs::read(folder.join("case.json")).ok()?).ok()
 }
 
 /// How a process ended, in words.

@@ -114,7 +114,10 @@ pub(super) fn same_bits(what: &str, a: &[f32], b: &[f32], how: &str) -> Result<(
     }
     match a.iter().zip(b).position(|(a, b)| a.to_bits() != b.to_bits()) {
         None => Ok(()),
-        Some(i) => Err(Break::broken(format!("{what}[{i}] is {:?}, and {how} {:?}", a[i], b[i]))),
+        Some(i) => Err(Break::broken(format!(
+            "{what}[{i}] is {:?}, and {how} {:?}",
+            a[i], b[i]
+        ))),
     }
 }
 
@@ -173,6 +176,30 @@ impl ModuleVisitor for Reached<'_> {
 pub(super) fn read<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     match tensor.shape().num_elements() {
         0 => Vec::new(),
-        _ => tensor.into_data().iter::<f32>().collect(),
+        _ => floats(&tensor.into_data()),
     }
+}
+
+/// The elements of any type as f32.
+pub(super) fn floats(data: &TensorData) -> Vec<f32> {
+    match data.as_slice::<f32>() {
+        Ok(values) => values.to_vec(),
+        Err(_) => data.iter::<f32>().collect(),
+    }
+}
+
+/// Whether two sets of tensors by name are the same to the last bit, as far as `b` has a counterpart.
+pub(super) fn same_tensors(
+    a: &BTreeMap<String, TensorData>,
+    b: &BTreeMap<String, TensorData>,
+    how: &str,
+) -> Result<(), Break> {
+    for (name, value) in a {
+        if let Some(other) = b.get(name)
+            && value.as_bytes() != other.as_bytes()
+        {
+            same_bits(name, &floats(value), &floats(other), how)?;
+        }
+    }
+    Ok(())
 }

@@ -65,7 +65,9 @@ impl<'a> Rehearsal<'a> {
         let input = self.input(index);
         let updated = update(&mut self.learner, &input, &self.optimiser, index);
         self.subject.beat();
-        updated.map(|_| ()).map_err(|reason| Break::broken(format!("step {index} fails: {reason}")))
+        updated
+            .map(|_| ())
+            .map_err(|reason| Break::broken(format!("step {index} fails: {reason}")))
     }
 
     /// Everything that a checkpoint would hold, by name, but for the optimiser's moments, which act on the next step.
@@ -75,7 +77,9 @@ impl<'a> Rehearsal<'a> {
     pub fn state(&self) -> Result<BTreeMap<String, TensorData>, Break> {
         let (model, replica) = (self.learner.model(), self.replica());
         let prefixed = |prefix: &'static str, tensors: BTreeMap<String, TensorData>| {
-            tensors.into_iter().map(move |(name, value)| (format!("{prefix} `{name}`"), value))
+            tensors
+                .into_iter()
+                .map(move |(name, value)| (format!("{prefix} `{name}`"), value))
         };
         Ok(prefixed("student's", collect(&model.student))
             .chain(prefixed("moving average's", collect(&replica.ema)))
@@ -202,5 +206,7 @@ fn replica(subject: &Subject, case: &Case, config: Option<SourceConfig>) -> Resu
     let teacher = Some(frozen("teacher", case.teacher_depth)?);
     // The average begins as the student, as it does in a run.
     let ema = frozen("student", case.depth)?;
-    Ok(Replica::new(ema, teacher, sources, buffers, diffusion, case.seed, plain))
+    Ok(Replica::new(
+        ema, teacher, sources, buffers, diffusion, case.seed, plain,
+    ))
 }

@@ -9,7 +9,7 @@ use sextant_plugin_api::abi::{Network, TapKind};
 
 use super::case::Case;
 use super::invariant::Break;
-use super::outcome::{Input, Outcome, reached, read};
+use super::outcome::{Input, Outcome, floats, reached, read};
 use super::subject::{NAME, Subject};
 use super::{network, numbers};
 use crate::guidance::{
@@ -197,7 +197,10 @@ impl<'a> Scene<'a> {
         let case = &self.case;
         let (ids, times) = (case.ids(), case.times());
         let (label_values, dropped_values) = (case.labels(), case.dropped());
-        let fields = self.fields.iter().map(|(name, field)| (name.clone(), field.tensor.clone()));
+        let fields = self
+            .fields
+            .iter()
+            .map(|(name, field)| (name.clone(), field.tensor.clone()));
         let fields = fields.collect();
         let mut counters = TeacherCounters::default();
         let step = GuidanceStep {
@@ -279,10 +282,10 @@ impl<'a> Scene<'a> {
             lent.insert(Input::Field(name.clone()).to_string(), read(field.leaf.clone().inner()));
         }
         for (name, value) in self.parameters.named() {
-            lent.insert(format!("parameter `{name}`"), value.iter::<f32>().collect());
+            lent.insert(format!("parameter `{name}`"), floats(&value));
         }
         for (name, value) in self.buffers.named()? {
-            lent.insert(format!("buffer `{name}`"), value.iter::<f32>().collect());
+            lent.insert(format!("buffer `{name}`"), floats(&value));
         }
         Ok(lent)
     }
@@ -304,7 +307,10 @@ impl<'a> Scene<'a> {
     pub(super) fn poison_undeclared(&mut self) {
         let plan = &self.plan;
         let of = |kind| {
-            let taps = plan.taps.iter().filter(move |tap| tap.network == Network::Student && tap.kind == kind);
+            let taps = plan
+                .taps
+                .iter()
+                .filter(move |tap| tap.network == Network::Student && tap.kind == kind);
             taps.map(|tap| tap.depth).collect::<BTreeSet<_>>()
         };
         let (blocks, maps) = (of(TapKind::Block), of(TapKind::Attention));
@@ -333,7 +339,7 @@ impl<'a> Scene<'a> {
             Input::Tap(depth) => read(self.taps.get(depth)?.clone().inner()),
             Input::Attention(depth) => read(self.attention.get(depth)?.clone().inner()),
             Input::Output => read(self.output.clone().inner()),
-            Input::Parameter(name) => self.parameters.named().remove(&path(name))?.iter::<f32>().collect(),
+            Input::Parameter(name) => floats(&self.parameters.named().remove(&path(name))?),
             _ => return None,
         })
     }

@@ -164,7 +164,11 @@ impl Subject {
 }
 
 /// The plan for the first geometry that is accepted, and its depth.
-fn probe(library: &Library, config: &SourceConfig, fields: &[FieldShape]) -> Result<(SourcePlan, usize), GuidanceError> {
+fn probe(
+    library: &Library,
+    config: &SourceConfig,
+    fields: &[FieldShape],
+) -> Result<(SourcePlan, usize), GuidanceError> {
     let mut refused = None;
     for depth in DEPTHS {
         let case = Case {

@@ -36,8 +36,8 @@ pub use library::Library;
 pub use parameters::SourceParams;
 pub use plan::SourcePlan;
 pub use search::{SearchPath, file_name, plugin_name};
-pub use sources::{LibraryRecord, Sources};
 pub use session::stray_calls;
+pub use sources::{LibraryRecord, Sources};
 pub use step::{GuidanceStep, Services, SourceLoss, TeacherCounters};
 pub use trace::{Asked, Trace, traced};
 

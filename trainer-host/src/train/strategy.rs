@@ -272,9 +272,10 @@ impl Fit<'_> {
     }
 
     /// Refuses losses and gradients that are not finite: nothing good comes after them.
-    fn sound<'s>(&self, mut values: impl Iterator<Item = (&'s String, f64)>) -> Result<(), String> {
-        // A source's own metrics may be what they like.
-        match values.find(|(name, value)| !value.is_finite() && !name.starts_with("metric.")) {
+    fn sound<'s>(&self, values: impl Iterator<Item = (&'s String, f64)>) -> Result<(), String> {
+        // A source's own metrics may be what they like. Its loss is named before the gradient that it spoils.
+        let unsound = values.filter(|(name, value)| !value.is_finite() && !name.starts_with("metric."));
+        match unsound.min_by_key(|(name, _)| !name.starts_with("guidance.")) {
             None => Ok(()),
             Some((name, value)) => Err(format!(
                 "phase {:?}: {name} became {value} before step {}; a lower optimiser.lr or coefficient may help. \

@@ -21,6 +21,12 @@ pub enum How {
     Operation,
     /// The loss is not a number.
     Nan,
+    /// `new` panics.
+    PanicInNew,
+    /// `plan` panics.
+    PanicInPlan,
+    /// Dropping the source panics.
+    PanicInDrop,
 }
 
 /// When and how.
@@ -39,10 +45,12 @@ impl GuidanceSource for Faulty {
     type Config = Config;
 
     fn new(config: Config) -> Result<Self, Error> {
+        assert!(config.how != How::PanicInNew, "asked to panic in new");
         Ok(Self(config))
     }
 
     fn plan(&self, _: &Geometry) -> Result<Plan, Error> {
+        assert!(self.0.how != How::PanicInPlan, "asked to panic in plan");
         Ok(Plan::new().tap(1))
     }
 
@@ -52,13 +60,19 @@ impl GuidanceSource for Faulty {
             return Ok(Guidance::new(loss));
         }
         match self.0.how {
-            How::Never => Ok(Guidance::new(loss)),
+            How::Never | How::PanicInNew | How::PanicInPlan | How::PanicInDrop => Ok(Guidance::new(loss)),
             How::Error => Err(Error::new("asked to fail")),
             How::Panic => panic!("asked to panic"),
             How::Shape => Ok(Guidance::new(loss.sum_keep(&[0]))),
             How::Operation => Ok(Guidance::new(loss + step.x())),
             How::Nan => Ok(Guidance::new((-loss - 1.0).log())),
         }
+    }
+}
+
+impl Drop for Faulty {
+    fn drop(&mut self) {
+        assert!(self.0.how != How::PanicInDrop, "asked to panic in drop");
     }
 }
 

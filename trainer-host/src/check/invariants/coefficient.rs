@@ -67,10 +67,20 @@ impl Invariant for LinearCoefficient {
 /// Whether the gradient is the sum of the parts, each times its factor.
 fn linear(when: &str, whole: &Gradient, parts: &[(f64, &Gradient)]) -> Result<(), Break> {
     for (name, found) in whole {
-        let parts: Vec<_> = parts.iter().filter_map(|(factor, part)| Some((*factor, part.get(name)?))).collect();
-        let wanted = |i: usize| parts.iter().map(|(factor, part)| factor * f64::from(part[i])).sum::<f64>();
+        let parts: Vec<_> = parts
+            .iter()
+            .filter_map(|(factor, part)| Some((*factor, part.get(name)?)))
+            .collect();
+        let wanted = |i: usize| {
+            parts
+                .iter()
+                .map(|(factor, part)| factor * f64::from(part[i]))
+                .sum::<f64>()
+        };
         let size = |values: &[f32]| values.iter().fold(0f64, |most, v| most.max(f64::from(v.abs())));
-        let largest = parts.iter().fold(size(found), |most, (factor, part)| most.max(factor * size(part)));
+        let largest = parts
+            .iter()
+            .fold(size(found), |most, (factor, part)| most.max(factor * size(part)));
         for (i, value) in found.iter().enumerate() {
             let near = (f64::from(*value) - wanted(i)).abs() <= TOLERANCE * largest + 1e-9;
             if !near {

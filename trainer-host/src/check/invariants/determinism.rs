@@ -33,7 +33,9 @@ impl Invariant for SameBits {
         // A new scene has the buffers of the beginning; the old one is where the source has been guided elsewhere.
         let mut again = Scene::new(subject, case)?;
         if again.plan() != scene.plan() {
-            return Err(Break::broken("another instance gives another plan for the same geometry"));
+            return Err(Break::broken(
+                "another instance gives another plan for the same geometry",
+            ));
         }
         first.same_bits(&again.guide()?, "from another instance, after other steps,")?;
         if scene.plan().buffers.is_empty() {

@@ -28,7 +28,10 @@ impl Invariant for FiniteDifferences {
         let mut scene = Scene::new(subject, case)?;
         let outcome = scene.differentiate()?;
         let reached = inputs(scene.plan());
-        let reached: Vec<&Input> = reached.iter().filter(|input| outcome.gradients.contains_key(input)).collect();
+        let reached: Vec<&Input> = reached
+            .iter()
+            .filter(|input| outcome.gradients.contains_key(input))
+            .collect();
         if reached.is_empty() {
             return Ok(());
         }
@@ -55,7 +58,8 @@ impl Invariant for FiniteDifferences {
         }
         let [coarse, fine] = differences;
         let largest = wanted.abs().max(coarse.abs()).max(fine.abs());
-        let noise = 1e-6 * size / STEP;
+        // Losses come from numbers of order 1, such as cosines and logarithms, or larger, and are rounded as those are.
+        let noise = 1e-6 * (size + case.samples.len() as f64) / STEP;
         let rough = (coarse - fine).abs() > 0.05 * largest;
         if !largest.is_finite() || rough || noise > 0.02 * largest {
             return Ok(());
@@ -97,7 +101,11 @@ fn direction(case: &Case, input: &Input, values: &[f32], gradient: &[f32]) -> Op
         .iter()
         .map(|value| rng.sample::<f64, _>(StandardNormal) * weight(*value))
         .collect();
-    let along: Vec<f64> = gradient.iter().zip(values).map(|(g, v)| f64::from(*g) * weight(*v)).collect();
+    let along: Vec<f64> = gradient
+        .iter()
+        .zip(values)
+        .map(|(g, v)| f64::from(*g) * weight(*v))
+        .collect();
     let length = |v: &[f64]| v.iter().map(|v| v * v).sum::<f64>().sqrt();
     let values: Vec<f64> = values.iter().map(|v| f64::from(*v)).collect();
     // Biases begin at 0: their scale is that of what they are added to.
@@ -111,5 +119,9 @@ fn direction(case: &Case, input: &Input, values: &[f32], gradient: &[f32]) -> Op
     }
     let half = scale * std::f64::consts::FRAC_1_SQRT_2;
     let direction = random.iter().zip(&along);
-    Some(direction.map(|(r, a)| half * (r / lengths[1] + a / lengths[2])).collect())
+    Some(
+        direction
+            .map(|(r, a)| half * (r / lengths[1] + a / lengths[2]))
+            .collect(),
+    )
 }

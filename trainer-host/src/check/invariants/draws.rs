@@ -64,7 +64,7 @@ impl Invariant for Draws {
 
     fn conclude(&self, _: &Subject, evidence: &Evidence) -> Result<(), Break> {
         if evidence.count("a draw") == 0 {
-            return Err(Break::Discard("the source draws nothing".into()));
+            return Err(Break::Discard("the source draws nothing from the step's stream".into()));
         }
         for key in ["seed", "step", "sample's identity"] {
             if evidence.count("a loss") >= ENOUGH && evidence.count(key) == 0 {

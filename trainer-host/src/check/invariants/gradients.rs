@@ -59,7 +59,9 @@ impl Invariant for OnlyWhereDeclared {
         }
         let declared = inputs(subject.plan());
         if declared.iter().any(|input| !matches!(input, Input::Parameter(_))) && evidence.count("a tap") == 0 {
-            return Err(Break::broken("no declared tap ever gets a gradient: the student learns nothing"));
+            return Err(Break::broken(
+                "no declared tap ever gets a gradient: the student learns nothing",
+            ));
         }
         let parameters = declared.iter().filter(|input| matches!(input, Input::Parameter(_)));
         for parameter in parameters {

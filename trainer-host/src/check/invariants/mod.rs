@@ -46,5 +46,8 @@ pub fn invariant(name: &str) -> Result<&'static dyn Invariant, String> {
     let all = invariants();
     let names: Vec<&str> = all.iter().map(|invariant| invariant.name()).collect();
     let unknown = || format!("there is no invariant {name:?}; there are {}", names.join(", "));
-    all.iter().copied().find(|invariant| invariant.name() == name).ok_or_else(unknown)
+    all.iter()
+        .copied()
+        .find(|invariant| invariant.name() == name)
+        .ok_or_else(unknown)
 }

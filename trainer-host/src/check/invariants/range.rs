@@ -36,15 +36,26 @@ impl Invariant for TRange {
             if outcome.loss[i] != 0.0 {
                 return Err(Break::broken(format!("{of} has the loss {}", outcome.loss[i])));
             }
-            let rows = outcome.gradients.iter().filter(|(input, _)| !matches!(input, Input::Parameter(_)));
+            let rows = outcome
+                .gradients
+                .iter()
+                .filter(|(input, _)| !matches!(input, Input::Parameter(_)));
             for (input, gradient) in rows {
                 let width = gradient.len() / case.samples.len();
                 if gradient[i * width..(i + 1) * width].iter().any(|value| *value != 0.0) {
                     return Err(Break::broken(format!("{of} has a gradient with respect to {input}")));
                 }
             }
-            if let Some(forward) = outcome.trace.forwards.iter().find(|forward| forward.samples.contains(&i)) {
-                return Err(Break::broken(format!("the {:?} network is run on {of} for nothing", forward.network)));
+            if let Some(forward) = outcome
+                .trace
+                .forwards
+                .iter()
+                .find(|forward| forward.samples.contains(&i))
+            {
+                return Err(Break::broken(format!(
+                    "the {:?} network is run on {of} for nothing",
+                    forward.network
+                )));
             }
         }
         self.ends(subject, case, [(min, min.next_up()), (max, max.next_down())])

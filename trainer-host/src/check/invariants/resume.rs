@@ -1,6 +1,6 @@
 //! A source's state is in the host, and nowhere else.
 
-use crate::check::outcome::same_bits;
+use crate::check::outcome::{same_bits, same_tensors};
 use crate::check::rehearsal::Rehearsal;
 use crate::check::{Break, Case, Evidence, Invariant, Scene, Subject};
 
@@ -43,11 +43,7 @@ impl Invariant for Resume {
                 resumed.step(step)?;
             }
         }
-        let through = through.state()?;
-        for (name, value) in resumed.map(|resumed| resumed.state()).transpose()?.unwrap_or_default() {
-            let values = |data: &burn::tensor::TensorData| data.iter::<f32>().collect::<Vec<_>>();
-            same_bits(&name, &values(&through[&name]), &values(&value), "after a stop")?;
-        }
-        Ok(())
+        let resumed = resumed.map(|resumed| resumed.state()).transpose()?;
+        same_tensors(&through.state()?, &resumed.unwrap_or_default(), "after a stop")
     }
 }

@@ -96,7 +96,8 @@ pub fn check(args: CheckArgs) -> Result<(), Error> {
             print_finding(&finding, &args);
         }
         // A library that dies before the first case does so each time.
-        let dead = matches!(&finding.verdict, Verdict::Broken { reason, case: None } if reason.starts_with("the library "));
+        let dead =
+            matches!(&finding.verdict, Verdict::Broken { reason, case: None } if reason.starts_with("the library "));
         findings.push(finding);
         if dead {
             break;

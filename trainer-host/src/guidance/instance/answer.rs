@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use burn::backend::ops::{FloatTensorOps, IntTensorOps};
 use burn::backend::{Dispatch, DispatchDevice, DispatchTensor, FloatDType, TensorMetadata};
 use burn::tensor::Tensor;
-use sextant_plugin_api::abi::{DType, Guided, Handle, Named};
+use sextant_plugin_api::abi::{Array, DType, Guided, Handle, Named};
 
-use crate::guidance::boundary::list;
+use crate::guidance::boundary;
 use crate::guidance::operations::{Spec, constant, inner, physical};
 use crate::guidance::plan::{BufferPlan, SourcePlan};
 use crate::guidance::table::{Table, Value};
@@ -41,8 +41,8 @@ impl Answer {
         // SAFETY: the caller's promise.
         let (metrics, buffers) = unsafe {
             (
-                list::<Named>(guided.metrics, plan.metrics.len(), "the list of metrics of its result")?,
-                list::<Named>(guided.buffers, plan.buffers.len(), "the list of buffers of its result")?,
+                named("metric", guided.metrics, plan.metrics.len())?,
+                named("buffer", guided.buffers, plan.buffers.len())?,
             )
         };
         let metric_names: Vec<&str> = plan.metrics.iter().map(String::as_str).collect();
@@ -56,7 +56,13 @@ impl Answer {
             loss: per_sample("loss", guided.loss, batch, table, device)?,
             denoising_weight: match guided.denoising_weight {
                 0 => None,
-                handle => Some(per_sample("weight on the denoising loss", handle, batch, table, device)?),
+                handle => Some(per_sample(
+                    "weight on the denoising loss",
+                    handle,
+                    batch,
+                    table,
+                    device,
+                )?),
             },
             metrics: metrics
                 .iter()
@@ -75,6 +81,21 @@ impl Answer {
                 .collect::<Result<_, String>>()?,
         })
     }
+}
+
+/// The entries of one kind, no more than the plan declares.
+///
+/// # Safety
+/// The list is valid for its length.
+unsafe fn named(what: &str, list: Array, declared: usize) -> Result<Vec<Named>, String> {
+    if list.len > declared as u64 {
+        return Err(format!(
+            "its result has {} entries of kind {what}, but the plan declares {declared}",
+            list.len
+        ));
+    }
+    // SAFETY: the caller's promise.
+    unsafe { boundary::list(list, declared, &format!("the list of {what}s of its result")) }
 }
 
 /// The new value of a buffer: the whole, or rows of it where the plan says so. None where there are no rows to replace.

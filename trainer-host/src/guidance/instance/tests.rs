@@ -161,7 +161,10 @@ fn should_refuse_results_that_the_plan_does_not_declare() {
         Ok(())
     })
     .unwrap_err();
-    assert!(error.contains("metric 0, but the plan declares 0"), "{error}");
+    assert!(
+        error.contains("1 entries of kind metric, but the plan declares 0"),
+        "{error}"
+    );
 }
 
 #[test]
