@@ -60,8 +60,11 @@ pub fn command(folder: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// Beside the tests' folder, where Cargo puts binaries.
-fn program() -> PathBuf {
+/// The program under test: beside the tests' folder, where Cargo puts binaries.
+///
+/// # Panics
+/// Where the test's own path is unknown.
+pub fn program() -> PathBuf {
     let name = format!("sextant-under-test{}", std::env::consts::EXE_SUFFIX);
     plugin_folder().parent().expect("a folder").join(name)
 }

@@ -4,6 +4,7 @@
 //! Arrows point one way: `cli → compare, report → train → guidance → model, diffusion → data`. The design and its
 //! reasons are in `docs/architecture.md`.
 
+pub mod check;
 pub mod cli;
 pub mod compare;
 pub mod data;
@@ -16,6 +17,7 @@ pub mod model;
 pub mod recipe;
 pub mod report;
 pub mod sample;
+pub mod template;
 pub mod train;
 
 pub use error::Error;

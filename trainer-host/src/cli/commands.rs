@@ -6,8 +6,7 @@ use burn::train::Interrupter;
 use serde_json::json;
 
 use super::{
-    Command, CompareArgs, ComputeArgs, EncoderArgs, EncoderCommand, PluginCommand, PluginListArgs, SampleArgs,
-    SamplerName, TrainArgs, log,
+    Command, CompareArgs, ComputeArgs, EncoderArgs, EncoderCommand, SampleArgs, SamplerName, TrainArgs, log, plugin,
 };
 use crate::compare::{self, Status};
 use crate::diffusion::SamplerMethod;
@@ -26,7 +25,7 @@ pub fn run(command: Command) -> Result<(), Error> {
         Command::Compare(args) => compare(args),
         Command::Sample(args) => draw(args),
         Command::Encoder(EncoderCommand::Train(args)) => encoder(args),
-        Command::Plugin(PluginCommand::List(args)) => plugins(args),
+        Command::Plugin(command) => plugin::run(command),
         Command::Devices(args) => devices(args.json),
     }
 }
@@ -122,7 +121,8 @@ fn command_line(args: &CompareArgs) -> String {
     words.join(" ")
 }
 
-fn quoted(word: &str) -> String {
+/// A word as a shell takes it.
+pub(super) fn quoted(word: &str) -> String {
     if word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./=,:".contains(c)) {
         word.into()
     } else {
@@ -219,46 +219,6 @@ fn encoder(args: EncoderArgs) -> Result<(), Error> {
     Ok(())
 }
 
-fn plugins(args: PluginListArgs) -> Result<(), Error> {
-    let search = SearchPath::new(&args.plugin_dir);
-    let found = search.list();
-    if args.output.json {
-        let rows: Vec<_> = found
-            .iter()
-            .map(|(path, library)| match library {
-                Ok(library) => json!({
-                    "path": path, "name": library.name(), "version": library.version(),
-                    "abi": format!("{}.{}", library.abi().0, library.abi().1), "sha256": library.sha256(),
-                    "summary": library.summary(),
-                }),
-                Err(error) => json!({ "path": path, "error": error.to_string() }),
-            })
-            .collect();
-        print_json(&json!(rows));
-        return Ok(());
-    }
-    if found.is_empty() {
-        println!("no plugins; searched:");
-        search.folders().iter().for_each(|dir| println!("  {}", dir.display()));
-    }
-    for (path, library) in found {
-        match library {
-            Ok(library) => println!(
-                "{:<20} {:<8} ABI {}.{}  {}\n{:<20} {}",
-                library.name(),
-                library.version(),
-                library.abi().0,
-                library.abi().1,
-                library.summary(),
-                "",
-                path.display()
-            ),
-            Err(error) => println!("{:<20} cannot be loaded: {error}", path.display()),
-        }
-    }
-    Ok(())
-}
-
 fn devices(json: bool) -> Result<(), Error> {
     let devices = device::list();
     if json {
@@ -307,6 +267,7 @@ fn default_out(file: &RecipeFile, variant: Option<&str>) -> PathBuf {
     Path::new("runs").join(name)
 }
 
-fn print_json(value: &serde_json::Value) {
+/// Prints a value for a program to read.
+pub fn print_json(value: &serde_json::Value) {
     println!("{value:#}");
 }

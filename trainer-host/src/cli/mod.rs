@@ -2,6 +2,7 @@
 
 mod commands;
 mod log;
+mod plugin;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -26,6 +27,8 @@ Examples:
   sextant train --resume runs/emoji                     go on with an interrupted run
   sextant sample runs/emoji-quick/none --cfg 2 --sampler heun
   sextant plugin list                                   what guidance there is
+  sextant plugin new token-norm                         begin a source of your own
+  sextant plugin check repa                             try the laws of the contract on a source
   sextant devices                                       what --device can be
 
 Logs: set SEXTANT_LOG=info (or debug) to see them; each run keeps its own in log.txt.";
@@ -54,9 +57,9 @@ A variant that is finished is not run again; an interrupted one goes on where it
     /// The small encoder whose features REPA uses on the embedded data.
     #[command(subcommand)]
     Encoder(EncoderCommand),
-    /// The guidance sources that are installed.
+    /// Guidance sources: begin one, look at them, check them.
     #[command(subcommand)]
-    Plugin(PluginCommand),
+    Plugin(plugin::PluginCommand),
     /// List what --device can be with this binary on this machine.
     Devices(OutputArgs),
 }
@@ -67,12 +70,6 @@ enum EncoderCommand {
     #[command(after_help = "Example:
   sextant encoder train configs/encoder.toml --out guide.safetensors")]
     Train(EncoderArgs),
-}
-
-#[derive(Subcommand)]
-enum PluginCommand {
-    /// List what the search path holds, with the reason beside each that cannot be loaded.
-    List(PluginListArgs),
 }
 
 #[derive(Args)]
@@ -198,15 +195,6 @@ struct EncoderArgs {
     /// Where to compute.
     #[arg(long, default_value = "auto")]
     device: String,
-    #[command(flatten)]
-    output: OutputArgs,
-}
-
-#[derive(Args)]
-struct PluginListArgs {
-    /// Search here first; may be given more than once.
-    #[arg(long, value_name = "DIR")]
-    plugin_dir: Vec<PathBuf>,
     #[command(flatten)]
     output: OutputArgs,
 }

@@ -23,6 +23,7 @@ mod session;
 mod sources;
 mod step;
 mod table;
+mod trace;
 
 #[cfg(test)]
 mod fixture;
@@ -34,9 +35,11 @@ pub use geometry::{GuidanceGeometry, NetworkShape};
 pub use library::Library;
 pub use parameters::SourceParams;
 pub use plan::SourcePlan;
-pub use search::SearchPath;
+pub use search::{SearchPath, file_name, plugin_name};
+pub use session::stray_calls;
 pub use sources::{LibraryRecord, Sources};
 pub use step::{GuidanceStep, Services, SourceLoss, TeacherCounters};
+pub use trace::{Asked, Trace, traced};
 
 /// Version of the plugin contract that this host has, as `major.minor`.
 pub fn contract_version() -> String {

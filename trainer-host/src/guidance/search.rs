@@ -99,12 +99,13 @@ pub(super) fn is_path(plugin: &str) -> bool {
     plugin.contains('/') || plugin.contains(MAIN_SEPARATOR) || matches!(extension, Some("so" | "dylib" | "dll"))
 }
 
-fn file_name(plugin: &str) -> String {
+/// The file of the library that recipes call `plugin`, on this platform.
+pub fn file_name(plugin: &str) -> String {
     format!("{DLL_PREFIX}sextant_{}{DLL_SUFFIX}", plugin.replace('-', "_"))
 }
 
 /// The reverse of [`file_name`], written with `-`.
-fn plugin_name(file: &str) -> Option<String> {
+pub fn plugin_name(file: &str) -> Option<String> {
     let name = file
         .strip_prefix(DLL_PREFIX)?
         .strip_prefix("sextant_")?

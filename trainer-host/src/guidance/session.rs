@@ -13,12 +13,20 @@ use sextant_plugin_api::abi::{ABI_MAJOR, ABI_MINOR, Handle, Operand, Operation, 
 use super::boundary::Attributes;
 use super::operations::{self, Context, Operands, Request, Spec, constant};
 use super::table::{Table, Value};
+use super::trace;
 
 thread_local! {
     static RUNNING: RefCell<Option<Session>> = const { RefCell::new(None) };
 }
 
 static NUMBER: AtomicU64 = AtomicU64::new(1);
+
+static STRAY: AtomicU64 = AtomicU64::new(0);
+
+/// Calls of this process's plugins so far that came outside `guide`, or from another thread: a handle was kept too long.
+pub fn stray_calls() -> u64 {
+    STRAY.load(Ordering::Relaxed)
+}
 
 /// The state behind the handles of one step.
 pub(super) struct Session {
@@ -130,6 +138,7 @@ impl Session {
             format!("this host (version {ABI_MAJOR}.{ABI_MINOR} of the contract) has no such operation")
         })?;
         let info = operation.info();
+        trace::operation(info.name);
         let left_out = left_out(info, call.operands.len())?;
         let mut inputs = Vec::with_capacity(specs.len() + left_out);
         for (index, (operand, spec)) in call.operands.iter().zip(specs).enumerate() {
@@ -226,9 +235,12 @@ pub(super) fn with_running<R>(number: u64, act: impl FnOnce(&mut Session) -> R) 
             .try_borrow_mut()
             .map_err(|_| "the host was called from within itself".to_owned())?;
         match running.as_mut() {
-            None => Err(format!(
-                "session {number} does not run on this thread: the host can be called during `guide` only, from the thread that `guide` was called on"
-            )),
+            None => {
+                STRAY.fetch_add(1, Ordering::Relaxed);
+                Err(format!(
+                    "session {number} does not run on this thread: the host can be called during `guide` only, from the thread that `guide` was called on"
+                ))
+            }
             Some(session) if session.number != number => {
                 let error = format!("session {number} is not the one that runs here: pass the number of this step");
                 session.fail(error.clone());

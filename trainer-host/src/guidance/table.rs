@@ -114,6 +114,11 @@ impl Table {
         }
     }
 
+    /// Places for tensors, in use or not.
+    pub fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
     /// Tensors alive.
     #[cfg(test)]
     pub fn len(&self) -> usize {

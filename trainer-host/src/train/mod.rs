@@ -18,6 +18,7 @@ mod schedule;
 mod step_data;
 mod strategy;
 mod trainee;
+mod update;
 mod validation;
 mod window;
 
@@ -27,8 +28,9 @@ pub use launch::{Launch, learner};
 pub use progress::{ProgressMode, duration};
 pub use quiet::Quiet;
 pub use replica::{Losses, Replica, Seconds, Terms};
-pub use run::{Options, Run, average, geometry, write_samples};
+pub use run::{Options, Run, average, geometry, planned_geometry, write_samples};
 pub use step_data::{Feed, StepData, StepInput};
 pub use strategy::{Ending, Observer, Plan};
 pub use trainee::{StepOutput, Trainee, ValidationBatch};
+pub use update::{Updated, update};
 pub use validation::{validation_loss, validation_set};

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::data::{self, Dataset, StepLoader, Stream};
 use crate::device;
-use crate::encoder;
+use crate::encoder::{self, Encoder};
 use crate::error::Error;
 use crate::guidance::{self, GuidanceGeometry, NetworkShape, SearchPath, Sources};
 use crate::model::{Sit, SitConfig, apply, frozen_copy};
@@ -59,15 +59,8 @@ impl Run {
     pub fn prepare(recipe: Recipe, options: Options) -> Result<Self, Error> {
         let mut dataset = data::load(&recipe.data)?;
         let model = network(&recipe, &dataset)?;
-        let guide = recipe
-            .guide
-            .as_ref()
-            .map(|guide| encoder::guide(guide, &options.device))
-            .transpose()?;
-        let fields: Vec<(String, Vec<usize>)> = guide
-            .iter()
-            .map(|guide| (encoder::FEATURES.to_owned(), guide.shape().to_vec()))
-            .collect();
+        let guide = guide(&recipe, &options.device)?;
+        let fields = guide_fields(guide.as_ref());
         let mut plugins = Vec::new();
         let mut guided = false;
         for phase in &recipe.phases {
@@ -456,6 +449,30 @@ struct Setup {
 
 fn load_sources(phase: &Phase, search: &SearchPath, geometry: &GuidanceGeometry) -> Result<Sources, Error> {
     Sources::load(&phase.guidance, search, geometry).map_err(|e| Error::Input(format!("phase {:?}: {e}", phase.name)))
+}
+
+fn guide(recipe: &Recipe, device: &Device) -> Result<Option<Encoder>, Error> {
+    let guide = recipe.guide.as_ref().map(|guide| encoder::guide(guide, device));
+    Ok(guide.transpose()?)
+}
+
+/// Name and shape of the batch fields that a guide adds to the data.
+fn guide_fields(guide: Option<&Encoder>) -> Vec<(String, Vec<usize>)> {
+    let fields = guide.map(|guide| (encoder::FEATURES.to_owned(), guide.shape().to_vec()));
+    fields.into_iter().collect()
+}
+
+/// What the sources of a recipe's last phase plan for. Reads data and guide, but no plugin.
+///
+/// # Errors
+/// Where data or guide cannot be read, or the model does not fit them.
+pub fn planned_geometry(recipe: &Recipe, device: &Device) -> Result<GuidanceGeometry, Error> {
+    let dataset = data::load(&recipe.data)?;
+    let model = network(recipe, &dataset)?;
+    let fields = guide_fields(guide(recipe, device)?.as_ref());
+    let phase = recipe.phases.last();
+    let phase = phase.ok_or_else(|| Error::Input("the recipe has no phase".into()))?;
+    Ok(geometry(&recipe.optimiser, &model, phase, &fields))
 }
 
 /// What the sources of a phase plan for.

@@ -1,14 +1,12 @@
 //! The loop: our strategy behind burn-train's extension point.
 //!
-//! Its unit is the optimiser step: accumulate the mean over micro-batches, clip all parameters by one norm,
-//! AdamW, moving average. A step that fails leaves no trace: its error is read before any update, and the last
+//! Its unit is the optimiser step ([`update`]). A step that fails leaves no trace: its error is read before any update, and the last
 //! good step is written to disk, as it is on an interrupt.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Device, Tensor};
 use burn::train::{
     EventProcessorTraining, Learner, LearnerEvent, SupervisedLearningStrategy, SupervisedTrainingEventProcessor,
@@ -19,10 +17,9 @@ use super::checkpoint::{self, Contents, Records, Saved, State};
 use super::journal::Journal;
 use super::progress::Progress;
 use super::scalars::Scalars;
-use super::schedule::ema_decay;
+use super::update::update;
 use super::window::Window;
-use super::{Replica, StepInput, StepOutput, Terms, Trainee, gradients, validation_loss};
-use crate::model::ema_update;
+use super::{Replica, StepInput, StepOutput, Terms, Trainee, validation_loss};
 use crate::recipe::{OptimiserRecipe, OutputRecipe};
 
 /// What the loop does beside stepping.
@@ -204,59 +201,15 @@ impl Fit<'_> {
 
     /// One optimiser step. On an error nothing has changed.
     fn step(&mut self, learner: &mut Learner<Trainee>, input: &StepInput) -> Result<(), String> {
-        let started = Instant::now();
-        let (mut grads, output) = self.accumulate(learner, input)?;
-        let updating = Instant::now();
-        let limit = self.plan.optimiser.max_grad_norm;
-        let norm = gradients::clip(&learner.model(), &mut grads, limit).ok_or("no parameter has a gradient")?;
-        learner.lr_step();
-        learner.optimizer_step(grads);
         let step = self.hands.state.step;
-        let optimiser = &self.plan.optimiser;
-        let decay = ema_decay(optimiser.ema_decay, optimiser.ema_warmup, step);
-        {
-            let mut replica = lock(&self.hands.replica);
-            replica.ema = ema_update(replica.ema.clone(), &learner.model().student, decay);
-            replica.commit();
-            replica.release_idle(step + 1);
-            replica.seconds.update += updating.elapsed().as_secs_f64();
-            let seconds = started.elapsed().as_secs_f64();
-            replica.seconds.step += seconds;
-            self.hands.state.step_seconds.push(seconds as f32);
-        }
-        self.record(&output, &norm);
+        let updated = update(learner, input, &self.plan.optimiser, step)?;
+        self.hands.state.step_seconds.push(updated.seconds as f32);
+        self.record(&updated.output, &updated.norm);
         if let Some(observer) = &mut self.hands.observer {
-            observer.stepped(step, &output, &norm);
+            observer.stepped(step, &updated.output, &updated.norm);
         }
         self.hands.state.step += 1;
         Ok(())
-    }
-
-    /// The gradient of the batch's mean loss, from its micro-batches.
-    fn accumulate(
-        &self,
-        learner: &Learner<Trainee>,
-        input: &StepInput,
-    ) -> Result<(GradientsParams, StepOutput), String> {
-        let parts = self.plan.optimiser.accumulation;
-        let size = input.data.shape[0] / parts;
-        let model = learner.model();
-        let mut accumulator = GradientsAccumulator::new();
-        let mut outputs = Vec::with_capacity(parts);
-        for part in 0..parts {
-            let micro = StepInput {
-                data: input.data.part(part * size, size),
-                replica: input.replica.clone(),
-                scale: 1.0 / parts as f64,
-            };
-            let out = learner.train_step(micro);
-            if let Some(reason) = lock(&input.replica).take_error() {
-                return Err(reason);
-            }
-            accumulator.accumulate(&model, out.grads);
-            outputs.push(out.item);
-        }
-        Ok((accumulator.grads(), StepOutput::joined(outputs)))
     }
 
     fn record(&mut self, output: &StepOutput, norm: &Tensor<1>) {

@@ -4,12 +4,12 @@
 use std::collections::BTreeSet;
 
 use burn::backend::ops::{FloatTensorOps, IntTensorOps};
-use burn::backend::{Dispatch, DispatchTensor, FloatDType, TensorMetadata};
+use burn::backend::{Dispatch, DispatchDevice, DispatchTensor, FloatDType, TensorMetadata};
 use burn::tensor::Tensor;
 use sextant_plugin_api::abi::{Array, DType, Guided, Handle, Named};
 
 use crate::guidance::boundary;
-use crate::guidance::operations::{Spec, inner, physical};
+use crate::guidance::operations::{Spec, constant, inner, physical};
 use crate::guidance::plan::{BufferPlan, SourcePlan};
 use crate::guidance::table::{Table, Value};
 
@@ -27,7 +27,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Reads the result of a step out of the table. The error says what is wrong with it.
+    /// Reads the result of a step, which computed on `device`, out of the table. The error says what is wrong with it.
     ///
     /// # Safety
     /// The lists of `guided` are valid for their lengths.
@@ -36,6 +36,7 @@ impl Answer {
         plan: &SourcePlan,
         batch: usize,
         table: &Table,
+        device: &DispatchDevice,
     ) -> Result<Self, String> {
         // SAFETY: the caller's promise.
         let (metrics, buffers) = unsafe {
@@ -52,10 +53,16 @@ impl Answer {
             return Err("it gave no loss (handle 0)".into());
         }
         Ok(Self {
-            loss: per_sample("loss", guided.loss, batch, table)?,
+            loss: per_sample("loss", guided.loss, batch, table, device)?,
             denoising_weight: match guided.denoising_weight {
                 0 => None,
-                handle => Some(per_sample("weight on the denoising loss", handle, batch, table)?),
+                handle => Some(per_sample(
+                    "weight on the denoising loss",
+                    handle,
+                    batch,
+                    table,
+                    device,
+                )?),
             },
             metrics: metrics
                 .iter()
@@ -126,11 +133,21 @@ fn declared(what: &str, found: &[Named], names: &[&str]) -> Result<(), String> {
     Ok(())
 }
 
-fn per_sample(what: &str, handle: Handle, batch: usize, table: &Table) -> Result<Tensor<1>, String> {
+fn per_sample(
+    what: &str,
+    handle: Handle,
+    batch: usize,
+    table: &Table,
+    device: &DispatchDevice,
+) -> Result<Tensor<1>, String> {
     let value = table.get(handle).map_err(|reason| format!("its {what}: {reason}"))?;
     match &value.tensor {
         Some(tensor) if value.spec.dtype == DType::F32 && value.spec.shape == [batch] => {
             Ok(Tensor::from_dispatch(tensor.clone()))
+        }
+        // A batch without samples: such tensors exist as a spec only.
+        None if value.spec.dtype == DType::F32 && value.spec.shape == [0] && batch == 0 => {
+            Ok(Tensor::from_dispatch(constant(&value.spec, 0.0, device)))
         }
         _ => Err(format!(
             "its {what} is {}, but must be f32 [{batch}], one number a sample",

@@ -4,7 +4,7 @@ use burn::backend::DispatchTensor;
 use sextant_plugin_api::abi::{Network, TapKind, TensorRef};
 
 use crate::guidance::error::GuidanceError;
-use crate::guidance::operations::Spec;
+use crate::guidance::operations::{Spec, inner};
 use crate::guidance::plan::SourcePlan;
 use crate::guidance::step::GuidanceStep;
 use crate::guidance::table::{Table, Value};
@@ -26,6 +26,8 @@ pub(super) struct Lent {
 
 impl Lent {
     /// Takes the tensors into the table. What the training loop did not give is an error that names it.
+    ///
+    /// Gradients can flow to taps and parameters only: everything else leaves autodiff here, whatever the loop gave.
     pub fn new(
         name: &str,
         plan: &SourcePlan,
@@ -65,6 +67,7 @@ impl Lent {
             step.fields
                 .get(field)
                 .cloned()
+                .map(inner)
                 .ok_or_else(|| missing(name, step, format!("the batch field \"{field}\"")))
         });
         let fields: Vec<DispatchTensor> = fields.collect::<Result<_, _>>()?;
@@ -74,11 +77,11 @@ impl Lent {
         let (taps, fields) = (lend_all(taps)?, lend_all(fields)?);
         let (parameters, buffers) = (lend_all(parameters)?, lend_all(buffers)?);
         Ok(Self {
-            x: lend(step.x.clone().into_dispatch())?,
-            noise: lend(step.noise.clone().into_dispatch())?,
-            x_t: lend(step.x_t.clone().into_dispatch())?,
-            t: lend(step.t.clone().into_dispatch())?,
-            velocity: lend(step.velocity.clone().into_dispatch())?,
+            x: lend(inner(step.x.clone().into_dispatch()))?,
+            noise: lend(inner(step.noise.clone().into_dispatch()))?,
+            x_t: lend(inner(step.x_t.clone().into_dispatch()))?,
+            t: lend(inner(step.t.clone().into_dispatch()))?,
+            velocity: lend(inner(step.velocity.clone().into_dispatch()))?,
             labels: lend(step.labels.clone().into_dispatch())?,
             dropped: lend(step.dropped.clone().into_dispatch())?,
             taps,

@@ -74,6 +74,11 @@ impl Instance {
         &self.name
     }
 
+    /// Places in its table of tensors: the most that were alive at once so far.
+    pub fn handle_slots(&self) -> usize {
+        self.table.slots()
+    }
+
     /// Asks what the source needs for this geometry, and checks that there is all of it.
     pub fn plan(&mut self, geometry: &GuidanceGeometry) -> Result<SourcePlan, GuidanceError> {
         let fault = |reason: String| GuidanceError::Plan {
@@ -137,7 +142,9 @@ impl Instance {
             (Some(error), _) => Err(error),
             (None, Err(words)) => Err(words),
             // SAFETY: what the answer points to lives in the instance until its next call.
-            (None, Ok(guided)) => unsafe { Answer::collect(&guided, plan, batch, &session.table) },
+            (None, Ok(guided)) => unsafe {
+                Answer::collect(&guided, plan, batch, &session.table, &session.context.device)
+            },
         };
         session.table.clear();
         self.table = session.table;

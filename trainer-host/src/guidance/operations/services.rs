@@ -12,6 +12,7 @@ use super::creation::from_data;
 use super::spec::{inner, reshaped, same_dtype};
 use super::{Checked, Context, Operands, Request, Spec, constant};
 use crate::diffusion::Path;
+use crate::guidance::trace;
 
 type D = Dispatch;
 
@@ -55,6 +56,7 @@ pub(super) fn forward<'a>(request: &Request<'_>, context: &Context) -> Result<Ch
         return Err(format!("{} conditions are given for {rows} rows", conditions.len()));
     }
     let labels = labels(&samples, &conditions, context)?;
+    trace::forward(network, &depths, &samples);
     let output = Spec::new(DType::F32, vec![rows, config.tokens(), config.hidden_size]);
     Ok(Checked {
         outputs: vec![output; depths.len()],

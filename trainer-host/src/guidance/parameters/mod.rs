@@ -78,8 +78,20 @@ ranks!(Rank1 1, Rank2 2, Rank3 3, Rank4 4, Rank5 5, Rank6 6, Rank7 7, Rank8 8);
 impl SourceParams {
     /// Adds the parameters of a source, drawn on the CPU.
     pub(super) fn add(&mut self, source: &str, plans: &[ParameterPlan], seed: u64, device: &Device) {
+        let initial = |plan: &ParameterPlan| draw(&plan.initial, &plan.shape, seed, source, &plan.name);
+        self.add_with(source, plans, initial, device);
+    }
+
+    /// Adds the parameters of a source with these values, in f32 and of the plan's shape.
+    pub(crate) fn add_with(
+        &mut self,
+        source: &str,
+        plans: &[ParameterPlan],
+        value: impl Fn(&ParameterPlan) -> TensorData,
+        device: &Device,
+    ) {
         for plan in plans {
-            let data = draw(&plan.initial, &plan.shape, seed, source, &plan.name);
+            let data = value(plan);
             self.entries.push(Entry {
                 source: source.to_owned(),
                 name: plan.name.clone(),

@@ -181,6 +181,11 @@ impl Sources {
         active.map(|source| source.instance.name()).collect()
     }
 
+    /// The most tensors that each source has held at once in a step so far, all sources added up.
+    pub fn handle_slots(&self) -> usize {
+        self.sources.iter().map(|source| source.instance.handle_slots()).sum()
+    }
+
     /// What was loaded, for the run's record.
     pub fn libraries(&self) -> Vec<LibraryRecord> {
         self.sources

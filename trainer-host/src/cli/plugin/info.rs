@@ -1,0 +1,184 @@
+//! `sextant plugin info`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::keys::{Key, keys};
+use super::needs::Needs;
+use super::{OutputArgs, SearchArgs, print_json, read_config};
+use crate::device;
+use crate::encoder;
+use crate::error::Error;
+use crate::guidance::{GuidanceError, GuidanceGeometry, Library, NetworkShape, SourceConfig, Sources};
+use crate::model::SitConfig;
+use crate::recipe;
+use crate::train::planned_geometry;
+
+#[derive(Args)]
+pub struct InfoArgs {
+    /// Name of a plugin on the search path, or the path of a library.
+    plugin: String,
+    /// The source's own keys, as below `config` in a recipe (TOML or JSON).
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Plan for the model and the data of this recipe's last phase, instead of a SiT-B/2 on ImageNet's latents.
+    #[arg(long, value_name = "FILE")]
+    recipe: Option<PathBuf>,
+    #[command(flatten)]
+    search: SearchArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// Everything that there is to know of a source before it guides.
+#[derive(Serialize)]
+struct Info {
+    name: String,
+    version: String,
+    summary: String,
+    path: PathBuf,
+    sha256: String,
+    /// Version of the contract that it was built with.
+    abi: String,
+    /// None where the library does not describe its configuration.
+    config: Option<Vec<Key>>,
+    /// What it was asked to plan for.
+    geometry: Value,
+    /// None where it cannot plan for that; the error then says why.
+    needs: Option<Needs>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+/// Prints it.
+pub fn info(args: InfoArgs) -> Result<(), Error> {
+    let search = args.search.path();
+    let library = Library::open(&search.resolve(&args.plugin)?)?;
+    let schema = library.config_schema()?;
+    let (geometry, planned_for) = match &args.recipe {
+        Some(path) => {
+            let recipe = recipe::load(path, &[])?.base()?;
+            (
+                planned_geometry(&recipe, &device::open("cpu")?)?,
+                path.display().to_string(),
+            )
+        }
+        None => (published(), "SiT-B/2 on latents of ImageNet".to_owned()),
+    };
+    let mut source = SourceConfig::new(&args.plugin);
+    if let Some(path) = &args.config {
+        source.config = read_config(path)?;
+    }
+    let planned = Sources::with_libraries(vec![(source, library.clone())], &geometry);
+    let (major, minor) = library.abi();
+    let info = Info {
+        name: library.name().to_owned(),
+        version: library.version().to_owned(),
+        summary: library.summary().to_owned(),
+        path: library.path().to_owned(),
+        sha256: library.sha256().to_owned(),
+        abi: format!("{major}.{minor}"),
+        config: schema.as_ref().map(keys),
+        geometry: described(&geometry),
+        needs: planned.as_ref().ok().and_then(|sources| {
+            let plan = sources.plans().next();
+            plan.map(|(_, plan)| Needs::new(plan, major))
+        }),
+        error: planned.as_ref().err().map(GuidanceError::to_string),
+    };
+    match args.output.json {
+        true => print_json(&json!(info)),
+        false => print(&info, &geometry, &planned_for),
+    }
+    planned.map(|_| ()).map_err(Error::from)
+}
+
+fn print(info: &Info, geometry: &GuidanceGeometry, planned_for: &str) {
+    println!("{} {}: {}", info.name, info.version, info.summary);
+    let contract = match &info.needs {
+        Some(needs) => format!("built with {}, needs {}", info.abi, needs.abi),
+        None => format!("built with {}", info.abi),
+    };
+    table(&[
+        ("library".into(), info.path.display().to_string()),
+        ("SHA-256".into(), info.sha256.clone()),
+        ("contract".into(), contract),
+    ]);
+    println!("\nconfiguration");
+    match &info.config {
+        None => println!("  the library does not describe its configuration"),
+        Some(keys) if keys.is_empty() => println!("  no keys"),
+        Some(keys) => table(&keys.iter().map(|key| (key.name.clone(), said(key))).collect::<Vec<_>>()),
+    }
+    if let Some(needs) = &info.needs {
+        let student = geometry.student;
+        println!(
+            "\nfor {planned_for}: latents {} × {} × {}, {} blocks of width {}, batch {}",
+            geometry.channels, geometry.height, geometry.width, student.depth, student.width, geometry.batch
+        );
+        table(&needs.lines());
+    }
+}
+
+/// A key's type, default and description, one line each as far as there is one.
+fn said(key: &Key) -> String {
+    let default = match (&key.default, key.required) {
+        (Some(value), _) => format!(", default {value}"),
+        (None, true) => ", required".into(),
+        (None, false) => String::new(),
+    };
+    match key.description.as_str() {
+        "" => format!("{}{default}", key.kind),
+        words => format!("{}{default}. {words}", key.kind),
+    }
+}
+
+fn table(lines: &[(String, String)]) {
+    let width = lines.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    for (name, said) in lines {
+        println!("  {name:<width$}  {said}");
+    }
+}
+
+/// What the published trainers have for images of 256 pixels: latents of 4 x 32 x 32, 1000 classes, batch 256, a SiT-B/2
+/// with a teacher of its own size, and features of DINOv2-B.
+fn published() -> GuidanceGeometry {
+    let model = SitConfig::named("B/2", 32, 4, 1000, false).expect("a published size");
+    let network = NetworkShape {
+        depth: model.depth,
+        width: model.hidden_size,
+        heads: model.num_heads,
+        grid: [model.grid(); 2],
+    };
+    GuidanceGeometry {
+        batch: 256,
+        channels: model.in_channels,
+        height: model.input_size,
+        width: model.input_size,
+        patch: model.patch_size,
+        classes: model.num_classes,
+        student: network,
+        teacher: Some(network),
+        ema: network,
+        fields: vec![(encoder::FEATURES.to_owned(), vec![model.grid() * model.grid(), 768])],
+    }
+}
+
+fn described(geometry: &GuidanceGeometry) -> Value {
+    let network = |shape: &NetworkShape| json!({ "depth": shape.depth, "width": shape.width, "heads": shape.heads, "grid": shape.grid });
+    let fields = geometry.fields.iter();
+    json!({
+        "batch": geometry.batch,
+        "channels": geometry.channels,
+        "height": geometry.height,
+        "width": geometry.width,
+        "patch": geometry.patch,
+        "classes": geometry.classes,
+        "student": network(&geometry.student),
+        "teacher": geometry.teacher.as_ref().map(network),
+        "fields": fields.map(|(name, shape)| (name.clone(), json!(shape))).collect::<serde_json::Map<_, _>>(),
+    })
+}
