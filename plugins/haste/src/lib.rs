@@ -96,7 +96,7 @@ impl Haste {
     fn attention_depths(&self, geometry: &Geometry) -> Result<Vec<u32>, Error> {
         let last = self.depth(geometry);
         let blocks = match self.config.target {
-            Target::Attention => Some(self.attention_shape(geometry)?[0]),
+            Target::Attention => Some(self.encoder_blocks(geometry)?),
             Target::Affinity => None,
         };
         let count = blocks.map_or(BLOCKS, |blocks| blocks as u32);
@@ -117,15 +117,13 @@ impl Haste {
         }
     }
 
-    /// Blocks and heads of the field of attention logits.
-    fn attention_shape(&self, geometry: &Geometry) -> Result<[usize; 2], Error> {
+    /// Number of blocks in the field of attention logits.
+    fn encoder_blocks(&self, geometry: &Geometry) -> Result<usize, Error> {
         let field = &self.config.attention_field;
         let shape = &geometry.field(field).map_err(without_attention)?.shape;
         let tokens = geometry.student().tokens();
         match shape[..] {
-            [blocks, heads, queries, keys] if blocks > 0 && heads > 0 && queries == tokens && keys == tokens => {
-                Ok([blocks, heads])
-            }
+            [blocks @ (1..), (1..), queries, keys] if queries == tokens && keys == tokens => Ok(blocks),
             _ => Err(Error::new(format!(
                 "batch field {field:?} must be [blocks, heads, {tokens}, {tokens}] a sample, it is {shape:?}: \
                  the student has {tokens} tokens"
@@ -163,7 +161,11 @@ impl Haste {
         let targets = self.targets(step, depths.len())?;
         let blocks = depths.len() as f64;
         let terms = depths.iter().zip(targets).map(|(depth, q)| {
-            let [p, q] = same_heads(step.attention(*depth)?.cast(DType::F32), q);
+            let p = step.attention(*depth)?.cast(DType::F32);
+            let [p, q] = match self.config.target {
+                Target::Attention => first_heads(p, q),
+                Target::Affinity => [p, q],
+            };
             Ok(cross_entropy(q, p))
         });
         let terms = terms.collect::<Result<Vec<Tensor>, Error>>()?;
@@ -171,6 +173,7 @@ impl Haste {
     }
 }
 
+/// What to do about a field that is not there.
 fn without_attention(missing: Error) -> Error {
     let instead = "without an encoder's attention there is `target = \"affinity\"`, a stand-in";
     Error::new(format!("{missing}: {instead}"))
@@ -184,18 +187,14 @@ fn affinity(z: Tensor, temperature: f64) -> Tensor {
     z.clone().matmul(z.transpose(1, 2)) / temperature
 }
 
-/// The first heads of each, as many as both have; a single head of q stands for all of p's.
-fn same_heads(p: Tensor, q: Tensor) -> [Tensor; 2] {
-    let heads = |t: &Tensor| t.shape().get(1).copied().unwrap_or(0);
-    let (of_p, of_q) = (heads(&p), heads(&q));
-    let both = of_p.min(of_q);
-    match of_p == of_q || of_q == 1 {
-        true => [p, q],
-        false => [p.slice(1, 0..both), q.slice(1, 0..both)],
-    }
+/// The first heads of each, as many as both have.
+fn first_heads(p: Tensor, q: Tensor) -> [Tensor; 2] {
+    let count = |t: &Tensor| t.shape().get(1).copied().unwrap_or(0);
+    let both = count(&p).min(count(&q));
+    [p, q].map(|t| if count(&t) == both { t } else { t.slice(1, 0..both) })
 }
 
-/// Mean over heads and queries of -sum over keys of q log p: `[B, heads, T, T]` twice to `[B]`.
+/// Mean over heads and queries of -sum over keys of q log p: `[B, heads, T, T]` twice to `[B]`. q may have one head for all.
 fn cross_entropy(q: Tensor, p: Tensor) -> Tensor {
     let log = p.clamp(EPS, f64::INFINITY).log();
     -(log * q).sum(&[3]).mean_per_sample()
@@ -242,6 +241,9 @@ impl GuidanceSource for Haste {
     }
 
     fn guide(&self, step: &Step) -> Result<Guidance, Error> {
+        if step.batch() == 0 {
+            return Ok(Guidance::new(step.zeros_per_sample())); // no samples have no mean to report
+        }
         let h = step.tap(self.depth(step.geometry()))?;
         let z = step.field(&self.config.field)?;
         let tokens = cosine_alignment(self.projector.forward(step, h)?, z);
