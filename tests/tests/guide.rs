@@ -1,11 +1,11 @@
 //! The plugin author's guide, done as it is written: its commands in their order, in an empty folder, with no copy of Sextant's
 //! repository in reach.
 //!
-//! What a fenced block of the page is for stands in its first line:
+//! What a fenced block of the page is for is told by its language, and by a comment `<!-- file: PATH -->` in the line before it:
 //! - `sh`: commands. They succeed; the folder that they end in is the next block's.
 //! - `text`: lines that the block of commands before it printed, in this order; `…` stands for anything.
-//! - `diff file=PATH`: lines of a file to replace, with ` `, `-` and `+` in front.
-//! - `rust file=PATH`: the whole file as it then is. Other `rust` blocks are compiled by `cargo test -p sextant-plugin-api --doc`.
+//! - `diff` of a file: lines of it to replace, with ` `, `-` and `+` in front.
+//! - `rust` of a file: all of it, as it then is. Every `rust` block is compiled by `cargo test -p sextant-plugin-api --doc`.
 //! - `toml`: a part of a recipe, which a recipe can hold.
 #![cfg(target_os = "linux")]
 
@@ -19,29 +19,29 @@ const GUIDE: &str = include_str!("../../docs/plugin-authors-guide.md");
 
 /// A fenced block.
 struct Block {
-    /// Its language, with what follows in its first line.
-    kind: String,
+    language: String,
+    /// The file that it shows or changes.
+    file: Option<String>,
     /// Where it begins.
     line: usize,
     text: String,
 }
 
-impl Block {
-    fn file(&self) -> Option<&str> {
-        self.kind.split_whitespace().find_map(|word| word.strip_prefix("file="))
-    }
-}
-
 fn blocks(page: &str) -> Vec<Block> {
     let mut blocks: Vec<Block> = Vec::new();
     let mut inside = false;
+    let mut before = "";
     for (number, line) in page.lines().enumerate() {
         match line.strip_prefix("```") {
             Some(_) if inside => inside = false,
-            Some(kind) => {
+            Some(language) => {
                 inside = true;
+                let file = before
+                    .strip_prefix("<!-- file: ")
+                    .and_then(|rest| rest.strip_suffix(" -->"));
                 blocks.push(Block {
-                    kind: kind.to_owned(),
+                    language: language.to_owned(),
+                    file: file.map(str::to_owned),
                     line: number + 1,
                     text: String::new(),
                 });
@@ -53,6 +53,7 @@ fn blocks(page: &str) -> Vec<Block> {
             }
             None => {}
         }
+        before = line;
     }
     assert!(!inside, "the last block has no end");
     blocks
@@ -159,23 +160,23 @@ fn every_command_and_listing_of_the_guide_is_true() {
     let mut reader = Reader::new();
     let (mut commands, mut edits, mut listings) = (0, 0, 0);
     for block in blocks(GUIDE) {
-        println!("line {}: {}", block.line, block.kind);
-        match (block.kind.split_whitespace().next(), block.file()) {
-            (Some("sh"), None) => {
+        println!("line {}: {}", block.line, block.language);
+        match (block.language.as_str(), block.file.as_deref()) {
+            ("sh", None) => {
                 reader.run(&block.text);
                 commands += 1;
             }
-            (Some("text"), None) => reader.printed(&block.text),
-            (Some("diff"), Some(file)) => {
+            ("text", None) => reader.printed(&block.text),
+            ("diff", Some(file)) => {
                 reader.edit(file, &block.text);
                 edits += 1;
             }
-            (Some("rust"), Some(file)) => {
+            ("rust", Some(file)) => {
                 assert_eq!(reader.read(file), block.text, "line {}: {file} is another", block.line);
                 listings += 1;
             }
-            (Some("rust"), None) => {}
-            (Some("toml"), None) => {
+            ("rust", None) => {}
+            ("toml", None) => {
                 let part: toml::Table = block.text.parse().unwrap();
                 let guidance = &part["phases"]["guidance"][0];
                 let source: Result<sextant::guidance::SourceConfig, _> = guidance.clone().try_into();
@@ -183,7 +184,7 @@ fn every_command_and_listing_of_the_guide_is_true() {
             }
             _ => panic!(
                 "line {}: the test does not know what to do with {:?}",
-                block.line, block.kind
+                block.line, block.language
             ),
         }
     }

@@ -109,6 +109,13 @@ fn new_sources_in_rust_and_c_build_clean_and_train_alike() {
     tool(&c, "make", &[]);
     let in_c = train(&c, &library("build", "match_c"), "match-c");
     assert!((in_rust / in_c - 1.0).abs() < 1e-5, "{in_rust} in Rust, {in_c} in C");
+    for (project, library) in [
+        (&rust, library("target/release", "match")),
+        (&c, library("build", "match_c")),
+    ] {
+        let checked = succeed(project, &["plugin", "check", &library, "--cases", "4"]);
+        assert!(checked.contains("held") && !checked.contains("broken"), "{checked}");
+    }
 
     // Both say the same of themselves.
     let info = |project: &Path, library: &str| json(project, &["plugin", "info", library]);

@@ -1,8 +1,8 @@
-//! LayerSync (arXiv 2510.12581) as a third party would write it: the example of the plugin author's guide.
+//! LayerSync (arXiv 2510.12581) as a third party would write it, who has a clone of Sextant beside their crate.
 
 use serde::Deserialize;
-use sextant_plugin_api::schemars::{self, JsonSchema};
 use sextant_plugin_api::parts::cosine_alignment;
+use sextant_plugin_api::schemars::{self, JsonSchema};
 use sextant_plugin_api::{Error, Geometry, Guidance, GuidanceSource, Plan, Step, export_guidance};
 
 /// The source.

@@ -95,7 +95,8 @@ mod tests {
         let name = SourceName::new("token-norm").unwrap();
         for (language, main) in [(Language::Rust, "src/lib.rs"), (Language::C, "source.c")] {
             let files = files(language, &name);
-            for file in &files {
+            // What is carried is as it is.
+            for file in files.iter().filter(|file| !file.path.starts_with("vendor")) {
                 let all = format!("{} {}", file.path.display(), file.text);
                 assert!(
                     !all.contains("my-source") && !all.contains("my_source"),

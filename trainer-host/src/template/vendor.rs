@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn should_carry_the_whole_crate() {
-        let files = files();
+        let files = crates();
         for path in [
             "Cargo.toml",
             "LICENSE-MIT",
