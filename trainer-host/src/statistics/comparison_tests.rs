@@ -135,6 +135,17 @@ fn nobody_is_best_who_is_not_resolved_from_all() {
 }
 
 #[test]
+fn the_best_pays_for_being_chosen() {
+    // p = 0.0276 against the second: enough of two contenders, not of three, where 0.025 is asked.
+    let weak: &[f64] = &[0.6, 1.0, 1.1];
+    let of_two = compare(HigherIsBetter, &[0.0; 3], &[("a", weak)]);
+    assert_eq!(of_two.best.as_deref(), Some("a"));
+    let of_three = compare(HigherIsBetter, &[-100.0, -100.1, -100.2], &[("a", weak), ("b", &[0.0; 3])]);
+    assert_eq!(verdict(&of_three, "a"), Some(Verdict::Better));
+    assert_eq!(of_three.best, None);
+}
+
+#[test]
 fn the_baseline_can_be_best() {
     let one = compare(
         LowerIsBetter,
