@@ -140,7 +140,11 @@ fn the_best_pays_for_being_chosen() {
     let weak: &[f64] = &[0.6, 1.0, 1.1];
     let of_two = compare(HigherIsBetter, &[0.0; 3], &[("a", weak)]);
     assert_eq!(of_two.best.as_deref(), Some("a"));
-    let of_three = compare(HigherIsBetter, &[-100.0, -100.1, -100.2], &[("a", weak), ("b", &[0.0; 3])]);
+    let of_three = compare(
+        HigherIsBetter,
+        &[-100.0, -100.1, -100.2],
+        &[("a", weak), ("b", &[0.0; 3])],
+    );
     assert_eq!(verdict(&of_three, "a"), Some(Verdict::Better));
     assert_eq!(of_three.best, None);
 }
