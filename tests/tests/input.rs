@@ -121,10 +121,20 @@ fn the_plugin_list_says_what_is_wrong() {
     let list = list.as_array().unwrap();
     let named = |name: &str| {
         list.iter()
-            .find(|row| row["path"].as_str().unwrap().contains(name))
+            .find(|row| row["path"].as_str().unwrap().contains(&format!("sextant_{name}.")))
             .unwrap()
     };
-    for name in ["none", "repa", "vae_align", "self_transcendence"] {
+    for name in [
+        "none",
+        "repa",
+        "vae_align",
+        "self_transcendence",
+        "sra",
+        "layersync",
+        "dispersive",
+        "irepa",
+        "haste",
+    ] {
         assert_eq!(named(name)["name"], name.replace('_', "-"));
         assert_eq!(named(name)["sha256"].as_str().unwrap().len(), 64);
     }

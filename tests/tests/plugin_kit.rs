@@ -60,23 +60,52 @@ fn library(folder: &str, name: &str) -> String {
 }
 
 /// The mean guidance loss of two steps of the tiny recipe, which lies elsewhere, with the library at a relative path.
-fn train(project: &Path, library: &str, name: &str) -> f64 {
+fn train(project: &Path, library: &str, config: &str, name: &str) -> f64 {
     let recipe = recipe("tiny.toml");
-    let plugin = format!("phases.0.guidance.0.plugin={library:?}");
+    let guidance = format!("phases.0.guidance=[{{ plugin = {library:?}, config = {config} }}]");
     let arguments = [
         "train",
         recipe.to_str().unwrap(),
         "--out",
-        "runs/kit",
+        &format!("runs/{name}"),
         "--device",
         "cpu",
         "--set",
-        &plugin,
+        &guidance,
     ];
     let result = json(project, &[&arguments[..], &["--set", "phases.0.steps=2"]].concat());
     let loss = &result["result"]["guidance_loss"][name];
     loss.as_f64()
         .unwrap_or_else(|| panic!("no loss of {name} in {result:#}"))
+}
+
+/// The examples as they lie in the repository, built beside it.
+#[test]
+fn the_examples_build_keep_the_invariants_and_train() {
+    let folder = empty("examples");
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    let target = folder.join("target");
+    tool(
+        &examples.join("layersync"),
+        "cargo",
+        &["build", "--release", "--target-dir", target.to_str().unwrap()],
+    );
+    for file in ["source.c", "Makefile"] {
+        fs::copy(examples.join("c").join(file), folder.join(file)).unwrap();
+    }
+    let include = format!("INCLUDE={}", examples.join("../plugin-api/include").display());
+    tool(&folder, "make", &[&include]);
+    let mut losses = Vec::new();
+    for (library, name) in [
+        (library("target/release", "layersync"), "layersync"),
+        (library(".", "layersync_c"), "layersync-c"),
+    ] {
+        let checked = succeed(&folder, &["plugin", "check", &library, "--cases", "16"]);
+        assert!(checked.contains("held") && !checked.contains("broken"), "{checked}");
+        losses.push(train(&folder, &library, "{ shallow = 1, deep = 3 }", name));
+    }
+    assert!((-1.0..1.0).contains(&losses[0]), "{losses:?}");
+    assert!((losses[0] / losses[1] - 1.0).abs() < 1e-5, "{losses:?}");
 }
 
 #[test]
@@ -102,12 +131,12 @@ fn new_sources_in_rust_and_c_build_clean_and_train_alike() {
     );
     let built = tool(&rust, "cargo", &["build", "--release"]);
     assert!(!built.contains("warning"), "{built}");
-    let in_rust = train(&rust, &library("target/release", "match"), "match");
+    let in_rust = train(&rust, &library("target/release", "match"), "{}", "match");
 
     succeed(&around, &["plugin", "new", "match-c", "--lang", "c", "--path", "."]);
     let c = around.join("match-c");
     tool(&c, "make", &[]);
-    let in_c = train(&c, &library("build", "match_c"), "match-c");
+    let in_c = train(&c, &library("build", "match_c"), "{}", "match-c");
     assert!((in_rust / in_c - 1.0).abs() < 1e-5, "{in_rust} in Rust, {in_c} in C");
     for (project, library) in [
         (&rust, library("target/release", "match")),

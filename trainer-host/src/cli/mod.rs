@@ -211,6 +211,10 @@ pub fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|panic| tracing::debug!("{panic}")));
     let outcome = catch_unwind(AssertUnwindSafe(|| commands::run(cli.command)));
     let outcome = outcome.unwrap_or_else(|panic| {
+        // Whoever read the output has had enough of it: `sextant … | head`.
+        if panic_text(panic.as_ref()).contains("Broken pipe") {
+            return Ok(());
+        }
         Err(Error::Training(format!(
             "a fault of Sextant's own: {} (SEXTANT_LOG=debug says where; please report it)",
             panic_text(panic.as_ref())

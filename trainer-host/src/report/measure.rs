@@ -43,7 +43,7 @@ pub const MEASURES: [Measure; 12] = [
         name: "guidance loss",
         quantity: Quantity::Loss,
         meaning: "The source's own loss at the end, before its coefficient. Each source has its own scale, so two variants' values do not compare.",
-        value: |m| m.guidance_loss.ok_or("this variant has no guidance loss"),
+        value: |m| m.guidance_loss.ok_or("no source guides at the end of this run"),
     },
     Measure {
         name: "time per step",

@@ -137,7 +137,7 @@ mod tests {
         assert!(guided.contains("-812.3") && guided.contains("+12.3") && guided.contains("30.1"));
         assert_eq!(broken, "<i>\"broken\" & more  failed: step 7: [31mno </script> teacher");
         assert!(stopped.ends_with("interrupted after step 12,000; the same command resumes it"));
-        assert!(text.contains("\na this variant has no guidance loss\n"));
+        assert!(text.contains("\na no source guides at the end of this run\n"));
         assert!(
             lines
                 .iter()
