@@ -1,11 +1,13 @@
-/* A library that works for two steps, and then does its case in guide. */
+/* A library that works for two steps (or another number, by a macro), and then does its case in guide. */
 
 #include "hostile.h"
 #include "calls.h"
 #include "tensors.h"
 #include "threads.h"
 
+#ifndef FIRST_BAD_STEP
 #define FIRST_BAD_STEP 2
+#endif
 
 static sextant_status create(const sextant_host *host, sextant_text config, void **instance, sextant_message *error) {
   (void)error;

@@ -65,6 +65,10 @@ static void shapes(const source *self, const sextant_step *step) {
   } else if (is(self, "upload-endless")) {
     const sextant_upload upload = {sizeof upload, SEXTANT_DTYPE_F32, 0, shape(1, 4), {few, huge, 4}};
     NONE(SEXTANT_OP_UPLOAD, &upload);
+  } else if (is(self, "upload-beyond")) {
+    /* A lie that no host can see: half of the elements are not there. For a control of tools that can. */
+    const sextant_upload upload = {sizeof upload, SEXTANT_DTYPE_F32, 0, shape(1, 4), {malloc(8), 4, 4}};
+    NONE(SEXTANT_OP_UPLOAD, &upload);
   } else if (is(self, "upload-null")) {
     const sextant_upload upload = {sizeof upload, SEXTANT_DTYPE_F32, 0, shape(1, 4), {NULL, 4, 4}};
     NONE(SEXTANT_OP_UPLOAD, &upload);

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::process::Command;
 
 use burn::tensor::{Device, Distribution, Int, Tensor};
 use sextant::diffusion::Path as DiffusionPath;
@@ -33,6 +34,27 @@ fn train(folder: &Path, run: &str, source: &str) -> Result<BTreeMap<String, f64>
     Ok(lines.last().expect("a line").values.clone())
 }
 
+/// The example as its README builds it elsewhere: beside the header, with `make`.
+fn layersync_by_make(folder: &Path) -> std::path::PathBuf {
+    for file in [
+        "examples/c/source.c",
+        "examples/c/Makefile",
+        "plugin-api/include/sextant_guidance.h",
+    ] {
+        let from = c::file(file);
+        std::fs::copy(&from, folder.join(from.file_name().unwrap())).unwrap();
+    }
+    let output = Command::new("make").arg("INCLUDE=.").current_dir(folder).output();
+    let output = output.expect("make, which comes with a C compiler");
+    assert!(
+        output.status.success() && output.stderr.is_empty(),
+        "{}",
+        stderr(&output)
+    );
+    let suffix = std::env::consts::DLL_SUFFIX;
+    folder.join(format!("libsextant_layersync_c{suffix}"))
+}
+
 fn layersync(folder: &Path) -> std::path::PathBuf {
     let library = folder.join("libsextant_layersync_c.so");
     c::build(
@@ -47,7 +69,7 @@ fn layersync(folder: &Path) -> std::path::PathBuf {
 #[test]
 fn the_example_in_c_trains_and_describes_itself() {
     let folder = tempfile::tempdir().unwrap();
-    let path = layersync(folder.path());
+    let path = layersync_by_make(folder.path());
     let source = |config: &str| format!(r#"{{ plugin = "{}", config = {config} }}"#, path.display());
     let values = train(folder.path(), "run", &source("{ shallow = 1, deep = 3 }")).unwrap();
     let loss = values["guidance.layersync-c"];

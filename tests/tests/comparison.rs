@@ -45,6 +45,49 @@ fn a_comparison_ends_in_a_report_and_runs_nothing_twice() {
 }
 
 #[test]
+fn three_seeds_give_a_verdict_and_two_do_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = recipe("tiny.toml");
+    let compare = |seeds: &str| {
+        let mut arguments = vec!["compare", recipe.to_str().unwrap(), "--out", "all", "--device", "cpu"];
+        arguments.extend(["--seeds", seeds, "--set", "phases.0.steps=3"]);
+        let output = sextant(folder.path(), &arguments);
+        (
+            String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr(&output),
+            output.status.code(),
+        )
+    };
+    let (two, _, code) = compare("0,1");
+    assert_eq!(code, Some(0));
+    assert!(
+        two.contains("no ranking is given") && two.contains("Two seeds rank nothing"),
+        "{two}"
+    );
+    let all = folder.path().join("all");
+    let before = std::fs::read(all.join("seed-1/none/run.json")).unwrap();
+
+    // A seed more adds its runs to those that are there.
+    let (three, error, code) = compare("0,1,2");
+    assert_eq!(code, Some(0), "{error}");
+    assert_eq!(std::fs::read(all.join("seed-1/none/run.json")).unwrap(), before);
+    assert!(three.contains("By mean validation loss"), "{three}");
+    let page = std::fs::read_to_string(all.join("report.html")).unwrap();
+    assert!(page.contains("Over 3 seeds") && page.contains("--seeds 0,1,2"));
+    let csv = std::fs::read_to_string(all.join("results.csv")).unwrap();
+    assert_eq!(csv.lines().count(), 1 + 9);
+    assert!(
+        std::fs::read_to_string(all.join("report.md"))
+            .unwrap()
+            .contains("## Over 3 seeds")
+    );
+
+    let (_, error, code) = compare("4,4");
+    assert_eq!(code, Some(2));
+    assert!(error.contains("--seeds names 4 twice"), "{error}");
+}
+
+#[test]
 fn the_last_phases_of_all_variants_are_paired() {
     let folder = tempfile::tempdir().unwrap();
     let recipe = recipe("tiny.toml");

@@ -1,7 +1,7 @@
 //! Sextant trains diffusion transformers (SiT/DiT) with guidance that is a plugin: one loop, one data order, one set
 //! of draws, and sources that are shared libraries, so that what differs between two runs is the source.
 //!
-//! Arrows point one way: `cli → compare, report → train → guidance → model, diffusion → data`. The design and its
+//! Arrows point one way: `cli → compare, report → statistics, train → guidance → model, diffusion → data`. The design and its
 //! reasons are in `docs/architecture.md`.
 
 pub mod check;
@@ -17,6 +17,7 @@ pub mod model;
 pub mod recipe;
 pub mod report;
 pub mod sample;
+pub mod statistics;
 pub mod template;
 pub mod train;
 

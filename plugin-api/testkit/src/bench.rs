@@ -104,11 +104,11 @@ impl Bench {
     /// # Errors
     /// Those of the source and of its operations, and where its answer does not fit its plan.
     pub fn guide(&self, inputs: &Inputs) -> Result<Outcome, Error> {
-        let (nothing, anywhere) = (Declared::default(), sextant_anywhere());
+        let (nothing, small) = (Declared::default(), crate::strategy::small());
         let (geometry, declared) = match &self.planned {
             Some((geometry, declared)) => (geometry, declared),
             // The source itself must refuse this.
-            None => (&anywhere, &nothing),
+            None => (&small, &nothing),
         };
         let session = session::open(inputs, geometry, declared);
         let handed = hand_over(inputs, declared);
@@ -185,11 +185,6 @@ impl Bench {
     pub fn loss(&self, inputs: &Inputs) -> Result<Vec<f64>, Error> {
         Ok(self.guide(inputs)?.loss)
     }
-}
-
-/// A geometry for a source that was never asked for its plan.
-fn sextant_anywhere() -> Geometry {
-    crate::strategy::small()
 }
 
 /// Takes everything of a step in, in the plan's order.

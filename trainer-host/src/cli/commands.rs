@@ -89,7 +89,7 @@ fn compare(args: CompareArgs) -> Result<(), Error> {
     let folder = args.out.clone().unwrap_or_else(|| default_out(&file, None));
     let options = options(&args.compute, args.output.json, "compare")?;
     let command = command_line(&args);
-    let comparison = compare::compare(&file, &folder, &options, command, log::write_to)?;
+    let comparison = compare::compare(&file, &folder, &args.seeds, &options, command, log::write_to)?;
     let page = folder.join("report.html");
     if args.output.json {
         // The pictures lie beside the runs; as numbers they would drown the rest.
@@ -98,8 +98,9 @@ fn compare(args: CompareArgs) -> Result<(), Error> {
         print_json(&json!({ "report": page, "comparison": report }));
     } else {
         println!(
-            "\n{}\n\n{}\n",
+            "\n{}\n{}\n{}\n",
             report::table_text(&comparison.report),
+            report::seeds_text(&comparison.report),
             comparison.report.summary
         );
         println!("report: {}", page.display());
@@ -117,6 +118,10 @@ fn command_line(args: &CompareArgs) -> String {
     let mut words = vec!["sextant compare".to_owned(), quoted(&args.recipe.display().to_string())];
     for set in &args.set {
         words.push(format!("--set {}", quoted(set)));
+    }
+    if !args.seeds.is_empty() {
+        let seeds: Vec<String> = args.seeds.iter().map(u64::to_string).collect();
+        words.push(format!("--seeds {}", seeds.join(",")));
     }
     words.join(" ")
 }

@@ -46,6 +46,7 @@ enum Command {
     #[command(after_help = "Examples:
   sextant compare configs/emoji-quick.toml
   sextant compare configs/emoji.toml --out runs/night --set seed=1
+  sextant compare configs/emoji-quick.toml --out runs/seeds --seeds 0,1,2
 
 A variant that is finished is not run again; an interrupted one goes on where it stopped.")]
     Compare(CompareArgs),
@@ -125,6 +126,9 @@ struct CompareArgs {
     /// Set a key of the base recipe (or of one variant: variants.0.…); may be given more than once.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// Train every variant with each of these seeds, such as 0,1,2; by default the recipe's one. Three or more give a verdict.
+    #[arg(long, value_name = "SEEDS", value_delimiter = ',')]
+    seeds: Vec<u64>,
     /// Where the comparison goes; by default runs/RECIPE.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,

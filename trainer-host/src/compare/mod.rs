@@ -9,8 +9,9 @@ use serde_json::Value;
 
 use crate::error::Error;
 use crate::guidance::SourceConfig;
-use crate::recipe::{Recipe, RecipeFile, Variant};
-use crate::report::{self, Measurements, Outcome, Plugin, Point, Report, SampleGrid};
+use crate::recipe::{Recipe, RecipeFile, Score, Variant};
+use crate::report::{self, Measurements, Outcome, Plugin, Point, Report, SampleGrid, SeedRun};
+use crate::statistics::{self, Direction, Level, Sample};
 use crate::train::journal::{self, Line};
 use crate::train::{Options, Run, RunFolder, RunInfo, RunResult, checkpoint};
 
@@ -32,33 +33,45 @@ pub struct Comparison {
     pub status: Status,
 }
 
-/// One variant, ready to run.
+/// One variant with one seed, ready to run.
 struct Contender {
     name: String,
+    seed: u64,
     overlay: String,
     folder: RunFolder,
     run: Run,
 }
 
-/// Runs what is left of every variant of `file` below `folder`, then writes `folder/report.html`. `command` is what
-/// makes it again; `entering` is told each run's folder.
+/// What became of a contender.
+type Ended = Result<RunResult, String>;
+
+/// Runs what is left of every variant of `file` below `folder`, with each of `seeds` (or the recipe's own, if there are
+/// none), then writes `report.html`, `report.md` and `results.csv`. `command` is what makes it again; `entering` is told
+/// each run's folder. Runs of given seeds lie in folders `seed-N`, so that further seeds can be added later.
 ///
 /// # Errors
 /// Bad input, before anything is written; an interrupt. A variant whose training fails does not end the others.
 pub fn compare(
     file: &RecipeFile,
     folder: &Path,
+    seeds: &[u64],
     options: &Options,
     command: String,
     entering: impl Fn(&Path),
 ) -> Result<Comparison, Error> {
-    let contenders = contenders(file, folder, options)?;
+    let contenders = contenders(file, folder, seeds, options)?;
     let mut outcomes = Vec::new();
     for contender in &contenders {
         outcomes.push(contend(contender, &entering)?);
     }
     let report = assemble(file, &contenders, outcomes, command)?;
-    checkpoint::write_whole(&folder.join("report.html"), report::render(&report).as_bytes())?;
+    for (name, text) in [
+        ("report.md", report::markdown(&report)),
+        ("results.csv", report::csv(&report)),
+        ("report.html", report::render(&report)),
+    ] {
+        checkpoint::write_whole(&folder.join(name), text.as_bytes())?;
+    }
     let failed: Vec<String> = report
         .variants
         .iter()
@@ -73,31 +86,53 @@ pub fn compare(
     Ok(Comparison { report, status })
 }
 
-fn contenders(file: &RecipeFile, folder: &Path, options: &Options) -> Result<Vec<Contender>, Error> {
+/// Every variant with every seed: all variants of the first seed first, so that an early look compares like with like.
+fn contenders(file: &RecipeFile, folder: &Path, seeds: &[u64], options: &Options) -> Result<Vec<Contender>, Error> {
     if file.variants.is_empty() {
         return Err(Error::file(
             file.path(),
             "has no [[variants]]: a comparison needs at least one; `sextant train` runs a recipe without them",
         ));
     }
-    let count = file.variants.len();
+    if let Some(twice) = (1..seeds.len()).find(|&i| seeds[..i].contains(&seeds[i])) {
+        return Err(Error::Input(format!("--seeds names {} twice", seeds[twice])));
+    }
+    let given: Vec<Option<u64>> = match seeds {
+        [] => vec![None],
+        seeds => seeds.iter().copied().map(Some).collect(),
+    };
+    let count = given.len() * file.variants.len();
     let mut contenders = Vec::new();
-    for (i, variant) in file.variants.iter().enumerate() {
-        let recipe = file.variant(variant)?;
-        let run_folder = RunFolder::new(folder.join(&variant.name));
-        same_recipe(&run_folder, &recipe)?;
-        let options = Options {
-            label: format!("{} ({}/{count})", variant.name, i + 1),
-            ..options.clone()
-        };
-        let run =
-            Run::prepare(recipe, options).map_err(|e| Error::Input(format!("variant {:?}: {e}", variant.name)))?;
-        contenders.push(Contender {
-            name: variant.name.clone(),
-            overlay: overlay_text(variant),
-            folder: run_folder,
-            run,
-        });
+    for seed in given {
+        for variant in &file.variants {
+            let mut recipe = file.variant(variant)?;
+            let (runs, what) = match seed {
+                None => (folder.to_owned(), variant.name.clone()),
+                Some(seed) => {
+                    recipe.seed = seed;
+                    (
+                        folder.join(format!("seed-{seed}")),
+                        format!("{}, seed {seed}", variant.name),
+                    )
+                }
+            };
+            let run_folder = RunFolder::new(runs.join(&variant.name));
+            same_recipe(&run_folder, &recipe)?;
+            let options = Options {
+                label: format!("{what} ({}/{count})", contenders.len() + 1),
+                ..options.clone()
+            };
+            let seed = recipe.seed;
+            let run =
+                Run::prepare(recipe, options).map_err(|e| Error::Input(format!("variant {:?}: {e}", variant.name)))?;
+            contenders.push(Contender {
+                name: variant.name.clone(),
+                seed,
+                overlay: overlay_text(variant),
+                folder: run_folder,
+                run,
+            });
+        }
     }
     Ok(contenders)
 }
@@ -136,7 +171,7 @@ fn difference(there: &Value, here: &Value, path: &str) -> Option<String> {
     }
 }
 
-fn contend(contender: &Contender, entering: &impl Fn(&Path)) -> Result<Result<RunResult, String>, Error> {
+fn contend(contender: &Contender, entering: &impl Fn(&Path)) -> Result<Ended, Error> {
     let folder = &contender.folder;
     if !folder.recipe_path().exists() {
         folder.create(contender.run.recipe(), contender.run.info())?;
@@ -155,21 +190,32 @@ fn contend(contender: &Contender, entering: &impl Fn(&Path)) -> Result<Result<Ru
 fn assemble(
     file: &RecipeFile,
     contenders: &[Contender],
-    outcomes: Vec<Result<RunResult, String>>,
+    outcomes: Vec<Ended>,
     command: String,
 ) -> Result<Report, Error> {
     let base = file.base()?;
-    let baseline = contenders
+    let all: Vec<(&Contender, Ended)> = contenders.iter().zip(outcomes).collect();
+    let runs: Vec<SeedRun> = all
         .iter()
-        .zip(&outcomes)
-        .find(|(contender, _)| unguided(contender.run.recipe()))
-        .and_then(|(_, outcome)| outcome.as_ref().ok())
-        .map(|result| result.seconds_per_step);
-    let variants = contenders
+        .map(|(contender, outcome)| SeedRun {
+            variant: contender.name.clone(),
+            seed: contender.seed,
+            outcome: match outcome {
+                Ok(result) => Outcome::Finished(measurements(result, baseline_seconds(&all, contender))),
+                Err(message) => Outcome::Failed {
+                    message: message.clone(),
+                },
+            },
+        })
+        .collect();
+    let seeds: Vec<u64> = (all.iter().filter(|(c, _)| c.name == contenders[0].name))
+        .map(|(c, _)| c.seed)
+        .collect();
+    let variants = contenders[..file.variants.len()]
         .iter()
-        .zip(outcomes)
-        .map(|(contender, outcome)| variant(contender, outcome, baseline))
+        .map(|contender| variant(contender, over_seeds(&runs, &contender.name)))
         .collect::<Result<Vec<_>, Error>>()?;
+    let verdict = verdict(contenders, &runs, base.evaluation.primary)?;
     let first = &contenders[0].run;
     let info = first.info();
     let dataset = first.dataset();
@@ -183,7 +229,7 @@ fn assemble(
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned(),
-        summary: summary::summary(&variants),
+        summary: summary::summary(&variants, seeds.len()),
         created: jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC").to_string(),
         device: info.device.clone(),
         versions: versions(info),
@@ -196,6 +242,9 @@ fn assemble(
         ),
         command,
         variants,
+        seeds,
+        runs,
+        verdict,
         base_recipe: toml::to_string(&base).map_err(|e| Error::Training(e.to_string()))?,
         grid: SampleGrid {
             columns: evaluation.columns,
@@ -232,11 +281,89 @@ fn grid_labels(classes: &[String], columns: usize, count: usize) -> Vec<String> 
     (0..cells).map(|i| classes[i % classes.len()].clone()).collect()
 }
 
-fn variant(
-    contender: &Contender,
-    outcome: Result<RunResult, String>,
-    baseline: Option<f64>,
-) -> Result<report::Variant, Error> {
+/// Seconds a step of the run without guidance that has this one's seed; none for that run itself.
+fn baseline_seconds(all: &[(&Contender, Ended)], of: &Contender) -> Option<f64> {
+    if unguided(of.run.recipe()) {
+        return None;
+    }
+    let mut baselines = all
+        .iter()
+        .filter(|(contender, _)| contender.seed == of.seed && unguided(contender.run.recipe()));
+    let (_, outcome) = baselines.next()?;
+    outcome.as_ref().ok().map(|result| result.seconds_per_step)
+}
+
+/// How a variant ended: the mean of what its runs measured, or the first that did not finish.
+fn over_seeds(runs: &[SeedRun], name: &str) -> Outcome {
+    let runs: Vec<&SeedRun> = runs.iter().filter(|run| run.variant == name).collect();
+    let mut measured = Vec::new();
+    for run in &runs {
+        match &run.outcome {
+            Outcome::Finished(measurements) => measured.push(measurements),
+            Outcome::Failed { message } if runs.len() > 1 => {
+                return Outcome::Failed {
+                    message: format!("seed {}: {message}", run.seed),
+                };
+            }
+            other => return other.clone(),
+        }
+    }
+    match Measurements::mean(&measured) {
+        Some(mean) => Outcome::Finished(mean),
+        None => Outcome::Failed {
+            message: "it was not run".into(),
+        },
+    }
+}
+
+/// Every variant against the first that is not guided, by the primary score. None without such a variant, and where
+/// there is nothing to compare it with.
+fn verdict(
+    contenders: &[Contender],
+    runs: &[SeedRun],
+    primary: Score,
+) -> Result<Option<statistics::Comparison>, Error> {
+    let Some(baseline) = contenders.iter().find(|c| unguided(c.run.recipe())) else {
+        return Ok(None);
+    };
+    let contender = |name: &str| {
+        let scores = runs.iter().filter(|run| run.variant == name);
+        let scores = scores.filter_map(|run| match &run.outcome {
+            // A loss that is not a number ends its run, so that it cannot reach a finished one.
+            Outcome::Finished(measured) => Some((run.seed, score(measured, primary))),
+            _ => None,
+        });
+        let scores = Sample::new(scores).map_err(|e| Error::Training(format!("variant {name:?}: {e}")))?;
+        Ok::<_, Error>(statistics::Contender {
+            name: name.to_owned(),
+            scores,
+        })
+    };
+    let mut others: Vec<&str> = Vec::new();
+    for name in contenders.iter().map(|c| c.name.as_str()) {
+        if name != baseline.name && !others.contains(&name) {
+            others.push(name);
+        }
+    }
+    if others.is_empty() {
+        return Ok(None);
+    }
+    let others = others.into_iter().map(contender).collect::<Result<Vec<_>, _>>()?;
+    let (name, direction) = match primary {
+        Score::ValidationLoss => ("validation loss", Direction::LowerIsBetter),
+    };
+    statistics::Comparison::new(name, direction, &contender(&baseline.name)?, &others, Level::DEFAULT)
+        .map(Some)
+        .map_err(|e| Error::Training(e.to_string()))
+}
+
+fn score(measured: &Measurements, primary: Score) -> f64 {
+    match primary {
+        Score::ValidationLoss => measured.validation_loss,
+    }
+}
+
+fn variant(contender: &Contender, outcome: Outcome) -> Result<report::Variant, Error> {
     let recipe = contender.run.recipe();
     let phase = recipe.phases.last().map(|p| p.name.as_str()).unwrap_or_default();
     let lines: Vec<Line> = journal::read(&contender.folder.metrics())
@@ -246,10 +373,7 @@ fn variant(
     Ok(report::Variant {
         name: contender.name.clone(),
         guidance: description(recipe),
-        outcome: match outcome {
-            Ok(result) => Outcome::Finished(measurements(&result, baseline.filter(|_| !unguided(recipe)))),
-            Err(message) => Outcome::Failed { message },
-        },
+        outcome,
         curves: curves(&lines),
         samples_png: std::fs::read(contender.folder.samples().join("final.png")).ok(),
         overlay: contender.overlay.clone(),

@@ -1,9 +1,10 @@
 //! What a comparison can and cannot tell, in words that its numbers support.
 
 use crate::report::{Outcome, Variant};
+use crate::statistics;
 
-/// The sentences over the table. One seed ranks nothing, and they say so.
-pub fn summary(variants: &[Variant]) -> String {
+/// The sentences over the table. One seed ranks nothing, and they say so; what several support has a section of its own.
+pub fn summary(variants: &[Variant], seeds: usize) -> String {
     let finished: Vec<_> = variants
         .iter()
         .filter_map(|v| match &v.outcome {
@@ -20,8 +21,22 @@ pub fn summary(variants: &[Variant]) -> String {
     let mut text = match (finished.len(), finished.first()) {
         (0, _) | (_, None) => return "No variant has finished; nothing can be compared.".into(),
         (1, Some((name, m))) => format!(
-            "One variant, {name}, finished {} steps with one seed; its validation loss is {low:.4}.",
-            m.steps
+            "One variant, {name}, finished {} steps with {}; its validation loss is {low:.4}.",
+            m.steps,
+            number_of(seeds)
+        ),
+        (n, Some((_, m))) if seeds > 1 => format!(
+            "{n} variants of {} steps, each with {}; runs of one seed share initial weights, batches, times, noise and dropped \
+             labels. Their mean validation losses lie between {low:.4} and {high:.4}, {:.1} % apart. A validation loss is not \
+             sample quality.{}",
+            m.steps,
+            number_of(seeds),
+            (high / low - 1.0) * 100.0,
+            if seeds < statistics::MIN_SEEDS {
+                " Two seeds rank nothing."
+            } else {
+                ""
+            }
         ),
         (n, Some((_, m))) => format!(
             "{n} variants of {} steps, one seed, the same initial weights, batches, times, noise and dropped labels. \
@@ -57,4 +72,11 @@ pub fn summary(variants: &[Variant]) -> String {
         ));
     }
     text
+}
+
+fn number_of(seeds: usize) -> String {
+    match seeds {
+        1 => "one seed".into(),
+        more => format!("{more} seeds"),
+    }
 }

@@ -242,6 +242,17 @@ pub struct EvaluationRecipe {
     pub columns: usize,
     /// How they are drawn, from the moving average.
     pub sampler: SamplerConfig,
+    /// The one score that decides a comparison over seeds, named before the run.
+    pub primary: Score,
+}
+
+/// A score by which variants are compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Score {
+    /// Denoising loss on the fixed validation set after the last step; lower is better.
+    #[default]
+    ValidationLoss,
 }
 
 impl Default for EvaluationRecipe {
@@ -253,6 +264,7 @@ impl Default for EvaluationRecipe {
             samples: 36,
             columns: 9,
             sampler: SamplerConfig::default(),
+            primary: Score::default(),
         }
     }
 }

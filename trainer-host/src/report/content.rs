@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+
+use crate::statistics::Comparison;
 
 /// Everything that the page of a comparison shows. All text is plain text: escaping is the renderer's business.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Report {
     /// Heading of the page.
     pub title: String,
@@ -30,10 +32,27 @@ pub struct Report {
     pub base_recipe: String,
     /// How the sample grids are laid out; the same for every variant.
     pub grid: SampleGrid,
+    /// The seeds that every variant was trained with. Curves, samples and plugins are of the first.
+    pub seeds: Vec<u64>,
+    /// Every run, variant by variant, seed by seed.
+    pub runs: Vec<SeedRun>,
+    /// What the primary score says over the seeds; none without a baseline.
+    pub verdict: Option<Comparison>,
+}
+
+/// One variant with one seed.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SeedRun {
+    /// The variant's name.
+    pub variant: String,
+    /// The seed.
+    pub seed: u64,
+    /// How its run ended.
+    pub outcome: Outcome,
 }
 
 /// The layout that all variants' sample grids share.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct SampleGrid {
     /// Images in a row.
     pub columns: usize,
@@ -46,13 +65,13 @@ pub struct SampleGrid {
 }
 
 /// One variant of the comparison.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Variant {
     /// The name that the recipe gives it.
     pub name: String,
     /// Its guidance in a few words, for instance `repa, depth 4, coefficient 0.5`.
     pub guidance: String,
-    /// How its run ended.
+    /// How its run ended; with several seeds, the mean of what they measured, or the first that did not finish.
     pub outcome: Outcome,
     /// What was logged during its last phase, by name. `denoising`, `validation`, `guidance`, `grad_norm` and
     /// `guidance_share` are shown first and under readable titles; others follow under their own names.
@@ -67,7 +86,7 @@ pub struct Variant {
 }
 
 /// How a variant's run ended.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// It ran to its last step.
@@ -85,17 +104,17 @@ pub enum Outcome {
 }
 
 /// What a finished run measured: one row of the table.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Measurements {
     /// Optimiser steps of the last phase.
     pub steps: u64,
     /// Denoising loss on the fixed validation set with fixed times and noise, after the last step.
-    #[serde(with = "number_or_null")]
+    #[serde(serialize_with = "number_or_null::serialize")]
     pub validation_loss: f64,
     /// Mean guidance loss at the end, before its coefficient; `None` without a source.
     pub guidance_loss: Option<f64>,
     /// Median wall time of a step in the last phase, in seconds.
-    #[serde(with = "number_or_null")]
+    #[serde(serialize_with = "number_or_null::serialize")]
     pub seconds_per_step: f64,
     /// Extra time of a step as a fraction of the baseline's (0.25 is a quarter more); `None` for the baseline itself or
     /// when there is none.
@@ -107,31 +126,56 @@ pub struct Measurements {
     /// Trainable parameters of the sources, dropped after training.
     pub guidance_parameters: u64,
     /// Fraction (0 to 1) of the step's time spent in frozen networks.
-    #[serde(with = "number_or_null")]
+    #[serde(serialize_with = "number_or_null::serialize")]
     pub teacher_share: f64,
     /// Fraction (0 to 1) of the steps whose gradient was clipped.
-    #[serde(with = "number_or_null")]
+    #[serde(serialize_with = "number_or_null::serialize")]
     pub clipped_share: f64,
     /// Wall time of all training steps that this variant needed, earlier phases included, in seconds.
-    #[serde(with = "number_or_null")]
+    #[serde(serialize_with = "number_or_null::serialize")]
     pub total_seconds: f64,
     /// The part of it that earlier phases took, such as Self-Transcendence's teacher, in seconds.
-    #[serde(with = "number_or_null")]
+    #[serde(serialize_with = "number_or_null::serialize")]
     pub earlier_phases_seconds: f64,
 }
 
+impl Measurements {
+    /// The mean of what several seeds measured; none of none. Counts are those of the first: seeds do not change them.
+    pub fn mean(of: &[&Self]) -> Option<Self> {
+        let first = *of.first()?;
+        let mean = |value: fn(&Self) -> f64| of.iter().map(|m| value(m)).sum::<f64>() / of.len() as f64;
+        // What one of them lacks has no mean.
+        let optional = |value: fn(&Self) -> Option<f64>| {
+            let all: Option<Vec<f64>> = of.iter().map(|m| value(m)).collect();
+            all.map(|all| all.iter().sum::<f64>() / all.len() as f64)
+        };
+        Some(Self {
+            validation_loss: mean(|m| m.validation_loss),
+            guidance_loss: optional(|m| m.guidance_loss),
+            seconds_per_step: mean(|m| m.seconds_per_step),
+            overhead: optional(|m| m.overhead),
+            peak_memory_bytes: of.iter().map(|m| m.peak_memory_bytes).max().flatten(),
+            teacher_share: mean(|m| m.teacher_share),
+            clipped_share: mean(|m| m.clipped_share),
+            total_seconds: mean(|m| m.total_seconds),
+            earlier_phases_seconds: mean(|m| m.earlier_phases_seconds),
+            ..first.clone()
+        })
+    }
+}
+
 /// One logged value.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Point {
     /// The optimiser step, counted from 1.
     pub step: u64,
     /// The value; one that is not finite is a gap in the curve.
-    #[serde(with = "number_or_null")]
+    #[serde(serialize_with = "number_or_null::serialize")]
     pub value: f64,
 }
 
 /// A shared library that a run loaded.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Plugin {
     /// The source's name, as its plugin states it.
     pub name: String,
@@ -141,16 +185,12 @@ pub struct Plugin {
     pub sha256: String,
 }
 
-/// JSON has no NaN and no infinity: both are written as `null`, which is read back as NaN.
+/// JSON has no NaN and no infinity: both are written as `null`.
 mod number_or_null {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use serde::{Serialize, Serializer};
 
     pub fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
         value.is_finite().then_some(*value).serialize(serializer)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-        Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
     }
 }
 
@@ -159,24 +199,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_that_json_cannot_hold_survive_as_nan() {
-        let points = vec![
-            Point {
-                step: 1,
-                value: 0.1 + 0.2,
-            },
-            Point {
-                step: 2,
-                value: f64::INFINITY,
-            },
-        ];
-        let json = serde_json::to_string(&points).unwrap();
+    fn values_that_json_cannot_hold_are_null() {
+        let point = |step, value| Point { step, value };
+        let json = serde_json::to_string(&[point(1, 0.1 + 0.2), point(2, f64::INFINITY)]).unwrap();
         assert_eq!(
             json,
             r#"[{"step":1,"value":0.30000000000000004},{"step":2,"value":null}]"#
         );
-        let back: Vec<Point> = serde_json::from_str(&json).unwrap();
-        assert_eq!(back[0], points[0]);
-        assert!(back[1].value.is_nan());
     }
 }

@@ -1,6 +1,7 @@
 //! A small report with everything that can go wrong in it, for the tests of this folder.
 
-use super::content::{Measurements, Outcome, Plugin, Point, Report, SampleGrid, Variant};
+use super::content::{Measurements, Outcome, Plugin, Point, Report, SampleGrid, SeedRun, Variant};
+use crate::statistics::{Comparison, Contender, Direction, Level, Sample};
 
 /// Two finished variants, a failed one with a hostile name and message, and an interrupted one.
 pub fn report() -> Report {
@@ -39,6 +40,59 @@ pub fn report() -> Report {
             labels: vec!["Food".into(), "</script>".into()],
             note: String::new(),
         },
+        ..Report::default()
+    }
+}
+
+/// A report over four seeds: a clear gain, and a difference that is lost in the spread.
+pub fn seeded() -> Report {
+    seeded_with(4)
+}
+
+/// The same with so many seeds.
+pub fn seeded_with(seeds: u64) -> Report {
+    let noise = |seed: u64| [1.0e-3, -1.2e-3, 0.8e-3, -0.7e-3][seed as usize % 4];
+    let losses = |name: &str, seed: u64| {
+        0.5 + seed as f64 * 0.01
+            + match name {
+                "clear" => -0.05 + noise(seed),
+                "unclear" => 0.005 + 10.0 * noise(seed),
+                _ => 0.0,
+            }
+    };
+    let measured = |name: &str, seed| {
+        Outcome::Finished(Measurements {
+            validation_loss: losses(name, seed),
+            ..Measurements::default()
+        })
+    };
+    let contender = |name: &str| Contender {
+        name: name.into(),
+        scores: Sample::new((0..seeds).map(|seed| (seed, losses(name, seed)))).unwrap(),
+    };
+    let names = ["none", "clear", "unclear"];
+    let [none, clear, unclear] = names.map(contender);
+    let runs = names.iter().flat_map(|name| {
+        (0..seeds).map(|seed| SeedRun {
+            variant: (*name).into(),
+            seed,
+            outcome: measured(name, seed),
+        })
+    });
+    Report {
+        runs: runs.collect(),
+        variants: names.map(|name| variant(name, measured(name, 0))).into(),
+        seeds: (0..seeds).collect(),
+        verdict: Some(
+            Comparison::new(
+                "validation loss",
+                Direction::LowerIsBetter,
+                &none,
+                &[clear, unclear],
+                Level::DEFAULT,
+            )
+            .unwrap(),
+        ),
         ..Report::default()
     }
 }

@@ -7,6 +7,7 @@ use super::content::{Outcome, Report};
 use super::markup::{escape, script_json};
 use super::plot;
 use super::samples;
+use super::seeds;
 use super::table::{Table, note_mark};
 
 /// Nothing is loaded from anywhere: the browser enforces that the page is self-contained.
@@ -40,6 +41,7 @@ pub fn render(report: &Report) -> String {
     );
     out.push_str(&header(report));
     out.push_str(&results(report));
+    out.push_str(&seeds::section(report));
     out.push_str(&chart::section(report, &families));
     out.push_str(&sample_grids(report));
     out.push_str(&differences(report));

@@ -89,6 +89,29 @@ fn column_lines(table: &Table, index: usize) -> Vec<String> {
     lines
 }
 
+/// Rows of words under heads, each column as wide as its widest; control characters are dropped. Ends with a line break.
+pub(super) fn aligned<const N: usize>(heads: &[&str; N], rows: &[[String; N]]) -> String {
+    let lines: Vec<[String; N]> = std::iter::once(heads.map(str::to_owned))
+        .chain(rows.iter().map(|row| row.clone().map(|cell| one_line(&cell))))
+        .collect();
+    let widths: [usize; N] = std::array::from_fn(|c| lines.iter().map(|line| width(&line[c])).max().unwrap_or(0));
+    let mut out = String::new();
+    for (index, line) in lines.iter().enumerate() {
+        let cells: Vec<String> = line
+            .iter()
+            .zip(widths)
+            .map(|(cell, wide)| format!("{cell}{}", " ".repeat(wide - width(cell))))
+            .collect();
+        out.push_str(cells.join("  ").trim_end());
+        out.push('\n');
+        if index == 0 {
+            out.push_str(&"─".repeat(widths.iter().sum::<usize>() + 2 * (N - 1)));
+            out.push('\n');
+        }
+    }
+    out
+}
+
 fn width(text: &str) -> usize {
     text.chars().count()
 }

@@ -94,23 +94,31 @@ impl Saved {
         self.tensors(EMA)
     }
 
-    /// The parameters of the sources with these names. Those of a source that the run goes on without are left out.
+    /// The sources' parameters.
     ///
     /// # Errors
     /// Names the file that cannot be read.
-    pub fn sources(&self, names: &[&str]) -> Result<Tensors, Error> {
-        Ok(self.of_sources(self.tensors(SOURCES)?, names))
+    pub fn sources(&self) -> Result<Tensors, Error> {
+        self.tensors(SOURCES)
     }
 
-    /// The buffers of the sources with these names, as [`sources`](Self::sources).
+    /// The parameters of the sources with these names: a run may go on without one that it had.
     ///
     /// # Errors
     /// Names the file that cannot be read.
-    pub fn buffers(&self, names: &[&str]) -> Result<Tensors, Error> {
-        Ok(self.of_sources(self.tensors(BUFFERS)?, names))
+    pub fn sources_of(&self, names: &[&str]) -> Result<Tensors, Error> {
+        Ok(self.belonging(self.tensors(SOURCES)?, names))
     }
 
-    fn of_sources(&self, mut tensors: Tensors, names: &[&str]) -> Tensors {
+    /// The buffers of the sources with these names.
+    ///
+    /// # Errors
+    /// Names the file that cannot be read.
+    pub fn buffers_of(&self, names: &[&str]) -> Result<Tensors, Error> {
+        Ok(self.belonging(self.tensors(BUFFERS)?, names))
+    }
+
+    fn belonging(&self, mut tensors: Tensors, names: &[&str]) -> Tensors {
         tensors.retain(|path, _| {
             // A source's name holds no dot.
             let source = path.split('.').next().unwrap_or_default();

@@ -125,7 +125,7 @@ impl Replica {
     /// Where its files cannot be read or do not fit.
     pub fn restore(&mut self, saved: &Saved, state: &State) -> Result<(), Error> {
         self.ema = apply(self.ema.clone(), &saved.ema()?)?;
-        self.buffers = std::mem::take(&mut self.buffers).load_named(&saved.buffers(&self.sources.names())?)?;
+        self.buffers = std::mem::take(&mut self.buffers).load_named(&saved.buffers_of(&self.sources.names())?)?;
         self.seconds = state.seconds;
         self.counters = state.teacher;
         self.release_idle(state.step);

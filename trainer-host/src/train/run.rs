@@ -166,7 +166,7 @@ impl Run {
         if let Some(saved) = &latest {
             state = saved.state()?;
             setup.replica.restore(saved, &state)?;
-            let sources = saved.sources(&setup.replica.sources.names())?;
+            let sources = saved.sources_of(&setup.replica.sources.names())?;
             setup.model = Trainee {
                 student: apply(setup.model.student, &saved.student()?)?,
                 sources: setup.model.sources.load_named(&sources)?,

@@ -54,7 +54,7 @@ pub(super) fn scalar(operands: &Operands<'_>, value: f64) -> Result<Value, Strin
 }
 
 pub(super) fn clamp(operands: &Operands<'_>, min: f64, max: f64) -> Result<Value, String> {
-    if !(min <= max) {
+    if min.is_nan() || max.is_nan() || min > max {
         return Err(format!("the interval [{min}, {max}] is empty"));
     }
     Ok(operands.float(0)?.map(|a| a.clamp(min, max)))

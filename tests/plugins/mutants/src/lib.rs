@@ -79,12 +79,12 @@ impl Mutant {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
-    /// [`synchronised`].
+    /// Shallow tokens against deeper ones.
     #[default]
     Layersync,
-    /// [`guided`].
+    /// Tokens against guided features of a frozen teacher.
     SelfTranscendence,
-    /// [`earlier`].
+    /// Tokens against those of the moving average, a little earlier.
     Sra,
 }
 

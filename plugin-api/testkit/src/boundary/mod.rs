@@ -4,17 +4,20 @@
 //! wrong within them (a dead handle, an operation that does not exist) becomes an error.
 #![allow(unsafe_code)]
 
+mod memory;
+mod operation;
+
 use std::ffi::c_void;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
 use sextant_plugin_api::abi::{self, *};
 use sextant_plugin_api::{Error, Geometry, Init, NetworkGeometry};
 
-use crate::compute::Attributes;
+use self::memory::{array, elements, extents, shape, string, tensor, text};
+use self::operation::{op, release};
+use crate::Inputs;
 use crate::declared::{BufferDeclared, Declared, ParameterDeclared, Tap};
-use crate::session::{self, Request};
-use crate::{Inputs, Value};
+use crate::session;
 
 /// Handles of what a step hands over.
 #[derive(Default)]
@@ -230,177 +233,6 @@ fn init(kind: u32, value: f64, values: &Array) -> Result<Init, Error> {
     })
 }
 
-unsafe extern "C" fn op(call: *const Call) -> Status {
-    // SAFETY: the plugin follows the contract of `Host::op`: the call and all that it points to are valid during it.
-    let (call, request) = unsafe { (&*call, catch_unwind(AssertUnwindSafe(|| asked(&*call)))) };
-    let results = match request {
-        Ok(Ok(request)) => catch_unwind(AssertUnwindSafe(|| {
-            // A download's memory, filled before the operand may be consumed.
-            let memory = match (&request.attributes, request.inputs.first()) {
-                (Attributes::Download(memory), Some((handle, _))) => Some((*memory, session::read(*handle))),
-                _ => None,
-            };
-            let results = session::perform(request)?;
-            if let Some((memory, Ok((value, _)))) = memory {
-                // SAFETY: as above: the memory is as long as it says.
-                unsafe { download(&memory, &value) }.map_err(session::fail).ok()?;
-            }
-            Some(results)
-        })),
-        Ok(Err(error)) => {
-            session::fail(error);
-            Ok(None)
-        }
-        Err(payload) => Err(payload),
-    };
-    let results = results.unwrap_or_else(|_| {
-        session::fail("the test's host or network panicked during an operation".to_owned());
-        None
-    });
-    let Some(results) = results else { return FAILED };
-    for (index, (handle, value)) in results.iter().enumerate().take(call.outputs_len as usize) {
-        // SAFETY: as above: `outputs_len` places.
-        unsafe { call.outputs.add(index).write(tensor(*handle, value)) };
-    }
-    OK
-}
-
-/// # Safety
-/// The call is valid, with all that it points to.
-unsafe fn asked(call: &Call) -> Result<Request, String> {
-    let operation =
-        Operation::from_code(call.opcode).ok_or_else(|| format!("operation {} does not exist", call.opcode))?;
-    let operands = Array {
-        ptr: call.inputs.cast(),
-        len: u64::from(call.inputs_len),
-        stride: size_of::<Operand>() as u64,
-    };
-    // SAFETY: the caller's promise.
-    let (operands, attributes) = unsafe { (elements::<Operand>(&operands), attributes(operation, call.attributes)?) };
-    Ok(Request {
-        session: call.session,
-        operation,
-        inputs: operands.iter().map(|o| (o.handle, o.consumed == 1)).collect(),
-        attributes,
-        file: string(&call.file),
-        line: call.line,
-    })
-}
-
-/// The struct that the operation's row of the table names.
-///
-/// # Safety
-/// `from` is null or points to that struct.
-unsafe fn attributes(operation: Operation, from: *const c_void) -> Result<Attributes, String> {
-    let name = operation.info().attributes;
-    if name.is_empty() || from.is_null() {
-        return Ok(Attributes::None);
-    }
-    macro_rules! read {
-        // SAFETY: the caller's promise: the table says that this is the type.
-        ($type:ident) => {
-            unsafe { &*from.cast::<abi::$type>() }
-        };
-    }
-    Ok(match name {
-        "Scalar" => Attributes::Scalar(read!(Scalar).value),
-        "Range" => Attributes::Range(read!(Range).min, read!(Range).max),
-        "Dim" => Attributes::Dim(read!(Dim).dim as usize),
-        "Dims" => {
-            let dims = read!(Dims);
-            let list = dims
-                .dims
-                .get(..dims.len as usize)
-                .ok_or("more dimensions than a tensor can have")?;
-            Attributes::Dims {
-                dims: list.iter().map(|dim| *dim as usize).collect(),
-                keep: dims.keep == 1,
-            }
-        }
-        "NewShape" => Attributes::Shape(extents(&read!(NewShape).shape)),
-        "Slice" => Attributes::Slice(*read!(Slice)),
-        "ScatterTo" => Attributes::ScatterTo(*read!(ScatterTo)),
-        "Conv2d" => Attributes::Conv2d(*read!(Conv2d)),
-        "Interpolate" => Attributes::Interpolate(*read!(Interpolate)),
-        "Full" => {
-            let full = read!(Full);
-            Attributes::Value(Value::full(extents(&full.shape), full.value).of(dtype(full.dtype)?))
-        }
-        "Upload" => Attributes::Value(upload(read!(Upload))?),
-        "Random" => {
-            let random = read!(Random);
-            let known = [Distribution::Normal, Distribution::Uniform];
-            let distribution = known.into_iter().find(|d| *d as u32 == random.distribution);
-            Attributes::Random {
-                distribution: distribution.ok_or("the distribution does not exist")?,
-                tag: string(&random.tag),
-                shape: extents(&random.shape),
-            }
-        }
-        "Cast" => Attributes::Cast(dtype(read!(Cast).dtype)?),
-        "Download" => Attributes::Download(*read!(Download)),
-        "Forward" => {
-            let forward = read!(Forward);
-            // SAFETY: the caller's promise.
-            let list = |list: &Array| unsafe { elements::<u32>(list) };
-            Attributes::Forward {
-                network: Network::from_code(forward.network).ok_or("the network does not exist")?,
-                depths: list(&forward.depths),
-                rows: list(&forward.rows),
-                conditions: list(&forward.conditions),
-            }
-        }
-        other => return Err(format!("this testkit does not know the attributes {other}")),
-    })
-}
-
-fn dtype(code: u32) -> Result<DType, String> {
-    DType::from_code(code).ok_or_else(|| format!("element type {code} does not exist"))
-}
-
-fn upload(upload: &Upload) -> Result<Value, String> {
-    let (shape, dtype) = (extents(&upload.shape), dtype(upload.dtype)?);
-    // SAFETY: the plugin passes as many elements of the type as it says.
-    let data: Vec<f64> = unsafe {
-        match dtype {
-            DType::Int => elements::<i64>(&upload.data).iter().map(|v| *v as f64).collect(),
-            DType::Bool => elements::<u8>(&upload.data)
-                .iter()
-                .map(|v| f64::from(u8::from(*v != 0)))
-                .collect(),
-            _ => elements::<f32>(&upload.data).iter().map(|v| f64::from(*v)).collect(),
-        }
-    };
-    match data.len() == shape.iter().product::<usize>() {
-        true => Ok(Value::new(shape, data).of(dtype)),
-        false => Err(format!("{} numbers do not fill {shape:?}", data.len())),
-    }
-}
-
-/// # Safety
-/// The memory is writable and as long as it says.
-unsafe fn download(to: &Download, value: &Value) -> Result<(), String> {
-    let bytes: Vec<u8> = match value.dtype {
-        DType::Int => value.data.iter().flat_map(|v| (*v as i64).to_ne_bytes()).collect(),
-        DType::Bool => value.data.iter().map(|v| *v as u8).collect(),
-        _ => value.data.iter().flat_map(|v| (*v as f32).to_ne_bytes()).collect(),
-    };
-    if bytes.len() as u64 != to.bytes {
-        return Err(format!(
-            "the memory is {} bytes long, the tensor needs {}",
-            to.bytes,
-            bytes.len()
-        ));
-    }
-    // SAFETY: the caller's promise; the lengths were compared.
-    unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), to.data, bytes.len()) };
-    Ok(())
-}
-
-unsafe extern "C" fn release(session: u64, handle: Handle) -> Status {
-    if session::release(session, handle) { OK } else { FAILED }
-}
-
 /// Runs a callback of the plugin's; its message where it failed.
 fn told(call: impl FnOnce(*mut Message) -> Status) -> Result<(), Error> {
     let mut message = Message {
@@ -421,62 +253,4 @@ fn told(call: impl FnOnce(*mut Message) -> Status) -> Result<(), Error> {
 /// How a handle crosses the boundary; a dead one as none.
 fn reference(handle: Handle) -> TensorRef {
     session::read(handle).map_or(TensorRef::default(), |(value, _)| tensor(handle, &value))
-}
-
-fn tensor(handle: Handle, value: &Value) -> TensorRef {
-    TensorRef {
-        handle,
-        dtype: value.dtype as u32,
-        reserved: 0,
-        shape: shape(&value.shape),
-    }
-}
-
-fn shape(extents: &[usize]) -> Shape {
-    let mut shape = Shape {
-        rank: extents.len() as u32,
-        ..Shape::default()
-    };
-    for (to, from) in shape.dims.iter_mut().zip(extents) {
-        *to = *from as u64;
-    }
-    shape
-}
-
-fn extents(shape: &Shape) -> Vec<usize> {
-    let rank = (shape.rank as usize).min(MAX_RANK);
-    shape.dims[..rank].iter().map(|d| *d as usize).collect()
-}
-
-fn text(text: &str) -> Text {
-    Text {
-        ptr: text.as_ptr(),
-        len: text.len() as u64,
-    }
-}
-
-fn array<T>(list: &[T]) -> Array {
-    Array {
-        ptr: list.as_ptr().cast(),
-        len: list.len() as u64,
-        stride: size_of::<T>() as u64,
-    }
-}
-
-/// # Safety
-/// The array is valid for its length, and its elements begin with a `T`.
-unsafe fn elements<T: Copy>(array: &Array) -> Vec<T> {
-    let first = array.ptr.cast::<u8>();
-    // SAFETY: the caller's promise, for each index below the length.
-    let element = |i: usize| unsafe { first.add(i * array.stride as usize).cast::<T>().read_unaligned() };
-    (0..array.len as usize).map(element).collect()
-}
-
-/// A text of the plugin's; bytes that are not UTF-8 become the replacement character.
-fn string(text: &Text) -> String {
-    match text.len {
-        0 => String::new(),
-        // SAFETY: the plugin's texts are readable during the call that brings them.
-        len => String::from_utf8_lossy(unsafe { std::slice::from_raw_parts(text.ptr, len as usize) }).into_owned(),
-    }
 }

@@ -1,0 +1,102 @@
+//! The report for a paper's notes: `report.md`.
+
+use std::fmt::Write;
+
+use super::content::Report;
+use super::seeds;
+use super::table::{Table, note_mark, one_line};
+
+/// Summary, table, what the seeds support, and the command, as Markdown.
+pub fn markdown(report: &Report) -> String {
+    let mut out = format!("# {}\n\n{}\n\n", plain(&report.title), plain(&report.summary));
+    let table = Table::new(report);
+    let heads = table.columns.iter().map(|column| match column.unit {
+        "" => column.name.to_owned(),
+        unit => format!("{} ({unit})", column.name),
+    });
+    let heads: Vec<String> = std::iter::once("variant".to_owned()).chain(heads).collect();
+    let rows = table.rows.iter().map(|row| {
+        let cells: Vec<String> = match &row.cells {
+            Ok(cells) => cells
+                .iter()
+                .map(|cell| match cell.note {
+                    Some(note) => format!("{}{}", cell.text, note_mark(note)),
+                    None => cell.text.clone(),
+                })
+                .collect(),
+            Err(words) => vec![words.clone()],
+        };
+        std::iter::once(row.variant.clone()).chain(cells).collect()
+    });
+    out.push_str(&rows_of(&heads, rows));
+    for (note, reason) in table.notes.iter().enumerate() {
+        let _ = writeln!(out, "\n{} {reason}", note_mark(note));
+    }
+    if let Some(verdict) = seeds::several(report) {
+        let heads = seeds::columns().map(str::to_owned);
+        let _ = writeln!(out, "\n## Over {} seeds\n", report.seeds.len());
+        out.push_str(&rows_of(&heads, seeds::rows(verdict).into_iter().map(Vec::from)));
+        let _ = writeln!(
+            out,
+            "\n{}\n\n{}",
+            seeds::sentences(verdict).join(" "),
+            seeds::method(verdict)
+        );
+    }
+    let _ = writeln!(
+        out,
+        "\n## Where it comes from\n\n```sh\n{}\n```\n\n{} · {} · {}",
+        report.command,
+        plain(&report.data),
+        plain(&report.device),
+        report.created
+    );
+    out
+}
+
+fn rows_of(heads: &[String], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let line = |cells: &[String]| {
+        let cells: Vec<String> = cells.iter().map(|cell| plain(cell)).collect();
+        format!("| {} |\n", cells.join(" | "))
+    };
+    let mut out = line(heads);
+    out.push_str(&format!("|{}\n", "---|".repeat(heads.len())));
+    for mut cells in rows {
+        cells.resize(heads.len(), String::new());
+        out.push_str(&line(&cells));
+    }
+    out
+}
+
+/// Text that no Markdown is made of.
+fn plain(text: &str) -> String {
+    let mut out = String::new();
+    for c in one_line(text).chars() {
+        if matches!(c, '|' | '*' | '_' | '`' | '<' | '[' | '\\' | '#') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture;
+    use super::*;
+
+    #[test]
+    fn hostile_names_make_no_markdown() {
+        let text = markdown(&fixture::report());
+        assert!(text.contains("\\<i>"), "{text}");
+        let rows = text.lines().filter(|line| line.starts_with('|'));
+        let columns: Vec<usize> = rows.map(|row| row.matches(" | ").count()).collect();
+        assert!(columns.len() > 4, "{text}");
+    }
+
+    #[test]
+    fn the_verdict_is_in_it_where_there_are_seeds() {
+        assert!(markdown(&fixture::seeded()).contains("## Over 4 seeds"));
+        assert!(!markdown(&fixture::report()).contains("## Over"));
+    }
+}

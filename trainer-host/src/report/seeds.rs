@@ -1,0 +1,221 @@
+//! What the seeds support: every variant against the baseline by the primary score.
+
+use std::fmt::Write;
+
+use super::content::Report;
+use super::markup::escape;
+use super::number::significant;
+use super::terminal::aligned;
+use crate::statistics::{Comparison, Interval, Outcome, Ranking, Row, Verdict};
+
+/// Columns of the table over seeds.
+const COLUMNS: [&str; 7] = [
+    "variant",
+    "seeds",
+    "difference",
+    "interval",
+    "simultaneous",
+    "Holm's p",
+    "verdict",
+];
+
+/// The table over seeds and what it says, as text for a terminal; empty for one seed. Ends with a line break.
+pub fn text(report: &Report) -> String {
+    match several(report) {
+        Some(verdict) => format!(
+            "{}\n{}\n",
+            aligned(&COLUMNS, &rows(verdict)),
+            sentences(verdict).join(" ")
+        ),
+        None => String::new(),
+    }
+}
+
+/// The page's section; empty for one seed.
+pub fn section(report: &Report) -> String {
+    let Some(verdict) = several(report) else {
+        return String::new();
+    };
+    let head: String = COLUMNS
+        .iter()
+        .map(|name| format!("<th scope=\"col\">{}</th>", escape(name)))
+        .collect();
+    let mut body = String::new();
+    for row in rows(verdict) {
+        let [name, cells @ ..] = &row;
+        let cells: String = cells.iter().map(|cell| format!("<td>{}</td>", escape(cell))).collect();
+        let _ = writeln!(body, "<tr><th scope=\"row\">{}</th>{cells}</tr>", escape(name));
+    }
+    let sentences: String = sentences(verdict)
+        .iter()
+        .map(|sentence| format!("<p>{}</p>\n", escape(sentence)))
+        .collect();
+    format!(
+        r#"<section aria-labelledby="seeds">
+<h2 id="seeds">Over {} seeds</h2>
+<div class="scroll" role="region" aria-labelledby="seeds" tabindex="0"><table>
+<thead><tr>{head}</tr></thead>
+<tbody>
+{body}</tbody>
+</table></div>
+{sentences}<p>The table above holds means over the seeds; curves and samples are those of seed {}.</p>
+<details><summary>How to read it</summary>
+<p>{}</p>
+</details>
+</section>
+"#,
+        report.seeds.len(),
+        report.seeds[0],
+        escape(&method(verdict))
+    )
+}
+
+/// The verdict, where there is more than one seed to give one.
+pub(super) fn several(report: &Report) -> Option<&Comparison> {
+    report.verdict.as_ref().filter(|_| report.seeds.len() > 1)
+}
+
+pub(super) fn columns() -> [&'static str; 7] {
+    COLUMNS
+}
+
+/// One row a variant, as words.
+pub(super) fn rows(verdict: &Comparison) -> Vec<[String; 7]> {
+    verdict.rows.iter().map(|row| cells(verdict, row)).collect()
+}
+
+fn cells(verdict: &Comparison, row: &Row) -> [String; 7] {
+    let nothing = || "—".to_owned();
+    let difference = row.mean_difference.map_or_else(nothing, signed);
+    let [interval, simultaneous, p, words] = match &row.outcome {
+        Outcome::Tested(tested) => [
+            range(&tested.interval),
+            range(&tested.simultaneous),
+            significant(tested.adjusted_p, 2, 4),
+            words(verdict, tested.verdict),
+        ],
+        Outcome::Unranked(reason) => [nothing(), nothing(), nothing(), format!("not ranked: {reason}")],
+    };
+    [
+        row.name.clone(),
+        row.seeds.to_string(),
+        difference,
+        interval,
+        simultaneous,
+        p,
+        words,
+    ]
+}
+
+fn words(verdict: &Comparison, of: Verdict) -> String {
+    match of {
+        Verdict::Better => format!("better than {}", verdict.baseline),
+        Verdict::Worse => format!("worse than {}", verdict.baseline),
+        Verdict::NotResolved => "not resolved".into(),
+    }
+}
+
+fn signed(value: f64) -> String {
+    let sign = if value > 0.0 { "+" } else { "" };
+    format!("{sign}{}", significant(value, 3, 5))
+}
+
+fn range(interval: &Interval) -> String {
+    format!("{} to {}", signed(interval.low), signed(interval.high))
+}
+
+/// What follows from the table, and no more.
+pub(super) fn sentences(verdict: &Comparison) -> Vec<String> {
+    let mut sentences = Vec::new();
+    for row in &verdict.rows {
+        let difference = row.mean_difference.map_or_else(String::new, signed);
+        sentences.push(match &row.outcome {
+            Outcome::Tested(tested) => format!(
+                "{}: {} {difference} against {}, {} ({} % interval {}).",
+                row.name,
+                verdict.score,
+                verdict.baseline,
+                match tested.verdict {
+                    Verdict::Better => "resolved as better",
+                    Verdict::Worse => "resolved as worse",
+                    Verdict::NotResolved => "not resolved",
+                },
+                significant(tested.interval.level.value() * 100.0, 3, 1),
+                range(&tested.interval),
+            ),
+            Outcome::Unranked(reason) => format!("{}: not ranked, {reason}.", row.name),
+        });
+    }
+    sentences.push(match (&verdict.best, &verdict.ranking) {
+        (Some(best), _) => format!("{best} is resolved as the best of all."),
+        (None, Ranking::Ranked(_)) => "No variant is resolved as the best of all.".into(),
+        (None, Ranking::TooFewSeeds { .. }) => {
+            "There are fewer than three seeds that all variants have: no ranking is given.".into()
+        }
+        (None, Ranking::NothingToRank) => "There is nothing to rank.".into(),
+    });
+    if let Ranking::Ranked(places) = &verdict.ranking {
+        let places: Vec<String> = places
+            .iter()
+            .map(|place| format!("{}. {} ({})", place.place, place.name, significant(place.mean, 4, 4)))
+            .collect();
+        sentences.push(format!(
+            "By mean {}, where neighbours need not be resolved from each other: {}.",
+            verdict.score,
+            places.join(", ")
+        ));
+    }
+    sentences
+}
+
+/// How the verdicts were come to.
+pub(super) fn method(verdict: &Comparison) -> String {
+    let level = significant(verdict.level.value() * 100.0, 3, 1);
+    format!(
+        "The primary score is {}, declared in the recipe before the run. Runs of one seed share weights, data, times and noise, so that \
+         a variant is compared with {} seed by seed: differences are variant minus {}. The interval is the paired t interval of \
+         {level} % for that difference alone; the simultaneous ones (Bonferroni) hold all at once. A difference is resolved where the p \
+         value of the paired t test, after Holm's correction over the variants, is at most {}. One that is not resolved is not \
+         shown to be none: its interval says how large it may be.",
+        verdict.score,
+        verdict.baseline,
+        verdict.baseline,
+        significant(verdict.level.error_rate(), 2, 3)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture;
+    use super::*;
+
+    #[test]
+    fn one_seed_has_no_section() {
+        let mut report = fixture::seeded();
+        report.seeds.truncate(1);
+        assert_eq!((section(&report), text(&report)), (String::new(), String::new()));
+    }
+
+    #[test]
+    fn page_and_terminal_name_what_is_resolved_and_what_is_not() {
+        let report = fixture::seeded();
+        for output in [section(&report), text(&report)] {
+            for words in ["better than none", "not resolved", "+0.00", "no ranking", "not ranked"] {
+                let expected = words != "no ranking" && words != "not ranked";
+                assert_eq!(output.contains(words), expected, "{words} in\n{output}");
+            }
+            assert!(output.contains("clear is resolved as the best of all."), "{output}");
+        }
+    }
+
+    #[test]
+    fn two_seeds_rank_nothing() {
+        let report = fixture::seeded_with(2);
+        let output = text(&report);
+        assert!(
+            output.contains("no ranking is given") && output.contains("not ranked"),
+            "{output}"
+        );
+        assert!(!output.contains("resolved as"), "{output}");
+    }
+}

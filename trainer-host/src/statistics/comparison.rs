@@ -1,0 +1,251 @@
+//! A comparison of variants with a baseline by one primary score.
+
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use super::error::StatisticsError;
+use super::holm;
+use super::interval::{Interval, Level, MIN_SEEDS, NoInterval};
+use super::paired::PairedDifference;
+use super::sample::Sample;
+use super::student;
+use super::verdict::{Direction, Verdict};
+
+/// A variant, or the baseline, with its scores.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Contender {
+    /// Its name, as in the recipe.
+    pub name: String,
+    /// Its score for each seed; empty where every run of it failed.
+    pub scores: Sample,
+}
+
+/// What one score says of all contenders.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Comparison {
+    /// The name of the score, declared before the run.
+    pub score: String,
+    /// Which way it is good.
+    pub direction: Direction,
+    /// The level of the family: all verdicts hold at once this often.
+    pub level: Level,
+    /// The name of the baseline.
+    pub baseline: String,
+    /// The variants against the baseline, in the order given.
+    pub rows: Vec<Row>,
+    /// The contender that is resolved as better than every other that has a score.
+    ///
+    /// The rule: its paired p value against each of them is at most the error rate divided by k - 1, where k counts all
+    /// contenders with the baseline, failed ones too. Then a contender that is not truly best alone is marked in at most
+    /// 5 % of comparisons. Proof: a wrong one has to pass a test against a truly best one, in the wrong direction, which
+    /// has chance α/2(k - 1), and there are k - 1 wrong ones; or there is a tie for best and one of it passes against
+    /// another, α/2(k - 1) more. (An intersection-union test, Berger, 1982, Technometrics 24, with Bonferroni for the
+    /// choice of the contender.) The best variant of all is always resolved as better than the baseline too.
+    pub best: Option<String>,
+    /// The contenders by mean score, if the seeds allow it.
+    pub ranking: Ranking,
+    /// Contenders without any score.
+    pub without_score: Vec<String>,
+}
+
+/// One variant against the baseline.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Row {
+    /// The variant.
+    pub name: String,
+    /// How many seeds it has in common with the baseline.
+    pub seeds: usize,
+    /// The mean over them of variant minus baseline, in units of the score; none without a common seed.
+    pub mean_difference: Option<f64>,
+    /// What that supports.
+    pub outcome: Outcome,
+}
+
+impl Row {
+    /// The verdict; none for what is unranked.
+    pub fn verdict(&self) -> Option<Verdict> {
+        match &self.outcome {
+            Outcome::Tested(tested) => Some(tested.verdict),
+            Outcome::Unranked(_) => None,
+        }
+    }
+}
+
+/// Whether a variant could be tested.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It was.
+    Tested(Tested),
+    /// It was not; it counts in the family as a test that found nothing.
+    Unranked(NoInterval),
+}
+
+/// The paired t test of a variant against the baseline.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Tested {
+    /// The standard error of the mean difference.
+    pub standard_error: f64,
+    /// Student's t.
+    pub t: f64,
+    /// The two-sided p value of this test alone.
+    pub p: f64,
+    /// The p value after Holm's correction over the variants.
+    pub adjusted_p: f64,
+    /// The t interval of this difference alone: **not** corrected for the number of variants.
+    pub interval: Interval,
+    /// Bonferroni's interval: those of all variants hold at once as often as `interval` does alone.
+    pub simultaneous: Interval,
+    /// Resolved or not, by `adjusted_p`. The direction is the mean's; a wrong direction counts as an error too (Shaffer,
+    /// 1980, Annals of Statistics 8, for independent tests; our simulations for a common baseline).
+    pub verdict: Verdict,
+}
+
+/// The order of the contenders.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ranking {
+    /// By mean score over the seeds that all of them have, best first; by name where means are equal. Neighbours need
+    /// not be resolved from each other.
+    Ranked(Vec<Place>),
+    /// The contenders with a score have fewer than [`MIN_SEEDS`] seeds in common; no order is to be printed.
+    TooFewSeeds {
+        /// How many they have.
+        seeds: usize,
+    },
+    /// Fewer than two contenders have a score.
+    NothingToRank,
+}
+
+/// One place of a ranking.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Place {
+    /// The place, from 1; equal means share one.
+    pub place: usize,
+    /// The contender.
+    pub name: String,
+    /// Its mean over the seeds that all have.
+    pub mean: f64,
+}
+
+impl Comparison {
+    /// Compares `variants` with `baseline` by `score`.
+    ///
+    /// # Errors
+    /// Two contenders of one name.
+    pub fn new(
+        score: impl Into<String>,
+        direction: Direction,
+        baseline: &Contender,
+        variants: &[Contender],
+        level: Level,
+    ) -> Result<Self, StatisticsError> {
+        let all: Vec<&Contender> = std::iter::once(baseline).chain(variants).collect();
+        let mut names = BTreeSet::new();
+        for contender in &all {
+            if !names.insert(&contender.name) {
+                return Err(StatisticsError::DuplicateName {
+                    name: contender.name.clone(),
+                });
+            }
+        }
+        let (scored, without): (Vec<&Contender>, Vec<_>) = all.iter().partition(|c| !c.scores.is_empty());
+        Ok(Self {
+            score: score.into(),
+            direction,
+            level,
+            baseline: baseline.name.clone(),
+            rows: rows(direction, baseline, variants, level),
+            best: best(direction, &scored, level.error_rate(), variants.len()).map(|c| c.name.clone()),
+            ranking: rank(direction, &scored),
+            without_score: without.into_iter().map(|c| c.name.clone()).collect(),
+        })
+    }
+
+    /// The variant of this name against the baseline.
+    pub fn row(&self, name: &str) -> Option<&Row> {
+        self.rows.iter().find(|row| row.name == name)
+    }
+}
+
+fn rows(direction: Direction, baseline: &Contender, variants: &[Contender], level: Level) -> Vec<Row> {
+    let differences: Vec<_> = variants
+        .iter()
+        .map(|v| PairedDifference::new(&v.scores, &baseline.scores))
+        .collect();
+    let estimates: Vec<_> = differences.iter().map(PairedDifference::estimate).collect();
+    let p: Vec<f64> = estimates.iter().map(|e| e.as_ref().map_or(1.0, |e| e.p())).collect();
+    let adjusted = holm::adjust(&p);
+    let mut rows = Vec::new();
+    for (index, variant) in variants.iter().enumerate() {
+        let outcome = match &estimates[index] {
+            Ok(estimate) => Outcome::Tested(Tested {
+                standard_error: estimate.standard_error,
+                t: estimate.t(),
+                p: p[index],
+                adjusted_p: adjusted[index],
+                interval: estimate.interval(level),
+                simultaneous: estimate.interval(level.shared_by(variants.len())),
+                verdict: Verdict::new(direction, estimate.mean, adjusted[index], level.error_rate()),
+            }),
+            Err(reason) => Outcome::Unranked(*reason),
+        };
+        rows.push(Row {
+            name: variant.name.clone(),
+            seeds: differences[index].seeds(),
+            mean_difference: differences[index].mean(),
+            outcome,
+        });
+    }
+    rows
+}
+
+/// The one of `scored` that beats all others of them; at most one can. `tests` is k - 1 of the rule.
+fn best<'a>(direction: Direction, scored: &[&'a Contender], error_rate: f64, tests: usize) -> Option<&'a Contender> {
+    let beats = |one: &Contender, other: &Contender| {
+        PairedDifference::new(&one.scores, &other.scores)
+            .estimate()
+            .is_ok_and(|e| direction.gain(e.mean, 0.0) > 0.0 && e.p() * tests as f64 <= error_rate)
+    };
+    let unbeaten = |one: &&&Contender| scored.iter().all(|other| one.name == other.name || beats(one, other));
+    scored.iter().filter(|_| scored.len() > 1).find(unbeaten).copied()
+}
+
+fn rank(direction: Direction, scored: &[&Contender]) -> Ranking {
+    let [first, _, ..] = scored else {
+        return Ranking::NothingToRank;
+    };
+    let seeds: Vec<u64> = first
+        .scores
+        .iter()
+        .map(|(seed, _)| seed)
+        .filter(|seed| scored.iter().all(|c| c.scores.get(*seed).is_some()))
+        .collect();
+    if seeds.len() < MIN_SEEDS {
+        return Ranking::TooFewSeeds { seeds: seeds.len() };
+    }
+    let mean = |c: &Contender| student::mean(&seeds.iter().filter_map(|s| c.scores.get(*s)).collect::<Vec<_>>());
+    let mut means: Vec<(&str, f64)> = scored.iter().map(|c| (c.name.as_str(), mean(c))).collect();
+    // Not by total order, in which -0.0 and 0.0 would differ; means are finite.
+    let order = |gain: f64| gain.partial_cmp(&0.0).unwrap_or(Ordering::Equal);
+    means.sort_by(|a, b| order(direction.gain(b.1, a.1)).then(a.0.cmp(b.0)));
+    let mut places: Vec<Place> = Vec::new();
+    for (index, (name, mean)) in means.into_iter().enumerate() {
+        let place = match places.last() {
+            Some(above) if above.mean == mean => above.place,
+            _ => index + 1,
+        };
+        places.push(Place {
+            place,
+            name: name.into(),
+            mean,
+        });
+    }
+    Ranking::Ranked(places)
+}
+
+#[cfg(test)]
+#[path = "comparison_tests.rs"]
+mod tests;

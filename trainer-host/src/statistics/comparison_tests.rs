@@ -1,0 +1,325 @@
+//! What a comparison says of scores whose answer is known.
+
+use proptest::prelude::*;
+
+use super::Direction::{HigherIsBetter, LowerIsBetter};
+use super::*;
+
+fn contender(name: &str, scores: &[f64]) -> Contender {
+    Contender {
+        name: name.into(),
+        scores: Sample::new((1..).zip(scores.iter().copied())).unwrap(),
+    }
+}
+
+fn compare(direction: Direction, baseline: &[f64], variants: &[(&str, &[f64])]) -> Comparison {
+    let variants: Vec<_> = variants.iter().map(|(name, scores)| contender(name, scores)).collect();
+    Comparison::new(
+        "loss",
+        direction,
+        &contender("none", baseline),
+        &variants,
+        Level::DEFAULT,
+    )
+    .unwrap()
+}
+
+fn verdict(comparison: &Comparison, name: &str) -> Option<Verdict> {
+    comparison.row(name).unwrap().verdict()
+}
+
+#[test]
+fn one_variant_by_hand() {
+    // Mean 2, deviation 1, t = 2√3 = 3.4641, two degrees of freedom: p = 1 - t/√(2 + t²) = 0.07418.
+    let one = compare(LowerIsBetter, &[0.0; 3], &[("a", &[1.0, 2.0, 3.0])]);
+    let Outcome::Tested(tested) = one.rows[0].outcome else {
+        panic!("{one:?}");
+    };
+    assert_eq!(one.rows[0].mean_difference, Some(2.0));
+    assert!((tested.t - 12.0_f64.sqrt()).abs() < 1e-12);
+    assert!((tested.p - (1.0 - (12.0_f64 / 14.0).sqrt())).abs() < 1e-12);
+    assert_eq!((tested.adjusted_p, tested.verdict), (tested.p, Verdict::NotResolved));
+    assert!((tested.interval.half_width() - 4.302652729911275 / 3.0_f64.sqrt()).abs() < 1e-9);
+    assert!((tested.simultaneous.low - tested.interval.low).abs() < 1e-12);
+}
+
+#[test]
+fn direction_turns_the_verdict() {
+    let variants: [(&str, &[f64]); 2] = [("up", &[1.0, 1.01, 0.99]), ("down", &[-1.0, -1.01, -0.99])];
+    let lower = compare(LowerIsBetter, &[0.0; 3], &variants);
+    let higher = compare(HigherIsBetter, &[0.0; 3], &variants);
+    assert_eq!(verdict(&lower, "up"), Some(Verdict::Worse));
+    assert_eq!(verdict(&lower, "down"), Some(Verdict::Better));
+    assert_eq!(verdict(&higher, "up"), Some(Verdict::Better));
+    assert_eq!(
+        (lower.best.as_deref(), higher.best.as_deref()),
+        (Some("down"), Some("up"))
+    );
+}
+
+#[test]
+fn more_variants_make_a_verdict_harder() {
+    // t = 5.892, p = 0.0276 with two degrees of freedom: resolved alone, not among three.
+    let weak: &[f64] = &[0.6, 1.0, 1.1];
+    let alone = compare(HigherIsBetter, &[0.0; 3], &[("a", weak)]);
+    assert_eq!(verdict(&alone, "a"), Some(Verdict::Better));
+    let others: &[f64] = &[-1.0, 0.0, 1.5];
+    let among = compare(HigherIsBetter, &[0.0; 3], &[("a", weak), ("b", others), ("c", others)]);
+    assert_eq!(verdict(&among, "a"), Some(Verdict::NotResolved));
+    let Outcome::Tested(tested) = among.rows[0].outcome else {
+        panic!("{among:?}");
+    };
+    assert!((tested.adjusted_p / (3.0 * tested.p) - 1.0).abs() < 1e-12);
+    assert!(
+        !tested.interval.contains(0.0),
+        "the uncorrected interval says otherwise, and is labelled as such"
+    );
+    assert!(tested.simultaneous.contains(0.0));
+    assert!((tested.simultaneous.level.value() - (1.0 - 0.05 / 3.0)).abs() < 1e-12);
+}
+
+#[test]
+fn two_seeds_rank_nothing() {
+    let two = compare(LowerIsBetter, &[5.0, 6.0], &[("a", &[1.0, 2.1])]);
+    assert_eq!(
+        two.rows[0].outcome,
+        Outcome::Unranked(NoInterval::TooFewSeeds { seeds: 2 })
+    );
+    assert_eq!(two.rows[0].mean_difference, Some((1.0 - 5.0 + 2.1 - 6.0) / 2.0));
+    assert_eq!((two.best, two.ranking), (None, Ranking::TooFewSeeds { seeds: 2 }));
+}
+
+#[test]
+fn a_failed_variant_keeps_its_place_in_the_family() {
+    let weak: &[f64] = &[0.6, 1.0, 1.1];
+    let failed = compare(HigherIsBetter, &[0.0; 3], &[("a", weak), ("b", &[])]);
+    assert_eq!(failed.without_score, ["b"]);
+    assert_eq!(
+        failed.rows[1].outcome,
+        Outcome::Unranked(NoInterval::TooFewSeeds { seeds: 0 })
+    );
+    assert_eq!(verdict(&failed, "a"), Some(Verdict::NotResolved));
+    let strong: &[f64] = &[1.0, 1.01, 0.99];
+    let failed = compare(HigherIsBetter, &[0.0; 3], &[("a", strong), ("b", &[])]);
+    assert_eq!(failed.best.as_deref(), Some("a"), "of those that have a score");
+    let Ranking::Ranked(places) = failed.ranking else {
+        panic!("{failed:?}");
+    };
+    assert_eq!(
+        places.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(),
+        ["a", "none"]
+    );
+}
+
+#[test]
+fn a_variant_with_few_seeds_leaves_nobody_best() {
+    let strong: &[f64] = &[1.0, 1.01, 0.99];
+    let one = compare(HigherIsBetter, &[0.0; 3], &[("a", strong), ("b", &[0.5])]);
+    assert_eq!(verdict(&one, "a"), Some(Verdict::Better));
+    assert_eq!((one.best, one.ranking), (None, Ranking::TooFewSeeds { seeds: 1 }));
+}
+
+#[test]
+fn nobody_is_best_who_is_not_resolved_from_all() {
+    let one = compare(
+        HigherIsBetter,
+        &[0.0; 4],
+        &[("a", &[1.0, 1.01, 0.99, 1.02]), ("b", &[0.99, 1.02, 0.98, 1.0])],
+    );
+    assert!(one.rows.iter().all(|r| r.verdict() == Some(Verdict::Better)));
+    assert_eq!(one.best, None);
+    let Ranking::Ranked(places) = one.ranking else {
+        panic!("{one:?}");
+    };
+    assert_eq!((places[0].name.as_str(), places[0].place), ("a", 1));
+}
+
+#[test]
+fn the_best_pays_for_being_chosen() {
+    // p = 0.0276 against the second: enough of two contenders, not of three, where 0.025 is asked.
+    let weak: &[f64] = &[0.6, 1.0, 1.1];
+    let of_two = compare(HigherIsBetter, &[0.0; 3], &[("a", weak)]);
+    assert_eq!(of_two.best.as_deref(), Some("a"));
+    let of_three = compare(
+        HigherIsBetter,
+        &[-100.0, -100.1, -100.2],
+        &[("a", weak), ("b", &[0.0; 3])],
+    );
+    assert_eq!(verdict(&of_three, "a"), Some(Verdict::Better));
+    assert_eq!(of_three.best, None);
+}
+
+#[test]
+fn the_baseline_can_be_best() {
+    let one = compare(
+        LowerIsBetter,
+        &[0.0, 0.1, 0.2],
+        &[("a", &[1.0, 1.11, 1.2]), ("b", &[2.0, 2.1, 2.21])],
+    );
+    assert_eq!(one.best.as_deref(), Some("none"));
+}
+
+#[test]
+fn zero_is_zero_with_either_sign() {
+    let one = compare(LowerIsBetter, &[-0.0, -0.0, -0.0], &[("a", &[0.0, 0.0, 0.0])]);
+    let Ranking::Ranked(places) = one.ranking else {
+        panic!("{one:?}");
+    };
+    assert_eq!(
+        places.iter().map(|p| (p.place, p.name.as_str())).collect::<Vec<_>>(),
+        [(1, "a"), (1, "none")]
+    );
+}
+
+#[test]
+fn equal_means_share_a_place() {
+    let one = compare(
+        LowerIsBetter,
+        &[1.0, 2.0, 3.0],
+        &[
+            ("b", &[3.0, 2.0, 1.0]),
+            ("a", &[9.0, 9.0, 9.5]),
+            ("c", &[0.0, 0.5, 0.5]),
+        ],
+    );
+    let Ranking::Ranked(places) = one.ranking else {
+        panic!("{one:?}");
+    };
+    let places: Vec<_> = places.iter().map(|p| (p.place, p.name.as_str())).collect();
+    assert_eq!(places, [(1, "c"), (2, "b"), (2, "none"), (4, "a")]);
+}
+
+#[test]
+fn a_ranking_is_over_the_seeds_that_all_have() {
+    // Seed 4 is the baseline's alone, and would make it first.
+    let one = compare(LowerIsBetter, &[2.0, 2.1, 2.2, -100.0], &[("a", &[1.0, 1.1, 1.2])]);
+    let Ranking::Ranked(places) = one.ranking else {
+        panic!("{one:?}");
+    };
+    assert_eq!(places[0].name, "a");
+    assert!((places[1].mean - 2.1).abs() < 1e-12);
+}
+
+#[test]
+fn alone_there_is_nothing_to_rank() {
+    let alone = compare(LowerIsBetter, &[1.0, 2.0, 3.0], &[]);
+    assert_eq!((alone.best, alone.ranking), (None, Ranking::NothingToRank));
+    let empty = compare(LowerIsBetter, &[], &[("a", &[])]);
+    assert_eq!((empty.best, empty.ranking), (None, Ranking::NothingToRank));
+    assert_eq!(empty.without_score, ["none", "a"]);
+}
+
+#[test]
+fn names_are_unique() {
+    let none = contender("none", &[1.0]);
+    let error = Comparison::new(
+        "loss",
+        LowerIsBetter,
+        &none,
+        std::slice::from_ref(&none),
+        Level::DEFAULT,
+    )
+    .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "two contenders of the comparison are called \"none\""
+    );
+}
+
+#[test]
+fn json_says_what_it_is() {
+    let two = compare(LowerIsBetter, &[0.0; 3], &[("a", &[1.0, 2.0, 3.0]), ("b", &[])]);
+    let json = serde_json::to_value(&two).unwrap();
+    assert_eq!(json["direction"], "lower-is-better");
+    assert_eq!(json["rows"][0]["outcome"]["tested"]["verdict"], "not-resolved");
+    assert_eq!(json["rows"][1]["outcome"]["unranked"]["because"], "too-few-seeds");
+    assert_eq!(json["ranking"]["ranked"][0]["name"], "none");
+}
+
+/// A baseline and one to five variants over three to six seeds, some of them far apart and some close.
+fn family() -> impl Strategy<Value = Vec<Contender>> {
+    (3..7_usize, 2..7_usize).prop_flat_map(|(seeds, contenders)| {
+        let noise = proptest::collection::vec(-1.0..1.0_f64, seeds);
+        let one = (prop_oneof![Just(0.0), -3.0..3.0_f64, -30.0..30.0_f64], noise);
+        proptest::collection::vec(one, contenders).prop_map(|all| {
+            let named = all.into_iter().enumerate();
+            named
+                .map(|(i, (mean, noise))| {
+                    let scores: Vec<f64> = noise.into_iter().map(|n| mean + n).collect();
+                    contender(&format!("v{i}"), &scores)
+                })
+                .collect()
+        })
+    })
+}
+
+fn of(family: &[Contender], direction: Direction) -> Comparison {
+    Comparison::new("score", direction, &family[0], &family[1..], Level::DEFAULT).unwrap()
+}
+
+proptest! {
+    #[test]
+    fn order_of_variants_does_not_matter(family in family()) {
+        let one = of(&family, LowerIsBetter);
+        let mut turned = family.clone();
+        turned[1..].reverse();
+        let other = of(&turned, LowerIsBetter);
+        prop_assert_eq!((&one.best, &one.ranking), (&other.best, &other.ranking));
+        for row in &one.rows {
+            prop_assert_eq!(Some(row), other.row(&row.name));
+        }
+    }
+
+    #[test]
+    fn sign_and_direction_flip_together(family in family()) {
+        let mirrored: Vec<_> = family
+            .iter()
+            .map(|c| contender(&c.name, &c.scores.values().iter().map(|v| -v).collect::<Vec<_>>()))
+            .collect();
+        let one = of(&family, LowerIsBetter);
+        let turned = of(&mirrored, HigherIsBetter);
+        let opposite = of(&mirrored, LowerIsBetter);
+        prop_assert_eq!(&one.best, &turned.best);
+        for ((row, turned), opposite) in one.rows.iter().zip(&turned.rows).zip(&opposite.rows) {
+            prop_assert_eq!(row.verdict(), turned.verdict());
+            prop_assert_eq!(row.verdict(), opposite.verdict().map(Verdict::opposite));
+        }
+    }
+
+    #[test]
+    fn exchanging_variant_and_baseline_turns_the_verdict(family in family()) {
+        let pair = [family[0].clone(), family[1].clone()];
+        let one = of(&pair, LowerIsBetter);
+        let other = of(&[family[1].clone(), family[0].clone()], LowerIsBetter);
+        prop_assert_eq!(one.rows[0].verdict(), other.rows[0].verdict().map(Verdict::opposite));
+        prop_assert_eq!(one.best, other.best);
+    }
+
+    /// Holm lies between Bonferroni and no correction. 1e-6 keeps clear of rounding at the very border.
+    #[test]
+    fn the_verdict_lies_between_the_two_intervals(family in family()) {
+        for row in &of(&family, LowerIsBetter).rows {
+            let Outcome::Tested(tested) = row.outcome else { continue };
+            let resolved = tested.verdict != Verdict::NotResolved;
+            let clear = |interval: Interval, by: f64| {
+                interval.low > by * interval.half_width() || interval.high < -by * interval.half_width()
+            };
+            prop_assert!(resolved || !clear(tested.simultaneous, 1e-6));
+            prop_assert!(!resolved || clear(tested.interval, -1e-6));
+        }
+    }
+
+    #[test]
+    fn the_best_is_resolved_and_first(family in family()) {
+        let one = of(&family, LowerIsBetter);
+        let Some(best) = &one.best else { return Ok(()) };
+        let Ranking::Ranked(places) = &one.ranking else {
+            return Err(TestCaseError::fail("a best without a ranking"));
+        };
+        prop_assert_eq!(&places[0].name, best);
+        match one.row(best) {
+            Some(row) => prop_assert_eq!(row.verdict(), Some(Verdict::Better)),
+            None => prop_assert!(one.rows.iter().all(|r| r.verdict() == Some(Verdict::Worse))),
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Input of which no statistics can be made.
+
+/// The largest magnitude that is taken for a measurement: squares of larger ones leave f64.
+const LARGEST: f64 = 1e150;
+
+/// Whether `value` can be computed with: finite, and its square too.
+pub(super) fn is_usable(value: f64) -> bool {
+    value.abs() <= LARGEST
+}
+
+/// What is wrong with the numbers, for the person who has to find them.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum StatisticsError {
+    /// A score that is NaN, infinite, or beyond 1e150.
+    #[error("the score of seed {seed} is {value}, which cannot be computed with")]
+    Score {
+        /// The seed that has it.
+        seed: u64,
+        /// What it is.
+        value: f64,
+    },
+    /// Two scores for one seed.
+    #[error("seed {seed} has two scores; a sample has one a seed")]
+    DuplicateSeed {
+        /// The seed that has two.
+        seed: u64,
+    },
+    /// A level that is no probability between 0 and 1.
+    #[error("a level of {level} is not between 0 and 1 (0.95 is usual)")]
+    Level {
+        /// What was asked for.
+        level: f64,
+    },
+    /// Two contenders with one name.
+    #[error("two contenders of the comparison are called {name:?}")]
+    DuplicateName {
+        /// The name.
+        name: String,
+    },
+    /// A curve without points.
+    #[error("the curve has no evaluation")]
+    EmptyCurve,
+    /// A NaN, an infinity, or a number beyond 1e150 in a curve.
+    #[error("evaluation {place} of the curve is x = {x}, y = {y}, which cannot be computed with")]
+    CurveValue {
+        /// Which evaluation, counted from 1.
+        place: usize,
+        /// Its x.
+        x: f64,
+        /// Its score.
+        y: f64,
+    },
+    /// An x below zero, or not above the one before it.
+    #[error("evaluation {place} of the curve is at x = {x}, after x = {before}; x starts at 0 or later and increases")]
+    CurveOrder {
+        /// Which evaluation, counted from 1.
+        place: usize,
+        /// Its x.
+        x: f64,
+        /// The x before it; 0 before the first.
+        before: f64,
+    },
+    /// Two judges whose comparisons are not of the same contenders.
+    #[error(
+        "the judges did not compare the same: {only:?} is in one comparison alone, or is the baseline of one alone"
+    )]
+    DifferentContenders {
+        /// A name for which they differ.
+        only: String,
+    },
+}

@@ -1,0 +1,147 @@
+//! Intervals, how sure they are, and why there sometimes is none.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::error::StatisticsError;
+
+/// Seeds that an interval or a ranking needs. Two would have a t interval of 12.7 standard errors on each side, which
+/// supports nothing and looks as if it did.
+pub const MIN_SEEDS: usize = 3;
+
+/// How often intervals made in this way hold what they estimate, between 0 and 1.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize)]
+#[serde(transparent)]
+pub struct Level(f64);
+
+impl Level {
+    /// 95 %.
+    pub const DEFAULT: Self = Self(0.95);
+
+    /// A level of one's own.
+    ///
+    /// # Errors
+    /// Not strictly between 0 and 1.
+    pub fn new(level: f64) -> Result<Self, StatisticsError> {
+        if level > 0.0 && level < 1.0 {
+            Ok(Self(level))
+        } else {
+            Err(StatisticsError::Level { level })
+        }
+    }
+
+    /// The level as a number, 0.95 for 95 %.
+    pub fn value(self) -> f64 {
+        self.0
+    }
+
+    /// How often it may be wrong: 0.05 for 95 %.
+    pub fn error_rate(self) -> f64 {
+        1.0 - self.0
+    }
+
+    /// The level of each of `intervals` so that all hold at once as often as one of this level (Bonferroni; Dunn, 1961,
+    /// JASA 56): the error rate is divided by their number.
+    pub fn shared_by(self, intervals: usize) -> Self {
+        Self(1.0 - self.error_rate() / intervals.max(1) as f64)
+    }
+}
+
+impl Default for Level {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// Where a number lies, and how sure that is.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Interval {
+    /// The lower end.
+    pub low: f64,
+    /// The upper end.
+    pub high: f64,
+    /// How sure.
+    pub level: Level,
+}
+
+impl Interval {
+    /// Whether `value` lies in it, ends included.
+    pub fn contains(&self, value: f64) -> bool {
+        self.low <= value && value <= self.high
+    }
+
+    /// Half its length. For a difference, about the smallest one that as many seeds with this spread can resolve.
+    pub fn half_width(&self) -> f64 {
+        (self.high - self.low) / 2.0
+    }
+
+    /// The same interval on another scale. `map` is increasing.
+    pub(super) fn map(self, map: impl Fn(f64) -> f64) -> Self {
+        Self {
+            low: map(self.low),
+            high: map(self.high),
+            level: self.level,
+        }
+    }
+}
+
+/// Why there is no interval, hence no verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(tag = "because", rename_all = "kebab-case")]
+pub enum NoInterval {
+    /// Fewer than [`MIN_SEEDS`] seeds, of both sides where there are two.
+    TooFewSeeds {
+        /// How many there are.
+        seeds: usize,
+    },
+    /// Every seed gave the same number, so their spread is unknown, and a t test would call any difference certain.
+    /// Such scores are constant, too coarse for these seeds, or the seed has no effect on the run.
+    NoSpread {
+        /// How many seeds there are.
+        seeds: usize,
+    },
+}
+
+impl fmt::Display for NoInterval {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooFewSeeds { seeds: 0 } => write!(f, "no seed in common; {MIN_SEEDS} are needed"),
+            Self::TooFewSeeds { seeds: 1 } => write!(f, "one seed; {MIN_SEEDS} are needed"),
+            Self::TooFewSeeds { seeds } => write!(f, "{seeds} seeds; {MIN_SEEDS} are needed"),
+            Self::NoSpread { seeds } => write!(f, "all {seeds} seeds gave the same number, so its spread is unknown"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_is_a_probability() {
+        for wrong in [0.0, 1.0, -0.1, 95.0, f64::NAN] {
+            assert!(Level::new(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(Level::new(0.95), Ok(Level::DEFAULT));
+    }
+
+    #[test]
+    fn shared_levels_divide_the_error_rate() {
+        assert!((Level::DEFAULT.shared_by(5).value() - 0.99).abs() < 1e-12);
+        assert_eq!(Level::DEFAULT.shared_by(0).value(), Level::DEFAULT.shared_by(1).value());
+    }
+
+    #[test]
+    fn reasons_are_sentences() {
+        assert_eq!(
+            NoInterval::TooFewSeeds { seeds: 2 }.to_string(),
+            "2 seeds; 3 are needed"
+        );
+        assert_eq!(
+            NoInterval::TooFewSeeds { seeds: 1 }.to_string(),
+            "one seed; 3 are needed"
+        );
+        assert!(NoInterval::NoSpread { seeds: 4 }.to_string().contains("all 4 seeds"));
+    }
+}
