@@ -377,7 +377,7 @@ fn relative(found: &[f32], wanted: &[f32]) -> f64 {
 
 fn check_weights(fixture: &Fixture, trajectory: &Trajectory) {
     let saved = &trajectory.saved;
-    let head = saved.sources().unwrap();
+    let head = saved.sources_of(&["head"]).unwrap();
     let head: Tensors = head
         .into_iter()
         .map(|(name, data)| (name.trim_start_matches("head.").to_owned(), data))

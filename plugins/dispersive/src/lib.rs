@@ -60,7 +60,7 @@ fn distances(h: &Tensor) -> Tensor {
     ((squares - products * 2.0) / width).clamp(0.0, f64::INFINITY)
 }
 
-/// The loss of distances `[B, B]`, without dimensions. The diagonal keeps the mean at 1/B or more: no exponent and no
+/// The loss of distances `[B, B]`, without dimensions. The diagonal, which is 0, keeps the mean at 1/B or more: no exponent and no
 /// logarithm overflows.
 fn dispersion(distances: Tensor, tau: f64) -> Tensor {
     (-distances / tau).exp().mean(&[0, 1]).log()
@@ -89,7 +89,11 @@ impl GuidanceSource for Dispersive {
         if batch == 0 {
             return Ok(Guidance::new(step.zeros_per_sample()));
         }
-        let distances = distances(&h.reshape([batch, tokens * width]));
+        // A row's distance from itself, which rounding may leave above 0 for large features, is 0.
+        let others: Vec<f32> = (0..batch * batch)
+            .map(|at| f32::from(at / batch != at % batch))
+            .collect();
+        let distances = distances(&h.reshape([batch, tokens * width])) * step.upload(&others, [batch, batch]);
         let loss = dispersion(distances, self.config.tau);
         Ok(Guidance::new(loss.reshape([1]).expand([batch])))
     }

@@ -38,6 +38,8 @@ mod rehearsal;
 mod scene;
 mod subject;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub use case::{Case, Sample};
 pub use field::FieldShape;

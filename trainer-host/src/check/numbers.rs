@@ -124,7 +124,7 @@ mod tests {
         assert_eq!(to_bf16(1.0), 1.0);
         assert_eq!(to_bf16(1.0 + 1.0 / 256.0), 1.0);
         assert_eq!(to_bf16(1.0 + 3.0 / 256.0), 1.0 + 4.0 / 256.0);
-        assert_eq!(to_bf16(-3.14159), -3.140625);
+        assert_eq!(to_bf16(-2.7), -2.703125);
     }
 
     #[test]

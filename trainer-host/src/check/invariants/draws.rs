@@ -6,6 +6,9 @@ use crate::check::{Break, Case, Evidence, Invariant, Sample, Scene, Subject};
 /// Cases after which draws that never depend on a key do not.
 const ENOUGH: u64 = 8;
 
+/// Gives a case another key.
+type Change = fn(&mut Case);
+
 /// See its sentence.
 pub struct Draws;
 
@@ -47,8 +50,8 @@ impl Invariant for Draws {
         }
         evidence.saw("a loss");
         // Another seed or identity would draw other tensors too, so the scene stays and its keys change.
-        let keys: [(&str, fn(&mut Case)); 3] = [
-            ("seed", |case| case.seed += 1),
+        let keys = [
+            ("seed", (|case| case.seed += 1) as Change),
             ("step", |case| case.step += 1),
             ("sample's identity", |case| case.samples.iter_mut().for_each(shift)),
         ];
