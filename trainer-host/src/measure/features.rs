@@ -44,8 +44,7 @@ impl Features {
                 width,
             });
         }
-        // Written so that NaN, which compares false with everything, is refused too.
-        match values.iter().position(|value| !(value.abs() <= LARGEST)) {
+        match values.iter().position(|value| value.is_nan() || value.abs() > LARGEST) {
             Some(at) => Err(MeasureError::NotFinite {
                 row: at / width,
                 column: at % width,

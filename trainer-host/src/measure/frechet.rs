@@ -121,6 +121,26 @@ mod tests {
     }
 
     #[test]
+    fn agrees_with_scipy_where_rows_are_fewer_than_columns() {
+        // 30 and 25 rows of the fixture, their squares and cubes as further columns: 48 columns. The trace of the root
+        // by NumPy from the symmetric roots of both covariances.
+        let referee = Referee::read();
+        let widened = |features: &Features, rows: usize| {
+            let powers = |row: &[f64]| {
+                [1, 2, 3]
+                    .map(|power| row.iter().map(|value| value.powi(power)).collect::<Vec<_>>())
+                    .concat()
+            };
+            Features::new(features.rows().take(rows).flat_map(powers).collect(), 48).unwrap()
+        };
+        assert_close(
+            distance(&widened(&referee.a, 30), &widened(&referee.b, 25)),
+            914.7976060207686,
+            1e-7,
+        );
+    }
+
+    #[test]
     fn in_one_dimension_it_is_the_known_formula() {
         // Means 2 and 5, unbiased variances 4 and 9: (2 - 5)² + (2 - 3)².
         let left = Features::new(vec![0.0, 2.0, 4.0], 1).unwrap();

@@ -164,7 +164,7 @@ fn for_each_kernel(left: &Features, right: &Features, mut visit: impl FnMut(usiz
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::fixture::{Draws, assert_close, moved, reversed};
+    use super::super::fixture::{Draws, Referee, assert_close, moved, reversed};
     use super::*;
 
     /// By the definition, pair for pair.
@@ -180,6 +180,15 @@ mod tests {
             pairs().map(|(i, j)| kernel(left.row(i), right.row(j))).sum::<f64>() / pairs().count() as f64
         };
         mean(left, left, true) + mean(right, right, true) - 2.0 * mean(left, right, false)
+    }
+
+    #[test]
+    fn agrees_with_numpy() {
+        // The fixture's sets; the jackknife by deleting each row in turn.
+        let referee = Referee::read();
+        let found = kernel_distance(&referee.a, &referee.b).unwrap();
+        assert_close(found.value, 1.082336423117538, 1e-12);
+        assert_close(found.standard_error, 0.08802476597625516, 1e-12);
     }
 
     #[test]

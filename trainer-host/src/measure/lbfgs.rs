@@ -94,8 +94,8 @@ fn search(
     let (mut low, mut high, mut step) = (0.0, f64::INFINITY, first);
     for _ in 0..TRIALS {
         let (value, new_slope, gradient) = trial(step);
-        // Not `>`: a value that is not a number is too far out as well.
-        if !(value <= start + DECREASE * step * slope + rounding) {
+        // A value that is not a number is too far out as well.
+        if value.is_nan() || value > start + DECREASE * step * slope + rounding {
             high = step;
         } else if new_slope < FLATTENING * slope {
             low = step;

@@ -93,11 +93,11 @@ pub fn memorisation(
         });
     }
     let distinct = training.select(&originals);
-    let near = |rows: &Features| -> Vec<Nearness> {
-        let found = nearest(rows, &distinct, k.max(2));
-        found.into_iter().map(|found| nearness(found, &originals, k)).collect()
+    let near = |rows: &Features| -> Result<Vec<Nearness>, MeasureError> {
+        let found = nearest(rows, &distinct, k.max(2))?;
+        Ok(found.into_iter().map(|found| nearness(found, &originals, k)).collect())
     };
-    let (samples, held_out) = (near(samples), near(held_out));
+    let (samples, held_out) = (near(samples)?, near(held_out)?);
     let mut distances: Vec<f64> = held_out.iter().map(Nearness::distance).collect();
     distances.sort_by(f64::total_cmp);
     let threshold = distances[rank - 1];

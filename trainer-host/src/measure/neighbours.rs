@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Features;
+use super::{Features, MeasureError};
 
 /// Rows of the first set that are held against one row of the second while that is in the cache.
 const TILE: usize = 32;
@@ -20,9 +20,10 @@ pub struct Neighbour {
 
 /// For every row of `queries` its `k` nearest rows of `references`, the nearest first, ties by the lower index.
 ///
-/// Fewer than `k` where `references` has fewer. Panics unless both are equally wide.
-pub fn nearest(queries: &Features, references: &Features, k: usize) -> Vec<Vec<Neighbour>> {
-    rooted(search(queries, references, k, |_, _| true))
+/// Fewer than `k` where `references` has fewer. An error unless both are equally wide.
+pub fn nearest(queries: &Features, references: &Features, k: usize) -> Result<Vec<Vec<Neighbour>>, MeasureError> {
+    queries.as_wide_as(references)?;
+    Ok(rooted(search(queries, references, k, |_, _| true)))
 }
 
 /// For every row its `k` nearest other rows of the same set, the nearest first, ties by the lower index.
@@ -110,7 +111,7 @@ mod tests {
         // Widths below, at and above a register's lanes, more rows than a tile.
         for width in [1, 8, 19] {
             let (queries, references) = (draws.gaussian(70, width, 0.0), draws.gaussian(45, width, 0.0));
-            for (query, found) in queries.rows().zip(nearest(&queries, &references, 4)) {
+            for (query, found) in queries.rows().zip(nearest(&queries, &references, 4).unwrap()) {
                 let mut sorted: Vec<usize> = (0..45).collect();
                 let distance = |&row: &usize| plain(query, references.row(row));
                 sorted.sort_by(|a, b| distance(a).total_cmp(&distance(b)));
@@ -144,7 +145,7 @@ mod tests {
     #[test]
     fn ties_go_to_the_lower_index() {
         let references = Features::new(vec![1.0, -1.0, 1.0], 1).unwrap();
-        let found = nearest(&Features::new(vec![0.0], 1).unwrap(), &references, 2);
+        let found = nearest(&Features::new(vec![0.0], 1).unwrap(), &references, 2).unwrap();
         assert_eq!(
             found[0].iter().map(|neighbour| neighbour.index).collect::<Vec<_>>(),
             [0, 1]
