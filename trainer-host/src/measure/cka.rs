@@ -49,7 +49,7 @@ fn unit(features: &Features) -> Result<Features, MeasureError> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::fixture::{Draws, Referee, assert_close, moved};
+    use super::super::fixture::{Draws, Referee, assert_close, moved, repeatable};
     use super::*;
 
     #[test]
@@ -98,7 +98,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(24))]
+        #![proptest_config(repeatable(24))]
 
         #[test]
         fn is_symmetric_and_blind_to_rotation_scale_and_shift(

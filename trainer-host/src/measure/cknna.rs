@@ -97,7 +97,7 @@ fn unbiased_hsic(left: &[Vec<(usize, f64)>], right: &[Vec<(usize, f64)>]) -> f64
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::fixture::{Draws, Referee, assert_close, moved};
+    use super::super::fixture::{Draws, Referee, assert_close, moved, repeatable};
     use super::*;
 
     #[test]
@@ -163,7 +163,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(32))]
+        #![proptest_config(repeatable(32))]
 
         #[test]
         fn is_the_dense_definition_and_blind_to_rotation_and_scale(

@@ -110,7 +110,7 @@ impl Components {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::fixture::{Draws, Referee, assert_close, moved, reversed};
+    use super::super::fixture::{Draws, Referee, assert_close, moved, repeatable, reversed};
     use super::*;
 
     #[test]
@@ -193,7 +193,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(32))]
+        #![proptest_config(repeatable(32))]
 
         #[test]
         fn directions_are_orthonormal_signed_and_blind_to_order(seed in 0u64..1000, rows in 5usize..30, width in 3usize..30) {

@@ -45,7 +45,7 @@ pub fn density_coverage(real: &Features, generated: &Features, k: usize) -> Resu
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::fixture::{Draws, Referee, joined, moved, reversed};
+    use super::super::fixture::{Draws, Referee, joined, moved, repeatable, reversed};
     use super::*;
 
     #[test]
@@ -124,7 +124,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(24))]
+        #![proptest_config(repeatable(24))]
 
         #[test]
         fn is_blind_to_order_and_motion(

@@ -1,5 +1,6 @@
 //! Shared by this folder's tests: the referee's features, and planted ones.
 
+use proptest::test_runner::{Config, RngSeed};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::RngCore;
@@ -43,6 +44,19 @@ impl Referee {
     /// A value of the metadata.
     pub fn value(&self, key: &str) -> f64 {
         self.values[key].as_f64().unwrap()
+    }
+}
+
+/// Settings of proptest under which a run repeats, and leaves no file behind. `PROPTEST_CASES` asks for more cases.
+pub fn repeatable(cases: u32) -> Config {
+    Config {
+        cases: std::env::var("PROPTEST_CASES")
+            .ok()
+            .and_then(|cases| cases.parse().ok())
+            .unwrap_or(cases),
+        rng_seed: RngSeed::Fixed(7),
+        failure_persistence: None,
+        ..Config::default()
     }
 }
 

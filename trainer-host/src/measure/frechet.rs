@@ -98,7 +98,7 @@ fn sum_of_singular_values(matrix: DMatrix<f64>) -> Result<f64, MeasureError> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::fixture::{Draws, Referee, assert_close, moved, reversed};
+    use super::super::fixture::{Draws, Referee, assert_close, moved, repeatable, reversed};
     use super::*;
 
     fn distance(left: &Features, right: &Features) -> f64 {
@@ -242,7 +242,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(24))]
+        #![proptest_config(repeatable(24))]
 
         #[test]
         fn is_symmetric_and_moves_with_both_sets(

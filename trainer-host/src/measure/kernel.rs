@@ -164,7 +164,7 @@ fn for_each_kernel(left: &Features, right: &Features, mut visit: impl FnMut(usiz
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::fixture::{Draws, Referee, assert_close, moved, reversed};
+    use super::super::fixture::{Draws, Referee, assert_close, moved, repeatable, reversed};
     use super::*;
 
     /// By the definition, pair for pair.
@@ -326,7 +326,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(24))]
+        #![proptest_config(repeatable(24))]
 
         #[test]
         fn is_symmetric_and_blind_to_order_and_rotation(

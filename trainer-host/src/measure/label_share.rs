@@ -74,7 +74,7 @@ pub fn label_share(target: &Features, labels: &[i64]) -> Result<LabelShare, Meas
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::fixture::{Draws, Referee, assert_close, moved, reversed};
+    use super::super::fixture::{Draws, Referee, assert_close, moved, repeatable, reversed};
     use super::*;
 
     #[test]
@@ -151,7 +151,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(24))]
+        #![proptest_config(repeatable(24))]
 
         #[test]
         fn is_blind_to_order_names_and_motion(seed in 0u64..1000, rows in 5usize..40, width in 1usize..6, scale in 0.1f64..10.0) {

@@ -146,7 +146,7 @@ fn originals(features: &Features) -> Vec<usize> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::fixture::{Draws, joined, moved};
+    use super::super::fixture::{Draws, joined, moved, repeatable};
     use super::*;
 
     #[test]
@@ -244,7 +244,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(24))]
+        #![proptest_config(repeatable(24))]
 
         #[test]
         fn motion_changes_no_verdict(seed in 0u64..1000, width in 1usize..6, scale in 0.1f64..10.0) {

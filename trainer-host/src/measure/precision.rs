@@ -64,7 +64,7 @@ pub(super) fn share(flags: &[bool]) -> f64 {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::fixture::{Draws, Referee, joined, moved, reversed};
+    use super::super::fixture::{Draws, Referee, joined, moved, repeatable, reversed};
     use super::*;
 
     #[test]
@@ -144,7 +144,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(24))]
+        #![proptest_config(repeatable(24))]
 
         #[test]
         fn swaps_with_its_sets_and_is_blind_to_order_and_motion(

@@ -174,7 +174,7 @@ impl Standard {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::fixture::{Draws, Referee, assert_close, moved, reversed};
+    use super::super::fixture::{Draws, Referee, assert_close, moved, repeatable, reversed};
     use super::*;
 
     /// A minimum that can be compared to many places.
@@ -335,7 +335,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(12))]
+        #![proptest_config(repeatable(12))]
 
         #[test]
         fn is_blind_to_order_and_to_each_columns_scale(seed in 0u64..1000) {

@@ -131,7 +131,7 @@ impl Objective<'_> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::fixture::Draws;
+    use super::super::fixture::{Draws, repeatable};
     use super::*;
 
     const STOP: Stop = Stop {
@@ -200,7 +200,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(12))]
+        #![proptest_config(repeatable(12))]
 
         #[test]
         fn the_gradient_is_that_of_the_objective(seed in 0u64..1000, width in 1usize..5, classes in 2usize..5) {
