@@ -58,6 +58,18 @@ mod tests {
     }
 
     #[test]
+    fn a_row_on_the_border_of_a_ball_is_inside() {
+        // k = 1. Both balls have the squared radius 0.05; the sample is on the border of the first ball only.
+        let real = Features::new(vec![0.0, 0.0, 0.1, 0.2], 2).unwrap();
+        let generated = Features::new(vec![-0.1, -0.2], 2).unwrap();
+        let expected = DensityCoverage {
+            density: 1.0,
+            coverage: 0.5,
+        };
+        assert_eq!(density_coverage(&real, &generated, 1).unwrap(), expected);
+    }
+
+    #[test]
     fn of_one_law_it_is_what_the_paper_expects() {
         let mut draws = Draws::new(1);
         let (rows, k, runs) = (100, 5, 200);

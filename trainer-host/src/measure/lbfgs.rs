@@ -166,6 +166,21 @@ mod tests {
     }
 
     #[test]
+    fn a_step_meets_the_wolfe_conditions_from_too_short_and_too_long_a_trial() {
+        // 0.5 (x - 100)² from 0 along 1.
+        let (value, slope) = (|x: f64| 0.5 * (x - 100.0).powi(2), |x: f64| x - 100.0);
+        for first in [1e-6, 1.0, 100.0, 199.999, 1e9] {
+            let trial = |step: f64| (value(step), slope(step), DVector::from_element(1, slope(step)));
+            let (step, found, _) = search(first, value(0.0), slope(0.0), trial).unwrap();
+            assert!(
+                found <= value(0.0) + DECREASE * step * slope(0.0),
+                "{first} led to {step}"
+            );
+            assert!(slope(step) >= FLATTENING * slope(0.0), "{first} led to {step}");
+        }
+    }
+
+    #[test]
     fn a_badly_scaled_bowl_is_no_harder_than_its_width() {
         let scales: Vec<f64> = (0..30).map(|at| 10f64.powf(f64::from(at) / 10.0)).collect();
         let found = minimise(DVector::from_element(30, 1.0), 1e-9, 1000, |p| {
