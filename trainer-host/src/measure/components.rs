@@ -124,7 +124,8 @@ mod tests {
 
     #[test]
     fn a_planted_plane_is_found() {
-        // Along (3, 4, 0)/5 deviations 10, along (0, 0, 1) deviations 1, nothing else; more and fewer rows than columns.
+        // Along (3, 4, 0)/5 deviations 10, along (0, 0, 1) deviations 1, nothing else.
+        // More rows than columns, and fewer.
         let mut draws = Draws::new(1);
         for rows in [200, 3] {
             let values = (0..rows).flat_map(|_| {
@@ -196,7 +197,9 @@ mod tests {
         #![proptest_config(repeatable(32))]
 
         #[test]
-        fn directions_are_orthonormal_signed_and_blind_to_order(seed in 0u64..1000, rows in 5usize..30, width in 3usize..30) {
+        fn directions_are_orthonormal_signed_and_blind_to_order(
+            seed in 0u64..1000, rows in 5usize..30, width in 3usize..30,
+        ) {
             let mut draws = Draws::new(seed);
             let features = draws.gaussian(rows, width, 3.0);
             let components = Components::fit(&features, 3).unwrap();

@@ -97,7 +97,8 @@ impl Features {
     /// The same numbers as a `[D, N]` matrix, whose columns are the samples.
     ///
     /// Never as `[N, D]`, a view with a row stride: products of such views of at most five rows or columns write past
-    /// their result in nalgebra 0.34.2 (`axcpy_uninit` in `base/blas_uninit.rs` takes the slice's length for the vector's).
+    /// their result in nalgebra 0.34.2 (`axcpy_uninit` of `base/blas_uninit.rs` takes the length of the slice, gaps
+    /// included, for that of the vector).
     pub(super) fn columns(&self) -> DMatrixView<'_, f64> {
         DMatrixView::from_slice(&self.values, self.width, self.len())
     }

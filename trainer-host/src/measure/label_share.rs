@@ -154,7 +154,9 @@ mod tests {
         #![proptest_config(repeatable(24))]
 
         #[test]
-        fn is_blind_to_order_names_and_motion(seed in 0u64..1000, rows in 5usize..40, width in 1usize..6, scale in 0.1f64..10.0) {
+        fn is_blind_to_order_names_and_motion(
+            seed in 0u64..1000, rows in 5usize..40, width in 1usize..6, scale in 0.1f64..10.0,
+        ) {
             let mut draws = Draws::new(seed);
             let target = draws.gaussian(rows, width, 0.0);
             let labels: Vec<i64> = (0..rows).map(|row| (row % 3) as i64).collect();

@@ -6,10 +6,10 @@
 //! are is called a copy with probability at most q (the exchangeability argument of conformal prediction, Vovk et al.
 //! 2005). A fraction of copies near q is therefore none.
 //!
-//! Beside it the ratio of the distances to the nearest and the second nearest training row (Yoon et al. 2023, "Diffusion
-//! Probabilistic Models Generalize when They Fail to Memorize", where a sample below 1/3 is memorised): a blurred sample is near to
-//! many training rows, a copy to one. Training rows that are equal count as one, or the copy of an image that is there
-//! twice would look like no copy.
+//! Beside it the ratio of the distances to the nearest and the second nearest training row (Yoon et al. 2023,
+//! "Diffusion Probabilistic Models Generalize when They Fail to Memorize", where a sample below 1/3 is memorised): a
+//! blurred sample is near to many training rows, a copy to one. Training rows that are equal count as one, or the copy
+//! of an image that is there twice would look like no copy.
 
 use std::collections::HashMap;
 
@@ -56,7 +56,7 @@ impl Memorisation {
     }
 }
 
-/// Judges `samples` by the quantile `q` in (0, 1) of the held-out rows' distances, and names `k` neighbours of each row.
+/// Judges `samples` by the quantile `q` in (0, 1) of the held-out rows' distances, and names `k` neighbours of each.
 ///
 /// 0.05 for q and any k of 1 or more are usual. Needs two different training rows and 1/q - 1 held-out ones (19).
 pub fn memorisation(

@@ -67,7 +67,7 @@ impl Classifier {
     }
 }
 
-/// `[D, D]`: to coordinates in which the objective's curvature is about one; its rows are orthogonal, not of unit length.
+/// `[D, D]`: to coordinates in which the objective's curvature is about one. Rows are orthogonal, not of unit length.
 fn unit_curvature(rows: &DMatrix<f64>, classes: usize, l2: f64) -> DMatrix<f64> {
     let eigen = SymmetricEigen::new(rows * rows.transpose() / rows.ncols() as f64);
     let mut coordinates = eigen.eigenvectors.transpose();
