@@ -1,0 +1,221 @@
+//! Rows of features, checked once at the door.
+
+use nalgebra::DMatrixView;
+use serde::{Deserialize, Serialize};
+
+use super::MeasureError;
+
+/// Values beyond this are refused: the kernel distance cubes their products and squares that for its error.
+const LARGEST: f64 = 1e20;
+
+/// Features `[N, D]` in f64, row-major, one row a sample: at least one row and one column, all finite, none above 1e20.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Unchecked")]
+pub struct Features {
+    width: usize,
+    values: Vec<f64>,
+}
+
+/// What is on disk, before it is checked.
+#[derive(Deserialize)]
+struct Unchecked {
+    width: usize,
+    values: Vec<f64>,
+}
+
+impl TryFrom<Unchecked> for Features {
+    type Error = MeasureError;
+
+    fn try_from(unchecked: Unchecked) -> Result<Self, MeasureError> {
+        Self::new(unchecked.values, unchecked.width)
+    }
+}
+
+impl Features {
+    /// Takes row-major values, `width` to a row.
+    pub fn new(values: Vec<f64>, width: usize) -> Result<Self, MeasureError> {
+        if width == 0 || values.is_empty() {
+            let rows = values.len().checked_div(width).unwrap_or(0);
+            return Err(MeasureError::Empty { rows, width });
+        }
+        if !values.len().is_multiple_of(width) {
+            return Err(MeasureError::Ragged {
+                values: values.len(),
+                width,
+            });
+        }
+        match values.iter().position(|value| value.is_nan() || value.abs() > LARGEST) {
+            Some(at) => Err(MeasureError::NotFinite {
+                row: at / width,
+                column: at % width,
+                value: values[at],
+            }),
+            None => Ok(Self { width, values }),
+        }
+    }
+
+    /// Takes row-major values as encoders give them, `width` to a row.
+    pub fn from_f32(values: &[f32], width: usize) -> Result<Self, MeasureError> {
+        Self::new(values.iter().map(|&value| f64::from(value)).collect(), width)
+    }
+
+    /// N.
+    #[allow(clippy::len_without_is_empty)] // never empty
+    pub fn len(&self) -> usize {
+        self.values.len() / self.width
+    }
+
+    /// D.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// One sample. Panics past the end.
+    pub fn row(&self, index: usize) -> &[f64] {
+        &self.values[index * self.width..(index + 1) * self.width]
+    }
+
+    /// All samples in order.
+    pub fn rows(&self) -> std::slice::ChunksExact<'_, f64> {
+        self.values.chunks_exact(self.width)
+    }
+
+    /// All values, row-major.
+    pub fn values(&self) -> &[f64] {
+        &self.values
+    }
+
+    /// The rows at `indices`, in that order. Panics if one is past the end, or there are none.
+    pub fn select(&self, indices: &[usize]) -> Self {
+        assert!(!indices.is_empty(), "a selection of at least one row");
+        Self {
+            width: self.width,
+            values: indices.iter().flat_map(|&index| self.row(index)).copied().collect(),
+        }
+    }
+
+    /// The same numbers as a `[D, N]` matrix, whose columns are the samples.
+    ///
+    /// Never as `[N, D]`, a view with a row stride: products of such views of at most five rows or columns write past
+    /// their result in nalgebra 0.34.2 (`axcpy_uninit` of `base/blas_uninit.rs` takes the length of the slice, gaps
+    /// included, for that of the vector).
+    pub(super) fn columns(&self) -> DMatrixView<'_, f64> {
+        DMatrixView::from_slice(&self.values, self.width, self.len())
+    }
+
+    /// The mean of every column, `[D]`.
+    pub(super) fn mean(&self) -> Vec<f64> {
+        let mut mean = vec![0.0; self.width];
+        for row in self.rows() {
+            mean.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+        }
+        mean.iter_mut().for_each(|sum| *sum /= self.len() as f64);
+        mean
+    }
+
+    /// These rows less `mean`, `[D]`.
+    pub(super) fn centred(&self, mean: &[f64]) -> Self {
+        let mut values = self.values.clone();
+        for row in values.chunks_exact_mut(self.width) {
+            row.iter_mut().zip(mean).for_each(|(value, mean)| *value -= mean);
+        }
+        Self {
+            width: self.width,
+            values,
+        }
+    }
+
+    /// An error unless there are at least `least` rows; `set` is what the message calls them.
+    pub(super) fn at_least(&self, least: usize, measure: &'static str, set: &'static str) -> Result<(), MeasureError> {
+        match self.len() {
+            rows if rows < least => Err(MeasureError::TooFew {
+                measure,
+                set,
+                rows,
+                least,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// An error unless `other` is as wide.
+    pub(super) fn as_wide_as(&self, other: &Self) -> Result<(), MeasureError> {
+        match self.width == other.width {
+            true => Ok(()),
+            false => Err(MeasureError::Widths {
+                left: self.width,
+                right: other.width,
+            }),
+        }
+    }
+
+    /// An error unless `other` has as many rows.
+    pub(super) fn paired_with(&self, other: &Self, measure: &'static str) -> Result<(), MeasureError> {
+        match self.len() == other.len() {
+            true => Ok(()),
+            false => Err(MeasureError::Rows {
+                measure,
+                left: self.len(),
+                right: other.len(),
+            }),
+        }
+    }
+
+    /// An error unless there is a label for every row.
+    pub(super) fn labelled_by(&self, labels: &[i64]) -> Result<(), MeasureError> {
+        match self.len() == labels.len() {
+            true => Ok(()),
+            false => Err(MeasureError::Labels {
+                rows: self.len(),
+                labels: labels.len(),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_lie_as_they_were_given() {
+        let features = Features::from_f32(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 3).unwrap();
+        assert_eq!((features.len(), features.width()), (2, 3));
+        assert_eq!(features.row(1), [4.0, 5.0, 6.0]);
+        assert_eq!(features.columns()[(0, 1)], 4.0);
+        assert_eq!(features.mean(), [2.5, 3.5, 4.5]);
+        assert_eq!(features.select(&[1, 1]).values(), [4.0, 5.0, 6.0, 4.0, 5.0, 6.0]);
+    }
+
+    #[test]
+    fn what_is_no_matrix_is_refused() {
+        assert_eq!(Features::new(vec![], 3), Err(MeasureError::Empty { rows: 0, width: 3 }));
+        assert!(matches!(
+            Features::new(vec![1.0], 0),
+            Err(MeasureError::Empty { width: 0, .. })
+        ));
+        assert_eq!(
+            Features::new(vec![1.0; 5], 3),
+            Err(MeasureError::Ragged { values: 5, width: 3 })
+        );
+    }
+
+    #[test]
+    fn what_is_not_finite_is_refused_by_its_place() {
+        for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e30] {
+            match Features::from_f32(&[0.0, 1.0, 2.0, value], 2) {
+                Err(MeasureError::NotFinite { row: 1, column: 1, .. }) => {}
+                other => panic!("{value}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn the_disk_is_checked_like_memory() {
+        let features = Features::new(vec![0.1, 0.2], 1).unwrap();
+        let text = serde_json::to_string(&features).unwrap();
+        assert_eq!(serde_json::from_str::<Features>(&text).unwrap(), features);
+        let wrong = serde_json::from_str::<Features>(r#"{"width":2,"values":[1.0]}"#).unwrap_err();
+        assert!(wrong.to_string().contains("whole rows"), "{wrong}");
+    }
+}
