@@ -13,6 +13,7 @@ pub mod diffusion;
 pub mod encoder;
 pub mod error;
 pub mod guidance;
+pub mod measure;
 pub mod model;
 pub mod recipe;
 pub mod report;
