@@ -72,6 +72,7 @@ fn three_seeds_give_a_verdict_and_two_do_not() {
     assert_eq!(code, Some(0), "{error}");
     assert_eq!(std::fs::read(all.join("seed-1/none/run.json")).unwrap(), before);
     assert!(three.contains("By mean validation loss"), "{three}");
+    assert!(three.contains("speed-up, seconds"), "{three}");
     let page = std::fs::read_to_string(all.join("report.html")).unwrap();
     assert!(page.contains("Over 3 seeds") && page.contains("--seeds 0,1,2"));
     let csv = std::fs::read_to_string(all.join("results.csv")).unwrap();

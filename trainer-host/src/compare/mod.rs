@@ -2,7 +2,7 @@
 
 mod summary;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde_json::Value;
@@ -10,8 +10,8 @@ use serde_json::Value;
 use crate::error::Error;
 use crate::guidance::SourceConfig;
 use crate::recipe::{Recipe, RecipeFile, Score, Variant};
-use crate::report::{self, Measurements, Outcome, Plugin, Point, Report, SampleGrid, SeedRun};
-use crate::statistics::{self, Direction, Level, Sample};
+use crate::report::{self, Measurements, Outcome, Plugin, Point, Report, SampleGrid, SeedRun, SpeedUps};
+use crate::statistics::{self, Curve, Direction, Level, Sample, SpeedUp};
 use crate::train::journal::{self, Line};
 use crate::train::{Options, Run, RunFolder, RunInfo, RunResult, checkpoint};
 
@@ -216,6 +216,10 @@ fn assemble(
         .map(|contender| variant(contender, over_seeds(&runs, &contender.name)))
         .collect::<Result<Vec<_>, Error>>()?;
     let verdict = verdict(contenders, &runs, base.evaluation.primary)?;
+    let speed_ups = match &verdict {
+        Some(verdict) => speed_ups(contenders, &runs, &verdict.baseline),
+        None => BTreeMap::new(),
+    };
     let first = &contenders[0].run;
     let info = first.info();
     let dataset = first.dataset();
@@ -245,6 +249,7 @@ fn assemble(
         seeds,
         runs,
         verdict,
+        speed_ups,
         base_recipe: toml::to_string(&base).map_err(|e| Error::Training(e.to_string()))?,
         grid: SampleGrid {
             columns: evaluation.columns,
@@ -357,6 +362,69 @@ fn verdict(
         .map_err(|e| Error::Training(e.to_string()))
 }
 
+/// How much sooner each variant reaches the baseline's final validation loss.
+fn speed_ups(contenders: &[Contender], runs: &[SeedRun], baseline: &str) -> BTreeMap<String, SpeedUps> {
+    let steps = |name: &str| validation_curves(contenders, runs, name, |_, step| step as f64);
+    let seconds = |name: &str| {
+        validation_curves(contenders, runs, name, |measured, step| {
+            measured.earlier_phases_seconds + step as f64 * measured.seconds_per_step
+        })
+    };
+    let (Some(in_steps), Some(in_seconds)) = (steps(baseline), seconds(baseline)) else {
+        return BTreeMap::new();
+    };
+    let speed_up = |variant: &BTreeMap<u64, Curve>, baseline: &BTreeMap<u64, Curve>| {
+        SpeedUp::new(variant, baseline, Direction::LowerIsBetter, Level::DEFAULT)
+    };
+    let names: BTreeSet<&str> = contenders.iter().map(|c| c.name.as_str()).collect();
+    names
+        .into_iter()
+        .filter(|name| *name != baseline)
+        .filter_map(|name| {
+            let speed_ups = SpeedUps {
+                steps: speed_up(&steps(name)?, &in_steps),
+                seconds: speed_up(&seconds(name)?, &in_seconds),
+            };
+            Some((name.to_owned(), speed_ups))
+        })
+        .collect()
+}
+
+/// The validation curves of a variant's finished runs, by seed, over `x` of the step. None where one has a value that is
+/// not finite: without it the others would be of the lucky seeds.
+fn validation_curves(
+    contenders: &[Contender],
+    runs: &[SeedRun],
+    name: &str,
+    x: impl Fn(&Measurements, u64) -> f64,
+) -> Option<BTreeMap<u64, Curve>> {
+    let mut curves = BTreeMap::new();
+    for (contender, run) in contenders.iter().zip(runs).filter(|(c, _)| c.name == name) {
+        let Outcome::Finished(measured) = &run.outcome else {
+            continue;
+        };
+        // A resumed run logs some steps twice; the last counts.
+        let points: BTreeMap<u64, f64> = lines(contender)
+            .iter()
+            .filter_map(|line| Some((line.step, *line.values.get("validation")?)))
+            .collect();
+        let curve = Curve::new(points.into_iter().map(|(step, loss)| (x(measured, step), loss)))
+            .inspect_err(|error| tracing::warn!("{}: {error}", contender.folder.metrics().display()))
+            .ok()?;
+        curves.insert(run.seed, curve);
+    }
+    Some(curves)
+}
+
+/// What was logged in the last phase.
+fn lines(contender: &Contender) -> Vec<Line> {
+    let phases = &contender.run.recipe().phases;
+    let phase = phases.last().map(|p| p.name.as_str()).unwrap_or_default();
+    let mut lines = journal::read(&contender.folder.metrics());
+    lines.retain(|line| line.phase == phase);
+    lines
+}
+
 fn score(measured: &Measurements, primary: Score) -> f64 {
     match primary {
         Score::ValidationLoss => measured.validation_loss,
@@ -365,11 +433,7 @@ fn score(measured: &Measurements, primary: Score) -> f64 {
 
 fn variant(contender: &Contender, outcome: Outcome) -> Result<report::Variant, Error> {
     let recipe = contender.run.recipe();
-    let phase = recipe.phases.last().map(|p| p.name.as_str()).unwrap_or_default();
-    let lines: Vec<Line> = journal::read(&contender.folder.metrics())
-        .into_iter()
-        .filter(|line| line.phase == phase)
-        .collect();
+    let lines = lines(contender);
     Ok(report::Variant {
         name: contender.name.clone(),
         guidance: description(recipe),
@@ -420,6 +484,7 @@ fn measurements(result: &RunResult, baseline: Option<f64>) -> Measurements {
     Measurements {
         steps: result.steps,
         validation_loss: result.validation_loss,
+        validation_by_time: result.validation_by_time.clone(),
         guidance_loss: (!result.guidance_loss.is_empty()).then(|| result.guidance_loss.values().sum()),
         seconds_per_step: result.seconds_per_step,
         overhead: baseline.map(|base| result.seconds_per_step / base - 1.0),

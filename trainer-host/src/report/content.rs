@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::statistics::Comparison;
+use crate::statistics::{Comparison, SpeedUp};
 
 /// Everything that the page of a comparison shows. All text is plain text: escaping is the renderer's business.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -38,6 +38,17 @@ pub struct Report {
     pub runs: Vec<SeedRun>,
     /// What the primary score says over the seeds; none without a baseline.
     pub verdict: Option<Comparison>,
+    /// How much sooner each variant is as good as the baseline at its end, by name.
+    pub speed_ups: BTreeMap<String, SpeedUps>,
+}
+
+/// The speed-up of a variant over the baseline, by the validation loss.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SpeedUps {
+    /// In optimiser steps of the last phase, and so in images.
+    pub steps: SpeedUp,
+    /// In seconds of training steps, earlier phases on the bill.
+    pub seconds: SpeedUp,
 }
 
 /// One variant with one seed.
@@ -111,6 +122,8 @@ pub struct Measurements {
     /// Denoising loss on the fixed validation set with fixed times and noise, after the last step.
     #[serde(serialize_with = "number_or_null::serialize")]
     pub validation_loss: f64,
+    /// The same at each of the fixed times: time and loss, in rising order of time.
+    pub validation_by_time: Vec<[f64; 2]>,
     /// Mean guidance loss at the end, before its coefficient; `None` without a source.
     pub guidance_loss: Option<f64>,
     /// Median wall time of a step in the last phase, in seconds.
@@ -151,6 +164,7 @@ impl Measurements {
         };
         Some(Self {
             validation_loss: mean(|m| m.validation_loss),
+            validation_by_time: by_time(of),
             guidance_loss: optional(|m| m.guidance_loss),
             seconds_per_step: mean(|m| m.seconds_per_step),
             overhead: optional(|m| m.overhead),
@@ -162,6 +176,17 @@ impl Measurements {
             ..first.clone()
         })
     }
+}
+
+/// The mean loss at each time; none where the times differ.
+fn by_time(of: &[&Measurements]) -> Vec<[f64; 2]> {
+    let first = &of[0].validation_by_time;
+    let times = |m: &Measurements| -> Vec<f64> { m.validation_by_time.iter().map(|[t, _]| *t).collect() };
+    if of.iter().any(|m| times(m) != times(of[0])) {
+        return Vec::new();
+    }
+    let mean = |i: usize| of.iter().map(|m| m.validation_by_time[i][1]).sum::<f64>() / of.len() as f64;
+    first.iter().enumerate().map(|(i, [t, _])| [*t, mean(i)]).collect()
 }
 
 /// One logged value.

@@ -35,7 +35,10 @@ pub fn markdown(report: &Report) -> String {
     if let Some(verdict) = seeds::several(report) {
         let heads = seeds::columns().map(str::to_owned);
         let _ = writeln!(out, "\n## Over {} seeds\n", report.seeds.len());
-        out.push_str(&rows_of(&heads, seeds::rows(verdict).into_iter().map(Vec::from)));
+        out.push_str(&rows_of(
+            &heads,
+            seeds::rows(report, verdict).into_iter().map(Vec::from),
+        ));
         let _ = writeln!(
             out,
             "\n{}\n\n{}",

@@ -20,8 +20,9 @@ mod seeds;
 mod spreadsheet;
 mod table;
 mod terminal;
+mod times;
 
-pub use content::{Measurements, Outcome, Plugin, Point, Report, SampleGrid, SeedRun, Variant};
+pub use content::{Measurements, Outcome, Plugin, Point, Report, SampleGrid, SeedRun, SpeedUps, Variant};
 pub use markdown::markdown;
 pub use page::render;
 pub use seeds::text as seeds_text;

@@ -9,6 +9,7 @@ use super::plot;
 use super::samples;
 use super::seeds;
 use super::table::{Table, note_mark};
+use super::times;
 
 /// Nothing is loaded from anywhere: the browser enforces that the page is self-contained.
 const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
@@ -43,6 +44,7 @@ pub fn render(report: &Report) -> String {
     out.push_str(&results(report));
     out.push_str(&seeds::section(report));
     out.push_str(&chart::section(report, &families));
+    out.push_str(&times::section(report));
     out.push_str(&sample_grids(report));
     out.push_str(&differences(report));
     out.push_str(&provenance(report));

@@ -6,10 +6,10 @@ use super::content::Report;
 use super::markup::escape;
 use super::number::significant;
 use super::terminal::aligned;
-use crate::statistics::{Comparison, Interval, Outcome, Ranking, Row, Verdict};
+use crate::statistics::{Comparison, Interval, Outcome, Ranking, Row, SpeedUp, SpeedUpOutcome, Verdict};
 
 /// Columns of the table over seeds.
-const COLUMNS: [&str; 7] = [
+const COLUMNS: [&str; WIDTH] = [
     "variant",
     "seeds",
     "difference",
@@ -17,14 +17,17 @@ const COLUMNS: [&str; 7] = [
     "simultaneous",
     "Holm's p",
     "verdict",
+    "speed-up, steps",
+    "speed-up, seconds",
 ];
+const WIDTH: usize = 9;
 
 /// The table over seeds and what it says, as text for a terminal; empty for one seed. Ends with a line break.
 pub fn text(report: &Report) -> String {
     match several(report) {
         Some(verdict) => format!(
             "{}\n{}\n",
-            aligned(&COLUMNS, &rows(verdict)),
+            aligned(&COLUMNS, &rows(report, verdict)),
             sentences(verdict).join(" ")
         ),
         None => String::new(),
@@ -41,7 +44,7 @@ pub fn section(report: &Report) -> String {
         .map(|name| format!("<th scope=\"col\">{}</th>", escape(name)))
         .collect();
     let mut body = String::new();
-    for row in rows(verdict) {
+    for row in rows(report, verdict) {
         let [name, cells @ ..] = &row;
         let cells: String = cells.iter().map(|cell| format!("<td>{}</td>", escape(cell))).collect();
         let _ = writeln!(body, "<tr><th scope=\"row\">{}</th>{cells}</tr>", escape(name));
@@ -75,16 +78,16 @@ pub(super) fn several(report: &Report) -> Option<&Comparison> {
     report.verdict.as_ref().filter(|_| report.seeds.len() > 1)
 }
 
-pub(super) fn columns() -> [&'static str; 7] {
+pub(super) fn columns() -> [&'static str; WIDTH] {
     COLUMNS
 }
 
 /// One row a variant, as words.
-pub(super) fn rows(verdict: &Comparison) -> Vec<[String; 7]> {
-    verdict.rows.iter().map(|row| cells(verdict, row)).collect()
+pub(super) fn rows(report: &Report, verdict: &Comparison) -> Vec<[String; WIDTH]> {
+    verdict.rows.iter().map(|row| cells(report, verdict, row)).collect()
 }
 
-fn cells(verdict: &Comparison, row: &Row) -> [String; 7] {
+fn cells(report: &Report, verdict: &Comparison, row: &Row) -> [String; WIDTH] {
     let nothing = || "—".to_owned();
     let difference = row.mean_difference.map_or_else(nothing, signed);
     let [interval, simultaneous, p, words] = match &row.outcome {
@@ -104,7 +107,26 @@ fn cells(verdict: &Comparison, row: &Row) -> [String; 7] {
         simultaneous,
         p,
         words,
+        speed_up(report.speed_ups.get(&row.name).map(|of| &of.steps)),
+        speed_up(report.speed_ups.get(&row.name).map(|of| &of.seconds)),
     ]
+}
+
+/// The ratio with its interval, or why there is none.
+fn speed_up(of: Option<&SpeedUp>) -> String {
+    match of.map(|of| &of.outcome) {
+        None => "—".into(),
+        Some(SpeedUpOutcome::NotReached { reached, seeds }) => format!("not reached ({reached} of {seeds} seeds)"),
+        Some(SpeedUpOutcome::Undefined(reason)) => format!("none: {reason}"),
+        Some(SpeedUpOutcome::Reached { ratio, bound, .. }) => {
+            let least = if *bound { "at least " } else { "" };
+            let interval = ratio.interval.map_or_else(
+                |_| String::new(),
+                |i| format!(" ({} to {})", significant(i.low, 3, 2), significant(i.high, 3, 2)),
+            );
+            format!("{least}{}{interval}", significant(ratio.value, 3, 2))
+        }
+    }
 }
 
 fn words(verdict: &Comparison, of: Verdict) -> String {
@@ -120,6 +142,11 @@ fn signed(value: f64) -> String {
     format!("{sign}{}", significant(value, 3, 5))
 }
 
+fn percent(share: f64) -> String {
+    let text = significant(share * 100.0, 3, 1);
+    format!("{} %", text.strip_suffix(".0").unwrap_or(&text))
+}
+
 fn range(interval: &Interval) -> String {
     format!("{} to {}", signed(interval.low), signed(interval.high))
 }
@@ -131,7 +158,7 @@ pub(super) fn sentences(verdict: &Comparison) -> Vec<String> {
         let difference = row.mean_difference.map_or_else(String::new, signed);
         sentences.push(match &row.outcome {
             Outcome::Tested(tested) => format!(
-                "{}: {} {difference} against {}, {} ({} % interval {}).",
+                "{}: {} {difference} against {}, {} ({} interval {}, not corrected for the number of variants).",
                 row.name,
                 verdict.score,
                 verdict.baseline,
@@ -140,7 +167,7 @@ pub(super) fn sentences(verdict: &Comparison) -> Vec<String> {
                     Verdict::Worse => "resolved as worse",
                     Verdict::NotResolved => "not resolved",
                 },
-                significant(tested.interval.level.value() * 100.0, 3, 1),
+                percent(tested.interval.level.value()),
                 range(&tested.interval),
             ),
             Outcome::Unranked(reason) => format!("{}: not ranked, {reason}.", row.name),
@@ -170,17 +197,19 @@ pub(super) fn sentences(verdict: &Comparison) -> Vec<String> {
 
 /// How the verdicts were come to.
 pub(super) fn method(verdict: &Comparison) -> String {
-    let level = significant(verdict.level.value() * 100.0, 3, 1);
+    let level = percent(verdict.level.value());
     format!(
         "The primary score is {}, declared in the recipe before the run. Runs of one seed share weights, data, times and noise, so that \
          a variant is compared with {} seed by seed: differences are variant minus {}. The interval is the paired t interval of \
-         {level} % for that difference alone; the simultaneous ones (Bonferroni) hold all at once. A difference is resolved where the p \
+         {level} for that difference alone; the simultaneous ones (Bonferroni) hold all at once. A difference is resolved where the p \
          value of the paired t test, after Holm's correction over the variants, is at most {}. One that is not resolved is not \
-         shown to be none: its interval says how large it may be.",
+         shown to be none: its interval says how large it may be. The speed-up is the baseline's end over where a variant reaches the \
+         baseline's final validation loss of the same seed for good, interpolated between evaluations, as a geometric mean over \
+         seeds with its {level} interval; seconds are those of training steps, earlier phases on the bill.",
         verdict.score,
         verdict.baseline,
         verdict.baseline,
-        significant(verdict.level.error_rate(), 2, 3)
+        percent(verdict.level.error_rate())
     )
 }
 

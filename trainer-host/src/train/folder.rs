@@ -42,6 +42,9 @@ pub struct RunResult {
     pub steps: u64,
     /// Denoising loss of the moving average on the fixed validation set.
     pub validation_loss: f64,
+    /// The same at each of the fixed times: time and loss, in rising order of time. Runs of earlier versions have none.
+    #[serde(default)]
+    pub validation_by_time: Vec<[f64; 2]>,
     /// Mean guidance loss of each source over the last log line.
     pub guidance_loss: BTreeMap<String, f64>,
     /// Median seconds of a step of the last phase.

@@ -33,4 +33,4 @@ pub use step_data::{Feed, StepData, StepInput};
 pub use strategy::{Ending, Observer, Plan};
 pub use trainee::{StepOutput, Trainee, ValidationBatch};
 pub use update::{Updated, update};
-pub use validation::{validation_loss, validation_set};
+pub use validation::{ValidationLoss, validation_loss, validation_set};

@@ -358,21 +358,11 @@ impl Run {
             .rev()
             .find(|l| l.phase == phase.name && l.values.contains_key("denoising"));
         let guidance_loss = final_line.map(guidance_losses).unwrap_or_default();
-        let validation = lines
-            .iter()
-            .rev()
-            .filter(|l| l.phase == phase.name && l.step == last.step)
-            .find_map(|l| l.values.get("validation").copied());
-        let validation_loss = match validation {
-            Some(loss) => loss,
-            None => {
-                let model = Trainee {
-                    student: ema,
-                    sources: Default::default(),
-                };
-                validation_loss(&model, self.validation().into_iter())
-            }
+        let model = Trainee {
+            student: ema,
+            sources: Default::default(),
         };
+        let validation = validation_loss(&model, self.validation().into_iter());
         let mut earlier_phases_seconds = 0.0;
         for saved in earlier {
             earlier_phases_seconds += saved.state()?.seconds.step;
@@ -380,7 +370,8 @@ impl Run {
         let sources = self.sources(phase)?;
         Ok(RunResult {
             steps: last.step,
-            validation_loss,
+            validation_loss: validation.mean,
+            validation_by_time: validation.by_time,
             guidance_loss,
             seconds_per_step: median(&state.step_seconds),
             seconds: state.seconds,

@@ -341,7 +341,7 @@ impl Fit<'_> {
             student: lock(&self.hands.replica).ema.clone(),
             sources: learner.model().sources,
         };
-        validation_loss(&model, valid.iter().flatten())
+        validation_loss(&model, valid.iter().flatten()).mean
     }
 
     fn checkpoint(&mut self, learner: &Learner<Trainee>) -> Result<Saved, String> {

@@ -1,5 +1,7 @@
 //! The fixed validation set: held-out images at fixed times with fixed noise, the same for every variant.
 
+use std::collections::BTreeMap;
+
 use burn::train::InferenceStep;
 use rand::Rng;
 use rand_distr::StandardNormal;
@@ -55,15 +57,37 @@ pub fn validation_set(
         .collect()
 }
 
-/// Mean denoising loss over a validation set. A synchronisation per batch.
-pub fn validation_loss(model: &Trainee, batches: impl Iterator<Item = ValidationBatch>) -> f64 {
+/// Denoising loss over a validation set.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ValidationLoss {
+    /// Over all of it.
+    pub mean: f64,
+    /// Time and mean loss at that time, in rising order of time.
+    pub by_time: Vec<[f64; 2]>,
+}
+
+/// Denoising loss over a validation set. A synchronisation per batch.
+pub fn validation_loss(model: &Trainee, batches: impl Iterator<Item = ValidationBatch>) -> ValidationLoss {
+    // Times in [0, 1] are ordered as their bits are.
+    let mut of_time: BTreeMap<u32, (f64, usize)> = BTreeMap::new();
     let (mut sum, mut count) = (0.0, 0usize);
     for batch in batches {
+        let times = batch.t.clone();
         if let Some(losses) = InferenceStep::step(model, batch).denoising {
             let losses: Vec<f32> = losses.into_data().iter::<f32>().collect();
             count += losses.len();
             sum += losses.iter().map(|l| *l as f64).sum::<f64>();
+            for (t, loss) in times.iter().zip(&losses) {
+                let of = of_time.entry(t.to_bits()).or_default();
+                *of = (of.0 + f64::from(*loss), of.1 + 1);
+            }
         }
     }
-    sum / count as f64
+    ValidationLoss {
+        mean: sum / count as f64,
+        by_time: of_time
+            .into_iter()
+            .map(|(t, (sum, count))| [f64::from(f32::from_bits(t)), sum / count as f64])
+            .collect(),
+    }
 }
