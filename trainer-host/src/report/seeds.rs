@@ -116,7 +116,7 @@ fn cells(report: &Report, verdict: &Comparison, row: &Row) -> [String; WIDTH] {
 fn speed_up(of: Option<&SpeedUp>) -> String {
     match of.map(|of| &of.outcome) {
         None => "—".into(),
-        Some(SpeedUpOutcome::NotReached { reached, seeds }) => format!("not reached ({reached} of {seeds} seeds)"),
+        Some(SpeedUpOutcome::NotReached { reached, seeds }) => format!("not reached ({reached}/{seeds})"),
         Some(SpeedUpOutcome::Undefined(reason)) => format!("none: {reason}"),
         Some(SpeedUpOutcome::Reached { ratio, bound, .. }) => {
             let least = if *bound { "at least " } else { "" };
