@@ -69,6 +69,11 @@ pub fn program() -> PathBuf {
     plugin_folder().parent().expect("a folder").join(name)
 }
 
+/// What a program wrote on standard output.
+pub fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
 /// What a program wrote on standard error.
 pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()

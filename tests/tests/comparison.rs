@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use sextant_tests::{recipe, sextant, stderr};
+use sextant_tests::{recipe, sextant, stderr, stdout};
 
 #[test]
 fn a_comparison_ends_in_a_report_and_runs_nothing_twice() {
@@ -11,7 +11,7 @@ fn a_comparison_ends_in_a_report_and_runs_nothing_twice() {
     let arguments = ["compare", recipe.to_str().unwrap(), "--out", "all", "--device", "cpu"];
     let output = sextant(folder.path(), &arguments);
     assert!(output.status.success(), "{}", stderr(&output));
-    let table = String::from_utf8_lossy(&output.stdout).into_owned();
+    let table = stdout(&output);
     for words in ["none", "aligned", "self-transcendence", "ranks nothing", "report.html"] {
         assert!(table.contains(words), "{words} is not in\n{table}");
     }
@@ -52,11 +52,7 @@ fn three_seeds_give_a_verdict_and_two_do_not() {
         let mut arguments = vec!["compare", recipe.to_str().unwrap(), "--out", "all", "--device", "cpu"];
         arguments.extend(["--seeds", seeds, "--set", "phases.0.steps=3"]);
         let output = sextant(folder.path(), &arguments);
-        (
-            String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr(&output),
-            output.status.code(),
-        )
+        (stdout(&output), stderr(&output), output.status.code())
     };
     let (two, _, code) = compare("0,1");
     assert_eq!(code, Some(0));
@@ -82,6 +78,11 @@ fn three_seeds_give_a_verdict_and_two_do_not() {
             .unwrap()
             .contains("## Over 3 seeds")
     );
+
+    let (_, _, code) = compare("2,1");
+    assert_eq!(code, Some(0));
+    let page = std::fs::read_to_string(all.join("report.html")).unwrap();
+    assert!(page.contains("moving average of the weights; seed 2"));
 
     let (_, error, code) = compare("4,4");
     assert_eq!(code, Some(2));

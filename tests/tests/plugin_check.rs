@@ -11,7 +11,7 @@ use sextant::check::{
     Break, Case, Evidence, FieldShape, Input, Invariant, Options, Settings, Subject, Verdict, hold, invariant,
     invariants, table,
 };
-use sextant_tests::{plugins, sextant, stderr};
+use sextant_tests::{plugins, sextant, stderr, stdout};
 
 fn subject(plugin: &str, config: &str) -> Subject {
     let path = plugins().resolve(plugin).unwrap_or_else(|e| panic!("{e}"));
@@ -58,10 +58,6 @@ fn check(arguments: &[&str]) -> Output {
     let folder = tempfile::tempdir().unwrap();
     let arguments = [&["plugin", "check"], arguments].concat();
     sextant(folder.path(), &arguments)
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 fn parsed(output: &Output) -> Value {

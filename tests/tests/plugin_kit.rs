@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
 use serde_json::Value;
-use sextant_tests::{command, plugin_folder, recipe, sextant, stderr};
+use sextant_tests::{command, plugin_folder, recipe, sextant, stderr, stdout};
 
 /// A folder of this name that is empty, the same in every run, so that cargo finds what it compiled before.
 fn empty(name: &str) -> PathBuf {
@@ -28,10 +28,6 @@ fn tool(folder: &Path, program: &str, arguments: &[&str]) -> String {
         .unwrap_or_else(|e| panic!("{program}: {e}"));
     assert!(output.status.success(), "{program} {arguments:?}: {}", stderr(&output));
     stderr(&output)
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 fn succeed(folder: &Path, arguments: &[&str]) -> String {

@@ -211,13 +211,15 @@ fn assemble(
     let seeds: Vec<u64> = (all.iter().filter(|(c, _)| c.name == contenders[0].name))
         .map(|(c, _)| c.seed)
         .collect();
+    let logs: Vec<Vec<Line>> = contenders.iter().map(lines).collect();
     let variants = contenders[..file.variants.len()]
         .iter()
-        .map(|contender| variant(contender, over_seeds(&runs, &contender.name)))
+        .zip(&logs)
+        .map(|(contender, log)| variant(contender, over_seeds(&runs, &contender.name), log))
         .collect::<Result<Vec<_>, Error>>()?;
     let verdict = verdict(contenders, &runs, base.evaluation.primary)?;
     let speed_ups = match &verdict {
-        Some(verdict) => speed_ups(contenders, &runs, &verdict.baseline),
+        Some(verdict) => speed_ups(&runs, &logs, &verdict.baseline),
         None => BTreeMap::new(),
     };
     let first = &contenders[0].run;
@@ -262,7 +264,7 @@ fn assemble(
                 sampler.cfg_scale,
                 sampler.guidance_low,
                 sampler.guidance_high,
-                base.seed
+                contenders[0].seed
             ),
         },
     })
@@ -362,11 +364,11 @@ fn verdict(
         .map_err(|e| Error::Training(e.to_string()))
 }
 
-/// How much sooner each variant reaches the baseline's final validation loss.
-fn speed_ups(contenders: &[Contender], runs: &[SeedRun], baseline: &str) -> BTreeMap<String, SpeedUps> {
-    let steps = |name: &str| validation_curves(contenders, runs, name, |_, step| step as f64);
+/// How much sooner each variant reaches the baseline's final validation loss. `logs` are those of `runs`, in their order.
+fn speed_ups(runs: &[SeedRun], logs: &[Vec<Line>], baseline: &str) -> BTreeMap<String, SpeedUps> {
+    let steps = |name: &str| validation_curves(runs, logs, name, |_, step| step as f64);
     let seconds = |name: &str| {
-        validation_curves(contenders, runs, name, |measured, step| {
+        validation_curves(runs, logs, name, |measured, step| {
             measured.earlier_phases_seconds + step as f64 * measured.seconds_per_step
         })
     };
@@ -376,7 +378,7 @@ fn speed_ups(contenders: &[Contender], runs: &[SeedRun], baseline: &str) -> BTre
     let speed_up = |variant: &BTreeMap<u64, Curve>, baseline: &BTreeMap<u64, Curve>| {
         SpeedUp::new(variant, baseline, Direction::LowerIsBetter, Level::DEFAULT)
     };
-    let names: BTreeSet<&str> = contenders.iter().map(|c| c.name.as_str()).collect();
+    let names: BTreeSet<&str> = runs.iter().map(|run| run.variant.as_str()).collect();
     names
         .into_iter()
         .filter(|name| *name != baseline)
@@ -393,23 +395,23 @@ fn speed_ups(contenders: &[Contender], runs: &[SeedRun], baseline: &str) -> BTre
 /// The validation curves of a variant's finished runs, by seed, over `x` of the step. None where one has a value that is
 /// not finite: without it the others would be of the lucky seeds.
 fn validation_curves(
-    contenders: &[Contender],
     runs: &[SeedRun],
+    logs: &[Vec<Line>],
     name: &str,
     x: impl Fn(&Measurements, u64) -> f64,
 ) -> Option<BTreeMap<u64, Curve>> {
     let mut curves = BTreeMap::new();
-    for (contender, run) in contenders.iter().zip(runs).filter(|(c, _)| c.name == name) {
+    for (run, log) in runs.iter().zip(logs).filter(|(run, _)| run.variant == name) {
         let Outcome::Finished(measured) = &run.outcome else {
             continue;
         };
         // A resumed run logs some steps twice; the last counts.
-        let points: BTreeMap<u64, f64> = lines(contender)
+        let points: BTreeMap<u64, f64> = log
             .iter()
             .filter_map(|line| Some((line.step, *line.values.get("validation")?)))
             .collect();
         let curve = Curve::new(points.into_iter().map(|(step, loss)| (x(measured, step), loss)))
-            .inspect_err(|error| tracing::warn!("{}: {error}", contender.folder.metrics().display()))
+            .inspect_err(|error| tracing::warn!("{name}, seed {}, validation loss: {error}", run.seed))
             .ok()?;
         curves.insert(run.seed, curve);
     }
@@ -431,14 +433,13 @@ fn score(measured: &Measurements, primary: Score) -> f64 {
     }
 }
 
-fn variant(contender: &Contender, outcome: Outcome) -> Result<report::Variant, Error> {
+fn variant(contender: &Contender, outcome: Outcome, log: &[Line]) -> Result<report::Variant, Error> {
     let recipe = contender.run.recipe();
-    let lines = lines(contender);
     Ok(report::Variant {
         name: contender.name.clone(),
         guidance: description(recipe),
         outcome,
-        curves: curves(&lines),
+        curves: curves(log),
         samples_png: std::fs::read(contender.folder.samples().join("final.png")).ok(),
         overlay: contender.overlay.clone(),
         plugins: contender

@@ -33,7 +33,7 @@ pub fn markdown(report: &Report) -> String {
         let _ = writeln!(out, "\n{} {reason}", note_mark(note));
     }
     if let Some(verdict) = seeds::several(report) {
-        let heads = seeds::columns().map(str::to_owned);
+        let heads = seeds::COLUMNS.map(str::to_owned);
         let _ = writeln!(out, "\n## Over {} seeds\n", report.seeds.len());
         out.push_str(&rows_of(
             &heads,

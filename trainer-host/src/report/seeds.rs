@@ -9,7 +9,7 @@ use super::terminal::aligned;
 use crate::statistics::{Comparison, Interval, Outcome, Ranking, Row, SpeedUp, SpeedUpOutcome, Verdict};
 
 /// Columns of the table over seeds.
-const COLUMNS: [&str; WIDTH] = [
+pub(super) const COLUMNS: [&str; WIDTH] = [
     "variant",
     "seeds",
     "difference",
@@ -76,10 +76,6 @@ pub fn section(report: &Report) -> String {
 /// The verdict, where there is more than one seed to give one.
 pub(super) fn several(report: &Report) -> Option<&Comparison> {
     report.verdict.as_ref().filter(|_| report.seeds.len() > 1)
-}
-
-pub(super) fn columns() -> [&'static str; WIDTH] {
-    COLUMNS
 }
 
 /// One row a variant, as words.
