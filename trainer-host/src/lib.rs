@@ -12,6 +12,7 @@ pub mod device;
 pub mod diffusion;
 pub mod encoder;
 pub mod error;
+pub mod evaluation;
 pub mod guidance;
 pub mod measure;
 pub mod model;

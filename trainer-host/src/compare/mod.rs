@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::error::Error;
 use crate::guidance::SourceConfig;
 use crate::recipe::{Recipe, RecipeFile, Score, Variant};
-use crate::report::{self, Measurements, Outcome, Plugin, Point, Report, SampleGrid, SeedRun, SpeedUps};
+use crate::report::{self, Measurements, Outcome, Pace, Parts, Plugin, Point, Report, SampleGrid, SeedRun, SpeedUps};
 use crate::statistics::{self, Curve, Direction, Level, Sample, SpeedUp};
 use crate::train::journal::{self, Line};
 use crate::train::{Options, Run, RunFolder, RunInfo, RunResult, checkpoint};
@@ -252,6 +252,8 @@ fn assemble(
         runs,
         verdict,
         speed_ups,
+        scores: Vec::new(),
+        disagreements: Vec::new(),
         base_recipe: toml::to_string(&base).map_err(|e| Error::Training(e.to_string()))?,
         grid: SampleGrid {
             columns: evaluation.columns,
@@ -439,6 +441,12 @@ fn variant(contender: &Contender, outcome: Outcome, log: &[Line]) -> Result<repo
         name: contender.name.clone(),
         guidance: description(recipe),
         outcome,
+        seed_curves: Vec::new(),
+        pace: Pace::default(),
+        grids: Vec::new(),
+        evaluations: Vec::new(),
+        neighbours_png: None,
+        map_pngs: BTreeMap::new(),
         curves: curves(log),
         samples_png: std::fs::read(contender.folder.samples().join("final.png")).ok(),
         overlay: contender.overlay.clone(),
@@ -496,6 +504,10 @@ fn measurements(result: &RunResult, baseline: Option<f64>) -> Measurements {
         clipped_share: result.clipped_share,
         total_seconds: result.seconds.step + result.earlier_phases_seconds,
         earlier_phases_seconds: result.earlier_phases_seconds,
+        parts: Parts::default(),
+        operations: None,
+        teacher_parameters: 0,
+        guide: None,
     }
 }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::DataConfig;
 use crate::diffusion::{Path, Prediction, SamplerConfig, TimeSampling};
 use crate::encoder::GuideConfig;
+use crate::evaluation::{QualityRecipe, RepresentationsRecipe};
 use crate::guidance::SourceConfig;
 use crate::model::SitConfig;
 
@@ -244,6 +245,10 @@ pub struct EvaluationRecipe {
     pub sampler: SamplerConfig,
     /// The one score that decides a comparison over seeds, named before the run.
     pub primary: Score,
+    /// Scores of samples by judges; none without this section.
+    pub quality: Option<QualityRecipe>,
+    /// Probes and pictures of representations; none without this section.
+    pub representations: Option<RepresentationsRecipe>,
 }
 
 /// A score by which variants are compared.
@@ -265,6 +270,8 @@ impl Default for EvaluationRecipe {
             columns: 9,
             sampler: SamplerConfig::default(),
             primary: Score::default(),
+            quality: None,
+            representations: None,
         }
     }
 }
@@ -400,6 +407,13 @@ impl EvaluationRecipe {
         at_least("evaluation.times", self.times as u64, 1)?;
         at_least("evaluation.samples", self.samples as u64, 1)?;
         at_least("evaluation.columns", self.columns as u64, 1)?;
+        if let Some(quality) = &self.quality {
+            quality.validate().map_err(|e| format!("evaluation.quality.{e}"))?;
+        }
+        if let Some(representations) = &self.representations {
+            let checked = representations.validate();
+            checked.map_err(|e| format!("evaluation.representations.{e}"))?;
+        }
         self.sampler.validate().map_err(|e| format!("evaluation.sampler.{e}"))
     }
 }

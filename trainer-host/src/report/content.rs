@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use crate::evaluation::Evaluation;
 use crate::statistics::{Comparison, SpeedUp};
 
 /// Everything that the page of a comparison shows. All text is plain text: escaping is the renderer's business.
@@ -40,6 +41,10 @@ pub struct Report {
     pub verdict: Option<Comparison>,
     /// How much sooner each variant is as good as the baseline at its end, by name.
     pub speed_ups: BTreeMap<String, SpeedUps>,
+    /// Every score beside the primary one, compared over the seeds in the same way.
+    pub scores: Vec<Comparison>,
+    /// Where judges disagree on a score, in words.
+    pub disagreements: Vec<String>,
 }
 
 /// The speed-up of a variant over the baseline, by the validation loss.
@@ -84,6 +89,18 @@ pub struct Variant {
     pub guidance: String,
     /// How its run ended; with several seeds, the mean of what they measured, or the first that did not finish.
     pub outcome: Outcome,
+    /// What was logged during the last phase with each seed, in the order of [`Report::seeds`]; empty where a run has no log.
+    pub seed_curves: Vec<BTreeMap<String, Vec<Point>>>,
+    /// What a step costs, by which curves can be drawn over images, operations and time.
+    pub pace: Pace,
+    /// Sample grids over training, of the first seed, in rising order of steps; the last is that of the end.
+    pub grids: Vec<Grid>,
+    /// What was measured with each seed, in the order of [`Report::seeds`]; none where it was not.
+    pub evaluations: Vec<Option<Evaluation>>,
+    /// Samples beside their nearest training images, of the first seed: an encoded PNG.
+    pub neighbours_png: Option<Vec<u8>>,
+    /// The pictures that the first evaluation's maps name, encoded PNGs by file name.
+    pub map_pngs: BTreeMap<String, Vec<u8>>,
     /// What was logged during its last phase, by name. `denoising`, `validation`, `guidance`, `grad_norm` and
     /// `guidance_share` are shown first and under readable titles; others follow under their own names.
     /// Points may be in any order; of several points at one step, the last counts.
@@ -94,6 +111,32 @@ pub struct Variant {
     pub overlay: String,
     /// The plugins that its run loaded.
     pub plugins: Vec<Plugin>,
+}
+
+/// What one step of a variant's last phase costs, and what had been spent before it began.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Pace {
+    /// Images a step.
+    pub images: f64,
+    /// Floating-point operations a step; none where they were not counted.
+    pub operations: Option<f64>,
+    /// Seconds a step.
+    pub seconds: f64,
+    /// Images of earlier phases.
+    pub earlier_images: f64,
+    /// Floating-point operations of earlier phases; none where they were not counted.
+    pub earlier_operations: Option<f64>,
+    /// Seconds of earlier phases.
+    pub earlier_seconds: f64,
+}
+
+/// A sample grid at one point of the training.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Grid {
+    /// Optimiser steps done.
+    pub step: u64,
+    /// An encoded PNG, laid out as [`Report::grid`] says.
+    pub png: Vec<u8>,
 }
 
 /// How a variant's run ended.
@@ -150,6 +193,58 @@ pub struct Measurements {
     /// The part of it that earlier phases took, such as Self-Transcendence's teacher, in seconds.
     #[serde(serialize_with = "number_or_null::serialize")]
     pub earlier_phases_seconds: f64,
+    /// Where a step's time goes.
+    pub parts: Parts,
+    /// Floating-point operations; none where they were not counted.
+    pub operations: Option<Operations>,
+    /// Parameters of the last phase's teacher; 0 without one.
+    pub teacher_parameters: u64,
+    /// What it took to make the guide whose features a source reads, where that is known: on the bill as well.
+    pub guide: Option<GuideCost>,
+}
+
+/// Mean seconds of a step of the last phase, by part.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Parts {
+    /// Waiting for data.
+    pub data: f64,
+    /// The student's forward pass and the denoising loss.
+    pub student: f64,
+    /// Forward passes of other networks.
+    pub teacher: f64,
+    /// The sources, without those passes.
+    pub guidance: f64,
+    /// The backward pass.
+    pub backward: f64,
+    /// Clipping, AdamW, moving average.
+    pub update: f64,
+}
+
+/// Floating-point operations, a multiplication and an addition being two, counted from shapes: matrix products,
+/// convolutions and attention; a backward pass is twice its forward pass.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Operations {
+    /// A step's student, forward and backward.
+    pub student: f64,
+    /// A step's forward passes of other networks, at the mean number of rows that they ran on.
+    pub teacher: f64,
+    /// A step's sources, forward and backward.
+    pub guidance: f64,
+    /// All steps of the last phase.
+    pub last_phase: f64,
+    /// All steps of earlier phases.
+    pub earlier_phases: f64,
+}
+
+/// The making of a guide.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct GuideCost {
+    /// Its parameters.
+    pub parameters: u64,
+    /// Floating-point operations of its training; none where they are not known.
+    pub training_operations: Option<f64>,
+    /// Floating-point operations of encoding the data once.
+    pub encoding_operations: f64,
 }
 
 impl Measurements {
@@ -173,6 +268,14 @@ impl Measurements {
             clipped_share: mean(|m| m.clipped_share),
             total_seconds: mean(|m| m.total_seconds),
             earlier_phases_seconds: mean(|m| m.earlier_phases_seconds),
+            parts: Parts {
+                data: mean(|m| m.parts.data),
+                student: mean(|m| m.parts.student),
+                teacher: mean(|m| m.parts.teacher),
+                guidance: mean(|m| m.parts.guidance),
+                backward: mean(|m| m.parts.backward),
+                update: mean(|m| m.parts.update),
+            },
             ..first.clone()
         })
     }

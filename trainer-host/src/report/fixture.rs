@@ -109,6 +109,12 @@ fn variant(name: &str, outcome: Outcome) -> Variant {
             ("validation".to_string(), curve[..1].to_vec()),
         ]
         .into(),
+        seed_curves: Vec::new(),
+        pace: super::Pace::default(),
+        grids: Vec::new(),
+        evaluations: Vec::new(),
+        neighbours_png: None,
+        map_pngs: Default::default(),
         samples_png: None,
         overlay: "[guidance]\nplugin = \"<none>\"\n".into(),
         plugins: vec![Plugin {

@@ -22,7 +22,10 @@ mod table;
 mod terminal;
 mod times;
 
-pub use content::{Measurements, Outcome, Plugin, Point, Report, SampleGrid, SeedRun, SpeedUps, Variant};
+pub use content::{
+    Grid, GuideCost, Measurements, Operations, Outcome, Pace, Parts, Plugin, Point, Report, SampleGrid, SeedRun,
+    SpeedUps, Variant,
+};
 pub use markdown::markdown;
 pub use page::render;
 pub use seeds::text as seeds_text;

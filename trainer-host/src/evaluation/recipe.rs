@@ -1,0 +1,101 @@
+//! The sections `[evaluation.quality]` and `[evaluation.representations]` of a recipe.
+
+use serde::{Deserialize, Serialize};
+
+/// How the quality of samples is measured. Samples are drawn from the moving average with `evaluation.sampler`, with the
+/// same noise and labels for every variant, labels in the data's frequencies.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct QualityRecipe {
+    /// Samples for every score, and training images that they are compared with for the floor.
+    pub samples: usize,
+    /// Networks in whose features samples are compared with the data: `"embedded"`, `"untrained"`, or the path of a file that
+    /// `sextant encoder train` wrote. The first is the one that scales are chosen and scores are compared by.
+    pub judges: Vec<String>,
+    /// Scales of classifier-free guidance among which the best is chosen for each variant; 1 is measured in any case.
+    pub scales: Vec<f64>,
+    /// Samples for each scale of the sweep, of other noise than those that are scored.
+    pub sweep_samples: usize,
+}
+
+impl Default for QualityRecipe {
+    fn default() -> Self {
+        Self {
+            samples: 360,
+            judges: vec!["embedded".into(), "untrained".into()],
+            scales: vec![1.0, 1.5, 2.0, 3.0],
+            sweep_samples: 180,
+        }
+    }
+}
+
+/// How representations are measured, at every depth of the moving average with the null class fed to the network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RepresentationsRecipe {
+    /// Times at which images are diffused before they are shown to the network, each in (0, 1).
+    pub times: Vec<f64>,
+    /// Training images on which probes are fitted; 0 for all. Held-out images are always all.
+    pub images: usize,
+    /// Images whose features are shown as pictures.
+    pub pictures: usize,
+}
+
+impl Default for RepresentationsRecipe {
+    fn default() -> Self {
+        Self {
+            times: vec![0.2, 0.5, 0.8],
+            images: 0,
+            pictures: 4,
+        }
+    }
+}
+
+impl QualityRecipe {
+    /// Checks ranges.
+    ///
+    /// # Errors
+    /// Names the key at fault, below `evaluation.quality`, and what would be right.
+    pub fn validate(&self) -> Result<(), String> {
+        for (key, value) in [("samples", self.samples), ("sweep_samples", self.sweep_samples)] {
+            if value < 20 {
+                return Err(format!(
+                    "{key} is {value}; it must be at least 20: nearest neighbours and spreads need some"
+                ));
+            }
+        }
+        if self.judges.is_empty() {
+            return Err("judges is empty; name at least one, such as \"embedded\"".into());
+        }
+        if let Some(twice) = (1..self.judges.len()).find(|&i| self.judges[..i].contains(&self.judges[i])) {
+            return Err(format!("judges names {:?} twice", self.judges[twice]));
+        }
+        if self.scales.is_empty() {
+            return Err("scales is empty; name at least one, such as 1.0".into());
+        }
+        match self.scales.iter().find(|scale| !(1.0..=1e3).contains(*scale)) {
+            Some(scale) => Err(format!(
+                "scales has {scale}; each must be a number from 1 (no guidance) to 1000"
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+impl RepresentationsRecipe {
+    /// Checks ranges.
+    ///
+    /// # Errors
+    /// Names the key at fault, below `evaluation.representations`, and what would be right.
+    pub fn validate(&self) -> Result<(), String> {
+        if self.times.is_empty() {
+            return Err("times is empty; name at least one, such as 0.5".into());
+        }
+        match self.times.iter().find(|t| !(**t > 0.0 && **t < 1.0)) {
+            Some(t) => Err(format!(
+                "times has {t}; each must be between 0 (data) and 1 (noise), both left out"
+            )),
+            None => Ok(()),
+        }
+    }
+}
