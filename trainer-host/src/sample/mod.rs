@@ -4,7 +4,7 @@ mod grid;
 mod npz;
 
 pub use grid::{GRID_SCALE, grid_png};
-pub use npz::npz;
+pub use npz::{Pixels, npz, read_npz};
 
 use burn::tensor::{Device, Int, Tensor};
 
