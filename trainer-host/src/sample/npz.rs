@@ -52,23 +52,38 @@ pub fn read_npz(path: &Path) -> Result<Pixels, Error> {
     let mut archive = NpzArchive::open(path).map_err(broken)?;
     let names: Vec<String> = archive.array_names().map(str::to_owned).collect();
     let [name] = names.as_slice() else {
-        return Err(failed(format!("holds {} arrays ({}); samples are one, arr_0", names.len(), names.join(", "))));
+        return Err(failed(format!(
+            "holds {} arrays ({}); samples are one, arr_0",
+            names.len(),
+            names.join(", ")
+        )));
     };
     let array = archive.by_name(name).map_err(broken)?;
     let array = array.ok_or_else(|| failed(format!("has no array {name}")))?;
     let shape = array.shape().to_vec();
     let dtype = array.dtype().descr();
     let [count, height, width, 3] = shape[..] else {
-        return Err(failed(format!("{name} has the shape {shape:?}; samples are [N, side, side, 3]")));
+        return Err(failed(format!(
+            "{name} has the shape {shape:?}; samples are [N, side, side, 3]"
+        )));
     };
     if height != width || count == 0 {
-        return Err(failed(format!("{name} has the shape {shape:?}; samples are [N, side, side, 3], at least one of them")));
+        return Err(failed(format!(
+            "{name} has the shape {shape:?}; samples are [N, side, side, 3], at least one of them"
+        )));
     }
     if array.order() != npyz::Order::C {
-        return Err(failed(format!("{name} is stored column by column (Fortran order); store it row by row")));
+        return Err(failed(format!(
+            "{name} is stored column by column (Fortran order); store it row by row"
+        )));
     }
-    let bytes = array.into_vec::<u8>().map_err(|_| failed(format!("{name} holds {dtype}; samples are bytes, '|u1'")))?;
-    Ok(Pixels { bytes, side: height as usize })
+    let bytes = array
+        .into_vec::<u8>()
+        .map_err(|_| failed(format!("{name} holds {dtype}; samples are bytes, '|u1'")))?;
+    Ok(Pixels {
+        bytes,
+        side: height as usize,
+    })
 }
 
 #[cfg(test)]
@@ -112,6 +127,12 @@ mod tests {
         assert!(refused(&floats.into_inner()).contains("samples are bytes"));
         assert!(read_npz(&folder.path().join("none.npz")).is_err());
         std::fs::write(&path, npz(&[3; 24], 2).unwrap()).unwrap();
-        assert_eq!(read_npz(&path).unwrap(), Pixels { bytes: vec![3; 24], side: 2 });
+        assert_eq!(
+            read_npz(&path).unwrap(),
+            Pixels {
+                bytes: vec![3; 24],
+                side: 2
+            }
+        );
     }
 }

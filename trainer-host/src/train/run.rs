@@ -7,7 +7,7 @@ use burn::tensor::Device;
 use burn::train::Interrupter;
 use burn::train::renderer::MetricsRenderer;
 
-use super::checkpoint::{Saved, State};
+use super::checkpoint::{Saved, State, Tensors};
 use super::journal::{self, Journal};
 use super::launch::{Launch, learner};
 use super::progress::ProgressMode;
@@ -22,7 +22,7 @@ use crate::encoder::{self, Encoder};
 use crate::error::Error;
 use crate::guidance::{self, GuidanceGeometry, NetworkShape, SearchPath, Sources};
 use crate::model::{Sit, SitConfig, apply, frozen_copy};
-use crate::recipe::{Init, OptimiserRecipe, Phase, Recipe, TeacherWeights};
+use crate::recipe::{Init, OptimiserRecipe, Phase, Recipe, TeacherRecipe, TeacherWeights};
 use crate::sample::{self, Drawing};
 
 /// What a run needs beside its recipe.
@@ -111,6 +111,39 @@ impl Run {
     /// What `run.json` says.
     pub fn info(&self) -> &RunInfo {
         &self.info
+    }
+
+    /// What it runs with.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// The sources of the last phase, planned anew.
+    ///
+    /// # Errors
+    /// Where a library is not what it was when the run was prepared.
+    pub fn last_sources(&self) -> Result<Sources, Error> {
+        self.sources(self.last_phase()?)
+    }
+
+    /// The frozen network that the last phase's sources may ask for, from a run that has it; none without one.
+    ///
+    /// # Errors
+    /// Where its checkpoint is not there or does not fit.
+    pub fn teacher(&self, folder: &RunFolder) -> Result<Option<Sit>, Error> {
+        let Some(teacher) = &self.last_phase()?.teacher else {
+            return Ok(None);
+        };
+        let saved = folder
+            .latest(&teacher.phase)
+            .ok_or_else(|| Error::file(folder.path(), format!("has no checkpoint of phase {:?}", teacher.phase)))?;
+        let network = self.new_network(0, &self.options.device.clone().inner())?;
+        Ok(Some(apply(frozen_copy(&network), &teacher_weights(teacher, &saved)?)?))
+    }
+
+    fn last_phase(&self) -> Result<&Phase, Error> {
+        let phase = self.recipe.phases.last();
+        phase.ok_or_else(|| Error::Input("the recipe has no phase".into()))
     }
 
     /// Runs, or goes on with, what is left of the run in `folder`.
@@ -271,11 +304,7 @@ impl Run {
                 let place = self.recipe.phases[..index].iter().position(|p| p.name == teacher.phase);
                 let saved =
                     &earlier[place.ok_or_else(|| Error::Input(format!("there is no phase {:?}", teacher.phase)))?];
-                let weights = match teacher.weights {
-                    TeacherWeights::Model => saved.student()?,
-                    TeacherWeights::Ema => saved.ema()?,
-                };
-                Some(apply(frozen_copy(&student), &weights)?)
+                Some(apply(frozen_copy(&student), &teacher_weights(teacher, saved)?)?)
             }
         };
         let params = sources.init_parameters(seed, &device);
@@ -346,11 +375,7 @@ impl Run {
             evaluation.columns,
         )?;
 
-        let phase = self
-            .recipe
-            .phases
-            .last()
-            .ok_or_else(|| Error::Training("no phase ran".into()))?;
+        let phase = self.last_phase()?;
         let state = last.state()?;
         let lines = journal::read(&folder.metrics());
         let final_line = lines
@@ -383,6 +408,13 @@ impl Run {
             earlier_phases_seconds,
             sample_labels: labels,
         })
+    }
+}
+
+fn teacher_weights(teacher: &TeacherRecipe, saved: &Saved) -> Result<Tensors, Error> {
+    match teacher.weights {
+        TeacherWeights::Model => saved.student(),
+        TeacherWeights::Ema => saved.ema(),
     }
 }
 
