@@ -91,6 +91,9 @@ impl RepresentationsRecipe {
         if self.times.is_empty() {
             return Err("times is empty; name at least one, such as 0.5".into());
         }
+        if self.pictures == 0 {
+            return Err("pictures is 0; it must be at least 1".into());
+        }
         match self.times.iter().find(|t| !(**t > 0.0 && **t < 1.0)) {
             Some(t) => Err(format!(
                 "times has {t}; each must be between 0 (data) and 1 (noise), both left out"
