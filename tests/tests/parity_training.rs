@@ -180,6 +180,7 @@ fn train(fixture: &Fixture, kind: &str) -> Trajectory {
             phase: "before".into(),
             weights: Default::default(),
         }),
+        shuffle_labels: false,
         guidance: vec![source(fixture, kind)],
     };
     let features = fixture.data("steps.features").shape()[2..].to_vec();

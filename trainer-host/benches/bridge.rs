@@ -127,6 +127,7 @@ impl Bridged {
                 phase: "before".into(),
                 weights: Default::default(),
             }),
+            shuffle_labels: false,
             guidance: vec![source],
         };
         let fields = [("features".to_owned(), vec![config.tokens(), sizes.features])];

@@ -504,10 +504,10 @@ fn measurements(result: &RunResult, baseline: Option<f64>) -> Measurements {
         clipped_share: result.clipped_share,
         total_seconds: result.seconds.step + result.earlier_phases_seconds,
         earlier_phases_seconds: result.earlier_phases_seconds,
-        parts: Parts::default(),
-        operations: None,
-        teacher_parameters: 0,
-        guide: None,
+        parts: Parts::mean(&result.seconds, result.steps),
+        operations: result.bill.and_then(|bill| bill.operations),
+        teacher_parameters: result.bill.map_or(0, |bill| bill.teacher_parameters),
+        guide: result.bill.and_then(|bill| bill.guide),
     }
 }
 

@@ -51,6 +51,7 @@ pub struct StepLoader {
     seed: u64,
     batch_size: usize,
     steps: Range<u64>,
+    labels: Option<Arc<[i64]>>,
 }
 
 impl StepLoader {
@@ -61,11 +62,21 @@ impl StepLoader {
             seed,
             batch_size,
             steps,
+            labels: None,
         }
     }
-}
 
-impl StepLoader {
+    /// With these labels in place of the set's own, one for every image of the set.
+    ///
+    /// Panics if there are fewer or more.
+    pub fn with_labels(self, labels: Vec<i64>) -> Self {
+        assert_eq!(labels.len(), self.dataset.len(), "a label for every image");
+        Self {
+            labels: Some(labels.into()),
+            ..self
+        }
+    }
+
     /// The steps from the `start`th to before the `end`th of this loader.
     pub fn range(&self, start: usize, end: usize) -> Self {
         let clamp = |offset: usize| self.steps.start + (offset.min(self.num_items()) as u64);
@@ -85,11 +96,15 @@ impl DataLoader<StepItem> for StepLoader {
             seed,
             batch_size,
             steps,
+            labels,
         } = self.clone();
         let worker = std::thread::spawn(move || {
             let mut order = dataset.order(seed, batch_size);
             for step in steps {
-                let batch = dataset.collect(step, &order.batch(step));
+                let mut batch = dataset.collect(step, &order.batch(step));
+                if let Some(labels) = &labels {
+                    batch.labels = batch.ids.iter().map(|&id| labels[id as usize]).collect();
+                }
                 // The iterator is gone when its end of the channel is.
                 if sender.send(StepItem::with_batch(&dataset, seed, batch)).is_err() {
                     return;
@@ -202,6 +217,21 @@ mod tests {
         let whole: Vec<StepItem> = loader(0..6).iter().map(Result::unwrap).collect();
         let rest: Vec<StepItem> = loader(4..6).iter().map(Result::unwrap).collect();
         assert_eq!(whole[4..], rest);
+    }
+
+    #[test]
+    fn should_show_other_labels_and_change_nothing_else() {
+        let loader = loader(3..5);
+        let labels = loader.dataset.shuffled_labels(1);
+        for (plain, relabelled) in loader.iter().zip(loader.clone().with_labels(labels.clone()).iter()) {
+            let (plain, relabelled) = (plain.unwrap(), relabelled.unwrap());
+            assert_ne!(plain.batch.labels, relabelled.batch.labels);
+            let wanted: Vec<i64> = plain.batch.ids.iter().map(|&id| labels[id as usize]).collect();
+            assert_eq!(relabelled.batch.labels, wanted);
+            let mut restored = relabelled;
+            restored.batch.labels = plain.batch.labels.clone();
+            assert_eq!(plain, restored);
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod embedded;
 mod error;
 mod images;
 mod loader;
+mod shuffle;
 mod split;
 mod stream;
 

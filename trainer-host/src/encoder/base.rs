@@ -70,6 +70,15 @@ impl Encoder {
         )
     }
 
+    /// This encoder before its training: its recipe with no steps, and so its initial weights.
+    fn reset(self, device: &Device) -> Self {
+        let mut origin = self.origin;
+        let mut rng = Stream::new(origin.recipe.training.seed, "encoder/init").at(&[]);
+        origin.recipe.training.steps = 0;
+        let network = Network::init(&origin.recipe.network, &mut rng, device);
+        Self { network, origin }
+    }
+
     /// Reads a file that [`Encoder::save`] wrote.
     pub fn load(path: impl AsRef<Path>, device: &Device) -> Result<Self, EncoderError> {
         let path = path.as_ref();
@@ -179,7 +188,8 @@ impl Encoder {
     /// images), or not RGB.
     pub fn encode(&self, dataset: &Dataset, device: &Device) -> Result<Vec<f32>, EncoderError> {
         let split = dataset.split_fingerprint();
-        if split != self.origin.split {
+        // What was never trained has seen nothing.
+        if split != self.origin.split && self.origin.recipe.training.steps > 0 {
             let short = |hash: &str| hash.chars().take(12).collect();
             return Err(EncoderError::Split {
                 trained: short(&self.origin.split),
@@ -219,6 +229,7 @@ impl Encoder {
 pub fn guide(config: &GuideConfig, device: &Device) -> Result<Encoder, EncoderError> {
     match config.weights.as_str() {
         "embedded" => Encoder::from_bytes(EMBEDDED_GUIDE, "embedded", device),
+        "untrained" => Ok(Encoder::from_bytes(EMBEDDED_GUIDE, "embedded", device)?.reset(device)),
         path => Encoder::load(path, device),
     }
 }
@@ -277,6 +288,20 @@ mod tests {
             assert!(trained.classes > other.classes + 0.02, "{trained:?} {other:?}");
             assert!(trained.subclasses > other.subclasses + 0.02, "{trained:?} {other:?}");
         }
+    }
+
+    #[test]
+    fn should_be_its_untrained_self_by_name() {
+        let (dataset, device) = (emoji(32, 0), Device::flex());
+        let config = GuideConfig {
+            weights: "untrained".into(),
+        };
+        let named = guide(&config, &device).unwrap();
+        let wanted = Encoder::untrained(&embedded().origin().recipe, &dataset, &device).unwrap();
+        assert_eq!(collect(&named.network), collect(&wanted.network));
+        assert_ne!(collect(&named.network), collect(&embedded().network));
+        // It has seen no image, so no split can be wrong.
+        named.encode(&emoji(8, 1), &device).unwrap();
     }
 
     #[test]

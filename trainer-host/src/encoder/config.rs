@@ -170,7 +170,8 @@ impl EncoderConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GuideConfig {
-    /// `"embedded"`, or the path of a file that `sextant encoder train` wrote.
+    /// `"embedded"`, `"untrained"` (the embedded one's architecture with its initial weights), or the path of a file that
+    /// `sextant encoder train` wrote.
     #[serde(default = "embedded")]
     pub weights: String,
 }

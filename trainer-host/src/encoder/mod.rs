@@ -8,6 +8,7 @@ mod error;
 mod knn;
 mod network;
 mod objective;
+mod operations;
 mod train;
 mod views;
 

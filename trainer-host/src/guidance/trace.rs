@@ -16,6 +16,9 @@ pub struct Trace {
     pub operations: BTreeSet<&'static str>,
     /// Forward passes of frozen networks, in order.
     pub forwards: Vec<Asked>,
+    /// Floating-point operations of the matrix products, convolutions and attentions that sources asked for themselves, forward
+    /// and backward.
+    pub work: u64,
 }
 
 /// One `forward`, as the source asked for it.
@@ -52,6 +55,11 @@ pub(super) fn forward(network: Network, depths: &[usize], samples: &[u32]) {
             samples: samples.iter().map(|sample| *sample as usize).collect(),
         });
     });
+}
+
+/// Notes floating-point operations, which are counted only if somebody looks.
+pub(super) fn work(count: impl FnOnce() -> u64) {
+    note(|trace| trace.work = trace.work.saturating_add(count()));
 }
 
 fn note(note: impl FnOnce(&mut Trace)) {

@@ -190,6 +190,9 @@ pub struct Phase {
     /// The frozen network that sources may ask for.
     #[serde(default)]
     pub teacher: Option<TeacherRecipe>,
+    /// Train with labels that have changed places among the training images, once and for all: a control.
+    #[serde(default)]
+    pub shuffle_labels: bool,
     /// Guidance sources; their losses add up.
     #[serde(default)]
     pub guidance: Vec<SourceConfig>,

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::evaluation::Evaluation;
 use crate::statistics::{Comparison, SpeedUp};
+pub use crate::train::{GuideCost, Operations, Parts};
 
 /// Everything that the page of a comparison shows. All text is plain text: escaping is the renderer's business.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -201,50 +202,6 @@ pub struct Measurements {
     pub teacher_parameters: u64,
     /// What it took to make the guide whose features a source reads, where that is known: on the bill as well.
     pub guide: Option<GuideCost>,
-}
-
-/// Mean seconds of a step of the last phase, by part.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct Parts {
-    /// Waiting for data.
-    pub data: f64,
-    /// The student's forward pass and the denoising loss.
-    pub student: f64,
-    /// Forward passes of other networks.
-    pub teacher: f64,
-    /// The sources, without those passes.
-    pub guidance: f64,
-    /// The backward pass.
-    pub backward: f64,
-    /// Clipping, AdamW, moving average.
-    pub update: f64,
-}
-
-/// Floating-point operations, a multiplication and an addition being two, counted from shapes: matrix products,
-/// convolutions and attention; a backward pass is twice its forward pass.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct Operations {
-    /// A step's student, forward and backward.
-    pub student: f64,
-    /// A step's forward passes of other networks, at the mean number of rows that they ran on.
-    pub teacher: f64,
-    /// A step's sources, forward and backward.
-    pub guidance: f64,
-    /// All steps of the last phase.
-    pub last_phase: f64,
-    /// All steps of earlier phases.
-    pub earlier_phases: f64,
-}
-
-/// The making of a guide.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct GuideCost {
-    /// Its parameters.
-    pub parameters: u64,
-    /// Floating-point operations of its training; none where they are not known.
-    pub training_operations: Option<f64>,
-    /// Floating-point operations of encoding the data once.
-    pub encoding_operations: f64,
 }
 
 impl Measurements {

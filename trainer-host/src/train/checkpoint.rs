@@ -19,7 +19,7 @@ use burn::train::metric::store::EventStoreClient;
 use serde::{Deserialize, Serialize};
 
 use super::window::WindowState;
-use super::{Seconds, Trainee};
+use super::{Seconds, Trainee, ValidationLoss};
 use crate::error::Error;
 use crate::guidance::{Buffers, TeacherCounters};
 use crate::model::{Sit, collect, read_safetensors, write_safetensors};
@@ -47,6 +47,9 @@ pub struct State {
     pub clipped: (f64, u64),
     /// Seconds of each step since the start of the phase, the diagnostics left out; for a median.
     pub step_seconds: Vec<f32>,
+    /// The validation loss after the phase's last step; none before it, and where it is not finite.
+    #[serde(default)]
+    pub validation: Option<ValidationLoss>,
 }
 
 /// The tensors of a checkpoint, by published name.

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::Seconds;
 use super::checkpoint::{Saved, list, write_whole};
+use super::{Bill, Seconds};
 use crate::error::Error;
 use crate::guidance::{LibraryRecord, SourceConfig, TeacherCounters};
 use crate::recipe::{self, Recipe};
@@ -65,6 +65,9 @@ pub struct RunResult {
     pub earlier_phases_seconds: f64,
     /// Labels of the sample grid, in its order.
     pub sample_labels: Vec<usize>,
+    /// What it cost beside its time; runs of earlier versions have none until they are looked at again.
+    #[serde(default)]
+    pub bill: Option<Bill>,
 }
 
 impl RunFolder {

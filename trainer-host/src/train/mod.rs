@@ -2,6 +2,7 @@
 //!
 //! Knows guidance only as "give me per-sample losses" ([`crate::guidance::Sources::guide`]).
 
+mod bill;
 pub mod checkpoint;
 mod fixed;
 mod folder;
@@ -22,6 +23,7 @@ mod update;
 mod validation;
 mod window;
 
+pub use bill::{Bill, GuideCost, Operations, Parts};
 pub use fixed::Fixed;
 pub use folder::{RunFolder, RunInfo, RunResult};
 pub use launch::{Launch, learner};

@@ -14,7 +14,8 @@ use super::progress::ProgressMode;
 use super::quiet::Quiet;
 use super::strategy::{Ending, Plan};
 use super::{
-    Feed, Replica, RunFolder, RunInfo, RunResult, Trainee, ValidationBatch, memory, validation_loss, validation_set,
+    Feed, GuideCost, Replica, RunFolder, RunInfo, RunResult, Trainee, ValidationBatch, memory, validation_loss,
+    validation_set,
 };
 use crate::data::{self, Dataset, StepLoader, Stream};
 use crate::device;
@@ -44,11 +45,13 @@ pub struct Options {
 
 /// A recipe that fits its data, model and plugins: everything that can be wrong before the first step has been looked at.
 pub struct Run {
-    recipe: Recipe,
+    pub(super) recipe: Recipe,
     options: Options,
-    dataset: Arc<Dataset>,
-    model: SitConfig,
+    pub(super) dataset: Arc<Dataset>,
+    pub(super) model: SitConfig,
     info: RunInfo,
+    /// What the guide cost whose features a source reads.
+    pub(super) guide: Option<GuideCost>,
 }
 
 impl Run {
@@ -77,9 +80,15 @@ impl Run {
             }
         }
         // Encoding the whole set costs seconds: only where a source reads it.
-        if let Some(guide) = guide.filter(|_| guided) {
+        let guide = guide.filter(|_| guided);
+        if let Some(guide) = &guide {
             guide.add_features(&mut dataset, &options.device)?;
         }
+        let guide = guide.map(|guide| GuideCost {
+            parameters: guide.parameter_count() as u64,
+            training_operations: Some(guide.training_operations()),
+            encoding_operations: guide.encoding_operations(dataset.len()),
+        });
         let info = RunInfo {
             sextant: env!("CARGO_PKG_VERSION").into(),
             burn: "0.22.1".into(),
@@ -95,6 +104,7 @@ impl Run {
             dataset: Arc::new(dataset),
             model,
             info,
+            guide,
         })
     }
 
@@ -152,7 +162,7 @@ impl Run {
     /// What stopped it; the last good step is on disk.
     pub fn execute(&self, folder: &RunFolder) -> Result<RunResult, Error> {
         if let Some(result) = folder.result() {
-            return Ok(result);
+            return self.with_bill(folder, result);
         }
         self.notice_other_plugins(folder);
         memory::reset_peak();
@@ -160,11 +170,22 @@ impl Run {
         for index in 0..self.recipe.phases.len() {
             saved.push(self.phase(folder, index, &saved)?);
         }
-        let (last, earlier) = saved
-            .split_last()
-            .ok_or_else(|| Error::Training("no phase ran".into()))?;
-        let result = self.conclude(folder, last, earlier)?;
+        let result = self.conclude(folder, &saved)?;
         folder.finish(&result)?;
+        Ok(result)
+    }
+
+    /// The result with a bill, where an earlier version wrote it without. Kept if the checkpoints were there to count with.
+    fn with_bill(&self, folder: &RunFolder, mut result: RunResult) -> Result<RunResult, Error> {
+        if result.bill.is_none() {
+            let phases = self.recipe.phases.iter();
+            let saved: Vec<Saved> = phases.map_while(|phase| folder.latest(&phase.name)).collect();
+            let bill = self.bill(&saved);
+            result.bill = Some(bill);
+            if bill.operations.is_some() {
+                folder.finish(&result)?;
+            }
+        }
         Ok(result)
     }
 
@@ -211,12 +232,15 @@ impl Run {
             learner.load_scheduler(saved.schedule()?);
         }
         let replica = Arc::new(Mutex::new(setup.replica));
-        let loader = StepLoader::new(
+        let mut loader = StepLoader::new(
             self.dataset.clone(),
             seed,
             self.recipe.optimiser.batch,
             state.step..phase.steps,
         );
+        if phase.shuffle_labels {
+            loader = loader.with_labels(self.dataset.shuffled_labels(self.recipe.seed));
+        }
         let null_class = self.model.null_class() as i64;
         let feed = Feed::new(loader, self.recipe.diffusion.clone(), null_class, replica.clone());
         let label = match self.recipe.phases.len() {
@@ -279,7 +303,7 @@ impl Run {
 
     /// The last phase draws from the run's seed, so that it is the same for all variants of a comparison; an earlier
     /// one from a seed of its own.
-    fn phase_seed(&self, index: usize) -> u64 {
+    pub(super) fn phase_seed(&self, index: usize) -> u64 {
         use rand::Rng;
         if index + 1 == self.recipe.phases.len() {
             return self.recipe.seed;
@@ -288,7 +312,7 @@ impl Run {
         Stream::new(self.recipe.seed, &format!("phase/{name}")).at(&[]).random()
     }
 
-    fn setup(&self, phase: &Phase, index: usize, earlier: &[Saved], seed: u64) -> Result<Setup, Error> {
+    pub(super) fn setup(&self, phase: &Phase, index: usize, earlier: &[Saved], seed: u64) -> Result<Setup, Error> {
         let device = self.options.device.clone().autodiff();
         let sources = self.sources(phase)?;
         let mut student = self.new_network(seed, &device)?;
@@ -356,7 +380,10 @@ impl Run {
     }
 
     /// Samples, validation and the bill.
-    fn conclude(&self, folder: &RunFolder, last: &Saved, earlier: &[Saved]) -> Result<RunResult, Error> {
+    fn conclude(&self, folder: &RunFolder, saved: &[Saved]) -> Result<RunResult, Error> {
+        let (last, earlier) = saved
+            .split_last()
+            .ok_or_else(|| Error::Training("no phase ran".into()))?;
         let evaluation = &self.recipe.evaluation;
         let ema = average(&self.recipe, &self.dataset, last, &self.options.device)?;
         let labels = sample::labels(self.dataset.class_names().len(), evaluation.samples);
@@ -376,18 +403,20 @@ impl Run {
         )?;
 
         let phase = self.last_phase()?;
-        let state = last.state()?;
+        let mut state = last.state()?;
         let lines = journal::read(&folder.metrics());
         let final_line = lines
             .iter()
             .rev()
             .find(|l| l.phase == phase.name && l.values.contains_key("denoising"));
         let guidance_loss = final_line.map(guidance_losses).unwrap_or_default();
-        let model = Trainee {
-            student: ema,
-            sources: Default::default(),
-        };
-        let validation = validation_loss(&model, self.validation().into_iter());
+        let validation = state.validation.take().unwrap_or_else(|| {
+            let model = Trainee {
+                student: ema,
+                sources: Default::default(),
+            };
+            validation_loss(&model, self.validation().into_iter())
+        });
         let mut earlier_phases_seconds = 0.0;
         for saved in earlier {
             earlier_phases_seconds += saved.state()?.seconds.step;
@@ -403,10 +432,11 @@ impl Run {
             teacher: state.teacher,
             peak_memory_bytes: memory::peak_bytes(),
             student_parameters: self.model.trainable_count() as u64,
-            guidance_parameters: sources.init_parameters(0, &self.options.device).num_trainable() as u64,
+            guidance_parameters: sources.trainable_count() as u64,
             clipped_share: state.clipped.0 / (state.clipped.1 as f64).max(1.0),
             earlier_phases_seconds,
             sample_labels: labels,
+            bill: Some(self.bill(saved)),
         })
     }
 }
@@ -465,9 +495,10 @@ fn median(values: &[f32]) -> f64 {
     }
 }
 
-struct Setup {
-    model: Trainee,
-    replica: Replica,
+/// A phase before its first step.
+pub(super) struct Setup {
+    pub model: Trainee,
+    pub replica: Replica,
 }
 
 fn load_sources(phase: &Phase, search: &SearchPath, geometry: &GuidanceGeometry) -> Result<Sources, Error> {

@@ -19,7 +19,7 @@ use super::progress::Progress;
 use super::scalars::Scalars;
 use super::update::update;
 use super::window::Window;
-use super::{Replica, StepInput, StepOutput, Terms, Trainee, validation_loss};
+use super::{Replica, StepInput, StepOutput, Terms, Trainee, ValidationLoss, validation_loss};
 use crate::recipe::{OptimiserRecipe, OutputRecipe};
 
 /// What the loop does beside stepping.
@@ -244,7 +244,10 @@ impl Fit<'_> {
         if let Some(every) = self.plan.validate_every
             && (due(every) || step == last)
         {
-            line.push(("validation".to_owned(), self.validate(learner, valid)));
+            let loss = self.validate(learner, valid);
+            line.push(("validation".to_owned(), loss.mean));
+            // JSON has no number for what is not finite.
+            self.hands.state.validation = (step == last && loss.is_finite()).then_some(loss);
         }
         if due(self.plan.output.log_every) || step == last {
             line.extend(self.means()?);
@@ -336,12 +339,12 @@ impl Fit<'_> {
     }
 
     /// Denoising loss of the moving average on the fixed validation set.
-    fn validate(&self, learner: &Learner<Trainee>, valid: &ValidLoader<Trainee>) -> f64 {
+    fn validate(&self, learner: &Learner<Trainee>, valid: &ValidLoader<Trainee>) -> ValidationLoss {
         let model = Trainee {
             student: lock(&self.hands.replica).ema.clone(),
             sources: learner.model().sources,
         };
-        validation_loss(&model, valid.iter().flatten()).mean
+        validation_loss(&model, valid.iter().flatten())
     }
 
     fn checkpoint(&mut self, learner: &Learner<Trainee>) -> Result<Saved, String> {

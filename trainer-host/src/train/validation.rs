@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use burn::train::InferenceStep;
 use rand::Rng;
 use rand_distr::StandardNormal;
+use serde::{Deserialize, Serialize};
 
 use super::{Trainee, ValidationBatch};
 use crate::data::{Dataset, Stream};
@@ -58,12 +59,19 @@ pub fn validation_set(
 }
 
 /// Denoising loss over a validation set.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ValidationLoss {
     /// Over all of it.
     pub mean: f64,
     /// Time and mean loss at that time, in rising order of time.
     pub by_time: Vec<[f64; 2]>,
+}
+
+impl ValidationLoss {
+    /// Whether all of it is a number.
+    pub fn is_finite(&self) -> bool {
+        self.mean.is_finite() && self.by_time.iter().flatten().all(|value| value.is_finite())
+    }
 }
 
 /// Denoising loss over a validation set. A synchronisation per batch.

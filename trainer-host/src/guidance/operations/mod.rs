@@ -19,14 +19,16 @@ mod shaping;
 mod spec;
 #[cfg(test)]
 mod tests;
+mod work;
 
 pub(super) use context::{Context, Frozen};
 pub(super) use conversion::data;
 pub(super) use creation::from_data;
 pub use spec::Spec;
 pub(super) use spec::{constant, inner, physical};
+pub(super) use work::work;
 
-use burn::backend::DispatchTensor;
+use burn::backend::{Dispatch, DispatchAutodiffContext, DispatchTensor};
 use sextant_plugin_api::abi::Operation;
 
 use super::boundary::Attributes;
@@ -38,6 +40,13 @@ impl Operands {
     /// Operands, in the order of the table.
     pub fn new(tensors: Vec<Option<DispatchTensor>>) -> Self {
         Self(tensors)
+    }
+
+    /// Whether gradients flow to an operand.
+    pub fn tracked(&self, index: usize) -> bool {
+        let tensor = self.0.get(index).and_then(Option::as_ref);
+        tensor
+            .is_some_and(|tensor| tensor.autodiff != DispatchAutodiffContext::Disabled && Dispatch::is_tracked(tensor))
     }
 
     /// Moves out an operand that the check has seen, and whose elements it needs.

@@ -4,6 +4,7 @@
 mod tests;
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::path::Path;
 
 use burn::tensor::Device;
@@ -179,6 +180,35 @@ impl Sources {
     pub fn active_at(&self, step: u64) -> Vec<&str> {
         let active = self.sources.iter().filter(|source| source.config.active_at(step));
         active.map(|source| source.instance.name()).collect()
+    }
+
+    /// The steps `0..steps`, cut where a source begins or ends to be called.
+    pub fn stretches(&self, steps: u64) -> Vec<Range<u64>> {
+        let ends = self.sources.iter().flat_map(|source| {
+            let config = &source.config;
+            std::iter::once(config.start_step).chain(config.stop_step)
+        });
+        let cuts: BTreeSet<u64> = ends.filter(|end| *end < steps).chain([0, steps]).collect();
+        let cuts: Vec<u64> = cuts.into_iter().collect();
+        cuts.windows(2).map(|ends| ends[0]..ends[1]).collect()
+    }
+
+    /// The deepest block of a frozen network that a source may ask for, if any does.
+    pub fn deepest_asked(&self) -> Option<usize> {
+        let depths = |source: &Source| {
+            let of = |network| source.plan.depths(network);
+            of(Network::Teacher).into_iter().chain(of(Network::Ema)).max()
+        };
+        self.sources.iter().filter_map(depths).max()
+    }
+
+    /// Number of scalars of the sources' parameters that are optimised, from their plans.
+    pub fn trainable_count(&self) -> usize {
+        let parameters = self.sources.iter().flat_map(|source| &source.plan.parameters);
+        let trainable = parameters.filter(|parameter| parameter.trainable);
+        trainable
+            .map(|parameter| parameter.shape.iter().product::<usize>())
+            .sum()
     }
 
     /// The most tensors that each source has held at once in a step so far, all sources added up.

@@ -96,6 +96,11 @@ fn should_say_what_its_sources_need() {
     assert!(sources.needs_teacher() && !sources.needs_ema() && !sources.needs_output());
     assert_eq!(sources.active_at(4), ["everything"]);
     assert_eq!(sources.active_at(5), ["everything", "b"]);
+    assert_eq!(sources.stretches(12), [0..5, 5..9, 9..12]);
+    assert_eq!(sources.stretches(5), [0..5]);
+    assert_eq!(sources.deepest_asked(), Some(2));
+    let drawn = sources.init_parameters(0, &Device::flex());
+    assert_eq!(sources.trainable_count(), drawn.num_trainable());
     let stopping = load(&["stop_step = 9"], &geometry()).unwrap();
     assert!(stopping.needs_teacher_from(8) && !stopping.needs_teacher_from(9));
     assert_eq!(sources.libraries()[1].plugin, "everything");

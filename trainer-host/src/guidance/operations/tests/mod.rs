@@ -6,6 +6,7 @@ mod elementwise;
 mod faults;
 mod layers;
 mod services;
+mod work;
 
 use std::ffi::c_void;
 

@@ -1,0 +1,87 @@
+//! What an encoder costs, from its shapes. A multiplication and an addition are two operations.
+
+use super::Encoder;
+use super::config::NetworkConfig;
+use crate::model::collect;
+
+impl NetworkConfig {
+    /// Floating-point operations of the convolutions on one image of `input` pixels a side.
+    pub fn forward_operations(&self) -> u64 {
+        let (mut side, mut channels, mut sum) = (self.input, 3, 0);
+        for (stage, blocks) in self.blocks.iter().enumerate() {
+            let width = self.width << stage;
+            side /= 2;
+            sum += convolution(side, channels, width, 3) + 2 * *blocks as u64 * convolution(side, width, width, 3);
+            channels = width;
+        }
+        sum + convolution(side, channels, self.output, 1)
+    }
+}
+
+/// A convolution with `side`² places in its result.
+fn convolution(side: usize, from: usize, to: usize, kernel: usize) -> u64 {
+    2 * [side, side, from, to, kernel, kernel]
+        .map(|n| n as u64)
+        .iter()
+        .product::<u64>()
+}
+
+impl Encoder {
+    /// Number of scalars in its parameters.
+    pub fn parameter_count(&self) -> usize {
+        let tensors = collect(self.network());
+        tensors.values().map(|tensor| tensor.num_elements()).sum()
+    }
+
+    /// Floating-point operations of encoding `images` images.
+    pub fn encoding_operations(&self, images: usize) -> f64 {
+        self.origin().recipe.network.forward_operations() as f64 * images as f64
+    }
+
+    /// Floating-point operations of the training that its recipe describes: forward and twice as much backward for two views of
+    /// each image of each batch. 0 for an untrained one.
+    pub fn training_operations(&self) -> f64 {
+        let training = &self.origin().recipe.training;
+        let views = 2 * training.steps * training.batch_size as u64;
+        3.0 * views as f64 * self.origin().recipe.network.forward_operations() as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encoder::{GuideConfig, guide};
+    use burn::tensor::Device;
+
+    #[test]
+    fn should_agree_with_a_count_by_hand() {
+        let network = NetworkConfig {
+            input: 8,
+            width: 8,
+            blocks: vec![1, 2],
+            output: 5,
+        };
+        let first = 2 * 16 * (3 * 8 * 9) + 2 * 2 * 16 * (8 * 8 * 9);
+        let second = 2 * 4 * (8 * 16 * 9) + 4 * 2 * 4 * (16 * 16 * 9);
+        assert_eq!(network.forward_operations(), first + second + 2 * 4 * 16 * 5);
+    }
+
+    #[test]
+    fn should_cost_no_training_where_there_was_none() {
+        let of = |weights: &str| {
+            let config = GuideConfig {
+                weights: weights.into(),
+            };
+            guide(&config, &Device::flex()).unwrap()
+        };
+        let (trained, untrained) = (of("embedded"), of("untrained"));
+        assert_eq!(untrained.training_operations(), 0.0);
+        let recipe = &trained.origin().recipe;
+        let views = 2.0 * recipe.training.steps as f64 * recipe.training.batch_size as f64;
+        assert_eq!(
+            trained.training_operations(),
+            3.0 * views * trained.encoding_operations(1)
+        );
+        assert_eq!(trained.parameter_count(), untrained.parameter_count());
+    }
+}
