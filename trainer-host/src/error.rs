@@ -15,6 +15,9 @@ pub enum Error {
     /// An encoder that cannot be read or trained.
     #[error(transparent)]
     Encoder(#[from] crate::encoder::EncoderError),
+    /// A judge that cannot be had, or that must not judge.
+    #[error(transparent)]
+    Judge(#[from] crate::judge::JudgeError),
     /// A source that cannot be loaded, or does not fit.
     #[error(transparent)]
     Guidance(#[from] crate::guidance::GuidanceError),

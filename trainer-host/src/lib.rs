@@ -14,6 +14,7 @@ pub mod encoder;
 pub mod error;
 pub mod evaluation;
 pub mod guidance;
+pub mod judge;
 pub mod measure;
 pub mod model;
 pub mod recipe;

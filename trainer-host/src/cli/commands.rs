@@ -207,7 +207,7 @@ fn encoder(args: EncoderArgs) -> Result<(), Error> {
     let encoder = train_encoder(&config, &dataset, &device, |at| {
         progress.log(
             &[
-                ("contrast".to_owned(), f64::from(at.contrast)),
+                ("objective".to_owned(), f64::from(at.objective)),
                 ("reconstruction".to_owned(), f64::from(at.reconstruction)),
             ]
             .into(),

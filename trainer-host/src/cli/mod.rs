@@ -67,7 +67,7 @@ A variant that is finished is not run again; an interrupted one goes on where it
 
 #[derive(Subcommand)]
 enum EncoderCommand {
-    /// Train the guide encoder, self-supervised, on the training part of the data.
+    /// Train a guide or a judge on the training part of the data.
     #[command(after_help = "Example:
   sextant encoder train configs/encoder.toml --out guide.safetensors")]
     Train(EncoderArgs),

@@ -3,6 +3,7 @@
 use super::error::DataError;
 use super::images::Images;
 use super::split::Split;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
@@ -16,7 +17,7 @@ pub struct Field {
 }
 
 /// Pixels on the scale [-1, 1] become `(pixel - mean) / std`, one mean and std for all channels.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Standardisation {
     /// Mean over the training part.
     pub mean: f64,
@@ -147,7 +148,7 @@ impl Dataset {
         &self.class_names
     }
 
-    /// Finer class of every image. For judging features only, training never sees it.
+    /// Finer class of every image. For judging features, and for training judges; no guide or generator sees it.
     pub fn sublabels(&self) -> &[i64] {
         &self.sublabels
     }

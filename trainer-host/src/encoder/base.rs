@@ -3,8 +3,8 @@
 use super::config::{EncoderConfig, GuideConfig};
 use super::error::EncoderError;
 use super::network::Network;
-use crate::data::{Dataset, Field, Stream};
-use crate::model::{apply, collect, write_safetensors};
+use crate::data::{Dataset, Field, Standardisation, Stream};
+use crate::model::{fingerprint, write_safetensors};
 use burn::tensor::module::interpolate;
 use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -22,9 +22,7 @@ pub const FEATURES: &str = "features";
 /// Images that are encoded together.
 const CHUNK: usize = 64;
 
-/// A frozen encoder whose features a guidance source can align to.
-///
-/// A small stand-in for DINOv2, trained without labels on the training part of the data.
+/// A frozen encoder, trained on the training part of the data: whose features a guidance source can align to, or a judge's.
 #[derive(Debug, Clone)]
 pub struct Encoder {
     network: Network,
@@ -40,6 +38,9 @@ pub struct Origin {
     pub data: String,
     /// [`Dataset::split_fingerprint`] of that data.
     pub split: String,
+    /// How its pixels were standardised. Files from before this was kept lack it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standardisation: Option<Standardisation>,
 }
 
 impl Encoder {
@@ -54,8 +55,9 @@ impl Encoder {
             recipe,
             data: dataset.fingerprint().into(),
             split: dataset.split_fingerprint(),
+            standardisation: Some(dataset.standardisation()),
         };
-        Self::assemble(origin, &collect(network), "in memory", device)
+        Self::assemble(origin, &network.tensors(), "in memory", device)
     }
 
     /// An encoder with its initial weights: what training has to beat.
@@ -133,7 +135,7 @@ impl Encoder {
         // The draws are overwritten; they only give the network its shape.
         let mut rng = Stream::new(0, "encoder/shape").at(&[]);
         let network = Network::init(&origin.recipe.network, &mut rng, device);
-        let network = apply(network, tensors).map_err(|source| EncoderError::Weights {
+        let network = network.with(tensors).map_err(|source| EncoderError::Weights {
             origin: name.into(),
             source,
         })?;
@@ -145,7 +147,7 @@ impl Encoder {
         let json = serde_json::to_string(&self.origin)
             .map_err(|e| EncoderError::Config(format!("the recipe cannot be written as JSON: {e}")))?;
         let metadata = BTreeMap::from([("json".to_owned(), json)]);
-        Ok(write_safetensors(path, &collect(&self.network), &metadata)?)
+        Ok(write_safetensors(path, &self.network.tensors(), &metadata)?)
     }
 
     /// The network alone.
@@ -156,6 +158,19 @@ impl Encoder {
     /// The recipe and the data behind the weights.
     pub fn origin(&self) -> &Origin {
         &self.origin
+    }
+
+    /// SHA-256 (hex) of architecture and weights: equal for equal networks, wherever their files lie.
+    pub fn fingerprint(&self) -> String {
+        let network = &self.origin.recipe.network;
+        // The family by its own name, and what shapes of tensors do not tell.
+        let architecture = format!(
+            "{:?}, input {}, patch {}",
+            network.family,
+            network.input,
+            network.patch()
+        );
+        fingerprint(&architecture, &self.network.tensors())
     }
 
     /// `[T, E]`: shape of the features of one image.
@@ -327,7 +342,8 @@ mod tests {
         embedded().save(&path).unwrap();
         let again = Encoder::load(&path, &Device::flex()).unwrap();
         assert_eq!(again.origin(), embedded().origin());
-        assert_eq!(collect(&again.network), collect(&embedded().network));
+        assert_eq!(again.network.tensors(), embedded().network.tensors());
+        assert_eq!(again.fingerprint(), embedded().fingerprint());
     }
 
     #[test]

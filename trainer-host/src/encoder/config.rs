@@ -1,10 +1,11 @@
-//! The encoder's recipe (`configs/encoder.toml`) and the `[guide]` section of a training recipe.
+//! An encoder's recipe (`configs/encoder.toml`, `configs/judge.toml`) and the `[guide]` section of a training recipe.
 
 use super::error::EncoderError;
 use crate::data::DataConfig;
 use serde::{Deserialize, Serialize};
 
-/// Everything that decides the encoder's weights. There are no defaults: `configs/encoder.toml` spells all of it out.
+/// Everything that decides an encoder's weights. What has a default has it for files from before there was a choice:
+/// `configs/encoder.toml` and `configs/judge.toml` spell out what they choose.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EncoderConfig {
@@ -20,15 +21,33 @@ pub struct EncoderConfig {
     pub training: TrainingConfig,
 }
 
-/// The geometry of the convolutional network.
+/// How a network turns an image into tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Family {
+    /// Residual convolutions with group norm ([`ConvolutionNetwork`](super::ConvolutionNetwork)).
+    #[default]
+    Convolution,
+    /// Patches that perceptrons mix, an MLP-Mixer ([`PatchNetwork`](super::PatchNetwork)).
+    Patches,
+}
+
+/// The geometry of the network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkConfig {
+    /// What it is made of.
+    #[serde(default)]
+    pub family: Family,
     /// Pixels a side that the network works at; other images are resized to it (bilinear).
     pub input: usize,
-    /// Channels of the first stage; each later stage has twice as many. A multiple of 8.
+    /// Pixels a side of a patch; of `patches` only, where it divides `input`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patch: Option<usize>,
+    /// Channels. Of `convolution` those of the first stage, a multiple of 8; each later stage has twice as many.
     pub width: usize,
-    /// Residual blocks of each stage. Every stage halves the side, so the grid is `input / 2^stages`.
+    /// Residual blocks of each stage. Every stage of `convolution` halves the side, so its grid is `input / 2^stages`;
+    /// `patches` has one stage.
     pub blocks: Vec<usize>,
     /// Channels of a token.
     pub output: usize,
@@ -37,17 +56,32 @@ pub struct NetworkConfig {
 impl NetworkConfig {
     /// Tokens a side.
     pub fn grid(&self) -> usize {
-        self.input >> self.blocks.len()
+        self.input / self.patch()
     }
 
     /// Pixels a side that one token stands for.
     pub fn patch(&self) -> usize {
-        1 << self.blocks.len()
+        self.patch.unwrap_or(1 << self.blocks.len())
     }
 
     /// Errors name the key at fault.
     pub fn validate(&self) -> Result<(), EncoderError> {
         let fault = |message: String| Err(EncoderError::Config(message));
+        match self.family {
+            Family::Convolution => self.validate_convolution()?,
+            Family::Patches => self.validate_patches()?,
+        }
+        if self.output == 0 {
+            return fault("network.output = 0; a token needs channels".into());
+        }
+        Ok(())
+    }
+
+    fn validate_convolution(&self) -> Result<(), EncoderError> {
+        let fault = |message: String| Err(EncoderError::Config(message));
+        if self.patch.is_some() {
+            return fault("network.patch belongs to network.family = \"patches\"; convolutions halve the side".into());
+        }
         if self.blocks.is_empty() || self.blocks.len() > 6 {
             return fault(format!(
                 "network.blocks has {} stages; 1 to 6 are possible",
@@ -65,8 +99,29 @@ impl NetworkConfig {
         if self.width == 0 || !self.width.is_multiple_of(8) {
             return fault(format!("network.width = {}; use a multiple of 8", self.width));
         }
-        if self.output == 0 {
-            return fault("network.output = 0; a token needs channels".into());
+        Ok(())
+    }
+
+    fn validate_patches(&self) -> Result<(), EncoderError> {
+        let fault = |message: String| Err(EncoderError::Config(message));
+        match self.patch {
+            None => return fault("network.patch is missing; network.family = \"patches\" needs it".into()),
+            Some(patch) if patch == 0 || self.input < patch || !self.input.is_multiple_of(patch) => {
+                return fault(format!(
+                    "network.patch = {patch} does not divide network.input = {}",
+                    self.input
+                ));
+            }
+            Some(_) => {}
+        }
+        if self.blocks.len() != 1 {
+            return fault(format!(
+                "network.blocks has {} stages; network.family = \"patches\" has one",
+                self.blocks.len()
+            ));
+        }
+        if self.width == 0 {
+            return fault("network.width = 0; patches need channels".into());
         }
         Ok(())
     }
@@ -92,11 +147,26 @@ pub struct ViewConfig {
     pub noise: f32,
 }
 
-/// The self-supervised loss.
+/// What the mean token of a view is trained towards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Objective {
+    /// That of the image's other view, away from other images': self-supervised (SimCLR, arXiv 2002.05709).
+    #[default]
+    Contrast,
+    /// The image's finer class: supervised, as the features are that published scores are measured in. For judges; a guide
+    /// that saw labels would not be compared with one that did not.
+    Classes,
+}
+
+/// The loss.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ObjectiveConfig {
-    /// Temperature of the contrast between images (SimCLR's tau).
+    /// What is told apart.
+    #[serde(default)]
+    pub kind: Objective,
+    /// Temperature of the contrast between images (SimCLR's tau), or between classes.
     pub temperature: f32,
     /// Weight of reading the noise-free pixels of its patch back from each token: keeps tokens local.
     pub reconstruction: f32,

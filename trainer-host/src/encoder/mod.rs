@@ -1,6 +1,8 @@
-//! The guide: a small self-supervised encoder whose features stand in for DINOv2's on the embedded data.
+//! Small encoders of images, trained by `sextant encoder train` on the training part of the data, frozen afterwards.
 //!
-//! Trained by `sextant encoder train`, frozen afterwards. It sees the training part only and no labels.
+//! The guide (`configs/encoder.toml`) is a self-supervised convolution network whose features stand in for DINOv2's on the
+//! embedded data; it sees no labels. The judge (`configs/judge.toml`) is a network of another family that was trained on
+//! labels; [`crate::judge`] measures samples in its features.
 
 mod base;
 mod config;
@@ -13,8 +15,10 @@ mod train;
 mod views;
 
 pub use base::{EMBEDDED_GUIDE, Encoder, FEATURES, Origin, guide};
-pub use config::{EncoderConfig, GuideConfig, NetworkConfig, ObjectiveConfig, TrainingConfig, ViewConfig};
+pub use config::{
+    EncoderConfig, Family, GuideConfig, NetworkConfig, Objective, ObjectiveConfig, TrainingConfig, ViewConfig,
+};
 pub use error::EncoderError;
 pub use knn::{KnnAccuracy, Labelled, knn_accuracy, mean_pool};
-pub use network::Network;
+pub use network::{ConvolutionNetwork, Network, PatchNetwork};
 pub use train::{EncoderProgress, train_encoder};

@@ -1,4 +1,4 @@
-//! `sextant encoder train`: makes the guide from a recipe.
+//! `sextant encoder train`: makes a guide or a judge from a recipe.
 
 use super::Encoder;
 use super::config::{EncoderConfig, TrainingConfig};
@@ -19,13 +19,13 @@ pub struct EncoderProgress {
     pub step: u64,
     /// Steps in all.
     pub steps: u64,
-    /// Contrastive loss of the latest step.
-    pub contrast: f32,
+    /// Loss of the objective, contrast or classes, in the latest step.
+    pub objective: f32,
     /// Reconstruction loss of the latest step.
     pub reconstruction: f32,
 }
 
-/// Trains an encoder on the training part of `dataset`, without labels.
+/// Trains an encoder on the training part of `dataset`, by the recipe's objective.
 ///
 /// `dataset` is what `config.data` names. Deterministic on the CPU: the same recipe gives the same bits.
 /// Errors: an invalid recipe, or images that are not RGB of `network.input` pixels a side.
@@ -49,7 +49,13 @@ pub fn train_encoder(
     let training = &config.training;
     let device = device.clone().autodiff();
     let mut rng = Stream::new(training.seed, "encoder/init").at(&[]);
-    let mut learner = Learner::init(&config.network, &mut rng, &device);
+    let mut learner = Learner::init(
+        &config.network,
+        config.objective.kind,
+        dataset.subclass_names().len(),
+        &mut rng,
+        &device,
+    );
     let mut optimiser = AdamWConfig::new()
         .with_epsilon(1e-8)
         .with_weight_decay(training.weight_decay)
@@ -62,15 +68,16 @@ pub fn train_encoder(
             .map(|place| dataset.train()[place])
             .collect();
         let (noisy, clean) = views(config, dataset, step, &ids, &device);
-        let terms = learner.terms(noisy, clean, config.objective.temperature);
-        let loss = terms.contrast.clone() + terms.reconstruction.clone().mul_scalar(config.objective.reconstruction);
+        let labels: Vec<i64> = ids.iter().map(|&id| dataset.sublabels()[id]).collect();
+        let terms = learner.terms(noisy, clean, &labels, &config.objective);
+        let loss = terms.objective.clone() + terms.reconstruction.clone().mul_scalar(config.objective.reconstruction);
         let gradients = GradientsParams::from_grads(loss.backward(), &learner);
         learner = optimiser.step(rate(training, step), learner, gradients);
         if (step + 1) % REPORT_EVERY == 0 || step + 1 == training.steps {
             progress(EncoderProgress {
                 step: step + 1,
                 steps: training.steps,
-                contrast: terms.contrast.into_scalar(),
+                objective: terms.objective.into_scalar(),
                 reconstruction: terms.reconstruction.into_scalar(),
             });
         }
@@ -115,15 +122,16 @@ fn rate(training: &TrainingConfig, step: u64) -> f64 {
 mod tests {
     use super::*;
     use crate::data::{DataConfig, load};
-    use crate::encoder::{NetworkConfig, ObjectiveConfig, ViewConfig};
-    use crate::model::collect;
+    use crate::encoder::{Family, NetworkConfig, Objective, ObjectiveConfig, ViewConfig};
 
     fn tiny(steps: u64) -> (EncoderConfig, Dataset) {
         let data = DataConfig::Emoji { size: 8, split_seed: 0 };
         let config = EncoderConfig {
             data: data.clone(),
             network: NetworkConfig {
+                family: Family::Convolution,
                 input: 8,
+                patch: None,
                 width: 8,
                 blocks: vec![1],
                 output: 8,
@@ -138,6 +146,7 @@ mod tests {
                 noise: 0.1,
             },
             objective: ObjectiveConfig {
+                kind: Objective::Contrast,
                 temperature: 0.2,
                 reconstruction: 0.5,
             },
@@ -153,25 +162,36 @@ mod tests {
         (config, load(&data).unwrap())
     }
 
+    /// The other family with the other objective.
+    fn supervised(steps: u64) -> (EncoderConfig, Dataset) {
+        let (mut config, dataset) = tiny(steps);
+        config.network.family = Family::Patches;
+        config.network.patch = Some(2);
+        config.objective.kind = Objective::Classes;
+        (config, dataset)
+    }
+
     #[test]
     fn should_give_the_same_bits_twice() {
-        let (config, dataset) = tiny(4);
-        let train = || {
-            let encoder = train_encoder(&config, &dataset, &Device::flex(), |_| {}).unwrap();
-            collect(encoder.network())
-        };
-        assert_eq!(train(), train());
+        for (config, dataset) in [tiny(4), supervised(4)] {
+            let train = || {
+                let encoder = train_encoder(&config, &dataset, &Device::flex(), |_| {}).unwrap();
+                encoder.network().tensors()
+            };
+            assert_eq!(train(), train());
+        }
     }
 
     #[test]
     fn should_learn() {
-        let (config, dataset) = tiny(120);
-        let mut seen = Vec::new();
-        train_encoder(&config, &dataset, &Device::flex(), |progress| seen.push(progress)).unwrap();
-        let (first, last) = (seen[0], seen[seen.len() - 1]);
-        assert_eq!((last.step, seen.len()), (120, 6));
-        assert!(last.reconstruction < first.reconstruction, "{first:?} {last:?}");
-        assert!(last.contrast < first.contrast, "{first:?} {last:?}");
+        for (config, dataset) in [tiny(120), supervised(120)] {
+            let mut seen = Vec::new();
+            train_encoder(&config, &dataset, &Device::flex(), |progress| seen.push(progress)).unwrap();
+            let (first, last) = (seen[0], seen[seen.len() - 1]);
+            assert_eq!((last.step, seen.len()), (120, 6));
+            assert!(last.reconstruction < first.reconstruction, "{first:?} {last:?}");
+            assert!(last.objective < first.objective, "{first:?} {last:?}");
+        }
     }
 
     #[test]
@@ -187,6 +207,11 @@ mod tests {
         assert!(fault(&|c| c.network.width = 12).contains("network.width"));
         assert!(fault(&|c| c.network.input = 16).contains("data.size = 8"));
         assert!(fault(&|c| c.network.blocks = vec![1; 4]).contains("network.input"));
+        assert!(fault(&|c| c.network.patch = Some(2)).contains("network.patch"));
+        let patches =
+            |patch| move |c: &mut EncoderConfig| (c.network.family, c.network.patch) = (Family::Patches, patch);
+        assert!(fault(&patches(None)).contains("network.patch"));
+        assert!(fault(&patches(Some(3))).contains("network.patch = 3"));
         assert!(fault(&|c| c.views.area = 0.0).contains("views.area"));
         assert!(fault(&|c| c.training.batch_size = 1).contains("training.batch_size"));
         assert!(fault(&|c| c.objective.temperature = f32::NAN).contains("objective.temperature"));

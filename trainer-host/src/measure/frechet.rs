@@ -53,6 +53,17 @@ impl Gaussian {
         })
     }
 
+    /// The mean `[1, D]`, and the factor `[min(N, D), D]` whose transpose times itself is the covariance: what a cache keeps.
+    pub fn parts(&self) -> (&Features, &Features) {
+        (&self.mean, &self.root)
+    }
+
+    /// What [`Gaussian::parts`] gave. An error unless both are equally wide.
+    pub fn from_parts(mean: Features, root: Features) -> Result<Self, MeasureError> {
+        mean.as_wide_as(&root)?;
+        Ok(Self { mean, root })
+    }
+
     /// D.
     pub fn width(&self) -> usize {
         self.mean.width()

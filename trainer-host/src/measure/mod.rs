@@ -47,4 +47,4 @@ pub use memorisation::{Memorisation, Nearness, memorisation};
 pub use neighbours::{Neighbour, nearest, nearest_within};
 pub use precision::{PrecisionRecall, precision_recall};
 pub use probe::{Labelled, Probe, ProbeSettings, linear_probe};
-pub use split::{disjoint, halves};
+pub use split::{disjoint, halves, shuffled};

@@ -47,7 +47,7 @@ pub fn halves(features: &Features, seed: u64) -> Result<(Features, Features), Me
 }
 
 /// 0 to `count` - 1 in an order that `seed` names, the same on every machine and with every version of `rand`.
-pub(super) fn shuffled(count: usize, seed: u64) -> Vec<usize> {
+pub fn shuffled(count: usize, seed: u64) -> Vec<usize> {
     let mut draws = ChaCha8Rng::seed_from_u64(seed);
     let mut order: Vec<usize> = (0..count).collect();
     for last in (1..count).rev() {

@@ -24,4 +24,4 @@ pub use ema::{ema_update, frozen_copy};
 pub use naming::param_id;
 pub use sit::{Sit, SitOutput};
 pub use tensor_file::{TensorFileError, read_safetensors, read_with_metadata, write_safetensors};
-pub use weights::{WeightsError, apply, collect};
+pub use weights::{WeightsError, apply, collect, fingerprint};

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{DType, Tensor, TensorData};
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use super::naming::ModulePath;
@@ -71,6 +72,23 @@ pub fn collect(module: &impl Module) -> BTreeMap<String, TensorData> {
     let mut collector = Collector::default();
     module.visit(&mut collector);
     collector.tensors
+}
+
+/// SHA-256 (hex) of a network: what it is in words, then name, shape and values of every parameter.
+pub fn fingerprint(architecture: &str, tensors: &BTreeMap<String, TensorData>) -> String {
+    let mut hash = Sha256::new();
+    // Lengths are hashed too, or a name could run into what follows it.
+    let text = |text: &str, hash: &mut Sha256| {
+        hash.update((text.len() as u64).to_le_bytes());
+        hash.update(text.as_bytes());
+    };
+    text(architecture, &mut hash);
+    for (name, data) in tensors {
+        text(name, &mut hash);
+        text(&format!("{:?} {:?}", data.dtype(), data.shape().to_vec()), &mut hash);
+        hash.update(data.as_bytes());
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// `module` with the values of `tensors`, which must hold every float parameter by its published name and nothing else.

@@ -1,20 +1,20 @@
-//! The network: convolutions that turn an image into a grid of tokens.
+//! Convolutions that turn an image into a grid of tokens: the guide's network.
 
-use super::config::NetworkConfig;
+use super::super::config::NetworkConfig;
+use super::normal;
 use burn::module::{Module, Param};
 use burn::nn::conv::Conv2d;
 use burn::nn::{GroupNorm, GroupNormConfig, LayerNorm, LayerNormConfig, PaddingConfig2d};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::Rng;
-use rand_distr::StandardNormal;
 
 /// Channels that a group norm treats together.
 const GROUP: usize = 8;
 
 /// A small residual network without batch statistics, so that a feature depends on its own image alone.
 #[derive(Module, Debug)]
-pub struct Network {
+pub struct ConvolutionNetwork {
     stages: Vec<Stage>,
     norm: GroupNorm,
     head: Conv2d,
@@ -37,7 +37,7 @@ struct Block {
     conv2: Conv2d,
 }
 
-impl Network {
+impl ConvolutionNetwork {
     /// He-normal convolutions (arXiv 1502.01852), drawn from `rng` on the CPU. `config` must be valid.
     pub fn init(config: &NetworkConfig, rng: &mut impl Rng, device: &Device) -> Self {
         let mut channels = 3;
@@ -112,20 +112,4 @@ fn conv(
         groups: 1,
         padding: PaddingConfig2d::Explicit(pad, pad, pad, pad),
     }
-}
-
-/// A parameter of normal draws with standard deviation `std`.
-pub(super) fn normal<const D: usize>(
-    shape: [usize; D],
-    std: f32,
-    rng: &mut impl Rng,
-    device: &Device,
-) -> Param<Tensor<D>> {
-    let count = shape.iter().product();
-    let values: Vec<f32> = rng
-        .sample_iter::<f32, _>(StandardNormal)
-        .take(count)
-        .map(|draw| draw * std)
-        .collect();
-    Param::from_data(TensorData::new(values, shape), device)
 }
