@@ -4,11 +4,22 @@
 pub mod cache;
 pub mod copies;
 pub mod quality;
+mod colours;
+#[cfg(test)]
+mod fixture;
+mod guided;
+mod maps;
 mod recipe;
+mod representations;
 mod result;
+mod showing;
 
+pub use guided::{Guided, Target, guided_of};
+pub use maps::maps;
 pub use recipe::{QualityRecipe, RepresentationsRecipe};
+pub use representations::representations;
 pub use result::{
     Alignment, Copies, Evaluation, JudgeIdentity, LabelPart, Map, MapOf, Probing, Quality, Representations, ScaleSweep,
     Scores, SweepPoint,
 };
+pub use showing::{Showing, Told};

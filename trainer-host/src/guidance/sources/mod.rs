@@ -126,6 +126,16 @@ impl Sources {
         self.sources.iter().map(|source| (source.instance.name(), &source.plan))
     }
 
+    /// The value of a key of the source's `config`: as the recipe gives it, else what the library's schema says that it is
+    /// if left out. None where neither knows.
+    pub fn setting(&self, name: &str, key: &str) -> Option<serde_json::Value> {
+        let source = self.sources.iter().find(|source| source.instance.name() == name)?;
+        if let Some(given) = source.config.config.get(key) {
+            return serde_json::to_value(given).ok();
+        }
+        default_of(&source.instance.library().config_schema().ok()??, key)
+    }
+
     /// Depths at which the student's tokens are needed, ascending: 0 is the embedding.
     pub fn student_depths(&self) -> Vec<usize> {
         let depths = self
@@ -293,6 +303,12 @@ impl Sources {
         }
         Ok(losses)
     }
+}
+
+/// What a schema says that a key is if left out. What it says of the whole table wins.
+fn default_of(schema: &serde_json::Value, key: &str) -> Option<serde_json::Value> {
+    let defaults = [&schema["default"][key], &schema["properties"][key]["default"]];
+    defaults.into_iter().find(|value| !value.is_null()).cloned()
 }
 
 /// The recipe's name; else the plugin's; where that cannot be an instance's name, the file's.
