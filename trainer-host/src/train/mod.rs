@@ -3,6 +3,7 @@
 //! Knows guidance only as "give me per-sample losses" ([`crate::guidance::Sources::guide`]).
 
 pub mod checkpoint;
+mod events;
 mod fixed;
 mod folder;
 mod gradients;
@@ -25,7 +26,7 @@ mod window;
 pub use fixed::Fixed;
 pub use folder::{RunFolder, RunInfo, RunResult};
 pub use launch::{Launch, learner};
-pub use progress::{ProgressMode, duration};
+pub use progress::{Itinerary, Left, PhaseSteps, ProgressMode, Stage, Tour, duration};
 pub use quiet::Quiet;
 pub use replica::{Losses, Replica, Seconds, Terms};
 pub use run::{Options, Run, average, geometry, planned_geometry, write_samples};
