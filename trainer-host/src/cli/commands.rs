@@ -259,6 +259,7 @@ fn options(compute: &ComputeArgs, quiet: bool, label: &str) -> Result<Options, E
         plugins: SearchPath::new(&compute.plugin_dir),
         progress,
         label: label.into(),
+        stage: None,
         interrupter,
     })
 }

@@ -13,7 +13,7 @@ use crate::recipe::{Recipe, RecipeFile, Score, Variant};
 use crate::report::{self, Measurements, Outcome, Pace, Parts, Plugin, Point, Report, SampleGrid, SeedRun, SpeedUps};
 use crate::statistics::{self, Curve, Direction, Level, Sample, SpeedUp};
 use crate::train::journal::{self, Line};
-use crate::train::{Options, Run, RunFolder, RunInfo, RunResult, checkpoint};
+use crate::train::{Options, Run, RunFolder, RunInfo, RunResult, Tour, checkpoint};
 
 /// How a comparison ended.
 #[derive(Debug)]
@@ -102,6 +102,7 @@ fn contenders(file: &RecipeFile, folder: &Path, seeds: &[u64], options: &Options
         seeds => seeds.iter().copied().map(Some).collect(),
     };
     let count = given.len() * file.variants.len();
+    let tour = Tour::new(options.progress);
     let mut contenders = Vec::new();
     for seed in given {
         for variant in &file.variants {
@@ -120,6 +121,7 @@ fn contenders(file: &RecipeFile, folder: &Path, seeds: &[u64], options: &Options
             same_recipe(&run_folder, &recipe)?;
             let options = Options {
                 label: format!("{what} ({}/{count})", contenders.len() + 1),
+                stage: Some(tour.stage(&variant.name, &recipe, &run_folder)),
                 ..options.clone()
             };
             let seed = recipe.seed;

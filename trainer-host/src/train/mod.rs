@@ -4,6 +4,7 @@
 
 mod bill;
 pub mod checkpoint;
+mod events;
 mod fixed;
 mod folder;
 mod gradients;
@@ -27,7 +28,7 @@ pub use bill::{Bill, GuideCost, Operations, Parts};
 pub use fixed::Fixed;
 pub use folder::{RunFolder, RunInfo, RunResult};
 pub use launch::{Launch, learner};
-pub use progress::{ProgressMode, duration};
+pub use progress::{Itinerary, Left, PhaseSteps, ProgressMode, Stage, Tour, duration};
 pub use quiet::Quiet;
 pub use replica::{Losses, Replica, Seconds, Terms};
 pub use run::{Options, Run, average, geometry, planned_geometry, write_samples};

@@ -10,7 +10,7 @@ use burn::train::renderer::MetricsRenderer;
 use super::checkpoint::{Saved, State, Tensors};
 use super::journal::{self, Journal};
 use super::launch::{Launch, learner};
-use super::progress::ProgressMode;
+use super::progress::{ProgressMode, Stage};
 use super::quiet::Quiet;
 use super::strategy::{Ending, Plan};
 use super::{
@@ -39,6 +39,8 @@ pub struct Options {
     pub progress: ProgressMode,
     /// What the run is called on the screen.
     pub label: String,
+    /// Its place among the runs that it is one of; none where it is alone.
+    pub stage: Option<Stage>,
     /// Stops it from outside.
     pub interrupter: Interrupter,
 }
@@ -247,8 +249,11 @@ impl Run {
             1 => self.options.label.clone(),
             _ => format!("{} · {}", self.options.label, phase.name),
         };
-        let progress = self.options.progress.start(&label, state.step, phase.steps);
-        let journal = Journal::open(&folder.metrics(), &phase.name, state.step)?;
+        let progress = match &self.options.stage {
+            Some(stage) => stage.start(&label, &phase.name, state.step, phase.steps),
+            None => self.options.progress.start(&label, state.step, phase.steps),
+        };
+        let journal = Journal::open(folder, &phase.name, state.step)?;
         let plan = Plan {
             phase: phase.name.clone(),
             steps: phase.steps,

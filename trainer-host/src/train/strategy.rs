@@ -292,7 +292,7 @@ impl Fit<'_> {
     fn log(&mut self, step: u64, scalars: std::collections::BTreeMap<String, f64>) -> Result<(), String> {
         self.hands.progress.log(&scalars);
         if let Some(journal) = &mut self.hands.journal {
-            journal.append(&self.plan.phase, step, &scalars)?;
+            journal.append(step, &scalars)?;
         }
         let item = StepOutput {
             scalars: Scalars(scalars),

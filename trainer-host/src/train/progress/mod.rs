@@ -1,10 +1,16 @@
-//! What a person sees while a run goes on: a bar on a terminal, a line every so often in a pipe.
+//! What a person sees while runs go on: bars on a terminal, a line every so often in a pipe.
+
+mod itinerary;
+mod tour;
+
+pub use itinerary::{Itinerary, Left, PhaseSteps};
+pub use tour::{Stage, Tour};
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 /// Seconds between two lines in a pipe.
 const EVERY: Duration = Duration::from_secs(10);
@@ -28,14 +34,7 @@ impl ProgressMode {
             Self::Auto => Show::Lines { last: Instant::now() },
             Self::Dashboard | Self::Quiet => Show::Nothing,
         };
-        Progress {
-            show,
-            label: label.into(),
-            total,
-            first: done,
-            started: Instant::now(),
-            values: String::new(),
-        }
+        Progress::new(show, label, done, total)
     }
 }
 
@@ -47,6 +46,15 @@ pub struct Progress {
     first: u64,
     started: Instant,
     values: String,
+    stage: Option<PhaseOfStage>,
+}
+
+/// The place of a phase among several runs.
+struct PhaseOfStage {
+    stage: Stage,
+    phase: String,
+    done: u64,
+    since: Instant,
 }
 
 enum Show {
@@ -56,6 +64,39 @@ enum Show {
 }
 
 impl Progress {
+    fn new(show: Show, label: &str, done: u64, total: u64) -> Self {
+        Self {
+            show,
+            label: label.into(),
+            total,
+            first: done,
+            started: Instant::now(),
+            values: String::new(),
+            stage: None,
+        }
+    }
+
+    /// The same for a phase of one of several runs, whose bar is among `lines`.
+    fn of_stage(stage: Stage, lines: Option<MultiProgress>, label: &str, phase: &str, done: u64, total: u64) -> Self {
+        let mut progress = match lines {
+            // Added before it is drawn, so that the lines do not overwrite each other.
+            Some(lines) => Self::new(
+                Show::Bar(drawn(lines.add(ProgressBar::new(total)), label, done)),
+                label,
+                done,
+                total,
+            ),
+            None => stage.mode().start(label, done, total),
+        };
+        progress.stage = Some(PhaseOfStage {
+            stage,
+            phase: phase.into(),
+            done,
+            since: Instant::now(),
+        });
+        progress
+    }
+
     /// The latest means, shown from now on.
     pub fn log(&mut self, means: &BTreeMap<String, f64>) {
         let shown = |name: &str| !name.contains('.') && name != "clipped";
@@ -69,6 +110,7 @@ impl Progress {
 
     /// `done` steps are done.
     pub fn step(&mut self, done: u64) {
+        let whole = self.stage.as_mut().map(|of| of.step(done));
         match &mut self.show {
             Show::Bar(bar) => {
                 bar.set_message(self.values.clone());
@@ -79,10 +121,11 @@ impl Progress {
                 let rate = (done - self.first) as f64 / self.started.elapsed().as_secs_f64().max(1e-9);
                 let left = (self.total - done) as f64 / rate.max(1e-9);
                 eprintln!(
-                    "{}  step {done}/{}  {rate:.2} steps/s  {} left  {}",
+                    "{}  step {done}/{}  {rate:.2} steps/s  {} left{}  {}",
                     self.label,
                     self.total,
                     duration(left),
+                    whole.map_or(String::new(), |whole| format!("  [{whole}]")),
                     self.values
                 );
             }
@@ -91,18 +134,37 @@ impl Progress {
     }
 }
 
+impl PhaseOfStage {
+    fn step(&mut self, done: u64) -> String {
+        let steps = done - self.done;
+        let seconds = self.since.elapsed().as_secs_f64();
+        (self.done, self.since) = (done, Instant::now());
+        self.stage.stepped(&self.phase, done, steps, seconds)
+    }
+}
+
 impl Drop for Progress {
     fn drop(&mut self) {
-        if let Show::Bar(bar) = &self.show {
-            bar.abandon();
+        match (&self.show, &self.stage) {
+            (Show::Bar(bar), None) => bar.abandon(),
+            // Of several runs only the one that goes on has a line.
+            (Show::Bar(bar), Some(_)) => bar.finish_and_clear(),
+            (Show::Lines { .. } | Show::Nothing, _) => {}
+        }
+        if let Some(of) = &self.stage {
+            of.stage.ended();
         }
     }
 }
 
 fn bar(label: &str, done: u64, total: u64) -> ProgressBar {
+    drawn(ProgressBar::new(total), label, done)
+}
+
+fn drawn(bar: ProgressBar, label: &str, done: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{prefix}  {bar:30} {pos}/{len}  {per_sec}  {eta} left  {wide_msg}")
         .unwrap_or_else(|_| ProgressStyle::default_bar());
-    let bar = ProgressBar::new(total).with_style(style).with_prefix(label.to_owned());
+    let bar = bar.with_style(style).with_prefix(label.to_owned());
     bar.set_position(done);
     bar.reset_eta();
     bar
