@@ -6,12 +6,14 @@ use burn::train::Interrupter;
 use serde_json::json;
 
 use super::{
-    Command, CompareArgs, ComputeArgs, EncoderArgs, EncoderCommand, SampleArgs, SamplerName, TrainArgs, log, plugin,
+    Command, CompareArgs, ComputeArgs, EncoderArgs, EncoderCommand, SampleArgs, SamplerName, TrainArgs, eval, log,
+    plugin,
 };
 use crate::compare::{self, Status};
 use crate::diffusion::SamplerMethod;
 use crate::encoder::{EncoderConfig, train_encoder};
 use crate::error::Error;
+use crate::evaluation;
 use crate::guidance::SearchPath;
 use crate::recipe::{self, RecipeFile};
 use crate::sample::{self, Drawing};
@@ -24,6 +26,7 @@ pub fn run(command: Command) -> Result<(), Error> {
         Command::Train(args) => train(args),
         Command::Compare(args) => compare(args),
         Command::Sample(args) => draw(args),
+        Command::Eval(args) => eval::run(args),
         Command::Encoder(EncoderCommand::Train(args)) => encoder(args),
         Command::Plugin(command) => plugin::run(command),
         Command::Devices(args) => devices(args.json),
@@ -53,6 +56,7 @@ fn train(args: TrainArgs) -> Result<(), Error> {
         .map_or("run".into(), |n| n.to_string_lossy().into_owned());
     let options = options(&args.compute, args.output.json, &label)?;
     let run = Run::prepare(recipe, options)?;
+    evaluation::check(&run)?;
     if fresh {
         folder.create(run.recipe(), run.info())?;
     } else if !args.without.is_empty() {
@@ -60,10 +64,14 @@ fn train(args: TrainArgs) -> Result<(), Error> {
     }
     log::write_to(folder.path());
     let result = run.execute(&folder)?;
+    let evaluation = evaluation::of_run(&run, &folder)?;
     if args.output.json {
-        print_json(&json!({ "run": folder.path(), "result": result }));
+        print_json(&json!({ "run": folder.path(), "result": result, "evaluation": evaluation }));
     } else {
         print_result(&folder, &result);
+        if let Some(evaluation) = &evaluation {
+            print!("\n{}", evaluation::text(evaluation));
+        }
     }
     Ok(())
 }
@@ -236,7 +244,7 @@ fn devices(json: bool) -> Result<(), Error> {
     Ok(())
 }
 
-fn options(compute: &ComputeArgs, quiet: bool, label: &str) -> Result<Options, Error> {
+pub(super) fn options(compute: &ComputeArgs, quiet: bool, label: &str) -> Result<Options, Error> {
     let progress = match (quiet, compute.tui) {
         (true, _) => ProgressMode::Quiet,
         (false, true) => ProgressMode::Dashboard,

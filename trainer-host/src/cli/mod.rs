@@ -1,6 +1,7 @@
 //! The command line.
 
 mod commands;
+mod eval;
 mod log;
 mod plugin;
 
@@ -55,6 +56,12 @@ A variant that is finished is not run again; an interrupted one goes on where it
   sextant sample runs/emoji-quick/none
   sextant sample runs/emoji/repa --sampler sde --steps 250 --cfg 1.8 --guidance-high 0.7 --count 81 --out samples")]
     Sample(SampleArgs),
+    /// Measure a run, one of its checkpoints or an .npz of samples as a comparison does.
+    #[command(after_help = "Examples:
+  sextant eval runs/emoji-quick/none
+  sextant eval runs/emoji/seed-0/repa/phases/train/step-000400 --json
+  sextant eval samples.npz --recipe configs/emoji.toml")]
+    Eval(eval::EvalArgs),
     /// The small encoder whose features REPA uses on the embedded data.
     #[command(subcommand)]
     Encoder(EncoderCommand),

@@ -2,18 +2,26 @@
 //! representations hold. The measures themselves are in [`crate::measure`]; here is what they are applied to.
 
 pub mod cache;
-pub mod copies;
-pub mod quality;
 mod colours;
+pub mod copies;
+mod evaluate;
 #[cfg(test)]
 mod fixture;
+mod folder;
 mod guided;
 mod maps;
+mod pictures;
+pub mod quality;
 mod recipe;
 mod representations;
 mod result;
 mod showing;
+mod subject;
+mod text;
+mod values;
 
+pub use evaluate::{Subject, evaluate, judges};
+pub use folder::{EvaluationFolder, Protocol};
 pub use guided::{Guided, Target, guided_of};
 pub use maps::maps;
 pub use recipe::{QualityRecipe, RepresentationsRecipe};
@@ -23,3 +31,6 @@ pub use result::{
     Scores, SweepPoint,
 };
 pub use showing::{Showing, Told};
+pub use subject::{check, of_network, of_run, of_samples};
+pub use text::text;
+pub use values::values;

@@ -45,6 +45,17 @@ pub struct Options {
     pub interrupter: Interrupter,
 }
 
+impl Options {
+    /// Says what part of the evaluation begins.
+    pub fn evaluating(&self, what: &str) {
+        match &self.stage {
+            Some(stage) => stage.evaluating(what),
+            None if self.progress == ProgressMode::Auto => eprintln!("{}  evaluating: {what}", self.label),
+            None => {}
+        }
+    }
+}
+
 /// A recipe that fits its data, model and plugins: everything that can be wrong before the first step has been looked at.
 pub struct Run {
     pub(super) recipe: Recipe,

@@ -1,0 +1,140 @@
+//! `sextant eval`: the measurements of a comparison, alone.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::json;
+
+use super::commands::{options, print_json};
+use super::{ComputeArgs, OutputArgs};
+use crate::error::Error;
+use crate::evaluation::{self, Evaluation, EvaluationFolder, QualityRecipe, RepresentationsRecipe};
+use crate::recipe::{self, Recipe};
+use crate::train::{Options, Run, RunFolder, checkpoint};
+
+/// What to measure, and how.
+#[derive(Args)]
+pub struct EvalArgs {
+    /// A run's folder, one checkpoint of it (RUN/phases/PHASE/step-000400), or an .npz of samples (uint8 [N, side, side, 3]).
+    target: PathBuf,
+    /// For an .npz: the recipe whose data and `evaluation.quality` it is measured by; by default the embedded emoji.
+    #[arg(long, value_name = "RECIPE")]
+    recipe: Option<PathBuf>,
+    /// Set a key of the recipe, such as evaluation.quality.samples=1000; may be given more than once. Then nothing is written into the run.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Keep samples, pictures and numbers in this folder; by default RUN/evaluation for a run, nowhere otherwise.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    compute: ComputeArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// Measures, and prints.
+pub fn run(args: EvalArgs) -> Result<(), Error> {
+    let evaluation = if args.target.extension().is_some_and(|e| e == "npz") {
+        samples(&args)?
+    } else {
+        network(&args)?
+    };
+    if args.output.json {
+        print_json(&json!({ "target": args.target, "evaluation": evaluation }));
+    } else {
+        print!("{}", evaluation::text(&evaluation));
+    }
+    Ok(())
+}
+
+fn samples(args: &EvalArgs) -> Result<Evaluation, Error> {
+    let pixels = crate::sample::read_npz(&args.target)?;
+    let options = options(&args.compute, true, "eval")?;
+    let recipe = match &args.recipe {
+        Some(path) => recipe::load(path, &args.set)?.base()?,
+        None if args.set.is_empty() => emoji(pixels.side)?,
+        None => {
+            return Err(Error::Input(
+                "--set changes a recipe; for an .npz give --recipe too".into(),
+            ));
+        }
+    };
+    evaluation::of_samples(&pixels, &recipe, &options.device)
+}
+
+/// The recipe of samples without one: the embedded emoji of their size, measured by the defaults.
+fn emoji(side: usize) -> Result<Recipe, Error> {
+    if ![32, 16, 8].contains(&side) {
+        return Err(Error::Input(format!(
+            "the samples are {side} pixels a side, and the embedded emoji come in 32, 16 and 8; give the recipe that they were drawn by with --recipe"
+        )));
+    }
+    let text = format!(
+        "data = {{ kind = \"emoji\", size = {side} }}\nmodel = {{ patch_size = 2, hidden_size = 8, depth = 1, num_heads = 1 }}\n\
+         phases = [{{ name = \"train\", steps = 1 }}]\nevaluation = {{ quality = {{}} }}"
+    );
+    Ok(recipe::parse_resolved(Path::new("the embedded emoji"), &text)?)
+}
+
+fn network(args: &EvalArgs) -> Result<Evaluation, Error> {
+    if args.recipe.is_some() {
+        return Err(Error::Input(
+            "--recipe is for an .npz; a run has its own recipe, which --set can change".into(),
+        ));
+    }
+    let (run, step) = place(&args.target)?;
+    let folder = RunFolder::new(&run);
+    let stored = folder.recipe()?;
+    let mut recipe = match args.set.is_empty() {
+        true => stored.clone(),
+        false => recipe::load(&folder.recipe_path(), &args.set)?.base()?,
+    };
+    measure_all(&mut recipe);
+    let options: Options = options(&args.compute, args.output.json, "eval")?;
+    let run = Run::prepare(recipe, options)?;
+    let own = args.set.is_empty() && step.is_none();
+    let scratch;
+    let place = match &args.out {
+        Some(out) => EvaluationFolder::at(out),
+        None if own => EvaluationFolder::of(folder.path()),
+        None => {
+            scratch =
+                tempfile::tempdir().map_err(|e| Error::Training(format!("no folder for samples can be made: {e}")))?;
+            EvaluationFolder::at(scratch.path().join("evaluation"))
+        }
+    };
+    evaluation::of_network(&run, &folder, step, &place)
+}
+
+/// A run that asks for no evaluation is measured by the defaults.
+fn measure_all(recipe: &mut Recipe) {
+    let evaluation = &mut recipe.evaluation;
+    if evaluation.quality.is_none() && evaluation.representations.is_none() {
+        evaluation.quality = Some(QualityRecipe::default());
+        evaluation.representations = Some(RepresentationsRecipe::default());
+    }
+}
+
+/// The run, and the step of the checkpoint if one is meant.
+fn place(target: &Path) -> Result<(PathBuf, Option<u64>), Error> {
+    if target.join("recipe.toml").is_file() {
+        return Ok((target.to_owned(), None));
+    }
+    let run = target
+        .ancestors()
+        .nth(3)
+        .filter(|run| run.join("recipe.toml").is_file());
+    let saved = checkpoint::list(target.parent().unwrap_or(target));
+    match (
+        run,
+        saved
+            .iter()
+            .find(|saved| saved.folder.file_name() == target.file_name()),
+    ) {
+        (Some(run), Some(saved)) => Ok((run.to_owned(), Some(saved.step))),
+        _ => Err(Error::file(
+            target,
+            "is neither a run (a folder with recipe.toml), nor a checkpoint of one (RUN/phases/PHASE/step-000400), nor an .npz of samples",
+        )),
+    }
+}

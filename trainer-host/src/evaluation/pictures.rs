@@ -1,0 +1,46 @@
+//! Sample grids over training, from the checkpoints that are kept.
+
+use super::EvaluationFolder;
+use crate::data::Dataset;
+use crate::error::Error;
+use crate::recipe::Recipe;
+use crate::sample::{self, Drawing};
+use crate::train::{RunFolder, average, checkpoint};
+
+/// Draws the grid of every earlier checkpoint of the last phase that is still there, as the final one is drawn: same noise,
+/// labels and sampler. `grids/step-000400.png`; one that is there already is kept. `due` is asked before each.
+///
+/// # Errors
+/// Where a checkpoint cannot be read or a picture not written.
+pub fn grids(
+    recipe: &Recipe,
+    dataset: &Dataset,
+    run: &RunFolder,
+    folder: &EvaluationFolder,
+    device: &burn::tensor::Device,
+    mut due: impl FnMut() -> Result<(), Error>,
+) -> Result<(), Error> {
+    let Some(phase) = recipe.phases.last() else {
+        return Ok(());
+    };
+    let evaluation = &recipe.evaluation;
+    let labels = sample::labels(dataset.class_names().len(), evaluation.samples);
+    let drawing = Drawing {
+        sampler: evaluation.sampler.clone(),
+        path: recipe.diffusion.path,
+        prediction: recipe.diffusion.prediction,
+        seed: recipe.seed,
+    };
+    for saved in checkpoint::list(&run.phase(&phase.name)) {
+        let name = format!("grids/step-{:06}.png", saved.step);
+        if saved.step >= phase.steps || folder.path().join(&name).exists() {
+            continue;
+        }
+        due()?;
+        let network = average(recipe, dataset, &saved, device)?;
+        let pixels = sample::draw(&network, &drawing, &labels, dataset, device)?;
+        let png = sample::grid_png(&pixels, dataset.shape()[1], evaluation.columns)?;
+        folder.write_bytes(&name, &png)?;
+    }
+    Ok(())
+}
