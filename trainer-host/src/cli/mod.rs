@@ -55,7 +55,7 @@ A variant that is finished is not run again; an interrupted one goes on where it
   sextant sample runs/emoji-quick/none
   sextant sample runs/emoji/repa --sampler sde --steps 250 --cfg 1.8 --guidance-high 0.7 --count 81 --out samples")]
     Sample(SampleArgs),
-    /// The small encoder whose features REPA uses on the embedded data.
+    /// Small encoders of images: the guide whose features REPA uses, and the judge that samples are scored by.
     #[command(subcommand)]
     Encoder(EncoderCommand),
     /// Guidance sources: begin one, look at them, check them.
@@ -68,8 +68,9 @@ A variant that is finished is not run again; an interrupted one goes on where it
 #[derive(Subcommand)]
 enum EncoderCommand {
     /// Train a guide or a judge on the training part of the data.
-    #[command(after_help = "Example:
-  sextant encoder train configs/encoder.toml --out guide.safetensors")]
+    #[command(after_help = "Examples:
+  sextant encoder train configs/encoder.toml --out guide.safetensors
+  sextant encoder train configs/judge.toml --out judge.safetensors")]
     Train(EncoderArgs),
 }
 
