@@ -62,7 +62,7 @@ A variant that is finished is not run again; an interrupted one goes on where it
   sextant eval runs/emoji/seed-0/repa/phases/train/step-000400 --json
   sextant eval samples.npz --recipe configs/emoji.toml")]
     Eval(eval::EvalArgs),
-    /// The small encoder whose features REPA uses on the embedded data.
+    /// Small encoders of images: the guide whose features REPA uses, and the judge that samples are scored by.
     #[command(subcommand)]
     Encoder(EncoderCommand),
     /// Guidance sources: begin one, look at them, check them.
@@ -75,8 +75,9 @@ A variant that is finished is not run again; an interrupted one goes on where it
 #[derive(Subcommand)]
 enum EncoderCommand {
     /// Train a guide or a judge on the training part of the data.
-    #[command(after_help = "Example:
-  sextant encoder train configs/encoder.toml --out guide.safetensors")]
+    #[command(after_help = "Examples:
+  sextant encoder train configs/encoder.toml --out guide.safetensors
+  sextant encoder train configs/judge.toml --out judge.safetensors")]
     Train(EncoderArgs),
 }
 

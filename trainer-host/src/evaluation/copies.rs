@@ -151,3 +151,147 @@ fn picture(
     }
     grid_png(&cells, dataset.shape()[1], 4 * SHOWN_ACROSS - 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::Rng;
+
+    use super::*;
+    use crate::data::{DataConfig, Stream, load};
+    use crate::sample::GRID_SCALE;
+
+    fn emoji() -> Dataset {
+        load(&DataConfig::Emoji {
+            size: 16,
+            split_seed: 0,
+        })
+        .unwrap()
+    }
+
+    fn pixels(dataset: &Dataset, ids: &[usize]) -> Vec<u8> {
+        dataset.to_pixels(&dataset.gather(ids))
+    }
+
+    /// Each pixel moved by at most `most`.
+    fn shaken(mut pixels: Vec<u8>, most: i16) -> Vec<u8> {
+        let mut rng = Stream::new(0, "test/shaken").at(&[]);
+        for pixel in &mut pixels {
+            *pixel = (i16::from(*pixel) + rng.random_range(-most..=most)).clamp(0, 255) as u8;
+        }
+        pixels
+    }
+
+    #[test]
+    fn planted_copies_are_found_among_new_images() {
+        let dataset = emoji();
+        // Members of the largest group of near-duplicates are copies as others are.
+        let mut sizes = std::collections::BTreeMap::new();
+        dataset
+            .train()
+            .iter()
+            .for_each(|&id| *sizes.entry(dataset.groups()[id]).or_insert(0) += 1);
+        let largest = sizes
+            .iter()
+            .max_by_key(|(_, size)| **size)
+            .map(|(group, _)| *group)
+            .unwrap();
+        let duplicates = dataset
+            .train()
+            .iter()
+            .copied()
+            .filter(|&id| dataset.groups()[id] == largest);
+        let mut copied: Vec<usize> = duplicates.take(4).collect();
+        copied.extend(dataset.train().iter().step_by(100).take(16));
+        let new = &dataset.held_out()[..60];
+        let samples = [
+            pixels(&dataset, new),
+            pixels(&dataset, &copied),
+            shaken(pixels(&dataset, &copied), 4),
+        ]
+        .concat();
+
+        let found = copies(&samples, 1.5, &dataset).unwrap().copies;
+        assert_eq!((found.samples, found.scale), (100, 1.5));
+        assert!((0.40..=0.42).contains(&found.fraction), "{found:?}");
+        let only_new = copies(&pixels(&dataset, new), 1.5, &dataset).unwrap().copies;
+        assert!(only_new.fraction <= 0.02, "{only_new:?}");
+        assert!(only_new.held_out_fraction <= 0.02, "{only_new:?}");
+        assert!(
+            found.distance < only_new.distance && found.ratio < only_new.ratio,
+            "{found:?} {only_new:?}"
+        );
+    }
+
+    #[test]
+    fn plain_images_are_near_to_the_data_and_no_copies() {
+        let dataset = emoji();
+        let plain: Vec<u8> = [180u8, 200, 220, 240]
+            .iter()
+            .flat_map(|&grey| vec![grey; 16 * 16 * 3])
+            .collect();
+        let found = copies(&plain, 1.0, &dataset).unwrap().copies;
+        assert_eq!(found.fraction, 0.0, "{found:?}");
+    }
+
+    #[test]
+    fn distances_are_of_pixels_from_0_to_1() {
+        let dataset = emoji();
+        let mut sample = pixels(&dataset, &dataset.train()[500..501]);
+        // Every value a tenth of the range away.
+        sample
+            .iter_mut()
+            .for_each(|value| *value = if *value > 127 { *value - 51 } else { *value + 51 });
+        let found = copies(&sample, 1.0, &dataset).unwrap().copies;
+        assert!(found.distance <= 0.2 + 1e-12, "{found:?}");
+        let exact = copies(&pixels(&dataset, &dataset.train()[500..501]), 1.0, &dataset)
+            .unwrap()
+            .copies;
+        assert_eq!((exact.distance, exact.ratio, exact.fraction), (0.0, 0.0, 1.0));
+    }
+
+    #[test]
+    fn the_picture_shows_the_most_suspicious_beside_their_neighbours() {
+        let dataset = emoji();
+        let original = dataset.train()[700];
+        let samples = [
+            pixels(&dataset, &dataset.held_out()[..14]),
+            pixels(&dataset, &[original]),
+        ]
+        .concat();
+        let png = copies(&samples, 1.0, &dataset).unwrap().neighbours_png;
+        let picture = image::load_from_memory(&png).unwrap().to_rgb8();
+        assert_eq!(
+            picture.dimensions(),
+            ((11 * 17 + 1) * GRID_SCALE, (4 * 17 + 1) * GRID_SCALE)
+        );
+        let cell = |column: u32| -> Vec<u8> {
+            let at = |x: u32, y: u32| {
+                picture
+                    .get_pixel((column * 17 + 1 + x) * GRID_SCALE, (1 + y) * GRID_SCALE)
+                    .0
+            };
+            (0..16).flat_map(|y| (0..16).flat_map(move |x| at(x, y))).collect()
+        };
+        assert_eq!(cell(0), pixels(&dataset, &[original]));
+        assert_eq!(cell(1), cell(0));
+        assert_ne!(cell(2), cell(0));
+        assert!(cell(3).iter().all(|&value| value == 255));
+        let one = copies(&samples[..16 * 16 * 3], 1.0, &dataset).unwrap().neighbours_png;
+        assert!(image::load_from_memory(&one).is_ok());
+    }
+
+    #[test]
+    fn what_is_no_image_is_refused() {
+        let dataset = emoji();
+        for bytes in [0, 5] {
+            let message = copies(&vec![0; bytes], 1.0, &dataset).unwrap_err().to_string();
+            assert!(message.contains("copies of training images"), "{message}");
+        }
+    }
+
+    #[test]
+    fn the_middle_is_the_median() {
+        assert_eq!(median([3.0, 1.0, 2.0].into_iter()), 2.0);
+        assert_eq!(median([4.0, 1.0, 2.0, 3.0].into_iter()), 2.5);
+    }
+}

@@ -283,3 +283,7 @@ fn unpack(
         count => Some((real, Some(of("held_out", count)?))),
     }
 }
+
+#[cfg(test)]
+#[path = "quality_tests.rs"]
+mod tests;

@@ -44,7 +44,7 @@ impl Backbone for Trained {
     }
 
     fn width(&self) -> usize {
-        self.encoder.origin().recipe.network.output
+        self.encoder.shape()[1]
     }
 
     fn features(&self, images: Tensor<4>) -> Tensor<2> {
