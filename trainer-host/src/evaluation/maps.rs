@@ -13,7 +13,7 @@ use super::result::{Map, MapOf};
 use super::showing::{Showing, Told, at};
 use crate::data::Dataset;
 use crate::error::Error;
-use crate::measure::Features;
+use crate::measure::{Features, MeasureError};
 use crate::model::Sit;
 use crate::sample::grid_png;
 
@@ -44,9 +44,8 @@ pub fn maps(
         maps.extend(sheet.images(t)?);
         let depths: Vec<usize> = (0..=network.config().depth).collect();
         let tokens = showing.tokens(network, &sheet.fitted, t, Told::Null, &depths)?;
-        let mut reference = sheet.colours.clone();
         for (depth, tokens) in tokens.iter().enumerate() {
-            maps.push(sheet.picture(MapOf::Student, depth, t, tokens, &mut reference)?);
+            maps.push(sheet.picture(MapOf::Student, depth, t, tokens)?);
         }
         if let Some(guided) = guided {
             maps.extend(sheet.teacher(guided, t)?);
@@ -92,7 +91,7 @@ struct Sheet<'a> {
     grid: usize,
     /// Side of a patch.
     patch: usize,
-    /// The colour of every patch of the fitted images, up to a factor: what the first depth is turned towards.
+    /// The colour of every patch of the fitted images, up to a factor: what every picture is turned towards.
     colours: Coordinates,
 }
 
@@ -116,19 +115,10 @@ impl<'a> Sheet<'a> {
         }
     }
 
-    /// One picture of `tokens` `[fitted * T, D]`, turned towards `reference`, which it is for the next.
-    fn picture(
-        &self,
-        of: MapOf,
-        depth: usize,
-        t: f64,
-        tokens: &Features,
-        reference: &mut Coordinates,
-    ) -> Result<(Map, Vec<u8>), Error> {
-        let tokens = without_places(tokens, self.grid * self.grid).map_err(|error| at(depth, t, error))?;
-        let (own, explained) = coordinates(&tokens).map_err(|error| at(depth, t, error))?;
-        *reference = turned(&own, reference);
-        let colours = colours(reference);
+    /// One picture of `tokens` `[fitted * T, D]`.
+    fn picture(&self, of: MapOf, depth: usize, t: f64, tokens: &Features) -> Result<(Map, Vec<u8>), Error> {
+        let (coordinates, explained) = self.coordinates(tokens).map_err(|error| at(depth, t, error))?;
+        let colours = colours(&coordinates);
         let shown = &colours[..self.shown * self.grid * self.grid];
         let pixels: Vec<u8> = shown
             .chunks_exact(self.grid * self.grid)
@@ -136,6 +126,12 @@ impl<'a> Sheet<'a> {
             .collect();
         let png = grid_png(&pixels, self.grid * self.patch, self.shown)?;
         Ok((map(of, depth, t, explained), png))
+    }
+
+    /// Where tokens lie along their components, turned towards the images' colours, and the share that this holds.
+    fn coordinates(&self, tokens: &Features) -> Result<(Coordinates, f64), MeasureError> {
+        let (own, explained) = coordinates(&without_places(tokens, self.grid * self.grid)?)?;
+        Ok((turned(&own, &self.colours), explained))
     }
 
     /// The images that are shown, and x_t below.
@@ -154,20 +150,12 @@ impl<'a> Sheet<'a> {
 
     /// The teacher's tokens with each image's class, and as they guide.
     fn teacher(&self, guided: &Guided, t: f64) -> Result<Vec<(Map, Vec<u8>)>, Error> {
-        guided.check()?;
-        let tokens = |told, depths: &[usize]| self.showing.tokens(guided.network, &self.fitted, t, told, depths);
-        let depths: Vec<usize> = (0..=guided.depth).collect();
-        let mut reference = self.colours.clone();
-        let conditional = tokens(Told::Own, &depths)?;
-        // Turned from depth to depth, as the student's are; only the last is shown.
-        let pictures = conditional.iter().zip(depths);
-        let pictures =
-            pictures.map(|(tokens, depth)| self.picture(MapOf::TeacherConditional, depth, t, tokens, &mut reference));
-        let mut maps: Vec<_> = pictures.last().transpose()?.into_iter().collect();
-        if let (Some(scale), Some(conditional)) = (guided.scale, conditional.last()) {
-            let unconditional = tokens(Told::Null, &[guided.depth])?.remove(0);
-            let target = sharpened(conditional, &unconditional, scale).map_err(|error| at(guided.depth, t, error))?;
-            maps.push(self.picture(MapOf::TeacherGuided, guided.depth, t, &target, &mut reference)?);
+        let depth = guided.depth;
+        let [conditional, unconditional] = self.showing.guided(guided, &self.fitted, t)?;
+        let mut maps = vec![self.picture(MapOf::TeacherConditional, depth, t, &conditional)?];
+        if let Some(scale) = guided.scale {
+            let target = sharpened(&conditional, &unconditional, scale).map_err(|error| at(depth, t, error))?;
+            maps.push(self.picture(MapOf::TeacherGuided, depth, t, &target)?);
         }
         Ok(maps)
     }
@@ -310,17 +298,16 @@ mod tests {
             .flat_map(|[r, g, b]| [2.0 * b, -r, 0.5 * g, 0.0])
             .collect();
         let tokens = Features::new(tokens, 4).unwrap();
-        let mut reference = sheet.colours.clone();
-        let (map, _) = sheet.picture(MapOf::Student, 0, 0.1, &tokens, &mut reference).unwrap();
-        assert!((map.explained - 1.0).abs() < 1e-9);
+        let (found, explained) = sheet.coordinates(&tokens).unwrap();
+        assert!((explained - 1.0).abs() < 1e-9);
         for channel in 0..3 {
             let correlation = |a: &Coordinates, b: &Coordinates| {
                 let sum = |f: &dyn Fn(usize) -> f64| (0..a.len()).map(f).sum::<f64>();
                 let product = sum(&|i| a[i][channel] * b[i][channel]);
                 product / (sum(&|i| a[i][channel].powi(2)) * sum(&|i| b[i][channel].powi(2))).sqrt()
             };
-            let found = correlation(&reference, &sheet.colours);
-            assert!(found > 0.5, "channel {channel}: {found}");
+            let like = correlation(&found, &sheet.colours);
+            assert!(like > 0.5, "channel {channel}: {like}");
         }
     }
 

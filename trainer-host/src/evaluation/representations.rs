@@ -326,15 +326,10 @@ mod tests {
             assert_eq!(probed, count(class as i64) >= 10, "{class}");
         }
         // One that no training image shows is not probed either.
-        let first = dataset.sublabels()[dataset.train()[0]];
-        let without: Vec<usize> = dataset
-            .train()
-            .iter()
-            .copied()
-            .filter(|&id| dataset.sublabels()[id] != first)
-            .collect();
-        assert!(classes.probed[first as usize]);
-        assert!(!Classes::of(&dataset, &without).probed[first as usize]);
+        let first = (0..).find(|&class| classes.probed[class]).unwrap();
+        let of_first = |id: &usize| dataset.sublabels()[*id] == first as i64;
+        let without: Vec<usize> = dataset.train().iter().copied().filter(|id| !of_first(id)).collect();
+        assert!(!Classes::of(&dataset, &without).probed[first]);
     }
 
     #[test]
