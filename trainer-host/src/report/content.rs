@@ -50,8 +50,13 @@ pub struct Report {
 /// The speed-up of a variant over the baseline, by the validation loss.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SpeedUps {
-    /// In optimiser steps of the last phase, and so in images.
+    /// In optimiser steps of the last phase.
     pub steps: SpeedUp,
+    /// In training images, those of earlier phases on the bill.
+    pub images: Option<SpeedUp>,
+    /// In floating-point operations, earlier phases and the making of a guide on the bill; none where they were not
+    /// counted.
+    pub operations: Option<SpeedUp>,
     /// In seconds of training steps, earlier phases on the bill.
     pub seconds: SpeedUp,
 }

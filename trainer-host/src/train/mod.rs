@@ -23,7 +23,7 @@ mod validation;
 mod window;
 
 pub use fixed::Fixed;
-pub use folder::{RunFolder, RunInfo, RunResult};
+pub use folder::{RunFailure, RunFolder, RunInfo, RunResult};
 pub use launch::{Launch, learner};
 pub use progress::{ProgressMode, duration};
 pub use quiet::Quiet;
