@@ -13,7 +13,7 @@ use super::protocol::{self, Protocol};
 use super::speed_up::speed_ups;
 use super::summary::{Background, summary};
 use super::verdict::{self, Yardstick};
-use crate::data;
+use crate::data::{self, DataError, Dataset};
 use crate::error::Error;
 use crate::report::{self, Plugin, Report, SampleGrid, SeedRun, Variant};
 use crate::statistics;
@@ -33,17 +33,22 @@ pub fn assemble(sources: Vec<Source>, request: &Request) -> Result<Report, Error
         .variants
         .iter()
         .map(|(name, overlay)| variant(name, overlay, &frame.seeds, &entries, &runs));
+    let dataset = data::load(&entries[0].recipe.data);
     let mut report = Report {
         title: frame.title.clone(),
         recipe: frame.recipe.clone(),
         created: jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC").to_string(),
         device: distinct(entries.iter().map(|entry| entry.info.device.clone())).join(" and "),
         versions: versions(&entries),
-        data: facts(&entries[0]),
+        data: facts(&entries[0].info.data, &dataset),
         command: frame.command.clone(),
         variants: variants.collect::<Result<_, _>>()?,
         base_recipe: frame.base.clone(),
-        grid: grid(&entries, &frame),
+        grid: grid(
+            &entries,
+            frame.seeds[0],
+            dataset.as_ref().map_or(&[], |dataset| dataset.class_names()),
+        ),
         seeds: frame.seeds.clone(),
         runs,
         ..Report::default()
@@ -155,33 +160,29 @@ fn versions(entries: &[Entry]) -> Vec<(String, String)> {
 }
 
 /// The data in words, as far as it is still there.
-fn facts(entry: &Entry) -> String {
-    let fingerprint: String = entry.info.data.chars().take(16).collect();
-    match data::load(&entry.recipe.data) {
-        Ok(dataset) if dataset.fingerprint() == entry.info.data => format!(
-            "{} training and {} held-out images of {} classes; fingerprint {fingerprint}",
+fn facts(fingerprint: &str, dataset: &Result<Dataset, DataError>) -> String {
+    let short: String = fingerprint.chars().take(16).collect();
+    match dataset {
+        Ok(dataset) if dataset.fingerprint() == fingerprint => format!(
+            "{} training and {} held-out images of {} classes; fingerprint {short}",
             dataset.train().len(),
             dataset.held_out().len(),
             dataset.class_names().len()
         ),
-        Ok(_) => format!("fingerprint {fingerprint}, which is not that of the data as it is read now"),
-        Err(error) => format!("fingerprint {fingerprint}; it cannot be read now: {error}"),
+        Ok(_) => format!("fingerprint {short}, which is not that of the data as it is read now"),
+        Err(error) => format!("fingerprint {short}; it cannot be read now: {error}"),
     }
 }
 
 /// How the grids of the first seed are laid out.
-fn grid(entries: &[Entry], frame: &Frame) -> SampleGrid {
-    let seed = frame.seeds[0];
+fn grid(entries: &[Entry], seed: u64, classes: &[String]) -> SampleGrid {
     let first = entries.iter().find(|entry| entry.seed == seed).unwrap_or(&entries[0]);
     let evaluation = &first.recipe.evaluation;
     let sampler = &evaluation.sampler;
-    let classes = data::load(&first.recipe.data)
-        .map(|dataset| dataset.class_names().to_vec())
-        .unwrap_or_default();
     SampleGrid {
         columns: evaluation.columns,
         rows: evaluation.samples.div_ceil(evaluation.columns),
-        labels: grid_labels(&classes, evaluation.columns, evaluation.samples),
+        labels: grid_labels(classes, evaluation.columns, evaluation.samples),
         note: format!(
             "{:?}, {} steps, guidance scale {} for t in [{}, {}]; moving average of the weights; seed {seed}",
             sampler.method, sampler.steps, sampler.cfg_scale, sampler.guidance_low, sampler.guidance_high,

@@ -130,7 +130,7 @@ impl Contender {
             folder: self.folder.path(),
             recipe: self.run.recipe(),
             data: &self.run.info().data,
-            judges: None,
+            judges: self.run.recipe().evaluation.quality.as_ref().map(|_| &[][..]),
         }
     }
 

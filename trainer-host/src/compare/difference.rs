@@ -135,9 +135,12 @@ fn changes(old: &Value, new: &Value, path: &str, without: &mut Vec<String>) -> V
         }
         match after {
             Value::Null => without.push(here),
-            after => {
-                changed.insert(key.clone(), changes(before, after, &here, without));
-            }
+            after => match changes(before, after, &here, without) {
+                Value::Object(table) if table.is_empty() => {}
+                change => {
+                    changed.insert(key.clone(), change);
+                }
+            },
         }
     }
     Value::Object(changed)

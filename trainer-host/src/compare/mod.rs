@@ -15,6 +15,8 @@ mod measured;
 mod pictures;
 mod protocol;
 mod record;
+#[cfg(test)]
+mod report_tests;
 mod speed_up;
 mod summary;
 mod verdict;

@@ -19,7 +19,7 @@ pub struct Protocol<'a> {
     pub recipe: &'a Recipe,
     /// SHA-256 of its data, split included.
     pub data: &'a str,
-    /// Who judged its samples; none where nobody has.
+    /// Who judged its samples; none where nobody has, and empty where they are known by the recipe alone.
     pub judges: Option<&'a [JudgeIdentity]>,
 }
 
@@ -50,7 +50,10 @@ pub fn same(all: &[Protocol<'_>]) -> Result<(), Error> {
     let judged: Vec<_> = all.iter().filter_map(|p| Some((p, p.judges?))).collect();
     if let Some(((first, judges), others)) = judged.split_first() {
         for (other, theirs) in others {
-            same_judges(first, judges, other, theirs)?;
+            match judges.is_empty() && theirs.is_empty() {
+                true => same_keys("who judges", first, other, &["evaluation.quality.judges"])?,
+                false => same_judges(first, judges, other, theirs)?,
+            }
             same_sampling(first, other)?;
         }
     }
@@ -204,6 +207,13 @@ mod tests {
             "{said}"
         );
         assert_eq!(error(fewer, "f00", [Some(&one), None]), "");
+    }
+
+    #[test]
+    fn planned_judges_are_those_of_the_recipes() {
+        let fewer = |r: &mut Recipe| r.evaluation.quality.as_mut().unwrap().judges.truncate(1);
+        let said = error(fewer, "f00", [Some(&[]), Some(&[])]);
+        assert!(said.contains("evaluation.quality.judges"), "{said}");
     }
 
     #[test]

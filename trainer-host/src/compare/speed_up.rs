@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::entry::Entry;
 use super::measured;
+use super::verdict::is_sound;
 use crate::report::{Outcome, Pace, SeedRun, SpeedUps};
 use crate::statistics::{Curve, Direction, Level, SpeedUp};
 
@@ -18,6 +19,9 @@ const SECONDS: Axis = |pace, step| Some(pace.earlier_seconds + step * pace.secon
 /// For each of the other variants: where it reaches the baseline's final validation loss of the same seed and stays there. None
 /// for those of which a curve is empty, or has a value that is not a number.
 pub fn speed_ups(entries: &[Entry], runs: &[SeedRun], baseline: &str, others: &[String]) -> BTreeMap<String, SpeedUps> {
+    if !is_sound(entries, baseline) {
+        return BTreeMap::new();
+    }
     let speed_up = |name: &str, axis: Axis| {
         let variant = curves(entries, runs, name, axis)?;
         let baseline = curves(entries, runs, baseline, axis)?;
@@ -37,7 +41,8 @@ pub fn speed_ups(entries: &[Entry], runs: &[SeedRun], baseline: &str, others: &[
         };
         Some((name.clone(), speed_ups))
     };
-    others.iter().filter_map(of).collect()
+    let others = others.iter().filter(|name| is_sound(entries, name));
+    others.filter_map(of).collect()
 }
 
 /// The validation curves of a variant's finished runs, by seed. None where one has a value that is not finite: without it

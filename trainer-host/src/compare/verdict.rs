@@ -15,13 +15,16 @@ pub enum Scale {
     Chosen,
 }
 
+/// Reads a number off a run; none where it was not measured.
+type Value = Box<dyn Fn(&Entry) -> Option<f64>>;
+
 /// A number by which runs are compared.
 pub struct Yardstick {
     /// Its name in words.
     pub name: String,
     /// Which way it is good.
     pub direction: Direction,
-    value: Box<dyn Fn(&Entry) -> Option<f64>>,
+    value: Value,
 }
 
 impl Yardstick {
@@ -33,9 +36,9 @@ impl Yardstick {
         }
     }
 
-    /// The score that a recipe calls primary. `judge` is the name of the first judge, if there is one.
+    /// The score that a recipe calls primary. `judge` is the name of the first judge, if one has judged.
     pub fn primary(score: Score, judge: Option<&str>) -> Self {
-        let judge = judge.unwrap_or("none");
+        let judge = judge.unwrap_or("(nobody has judged)");
         match score {
             Score::ValidationLoss => Self::validation(),
             Score::KernelDistance => Self::quality(0, judge, Scale::Chosen, &KERNEL),
@@ -178,7 +181,7 @@ fn guidance_helps(entries: &[Entry]) -> bool {
 
 /// Whether no run of a variant has lost what a comparison needs: a curve with a value that is not a number leaves only the
 /// lucky seeds.
-fn is_sound(entries: &[Entry], name: &str) -> bool {
+pub fn is_sound(entries: &[Entry], name: &str) -> bool {
     entries
         .iter()
         .filter(|entry| entry.variant == name)

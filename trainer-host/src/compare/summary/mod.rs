@@ -1,11 +1,9 @@
 //! What a comparison can and cannot tell, in words that its numbers support.
 
-use std::collections::BTreeMap;
+mod samples;
 
 use super::control::Control;
-use super::verdict::{Scale, quality};
-use crate::evaluation::{Evaluation, Quality};
-use crate::report::{Measurements, Outcome, Report, Variant, significant};
+use crate::report::{Measurements, Outcome, Report, significant};
 use crate::statistics::{Comparison, MIN_SEEDS, Ranking, Row, SpeedUpOutcome, Tested, Verdict};
 
 /// What the words need beside the report.
@@ -34,8 +32,8 @@ pub fn summary(report: &Report, background: &Background) -> String {
     let mut sentences = vec![scope(report, &finished)];
     if !finished.is_empty() {
         sentences.extend(primary(report, background, &finished));
-        sentences.push(samples(report));
-        sentences.extend(copies(report));
+        sentences.push(samples::quality(report));
+        sentences.extend(samples::copies(report));
         sentences.extend(sooner(report));
         sentences.extend(controls(report, background));
         sentences.extend(cost(report, &finished));
@@ -120,13 +118,15 @@ fn primary(report: &Report, background: &Background, finished: &[(&str, &Measure
         parts.push(format!("{} cannot be tested", untested.join(", ")));
     }
     let level = verdict.level.value() * 100.0;
-    let mut sentences = vec![format!(
-        "By {name}, {} (mean difference with its {level} % interval; resolved means after Holm's correction).",
-        parts.join("; ")
-    )];
+    let tested = verdict.rows.iter().any(|row| row.verdict().is_some());
+    let how = match tested {
+        true => format!(" (mean difference with its {level} % interval; resolved means after Holm's correction)"),
+        false => String::new(),
+    };
+    let mut sentences = vec![format!("By {name}, {}{how}.", parts.join("; "))];
     sentences.push(match (&verdict.best, &verdict.ranking) {
         (Some(best), _) => format!("{best} is resolved as the best of all."),
-        (None, Ranking::Ranked(_)) => "None is resolved as the best of all.".into(),
+        (None, Ranking::Ranked(_)) => "No variant is resolved as the best of all.".into(),
         (None, _) => "Too few seeds are common to all variants for a ranking.".into(),
     });
     sentences
@@ -152,6 +152,12 @@ fn member(row: &Row, group: Verdict) -> Option<String> {
 /// What one or two seeds show, which is no order.
 fn unranked(report: &Report, verdict: &Comparison, name: &str, finished: &[(&str, &Measurements)]) -> String {
     let losses = finished.iter().map(|(_, measured)| measured.validation_loss);
+    if verdict.rows.iter().all(|row| row.seeds == 0) {
+        return format!(
+            "No variant has {name} with a seed of which {} has it: this ranks nothing.",
+            verdict.baseline
+        );
+    }
     // Another score than the loss has no values here, only differences.
     let spread = match (verdict.score.as_str(), range(losses)) {
         ("validation loss", Some((low, high))) if finished.len() > 1 => format!(
@@ -162,15 +168,13 @@ fn unranked(report: &Report, verdict: &Comparison, name: &str, finished: &[(&str
         ),
         _ => {
             let differences = verdict.rows.iter().filter_map(|row| row.mean_difference);
-            match range(differences) {
-                Some((low, high)) => format!(
-                    "Their differences to {} in {name} lie between {} and {}",
-                    verdict.baseline,
-                    signed(low),
-                    signed(high)
-                ),
-                None => format!("No variant has {name} beside {}", verdict.baseline),
-            }
+            let (low, high) = range(differences).unwrap_or_default();
+            format!(
+                "Their differences to {} in {name} lie between {} and {}",
+                verdict.baseline,
+                signed(low),
+                signed(high)
+            )
         }
     };
     let why = match report.seeds.len() {
@@ -183,104 +187,6 @@ fn unranked(report: &Report, verdict: &Comparison, name: &str, finished: &[(&str
     };
     let join = if why.starts_with("Two") { ". " } else { "; " };
     format!("{spread}{join}{why}")
-}
-
-/// What judges say of samples, beside the floor, and whether they agree.
-fn samples(report: &Report) -> String {
-    let evaluations =
-        |variant: &Variant| -> Vec<Evaluation> { variant.evaluations.iter().flatten().cloned().collect() };
-    let of_variant: Vec<(&str, Vec<Evaluation>)> = report
-        .variants
-        .iter()
-        .map(|variant| (variant.name.as_str(), evaluations(variant)))
-        .collect();
-    let mean = |all: &[Evaluation], of: &dyn Fn(&Evaluation) -> Option<f64>| -> Option<f64> {
-        let values: Vec<f64> = all.iter().filter_map(of).collect();
-        (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
-    };
-    let kernel = |e: &Evaluation| quality(e, 0, Scale::Chosen).map(|quality| quality.scores.kernel);
-    let scored: Vec<(&str, f64)> = of_variant
-        .iter()
-        .filter_map(|(name, all)| Some((*name, mean(all, &kernel)?)))
-        .collect();
-    let first = of_variant.iter().flat_map(|(_, all)| all).find(|e| kernel(e).is_some());
-    let (Some(first), false) = (first, scored.is_empty()) else {
-        return "A validation loss is not sample quality, and no judge has looked at samples.".into();
-    };
-    let judge = &first.judges[0].name;
-    let floor_of = |e: &Evaluation| floor(e, judge).map(|floor| floor.scores.kernel);
-    let floors: Vec<f64> = of_variant
-        .iter()
-        .flat_map(|(_, all)| all)
-        .filter_map(floor_of)
-        .collect();
-    let (least, most) = scored.iter().fold((scored[0], scored[0]), |(least, most), one| {
-        (
-            if one.1 < least.1 { *one } else { least },
-            if one.1 > most.1 { *one } else { most },
-        )
-    });
-    let values = match least.1 == most.1 {
-        true => format!("is {}", score(least.1)),
-        // A mean is no order: names would read as one.
-        false => format!("lies between {} and {}", score(least.1), score(most.1)),
-    };
-    let mut text = format!("The mean kernel distance of samples by judge {judge}, each at its chosen scale, {values}");
-    if let Some(floor) = floors.iter().copied().reduce(f64::max) {
-        text.push_str(&format!(", against {} of real images", score(floor)));
-        if least.1 <= floor {
-            text.push_str(": at that floor this judge tells no samples from images");
-        }
-    }
-    let agreement = match (first.judges.len(), report.disagreements.as_slice(), ranks(report)) {
-        (_, [disagreement, ..], _) => format!(". The judges disagree: {disagreement}"),
-        (1, [], _) => "; there is no second judge.".into(),
-        (_, [], true) => format!("; its judges ({}) agree.", first.judges.len()),
-        (_, [], false) => ".".into(),
-    };
-    text + &agreement
-}
-
-/// The floor of a judge.
-fn floor<'a>(evaluation: &'a Evaluation, judge: &str) -> Option<&'a Quality> {
-    evaluation.floors.iter().find(|floor| floor.judge == judge)
-}
-
-/// Whether some score is tested, so that there is an order to agree on.
-fn ranks(report: &Report) -> bool {
-    let comparisons = report.verdict.iter().chain(&report.scores);
-    comparisons
-        .flat_map(|comparison| &comparison.rows)
-        .any(|row| row.verdict().is_some())
-}
-
-/// The variant with the most copies of training images, beside the floor.
-fn copies(report: &Report) -> Option<String> {
-    let mut shares: BTreeMap<&str, (f64, f64, f64)> = BTreeMap::new();
-    for variant in &report.variants {
-        for copies in variant.evaluations.iter().flatten().filter_map(|e| e.copies.as_ref()) {
-            let (sum, floor, n) = shares.entry(&variant.name).or_default();
-            *sum += copies.fraction;
-            *floor += copies.held_out_fraction;
-            *n += 1.0;
-        }
-    }
-    let means = shares
-        .into_iter()
-        .map(|(name, (sum, floor, n))| (name, sum / n, floor / n));
-    let (name, share, floor) = means.max_by(|a, b| a.1.total_cmp(&b.1))?;
-    Some(match share > floor {
-        true => format!(
-            "Of {name}'s samples {} are copies of training images, the most of all; the same rule calls {} of the held-out \
-             images copies.",
-            percent(share),
-            percent(floor)
-        ),
-        false => format!(
-            "No variant copies training images more often than held-out images resemble them ({}).",
-            percent(floor)
-        ),
-    })
 }
 
 /// How much sooner variants are as good as the baseline at its end, in steps; only where it was reached with every seed of at
@@ -402,10 +308,5 @@ fn signed(value: f64) -> String {
     format!("{sign}{}", significant(value, 3, 5))
 }
 
-fn percent(share: f64) -> String {
-    format!("{:.1} %", share * 100.0)
-}
-
 #[cfg(test)]
-#[path = "summary_tests.rs"]
 mod tests;
