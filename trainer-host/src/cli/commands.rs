@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{
     Command, CompareArgs, ComputeArgs, EncoderArgs, EncoderCommand, SampleArgs, SamplerName, TrainArgs, eval, log,
-    plugin,
+    plugin, report,
 };
 use crate::compare::{self, Status};
 use crate::diffusion::SamplerMethod;
@@ -18,13 +18,14 @@ use crate::guidance::SearchPath;
 use crate::recipe::{self, RecipeFile};
 use crate::sample::{self, Drawing};
 use crate::train::{Options, ProgressMode, Run, RunFolder, RunResult, duration, write_samples};
-use crate::{data, device, report};
+use crate::{data, device};
 
 /// Runs a command.
 pub fn run(command: Command) -> Result<(), Error> {
     match command {
         Command::Train(args) => train(args),
         Command::Compare(args) => compare(args),
+        Command::Report(args) => report::run(args),
         Command::Sample(args) => draw(args),
         Command::Eval(args) => eval::run(args),
         Command::Encoder(EncoderCommand::Train(args)) => encoder(args),
@@ -98,21 +99,7 @@ fn compare(args: CompareArgs) -> Result<(), Error> {
     let options = options(&args.compute, args.output.json, "compare")?;
     let command = command_line(&args);
     let comparison = compare::compare(&file, &folder, &args.seeds, &options, command, log::write_to)?;
-    let page = folder.join("report.html");
-    if args.output.json {
-        // The pictures lie beside the runs; as numbers they would drown the rest.
-        let mut report = comparison.report;
-        report.variants.iter_mut().for_each(|v| v.samples_png = None);
-        print_json(&json!({ "report": page, "comparison": report }));
-    } else {
-        println!(
-            "\n{}\n{}\n{}\n",
-            report::table_text(&comparison.report),
-            report::seeds_text(&comparison.report),
-            comparison.report.summary
-        );
-        println!("report: {}", page.display());
-    }
+    report::show(comparison.report, &folder, args.output.json);
     match comparison.status {
         Status::Complete => Ok(()),
         Status::Failed(names) => Err(Error::Training(format!(

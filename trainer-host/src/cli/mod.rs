@@ -4,6 +4,7 @@ mod commands;
 mod eval;
 mod log;
 mod plugin;
+mod report;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   sextant compare configs/emoji-quick.toml              three strategies side by side, ending in a report
+  sextant report runs/emoji-quick                       its report again, or of several folders together
   sextant train configs/emoji.toml --variant repa       one of them alone
   sextant train --resume runs/emoji                     go on with an interrupted run
   sextant sample runs/emoji-quick/none --cfg 2 --sampler heun
@@ -51,6 +53,9 @@ enum Command {
 
 A variant that is finished is not run again; an interrupted one goes on where it stopped.")]
     Compare(CompareArgs),
+    /// Make the report of finished runs again, or one of runs of different folders.
+    #[command(after_help = report::EXAMPLES)]
+    Report(report::ReportArgs),
     /// Draw samples from a run's network.
     #[command(after_help = "Examples:
   sextant sample runs/emoji-quick/none

@@ -36,15 +36,22 @@ pub fn of_run(run: &Run, folder: &RunFolder) -> Result<Option<Evaluation>, Error
     if asked.quality.is_none() && asked.representations.is_none() {
         return Ok(None);
     }
-    let evaluation = of_network(run, folder, None, &EvaluationFolder::of(folder.path()))?;
     let phase = run
         .recipe()
         .phases
         .last()
         .map(|phase| phase.name.as_str())
         .unwrap_or_default();
-    journal::record(folder, phase, evaluation.step, &values(&evaluation))?;
-    Ok(Some(evaluation))
+    let measured = of_network(run, folder, None, &EvaluationFolder::of(folder.path())).and_then(|evaluation| {
+        journal::record(folder, phase, evaluation.step, &values(&evaluation))?;
+        Ok(evaluation)
+    });
+    let measured = measured.inspect_err(|error| {
+        if !matches!(error, Error::Interrupted { .. }) {
+            folder.note_failure(error);
+        }
+    });
+    measured.map(Some)
 }
 
 /// Measures the network of a run after `step` (by default its last) into `place`.

@@ -261,6 +261,27 @@ pub enum Score {
     /// Denoising loss on the fixed validation set after the last step; lower is better.
     #[default]
     ValidationLoss,
+    /// Kernel distance of samples to the data by the first judge, at each variant's chosen scale of classifier-free
+    /// guidance; lower is better.
+    KernelDistance,
+    /// Frechet distance, likewise.
+    FrechetDistance,
+}
+
+impl Score {
+    /// Whether judges have to score samples for it.
+    pub fn needs_judges(self) -> bool {
+        self != Self::ValidationLoss
+    }
+
+    /// As a recipe writes it.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::ValidationLoss => "validation-loss",
+            Self::KernelDistance => "kernel-distance",
+            Self::FrechetDistance => "frechet-distance",
+        }
+    }
 }
 
 impl Default for EvaluationRecipe {
@@ -410,6 +431,13 @@ impl EvaluationRecipe {
         at_least("evaluation.times", self.times as u64, 1)?;
         at_least("evaluation.samples", self.samples as u64, 1)?;
         at_least("evaluation.columns", self.columns as u64, 1)?;
+        if self.primary.needs_judges() && self.quality.is_none() {
+            return Err(format!(
+                "evaluation.primary is \"{}\", but no judge scores samples: add a section [evaluation.quality], or use \
+                 \"validation-loss\"",
+                self.primary.key()
+            ));
+        }
         if let Some(quality) = &self.quality {
             quality.validate().map_err(|e| format!("evaluation.quality.{e}"))?;
         }

@@ -27,6 +27,7 @@ pub use content::{
     SpeedUps, Variant,
 };
 pub use markdown::markdown;
+pub(crate) use number::significant;
 pub use page::render;
 pub use seeds::text as seeds_text;
 pub use spreadsheet::csv;

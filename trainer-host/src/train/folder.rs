@@ -70,6 +70,13 @@ pub struct RunResult {
     pub bill: Option<Bill>,
 }
 
+/// `failed.json`: why a run stopped; gone when it goes on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunFailure {
+    /// The error as the user saw it.
+    pub message: String,
+}
+
 impl RunFolder {
     /// The folder at this path, whether there is one yet or not.
     pub fn new(path: impl Into<PathBuf>) -> Self {
@@ -190,6 +197,35 @@ impl RunFolder {
     /// Where it cannot be written.
     pub fn finish(&self, result: &RunResult) -> Result<(), Error> {
         self.write_json("result.json", result)
+    }
+
+    /// `failed.json`, if the run ended with an error and has not gone on since. A run with a result too was trained, and
+    /// failed in what comes after.
+    pub fn failure(&self) -> Option<RunFailure> {
+        self.read_json("failed.json").ok()
+    }
+
+    /// Writes `failed.json`, for a report that is made later. Where that fails, the log says so: the error itself is what
+    /// the user has to see.
+    pub fn note_failure(&self, error: &Error) {
+        let failure = RunFailure {
+            message: error.to_string(),
+        };
+        if let Err(unwritten) = self.write_json("failed.json", &failure) {
+            tracing::warn!("{unwritten}");
+        }
+    }
+
+    /// Removes `failed.json`, since the run goes on.
+    ///
+    /// # Errors
+    /// Where it is there and cannot be removed.
+    pub fn forget_failure(&self) -> Result<(), Error> {
+        let path = self.0.join("failed.json");
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::file(&path, e)),
+            _ => Ok(()),
+        }
     }
 
     /// Where the log is.

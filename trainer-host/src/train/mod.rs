@@ -26,7 +26,7 @@ mod window;
 
 pub use bill::{Bill, GuideCost, Operations, Parts};
 pub use fixed::Fixed;
-pub use folder::{RunFolder, RunInfo, RunResult};
+pub use folder::{RunFailure, RunFolder, RunInfo, RunResult};
 pub use launch::{Launch, learner};
 pub use progress::{Itinerary, Left, PhaseSteps, ProgressMode, Stage, Tour, duration};
 pub use quiet::Quiet;

@@ -169,11 +169,21 @@ impl Run {
         phase.ok_or_else(|| Error::Input("the recipe has no phase".into()))
     }
 
-    /// Runs, or goes on with, what is left of the run in `folder`.
+    /// Runs, or goes on with, what is left of the run in `folder`. An error other than an interrupt is left there as
+    /// `failed.json`.
     ///
     /// # Errors
     /// What stopped it; the last good step is on disk.
     pub fn execute(&self, folder: &RunFolder) -> Result<RunResult, Error> {
+        folder.forget_failure()?;
+        self.carry_out(folder).inspect_err(|error| {
+            if !matches!(error, Error::Interrupted { .. }) {
+                folder.note_failure(error);
+            }
+        })
+    }
+
+    fn carry_out(&self, folder: &RunFolder) -> Result<RunResult, Error> {
         if let Some(result) = folder.result() {
             return self.with_bill(folder, result);
         }

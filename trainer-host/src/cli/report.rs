@@ -1,0 +1,118 @@
+//! `sextant report`: the page of runs that are there already.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use super::OutputArgs;
+use super::commands::{print_json, quoted};
+use crate::compare::{self, Request};
+use crate::error::Error;
+use crate::recipe::Score;
+use crate::report::{self, Report};
+
+/// Examples of the help.
+pub const EXAMPLES: &str = "Examples:
+  sextant report runs/emoji-quick
+  sextant report runs/emoji runs/ablations --out runs/together
+  sextant report runs/none runs/repa --out runs/pair --baseline none --json
+
+A folder is that of a comparison (VARIANT/ or seed-N/VARIANT/ in it) or of a single run. Nothing is trained or measured.";
+
+/// Its arguments.
+#[derive(Args)]
+pub struct ReportArgs {
+    /// Folders of comparisons or runs, which are put together.
+    #[arg(required = true, value_name = "DIR")]
+    folders: Vec<PathBuf>,
+    /// Where the report goes; by default into DIR, if there is one.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Compare with this variant; by default the first without guidance.
+    #[arg(long, value_name = "NAME")]
+    baseline: Option<String>,
+    /// Decide by this score instead of the one that the recipes declare; the report says so.
+    #[arg(long, value_name = "SCORE")]
+    primary: Option<ScoreName>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ScoreName {
+    ValidationLoss,
+    KernelDistance,
+    FrechetDistance,
+}
+
+impl From<ScoreName> for Score {
+    fn from(name: ScoreName) -> Self {
+        match name {
+            ScoreName::ValidationLoss => Self::ValidationLoss,
+            ScoreName::KernelDistance => Self::KernelDistance,
+            ScoreName::FrechetDistance => Self::FrechetDistance,
+        }
+    }
+}
+
+/// Assembles and writes the report.
+pub fn run(args: ReportArgs) -> Result<(), Error> {
+    let folder = match (&args.out, args.folders.as_slice()) {
+        (Some(out), _) => out.clone(),
+        (None, [only]) => only.clone(),
+        (None, several) => {
+            return Err(Error::Input(format!(
+                "{} folders are given: say with --out DIR where their report goes",
+                several.len()
+            )));
+        }
+    };
+    let request = Request {
+        command: command_line(&args),
+        baseline: args.baseline,
+        primary: args.primary.map(Score::from),
+    };
+    let report = compare::report(&args.folders, &request)?;
+    compare::write(&report, &folder)?;
+    show(report, &folder, args.output.json);
+    Ok(())
+}
+
+/// Prints a report that lies in `folder`.
+pub fn show(mut report: Report, folder: &std::path::Path, json: bool) {
+    let page = folder.join("report.html");
+    if json {
+        // The pictures lie beside the runs; as numbers they would drown the rest.
+        for variant in &mut report.variants {
+            variant.samples_png = None;
+            variant.neighbours_png = None;
+            variant.grids.iter_mut().for_each(|grid| grid.png.clear());
+            variant.map_pngs.clear();
+        }
+        print_json(&json!({ "report": page, "comparison": report }));
+    } else {
+        println!(
+            "\n{}\n{}\n{}\n",
+            report::table_text(&report),
+            report::seeds_text(&report),
+            report.summary
+        );
+        println!("report: {}", page.display());
+    }
+}
+
+fn command_line(args: &ReportArgs) -> String {
+    let mut words = vec!["sextant report".to_owned()];
+    words.extend(args.folders.iter().map(|folder| quoted(&folder.display().to_string())));
+    if let Some(out) = &args.out {
+        words.push(format!("--out {}", quoted(&out.display().to_string())));
+    }
+    if let Some(baseline) = &args.baseline {
+        words.push(format!("--baseline {}", quoted(baseline)));
+    }
+    if let Some(primary) = args.primary {
+        words.push(format!("--primary {}", Score::from(primary).key()));
+    }
+    words.join(" ")
+}

@@ -1,0 +1,163 @@
+//! The runs of a comparison: made ready, then carried out.
+
+use std::path::Path;
+
+use super::difference;
+use super::protocol::{self, Protocol};
+use super::record::{Record, RecordedVariant};
+use crate::error::Error;
+use crate::evaluation;
+use crate::recipe::{Recipe, RecipeFile};
+use crate::train::{Options, Run, RunFolder, Tour};
+
+/// One variant with one seed, ready to run.
+pub struct Contender {
+    name: String,
+    folder: RunFolder,
+    run: Run,
+}
+
+/// Every variant with every seed: all variants of the first seed first, so that an early look compares like with like. Writes
+/// nothing.
+///
+/// # Errors
+/// Whatever in the recipe or the folder cannot work.
+pub fn contenders(file: &RecipeFile, folder: &Path, seeds: &[u64], options: &Options) -> Result<Vec<Contender>, Error> {
+    if file.variants.is_empty() {
+        return Err(Error::file(
+            file.path(),
+            "has no [[variants]]: a comparison needs at least one; `sextant train` runs a recipe without them",
+        ));
+    }
+    if let Some(twice) = (1..seeds.len()).find(|&i| seeds[..i].contains(&seeds[i])) {
+        return Err(Error::Input(format!("--seeds names {} twice", seeds[twice])));
+    }
+    let given: Vec<Option<u64>> = match seeds {
+        [] => vec![None],
+        seeds => seeds.iter().copied().map(Some).collect(),
+    };
+    let count = given.len() * file.variants.len();
+    let tour = Tour::new(options.progress);
+    let mut contenders: Vec<Contender> = Vec::new();
+    for seed in given {
+        for variant in &file.variants {
+            let mut recipe = file.variant(variant)?;
+            recipe.seed = seed.unwrap_or(recipe.seed);
+            let what = match seed {
+                None => variant.name.clone(),
+                Some(seed) => format!("{}, seed {seed}", variant.name),
+            };
+            let run_folder = RunFolder::new(folder.join(path(&variant.name, seed)));
+            same_training(&run_folder, &recipe)?;
+            let options = Options {
+                label: format!("{what} ({}/{count})", contenders.len() + 1),
+                stage: Some(tour.stage(&variant.name, &recipe, &run_folder)),
+                ..options.clone()
+            };
+            let run = Run::prepare(recipe, options).and_then(|run| evaluation::check(&run).map(|()| run));
+            let run = run.map_err(|e| Error::Input(format!("variant {:?}: {e}", variant.name)))?;
+            contenders.push(Contender {
+                name: variant.name.clone(),
+                folder: run_folder,
+                run,
+            });
+        }
+    }
+    protocol::same(&contenders.iter().map(Contender::protocol).collect::<Vec<_>>())?;
+    Ok(contenders)
+}
+
+/// What `comparison.json` says of a comparison.
+///
+/// # Errors
+/// A base recipe that is none.
+pub fn record(file: &RecipeFile, seeds: &[u64], command: String) -> Result<Record, Error> {
+    let base = file.base()?;
+    let given: Vec<Option<u64>> = match seeds {
+        [] => vec![None],
+        seeds => seeds.iter().copied().map(Some).collect(),
+    };
+    let names = |seed| file.variants.iter().map(move |variant| path(&variant.name, seed));
+    Ok(Record {
+        title: base.title.clone(),
+        recipe: file
+            .path()
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned(),
+        command,
+        primary: base.evaluation.primary,
+        variants: file
+            .variants
+            .iter()
+            .map(|variant| RecordedVariant {
+                name: variant.name.clone(),
+                overlay: toml::to_string(&variant.overlay).unwrap_or_default(),
+            })
+            .collect(),
+        runs: given.into_iter().flat_map(names).collect(),
+        base: toml::to_string(&base).map_err(|e| Error::Training(e.to_string()))?,
+    })
+}
+
+/// A run's folder below that of the comparison.
+fn path(variant: &str, seed: Option<u64>) -> String {
+    match seed {
+        None => variant.to_owned(),
+        Some(seed) => format!("seed-{seed}/{variant}"),
+    }
+}
+
+/// A run that is there already must have been trained by this recipe.
+fn same_training(folder: &RunFolder, recipe: &Recipe) -> Result<(), Error> {
+    if !folder.recipe_path().exists() {
+        return Ok(());
+    }
+    let (there, here) = (difference::training(&folder.recipe()?)?, difference::training(recipe)?);
+    match difference::first(&there, &here, "recipe") {
+        None => Ok(()),
+        Some(difference) => Err(Error::file(
+            folder.path(),
+            format!(
+                "holds a run of another recipe: {} is {} there and {} here; choose another folder with --out",
+                difference.key, difference.first, difference.second
+            ),
+        )),
+    }
+}
+
+impl Contender {
+    fn protocol(&self) -> Protocol<'_> {
+        Protocol {
+            folder: self.folder.path(),
+            recipe: self.run.recipe(),
+            data: &self.run.info().data,
+            judges: self.run.recipe().evaluation.quality.as_ref().map(|_| &[][..]),
+        }
+    }
+
+    /// Trains and evaluates what is left of it. An error stays in the run's folder, where the report finds it.
+    ///
+    /// # Errors
+    /// An interrupt, and a folder that cannot be written: what must end the comparison. A training or an evaluation that
+    /// fails does not end the others.
+    pub fn carry_out(&self, entering: &impl Fn(&Path)) -> Result<(), Error> {
+        let recipe = self.run.recipe();
+        if !self.folder.recipe_path().exists() {
+            self.folder.create(recipe, self.run.info())?;
+        } else if difference::value(&self.folder.recipe()?)? != difference::value(recipe)? {
+            self.folder.replace_recipe(recipe)?;
+        }
+        entering(self.folder.path());
+        let trained = self.run.execute(&self.folder);
+        match trained.and_then(|_| evaluation::of_run(&self.run, &self.folder)) {
+            Ok(_) => Ok(()),
+            Err(interrupted @ Error::Interrupted { .. }) => Err(interrupted),
+            Err(error) => {
+                tracing::error!("variant {}: {error}", self.name);
+                Ok(())
+            }
+        }
+    }
+}

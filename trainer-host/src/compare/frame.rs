@@ -1,0 +1,273 @@
+//! What a comparison is beside its runs: title, variants and their order, baseline, primary score.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::difference;
+use super::entry::Entry;
+use super::gather::Source;
+use crate::error::Error;
+use crate::recipe::Score;
+
+/// What a report is asked for beside the folders.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// The variant that the others are compared with; by default the first without guidance.
+    pub baseline: Option<String>,
+    /// The score that decides; by default the one that the recipes declare.
+    pub primary: Option<Score>,
+    /// The command that makes this report.
+    pub command: String,
+}
+
+/// The frame of a report.
+#[derive(Debug)]
+pub struct Frame {
+    /// Heading.
+    pub title: String,
+    /// File names of recipes; may be empty.
+    pub recipe: String,
+    /// The commands that make the report again.
+    pub command: String,
+    /// The recipe (TOML) that the overlays change.
+    pub base: String,
+    /// Names and overlays of the variants, in order.
+    pub variants: Vec<(String, String)>,
+    /// The seeds, in order.
+    pub seeds: Vec<u64>,
+    /// The variant that the others are compared with; none where all are guided.
+    pub baseline: Option<String>,
+    /// The score that decides.
+    pub primary: Score,
+    /// Whether it is another than the recipes declare.
+    pub chosen_afterwards: bool,
+}
+
+impl Frame {
+    /// The frame of these sources. A single comparison is as its recipe has it; several with one base recipe too. Otherwise the
+    /// recipes of the variants are shown as differences to the baseline's.
+    ///
+    /// # Errors
+    /// Two runs of one variant and seed; seeds of one variant that were trained by other recipes; recipes that declare
+    /// other primary scores; a baseline that is not there.
+    pub fn new(sources: &[Source], request: &Request) -> Result<Self, Error> {
+        let entries: Vec<&Entry> = sources.iter().flat_map(|source| &source.entries).collect();
+        once_each(&entries)?;
+        let mut names = order(sources, &entries);
+        let baseline = baseline(&names, &entries, request)?;
+        same_recipes(&names, &entries)?;
+        let (declared, chosen_afterwards) = primary(sources, &entries, request)?;
+        let recorded = recorded(sources);
+        if recorded.is_none()
+            && let Some(baseline) = &baseline
+        {
+            names.sort_by_key(|name| name != baseline);
+        }
+        let first = |name: &str| entries.iter().find(|entry| entry.variant == name);
+        let (base, overlays) = match recorded {
+            Some(recorded) => recorded,
+            None => {
+                let base = baseline
+                    .as_deref()
+                    .or(names.first().map(String::as_str))
+                    .and_then(first);
+                let base = &base.ok_or_else(|| Error::Input("there is no run".into()))?.recipe;
+                let mut overlays = BTreeMap::new();
+                for name in &names {
+                    if let Some(entry) = first(name) {
+                        overlays.insert(name.clone(), difference::overlay(base, &entry.recipe)?);
+                    }
+                }
+                (
+                    toml::to_string(base).map_err(|e| Error::Training(e.to_string()))?,
+                    overlays,
+                )
+            }
+        };
+        let variants = names.into_iter().map(|name| {
+            let overlay = overlays.get(&name).cloned().unwrap_or_default();
+            (name, overlay)
+        });
+        let variants = variants.collect();
+        let titles = sources.iter().map(|source| match &source.record {
+            Some(record) => record.title.clone(),
+            None => source.entries[0].recipe.title.clone(),
+        });
+        let recipes = sources
+            .iter()
+            .filter_map(|source| Some(source.record.as_ref()?.recipe.clone()));
+        Ok(Self {
+            title: distinct(titles).join(" · "),
+            recipe: distinct(recipes).join(", "),
+            command: command(sources, request),
+            base,
+            variants,
+            seeds: seeds(sources, &entries),
+            baseline,
+            primary: declared,
+            chosen_afterwards,
+        })
+    }
+}
+
+/// The values without repetitions, in their order.
+pub fn distinct(values: impl IntoIterator<Item = String>) -> Vec<String> {
+    let mut all = Vec::new();
+    for value in values {
+        if !all.contains(&value) {
+            all.push(value);
+        }
+    }
+    all
+}
+
+fn once_each(entries: &[&Entry]) -> Result<(), Error> {
+    let mut known: BTreeMap<(&str, u64), &Path> = BTreeMap::new();
+    for entry in entries {
+        if let Some(before) = known.insert((&entry.variant, entry.seed), entry.folder.path()) {
+            return Err(Error::Input(format!(
+                "{} and {} are both runs of variant \"{}\" with seed {}; leave one out, or give it another folder name",
+                before.display(),
+                entry.folder.path().display(),
+                entry.variant,
+                entry.seed
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// As records have them, then as they are met; where nothing is recorded, those without guidance first.
+fn order(sources: &[Source], entries: &[&Entry]) -> Vec<String> {
+    let recorded = sources
+        .iter()
+        .flat_map(|source| &source.record)
+        .flat_map(|record| &record.variants);
+    let there = |name: &String| entries.iter().any(|entry| entry.variant == *name);
+    let recorded = recorded.map(|variant| variant.name.clone()).filter(there);
+    let mut names = distinct(recorded.chain(entries.iter().map(|entry| entry.variant.clone())));
+    if sources.iter().all(|source| source.record.is_none()) {
+        names.sort_by_key(|name| {
+            !entries
+                .iter()
+                .any(|entry| entry.variant == *name && entry.is_unguided())
+        });
+    }
+    names
+}
+
+fn baseline(names: &[String], entries: &[&Entry], request: &Request) -> Result<Option<String>, Error> {
+    match &request.baseline {
+        Some(asked) if !names.contains(asked) => Err(Error::Input(format!(
+            "--baseline {asked}: there is no such variant; there are: {}",
+            names.join(", ")
+        ))),
+        Some(asked) => Ok(Some(asked.clone())),
+        None => {
+            let unguided = |name: &&String| entries.iter().any(|e| e.variant == **name && e.is_unguided());
+            Ok(names.iter().find(unguided).cloned())
+        }
+    }
+}
+
+/// Seeds of one variant must differ in their seed alone.
+fn same_recipes(names: &[String], entries: &[&Entry]) -> Result<(), Error> {
+    for name in names {
+        let mut runs = entries.iter().filter(|entry| entry.variant == *name);
+        let Some(first) = runs.next() else { continue };
+        let training = |entry: &Entry| {
+            let mut recipe = entry.recipe.clone();
+            recipe.seed = 0;
+            difference::training(&recipe)
+        };
+        let of_first = training(first)?;
+        for other in runs {
+            if let Some(difference) = difference::first(&of_first, &training(other)?, "") {
+                return Err(Error::Input(format!(
+                    "the runs of variant \"{name}\" were trained by different recipes: {}; give one of the folders another \
+                     name",
+                    difference.between(first.folder.path(), other.folder.path())
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The primary score, and whether nobody had declared it.
+fn primary(sources: &[Source], entries: &[&Entry], request: &Request) -> Result<(Score, bool), Error> {
+    let mut declared = sources.iter().flat_map(|source| -> Vec<(&Path, Score)> {
+        match &source.record {
+            Some(record) => vec![(&source.folder, record.primary)],
+            None => {
+                let own = source.entries.iter();
+                own.map(|entry| (entry.folder.path(), entry.recipe.evaluation.primary))
+                    .collect()
+            }
+        }
+    });
+    let Some((folder, first)) = declared.next() else {
+        return Ok((Score::default(), true));
+    };
+    let other = declared.find(|(_, score)| *score != first);
+    match (request.primary, other) {
+        (Some(asked), other) => {
+            if asked.needs_judges() && !entries.iter().any(|entry| entry.is_judged()) {
+                return Err(Error::Input(format!(
+                    "--primary {}: no judge has scored samples of these runs",
+                    asked.key()
+                )));
+            }
+            Ok((asked, asked != first || other.is_some()))
+        }
+        (None, None) => Ok((first, false)),
+        (None, Some((other, score))) => Err(Error::Input(format!(
+            "evaluation.primary is \"{}\" in {} and \"{}\" in {}; say which with --primary",
+            first.key(),
+            folder.display(),
+            score.key(),
+            other.display()
+        ))),
+    }
+}
+
+/// Base and overlays as recorded, where all sources are comparisons with the same base.
+fn recorded(sources: &[Source]) -> Option<(String, BTreeMap<String, String>)> {
+    let records: Option<Vec<_>> = sources.iter().map(|source| source.record.as_ref()).collect();
+    let records = records?;
+    let base = &records.first()?.base;
+    let one = records.iter().all(|record| record.base == *base);
+    one.then(|| {
+        let variants = records.iter().flat_map(|record| &record.variants);
+        let overlays = variants.map(|variant| (variant.name.clone(), variant.overlay.clone()));
+        (base.clone(), overlays.collect())
+    })
+}
+
+/// In the order of the one comparison, else rising.
+fn seeds(sources: &[Source], entries: &[&Entry]) -> Vec<u64> {
+    let mut seeds: Vec<u64> = Vec::new();
+    for entry in entries {
+        if !seeds.contains(&entry.seed) {
+            seeds.push(entry.seed);
+        }
+    }
+    if !matches!(sources, [Source { record: Some(_), .. }]) {
+        seeds.sort_unstable();
+    }
+    seeds
+}
+
+/// Those that made the runs, and the one that makes the report, unless the first makes this very report.
+fn command(sources: &[Source], request: &Request) -> String {
+    let made = sources
+        .iter()
+        .filter_map(|source| Some(source.record.as_ref()?.command.clone()));
+    let mut lines = distinct(made);
+    let as_made =
+        matches!(sources, [Source { record: Some(_), .. }]) && request.baseline.is_none() && request.primary.is_none();
+    if !as_made && !request.command.is_empty() {
+        lines.push(request.command.clone());
+    }
+    lines.join("\n")
+}

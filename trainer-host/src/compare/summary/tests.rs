@@ -1,0 +1,312 @@
+//! The words in each situation, from runs written by hand.
+
+use super::super::fixture::{Written, evaluation};
+use super::super::{Request, report};
+use crate::evaluation::{Copies, Evaluation};
+use crate::report::Report;
+
+/// The report of these runs.
+fn reported(runs: &[(&str, u64, Written)]) -> Report {
+    asked(runs, &Request::default())
+}
+
+fn asked(runs: &[(&str, u64, Written)], request: &Request) -> Report {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, seed, run) in runs {
+        run.at(&folder.path().join(format!("seed-{seed}/{name}")));
+    }
+    report(&[folder.path().to_owned()], request).unwrap()
+}
+
+fn run(name: &'static str, seed: u64, loss: f64) -> (&'static str, u64, Written) {
+    let plugin = (!name.starts_with("none")).then_some(name);
+    (name, seed, Written::new(seed, plugin).loss(loss))
+}
+
+/// Runs with these means of the loss, and a spread of about a hundredth that a pair shares only in part.
+fn seeded(seeds: u64, means: &[(&'static str, f64)]) -> Vec<(&'static str, u64, Written)> {
+    let of = |seed: u64| {
+        let runs = means.iter().enumerate();
+        runs.map(move |(i, (name, mean))| run(name, seed, mean + 0.01 * (seed as f64 * 2.0 + i as f64).sin()))
+    };
+    (0..seeds).flat_map(of).collect()
+}
+
+fn contains(text: &str, words: &[&str]) {
+    for word in words {
+        assert!(text.contains(word), "{word:?} is not in: {text}");
+    }
+}
+
+fn lacks(text: &str, words: &[&str]) {
+    for word in words {
+        assert!(!text.contains(word), "{word:?} is in: {text}");
+    }
+}
+
+#[test]
+fn one_seed_ranks_nothing() {
+    let summary = reported(&seeded(1, &[("none", 0.5), ("repa", 0.3)])).summary;
+    contains(
+        &summary,
+        &["one seed", "ranks nothing", "no judge has looked at samples"],
+    );
+    lacks(&summary, &["better", "worse", "resolved", "best"]);
+}
+
+#[test]
+fn two_seeds_rank_nothing() {
+    let summary = reported(&seeded(2, &[("none", 0.5), ("repa", 0.1)])).summary;
+    contains(&summary, &["each with 2 seeds", "Two seeds rank nothing."]);
+    lacks(&summary, &["better", "worse", "resolved", "best"]);
+}
+
+#[test]
+fn three_seeds_say_who_is_resolved_and_how_large_the_rest_may_be() {
+    let means = [("none", 0.5), ("repa", 0.2), ("sra", 0.9), ("haste", 0.501)];
+    let summary = reported(&seeded(3, &means)).summary;
+    contains(
+        &summary,
+        &[
+            "By validation loss, repa (-0.30",
+            "resolved as better than none",
+            "sra (+0.39",
+            "resolved as worse than none",
+            "haste (",
+            "is not resolved from none",
+            "95 % interval",
+            "repa is resolved as the best of all.",
+        ],
+    );
+    let close = reported(&seeded(3, &[("none", 0.5), ("repa", 0.499)])).summary;
+    contains(
+        &close,
+        &[
+            "repa (",
+            "is not resolved from none",
+            "No variant is resolved as the best of all.",
+        ],
+    );
+    lacks(&close, &["resolved as better"]);
+}
+
+#[test]
+fn a_score_chosen_afterwards_is_said_to_be() {
+    let runs = || {
+        seeded(3, &[("none", 0.5), ("repa", 0.2)])
+            .into_iter()
+            .map(|(name, seed, run)| {
+                let spread = 0.001 * (seed as f64 + if name == "repa" { 1.0 } else { 2.0 }).sin();
+                let kernel = if name == "repa" { 0.1 } else { 0.3 } + spread;
+                (name, seed, run.evaluation(evaluation([kernel, kernel])))
+            })
+    };
+    let declared = reported(&runs().collect::<Vec<_>>()).summary;
+    lacks(&declared, &["after the runs"]);
+    let request = Request {
+        primary: Some(crate::recipe::Score::KernelDistance),
+        ..Request::default()
+    };
+    let summary = asked(&runs().collect::<Vec<_>>(), &request).summary;
+    contains(
+        &summary,
+        &[
+            "kernel distance by judge embedded at the chosen scale (chosen as the primary score after the runs, not before)",
+            "repa (-0.2",
+        ],
+    );
+}
+
+#[test]
+fn samples_stand_beside_their_floor_and_judges_beside_each_other() {
+    let judged = |ours: [f64; 2]| {
+        let runs = seeded(3, &[("none", 0.5), ("repa", 0.2)])
+            .into_iter()
+            .map(|(name, seed, run)| {
+                let spread = 1e-3 * (seed as f64 * 2.0 + if name == "repa" { 1.0 } else { 0.0 }).sin();
+                let kernel = if name == "repa" { ours } else { [0.3, 0.3] };
+                (name, seed, run.evaluation(evaluation(kernel.map(|k| k + spread))))
+            });
+        reported(&runs.collect::<Vec<_>>())
+    };
+    let agreed = judged([0.1, 0.2]);
+    contains(
+        &agreed.summary,
+        &[
+            "mean kernel distance of samples by judge embedded",
+            "against 0.00100 of real images",
+            "all 2 judges see each variant on the same side of none",
+        ],
+    );
+    lacks(&agreed.summary, &["no judge has looked", "disagree", "at that floor"]);
+    assert!(agreed.disagreements.is_empty());
+    assert!(
+        agreed
+            .scores
+            .iter()
+            .any(|s| s.score == "Frechet distance by judge embedded at scale 1")
+    );
+
+    let split = judged([0.1, 0.6]);
+    contains(
+        &split.summary,
+        &["The judges disagree: On kernel distance, judge embedded puts repa before none"],
+    );
+    assert_eq!(split.disagreements.len(), 4, "{:?}", split.disagreements);
+    contains(
+        &judged([0.0005, 0.0005]).summary,
+        &["at that floor this judge tells no samples from images"],
+    );
+}
+
+#[test]
+fn copies_are_told_with_what_the_rule_says_of_held_out_images() {
+    let with = |fraction: f64| {
+        let measured = Evaluation {
+            copies: Some(Copies {
+                fraction,
+                held_out_fraction: 0.01,
+                ..Copies::default()
+            }),
+            ..evaluation([0.1, 0.1])
+        };
+        let (name, seed, written) = run("repa", 0, 0.4);
+        reported(&[run("none", 0, 0.5), (name, seed, written.evaluation(measured))]).summary
+    };
+    contains(
+        &with(0.05),
+        &["Of repa's samples 5.0 % are copies", "calls 1.0 % of the held-out"],
+    );
+    contains(&with(0.01), &["No variant copies training images more often"]);
+}
+
+#[test]
+fn a_failed_and_an_unfinished_variant_leave_the_others() {
+    let failed = Written::new(0, Some("repa")).loss(None);
+    let folder = tempfile::tempdir().unwrap();
+    run("none", 0, 0.5).2.at(&folder.path().join("none"));
+    run("sra", 0, 0.4).2.at(&folder.path().join("sra"));
+    failed.at(&folder.path().join("haste"));
+    failed
+        .at(&folder.path().join("repa"))
+        .note_failure(&crate::error::Error::Training("no teacher".into()));
+    let report = report(&[folder.path().to_owned()], &Request::default()).unwrap();
+    contains(
+        &report.summary,
+        &["2 variants of 300 steps", "2 of 4 variants did not finish"],
+    );
+    let page = crate::report::render(&report);
+    contains(&page, &["no teacher", "interrupted after step 300"]);
+    assert_eq!(report.verdict.unwrap().without_score, ["haste", "repa"]);
+}
+
+#[test]
+fn nothing_finished_is_nothing_compared() {
+    let unfinished = |name, seed| (name, seed, Written::new(seed, None).loss(None).curve(&[]));
+    let summary = reported(&[unfinished("none", 0), unfinished("none", 1)]).summary;
+    assert_eq!(summary, "No variant has finished; nothing can be compared.");
+}
+
+#[test]
+fn a_value_that_is_no_number_takes_its_variant_out() {
+    let mut runs = seeded(3, &[("none", 0.5), ("repa", 0.2)]);
+    let (_, _, broken) = runs.remove(3);
+    runs.push(("repa", 1, broken.curve(&[(100, 1.0), (200, f64::NAN), (300, 0.1)])));
+    let report = reported(&runs);
+    contains(
+        &report.summary,
+        &[
+            "repa, seed 1: validation is not a number at step 200; the curve has a gap there",
+            "not compared",
+        ],
+    );
+    let verdict = report.verdict.as_ref().unwrap();
+    assert_eq!(
+        (verdict.without_score.as_slice(), verdict.rows[0].seeds),
+        (&["repa".to_owned()][..], 0)
+    );
+    assert!(report.speed_ups.is_empty());
+    assert!(report.variants[1].seed_curves[1]["validation"][1].value.is_nan());
+}
+
+#[test]
+fn a_single_step_is_a_report() {
+    let single = |name: &'static str, loss| {
+        let (name, seed, run) = run(name, 0, loss);
+        (
+            name,
+            seed,
+            run.curve(&[(1, loss)]).change(|recipe| recipe.phases[0].steps = 1),
+        )
+    };
+    let report = reported(&[single("none", 0.5), single("repa", 0.4)]);
+    contains(&report.summary, &["2 variants of 1 steps"]);
+    assert!(!crate::report::render(&report).is_empty());
+    let none = reported(&[("none", 0, Written::new(0, None).curve(&[]))]);
+    contains(&none.summary, &["One variant, none, finished 300 steps with one seed."]);
+}
+
+#[test]
+fn controls_are_told_from_strategies() {
+    let mut runs = seeded(3, &[("none", 0.5), ("none-long", 0.3), ("repa", 0.299)]);
+    for (name, _, written) in &mut runs {
+        if *name == "none-long" {
+            let longer = std::mem::replace(written, Written::new(0, None));
+            *written = longer.change(|recipe| recipe.phases[0].steps = 600);
+        }
+    }
+    let report = reported(&runs);
+    contains(
+        &report.summary,
+        &[
+            "Controls: none-long (600 steps without guidance) is better than none",
+            "repa is not resolved from none-long",
+        ],
+    );
+}
+
+#[test]
+fn cost_and_speed_stand_beside_the_verdict() {
+    let runs = (0..3).flat_map(|seed| {
+        let none = run("none", seed, 0.5).2;
+        let repa = run("repa", seed, 0.2 + 0.01 * seed as f64).2.earlier(50);
+        let at = 0.4 + 0.01 * seed as f64;
+        [
+            ("none", seed, none),
+            ("repa", seed, repa.curve(&[(100, 0.8), (200, at), (300, 0.2)])),
+        ]
+    });
+    let summary = reported(&runs.collect::<Vec<_>>()).summary;
+    contains(
+        &summary,
+        &[
+            "none's final validation loss is reached for good by repa in 1.70 times fewer (",
+            "In time on this machine against none: repa +0 % a step after 50 s of earlier phases.",
+        ],
+    );
+}
+
+#[test]
+fn devices_that_differ_are_said() {
+    let (name, seed, written) = run("repa", 0, 0.4);
+    let summary = reported(&[run("none", 0, 0.5), (name, seed, written.device("H100"))]).summary;
+    contains(&summary, &["different devices"]);
+}
+
+#[test]
+fn a_training_whose_evaluation_failed_is_still_compared() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, seed, written) in seeded(1, &[("none", 0.5), ("repa", 0.2)]) {
+        let _ = seed;
+        let run = written.at(&folder.path().join(name));
+        if name == "repa" {
+            run.note_failure(&crate::error::Error::Training("the judge is gone".into()));
+        }
+    }
+    let report = report(&[folder.path().to_owned()], &Request::default()).unwrap();
+    contains(
+        &report.summary,
+        &["repa, seed 0: trained, and then failed: the judge is gone."],
+    );
+    assert_eq!(report.verdict.unwrap().rows[0].seeds, 1);
+}
