@@ -63,7 +63,7 @@ pub fn sheet(report: &Report) -> Sheet {
             cell(one(floor.held_out_distance)),
             cell(one(floor.held_out_ratio)),
         ];
-        rows.push(SheetRow::plain("held-out images", cells));
+        rows.push(SheetRow::floor("held-out images", cells));
     }
     let samples = first.map_or(0, |copies| copies.samples);
     Sheet {
@@ -72,7 +72,7 @@ pub fn sheet(report: &Report) -> Sheet {
             .map(str::to_owned)
             .into(),
         rows,
-        words: 0,
+        words: Vec::new(),
     }
 }
 

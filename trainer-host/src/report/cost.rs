@@ -78,7 +78,7 @@ fn sheet(caption: &str, heads: Vec<String>, rows: Vec<SheetRow>) -> Sheet {
         caption: caption.into(),
         heads: std::iter::once("variant".to_owned()).chain(heads).collect(),
         rows,
-        words: 0,
+        words: Vec::new(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::chart::legend;
 use super::content::{Report, Variant};
 use super::markup::{Section, escape, figure, row_of_plots};
 use super::number::significant;
@@ -54,8 +55,10 @@ pub fn section(report: &Report) -> Option<Section> {
     let mut body = format!(
         "<p>Linear classifiers on the mean of each depth’s tokens, fitted on {} training images and tried on {} held-out ones; the null class is \
          fed to the network, so that nothing tells it the label. Lines are means over seeds, bands reach from the least to the largest. Higher at a \
-         shallower depth means learned earlier in the network. t = 0 is data, t = 1 is noise; depth 0 is the embedded patches.</p>\n",
-        first.training, first.held_out
+         shallower depth means learned earlier in the network. t = 0 is data, t = 1 is noise; depth 0 is the embedded patches.</p>\n{}",
+        first.training,
+        first.held_out,
+        legend(report, "legend-depths")
     );
     for measure in &MEASURED {
         let plots = plots(report, measure);
@@ -64,8 +67,8 @@ pub fn section(report: &Report) -> Option<Section> {
         }
         let about = match measure.file {
             "probe" => "The dashed line is the accuracy of always naming the commonest class.".to_owned(),
-            "cknna" => format!("Mutual nearest neighbours with the features of {}, which guided nobody (k = 10).", first.compared_with),
-            _ => format!("Linear similarity to the features of {}.", first.compared_with),
+            "cknna" => format!("Mutual nearest neighbours with the features of the judge {}, which guided nobody (k = 10).", first.compared_with),
+            _ => format!("Linear similarity to the features of the judge {}.", first.compared_with),
         };
         let figures: String = plots
             .iter()
@@ -174,7 +177,7 @@ pub fn sheets(report: &Report, measure: &Measured) -> Vec<Sheet> {
                 SheetRow::plain(&depth.to_string(), cells.collect())
             })
             .collect(),
-        words: 0,
+        words: Vec::new(),
     };
     times(report, measure).into_iter().map(sheet).collect()
 }
@@ -203,7 +206,7 @@ pub fn label_sheet(report: &Report) -> Sheet {
             .chain(times.iter().map(|t| format!("t = {}", time(*t))))
             .collect(),
         rows,
-        words: 1,
+        words: vec![1],
     }
 }
 

@@ -52,10 +52,15 @@ impl Over {
     }
 }
 
-/// A number and, after ±, how uncertain it is, both to the place that the uncertainty gives sense to.
+/// A number and, after ±, how uncertain it is, both to the place that the uncertainty gives sense to: its first digit, or its second
+/// where the first is a 1.
 pub fn with_error(value: f64, error: Option<f64>) -> String {
     let decimals = match error {
-        Some(error) if error.is_finite() && error > 0.0 => (1.0 - error.log10().floor()).clamp(0.0, 6.0) as usize,
+        Some(error) if error.is_finite() && error > 0.0 => {
+            let magnitude = error.log10().floor();
+            let first = error / 10f64.powf(magnitude);
+            (f64::from(u8::from(first < 1.95)) - magnitude).clamp(0.0, 6.0) as usize
+        }
         _ => return significant(value, 4, 5),
     };
     match error {
@@ -88,9 +93,9 @@ mod tests {
 
     #[test]
     fn a_number_has_the_digits_that_its_error_allows() {
-        assert_eq!(with_error(0.012_336, Some(0.000_67)), "0.01234 ± 0.00067");
-        assert_eq!(with_error(123.456, Some(7.8)), "123.5 ± 7.8");
-        assert_eq!(with_error(123.456, Some(45.6)), "123 ± 46");
+        assert_eq!(with_error(0.012_336, Some(0.000_67)), "0.0123 ± 0.0007");
+        assert_eq!(with_error(123.456, Some(7.8)), "123 ± 8");
+        assert_eq!(with_error(123.456, Some(1.23)), "123.5 ± 1.2");
         assert_eq!(with_error(0.5, Some(0.0)), "0.5000");
         assert_eq!(with_error(f64::NAN, Some(0.1)), "NaN");
         assert_eq!(Over::new([0.25, 0.35]).unwrap().percent(), "30.0 ± 7.1 %");

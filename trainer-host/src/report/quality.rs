@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::chart::legend;
 use super::content::{Report, Variant};
 use super::markup::{Section, escape, figure};
 use super::number::significant;
@@ -71,13 +72,13 @@ pub fn sheets(report: &Report) -> Vec<Sheet> {
                 .collect();
             let samples = rows_samples(report, judge);
             if !rows.is_empty() && !floors.is_empty() {
-                rows.push(SheetRow::plain("real images", cells("—", &floors)));
+                rows.push(SheetRow::floor("real images", cells("—", &floors)));
             }
             Sheet {
                 caption: format!("Judge {judge}, {samples} samples"),
                 heads: heads.clone(),
                 rows,
-                words: 1,
+                words: vec![1],
             }
         })
         .filter(|sheet| !sheet.rows.is_empty())
@@ -172,7 +173,8 @@ fn sweep(report: &Report) -> String {
         }
     );
     format!(
-        "<h3>Guidance scale at sampling</h3>\n{}<details><summary>The sweep’s numbers</summary>\n{}</details>\n",
+        "<h3>Guidance scale at sampling</h3>\n{}{}<details><summary>The sweep’s numbers</summary>\n{}</details>\n",
+        legend(report, "legend-scale"),
         figure(&format!("<div class=\"plot\">{}</div>", plot.svg()), &caption),
         sweep_sheet(report).html()
     )
@@ -244,7 +246,7 @@ pub fn sweep_sheet(report: &Report) -> Sheet {
             .chain(scales.iter().map(|scale| format!("scale {}", significant(*scale, 3, 2))))
             .chain(std::iter::once("chosen".to_owned()))
             .collect(),
-        words: 0,
+        words: Vec::new(),
     }
 }
 

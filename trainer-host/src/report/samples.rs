@@ -5,6 +5,7 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 
 use super::album::Album;
+use super::chart::legend;
 use super::content::{Report, SampleGrid, Variant};
 use super::markup::{Section, data_uri, escape, png_size};
 use super::number::count;
@@ -31,10 +32,11 @@ pub fn section(report: &Report, album: &Album) -> Option<Section> {
     });
     let body = format!(
         r#"<p>Every grid starts from the same noise and asks for the same classes: a place in one grid compares with the same place in the others.{note}</p>
-{}{}<fieldset class="sizes"><legend>Size</legend>{}</fieldset>
+{}{}{}<fieldset class="sizes"><legend>Size</legend>{}</fieldset>
 <div class="sheets" role="region" aria-labelledby="samples" tabindex="0">{}</div>
 "#,
-        legend(&report.grid),
+        classes(&report.grid),
+        legend(report, "legend-samples"),
         slider(album),
         scales.concat(),
         figures(report)
@@ -129,7 +131,7 @@ fn list(class: &str, names: &[String]) -> String {
 }
 
 /// The class names as a sentence, where they fit neither the columns nor the rows.
-fn legend(grid: &SampleGrid) -> String {
+fn classes(grid: &SampleGrid) -> String {
     match Labels::of(grid) {
         Labels::Listed => format!("<p>Classes, row by row: {}.</p>", escape(&grid.labels.join(", "))),
         _ => String::new(),

@@ -63,14 +63,13 @@ fn sheet(report: &Report, verdict: &Comparison) -> Sheet {
     let shown = WIDTH - 2;
     let rows = rows(report, verdict).into_iter().map(|row| SheetRow {
         variant: report.variants.iter().position(|v| v.name == row[0]),
-        name: row[0].clone(),
-        cells: row[1..shown].to_vec(),
+        ..SheetRow::plain(&row[0], row[1..shown].to_vec())
     });
     Sheet {
         caption: format!("{}, each variant minus {}", verdict.score, verdict.baseline),
         heads: COLUMNS[..shown].iter().map(|name| (*name).to_owned()).collect(),
         rows: rows.collect(),
-        words: 0,
+        words: vec![shown - 1],
     }
 }
 
@@ -82,7 +81,7 @@ pub(super) fn others(report: &Report) -> Sheet {
             .chain(COLUMNS[..WIDTH - 2].iter().copied())
             .map(str::to_owned)
             .collect(),
-        words: 1,
+        words: vec![1, WIDTH - 2],
         ..Sheet::default()
     };
     if several(report).is_none() {

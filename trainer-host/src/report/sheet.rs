@@ -15,15 +15,17 @@ pub struct Sheet {
     pub heads: Vec<String>,
     /// The rows.
     pub rows: Vec<SheetRow>,
-    /// How many of the cells after the name are words, set to the left.
-    pub words: usize,
+    /// The columns of words, which are set to the left; the first, of names, always is.
+    pub words: Vec<usize>,
 }
 
 /// One row.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct SheetRow {
-    /// The variant's place in the report; none for a floor or a chance.
+    /// The variant's place in the report; none for a row of another kind.
     pub variant: Option<usize>,
+    /// Whether it is a floor, set apart from the rows above.
+    pub floor: bool,
     /// What the row is of.
     pub name: String,
     /// One cell a head after the first.
@@ -35,17 +37,24 @@ impl SheetRow {
     pub fn of(variant: usize, name: &str, cells: Vec<String>) -> Self {
         Self {
             variant: Some(variant),
-            name: name.into(),
-            cells,
+            ..Self::plain(name, cells)
+        }
+    }
+
+    /// What the rows above are held against.
+    pub fn floor(name: &str, cells: Vec<String>) -> Self {
+        Self {
+            floor: true,
+            ..Self::plain(name, cells)
         }
     }
 
     /// A row that is of no variant.
     pub fn plain(name: &str, cells: Vec<String>) -> Self {
         Self {
-            variant: None,
             name: name.into(),
             cells,
+            ..Self::default()
         }
     }
 }
@@ -65,10 +74,10 @@ impl Sheet {
         let mut body = String::new();
         for (index, row) in self.rows.iter().enumerate() {
             let again = index > 0 && self.rows[index - 1].name == row.name && self.rows[index - 1].variant == row.variant;
-            let kind = match (again, row.variant) {
+            let kind = match (again, row.floor) {
                 (true, _) => " class=\"again\"",
-                (false, None) => " class=\"floor\"",
-                (false, Some(_)) => "",
+                (false, true) => " class=\"floor\"",
+                (false, false) => "",
             };
             let mark = row.variant.map_or_else(String::new, swatch);
             let cells: String = row
@@ -107,7 +116,7 @@ impl Sheet {
     }
 
     fn class(&self, column: usize) -> &'static str {
-        if (1..=self.words).contains(&column) {
+        if self.words.contains(&column) {
             " class=\"left\""
         } else {
             ""
@@ -125,8 +134,8 @@ mod tests {
         let sheet = Sheet {
             caption: "a & b".into(),
             heads: vec!["variant".into(), "x".into()],
-            rows: vec![row("1"), row("<2>"), SheetRow::plain("floor", vec!["3".into()])],
-            words: 0,
+            rows: vec![row("1"), row("<2>"), SheetRow::floor("floor", vec!["3".into()])],
+            words: Vec::new(),
         };
         let html = sheet.html();
         assert!(html.contains("&lt;2&gt;") && html.contains("a &amp; b") && !html.contains("<b>"));

@@ -59,7 +59,7 @@ pub fn sheets(report: &Report) -> Vec<Sheet> {
                 "baseline itself".into(),
             ],
             rows: of.iter().map(|(i, name, of)| SheetRow::of(*i, name, cells(of, &unit))).collect(),
-            words: 0,
+            words: Vec::new(),
         }
     });
     sheets.filter(|sheet| !sheet.rows.is_empty()).collect()

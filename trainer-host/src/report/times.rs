@@ -1,5 +1,6 @@
 //! The validation loss at each of the fixed times: where along the path a variant is better or worse.
 
+use super::chart::legend;
 use super::content::{Outcome, Report};
 use super::markup::{Section, figure};
 use super::number::significant;
@@ -12,7 +13,8 @@ pub fn section(report: &Report) -> Option<Section> {
     let caption = "Denoising loss of held-out images after the last step, at each of the fixed times with the same noise for every variant; t = 0 is data, \
                    t = 1 is noise. The mean over the times is the validation loss.";
     let body = format!(
-        "{}<details><summary>The losses in numbers</summary>\n{}</details>\n",
+        "{}{}<details><summary>The losses in numbers</summary>\n{}</details>\n",
+        legend(report, "legend-times"),
         figure(&format!("<div class=\"plot\">{}</div>", plot.svg()), caption),
         sheet(report).html()
     );
@@ -76,7 +78,7 @@ pub fn sheet(report: &Report) -> Sheet {
             .chain(times.iter().map(|[t, _]| format!("t = {}", significant(*t, 3, 3))))
             .collect(),
         rows: rows.collect(),
-        words: 0,
+        words: Vec::new(),
     }
 }
 
