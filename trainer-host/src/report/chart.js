@@ -6,11 +6,11 @@
   const plot = element("plot");
   if (!plot) return;
   const { variants, families } = JSON.parse(element("data").textContent);
-  const [frame, readout, legend] = [element("frame"), element("readout"), element("legend")];
+  const [frame, readout, controls] = [element("frame"), element("readout"), element("controls")];
   const margin = { left: 60, right: 14, top: 34, bottom: 42 };
-  const shown = variants.map(() => true);
+  let shown = variants.map(() => true);
   let view = null; // what is drawn: scales and lines
-  let marked = null; // the step under the crosshair
+  let marked = null; // the place under the crosshair
 
   // --- numbers
 
@@ -31,6 +31,25 @@
     const [whole, fraction] = tick.toFixed(decimals).split(".");
     const sign = whole.startsWith("-") ? "-" : "";
     return sign + grouped(Number(whole.replace("-", ""))) + (fraction ? "." + fraction : "");
+  }
+
+  // What the width can mean. A step of a variant is so many of it; without a number of its own, a variant has no line.
+  const axes = {
+    steps: { label: "step", units: [["", 1]] },
+    images: { label: "images", units: [["", 1]] },
+    operations: { label: "floating-point operations", units: [["PFLOP", 1e15], ["TFLOP", 1e12], ["GFLOP", 1e9], ["MFLOP", 1e6], ["", 1]] },
+    seconds: { label: "time of training", units: [["h", 3600], ["min", 60], ["s", 1]] },
+  };
+
+  function places(variant, steps, axis, earlier) {
+    if (axis === "steps") return steps;
+    const pace = variant.pace[axis];
+    return pace && steps.map((step) => step * pace.step + (earlier ? pace.earlier : 0));
+  }
+
+  function unitOf(axis, largest) {
+    const { units } = axes[axis];
+    return units.find(([, size]) => largest >= 1.5 * size) ?? units[units.length - 1];
   }
 
   // --- scales
@@ -91,6 +110,10 @@
 
   // --- curves
 
+  function mean(runs) {
+    return runs.length === 0 ? [] : runs[0].map((value, i) => (value === null ? null : runs.reduce((sum, run) => sum + run[i], 0) / runs.length));
+  }
+
   function smooth(steps, values, constant) {
     let [sum, weight, before] = [0, 0, null];
     return values.map((value, i) => {
@@ -122,48 +145,78 @@
     return node;
   }
 
-  function drawLine(line, values, css, place) {
-    let path = "";
+  // The stretches of places between gaps.
+  function stretches(line, values) {
+    const found = [];
     let run = [];
-    const flush = () => {
-      if (run.length === 1) plot.append(svg("circle", { class: `dot ${css}`, cx: run[0][0], cy: run[0][1], r: 3.5 }));
-      else if (run.length) path += "M" + run.map((point) => point.join(" ")).join("L");
-      run = [];
-    };
     values.forEach((value, i) => {
-      if (value === null || line.steps[i] < view.from) flush();
-      else run.push(place(line.steps[i], value));
+      if (value !== null && line.xs[i] >= view.from) return run.push(i);
+      if (run.length) found.push(run);
+      run = [];
     });
-    flush();
+    if (run.length) found.push(run);
+    return found;
+  }
+
+  function drawLine(line, values, css) {
+    const at = (i) => [view.placeX(line.xs[i]), view.placeY(values[i])];
+    let path = "";
+    for (const run of stretches(line, values)) {
+      if (run.length > 1) path += "M" + run.map((i) => at(i).join(" ")).join("L");
+      else plot.append(svg("circle", { class: `dot ${css}`, cx: at(run[0])[0], cy: at(run[0])[1], r: 3.5 }));
+    }
     if (path) plot.append(svg("path", { class: css, d: path }));
+  }
+
+  function drawBand(line) {
+    if (line.smooth.length < 2) return;
+    const [low, high] = [Math.min, Math.max].map((least) => line.values.map((_, i) => least(...line.smooth.map((run) => run[i]))));
+    let path = "";
+    for (const run of stretches(line, line.values)) {
+      const edge = (values, order) => order.map((i) => `${view.placeX(line.xs[i])} ${view.placeY(values[i])}`).join("L");
+      path += `M${edge(high, run)}L${edge(low, [...run].reverse())}Z`;
+    }
+    if (path) plot.append(svg("path", { class: `band ${line.variant.fill}`, d: path }));
   }
 
   function draw() {
     const family = families[element("family").value];
-    const log = element("logarithmic").checked;
+    const axis = element("axis").value;
+    const tick = element("earlier");
+    if (tick) tick.disabled = axis === "steps";
+    const earlier = tick !== null && tick.checked;
+    const [log, logX] = [element("logarithmic").checked, element("logarithmic-x").checked];
     const drawable = (value) => value !== null && (!log || value > 0);
-    const all = family.curves.flatMap((curve) => curve.steps);
-    const [first, last] = all.length ? spread(all) : [0, 1];
+    const placed = family.curves.map((curve, i) => places(variants[i], curve.steps, axis, earlier) ?? []);
+    const all = placed.flat().filter((x) => !logX || x > 0);
+    const [first, last] = all.length ? spread(all) : [logX ? 1 : 0, logX ? 2 : 1];
     const from = first + (last - first) * Number(element("range").value);
     const constant = ((last - first) * Number(element("smoothing").value)) / 100;
-    element("constant").textContent = constant > 0 ? `${grouped(Math.max(1, Math.round(constant)))} steps` : "off";
+    const [unit, size] = unitOf(axis, last);
+    const readableX = (x) => (axis === "steps" || axis === "images" ? grouped(Math.round(x)) : `${readable(x / size)} ${unit}`);
+    element("constant").textContent = constant > 0 ? `${readableX(Math.max(constant, axis === "steps" ? 1 : 0))}${axis === "steps" ? " steps" : ""}` : "off";
 
     const lines = family.curves.map((curve, i) => {
-      const raw = curve.values.map((value) => (drawable(value) ? value : null));
-      return { variant: variants[i], on: shown[i], steps: curve.steps, raw, values: smooth(curve.steps, raw, constant) };
+      const xs = placed[i];
+      const runs = xs.length ? curve.runs.map((run) => run.map((value, j) => (curve.runs.every((one) => drawable(one[j])) ? value : null))) : [];
+      const smoothed = runs.map((run) => smooth(xs, run, constant));
+      return { variant: variants[i], index: i, on: shown[i] && xs.length > 0, steps: curve.steps, xs, raw: mean(runs), smooth: smoothed, values: mean(smoothed) };
     });
-    const visible = lines.filter((line) => line.on).flatMap((line) => line.raw.filter((value, i) => value !== null && line.steps[i] >= from));
+    const on = lines.filter((line) => line.on);
+    const visible = on.flatMap((line) => [line.raw, ...line.smooth].flatMap((values) => values.filter((value, i) => value !== null && line.xs[i] >= from)));
     const width = Math.max(frame.clientWidth, 280);
     const height = Math.round(Math.min(460, Math.max(280, width * 0.44)));
     const area = { width: width - margin.left - margin.right, height: height - margin.top - margin.bottom };
-    const x = linear([from, last], Math.max(4, Math.round(area.width / 130)), false);
+    const target = Math.max(4, Math.round(area.width / 130));
+    const x = logX && from > 0 ? logarithmic([from / size, last / size]) : linear([from / size, last / size], target, false);
     const y = log ? logarithmic(visible) : linear(visible, 6, true);
-    const placeX = (step) => Math.round((margin.left + x.fraction(step) * area.width) * 10) / 10;
-    const placeY = (value) => Math.round((margin.top + (1 - Math.min(1, Math.max(0, y.fraction(value)))) * area.height) * 10) / 10;
-    view = { from, last, lines, placeX, placeY, width, height, area, smoothed: constant > 0 };
+    const within = (fraction) => Math.min(1, Math.max(0, fraction));
+    const placeX = (at) => Math.round((margin.left + within(x.fraction(at / size)) * area.width) * 10) / 10;
+    const placeY = (value) => Math.round((margin.top + (1 - within(y.fraction(value))) * area.height) * 10) / 10;
+    view = { axis, from, last, lines, placeX, placeY, readableX, width, height, area, smoothed: constant > 0 };
 
     plot.setAttribute("viewBox", `0 0 ${width} ${height}`);
-    plot.setAttribute("aria-label", `${family.label} by step, one line a variant. Arrow keys read values.`);
+    plot.setAttribute("aria-label", `${family.label} by ${axes[axis].label}, one line a variant. Arrow keys read values.`);
     plot.replaceChildren();
     const ground = margin.top + area.height;
     const right = margin.left + area.width;
@@ -174,16 +227,16 @@
     }
     plot.append(svg("path", { class: "ground", d: `M${margin.left} ${ground}H${right}` }));
     for (const tick of x.ticks) {
-      const at = placeX(tick.at);
+      const at = placeX(tick.at * size);
       plot.append(svg("path", { class: "ground", d: `M${at} ${ground}v5` }));
       plot.append(svg("text", { class: "tick", x: at, y: ground + 19, "text-anchor": "middle" }, tick.text));
     }
-    plot.append(svg("text", { class: "axis", x: right, y: ground + 36, "text-anchor": "end" }, "step"));
+    const about = [axes[axis].label, unit && `(${unit})`, logX && "log scale"].filter(Boolean).join(" ");
+    plot.append(svg("text", { class: "axis", x: right, y: ground + 36, "text-anchor": "end" }, about));
     plot.append(svg("text", { class: "axis", x: 0, y: 14 }, family.label + (log ? ", log scale" : "")));
-    const on = lines.filter((line) => line.on);
-    const place = (step, value) => [placeX(step), placeY(value)];
-    if (view.smoothed) for (const line of on) drawLine(line, line.raw, `raw ${line.variant.line}`, place);
-    for (const line of on) drawLine(line, line.values, `line ${line.variant.line}`, place);
+    for (const line of on) drawBand(line);
+    if (view.smoothed) for (const line of on) drawLine(line, line.raw, `raw ${line.variant.line}`);
+    for (const line of on) drawLine(line, line.values, `line ${line.variant.line}`);
     if (!visible.length) {
       plot.append(svg("text", { class: "axis", x: margin.left + area.width / 2, y: margin.top + area.height / 2, "text-anchor": "middle" }, "nothing to draw"));
     }
@@ -191,8 +244,11 @@
 
     element("hint").textContent = family.hint;
     const remarks = [...family.remarks];
-    const lost = log ? family.curves.flatMap((curve) => curve.values).filter((value) => value !== null && value <= 0).length : 0;
+    const lost = log ? family.curves.flatMap((curve) => curve.runs.flat()).filter((value) => value !== null && value <= 0).length : 0;
     if (lost) remarks.push(`${grouped(lost)} values of zero or less have no place on a log scale: gaps in the lines.`);
+    family.curves.forEach((curve, i) => {
+      if (curve.steps.length && !placed[i].length) remarks.push(`${variants[i].name} has no line: its ${axis} were not counted.`);
+    });
     element("remarks").replaceChildren(
       ...remarks.map((remark) => {
         const item = document.createElement("li");
@@ -200,43 +256,49 @@
         return item;
       }),
     );
-    [...legend.querySelectorAll("button")].forEach((button, i) => button.classList.toggle("empty", !family.curves[i].steps.length));
+    document.querySelectorAll("#legend button").forEach((button, i) => button.classList.toggle("empty", !lines[i].xs.length));
     mark(marked);
   }
 
   // --- reading values
 
-  function mark(step) {
+  function mark(place) {
     const cross = element("cross");
     cross.replaceChildren();
     const read = [];
     for (const line of view.lines) {
-      if (!line.on || !line.steps.length || step === null) continue;
-      const i = nearest(line.steps, step);
-      if (line.steps[i] >= view.from) read.push({ line, i, step: line.steps[i] });
+      if (!line.on || !line.xs.length || place === null) continue;
+      const i = nearest(line.xs, place);
+      if (line.xs[i] >= view.from) read.push({ line, i, x: line.xs[i] });
     }
     readout.hidden = !read.length;
-    marked = read.length ? step : null;
+    marked = read.length ? place : null;
     if (!read.length) return;
     // The crosshair stands on a logged step, the one nearest to the pointer.
-    const at = read.reduce((best, one) => (Math.abs(one.step - step) < Math.abs(best.step - step) ? one : best)).step;
+    const at = read.reduce((best, one) => (Math.abs(one.x - place) < Math.abs(best.x - place) ? one : best)).x;
     const x = view.placeX(at);
     cross.append(svg("path", { class: "cross", d: `M${x} ${margin.top}V${margin.top + view.area.height}` }));
 
     const table = document.createElement("table");
-    table.createCaption().textContent = `step ${grouped(at)}`;
-    for (const { line, i, step: own } of read) {
+    table.createCaption().textContent = view.axis === "steps" ? `step ${view.readableX(at)}` : `${view.readableX(at)}${view.axis === "images" ? " images" : ""}`;
+    for (const { line, i, x: own } of read) {
       const [raw, value] = [line.raw[i], line.values[i]];
       if (value !== null) cross.append(svg("circle", { class: `dot line ${line.variant.line}`, cx: view.placeX(own), cy: view.placeY(value), r: 3.5 }));
       const row = table.insertRow();
       const name = row.insertCell();
       const swatch = svg("svg", { class: "swatch", width: 30, height: 10, "aria-hidden": "true" });
       swatch.append(svg("path", { class: `line ${line.variant.line}`, d: "M1 5H29" }));
-      name.append(swatch, line.variant.name + (own === at ? "" : ` (step ${grouped(own)})`));
+      name.append(swatch, line.variant.name + (own === at && view.axis === "steps" ? "" : ` (step ${grouped(line.steps[i])})`));
       row.insertCell().textContent = value === null ? "no value" : readable(value);
-      const unsmoothed = row.insertCell();
-      unsmoothed.className = "unsmoothed";
-      if (view.smoothed && raw !== null) unsmoothed.textContent = `raw ${readable(raw)}`;
+      const further = row.insertCell();
+      further.className = "unsmoothed";
+      const words = [];
+      if (line.smooth.length > 1 && value !== null) {
+        const seeds = line.smooth.map((run) => run[i]);
+        words.push(`${readable(Math.min(...seeds))} to ${readable(Math.max(...seeds))}`);
+      }
+      if (view.smoothed && raw !== null) words.push(`raw ${readable(raw)}`);
+      further.textContent = words.join(", ");
     }
     readout.replaceChildren(table);
     const scale = plot.clientWidth / view.width;
@@ -247,21 +309,23 @@
 
   function point(event) {
     const box = plot.getBoundingClientRect();
-    const x = ((event.clientX - box.left) / box.width) * view.width;
-    const fraction = Math.min(1, Math.max(0, (x - margin.left) / view.area.width));
-    mark(view.from + fraction * (view.last - view.from));
+    const at = ((event.clientX - box.left) / box.width) * view.width;
+    // The nearest logged place on the screen, whatever the scale.
+    const all = view.lines.filter((line) => line.on).flatMap((line) => line.xs.filter((x) => x >= view.from));
+    if (all.length) mark(all.reduce((best, x) => (Math.abs(view.placeX(x) - at) < Math.abs(view.placeX(best) - at) ? x : best)));
   }
 
   function walk(event) {
-    const steps = [...new Set(view.lines.filter((line) => line.on).flatMap((line) => line.steps))].filter((step) => step >= view.from).sort((a, b) => a - b);
-    if (!steps.length) return;
-    const here = marked === null ? -1 : nearest(steps, marked);
+    const all = view.lines.filter((line) => line.on).flatMap((line) => line.xs.filter((x) => x >= view.from));
+    const places = [...new Set(all)].sort((a, b) => a - b);
+    if (!places.length) return;
+    const here = marked === null ? -1 : nearest(places, marked);
     const stride = event.shiftKey ? 10 : 1;
-    const to = { ArrowRight: here + stride, ArrowLeft: here < 0 ? steps.length - 1 : here - stride, Home: 0, End: steps.length - 1 }[event.key];
+    const to = { ArrowRight: here + stride, ArrowLeft: here < 0 ? places.length - 1 : here - stride, Home: 0, End: places.length - 1 }[event.key];
     if (event.key === "Escape") mark(null);
     if (to === undefined) return;
     event.preventDefault();
-    mark(steps[Math.min(steps.length - 1, Math.max(0, to))]);
+    mark(places[Math.min(places.length - 1, Math.max(0, to))]);
   }
 
   // --- wiring
@@ -274,16 +338,10 @@
   plot.addEventListener("pointerleave", () => mark(null));
   plot.addEventListener("keydown", walk);
   plot.addEventListener("blur", () => mark(null));
-  legend.querySelectorAll("button").forEach((button, i) => {
-    button.disabled = false;
-    button.title = "Show or hide this variant";
-    button.addEventListener("click", () => {
-      shown[i] = !shown[i];
-      button.setAttribute("aria-pressed", String(shown[i]));
-      draw();
-    });
+  document.addEventListener("variants", (event) => {
+    shown = event.detail;
+    draw();
   });
-  const controls = element("controls");
   controls.hidden = false;
   controls.addEventListener("input", draw);
   controls.addEventListener("submit", (event) => event.preventDefault());
@@ -292,6 +350,5 @@
     if (frame.clientWidth && frame.clientWidth !== view?.width) draw();
   };
   new ResizeObserver(() => requestAnimationFrame(resized)).observe(frame);
-  window.addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((details) => (details.open = true)));
   draw();
 })();

@@ -3,10 +3,11 @@
 use std::fmt::Write;
 
 use super::content::Report;
-use super::seeds;
+use super::sheet::Sheet;
 use super::table::{Table, note_mark, one_line};
+use super::{copies, cost, depths, quality, seeds, speed, times};
 
-/// Summary, table, what the seeds support, and the command, as Markdown.
+/// The page’s words and tables as Markdown: everything but plots and pictures.
 pub fn markdown(report: &Report) -> String {
     let mut out = format!("# {}\n\n{}\n\n", plain(&report.title), plain(&report.summary));
     let table = Table::new(report);
@@ -46,6 +47,30 @@ pub fn markdown(report: &Report) -> String {
             seeds::method(verdict)
         );
     }
+    let representations = depths::MEASURED.iter().flat_map(|measure| depths::sheets(report, measure));
+    let chapters: [(&str, Vec<Sheet>); 7] = [
+        ("Other scores over seeds", vec![seeds::others(report)]),
+        ("Validation loss along the path", times::plot(report).map(|_| times::sheet(report)).into_iter().collect()),
+        (
+            "Quality of samples",
+            quality::sheets(report).into_iter().chain([quality::sweep_sheet(report)]).collect(),
+        ),
+        ("Copies of training images", vec![copies::sheet(report)]),
+        ("Representations", representations.chain([depths::label_sheet(report)]).collect()),
+        ("Cost", cost::sheets(report)),
+        ("Speed-up", speed::sheets(report)),
+    ];
+    for (title, sheets) in chapters {
+        let tables: String = sheets.iter().map(Sheet::markdown).collect();
+        if !tables.is_empty() {
+            let _ = writeln!(out, "\n## {title}\n\n{}", tables.trim_end());
+        }
+        if title == "Quality of samples" {
+            report.disagreements.iter().for_each(|words| {
+                let _ = writeln!(out, "\n{}", plain(words));
+            });
+        }
+    }
     let _ = writeln!(
         out,
         "\n## Where it comes from\n\n```sh\n{}\n```\n\n{} · {} · {}",
@@ -57,7 +82,7 @@ pub fn markdown(report: &Report) -> String {
     out
 }
 
-fn rows_of(heads: &[String], rows: impl Iterator<Item = Vec<String>>) -> String {
+pub(super) fn rows_of(heads: &[String], rows: impl Iterator<Item = Vec<String>>) -> String {
     let line = |cells: &[String]| {
         let cells: Vec<String> = cells.iter().map(|cell| plain(cell)).collect();
         format!("| {} |\n", cells.join(" | "))
@@ -72,7 +97,7 @@ fn rows_of(heads: &[String], rows: impl Iterator<Item = Vec<String>>) -> String 
 }
 
 /// Text that no Markdown is made of.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     let mut out = String::new();
     for c in one_line(text).chars() {
         if matches!(c, '|' | '*' | '_' | '`' | '<' | '[' | '\\' | '#') {
@@ -101,5 +126,27 @@ mod tests {
     fn the_verdict_is_in_it_where_there_are_seeds() {
         assert!(markdown(&fixture::seeded()).contains("## Over 4 seeds"));
         assert!(!markdown(&fixture::report()).contains("## Over"));
+    }
+
+    #[test]
+    fn every_table_of_the_page_is_in_it_with_the_judges_disagreement() {
+        let report = super::super::example();
+        let text = markdown(&report);
+        let titles = text.lines().filter_map(|line| line.strip_prefix("## "));
+        assert_eq!(
+            titles.collect::<Vec<_>>(),
+            [
+                "Over 3 seeds",
+                "Other scores over seeds",
+                "Validation loss along the path",
+                "Quality of samples",
+                "Copies of training images",
+                "Representations",
+                "Cost",
+                "Speed-up",
+                "Where it comes from"
+            ]
+        );
+        assert!(text.contains(&plain(&report.disagreements[0])));
     }
 }

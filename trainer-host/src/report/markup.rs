@@ -18,6 +18,65 @@ pub fn escape(text: &str) -> String {
     out
 }
 
+/// A part of the page that can be linked to.
+pub struct Section {
+    /// The id of its heading.
+    pub id: &'static str,
+    /// Its heading.
+    pub title: String,
+    /// Everything below the heading.
+    pub body: String,
+}
+
+impl Section {
+    /// A section; none where there is nothing to show.
+    pub fn new(id: &'static str, title: &str, body: String) -> Option<Self> {
+        let title = title.to_owned();
+        (!body.is_empty()).then_some(Self { id, title, body })
+    }
+
+    /// As an element.
+    pub fn html(&self) -> String {
+        let Self { id, title, body } = self;
+        let title = escape(title);
+        format!("<section id=\"{id}-section\" aria-labelledby=\"{id}\">\n<h2 id=\"{id}\">{title}</h2>\n{body}</section>\n")
+    }
+}
+
+/// A figure with its caption below. `content` is HTML, `caption` plain text.
+pub fn figure(content: &str, caption: &str) -> String {
+    format!("<figure>{content}<figcaption>{}</figcaption></figure>\n", escape(caption))
+}
+
+/// Figures of plots side by side.
+pub fn row_of_plots(plots: &str) -> String {
+    format!("<div class=\"plots\">{plots}</div>\n")
+}
+
+/// An image as a data URI, `alt` plain text; words in its place where it is no PNG.
+pub fn image(png: &[u8], alt: &str) -> String {
+    match png_size(png) {
+        Some((width, height)) => format!(
+            "<img alt=\"{}\" width=\"{width}\" height=\"{height}\" src=\"{}\">",
+            escape(alt),
+            data_uri(png)
+        ),
+        None => "<p class=\"absent\">not a PNG image</p>".into(),
+    }
+}
+
+/// A PNG within the page.
+pub fn data_uri(png: &[u8]) -> String {
+    format!("data:image/png;base64,{}", base64(png))
+}
+
+/// Width and height in pixels, from the image's header.
+pub fn png_size(png: &[u8]) -> Option<(u32, u32)> {
+    let header = png.get(..24)?;
+    let number = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+    (header.starts_with(b"\x89PNG\r\n\x1a\n") && &header[12..16] == b"IHDR").then(|| (number(16), number(20)))
+}
+
 /// JSON for the inside of a `<script>` element: no text in it can end the element or open a comment. The characters
 /// replaced occur in JSON only inside strings, where the escape means the same.
 pub fn script_json(value: &serde_json::Value) -> String {

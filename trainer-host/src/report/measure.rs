@@ -12,6 +12,7 @@ pub enum Quantity {
     Time,
     Bytes,
     Parameters,
+    Operations,
     Fraction,
     Extra,
 }
@@ -133,7 +134,13 @@ impl Unit {
     pub fn of(quantity: Quantity, runs: &[&Measurements]) -> Self {
         let measures = MEASURES.iter().filter(|measure| measure.quantity == quantity);
         let values = measures.flat_map(|measure| runs.iter().filter_map(|run| (measure.value)(run).ok()));
+        Self::fitting(quantity, values)
+    }
+
+    /// The unit that fits the largest of these values.
+    pub fn fitting(quantity: Quantity, values: impl IntoIterator<Item = f64>) -> Self {
         let largest = values
+            .into_iter()
             .filter(|v| v.is_finite())
             .fold(0.0, |largest: f64, value| largest.max(value.abs()));
         let pick = |units: &[(&'static str, f64)], at_least: f64| {
@@ -156,10 +163,35 @@ impl Unit {
                 pick(&[("M", 1e6), ("k", 1e3), ("", 1.0)], 1.0),
                 Digits::Significant(3, 3),
             ),
+            Quantity::Operations => (
+                pick(
+                    &[("PFLOP", 1e15), ("TFLOP", 1e12), ("GFLOP", 1e9), ("MFLOP", 1e6)],
+                    1.0,
+                ),
+                Digits::Significant(3, 2),
+            ),
             Quantity::Fraction => (("%", 0.01), Digits::Fixed(1)),
             Quantity::Extra => (("%", 0.01), Digits::Signed(1)),
         };
         Self { name, size, digits }
+    }
+
+    /// The name of a column in this unit: `peak memory (GiB)`.
+    pub fn head(&self, name: &str) -> String {
+        match self.name {
+            "" => name.into(),
+            unit => format!("{name} ({unit})"),
+        }
+    }
+
+    /// What may not have been measured, in this unit, without its symbol.
+    pub fn cell(&self, value: Option<f64>) -> String {
+        value.map_or_else(|| "—".into(), |value| self.text(value))
+    }
+
+    /// What one of it is, in plain units.
+    pub fn size(&self) -> f64 {
+        self.size
     }
 
     /// A value in this unit, without its symbol.

@@ -36,6 +36,18 @@ pub fn fixed(value: f64, decimals: usize) -> String {
     format!("{sign}{}{fraction}", grouped(whole))
 }
 
+/// `value` with its sign and three significant digits, for differences.
+pub fn signed(value: f64) -> String {
+    let sign = if value > 0.0 { "+" } else { "" };
+    format!("{sign}{}", significant(value, 3, 5))
+}
+
+/// A fraction in per cent: 0.95 is `95 %`.
+pub fn percent(share: f64) -> String {
+    let text = significant(share * 100.0, 3, 1);
+    format!("{} %", text.strip_suffix(".0").unwrap_or(&text))
+}
+
 /// A whole number, thousands set apart by commas from 10,000 on.
 pub fn count(value: u64) -> String {
     grouped(&value.to_string())

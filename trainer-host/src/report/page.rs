@@ -2,25 +2,39 @@
 
 use std::fmt::Write;
 
-use super::chart;
+use super::album::Album;
 use super::content::{Outcome, Report};
-use super::markup::{escape, script_json};
-use super::plot;
-use super::samples;
-use super::seeds;
-use super::table::{Table, note_mark};
-use super::times;
+use super::drawing::PLOT_STYLE;
+use super::markup::{Section, escape, script_json};
+use super::{chart, copies, cost, depths, family, maps, provenance, quality, recipes, results, samples, seeds, speed, times};
 
 /// Nothing is loaded from anywhere: the browser enforces that the page is self-contained.
 const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
                       base-uri 'none'; form-action 'none'";
 
-/// The report as one HTML document that needs no network and no other file.
+/// The report as one HTML document that needs no network and no other file, and is smaller than 10 MB.
 ///
-/// It is readable without JavaScript (a static plot of the main curve); with it, curves can be chosen, smoothed, hidden
-/// and read off. All text in the report is escaped.
+/// It is readable without JavaScript (a static plot of the main curve, the last samples); with it, curves can be chosen, smoothed,
+/// hidden and read off, and samples followed over the training. All text in the report is escaped.
 pub fn render(report: &Report) -> String {
-    let families = plot::families(report);
+    let families = family::families(report);
+    let album = Album::new(report);
+    let sections = [
+        results::section(report),
+        seeds::section(report),
+        chart::section(report, &families),
+        times::section(report),
+        quality::section(report),
+        copies::section(report, album.neighbours),
+        samples::section(report, &album),
+        depths::section(report),
+        maps::section(report, album.maps),
+        cost::section(report),
+        speed::section(report),
+        recipes::section(report),
+        provenance::section(report),
+    ];
+    let sections: Vec<Section> = sections.into_iter().flatten().collect();
     let title = escape(&report.title);
     let mut out = format!(
         r#"<!doctype html>
@@ -33,28 +47,36 @@ pub fn render(report: &Report) -> String {
 <link rel="icon" href="data:,">
 <title>{title}</title>
 <style>
-{}</style>
+{}{}{PLOT_STYLE}</style>
 </head>
 <body>
 <main>
 "#,
+        super::drawing::PALETTE,
         include_str!("style.css")
     );
     out.push_str(&header(report));
-    out.push_str(&results(report));
-    out.push_str(&seeds::section(report));
-    out.push_str(&chart::section(report, &families));
-    out.push_str(&times::section(report));
-    out.push_str(&sample_grids(report));
-    out.push_str(&differences(report));
-    out.push_str(&provenance(report));
+    out.push_str(&contents(&sections));
+    sections.iter().for_each(|section| out.push_str(&section.html()));
     let _ = write!(
         out,
-        "</main>\n<script type=\"application/json\" id=\"data\">{}</script>\n<script>\n{}</script>\n</body>\n</html>\n",
+        "</main>\n<script type=\"application/json\" id=\"data\">{}</script>\n<script type=\"application/json\" \
+         id=\"grids\">{}</script>\n<script>\n{}</script>\n<script>\n{}</script>\n</body>\n</html>\n",
         script_json(&chart::data(report, &families)),
-        include_str!("chart.js")
+        script_json(&samples::data(report, &album)),
+        include_str!("chart.js"),
+        include_str!("page.js")
     );
     out
+}
+
+/// Links to the sections.
+fn contents(sections: &[Section]) -> String {
+    let links = sections.iter();
+    let links: String = links
+        .map(|section| format!("<li><a href=\"#{}\">{}</a></li>", section.id, escape(&section.title)))
+        .collect();
+    format!("<nav aria-label=\"Contents\"><ul>{links}</ul></nav>\n")
 }
 
 fn header(report: &Report) -> String {
@@ -100,191 +122,16 @@ fn unfinished(report: &Report) -> String {
     )
 }
 
-fn results(report: &Report) -> String {
-    let table = Table::new(report);
-    let mut head = String::from("<th scope=\"col\">variant</th>");
-    for column in &table.columns {
-        let unit = if column.unit.is_empty() {
-            String::new()
-        } else {
-            format!(" <span>({})</span>", column.unit)
-        };
-        let _ = write!(head, "<th scope=\"col\">{}{unit}</th>", column.name);
-    }
-    let mut body = String::new();
-    for (index, row) in table.rows.iter().enumerate() {
-        let _ = write!(
-            body,
-            "<tr><th scope=\"row\"><div class=\"name\">{}<span>{}</span></div></th>",
-            plot::swatch(index),
-            escape(&row.variant)
-        );
-        match &row.cells {
-            Err(words) => {
-                let _ = write!(
-                    body,
-                    "<td class=\"words\" colspan=\"{}\"><div>{}</div></td>",
-                    table.columns.len(),
-                    escape(words)
-                );
-            }
-            Ok(cells) => cells.iter().enumerate().for_each(|(column, cell)| {
-                let (whole, fraction) = cell.parts();
-                let _ = match (cell.note, table.fraction_width(column)) {
-                    (Some(note), _) => write!(body, "<td>{}<sup>{}</sup></td>", cell.text, note_mark(note)),
-                    (None, 0) => write!(body, "<td>{whole}</td>"),
-                    (None, width) => {
-                        write!(
-                            body,
-                            "<td>{whole}<span class=\"fraction\" style=\"width:{width}ch\">{fraction}</span></td>"
-                        )
-                    }
-                };
-            }),
-        }
-        body.push_str("</tr>\n");
-    }
-    let notes = table.notes.iter().enumerate();
-    let notes: String = notes
-        .map(|(i, note)| format!("<li><sup>{}</sup> {note}</li>", note_mark(i)))
-        .collect();
-    let meanings = table.columns.iter();
-    let meanings: String = meanings
-        .map(|c| format!("<dt>{}</dt><dd>{}</dd>", c.name, c.meaning))
-        .collect();
-    format!(
-        r#"<section aria-labelledby="results">
-<h2 id="results">Results</h2>
-<div class="scroll" role="region" aria-labelledby="results" tabindex="0"><table>
-<thead><tr>{head}</tr></thead>
-<tbody>
-{body}</tbody>
-</table></div>
-<ul class="notes">{notes}</ul>
-<details><summary>What the columns mean</summary><dl>{meanings}</dl></details>
-</section>
-"#
-    )
-}
-
-fn sample_grids(report: &Report) -> String {
-    if report.variants.iter().all(|variant| variant.samples_png.is_none()) {
-        return String::new();
-    }
-    let note = if report.grid.note.is_empty() {
-        String::new()
-    } else {
-        format!(" {}", escape(&report.grid.note))
-    };
-    let scales = [
-        ("fit", "fit", " checked"),
-        ("2", "2×", ""),
-        ("4", "4×", ""),
-        ("8", "8×", ""),
-    ]
-    .map(|(value, name, checked)| {
-        format!(r#"<label><input type="radio" name="scale" id="scale-{value}"{checked}> {name}</label>"#)
-    });
-    format!(
-        r#"<section class="samples" aria-labelledby="samples">
-<h2 id="samples">Samples</h2>
-<p>Every grid starts from the same noise and asks for the same classes: a place in one grid compares with the same place in the others.{note}</p>
-{}<fieldset><legend>Size</legend>{}</fieldset>
-<div class="sheets" role="region" aria-labelledby="samples" tabindex="0">{}</div>
-</section>
-"#,
-        samples::legend(&report.grid),
-        scales.concat(),
-        samples::figures(report)
-    )
-}
-
-fn differences(report: &Report) -> String {
-    let mut items = String::new();
-    for (index, variant) in report.variants.iter().enumerate() {
-        let overlay = match variant.overlay.trim() {
-            "" => "<p class=\"absent\">The base recipe, unchanged.</p>".to_string(),
-            overlay => format!("<pre tabindex=\"0\">{}</pre>", escape(overlay)),
-        };
-        let _ = writeln!(
-            items,
-            "<article><h3>{}{}</h3><p>{}</p>{overlay}</article>",
-            plot::swatch(index),
-            escape(&variant.name),
-            escape(&variant.guidance)
-        );
-    }
-    format!(
-        r#"<section aria-labelledby="differences">
-<h2 id="differences">What differs</h2>
-<p>Everything that is not listed here is the same for all variants.</p>
-<div class="differences">
-{items}</div>
-<details><summary>The base recipe, {}</summary><pre tabindex="0">{}</pre></details>
-</section>
-"#,
-        escape(&report.recipe),
-        escape(report.base_recipe.trim_end())
-    )
-}
-
-fn provenance(report: &Report) -> String {
-    let mut facts: Vec<(&str, &str)> = vec![
-        ("created", &report.created),
-        ("device", &report.device),
-        ("data", &report.data),
-    ];
-    facts.extend(
-        report
-            .versions
-            .iter()
-            .map(|(name, version)| (name.as_str(), version.as_str())),
-    );
-    let facts = facts.iter().filter(|(_, value)| !value.is_empty());
-    let facts: String = facts
-        .map(|(n, value)| format!("<dt>{}</dt><dd>{}</dd>", escape(n), escape(value)))
-        .collect();
-    let mut plugins = String::new();
-    for variant in &report.variants {
-        for plugin in &variant.plugins {
-            let _ = writeln!(
-                plugins,
-                "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td><code>{}</code></td></tr>",
-                escape(&variant.name),
-                escape(&plugin.name),
-                escape(&plugin.version),
-                escape(&plugin.sha256)
-            );
-        }
-    }
-    if !plugins.is_empty() {
-        plugins = format!(
-            "<h3>Plugins</h3>\n<div class=\"scroll\" role=\"region\" aria-label=\"Plugins\" tabindex=\"0\"><table class=\"text\"><thead><tr><th scope=\"col\">variant</th><th scope=\"col\">plugin</th><th scope=\"col\">version</th><th scope=\"col\">SHA-256</th></tr></thead>\n<tbody>\n{plugins}</tbody></table></div>\n"
-        );
-    }
-    format!(
-        r#"<section aria-labelledby="provenance">
-<h2 id="provenance">Where it comes from</h2>
-<p>To make this comparison again:</p>
-<pre tabindex="0">{}</pre>
-<details><summary>Versions, device, data and plugins</summary>
-<dl>{facts}</dl>
-{plugins}</details>
-</section>
-"#,
-        escape(&report.command)
-    )
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::fixture;
+    use super::super::table::Table;
+    use super::super::{example, fixture};
     use super::*;
 
     #[test]
     fn hostile_text_stays_text() {
         let html = render(&fixture::report());
-        assert_eq!(html.matches("</script>").count(), 2, "only the page's own scripts end");
+        assert_eq!(html.matches("</script>").count(), 4, "only the page's own scripts end");
         assert!(html.contains("<title>Emoji &amp; &lt;friends&gt;</title>"));
         assert!(html.contains("&lt;i&gt;&quot;broken&quot; &amp; more"));
         assert!(!html.contains("<i>"));
@@ -319,5 +166,44 @@ mod tests {
     fn nothing_is_loaded_from_elsewhere() {
         let html = render(&fixture::report());
         assert!(!html.contains("src=\"http") && !html.contains("href=\"http") && !html.contains("url(http"));
+    }
+
+    #[test]
+    fn sections_stand_in_order_and_those_without_data_are_left_out() {
+        let ids = |report: &Report| -> Vec<String> {
+            let html = render(report);
+            let ids = html.split("<h2 id=\"").skip(1);
+            ids.map(|rest| rest.split('"').next().unwrap().to_owned()).collect()
+        };
+        let all = "results seeds curves times quality copies samples representations maps cost speed-up differences provenance";
+        assert_eq!(ids(&example()).join(" "), all);
+        assert_eq!(ids(&fixture::report()).join(" "), "results curves cost differences provenance");
+        assert_eq!(ids(&Report::default()).join(" "), "results curves differences provenance");
+    }
+
+    #[test]
+    fn the_page_stays_below_ten_megabytes_however_many_pictures_there_are() {
+        let mut report = example();
+        let grids: Vec<super::super::Grid> = (0..40)
+            .map(|step| super::super::Grid { step, png: report.variants[0].grids[0].png.repeat(20) })
+            .collect();
+        assert!(grids.iter().map(|grid| grid.png.len()).sum::<usize>() > 3_000_000);
+        report.variants.iter_mut().for_each(|variant| variant.grids = grids.clone());
+        let html = render(&report);
+        assert!(html.len() < 10_000_000, "{} bytes", html.len());
+        assert!(html.contains("Grids of some steps are left out"));
+    }
+
+    #[test]
+    fn every_link_leads_somewhere_and_no_id_comes_twice() {
+        let html = render(&example());
+        let mut ids: Vec<&str> = html.split(" id=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+        for target in html.split("href=\"#").skip(1).map(|rest| rest.split('"').next().unwrap()) {
+            assert!(ids.contains(&target), "{target}");
+        }
+        let count = ids.len();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), count);
     }
 }

@@ -1,98 +1,64 @@
-//! The plot: which curves there are, and one of them drawn as SVG. `chart.js` draws the others, on the same scales.
+//! A plot of lines as SVG. `chart.js` draws the curves that the reader asks for with the same margins, ticks and classes.
 
-use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::axis::Axis;
-use super::content::{Point, Report};
-use super::curve::{Curve, segments};
+use super::curve::segments;
 use super::markup::escape;
+use super::number::significant;
 
-/// Width and height of the static plot, and its margins: left, right, top, bottom. `chart.js` has the same.
-const SIZE: (f64, f64) = (960.0, 420.0);
+/// Margins: left, right, top, bottom.
 const MARGIN: (f64, f64, f64, f64) = (60.0, 14.0, 34.0, 42.0);
 
-/// Time constant of the static plot's smoothing, as a fraction of the steps shown.
-pub const SMOOTHING: f64 = 0.01;
-
-/// Curves with readable titles, in the order shown, and what to know when reading them.
-const KNOWN: [(&str, &str, &str); 5] = [
-    ("denoising", "denoising loss", ""),
-    (
-        "validation",
-        "validation loss",
-        "Fixed images, times and noise: the same question at every point and to every variant.",
-    ),
-    (
-        "guidance",
-        "guidance loss",
-        "Before its coefficient, and on a scale that is each source’s own: compare shapes, not heights.",
-    ),
-    (
-        "grad_norm",
-        "gradient norm",
-        "Of all trained parameters, before the clip.",
-    ),
-    (
-        "guidance_share",
-        "guidance’s share of the gradient",
-        "The source’s part in the norm of the trunk’s gradient.",
-    ),
-];
-
-/// All variants' curves of one name.
-pub struct Family {
-    /// Its title.
-    pub label: String,
-    /// How to read it; may be empty.
-    pub hint: &'static str,
-    /// One entry a variant, in the report's order; `None` where it logged no such curve.
-    pub curves: Vec<Option<Curve>>,
-    /// Sentences about what the plot cannot show: gaps, single points, thinned curves.
-    pub remarks: Vec<String>,
+/// Lines over one axis, before they are SVG.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Plot {
+    /// What the height means; stands over the axis.
+    pub title: String,
+    /// What the width means.
+    pub x_label: String,
+    /// Width and height; text is 12 units high.
+    pub size: (f64, f64),
+    /// About how many ticks the axes have.
+    pub ticks: (usize, usize),
+    /// One a variant.
+    pub lines: Vec<Line>,
+    /// What the lines are to be held against.
+    pub levels: Vec<Level>,
+    /// Further heights that its axis covers, such as those of the plots beside it.
+    pub extent: Vec<f64>,
+    /// An id by which a script finds it.
+    pub id: Option<&'static str>,
 }
 
-/// The families of a report: the known ones first, then the others by name.
-pub fn families(report: &Report) -> Vec<Family> {
-    let names: BTreeSet<&str> = report
-        .variants
-        .iter()
-        .flat_map(|v| v.curves.keys())
-        .map(String::as_str)
-        .collect();
-    let known = KNOWN.iter().copied().filter(|(name, ..)| names.contains(name));
-    let others = names.iter().filter(|name| KNOWN.iter().all(|known| known.0 != **name));
-    let others = others.map(|name| (*name, "", ""));
-    known
-        .chain(others)
-        .map(|(name, label, hint)| family(report, name, label, hint))
-        .collect()
+/// A variant's line. What is not finite is a gap.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Line {
+    /// The variant's place in the report, which gives colour and dashes.
+    pub variant: usize,
+    /// Its name.
+    pub name: String,
+    /// The line itself.
+    pub points: Vec<[f64; 2]>,
+    /// The same before smoothing, drawn faint.
+    pub faint: Vec<[f64; 2]>,
+    /// From where to where it lies over seeds: x, low, high.
+    pub band: Vec<[f64; 3]>,
+    /// Error bars: x, low, high.
+    pub errors: Vec<[f64; 3]>,
+    /// Whether each point has a dot, which says its value when pointed at.
+    pub dots: bool,
+    /// A point to set apart by a ring.
+    pub ring: Option<[f64; 2]>,
 }
 
-fn family(report: &Report, name: &str, label: &str, hint: &'static str) -> Family {
-    let curves = report
-        .variants
-        .iter()
-        .map(|variant| variant.curves.get(name).map(|points| Curve::new(points)));
-    let curves: Vec<Option<Curve>> = curves.collect();
-    let mut remarks = Vec::new();
-    for (variant, curve) in report.variants.iter().zip(&curves) {
-        let said = curve
-            .as_ref()
-            .map_or(vec!["has no such curve".to_string()], Curve::remarks);
-        remarks.extend(said.into_iter().map(|remark| format!("{} {remark}.", variant.name)));
-    }
-    let label = if label.is_empty() {
-        name.replace('_', " ")
-    } else {
-        label.to_string()
-    };
-    Family {
-        label,
-        hint,
-        curves,
-        remarks,
-    }
+/// A dashed line across the plot.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Level {
+    /// Its name.
+    pub name: String,
+    /// Its height.
+    pub at: f64,
 }
 
 /// The classes that give a variant's line its colour and its dashes: 64 variants differ, neighbours in both.
@@ -108,148 +74,268 @@ pub fn swatch(variant: usize) -> String {
     )
 }
 
-/// The static plot of a family: smoothed lines over faint raw ones.
-pub fn svg(family: &Family) -> String {
-    let points = || {
-        family
-            .curves
-            .iter()
-            .flatten()
-            .flat_map(|curve| &curve.points)
-            .filter(|p| p.value.is_finite())
-    };
-    let x = Axis::within(points().map(|point| point.step as f64), 7);
-    let y = Axis::covering(points().map(|point| point.value), 6);
-    let (left, right, top, bottom) = MARGIN;
-    let place_x = |step: f64| left + x.fraction(step) * (SIZE.0 - left - right);
-    let place_y = |value: f64| SIZE.1 - bottom - y.fraction(value) * (SIZE.1 - top - bottom);
+impl Plot {
+    /// An empty plot as wide as the page.
+    pub fn large() -> Self {
+        Self {
+            size: (960.0, 420.0),
+            ticks: (7, 6),
+            ..Self::default()
+        }
+    }
 
-    let mut out = format!(
-        r#"<svg id="plot" viewBox="0 0 {} {}" role="img" aria-label="{} by step, one line a variant">"#,
-        SIZE.0,
-        SIZE.1,
-        escape(&family.label)
-    );
-    let (first, last) = (place_x(x.low), place_x(x.high));
-    for &tick in &y.ticks {
-        let at = place_y(tick);
-        let _ = write!(
-            out,
-            r#"<path class="grid" d="M{first:.1} {at:.1}H{last:.1}"/><text class="tick" x="{:.1}" y="{:.1}" text-anchor="end">{}</text>"#,
-            left - 8.0,
-            at + 4.0,
-            y.label(tick)
-        );
+    /// An empty plot of which several stand side by side.
+    pub fn small() -> Self {
+        Self {
+            size: (400.0, 280.0),
+            ticks: (5, 5),
+            ..Self::default()
+        }
     }
-    let ground = SIZE.1 - bottom;
-    let _ = write!(out, r#"<path class="ground" d="M{first:.1} {ground:.1}H{last:.1}"/>"#);
-    for &tick in &x.ticks {
-        let at = place_x(tick);
-        let _ = write!(
-            out,
-            r#"<path class="ground" d="M{at:.1} {ground:.1}v5"/><text class="tick" x="{at:.1}" y="{:.1}" text-anchor="middle">{}</text>"#,
-            ground + 19.0,
-            x.label(tick)
-        );
+
+    /// As an element of the page, which has the style.
+    pub fn svg(&self) -> String {
+        let id = self.id.map_or_else(String::new, |id| format!(r#" id="{id}""#));
+        let names: Vec<&str> = self.lines.iter().map(|line| line.name.as_str()).collect();
+        format!(
+            r#"<svg{id} class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>"#,
+            self.size.0,
+            self.size.1,
+            escape(&format!("{} by {}: {}", self.title, self.x_label, names.join(", "))),
+            self.body()
+        )
     }
-    let _ = write!(
-        out,
-        r#"<text class="axis" x="{last:.1}" y="{:.1}" text-anchor="end">step</text><text class="axis" x="0" y="14">{}</text>"#,
-        ground + 36.0,
-        escape(&family.label)
-    );
-    let constant = (x.high - x.low) * SMOOTHING;
-    let curves = || {
-        family
-            .curves
-            .iter()
-            .enumerate()
-            .filter_map(|(i, curve)| Some((i, curve.as_ref()?)))
-    };
-    for (variant, curve) in curves() {
-        out.push_str(&line(
-            &curve.points,
-            &format!("raw {}", line_class(variant)),
-            place_x,
-            place_y,
-        ));
+
+    /// What stands in the SVG element.
+    pub fn body(&self) -> String {
+        let of_lines = |column: usize| self.lines.iter().flat_map(move |line| line.values(column));
+        let xs = of_lines(0).filter(|x| x.is_finite());
+        let ys = of_lines(1).chain(self.levels.iter().map(|level| level.at)).chain(self.extent.iter().copied());
+        let frame = Frame {
+            x: Axis::within(xs, self.ticks.0),
+            y: Axis::covering(ys, self.ticks.1),
+            size: self.size,
+        };
+        let mut out = frame.axes(&self.title, &self.x_label);
+        for level in &self.levels {
+            let at = frame.place_y(level.at);
+            let (left, right) = frame.sides();
+            let _ = write!(
+                out,
+                r#"<path class="level" d="M{left:.1} {at:.1}H{right:.1}"/><text class="tick" x="{right:.1}" y="{:.1}" text-anchor="end">{}</text>"#,
+                at - 5.0,
+                escape(&level.name)
+            );
+        }
+        // Bands below all lines.
+        for line in &self.lines {
+            out.push_str(&line.grouped(&frame.band(line)));
+        }
+        for line in &self.lines {
+            out.push_str(&line.grouped(&frame.line(line)));
+        }
+        if self.lines.iter().all(|line| segments(&line.points).next().is_none()) {
+            let (left, right) = frame.sides();
+            let _ = write!(
+                out,
+                r#"<text class="axis" x="{:.1}" y="{:.1}" text-anchor="middle">nothing to draw</text>"#,
+                (left + right) / 2.0,
+                self.size.1 / 2.0
+            );
+        }
+        out
     }
-    for (variant, curve) in curves() {
-        out.push_str(&line(
-            &curve.smoothed(constant),
-            &format!("line {}", line_class(variant)),
-            place_x,
-            place_y,
-        ));
-    }
-    if points().next().is_none() {
-        let (x, y) = ((first + last) / 2.0, (top + ground) / 2.0);
-        let _ = write!(
-            out,
-            r#"<text class="axis" x="{x:.1}" y="{y:.1}" text-anchor="middle">nothing to draw</text>"#
-        );
-    }
-    out.push_str("</svg>");
-    out
 }
 
-/// A path through the finite points, lifted at gaps, and a dot for each point that stands alone.
-fn line(points: &[Point], class: &str, x: impl Fn(f64) -> f64, y: impl Fn(f64) -> f64) -> String {
-    let (mut path, mut dots) = (String::new(), String::new());
-    for segment in segments(points) {
-        if let [alone] = segment {
-            let (x, y) = (x(alone.step as f64), y(alone.value));
-            let _ = write!(dots, r#"<circle class="dot {class}" cx="{x:.1}" cy="{y:.1}" r="3.5"/>"#);
-            continue;
-        }
-        for (i, point) in segment.iter().enumerate() {
-            let command = if i == 0 { 'M' } else { 'L' };
-            let _ = write!(path, "{command}{:.1} {:.1}", x(point.step as f64), y(point.value));
+impl Line {
+    /// All x (column 0) or all heights (column 1).
+    fn values(&self, column: usize) -> impl Iterator<Item = f64> {
+        let points = self.points.iter().chain(&self.faint).map(move |p| p[column]);
+        let spans = self.band.iter().chain(&self.errors);
+        points.chain(spans.flat_map(move |p| if column == 0 { [p[0]; 2] } else { [p[1], p[2]] }))
+    }
+
+    fn grouped(&self, marks: &str) -> String {
+        match marks {
+            "" => String::new(),
+            marks => format!(r#"<g data-variant="{}">{marks}</g>"#, self.variant),
         }
     }
-    if path.is_empty() {
-        dots
-    } else {
-        format!(r#"<path class="{class}" d="{path}"/>{dots}"#)
+}
+
+/// Where things lie.
+struct Frame {
+    x: Axis,
+    y: Axis,
+    size: (f64, f64),
+}
+
+impl Frame {
+    fn place_x(&self, x: f64) -> f64 {
+        let (left, right) = self.sides();
+        left + self.x.fraction(x) * (right - left)
+    }
+
+    fn place_y(&self, y: f64) -> f64 {
+        let (_, _, top, bottom) = MARGIN;
+        self.size.1 - bottom - self.y.fraction(y) * (self.size.1 - top - bottom)
+    }
+
+    fn sides(&self) -> (f64, f64) {
+        (MARGIN.0, self.size.0 - MARGIN.1)
+    }
+
+    fn axes(&self, title: &str, x_label: &str) -> String {
+        let (first, last) = self.sides();
+        let ground = self.size.1 - MARGIN.3;
+        let mut out = String::new();
+        for &tick in &self.y.ticks {
+            let at = self.place_y(tick);
+            let _ = write!(
+                out,
+                r#"<path class="grid" d="M{first:.1} {at:.1}H{last:.1}"/><text class="tick" x="{:.1}" y="{:.1}" text-anchor="end">{}</text>"#,
+                first - 8.0,
+                at + 4.0,
+                self.y.label(tick)
+            );
+        }
+        let _ = write!(out, r#"<path class="ground" d="M{first:.1} {ground:.1}H{last:.1}"/>"#);
+        for &tick in &self.x.ticks {
+            let at = self.place_x(tick);
+            let _ = write!(
+                out,
+                r#"<path class="ground" d="M{at:.1} {ground:.1}v5"/><text class="tick" x="{at:.1}" y="{:.1}" text-anchor="middle">{}</text>"#,
+                ground + 19.0,
+                self.x.label(tick)
+            );
+        }
+        let _ = write!(
+            out,
+            r#"<text class="axis" x="{last:.1}" y="{:.1}" text-anchor="end">{}</text><text class="axis" x="0" y="14">{}</text>"#,
+            ground + 36.0,
+            escape(x_label),
+            escape(title)
+        );
+        out
+    }
+
+    fn band(&self, line: &Line) -> String {
+        let mut path = String::new();
+        for segment in segments(&line.band) {
+            let there = segment.iter().map(|[x, _, high]| (x, high));
+            let back = segment.iter().rev().map(|[x, low, _]| (x, low));
+            for (i, (x, y)) in there.chain(back).enumerate() {
+                let command = if i == 0 { 'M' } else { 'L' };
+                let _ = write!(path, "{command}{:.1} {:.1}", self.place_x(*x), self.place_y(*y));
+            }
+            path.push('Z');
+        }
+        match path.as_str() {
+            "" => path,
+            path => format!(r#"<path class="band f{}" d="{path}"/>"#, line.variant % 8),
+        }
+    }
+
+    fn line(&self, line: &Line) -> String {
+        let class = line_class(line.variant);
+        let mut out = String::new();
+        if line.faint != line.points {
+            out.push_str(&self.path(&line.faint, &format!("raw {class}")));
+        }
+        for [x, low, high] in &line.errors {
+            if low.is_finite() && high.is_finite() {
+                let (x, low, high) = (self.place_x(*x), self.place_y(*low), self.place_y(*high));
+                let _ = write!(
+                    out,
+                    r#"<path class="error {class}" d="M{x:.1} {low:.1}V{high:.1}M{:.1} {low:.1}h6M{:.1} {high:.1}h6"/>"#,
+                    x - 3.0,
+                    x - 3.0
+                );
+            }
+        }
+        out.push_str(&self.path(&line.points, &format!("line {class}")));
+        if line.dots {
+            for [x, y] in line.points.iter().filter(|[_, y]| y.is_finite()) {
+                let _ = write!(
+                    out,
+                    r#"<circle class="point f{}" cx="{:.1}" cy="{:.1}" r="3"><title>{}</title></circle>"#,
+                    line.variant % 8,
+                    self.place_x(*x),
+                    self.place_y(*y),
+                    escape(&format!("{}, {}: {}", line.name, significant(*x, 4, 3), significant(*y, 4, 4)))
+                );
+            }
+        }
+        if let Some([x, y]) = line.ring {
+            let _ = write!(
+                out,
+                r#"<circle class="ring {class}" cx="{:.1}" cy="{:.1}" r="7"/>"#,
+                self.place_x(x),
+                self.place_y(y)
+            );
+        }
+        out
+    }
+
+    /// A path through the finite points, lifted at gaps, and a dot for each point that stands alone.
+    fn path(&self, points: &[[f64; 2]], class: &str) -> String {
+        let (mut path, mut dots) = (String::new(), String::new());
+        for segment in segments(points) {
+            if let [[x, y]] = segment {
+                let (x, y) = (self.place_x(*x), self.place_y(*y));
+                let _ = write!(dots, r#"<circle class="dot {class}" cx="{x:.1}" cy="{y:.1}" r="3.5"/>"#);
+                continue;
+            }
+            for (i, [x, y]) in segment.iter().enumerate() {
+                let command = if i == 0 { 'M' } else { 'L' };
+                let _ = write!(path, "{command}{:.1} {:.1}", self.place_x(*x), self.place_y(*y));
+            }
+        }
+        if path.is_empty() {
+            dots
+        } else {
+            format!(r#"<path class="{class}" d="{path}"/>{dots}"#)
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
 
-    use super::super::fixture;
     use super::*;
 
-    #[test]
-    fn gaps_lift_the_pen_and_lone_points_are_dots() {
-        let points = [1.0, 2.0, f64::NAN, 3.0, f64::INFINITY, 4.0, 5.0];
-        let points: Vec<Point> = (0..).zip(points).map(|(step, value)| Point { step, value }).collect();
-        let line = line(&points, "line c0 d0", |x| x, |y| y);
-        assert!(
-            line.starts_with(r#"<path class="line c0 d0" d="M0.0 1.0L1.0 2.0M5.0 4.0L6.0 5.0"/>"#),
-            "{line}"
-        );
-        assert_eq!(line.matches("<circle").count(), 1);
+    fn plot(points: Vec<[f64; 2]>) -> Plot {
+        let line = Line {
+            band: points.iter().map(|[x, y]| [*x, *y, y + 1.0]).collect(),
+            errors: points.iter().map(|[x, y]| [*x, *y, y + 1.0]).collect(),
+            faint: points.clone(),
+            ring: None,
+            dots: true,
+            points,
+            ..Line::default()
+        };
+        Plot {
+            lines: vec![line],
+            ..Plot::large()
+        }
     }
 
     #[test]
-    fn known_curves_come_first_and_their_oddities_are_said() {
-        let mut report = fixture::report();
-        report.variants[0].curves.insert("a_metric".into(), vec![]);
-        let families = families(&report);
-        let labels: Vec<&str> = families.iter().map(|family| family.label.as_str()).collect();
-        assert_eq!(labels, ["denoising loss", "validation loss", "a metric"]);
-        assert_eq!(
-            families[0].remarks[0],
-            "none has a value that is not finite, at step 3: a gap in the line."
-        );
-        assert_eq!(families[1].remarks[0], "none has one point only.");
-        assert_eq!(
-            families[2].remarks[..2],
-            ["none has no points.", "self-transcendence has no such curve."]
-        );
-        assert!(svg(&families[2]).contains("nothing to draw"));
+    fn gaps_lift_the_pen_and_lone_points_are_dots() {
+        let values = [1.0, 2.0, f64::NAN, 3.0, f64::INFINITY, 4.0, 5.0];
+        let points = values.iter().enumerate().map(|(x, y)| [x as f64, *y]).collect();
+        let mut plot = plot(points);
+        plot.lines[0].dots = false;
+        plot.lines[0].faint.clear();
+        let svg = plot.svg();
+        let path = svg.split(r#"<path class="line c0 d0" d=""#).nth(1).unwrap().split('"').next().unwrap();
+        assert_eq!((path.matches('M').count(), path.matches('L').count()), (2, 2), "{path}");
+        assert_eq!(svg.matches("<circle").count(), 1);
+        let band = svg.split(r#"class="band f0" d=""#).nth(1).unwrap().split('"').next().unwrap();
+        assert_eq!(band.matches('Z').count(), 3, "{band}");
     }
 
     #[test]
@@ -258,13 +344,25 @@ mod tests {
         assert_eq!(classes.len(), 64);
     }
 
+    #[test]
+    fn a_level_is_in_sight() {
+        let mut plot = plot(vec![[0.0, 5.0], [1.0, 6.0]]);
+        plot.levels = vec![Level {
+            name: "chance <".into(),
+            at: 0.0,
+        }];
+        let svg = plot.svg();
+        assert!(svg.contains("chance &lt;") && svg.contains(">0</text>"), "{svg}");
+    }
+
     proptest! {
         #[test]
-        fn no_curve_breaks_the_plot(points in prop::collection::vec((any::<u64>(), any::<f64>()), 0..40)) {
-            let mut report = fixture::report();
-            let points = points.into_iter().map(|(step, value)| Point { step, value }).collect();
-            report.variants[0].curves.insert("denoising".into(), points);
-            let svg = svg(&families(&report)[0]);
+        fn no_values_break_a_plot(points in prop::collection::vec((any::<f64>(), any::<f64>()), 0..40)) {
+            let mut points: Vec<[f64; 2]> = points.into_iter().map(|(x, y)| [x, y]).collect();
+            points.sort_by(|a, b| a[0].total_cmp(&b[0]));
+            let mut plot = plot(points);
+            plot.lines[0].dots = false;
+            let svg = plot.svg();
             prop_assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
         }
     }

@@ -1,19 +1,96 @@
-//! The sample grids beside each other.
+//! The sample grids beside each other, and a slider over the training.
 
 use std::fmt::Write;
 
+use serde_json::{Value, json};
+
+use super::album::Album;
+use super::chart::legend;
 use super::content::{Report, SampleGrid, Variant};
-use super::markup::{base64, escape};
+use super::markup::{Section, data_uri, escape, png_size};
+use super::number::count;
 use super::plot::swatch;
 
+/// The page's section; none without samples. Without a script it shows the last grids.
+pub fn section(report: &Report, album: &Album) -> Option<Section> {
+    if report.variants.iter().all(|variant| last(variant).is_none()) {
+        return None;
+    }
+    let note = if report.grid.note.is_empty() {
+        String::new()
+    } else {
+        format!(" {}", escape(&report.grid.note))
+    };
+    let scales = [
+        ("fit", "fit", " checked"),
+        ("2", "2×", ""),
+        ("4", "4×", ""),
+        ("8", "8×", ""),
+    ]
+    .map(|(value, name, checked)| {
+        format!(r#"<label><input type="radio" name="scale" id="scale-{value}"{checked}> {name}</label>"#)
+    });
+    let body = format!(
+        r#"<p>Every grid starts from the same noise and asks for the same classes: a place in one grid compares with the same place in the others.{note}</p>
+{}{}{}<fieldset class="sizes"><legend>Size</legend>{}</fieldset>
+<div class="sheets" role="region" aria-labelledby="samples" tabindex="0">{}</div>
+"#,
+        classes(&report.grid),
+        legend(report, "legend-samples"),
+        slider(album),
+        scales.concat(),
+        figures(report)
+    );
+    Section::new("samples", "Samples", body)
+}
+
+/// The control over training; it stays hidden until a script works it.
+fn slider(album: &Album) -> String {
+    let [.., last] = album.steps.as_slice() else {
+        return String::new();
+    };
+    if album.steps.len() < 2 {
+        return String::new();
+    }
+    let most = album.steps.len() - 1;
+    let thinned = if album.thinned {
+        "<p class=\"hint\">Grids of some steps are left out, to keep this page small; all are in the runs’ folders.</p>\n"
+    } else {
+        ""
+    };
+    format!(
+        r#"<form id="training" hidden><label>Training <input id="progress" type="range" min="0" max="{most}" step="1" value="{most}" aria-describedby="progress-hint"> <output id="progress-step" for="progress">step {}</output></label> <small id="progress-hint">each variant’s last grid up to that step</small></form>
+{thinned}"#,
+        count(*last)
+    )
+}
+
+/// What the script puts into the figures: for each variant the steps of its grids and the grids themselves.
+pub fn data(report: &Report, album: &Album) -> Value {
+    let shown = |variant: &Variant| {
+        let grids = variant.grids.iter().filter(|grid| album.steps.contains(&grid.step) && png_size(&grid.png).is_some());
+        let (steps, images): (Vec<u64>, Vec<String>) = grids.map(|grid| (grid.step, data_uri(&grid.png))).unzip();
+        json!({ "steps": steps, "images": images })
+    };
+    match album.steps.len() {
+        0 | 1 => json!({ "steps": [], "variants": [] }),
+        _ => json!({ "steps": album.steps, "variants": report.variants.iter().map(shown).collect::<Vec<_>>() }),
+    }
+}
+
+/// The grid at the end.
+pub fn last(variant: &Variant) -> Option<&Vec<u8>> {
+    variant.samples_png.as_ref().or_else(|| Some(&variant.grids.last()?.png))
+}
+
 /// One figure a variant: its grid as a data URI, with the class names; or words in its place.
-pub fn figures(report: &Report) -> String {
+fn figures(report: &Report) -> String {
     let mut out = String::new();
     for (index, variant) in report.variants.iter().enumerate() {
         let name = escape(&variant.name);
         let _ = write!(
             out,
-            r#"<figure><figcaption>{}<strong>{name}</strong></figcaption>{}</figure>"#,
+            r#"<figure data-variant="{index}"><figcaption>{}<strong>{name}</strong> <small class="step"></small></figcaption>{}</figure>"#,
             swatch(index),
             sheet(variant, &report.grid)
         );
@@ -22,7 +99,7 @@ pub fn figures(report: &Report) -> String {
 }
 
 fn sheet(variant: &Variant, grid: &SampleGrid) -> String {
-    let Some(png) = &variant.samples_png else {
+    let Some(png) = last(variant) else {
         return r#"<p class="absent">no samples</p>"#.to_string();
     };
     let Some((width, height)) = png_size(png) else {
@@ -30,10 +107,10 @@ fn sheet(variant: &Variant, grid: &SampleGrid) -> String {
     };
     let labels = Labels::of(grid);
     let image = format!(
-        r#"<img alt="{} samples of {}" width="{width}" height="{height}" src="data:image/png;base64,{}">"#,
+        r#"<img alt="{} samples of {}" width="{width}" height="{height}" src="{}">"#,
         grid.columns * grid.rows,
         escape(&variant.name),
-        base64(png)
+        data_uri(png)
     );
     let (left, below) = match &labels {
         Labels::Rows(names) => (list("rows", names), String::new()),
@@ -54,7 +131,7 @@ fn list(class: &str, names: &[String]) -> String {
 }
 
 /// The class names as a sentence, where they fit neither the columns nor the rows.
-pub fn legend(grid: &SampleGrid) -> String {
+fn classes(grid: &SampleGrid) -> String {
     match Labels::of(grid) {
         Labels::Listed => format!("<p>Classes, row by row: {}.</p>", escape(&grid.labels.join(", "))),
         _ => String::new(),
@@ -92,13 +169,6 @@ impl Labels {
             Self::Listed
         }
     }
-}
-
-/// Width and height in pixels, from the image's header.
-fn png_size(png: &[u8]) -> Option<(u32, u32)> {
-    let header = png.get(..24)?;
-    let number = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-    (header.starts_with(b"\x89PNG\r\n\x1a\n") && &header[12..16] == b"IHDR").then(|| (number(16), number(20)))
 }
 
 #[cfg(test)]
@@ -151,5 +221,21 @@ mod tests {
         assert!(html.contains("<li><span>&lt;/script&gt;</span></li>"));
         assert!(html.contains("the samples are not a PNG image"));
         assert!(html.contains("no samples"));
+    }
+
+    #[test]
+    fn the_slider_is_over_steps_of_which_there_are_several() {
+        let report = super::super::example();
+        let album = Album::new(&report);
+        assert!(section(&report, &album).unwrap().body.contains("id=\"progress\""));
+        let of = data(&report, &album);
+        assert_eq!(of["steps"].as_array().unwrap().len(), album.steps.len());
+        assert_eq!(of["variants"].as_array().unwrap().len(), report.variants.len());
+        let one = Album {
+            steps: album.steps[..1].to_vec(),
+            ..album
+        };
+        assert!(!section(&report, &one).unwrap().body.contains("id=\"progress\""));
+        assert_eq!(data(&report, &one)["steps"], json!([]));
     }
 }

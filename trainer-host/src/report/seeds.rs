@@ -1,12 +1,11 @@
 //! What the seeds support: every variant against the baseline by the primary score.
 
-use std::fmt::Write;
-
 use super::content::Report;
-use super::markup::escape;
-use super::number::significant;
+use super::markup::{Section, escape};
+use super::number::{percent, signed, significant};
+use super::sheet::{Sheet, SheetRow};
 use super::terminal::aligned;
-use crate::statistics::{Comparison, Interval, Outcome, Ranking, Row, SpeedUp, SpeedUpOutcome, Verdict};
+use crate::statistics::{Comparison, Direction, Interval, Outcome, Ranking, Row, SpeedUp, SpeedUpOutcome, Verdict};
 
 /// Columns of the table over seeds.
 pub(super) const COLUMNS: [&str; WIDTH] = [
@@ -34,43 +33,71 @@ pub fn text(report: &Report) -> String {
     }
 }
 
-/// The page's section; empty for one seed.
-pub fn section(report: &Report) -> String {
-    let Some(verdict) = several(report) else {
-        return String::new();
-    };
-    let head: String = COLUMNS
-        .iter()
-        .map(|name| format!("<th scope=\"col\">{}</th>", escape(name)))
-        .collect();
-    let mut body = String::new();
-    for row in rows(report, verdict) {
-        let [name, cells @ ..] = &row;
-        let cells: String = cells.iter().map(|cell| format!("<td>{}</td>", escape(cell))).collect();
-        let _ = writeln!(body, "<tr><th scope=\"row\">{}</th>{cells}</tr>", escape(name));
-    }
-    let sentences: String = sentences(verdict)
+/// The page's section; none for one seed.
+pub fn section(report: &Report) -> Option<Section> {
+    let verdict = several(report)?;
+    let paragraphs: String = sentences(verdict)
         .iter()
         .map(|sentence| format!("<p>{}</p>\n", escape(sentence)))
         .collect();
-    format!(
-        r#"<section aria-labelledby="seeds">
-<h2 id="seeds">Over {} seeds</h2>
-<div class="scroll" role="region" aria-labelledby="seeds" tabindex="0"><table>
-<thead><tr>{head}</tr></thead>
-<tbody>
-{body}</tbody>
-</table></div>
-{sentences}<p>The table above holds means over the seeds; curves and samples are those of seed {}.</p>
-<details><summary>How to read it</summary>
-<p>{}</p>
-</details>
-</section>
-"#,
-        report.seeds.len(),
+    let others = others(report).html();
+    let others = match others.as_str() {
+        "" => others,
+        others => format!(
+            "<h3>Other scores</h3>\n<p>These were not declared primary. Each is corrected for the number of variants, and not for the number of \
+             scores: among many, one that is resolved by chance is to be expected.</p>\n{others}"
+        ),
+    };
+    let body = format!(
+        "{}{paragraphs}<p>The results above are means over the seeds; samples and plugins are those of seed {}.</p>\n{others}<details><summary>How to \
+         read it</summary>\n<p>{}</p>\n</details>\n",
+        sheet(report, verdict).html(),
         report.seeds[0],
         escape(&method(verdict))
-    )
+    );
+    Section::new("seeds", &format!("Over {} seeds", report.seeds.len()), body)
+}
+
+/// The table over seeds without the speed-ups, which have a section of their own on the page.
+fn sheet(report: &Report, verdict: &Comparison) -> Sheet {
+    let shown = WIDTH - 2;
+    let rows = rows(report, verdict).into_iter().map(|row| SheetRow {
+        variant: report.variants.iter().position(|v| v.name == row[0]),
+        ..SheetRow::plain(&row[0], row[1..shown].to_vec())
+    });
+    Sheet {
+        caption: format!("{}, each variant minus {}", verdict.score, verdict.baseline),
+        heads: COLUMNS[..shown].iter().map(|name| (*name).to_owned()).collect(),
+        rows: rows.collect(),
+        words: vec![shown - 1],
+    }
+}
+
+/// What the seeds say of every score beside the primary one.
+pub(super) fn others(report: &Report) -> Sheet {
+    let mut table = Sheet {
+        caption: "Every other score, each variant minus the baseline".into(),
+        heads: std::iter::once("score")
+            .chain(COLUMNS[..WIDTH - 2].iter().copied())
+            .map(str::to_owned)
+            .collect(),
+        words: vec![1, WIDTH - 2],
+        ..Sheet::default()
+    };
+    if several(report).is_none() {
+        return table;
+    }
+    for comparison in &report.scores {
+        for row in rows(report, comparison) {
+            let arrow = match comparison.direction {
+                Direction::LowerIsBetter => "↓",
+                Direction::HigherIsBetter => "↑",
+            };
+            let name = format!("{} {arrow}", comparison.score);
+            table.rows.push(SheetRow::plain(&name, row[..WIDTH - 2].to_vec()));
+        }
+    }
+    table
 }
 
 /// The verdict, where there is more than one seed to give one.
@@ -131,16 +158,6 @@ fn words(verdict: &Comparison, of: Verdict) -> String {
         Verdict::Worse => format!("worse than {}", verdict.baseline),
         Verdict::NotResolved => "not resolved".into(),
     }
-}
-
-fn signed(value: f64) -> String {
-    let sign = if value > 0.0 { "+" } else { "" };
-    format!("{sign}{}", significant(value, 3, 5))
-}
-
-fn percent(share: f64) -> String {
-    let text = significant(share * 100.0, 3, 1);
-    format!("{} %", text.strip_suffix(".0").unwrap_or(&text))
 }
 
 fn range(interval: &Interval) -> String {
@@ -218,13 +235,13 @@ mod tests {
     fn one_seed_has_no_section() {
         let mut report = fixture::seeded();
         report.seeds.truncate(1);
-        assert_eq!((section(&report), text(&report)), (String::new(), String::new()));
+        assert!(section(&report).is_none() && text(&report).is_empty());
     }
 
     #[test]
     fn page_and_terminal_name_what_is_resolved_and_what_is_not() {
         let report = fixture::seeded();
-        for output in [section(&report), text(&report)] {
+        for output in [section(&report).unwrap().body, text(&report)] {
             for words in ["better than none", "not resolved", "+0.00", "no ranking", "not ranked"] {
                 let expected = words != "no ranking" && words != "not ranked";
                 assert_eq!(output.contains(words), expected, "{words} in\n{output}");

@@ -1,8 +1,10 @@
 //! The comparison's table. Its rows are made once; the page and the terminal show the same numbers under the same names.
 
-use super::content::{Outcome, Report};
-use super::measure::{MEASURES, Unit, Value};
-use super::number;
+use super::content::{Measurements, Outcome, Report, Variant};
+use super::measure::{MEASURES, Quantity, Unit, Value};
+use super::over::Over;
+use super::{number, quality};
+use crate::evaluation::Scores;
 
 /// The table before it is HTML or text.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,18 +46,71 @@ pub struct Cell {
     pub note: Option<usize>,
 }
 
+/// A column with how its numbers are read.
+struct Shown<'a> {
+    name: &'static str,
+    meaning: &'static str,
+    unit: Unit,
+    value: Box<dyn Fn(&Variant, &Measurements) -> Value + 'a>,
+}
+
+/// Scores of samples in the table, all at the scale chosen for the variant, by the first judge.
+const SCORES: [(&str, &str, fn(&Scores) -> f64); 2] = [
+    (
+        "kernel distance",
+        "KID between samples and data in the first judge’s features, at the guidance scale chosen for the variant; unbiased, and lower is better.",
+        |scores| scores.kernel,
+    ),
+    (
+        "Fréchet distance",
+        "Between Gaussians in the same features; biased upward where samples are few, and lower is better.",
+        |scores| scores.frechet,
+    ),
+];
+
+fn mean_score(variant: &Variant, score: fn(&Scores) -> f64) -> Option<f64> {
+    let of = Over::evaluations(variant, |evaluation| {
+        let judge = evaluation.judges.first().map(|judge| judge.name.as_str());
+        let judge = judge.or_else(|| evaluation.quality.first().map(|quality| quality.judge.as_str()))?;
+        Some(score(&quality::chosen(evaluation, judge)?.scores))
+    });
+    of.map(|over| over.mean)
+}
+
 impl Table {
-    /// The table of a report.
+    /// The table of a report: its measures and, where samples were judged, how good they are.
     pub fn new(report: &Report) -> Self {
         let finished = report.variants.iter().filter_map(|variant| match &variant.outcome {
             Outcome::Finished(measurements) => Some(measurements),
             _ => None,
         });
         let finished: Vec<_> = finished.collect();
-        let units: Vec<Unit> = MEASURES
+        let mut shown: Vec<Shown> = MEASURES
             .iter()
-            .map(|measure| Unit::of(measure.quantity, &finished))
+            .map(|measure| Shown {
+                name: measure.name,
+                meaning: measure.meaning,
+                unit: Unit::of(measure.quantity, &finished),
+                value: Box::new(|_, measurements| (measure.value)(measurements)),
+            })
             .collect();
+        // Beside the validation loss, which is what they qualify.
+        for (name, meaning, score) in SCORES.into_iter().rev() {
+            if report.variants.iter().any(|variant| mean_score(variant, score).is_some()) {
+                let value = move |variant: &Variant, _: &Measurements| {
+                    mean_score(variant, score).ok_or("its samples were not judged")
+                };
+                shown.insert(
+                    1,
+                    Shown {
+                        name,
+                        meaning,
+                        unit: Unit::of(Quantity::Loss, &[]),
+                        value: Box::new(value),
+                    },
+                );
+            }
+        }
         let mut notes = Vec::new();
         let mut cell = |value: Value, unit: &Unit| match value {
             Ok(value) => Cell {
@@ -78,8 +133,8 @@ impl Table {
             variant: variant.name.clone(),
             cells: match &variant.outcome {
                 Outcome::Finished(measurements) => {
-                    let values = MEASURES.iter().map(|measure| (measure.value)(measurements));
-                    Ok(values.zip(&units).map(|(value, unit)| cell(value, unit)).collect())
+                    let cells = shown.iter().map(|of| cell((of.value)(variant, measurements), &of.unit));
+                    Ok(cells.collect())
                 }
                 Outcome::Interrupted { step } => Err(format!(
                     "interrupted after step {}; the same command resumes it",
@@ -89,11 +144,10 @@ impl Table {
             },
         });
         let rows = rows.collect();
-        let columns = MEASURES.iter().zip(&units);
-        let columns = columns.map(|(measure, unit)| Column {
-            name: measure.name,
-            unit: unit.name,
-            meaning: measure.meaning,
+        let columns = shown.iter().map(|of| Column {
+            name: of.name,
+            unit: of.unit.name,
+            meaning: of.meaning,
         });
         Self {
             columns: columns.collect(),
@@ -148,5 +202,12 @@ mod tests {
             assert_eq!(cell.text == "—", cell.note.is_some());
         }
         assert_eq!(table.notes.len(), 3);
+    }
+
+    #[test]
+    fn judged_samples_have_columns_beside_the_validation_loss() {
+        let table = Table::new(&super::super::example());
+        let names: Vec<&str> = table.columns.iter().take(4).map(|column| column.name).collect();
+        assert_eq!(names, ["validation loss", "kernel distance", "Fréchet distance", "guidance loss"]);
     }
 }

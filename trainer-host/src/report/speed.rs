@@ -1,0 +1,113 @@
+//! Speed-up: how much sooner a variant is as good as the baseline at its end.
+
+use super::content::{Report, SpeedUps};
+use super::markup::{Section, escape};
+use super::measure::{Quantity, Unit};
+use super::number::significant;
+use super::sheet::{Sheet, SheetRow};
+use crate::statistics::{SpeedUp, SpeedUpOutcome};
+
+/// What a training can be counted in: name, unit, how to read it off.
+type Counted = (&'static str, Quantity, fn(&SpeedUps) -> &SpeedUp);
+
+const COUNTED: [Counted; 2] = [
+    ("steps, and so images", Quantity::Count, |of| &of.steps),
+    ("seconds", Quantity::Time, |of| &of.seconds),
+];
+
+/// The page's section; none where no variant was compared with a baseline over seeds.
+pub fn section(report: &Report) -> Option<Section> {
+    let sheets = sheets(report);
+    let baseline = &super::seeds::several(report)?.baseline;
+    let tables: String = sheets.iter().map(Sheet::html).collect();
+    if tables.is_empty() {
+        return None;
+    }
+    let body = format!(
+        "<p>What a variant needs to reach the final validation loss of {} with the same seed, and to stay there, interpolated between evaluations; and the \
+         speed-up, which is what {} spent to its end over that, as a geometric mean over seeds with its interval. A batch has the same size at every step and in every variant, so that steps and images of the last phase have the same ratio; earlier phases are on the bill \
+         where seconds or operations are counted. The last column is the floor: the same ratio for the baseline against itself, above 1 where it had been as good before its \
+         end.</p>\n{tables}",
+        escape(baseline),
+        escape(baseline)
+    );
+    Section::new("speed-up", "Speed-up", body)
+}
+
+/// One table for each way of counting.
+pub fn sheets(report: &Report) -> Vec<Sheet> {
+    if super::seeds::several(report).is_none() {
+        return Vec::new();
+    }
+    let sheets = COUNTED.iter().map(|(name, quantity, read)| {
+        let of = report.variants.iter().enumerate();
+        let of: Vec<(usize, &str, &SpeedUp)> = of
+            .filter_map(|(i, v)| Some((i, v.name.as_str(), read(report.speed_ups.get(&v.name)?))))
+            .collect();
+        let needed = of.iter().filter_map(|(_, _, speed_up)| match &speed_up.outcome {
+            SpeedUpOutcome::Reached { needed, .. } => Some(needed.value),
+            _ => None,
+        });
+        let unit = Unit::fitting(*quantity, needed);
+        Sheet {
+            caption: format!("Counted in {name}"),
+            heads: vec![
+                "variant".into(),
+                unit.head("needed"),
+                "speed-up".into(),
+                "interval".into(),
+                "baseline itself".into(),
+            ],
+            rows: of.iter().map(|(i, name, of)| SheetRow::of(*i, name, cells(of, &unit))).collect(),
+            words: Vec::new(),
+        }
+    });
+    sheets.filter(|sheet| !sheet.rows.is_empty()).collect()
+}
+
+fn cells(of: &SpeedUp, unit: &Unit) -> Vec<String> {
+    let factor = |value: f64| format!("{}×", significant(value, 3, 2));
+    let nothing = || "—".to_owned();
+    match &of.outcome {
+        SpeedUpOutcome::Reached {
+            needed,
+            ratio,
+            baseline_itself,
+            bound,
+        } => {
+            let (most, least) = if *bound { ("at most ", "at least ") } else { ("", "") };
+            let interval = ratio.interval.map_or_else(
+                |reason| format!("none: {reason}"),
+                |i| format!("{} to {}", factor(i.low), factor(i.high)),
+            );
+            vec![
+                format!("{most}{}", unit.text(needed.value)),
+                format!("{least}{}", factor(ratio.value)),
+                interval,
+                factor(*baseline_itself),
+            ]
+        }
+        SpeedUpOutcome::NotReached { reached, seeds } => vec![
+            format!("not reached ({reached} of {seeds} seeds)"),
+            nothing(),
+            nothing(),
+            nothing(),
+        ],
+        SpeedUpOutcome::Undefined(reason) => vec![format!("none: {reason}"), nothing(), nothing(), nothing()],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{example, fixture};
+    use super::*;
+
+    #[test]
+    fn reached_and_not_reached_are_said_with_numbers_and_floors() {
+        let body = section(&example()).unwrap().body;
+        for words in ["not reached (", "×", " to ", "baseline itself", "Counted in seconds"] {
+            assert!(body.contains(words), "{words} in {body}");
+        }
+        assert!(section(&fixture::report()).is_none());
+    }
+}
