@@ -143,6 +143,7 @@ pub struct Grid {
 /// How a variant's run ended.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "most runs finish, and a report has few")]
 pub enum Outcome {
     /// It ran to its last step.
     Finished(Measurements),
