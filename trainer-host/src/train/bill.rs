@@ -10,7 +10,7 @@ use crate::guidance::traced;
 use crate::recipe::Phase;
 
 /// Steps that are rehearsed of each stretch in which the same sources are called.
-const REHEARSED: u64 = 8;
+const REHEARSED: u64 = 4;
 
 /// What a run cost, beside its time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
