@@ -106,6 +106,11 @@ pub fn write(report: &Report, folder: &Path) -> Result<(), Error> {
     ] {
         write_whole(&folder.join(name), text.as_bytes())?;
     }
+    let plots = folder.join("plots");
+    std::fs::create_dir_all(&plots).map_err(|e| Error::file(&plots, format!("cannot be made: {e}")))?;
+    for (name, svg) in report::svgs(report) {
+        write_whole(&plots.join(name), svg.as_bytes())?;
+    }
     Ok(())
 }
 

@@ -110,7 +110,9 @@ impl Plot {
     pub fn body(&self) -> String {
         let of_lines = |column: usize| self.lines.iter().flat_map(move |line| line.values(column));
         let xs = of_lines(0).filter(|x| x.is_finite());
-        let ys = of_lines(1).chain(self.levels.iter().map(|level| level.at)).chain(self.extent.iter().copied());
+        let ys = of_lines(1)
+            .chain(self.levels.iter().map(|level| level.at))
+            .chain(self.extent.iter().copied());
         let frame = Frame {
             x: Axis::within(xs, self.ticks.0),
             y: Axis::covering(ys, self.ticks.1),
@@ -262,7 +264,12 @@ impl Frame {
                     line.variant % 8,
                     self.place_x(*x),
                     self.place_y(*y),
-                    escape(&format!("{}, {}: {}", line.name, significant(*x, 4, 3), significant(*y, 4, 4)))
+                    escape(&format!(
+                        "{}, {}: {}",
+                        line.name,
+                        significant(*x, 4, 3),
+                        significant(*y, 4, 4)
+                    ))
                 );
             }
         }
@@ -331,10 +338,22 @@ mod tests {
         plot.lines[0].dots = false;
         plot.lines[0].faint.clear();
         let svg = plot.svg();
-        let path = svg.split(r#"<path class="line c0 d0" d=""#).nth(1).unwrap().split('"').next().unwrap();
+        let path = svg
+            .split(r#"<path class="line c0 d0" d=""#)
+            .nth(1)
+            .unwrap()
+            .split('"')
+            .next()
+            .unwrap();
         assert_eq!((path.matches('M').count(), path.matches('L').count()), (2, 2), "{path}");
         assert_eq!(svg.matches("<circle").count(), 1);
-        let band = svg.split(r#"class="band f0" d=""#).nth(1).unwrap().split('"').next().unwrap();
+        let band = svg
+            .split(r#"class="band f0" d=""#)
+            .nth(1)
+            .unwrap()
+            .split('"')
+            .next()
+            .unwrap();
         assert_eq!(band.matches('Z').count(), 3, "{band}");
     }
 
