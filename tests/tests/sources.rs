@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use sextant_tests::{recipe, sextant, stderr};
+use sextant::evaluation::{Target, guided_of};
+use sextant::guidance::{GuidanceGeometry, NetworkShape, Sources};
+use sextant_tests::{plugins, recipe, sextant, stderr};
 
 /// The recipe with all sources, small.
 fn all() -> PathBuf {
@@ -130,4 +132,49 @@ fn an_encoder_without_attention_is_told_of_the_stand_in() {
         "{}",
         stderr(&output)
     );
+}
+
+#[test]
+fn what_a_teacher_gives_is_read_off_plan_and_configuration() {
+    let network = NetworkShape {
+        depth: 6,
+        width: 8,
+        heads: 2,
+        grid: [2, 2],
+    };
+    let geometry = GuidanceGeometry {
+        batch: 4,
+        channels: 3,
+        height: 4,
+        width: 4,
+        patch: 2,
+        classes: 5,
+        student: network,
+        teacher: Some(network),
+        ema: network,
+        fields: vec![("features".into(), vec![4, 8])],
+    };
+    let target = |sources: &[&str]| {
+        let configs: Vec<_> = sources.iter().map(|source| toml::from_str(source).unwrap()).collect();
+        guided_of(&Sources::load(&configs, &plugins(), &geometry).unwrap())
+    };
+    let (transcendence, repa) = (r#"plugin = "self-transcendence""#, r#"plugin = "repa""#);
+    let usual = Target {
+        depth: 4,
+        scale: Some(30.0),
+    };
+    assert_eq!(target(&[transcendence]), Some(usual));
+    assert_eq!(target(&[repa, transcendence]), Some(usual));
+    let own = "plugin = \"self-transcendence\"\nconfig = { teacher_depth = 2, scale = 1 }";
+    assert_eq!(
+        target(&[own]),
+        Some(Target {
+            depth: 2,
+            scale: Some(1.0),
+        })
+    );
+    // The moving average of sra is no teacher.
+    for source in ["none", "repa", "irepa", "vae-align", "sra", "layersync", "dispersive"] {
+        assert_eq!(target(&[&format!("plugin = {source:?}")]), None, "{source}");
+    }
 }

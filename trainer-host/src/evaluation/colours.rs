@@ -3,9 +3,10 @@
 //! - What all images share at a place of the grid (above all the position table) is taken off first: it would be the
 //!   largest component of the shallow depths, and shows nothing of an image.
 //! - Each component is brought to variance 1. A component beyond the rank stays 0, which is a flat colour.
-//! - Components are defined up to sign, and up to any rotation where their variances are close. So the three are turned
-//!   together, as a solid body, towards a reference on the same tokens (orthogonal Procrustes, Schönemann 1966): the
-//!   picture of the depth before, and for the first one the images' own colours. A turn loses nothing of the three.
+//! - Components are defined up to sign, and nearly up to a rotation where their variances are close. So the three are
+//!   turned together, as a solid body, towards one reference on the same tokens, the images' own colours (orthogonal
+//!   Procrustes, Schönemann 1966): features that hold colours look like the image, at every depth, time and network. A
+//!   turn loses nothing of the three. Where features hold no colours it is as good as any other.
 //! - Of each colour the 2nd and 98th percentile over all fitted tokens become 0 and 255, and what lies beyond is cut off.
 
 use nalgebra::Matrix3;

@@ -109,6 +109,17 @@ fn should_say_what_its_sources_need() {
 }
 
 #[test]
+fn should_know_a_setting_that_was_given_or_that_the_schema_tells() {
+    let sources = load(&["", "name = \"b\"\nconfig.depth = 0"], &geometry()).unwrap();
+    let depth = |name| sources.setting(name, "depth").and_then(|value| value.as_u64());
+    assert_eq!(
+        [depth("everything"), depth("b"), depth("nowhere")],
+        [Some(2), Some(0), None]
+    );
+    assert_eq!(sources.setting("b", "scale"), None);
+}
+
+#[test]
 fn should_guide_with_every_active_source() {
     let mut sources = load(&["coefficient = 2.0", "name = \"late\"\nstart_step = 5"], &geometry()).unwrap();
     let device = Device::flex().autodiff();
