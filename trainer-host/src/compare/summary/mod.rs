@@ -52,9 +52,10 @@ fn scope(report: &Report, finished: &[(&str, &Measurements)]) -> String {
         return "No variant has finished; nothing can be compared.".into();
     };
     let (least, most) = range(finished.iter().map(|(_, measured)| measured.steps as f64)).unwrap_or_default();
-    let steps = match least == most {
-        true => format!("{least} steps"),
-        false => format!("{least} to {most} steps"),
+    let steps = match (least == most, most == 1.0) {
+        (true, true) => "1 step".to_owned(),
+        (true, false) => format!("{least} steps"),
+        (false, _) => format!("{least} to {most} steps"),
     };
     let seeds = match report.seeds.len() {
         1 => "one seed".to_owned(),

@@ -111,8 +111,7 @@ fn a_score_chosen_afterwards_is_said_to_be() {
     contains(
         &summary,
         &[
-            "kernel distance by judge embedded at the chosen scale (chosen as the primary score after the runs, not before)",
-            "repa (-0.2",
+            "kernel distance (judge embedded, chosen scale), chosen as the primary score after the runs and not before, repa (-0.199",
         ],
     );
 }
@@ -135,7 +134,7 @@ fn samples_stand_beside_their_floor_and_judges_beside_each_other() {
         &[
             "mean kernel distance of samples by judge embedded",
             "against 0.00100 of real images",
-            "all 2 judges see each variant on the same side of none",
+            "both judges see each variant on the same side of none",
         ],
     );
     lacks(&agreed.summary, &["no judge has looked", "disagree", "at that floor"]);
@@ -144,7 +143,7 @@ fn samples_stand_beside_their_floor_and_judges_beside_each_other() {
         agreed
             .scores
             .iter()
-            .any(|s| s.score == "Frechet distance by judge embedded at scale 1")
+            .any(|s| s.score == "Frechet distance (judge embedded, scale 1)")
     );
 
     let split = judged([0.1, 0.6]);
@@ -240,7 +239,7 @@ fn a_single_step_is_a_report() {
         )
     };
     let report = reported(&[single("none", 0.5), single("repa", 0.4)]);
-    contains(&report.summary, &["2 variants of 1 steps"]);
+    contains(&report.summary, &["2 variants of 1 step, each with one seed"]);
     assert!(!crate::report::render(&report).is_empty());
     let none = reported(&[("none", 0, Written::new(0, None).curve(&[]))]);
     contains(&none.summary, &["One variant, none, finished 300 steps with one seed."]);
