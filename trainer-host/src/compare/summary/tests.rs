@@ -62,6 +62,22 @@ fn two_seeds_rank_nothing() {
 }
 
 #[test]
+fn means_over_other_seeds_are_not_laid_side_by_side() {
+    let mut runs = seeded(3, &[("none", 0.5), ("repa", 0.4)]);
+    runs.pop();
+    let summary = reported(&runs).summary;
+    contains(
+        &summary,
+        &[
+            "each with 2 to 3 seeds",
+            "The mean difference to none in validation loss is -0.0996",
+            "fewer than 3 seeds are common with none: this ranks nothing.",
+        ],
+    );
+    lacks(&summary, &["% apart", "better", "best"]);
+}
+
+#[test]
 fn three_seeds_say_who_is_resolved_and_how_large_the_rest_may_be() {
     let means = [("none", 0.5), ("repa", 0.2), ("sra", 0.9), ("haste", 0.501)];
     let summary = reported(&seeded(3, &means)).summary;
