@@ -44,6 +44,10 @@ fn control(recipe: &Recipe, base: &Recipe) -> Option<(String, bool)> {
         let longer = steps(recipe) > steps(base);
         return longer.then(|| (format!("{} steps without guidance", steps(recipe)), true));
     }
+    let untrained = |recipe: &Recipe| recipe.guide.as_ref().is_some_and(|guide| guide.weights == "untrained");
+    if untrained(recipe) && !untrained(base) {
+        return Some(("an untrained guide".into(), false));
+    }
     let last = recipe.phases.last()?;
     let teacher = last.teacher.as_ref()?;
     let scale = |source: &SourceConfig| {
@@ -97,6 +101,8 @@ mod tests {
         }
         let (what, _) = of(|r| r.phases[0].guidance.clear()).unwrap();
         assert!(what.contains("nothing was aligned"), "{what}");
+        let (what, _) = of(|r| r.guide = Some(toml::from_str("weights = \"untrained\"").unwrap())).unwrap();
+        assert!(what.contains("untrained guide"), "{what}");
         let mut longer = fixture::recipe(0, None);
         longer.phases[0].steps = 999;
         let expected = Some(("999 steps without guidance".to_owned(), true));

@@ -38,7 +38,7 @@ impl Yardstick {
 
     /// The score that a recipe calls primary. `judge` is the name of the first judge, if one has judged.
     pub fn primary(score: Score, judge: Option<&str>) -> Self {
-        let judge = judge.unwrap_or("(nobody has judged)");
+        let judge = judge.unwrap_or("unknown");
         match score {
             Score::ValidationLoss => Self::validation(),
             Score::KernelDistance => Self::quality(0, judge, Scale::Chosen, &KERNEL),
@@ -57,9 +57,9 @@ impl Yardstick {
     pub fn quality(index: usize, judge: &str, scale: Scale, aspect: &'static Aspect) -> Self {
         let at = match scale {
             Scale::One => "scale 1",
-            Scale::Chosen => "the chosen scale",
+            Scale::Chosen => "chosen scale",
         };
-        let name = format!("{} by judge {judge} at {at}", aspect.name);
+        let name = format!("{} (judge {judge}, {at})", aspect.name);
         Self::new(name, aspect.direction, move |entry| {
             let scores = quality(entry.evaluation.as_ref()?, index, scale)?.scores;
             Some((aspect.of)(&scores))

@@ -52,13 +52,15 @@ fn scope(report: &Report, finished: &[(&str, &Measurements)]) -> String {
         return "No variant has finished; nothing can be compared.".into();
     };
     let (least, most) = range(finished.iter().map(|(_, measured)| measured.steps as f64)).unwrap_or_default();
-    let steps = match least == most {
-        true => format!("{least} steps"),
-        false => format!("{least} to {most} steps"),
+    let steps = match (least == most, most == 1.0) {
+        (true, true) => "1 step".to_owned(),
+        (true, false) => format!("{least} steps"),
+        (false, _) => format!("{least} to {most} steps"),
     };
-    let seeds = match report.seeds.len() {
-        1 => "one seed".to_owned(),
-        more => format!("{more} seeds"),
+    let seeds = match seeds_each(report, finished) {
+        (1, 1) => "one seed".to_owned(),
+        (fewest, most) if fewest == most => format!("{most} seeds"),
+        (fewest, most) => format!("{fewest} to {most} seeds"),
     };
     let unfinished = match report.variants.len() - finished.len() {
         0 => String::new(),
@@ -71,6 +73,16 @@ fn scope(report: &Report, finished: &[(&str, &Measurements)]) -> String {
              labels.{unfinished}"
         ),
     }
+}
+
+/// The fewest and the most seeds that a finished variant was run with.
+fn seeds_each(report: &Report, finished: &[(&str, &Measurements)]) -> (usize, usize) {
+    let runs = |name: &str| report.runs.iter().filter(|run| run.variant == name).count();
+    let counts = finished.iter().map(|(name, _)| runs(name));
+    (
+        counts.clone().min().unwrap_or_default(),
+        counts.max().unwrap_or_default(),
+    )
 }
 
 /// What the primary score supports.
@@ -86,7 +98,7 @@ fn primary(report: &Report, background: &Background, finished: &[(&str, &Measure
     };
     let name = match background.chosen_afterwards {
         true => format!(
-            "{} (chosen as the primary score after the runs, not before)",
+            "{}, chosen as the primary score after the runs and not before",
             verdict.score
         ),
         false => verdict.score.clone(),
@@ -158,9 +170,10 @@ fn unranked(report: &Report, verdict: &Comparison, name: &str, finished: &[(&str
             verdict.baseline
         );
     }
-    // Another score than the loss has no values here, only differences.
+    // Another score than the loss has no values here, and means over other seeds do not compare: only differences do.
+    let (fewest, most) = seeds_each(report, finished);
     let spread = match (verdict.score.as_str(), range(losses)) {
-        ("validation loss", Some((low, high))) if finished.len() > 1 => format!(
+        ("validation loss", Some((low, high))) if finished.len() > 1 && fewest == most => format!(
             "Their mean validation losses lie between {} and {}, {:.1} % apart",
             score(low),
             score(high),
@@ -169,12 +182,11 @@ fn unranked(report: &Report, verdict: &Comparison, name: &str, finished: &[(&str
         _ => {
             let differences = verdict.rows.iter().filter_map(|row| row.mean_difference);
             let (low, high) = range(differences).unwrap_or_default();
-            format!(
-                "Their differences to {} in {name} lie between {} and {}",
-                verdict.baseline,
-                signed(low),
-                signed(high)
-            )
+            let between = match low == high {
+                true => format!("is {}", signed(low)),
+                false => format!("lies between {} and {}", signed(low), signed(high)),
+            };
+            format!("The mean difference to {} in {name} {between}", verdict.baseline)
         }
     };
     let why = match report.seeds.len() {

@@ -58,7 +58,12 @@ pub fn quality(report: &Report) -> String {
         (_, [disagreement, ..], _) => format!(". The judges disagree: {disagreement}"),
         (1, [], _) => "; there is no second judge.".into(),
         (judges, [], Some(verdict)) if orders_samples(report) => format!(
-            "; all {judges} judges see each variant on the same side of {}.",
+            "; {} see each variant on the same side of {}.",
+            if judges == 2 {
+                "both judges".to_owned()
+            } else {
+                format!("all {judges} judges")
+            },
             verdict.baseline
         ),
         _ => ".".into(),

@@ -62,6 +62,22 @@ fn two_seeds_rank_nothing() {
 }
 
 #[test]
+fn means_over_other_seeds_are_not_laid_side_by_side() {
+    let mut runs = seeded(3, &[("none", 0.5), ("repa", 0.4)]);
+    runs.pop();
+    let summary = reported(&runs).summary;
+    contains(
+        &summary,
+        &[
+            "each with 2 to 3 seeds",
+            "The mean difference to none in validation loss is -0.0996",
+            "fewer than 3 seeds are common with none: this ranks nothing.",
+        ],
+    );
+    lacks(&summary, &["% apart", "better", "best"]);
+}
+
+#[test]
 fn three_seeds_say_who_is_resolved_and_how_large_the_rest_may_be() {
     let means = [("none", 0.5), ("repa", 0.2), ("sra", 0.9), ("haste", 0.501)];
     let summary = reported(&seeded(3, &means)).summary;
@@ -111,8 +127,7 @@ fn a_score_chosen_afterwards_is_said_to_be() {
     contains(
         &summary,
         &[
-            "kernel distance by judge embedded at the chosen scale (chosen as the primary score after the runs, not before)",
-            "repa (-0.2",
+            "kernel distance (judge embedded, chosen scale), chosen as the primary score after the runs and not before, repa (-0.199",
         ],
     );
 }
@@ -135,7 +150,7 @@ fn samples_stand_beside_their_floor_and_judges_beside_each_other() {
         &[
             "mean kernel distance of samples by judge embedded",
             "against 0.00100 of real images",
-            "all 2 judges see each variant on the same side of none",
+            "both judges see each variant on the same side of none",
         ],
     );
     lacks(&agreed.summary, &["no judge has looked", "disagree", "at that floor"]);
@@ -144,7 +159,7 @@ fn samples_stand_beside_their_floor_and_judges_beside_each_other() {
         agreed
             .scores
             .iter()
-            .any(|s| s.score == "Frechet distance by judge embedded at scale 1")
+            .any(|s| s.score == "Frechet distance (judge embedded, scale 1)")
     );
 
     let split = judged([0.1, 0.6]);
@@ -240,7 +255,7 @@ fn a_single_step_is_a_report() {
         )
     };
     let report = reported(&[single("none", 0.5), single("repa", 0.4)]);
-    contains(&report.summary, &["2 variants of 1 steps"]);
+    contains(&report.summary, &["2 variants of 1 step, each with one seed"]);
     assert!(!crate::report::render(&report).is_empty());
     let none = reported(&[("none", 0, Written::new(0, None).curve(&[]))]);
     contains(&none.summary, &["One variant, none, finished 300 steps with one seed."]);
