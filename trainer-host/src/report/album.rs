@@ -36,9 +36,18 @@ impl Album {
         };
         let neighbours = fits(sum(report, |v| v.neighbours_png.as_ref().map_or(0, Vec::len)));
         let maps = fits(sum(report, |v| v.map_pngs.values().map(Vec::len).sum()));
-        let all: BTreeSet<u64> = report.variants.iter().flat_map(|v| &v.grids).map(|grid| grid.step).collect();
+        let all: BTreeSet<u64> = report
+            .variants
+            .iter()
+            .flat_map(|v| &v.grids)
+            .map(|grid| grid.step)
+            .collect();
         let all: Vec<u64> = all.into_iter().collect();
-        let size = |step: &u64| sum(report, |v| v.grids.iter().filter(|g| g.step == *step).map(|g| g.png.len()).sum());
+        let size = |step: &u64| {
+            sum(report, |v| {
+                v.grids.iter().filter(|g| g.step == *step).map(|g| g.png.len()).sum()
+            })
+        };
         // From the end, every first, second, third … step.
         let every = |stride: usize| all.iter().rev().step_by(stride).rev().copied().collect::<Vec<u64>>();
         let steps = (1..=all.len())
@@ -66,7 +75,10 @@ mod tests {
     #[test]
     fn all_is_shown_where_there_is_room() {
         let album = Album::new(&example());
-        assert!(album.maps && album.neighbours && !album.thinned && album.steps.len() > 2, "{album:?}");
+        assert!(
+            album.maps && album.neighbours && !album.thinned && album.steps.len() > 2,
+            "{album:?}"
+        );
     }
 
     #[test]
@@ -78,7 +90,10 @@ mod tests {
         }
         let album = Album::new(&report);
         assert!(album.maps && album.neighbours && album.thinned);
-        assert!(album.steps.last() == whole.steps.last() && album.steps.len() < whole.steps.len(), "{album:?}");
+        assert!(
+            album.steps.last() == whole.steps.last() && album.steps.len() < whole.steps.len(),
+            "{album:?}"
+        );
         let none = Album::within(&report, 10);
         assert!(!none.maps && !none.neighbours && none.steps.is_empty());
     }

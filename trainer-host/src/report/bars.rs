@@ -29,8 +29,8 @@ pub struct Bar {
     pub whole: String,
 }
 
-const WIDTH: f64 = 960.0;
-const GUTTER: f64 = 190.0;
+const WIDTH: f64 = 760.0;
+const GUTTER: f64 = 180.0;
 const RIGHT: f64 = 90.0;
 const HEIGHT: f64 = 30.0;
 const TOP: f64 = 56.0;
@@ -45,7 +45,7 @@ impl Bars {
     pub fn svg(&self) -> String {
         let (width, height) = self.size();
         format!(
-            r#"<svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-label="{}">{}</svg>"#,
+            r#"<svg class="chart" viewBox="0 0 {width} {height}" style="--width:{width}px" role="img" aria-label="{}">{}</svg>"#,
             escape(&self.title),
             self.body()
         )
@@ -54,7 +54,10 @@ impl Bars {
     /// What stands in the SVG element.
     pub fn body(&self) -> String {
         let drawn = |value: &f64| value.is_finite() && *value > 0.0;
-        let wholes = self.bars.iter().map(|bar| bar.parts.iter().filter(|v| drawn(v)).sum::<f64>());
+        let wholes = self
+            .bars
+            .iter()
+            .map(|bar| bar.parts.iter().filter(|v| drawn(v)).sum::<f64>());
         let axis = Axis::covering(wholes.chain([0.0]), 6);
         let place = |value: f64| GUTTER + axis.fraction(value) * (WIDTH - GUTTER - RIGHT);
         let ground = TOP + HEIGHT * self.bars.len() as f64 + 4.0;
@@ -137,7 +140,10 @@ mod tests {
             }],
         };
         let svg = bars.svg();
-        assert!(svg.contains("c: 75.0 %") && !svg.contains("b:") && !svg.contains("NaN"), "{svg}");
+        assert!(
+            svg.contains("c: 75.0 %") && !svg.contains("b:") && !svg.contains("NaN"),
+            "{svg}"
+        );
         assert!(svg.contains("&lt;very&gt;") && svg.contains('…'));
         assert!(Bars::default().svg().ends_with("</svg>"));
     }

@@ -87,7 +87,8 @@ fn axes(report: &Report) -> String {
 
 /// The tick box for what was spent before; none where nothing was.
 fn earlier(report: &Report) -> &'static str {
-    let spent = |pace: &Pace| pace.earlier_images > 0.0 || pace.earlier_seconds > 0.0 || pace.earlier_operations > Some(0.0);
+    let spent =
+        |pace: &Pace| pace.earlier_images > 0.0 || pace.earlier_seconds > 0.0 || pace.earlier_operations > Some(0.0);
     if report.variants.iter().any(|v| spent(&v.pace)) {
         "<label><input id=\"earlier\" type=\"checkbox\" checked> earlier phases on the bill</label>\n"
     } else {
@@ -160,7 +161,9 @@ mod tests {
     fn only_what_was_counted_can_be_the_width() {
         let report = fixture::report();
         let body = section(&report, &family::families(&report)).unwrap().body;
-        assert!(body.contains("value=\"steps\"") && !body.contains("value=\"images\"") && !body.contains("id=\"earlier\""));
+        assert!(
+            body.contains("value=\"steps\"") && !body.contains("value=\"images\"") && !body.contains("id=\"earlier\"")
+        );
         let report = example();
         let body = section(&report, &family::families(&report)).unwrap().body;
         for axis in ["steps", "images", "operations", "seconds"] {

@@ -25,7 +25,9 @@ pub fn section(report: &Report, pictures: bool) -> Option<Section> {
     let shown: String = shown.collect();
     let shown = match (shown.is_empty(), pictures) {
         (true, _) => String::new(),
-        (false, false) => "<p class=\"absent\">The pictures of neighbours are left out, to keep this page small.</p>\n".into(),
+        (false, false) => {
+            "<p class=\"absent\">The pictures of neighbours are left out, to keep this page small.</p>\n".into()
+        }
         (false, true) => format!(
             "<h3>Nearest training images</h3>\n<p>Samples of the first seed, each beside the training image that lies nearest.</p>\n\
              <div class=\"sheets\">{shown}</div>\n"
@@ -68,9 +70,14 @@ pub fn sheet(report: &Report) -> Sheet {
     let samples = first.map_or(0, |copies| copies.samples);
     Sheet {
         caption: format!("Copies among {samples} samples at the chosen scale"),
-        heads: ["variant", "copies ↓", "nearest training image, median", "nearest over second nearest, median"]
-            .map(str::to_owned)
-            .into(),
+        heads: [
+            "variant",
+            "copies ↓",
+            "nearest training image, median",
+            "nearest over second nearest, median",
+        ]
+        .map(str::to_owned)
+        .into(),
         rows,
         words: Vec::new(),
     }

@@ -110,7 +110,10 @@ fn parts_sheet(report: &Report) -> Sheet {
         let cells = PARTS.iter().map(|(_, part)| unit.text(part(&measured.parts)));
         SheetRow::of(*index, name, cells.chain([unit.text(whole(&measured.parts))]).collect())
     });
-    let heads = PARTS.iter().map(|(name, _)| unit.head(name)).chain([unit.head("whole step")]);
+    let heads = PARTS
+        .iter()
+        .map(|(name, _)| unit.head(name))
+        .chain([unit.head("whole step")]);
     sheet("Mean time of a step by part", heads.collect(), rows.collect())
 }
 
@@ -123,20 +126,32 @@ fn parameters_sheet(report: &Report) -> Sheet {
         ("teacher, frozen", |m| Some(m.teacher_parameters as f64)),
         ("guide, frozen", |m| m.guide.map(|guide| guide.parameters as f64)),
     ];
-    let values = of.iter().flat_map(|(_, _, m)| columns.iter().filter_map(|(_, read)| read(m)));
+    let values = of
+        .iter()
+        .flat_map(|(_, _, m)| columns.iter().filter_map(|(_, read)| read(m)));
     let unit = Unit::fitting(Quantity::Parameters, values);
-    let memory = Unit::fitting(Quantity::Bytes, of.iter().filter_map(|(_, _, m)| m.peak_memory_bytes.map(|b| b as f64)));
+    let memory = Unit::fitting(
+        Quantity::Bytes,
+        of.iter().filter_map(|(_, _, m)| m.peak_memory_bytes.map(|b| b as f64)),
+    );
     let rows = of.iter().map(|(index, name, m)| {
         let mut cells = vec![memory.cell(m.peak_memory_bytes.map(|b| b as f64))];
         cells.extend(columns.iter().map(|(_, read)| unit.cell(read(m))));
         SheetRow::of(*index, name, cells)
     });
     let heads = std::iter::once(memory.head("peak memory")).chain(columns.iter().map(|(name, _)| unit.head(name)));
-    sheet("Peak memory, and parameters by network", heads.collect(), rows.collect())
+    sheet(
+        "Peak memory, and parameters by network",
+        heads.collect(),
+        rows.collect(),
+    )
 }
 
 fn operations_sheet(report: &Report) -> Sheet {
-    let of: Vec<_> = finished(report).into_iter().filter_map(|(i, name, m)| Some((i, name, m.operations?))).collect();
+    let of: Vec<_> = finished(report)
+        .into_iter()
+        .filter_map(|(i, name, m)| Some((i, name, m.operations?)))
+        .collect();
     let whole = |o: &super::Operations| o.student + o.teacher + o.guidance;
     let unit = Unit::fitting(Quantity::Operations, of.iter().map(|(_, _, o)| whole(o)));
     let rows = of.iter().map(|(index, name, o)| {
@@ -151,7 +166,9 @@ fn bill_sheet(report: &Report) -> Sheet {
     let of = finished(report);
     let operations = |m: &Measurements, read: fn(&super::Operations) -> f64| m.operations.as_ref().map(read);
     let everything = |m: &Measurements| {
-        let guide = m.guide.map_or(0.0, |g| g.training_operations.unwrap_or(0.0) + g.encoding_operations);
+        let guide = m
+            .guide
+            .map_or(0.0, |g| g.training_operations.unwrap_or(0.0) + g.encoding_operations);
         m.operations.map(|o| o.last_phase + o.earlier_phases + guide)
     };
     let time = Unit::fitting(Quantity::Time, of.iter().map(|(_, _, m)| m.total_seconds));
@@ -175,10 +192,19 @@ fn bill_sheet(report: &Report) -> Sheet {
         SheetRow::of(*index, name, cells)
     });
     let rows: Vec<SheetRow> = rows.collect();
-    let mut heads: Vec<String> = ["last phase", "earlier phases", "all training"].map(|name| time.head(name)).into();
+    let mut heads: Vec<String> = ["last phase", "earlier phases", "all training"]
+        .map(|name| time.head(name))
+        .into();
     if rows.first().is_some_and(|row| row.cells.len() > 3) {
         heads.extend(
-            ["last phase", "earlier phases", "guide’s training", "encoding", "everything"].map(|name| unit.head(name)),
+            [
+                "last phase",
+                "earlier phases",
+                "guide’s training",
+                "encoding",
+                "everything",
+            ]
+            .map(|name| unit.head(name)),
         );
     }
     sheet("The bill to the end", heads, rows)
@@ -192,7 +218,9 @@ mod tests {
     #[test]
     fn everything_on_the_bill_is_the_sum_of_its_parts() {
         let mut report = example();
-        let Outcome::Finished(measured) = &mut report.variants[1].outcome else { panic!() };
+        let Outcome::Finished(measured) = &mut report.variants[1].outcome else {
+            panic!()
+        };
         measured.operations = Some(super::super::Operations {
             last_phase: 3e12,
             earlier_phases: 2e12,
@@ -214,7 +242,10 @@ mod tests {
         let report = fixture::report();
         assert!(bars(&report).is_none(), "no parts were measured");
         let body = section(&report).unwrap().body;
-        assert!(!body.contains("Operations of a step") && !body.contains("guide’s training"), "{body}");
+        assert!(
+            !body.contains("Operations of a step") && !body.contains("guide’s training"),
+            "{body}"
+        );
         let empty = Report::default();
         assert!(section(&empty).is_none());
     }

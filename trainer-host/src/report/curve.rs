@@ -75,7 +75,10 @@ impl Curve {
         let values = |i: usize| self.runs.iter().map(move |run| run[i]);
         let low = self.each(|i| values(i).fold(f64::NAN, f64::min));
         let high = self.each(|i| values(i).fold(f64::NAN, f64::max));
-        low.iter().zip(&high).map(|(low, high)| [low[0], low[1], high[1]]).collect()
+        low.iter()
+            .zip(&high)
+            .map(|(low, high)| [low[0], low[1], high[1]])
+            .collect()
     }
 
     fn each(&self, value: impl Fn(usize) -> f64) -> Vec<[f64; 2]> {
@@ -106,7 +109,10 @@ impl Curve {
             ));
         }
         if self.steps.len() < self.logged {
-            let (kept, logged) = (number::count(self.steps.len() as u64), number::count(self.logged as u64));
+            let (kept, logged) = (
+                number::count(self.steps.len() as u64),
+                number::count(self.logged as u64),
+            );
             remarks.push(format!("shows {kept} of its {logged} points, the extremes among them"));
         }
         remarks
@@ -254,7 +260,10 @@ mod tests {
         let (whole, short) = (points(&[1.0, 2.0, 3.0]), points(&[9.0, 9.0]));
         let curve = Curve::new(&[(4, &whole), (7, &short), (8, &[])]);
         assert_eq!(curve.runs, [[1.0, 2.0, 3.0]]);
-        assert_eq!(curve.remarks(), ["has no values with seed 7 after step 2: that seed is left out"]);
+        assert_eq!(
+            curve.remarks(),
+            ["has no values with seed 7 after step 2: that seed is left out"]
+        );
     }
 
     #[test]
@@ -267,6 +276,9 @@ mod tests {
         assert_eq!(noisy.smoothed(0.0).runs[0][..3], noisy.runs[0][..3]);
         let (up, down) = (points(&[0.0, 2.0]), points(&[2.0, 0.0]));
         let band = Curve::new(&[(0, &up), (1, &down)]).smoothed(1e9).band();
-        assert!((band[1][2] - band[1][1]).abs() < 1e-6, "the band is of smooth curves: {band:?}");
+        assert!(
+            (band[1][2] - band[1][1]).abs() < 1e-6,
+            "the band is of smooth curves: {band:?}"
+        );
     }
 }

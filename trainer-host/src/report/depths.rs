@@ -42,7 +42,11 @@ pub const MEASURED: [Measured; 3] = [
 
 /// All representations of a variant, one a seed.
 fn measured(variant: &Variant) -> impl Iterator<Item = &Representations> {
-    variant.evaluations.iter().flatten().filter_map(|e| e.representations.as_ref())
+    variant
+        .evaluations
+        .iter()
+        .flatten()
+        .filter_map(|e| e.representations.as_ref())
 }
 
 fn all(report: &Report) -> impl Iterator<Item = &Representations> {
@@ -67,17 +71,29 @@ pub fn section(report: &Report) -> Option<Section> {
         }
         let about = match measure.file {
             "probe" => "The dashed line is the accuracy of always naming the commonest class.".to_owned(),
-            "cknna" => format!("Mutual nearest neighbours with the features of the judge {}, which guided nobody (k = 10).", first.compared_with),
-            _ => format!("Linear similarity to the features of the judge {}.", first.compared_with),
+            "cknna" => format!(
+                "Mutual nearest neighbours with the features of the judge {}, which guided nobody (k = 10).",
+                first.compared_with
+            ),
+            _ => format!(
+                "Linear similarity to the features of the judge {}.",
+                first.compared_with
+            ),
         };
         let figures: String = plots
             .iter()
             .map(|(t, plot)| figure(&plot.svg(), &format!("{} over depth, t = {}", measure.name, time(*t))))
             .collect();
         let name = capital(measure.name);
-        body.push_str(&format!("<h3>{name}</h3>\n<p>{}</p>\n{}", escape(&about), row_of_plots(&figures)));
+        body.push_str(&format!(
+            "<h3>{name}</h3>\n<p>{}</p>\n{}",
+            escape(&about),
+            row_of_plots(&figures)
+        ));
         let tables: String = sheets(report, measure).iter().map(Sheet::html).collect();
-        body.push_str(&format!("<details><summary>{name} in numbers</summary>\n{tables}</details>\n"));
+        body.push_str(&format!(
+            "<details><summary>{name} in numbers</summary>\n{tables}</details>\n"
+        ));
     }
     let labels = label_sheet(report);
     if !labels.rows.is_empty() {
@@ -92,7 +108,9 @@ pub fn section(report: &Report) -> Option<Section> {
 
 fn capital(name: &str) -> String {
     let mut letters = name.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+    letters
+        .next()
+        .map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// A time in as many digits as it has.
@@ -114,7 +132,11 @@ fn times(report: &Report, measure: &Measured) -> Vec<f64> {
 
 /// The values of a variant's seeds at a time and a depth.
 fn at(variant: &Variant, measure: &Measured, t: f64, depth: usize) -> Vec<f64> {
-    let of = |r: &Representations| (measure.values)(r).into_iter().find(|(d, of, _)| (*d, *of) == (depth, t));
+    let of = |r: &Representations| {
+        (measure.values)(r)
+            .into_iter()
+            .find(|(d, of, _)| (*d, *of) == (depth, t))
+    };
     measured(variant).filter_map(of).map(|(_, _, value)| value).collect()
 }
 
@@ -128,18 +150,31 @@ pub fn plots(report: &Report, measure: &Measured) -> Vec<(f64, Plot)> {
     let depths = depths(report, measure);
     let extent = all(report).flat_map(measure.values).map(|(.., value)| value);
     let extent: Vec<f64> = extent.collect();
-    let chance = (measure.file == "probe").then(|| all(report).flat_map(|r| &r.probes).map(|p| p.chance).next()).flatten();
+    let chance = (measure.file == "probe")
+        .then(|| all(report).flat_map(|r| &r.probes).map(|p| p.chance).next())
+        .flatten();
     let plot = |t: f64| {
         let lines = report.variants.iter().enumerate().map(|(index, variant)| {
-            let over = depths.iter().map(|&depth| (depth as f64, at(variant, measure, t, depth)));
+            let over = depths
+                .iter()
+                .map(|&depth| (depth as f64, at(variant, measure, t, depth)));
             let over: Vec<(f64, Vec<f64>)> = over.filter(|(_, values)| !values.is_empty()).collect();
             let spans = over.iter().filter(|(_, values)| values.len() > 1);
             Line {
                 variant: index,
                 name: variant.name.clone(),
-                points: over.iter().map(|(x, v)| [*x, v.iter().sum::<f64>() / v.len() as f64]).collect(),
+                points: over
+                    .iter()
+                    .map(|(x, v)| [*x, v.iter().sum::<f64>() / v.len() as f64])
+                    .collect(),
                 band: spans
-                    .map(|(x, v)| [*x, v.iter().copied().fold(f64::NAN, f64::min), v.iter().copied().fold(f64::NAN, f64::max)])
+                    .map(|(x, v)| {
+                        [
+                            *x,
+                            v.iter().copied().fold(f64::NAN, f64::min),
+                            v.iter().copied().fold(f64::NAN, f64::max),
+                        ]
+                    })
                     .collect(),
                 dots: true,
                 ..Line::default()
@@ -149,7 +184,13 @@ pub fn plots(report: &Report, measure: &Measured) -> Vec<(f64, Plot)> {
             title: format!("{}, t = {}", measure.name, time(t)),
             x_label: "depth".into(),
             lines: lines.filter(|line| !line.points.is_empty()).collect(),
-            levels: chance.iter().map(|&at| Level { name: "chance".into(), at }).collect(),
+            levels: chance
+                .iter()
+                .map(|&at| Level {
+                    name: "chance".into(),
+                    at,
+                })
+                .collect(),
             extent: extent.clone(),
             ticks: (depths.len().saturating_sub(1).clamp(1, 6), 5),
             ..Plot::small()
@@ -160,7 +201,11 @@ pub fn plots(report: &Report, measure: &Measured) -> Vec<(f64, Plot)> {
 
 /// One table a time: rows are depths, columns variants.
 pub fn sheets(report: &Report, measure: &Measured) -> Vec<Sheet> {
-    let variants: Vec<&Variant> = report.variants.iter().filter(|v| measured(v).next().is_some()).collect();
+    let variants: Vec<&Variant> = report
+        .variants
+        .iter()
+        .filter(|v| measured(v).next().is_some())
+        .collect();
     let heads = std::iter::once("depth".to_owned()).chain(variants.iter().map(|v| v.name.clone()));
     let heads: Vec<String> = heads.collect();
     let sheet = |t: f64| Sheet {
@@ -189,10 +234,14 @@ pub fn label_sheet(report: &Report) -> Sheet {
     times.dedup();
     let mut rows = Vec::new();
     for (index, variant) in report.variants.iter().enumerate() {
-        let targets: BTreeSet<&str> = measured(variant).flat_map(|r| &r.label_parts).map(|p| p.target.as_str()).collect();
+        let targets: BTreeSet<&str> = measured(variant)
+            .flat_map(|r| &r.label_parts)
+            .map(|p| p.target.as_str())
+            .collect();
         for target in targets {
             let share = |t: f64| {
-                let of = measured(variant).filter_map(|r| r.label_parts.iter().find(|p| p.t == t && p.target == target));
+                let of =
+                    measured(variant).filter_map(|r| r.label_parts.iter().find(|p| p.t == t && p.target == target));
                 percent_cell(Over::new(of.map(|part| part.share)))
             };
             let cells = std::iter::once(target.to_owned()).chain(times.iter().map(|t| share(*t)));
@@ -221,14 +270,24 @@ mod tests {
         let plots = plots(&report, &MEASURED[0]);
         assert_eq!(plots.iter().map(|(t, _)| *t).collect::<Vec<_>>(), [0.2, 0.5, 0.8]);
         assert!(plots.windows(2).all(|pair| pair[0].1.extent == pair[1].1.extent));
-        assert!(plots.iter().all(|(_, plot)| plot.levels.len() == 1 && plot.lines.len() == 4));
+        assert!(
+            plots
+                .iter()
+                .all(|(_, plot)| plot.levels.len() == 1 && plot.lines.len() == 4)
+        );
         assert!(plots[0].1.lines[0].band.len() > 1, "three seeds have a band");
     }
 
     #[test]
     fn the_section_has_plots_numbers_and_the_labels_share() {
         let body = section(&example()).unwrap().body;
-        for words in ["Probe accuracy", "CKNNA", "Linear CKA", "What the label alone explains", "chance"] {
+        for words in [
+            "Probe accuracy",
+            "CKNNA",
+            "Linear CKA",
+            "What the label alone explains",
+            "chance",
+        ] {
             assert!(body.contains(words), "{words}");
         }
         assert!(section(&fixture::report()).is_none());

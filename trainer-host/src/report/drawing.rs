@@ -19,8 +19,12 @@ pub fn svgs(report: &Report) -> Vec<(String, String)> {
     for family in family::families(report) {
         add(format!("curve-{}", file_name(&family.name)), &family.plot(report));
     }
-    times::plot(report).iter().for_each(|plot| add("validation-by-time".into(), plot));
-    quality::sweep_plot(report).iter().for_each(|plot| add("guidance-scale".into(), plot));
+    times::plot(report)
+        .iter()
+        .for_each(|plot| add("validation-by-time".into(), plot));
+    quality::sweep_plot(report)
+        .iter()
+        .for_each(|plot| add("guidance-scale".into(), plot));
     for measure in &depths::MEASURED {
         for (t, plot) in depths::plots(report, measure) {
             add(format!("{}-t{}", measure.file, depths::time(t)), &plot);
@@ -34,7 +38,13 @@ pub fn svgs(report: &Report) -> Vec<(String, String)> {
 
 /// Letters, digits, points and hyphens of a name; others are hyphens.
 fn file_name(name: &str) -> String {
-    let keep = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_') { c } else { '-' };
+    let keep = |c: char| {
+        if c.is_ascii_alphanumeric() || matches!(c, '.' | '_') {
+            c
+        } else {
+            '-'
+        }
+    };
     name.chars().map(keep).collect()
 }
 
@@ -72,7 +82,9 @@ fn document((width, height): (f64, f64), body: &str) -> String {
 /// A style with the light palette's values in place of their names.
 fn written_out(style: &str) -> String {
     let light = PALETTE.split("@media").next().unwrap_or_default();
-    let entries = light.split([';', '{']).filter_map(|entry| entry.trim().strip_prefix("--")?.split_once(':'));
+    let entries = light
+        .split([';', '{'])
+        .filter_map(|entry| entry.trim().strip_prefix("--")?.split_once(':'));
     entries.fold(style.to_owned(), |style, (name, value)| {
         style.replace(&format!("var(--{name})"), value.trim())
     })
@@ -102,7 +114,11 @@ mod tests {
             assert!(svg.starts_with("<svg xmlns=") && svg.ends_with("</svg>\n"), "{name}");
             assert!(!svg.contains("var(--") && svg.contains("#0072b2"), "{name}");
             for (open, close) in [("<g ", "</g>"), ("<text", "</text>"), ("<title", "</title>")] {
-                assert_eq!(svg.matches(open).count(), svg.matches(close).count(), "{open} in {name}");
+                assert_eq!(
+                    svg.matches(open).count(),
+                    svg.matches(close).count(),
+                    "{open} in {name}"
+                );
             }
         }
         let mut unique = names.clone();

@@ -6,8 +6,8 @@ use std::f64::consts::PI;
 use image::{ImageFormat, Rgb, RgbImage};
 
 use super::content::{
-    Grid, GuideCost, Measurements, Operations, Outcome, Pace, Parts, Plugin, Point, Report, SampleGrid, SeedRun, SpeedUps,
-    Variant,
+    Grid, GuideCost, Measurements, Operations, Outcome, Pace, Parts, Plugin, Point, Report, SampleGrid, SeedRun,
+    SpeedUps, Variant,
 };
 use crate::evaluation::{
     Alignment, Copies, Evaluation, JudgeIdentity, LabelPart, Map, MapOf, Probing, Quality, Representations, ScaleSweep,
@@ -82,11 +82,14 @@ const CHARACTERS: [Character; 4] = [
 pub fn example() -> Report {
     let seeds: Vec<u64> = (0..SEEDS).collect();
     let mut variants: Vec<Variant> = CHARACTERS.iter().enumerate().map(|(i, c)| variant(i, c)).collect();
-    let message = "step 412: the loss is not finite (NaN); a smaller learning rate or a longer warm-up may help".to_owned();
+    let message =
+        "step 412: the loss is not finite (NaN); a smaller learning rate or a longer warm-up may help".to_owned();
     variants.push(Variant {
         name: "broken".into(),
         guidance: "2000 steps of repa, coefficient 5000".into(),
-        outcome: Outcome::Failed { message: message.clone() },
+        outcome: Outcome::Failed {
+            message: message.clone(),
+        },
         overlay: "[[phases.guidance]]\nplugin = \"repa\"\ncoefficient = 5000.0\n".into(),
         seed_curves: vec![curves(5, 0, -0.2, 400)],
         curves: curves(5, 0, -0.2, 400),
@@ -104,7 +107,9 @@ pub fn example() -> Report {
     runs.extend(seeds.iter().map(|&seed| SeedRun {
         variant: "broken".into(),
         seed,
-        outcome: Outcome::Failed { message: message.clone() },
+        outcome: Outcome::Failed {
+            message: message.clone(),
+        },
     }));
     Report {
         title: "Example: guidance on emoji".into(),
@@ -165,17 +170,25 @@ fn empty() -> Variant {
 fn variant(index: usize, character: &Character) -> Variant {
     let measured: Vec<Measurements> = (0..SEEDS).map(|seed| measurements(index, character, seed)).collect();
     let mean = Measurements::mean(&measured.iter().collect::<Vec<_>>()).unwrap_or_default();
-    let seed_curves: Vec<_> = (0..SEEDS).map(|seed| curves(index, seed, character.gain, character.steps)).collect();
+    let seed_curves: Vec<_> = (0..SEEDS)
+        .map(|seed| curves(index, seed, character.gain, character.steps))
+        .collect();
     let at = |step: u64| Grid {
         step,
         png: samples(index, step),
     };
-    let mut grids: Vec<Grid> = (1..=8).map(|k| STEPS * k / 8).filter(|step| *step <= character.steps).map(at).collect();
+    let mut grids: Vec<Grid> = (1..=8)
+        .map(|k| STEPS * k / 8)
+        .filter(|step| *step <= character.steps)
+        .map(at)
+        .collect();
     if grids.is_empty() {
         grids = vec![at(character.steps)];
     }
     let evaluations: Vec<Option<Evaluation>> = (0..SEEDS).map(|seed| Some(evaluation(character, seed))).collect();
-    let maps = evaluations[0].iter().flat_map(|e| e.representations.iter().flat_map(|r| r.maps.clone()));
+    let maps = evaluations[0]
+        .iter()
+        .flat_map(|e| e.representations.iter().flat_map(|r| r.maps.clone()));
     Variant {
         name: character.name.into(),
         guidance: character.guidance.into(),
@@ -184,7 +197,9 @@ fn variant(index: usize, character: &Character) -> Variant {
         seed_curves,
         pace: pace(character),
         samples_png: grids.last().map(|grid| grid.png.clone()),
-        neighbours_png: Some(picture(10 * 12, 2 * 12, |x, y| shape(x, y % 12 + 12 * (y / 24), index, 0.8))),
+        neighbours_png: Some(picture(10 * 12, 2 * 12, |x, y| {
+            shape(x, y % 12 + 12 * (y / 24), index, 0.8)
+        })),
         map_pngs: maps.map(|map| (map.file.clone(), map_picture(index, &map))).collect(),
         grids,
         evaluations,
@@ -215,7 +230,10 @@ fn number(character: &Character) -> u64 {
 
 /// The validation loss at a step.
 fn loss_at(gain: f64, seed: u64, step: u64) -> f64 {
-    0.45 - gain + 1.4 * (-(step as f64) / 180.0).exp() + 0.05 * (-(step as f64) / 1200.0).exp() + 0.01 * noise([seed, 1])
+    0.45 - gain
+        + 1.4 * (-(step as f64) / 180.0).exp()
+        + 0.05 * (-(step as f64) / 1200.0).exp()
+        + 0.01 * noise([seed, 1])
 }
 
 fn loss(character: &Character, seed: u64) -> f64 {
@@ -229,26 +247,61 @@ fn loss(character: &Character, seed: u64) -> f64 {
 
 fn curves(index: usize, seed: u64, gain: f64, steps: u64) -> BTreeMap<String, Vec<Point>> {
     let every = |stride: u64| (1..=steps / stride).map(move |i| i * stride);
-    let every = |stride: u64| if steps < stride { vec![steps] } else { every(stride).collect::<Vec<_>>() };
+    let every = |stride: u64| {
+        if steps < stride {
+            vec![steps]
+        } else {
+            every(stride).collect::<Vec<_>>()
+        }
+    };
     let place = |step: u64, what: u64| noise([index as u64, seed, step, what]);
-    let of = |steps: Vec<u64>, value: &dyn Fn(u64) -> f64| steps.into_iter().map(|step| Point { step, value: value(step) }).collect();
+    let of = |steps: Vec<u64>, value: &dyn Fn(u64) -> f64| {
+        steps
+            .into_iter()
+            .map(|step| Point {
+                step,
+                value: value(step),
+            })
+            .collect()
+    };
     let mut curves: BTreeMap<String, Vec<Point>> = BTreeMap::new();
-    curves.insert("denoising".into(), of(every(10), &|step| loss_at(gain, seed, step) + 0.05 * place(step, 1)));
-    curves.insert("validation".into(), of(every(100), &|step| loss_at(gain, seed, step) + 0.003 * place(step, 2)));
-    curves.insert("grad_norm".into(), of(every(10), &|step| 0.6 + 0.8 * (-(step as f64) / 300.0).exp() + 0.1 * place(step, 3)));
+    curves.insert(
+        "denoising".into(),
+        of(every(10), &|step| loss_at(gain, seed, step) + 0.05 * place(step, 1)),
+    );
+    curves.insert(
+        "validation".into(),
+        of(every(100), &|step| loss_at(gain, seed, step) + 0.003 * place(step, 2)),
+    );
+    curves.insert(
+        "grad_norm".into(),
+        of(every(10), &|step| {
+            0.6 + 0.8 * (-(step as f64) / 300.0).exp() + 0.1 * place(step, 3)
+        }),
+    );
     if gain > 0.0 {
-        curves.insert("guidance".into(), of(every(10), &|step| -0.7 + 0.6 * (-(step as f64) / 400.0).exp() + 0.02 * place(step, 4)));
+        curves.insert(
+            "guidance".into(),
+            of(every(10), &|step| {
+                -0.7 + 0.6 * (-(step as f64) / 400.0).exp() + 0.02 * place(step, 4)
+            }),
+        );
     }
     if index == 1 && seed == 1 {
         // What a loss that overflowed once looks like.
-        curves.entry("denoising".into()).and_modify(|points| points[90].value = f64::NAN);
+        curves
+            .entry("denoising".into())
+            .and_modify(|points| points[90].value = f64::NAN);
     }
     curves
 }
 
 fn operations(character: &Character) -> Operations {
     let (student, steps) = (2.1e9, character.steps as f64);
-    let (teacher, guidance) = (if character.earlier > 0.0 { 0.7e9 } else { 0.0 }, 4e8 * character.overhead);
+    let (teacher, guidance) = (
+        if character.earlier > 0.0 { 0.7e9 } else { 0.0 },
+        4e8 * character.overhead,
+    );
     Operations {
         student,
         teacher,
@@ -280,7 +333,12 @@ fn measurements(index: usize, character: &Character, seed: u64) -> Measurements 
         steps: character.steps,
         validation_loss: loss,
         validation_by_time: [(0.1, 1.6), (0.3, 0.9), (0.5, 0.6), (0.7, 0.5), (0.9, 1.4)]
-            .map(|(t, factor)| [t, loss * factor + 0.004 * noise([seed, index as u64, (t * 10.0) as u64])])
+            .map(|(t, factor)| {
+                [
+                    t,
+                    loss * factor + 0.004 * noise([seed, index as u64, (t * 10.0) as u64]),
+                ]
+            })
             .into(),
         guidance_loss: (character.gain > 0.0).then_some(-0.68),
         seconds_per_step: pace.seconds,
@@ -318,7 +376,9 @@ fn kernel(character: &Character, judge: u64, scale: f64, seed: u64) -> f64 {
         _ if character.earlier > 0.0 => 0.04,
         _ => 0.6 * character.gain,
     };
-    0.06 - 0.8 * gain + 0.02 * (scale - character.scale).powi(2) + 0.004 * noise([seed, number(character), judge, (scale * 4.0) as u64])
+    0.06 - 0.8 * gain
+        + 0.02 * (scale - character.scale).powi(2)
+        + 0.004 * noise([seed, number(character), judge, (scale * 4.0) as u64])
 }
 
 fn accuracy(character: &Character, depth: usize, t: f64, seed: u64) -> f64 {
@@ -456,7 +516,13 @@ fn representations(character: &Character, seed: u64) -> Representations {
             true => ["teacher, depth 4", "teacher, depth 4, scale 30"]
                 .iter()
                 .zip([0.12, 0.61])
-                .flat_map(|(target, share)| TIMES.map(|t| LabelPart { target: (*target).into(), t, share: share * (0.6 + t / 2.0) }))
+                .flat_map(|(target, share)| {
+                    TIMES.map(|t| LabelPart {
+                        target: (*target).into(),
+                        t,
+                        share: share * (0.6 + t / 2.0),
+                    })
+                })
                 .collect(),
             false => Vec::new(),
         },
@@ -472,23 +538,41 @@ fn contender(character: &Character, score: fn(&Character, u64) -> f64) -> Conten
 }
 
 fn comparison(name: &str, direction: Direction, score: fn(&Character, u64) -> f64) -> Comparison {
-    let mut others: Vec<Contender> = CHARACTERS[1..].iter().map(|character| contender(character, score)).collect();
+    let mut others: Vec<Contender> = CHARACTERS[1..]
+        .iter()
+        .map(|character| contender(character, score))
+        .collect();
     others.push(Contender {
         name: "broken".into(),
         scores: Sample::default(),
     });
-    Comparison::new(name, direction, &contender(&CHARACTERS[0], score), &others, Level::DEFAULT)
-        .expect("contenders of different names can be compared")
+    Comparison::new(
+        name,
+        direction,
+        &contender(&CHARACTERS[0], score),
+        &others,
+        Level::DEFAULT,
+    )
+    .expect("contenders of different names can be compared")
 }
 
 fn speed_ups(character: &Character) -> SpeedUps {
     let curve = |character: &Character, seed: u64, step: f64, before: f64| {
         let index = CHARACTERS.iter().position(|of| of.name == character.name).unwrap_or(0);
-        let points = curves(index, seed, character.gain, character.steps).remove("validation").unwrap_or_default();
-        Curve::new(points.iter().map(|point| (before + step * point.step as f64, point.value))).expect("steps rise")
+        let points = curves(index, seed, character.gain, character.steps)
+            .remove("validation")
+            .unwrap_or_default();
+        Curve::new(
+            points
+                .iter()
+                .map(|point| (before + step * point.step as f64, point.value)),
+        )
+        .expect("steps rise")
     };
     let all = |character: &Character, step: f64, before: f64| -> BTreeMap<u64, Curve> {
-        (0..SEEDS).map(|seed| (seed, curve(character, seed, step, before))).collect()
+        (0..SEEDS)
+            .map(|seed| (seed, curve(character, seed, step, before)))
+            .collect()
     };
     let (own, base) = (pace(character), pace(&CHARACTERS[0]));
     let against = |step: f64, before: f64, base: f64| {
@@ -506,7 +590,9 @@ fn speed_ups(character: &Character) -> SpeedUps {
 fn picture(width: u32, height: u32, colour: impl Fn(u32, u32) -> [u8; 3]) -> Vec<u8> {
     let image = RgbImage::from_fn(width, height, |x, y| Rgb(colour(x, y)));
     let mut png = std::io::Cursor::new(Vec::new());
-    image.write_to(&mut png, ImageFormat::Png).expect("a picture in memory is written");
+    image
+        .write_to(&mut png, ImageFormat::Png)
+        .expect("a picture in memory is written");
     png.into_inner()
 }
 

@@ -104,7 +104,12 @@ fn curve(report: &Report, variant: &Variant, name: &str) -> Option<Curve> {
 impl Family {
     /// The most seeds that a curve is the mean of.
     pub fn seeds(&self) -> usize {
-        self.curves.iter().flatten().map(|curve| curve.runs.len()).max().unwrap_or(0)
+        self.curves
+            .iter()
+            .flatten()
+            .map(|curve| curve.runs.len())
+            .max()
+            .unwrap_or(0)
     }
 
     /// The static plot: smoothed means over faint raw ones, with bands from the least to the largest seed.
@@ -162,7 +167,9 @@ mod tests {
         let mut report = fixture::report();
         let point = |value| vec![Point { step: 1, value }];
         report.seeds = vec![3, 4];
-        report.variants[0].seed_curves = [2.0, 4.0].map(|value| [("denoising".into(), point(value))].into()).into();
+        report.variants[0].seed_curves = [2.0, 4.0]
+            .map(|value| [("denoising".into(), point(value))].into())
+            .into();
         let families = families(&report);
         assert_eq!(families[0].curves[0].as_ref().unwrap().mean(), [[1.0, 3.0]]);
         assert_eq!((families[0].seeds(), families[1].seeds()), (2, 1));

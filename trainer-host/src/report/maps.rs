@@ -42,13 +42,20 @@ pub fn section(report: &Report, pictures: bool) -> Option<Section> {
             time(*t)
         );
         let _ = write!(rules, ".maps:has(#map-time-{i}:checked) #maps-{i}{{display:block}}");
-        let _ = write!(panels, "<div class=\"panel\" id=\"maps-{i}\">{}</div>\n", panel(&columns, *t));
+        let _ = write!(
+            panels,
+            "<div class=\"panel\" id=\"maps-{i}\">{}</div>\n",
+            panel(&columns, *t)
+        );
     }
     let body = format!(
         "<p>The first three principal components of each depth’s tokens as red, green and blue, fitted on each picture by itself: colours of two pictures \
          do not compare, shapes do. The number is the share of the variance that they hold. First seed; the null class is fed to the \
          students{}.</p>\n<style>{rules}</style>\n<div class=\"maps\"><fieldset><legend>Time</legend>{switch}</fieldset>\n{panels}</div>\n",
-        if columns.iter().any(|c| matches!(c.of, MapOf::TeacherConditional | MapOf::TeacherGuided)) {
+        if columns
+            .iter()
+            .any(|c| matches!(c.of, MapOf::TeacherConditional | MapOf::TeacherGuided))
+        {
             ", and the image’s label to teachers"
         } else {
             ""
@@ -61,14 +68,23 @@ pub fn section(report: &Report, pictures: bool) -> Option<Section> {
 fn columns(report: &Report) -> Vec<Column<'_>> {
     let mut columns = Vec::new();
     for (index, variant) in report.variants.iter().enumerate() {
-        let first = variant.evaluations.iter().flatten().find_map(|e| e.representations.as_ref());
+        let first = variant
+            .evaluations
+            .iter()
+            .flatten()
+            .find_map(|e| e.representations.as_ref());
         let maps = first.map_or(&[][..], |representations| &representations.maps);
         let kinds: BTreeSet<MapOf> = maps.iter().map(|map| map.of).collect();
-        columns.extend(kinds.into_iter().map(|of| Column {
-            index,
-            variant,
-            of,
-            maps: maps.iter().filter(|map| map.of == of && variant.map_pngs.contains_key(&map.file)).collect(),
+        columns.extend(kinds.into_iter().map(|of| {
+            Column {
+                index,
+                variant,
+                of,
+                maps: maps
+                    .iter()
+                    .filter(|map| map.of == of && variant.map_pngs.contains_key(&map.file))
+                    .collect(),
+            }
         }));
     }
     columns.retain(|column| !column.maps.is_empty());
@@ -77,8 +93,16 @@ fn columns(report: &Report) -> Vec<Column<'_>> {
 
 fn panel(columns: &[Column], t: f64) -> String {
     let (images, networks): (Vec<_>, Vec<_>) = columns.iter().partition(|column| column.of == MapOf::Images);
-    let networks: Vec<_> = networks.into_iter().filter(|c| c.maps.iter().any(|map| map.t == t)).collect();
-    let depths: BTreeSet<usize> = networks.iter().flat_map(|c| &c.maps).filter(|m| m.t == t).map(|m| m.depth).collect();
+    let networks: Vec<_> = networks
+        .into_iter()
+        .filter(|c| c.maps.iter().any(|map| map.t == t))
+        .collect();
+    let depths: BTreeSet<usize> = networks
+        .iter()
+        .flat_map(|c| &c.maps)
+        .filter(|m| m.t == t)
+        .map(|m| m.depth)
+        .collect();
     let head: String = networks
         .iter()
         .map(|c| {
@@ -93,10 +117,19 @@ fn panel(columns: &[Column], t: f64) -> String {
         .collect();
     let mut body = String::new();
     // The images are the same for all; each column shows them, so that the eye need not travel.
-    if let Some(shown) = images.first().and_then(|column| Some((column, picture_of(column, t, None)?))) {
+    if let Some(shown) = images
+        .first()
+        .and_then(|column| Some((column, picture_of(column, t, None)?)))
+    {
         let (column, map) = shown;
-        let png = image(&column.variant.map_pngs[&map.file], &format!("the images at t = {}", time(t)));
-        let cells: String = networks.iter().map(|c| format!("<td data-variant=\"{}\">{png}</td>", c.index)).collect();
+        let png = image(
+            &column.variant.map_pngs[&map.file],
+            &format!("the images at t = {}", time(t)),
+        );
+        let cells: String = networks
+            .iter()
+            .map(|c| format!("<td data-variant=\"{}\">{png}</td>", c.index))
+            .collect();
         let _ = writeln!(body, "<tr><th scope=\"row\">images</th>{cells}</tr>");
     }
     for depth in depths {
@@ -126,7 +159,10 @@ fn panel(columns: &[Column], t: f64) -> String {
 
 /// The picture at a time and a depth; images are at depth 0, and at the nearest time where they are shown at one alone.
 fn picture_of<'a>(column: &Column<'a>, t: f64, depth: Option<usize>) -> Option<&'a Map> {
-    let here = column.maps.iter().find(|map| map.t == t && depth.is_none_or(|depth| map.depth == depth));
+    let here = column
+        .maps
+        .iter()
+        .find(|map| map.t == t && depth.is_none_or(|depth| map.depth == depth));
     let any = || column.maps.first().filter(|_| depth.is_none());
     here.or_else(any).copied()
 }
@@ -161,6 +197,9 @@ mod tests {
         assert!(section(&fixture::report(), true).is_none());
         let mut report = example();
         report.variants.iter_mut().for_each(|v| v.map_pngs.clear());
-        assert!(section(&report, true).is_none(), "a map whose file is gone is not shown");
+        assert!(
+            section(&report, true).is_none(),
+            "a map whose file is gone is not shown"
+        );
     }
 }

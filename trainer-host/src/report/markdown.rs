@@ -47,16 +47,27 @@ pub fn markdown(report: &Report) -> String {
             seeds::method(verdict)
         );
     }
-    let representations = depths::MEASURED.iter().flat_map(|measure| depths::sheets(report, measure));
+    let representations = depths::MEASURED
+        .iter()
+        .flat_map(|measure| depths::sheets(report, measure));
     let chapters: [(&str, Vec<Sheet>); 7] = [
         ("Other scores over seeds", vec![seeds::others(report)]),
-        ("Validation loss along the path", times::plot(report).map(|_| times::sheet(report)).into_iter().collect()),
+        (
+            "Validation loss along the path",
+            times::plot(report).map(|_| times::sheet(report)).into_iter().collect(),
+        ),
         (
             "Quality of samples",
-            quality::sheets(report).into_iter().chain([quality::sweep_sheet(report)]).collect(),
+            quality::sheets(report)
+                .into_iter()
+                .chain([quality::sweep_sheet(report)])
+                .collect(),
         ),
         ("Copies of training images", vec![copies::sheet(report)]),
-        ("Representations", representations.chain([depths::label_sheet(report)]).collect()),
+        (
+            "Representations",
+            representations.chain([depths::label_sheet(report)]).collect(),
+        ),
         ("Cost", cost::sheets(report)),
         ("Speed-up", speed::sheets(report)),
     ];

@@ -39,13 +39,18 @@ impl Section {
     pub fn html(&self) -> String {
         let Self { id, title, body } = self;
         let title = escape(title);
-        format!("<section id=\"{id}-section\" aria-labelledby=\"{id}\">\n<h2 id=\"{id}\">{title}</h2>\n{body}</section>\n")
+        format!(
+            "<section id=\"{id}-section\" aria-labelledby=\"{id}\">\n<h2 id=\"{id}\">{title}</h2>\n{body}</section>\n"
+        )
     }
 }
 
 /// A figure with its caption below. `content` is HTML, `caption` plain text.
 pub fn figure(content: &str, caption: &str) -> String {
-    format!("<figure>{content}<figcaption>{}</figcaption></figure>\n", escape(caption))
+    format!(
+        "<figure>{content}<figcaption>{}</figcaption></figure>\n",
+        escape(caption)
+    )
 }
 
 /// Figures of plots side by side.

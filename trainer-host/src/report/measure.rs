@@ -164,10 +164,7 @@ impl Unit {
                 Digits::Significant(3, 3),
             ),
             Quantity::Operations => (
-                pick(
-                    &[("PFLOP", 1e15), ("TFLOP", 1e12), ("GFLOP", 1e9), ("MFLOP", 1e6)],
-                    1.0,
-                ),
+                pick(&[("PFLOP", 1e15), ("TFLOP", 1e12), ("GFLOP", 1e9), ("MFLOP", 1e6)], 1.0),
                 Digits::Significant(3, 2),
             ),
             Quantity::Fraction => (("%", 0.01), Digits::Fixed(1)),

@@ -64,7 +64,9 @@ pub fn with_error(value: f64, error: Option<f64>) -> String {
         _ => return significant(value, 4, 5),
     };
     match error {
-        Some(error) if value.is_finite() && value.abs() < 1e7 => format!("{} ± {}", fixed(value, decimals), fixed(error, decimals)),
+        Some(error) if value.is_finite() && value.abs() < 1e7 => {
+            format!("{} ± {}", fixed(value, decimals), fixed(error, decimals))
+        }
         _ => significant(value, 4, 5),
     }
 }

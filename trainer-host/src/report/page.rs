@@ -6,7 +6,9 @@ use super::album::Album;
 use super::content::{Outcome, Report};
 use super::drawing::PLOT_STYLE;
 use super::markup::{Section, escape, script_json};
-use super::{chart, copies, cost, depths, family, maps, provenance, quality, recipes, results, samples, seeds, speed, times};
+use super::{
+    chart, copies, cost, depths, family, maps, provenance, quality, recipes, results, samples, seeds, speed, times,
+};
 
 /// Nothing is loaded from anywhere: the browser enforces that the page is self-contained.
 const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
@@ -177,18 +179,30 @@ mod tests {
         };
         let all = "results seeds curves times quality copies samples representations maps cost speed-up differences provenance";
         assert_eq!(ids(&example()).join(" "), all);
-        assert_eq!(ids(&fixture::report()).join(" "), "results curves cost differences provenance");
-        assert_eq!(ids(&Report::default()).join(" "), "results curves differences provenance");
+        assert_eq!(
+            ids(&fixture::report()).join(" "),
+            "results curves cost differences provenance"
+        );
+        assert_eq!(
+            ids(&Report::default()).join(" "),
+            "results curves differences provenance"
+        );
     }
 
     #[test]
     fn the_page_stays_below_ten_megabytes_however_many_pictures_there_are() {
         let mut report = example();
         let grids: Vec<super::super::Grid> = (0..40)
-            .map(|step| super::super::Grid { step, png: report.variants[0].grids[0].png.repeat(20) })
+            .map(|step| super::super::Grid {
+                step,
+                png: report.variants[0].grids[0].png.repeat(20),
+            })
             .collect();
         assert!(grids.iter().map(|grid| grid.png.len()).sum::<usize>() > 3_000_000);
-        report.variants.iter_mut().for_each(|variant| variant.grids = grids.clone());
+        report
+            .variants
+            .iter_mut()
+            .for_each(|variant| variant.grids = grids.clone());
         let html = render(&report);
         assert!(html.len() < 10_000_000, "{} bytes", html.len());
         assert!(html.contains("Grids of some steps are left out"));
@@ -197,8 +211,16 @@ mod tests {
     #[test]
     fn every_link_leads_somewhere_and_no_id_comes_twice() {
         let html = render(&example());
-        let mut ids: Vec<&str> = html.split(" id=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
-        for target in html.split("href=\"#").skip(1).map(|rest| rest.split('"').next().unwrap()) {
+        let mut ids: Vec<&str> = html
+            .split(" id=\"")
+            .skip(1)
+            .map(|rest| rest.split('"').next().unwrap())
+            .collect();
+        for target in html
+            .split("href=\"#")
+            .skip(1)
+            .map(|rest| rest.split('"').next().unwrap())
+        {
             assert!(ids.contains(&target), "{target}");
         }
         let count = ids.len();

@@ -84,6 +84,15 @@ impl Plot {
         }
     }
 
+    /// An empty plot as wide as a paragraph.
+    pub fn medium() -> Self {
+        Self {
+            size: (760.0, 340.0),
+            ticks: (6, 5),
+            ..Self::default()
+        }
+    }
+
     /// An empty plot of which several stand side by side.
     pub fn small() -> Self {
         Self {
@@ -98,7 +107,7 @@ impl Plot {
         let id = self.id.map_or_else(String::new, |id| format!(r#" id="{id}""#));
         let names: Vec<&str> = self.lines.iter().map(|line| line.name.as_str()).collect();
         format!(
-            r#"<svg{id} class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>"#,
+            r#"<svg{id} class="chart" viewBox="0 0 {0} {1}" style="--width:{0}px" role="img" aria-label="{2}">{3}</svg>"#,
             self.size.0,
             self.size.1,
             escape(&format!("{} by {}: {}", self.title, self.x_label, names.join(", "))),
@@ -110,7 +119,9 @@ impl Plot {
     pub fn body(&self) -> String {
         let of_lines = |column: usize| self.lines.iter().flat_map(move |line| line.values(column));
         let xs = of_lines(0).filter(|x| x.is_finite());
-        let ys = of_lines(1).chain(self.levels.iter().map(|level| level.at)).chain(self.extent.iter().copied());
+        let ys = of_lines(1)
+            .chain(self.levels.iter().map(|level| level.at))
+            .chain(self.extent.iter().copied());
         let frame = Frame {
             x: Axis::within(xs, self.ticks.0),
             y: Axis::covering(ys, self.ticks.1),
@@ -123,7 +134,7 @@ impl Plot {
             let _ = write!(
                 out,
                 r#"<path class="level" d="M{left:.1} {at:.1}H{right:.1}"/><text class="tick" x="{right:.1}" y="{:.1}" text-anchor="end">{}</text>"#,
-                at - 5.0,
+                at + 13.0,
                 escape(&level.name)
             );
         }
@@ -262,7 +273,12 @@ impl Frame {
                     line.variant % 8,
                     self.place_x(*x),
                     self.place_y(*y),
-                    escape(&format!("{}, {}: {}", line.name, significant(*x, 4, 3), significant(*y, 4, 4)))
+                    escape(&format!(
+                        "{}, {}: {}",
+                        line.name,
+                        significant(*x, 4, 3),
+                        significant(*y, 4, 4)
+                    ))
                 );
             }
         }
@@ -331,10 +347,22 @@ mod tests {
         plot.lines[0].dots = false;
         plot.lines[0].faint.clear();
         let svg = plot.svg();
-        let path = svg.split(r#"<path class="line c0 d0" d=""#).nth(1).unwrap().split('"').next().unwrap();
+        let path = svg
+            .split(r#"<path class="line c0 d0" d=""#)
+            .nth(1)
+            .unwrap()
+            .split('"')
+            .next()
+            .unwrap();
         assert_eq!((path.matches('M').count(), path.matches('L').count()), (2, 2), "{path}");
         assert_eq!(svg.matches("<circle").count(), 1);
-        let band = svg.split(r#"class="band f0" d=""#).nth(1).unwrap().split('"').next().unwrap();
+        let band = svg
+            .split(r#"class="band f0" d=""#)
+            .nth(1)
+            .unwrap()
+            .split('"')
+            .next()
+            .unwrap();
         assert_eq!(band.matches('Z').count(), 3, "{band}");
     }
 

@@ -23,7 +23,8 @@ pub fn section(report: &Report) -> Option<Section> {
         .map(|(n, value)| format!("<dt>{}</dt><dd>{}</dd>", escape(n), escape(value)))
         .collect();
     let plugins = report.variants.iter().flat_map(|variant| {
-        let row = |plugin: &super::Plugin| [&variant.name, &plugin.name, &plugin.version, &plugin.sha256].map(String::clone);
+        let row =
+            |plugin: &super::Plugin| [&variant.name, &plugin.name, &plugin.version, &plugin.sha256].map(String::clone);
         variant.plugins.iter().map(row)
     });
     let mut judges: Vec<[String; 3]> = Vec::new();
@@ -63,7 +64,10 @@ fn table<const N: usize>(title: &str, heads: [&str; N], rows: impl Iterator<Item
     if body.is_empty() {
         return body;
     }
-    let heads: String = heads.iter().map(|head| format!("<th scope=\"col\">{head}</th>")).collect();
+    let heads: String = heads
+        .iter()
+        .map(|head| format!("<th scope=\"col\">{head}</th>"))
+        .collect();
     format!(
         "<h3>{title}</h3>\n<div class=\"scroll\" role=\"region\" aria-label=\"{title}\" tabindex=\"0\"><table class=\"text\">\
          <thead><tr>{heads}</tr></thead>\n<tbody>\n{body}</tbody></table></div>\n"

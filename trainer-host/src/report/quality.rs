@@ -38,7 +38,13 @@ pub fn section(report: &Report) -> Option<Section> {
         "<p>Samples are compared with the data in the feature space of judge networks: {}. Every variant draws from the same noise and \
          labels. Lower is better at ↓, higher at ↑. {} The last row is the floor: what as many real images score against real \
          images.</p>\n{disagreements}{tables}{}",
-        escape(&judges(report).iter().map(|(name, words)| format!("{name} ({words})")).collect::<Vec<_>>().join("; ")),
+        escape(
+            &judges(report)
+                .iter()
+                .map(|(name, words)| format!("{name} ({words})"))
+                .collect::<Vec<_>>()
+                .join("; ")
+        ),
         spread_words(report),
         sweep(report)
     );
@@ -109,7 +115,11 @@ fn cells(scale: &str, of: &[&Quality]) -> Vec<String> {
 }
 
 fn spread_words(report: &Report) -> &'static str {
-    let seeds = report.variants.iter().map(|v| v.evaluations.iter().flatten().count()).max();
+    let seeds = report
+        .variants
+        .iter()
+        .map(|v| v.evaluations.iter().flatten().count())
+        .max();
     if seeds.unwrap_or(0) > 1 {
         "Numbers are means over seeds, after ± their standard deviation."
     } else {
@@ -139,16 +149,28 @@ pub fn scored<'a>(evaluation: &'a Evaluation, judge: &str, scale: f64) -> Option
 
 /// The scores at the scale that was chosen for this run; at 1 where none was.
 pub fn chosen<'a>(evaluation: &'a Evaluation, judge: &str) -> Option<&'a Quality> {
-    scored(evaluation, judge, evaluation.sweep.as_ref().map_or(1.0, |sweep| sweep.chosen))
+    scored(
+        evaluation,
+        judge,
+        evaluation.sweep.as_ref().map_or(1.0, |sweep| sweep.chosen),
+    )
 }
 
 fn scales_of(of: &[&Quality]) -> String {
     let first = of[0].scale;
-    let text = |scale: f64| significant(scale, 3, 2).trim_end_matches('0').trim_end_matches('.').to_owned();
+    let text = |scale: f64| {
+        significant(scale, 3, 2)
+            .trim_end_matches('0')
+            .trim_end_matches('.')
+            .to_owned()
+    };
     if of.iter().all(|quality| quality.scale == first) {
         text(first)
     } else {
-        of.iter().map(|quality| text(quality.scale)).collect::<Vec<_>>().join(", ")
+        of.iter()
+            .map(|quality| text(quality.scale))
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 }
 
@@ -181,15 +203,24 @@ fn sweep(report: &Report) -> String {
 }
 
 fn sweeps(variant: &Variant) -> Vec<&crate::evaluation::ScaleSweep> {
-    variant.evaluations.iter().flatten().filter_map(|e| e.sweep.as_ref()).collect()
+    variant
+        .evaluations
+        .iter()
+        .flatten()
+        .filter_map(|e| e.sweep.as_ref())
+        .collect()
 }
 
 /// Mean and error at each scale.
 fn sweep_points(variant: &Variant) -> Vec<(f64, f64, f64)> {
     let sweeps = sweeps(variant);
-    let scales = sweeps.first().map_or_else(Vec::new, |sweep| sweep.points.iter().map(|p| p.scale).collect());
+    let scales = sweeps
+        .first()
+        .map_or_else(Vec::new, |sweep| sweep.points.iter().map(|p| p.scale).collect());
     let at = |scale: f64| {
-        let points = sweeps.iter().filter_map(|sweep| sweep.points.iter().find(|p| p.scale == scale));
+        let points = sweeps
+            .iter()
+            .filter_map(|sweep| sweep.points.iter().find(|p| p.scale == scale));
         let points: Vec<_> = points.collect();
         let over = Over::new(points.iter().map(|p| p.kernel))?;
         Some((scale, over.mean, over.deviation.unwrap_or(points[0].kernel_error)))
@@ -204,7 +235,9 @@ pub fn sweep_plot(report: &Report) -> Option<Plot> {
         let points = sweep_points(variant);
         let chosen: Vec<f64> = sweeps(variant).iter().map(|sweep| sweep.chosen).collect();
         let agreed = chosen.iter().all(|scale| scale == &chosen[0]);
-        let ring = points.iter().find(|(scale, ..)| agreed && chosen.first() == Some(scale));
+        let ring = points
+            .iter()
+            .find(|(scale, ..)| agreed && chosen.first() == Some(scale));
         lines.push(Line {
             variant: index,
             name: variant.name.clone(),
@@ -220,22 +253,37 @@ pub fn sweep_plot(report: &Report) -> Option<Plot> {
         title: "kernel distance, lower is better".into(),
         x_label: "scale of classifier-free guidance".into(),
         lines,
-        size: (960.0, 360.0),
-        ..Plot::large()
+        ..Plot::medium()
     })
 }
 
 /// The sweep as a table: kernel distance by scale, and which scale each seed chose.
 pub fn sweep_sheet(report: &Report) -> Sheet {
     let all: Vec<Vec<(f64, f64, f64)>> = report.variants.iter().map(sweep_points).collect();
-    let scales: Vec<f64> = all.iter().find(|points| points.len() > 1).map_or_else(Vec::new, |p| p.iter().map(|p| p.0).collect());
-    let rows = report.variants.iter().zip(&all).enumerate().filter(|(_, (_, points))| points.len() > 1);
+    let scales: Vec<f64> = all
+        .iter()
+        .find(|points| points.len() > 1)
+        .map_or_else(Vec::new, |p| p.iter().map(|p| p.0).collect());
+    let rows = report
+        .variants
+        .iter()
+        .zip(&all)
+        .enumerate()
+        .filter(|(_, (_, points))| points.len() > 1);
     let rows = rows.map(|(index, (variant, points))| {
         let mut cells: Vec<String> = scales
             .iter()
-            .map(|scale| points.iter().find(|(x, ..)| x == scale).map_or_else(|| "—".into(), |(_, y, e)| with_error(*y, Some(*e))))
+            .map(|scale| {
+                points
+                    .iter()
+                    .find(|(x, ..)| x == scale)
+                    .map_or_else(|| "—".into(), |(_, y, e)| with_error(*y, Some(*e)))
+            })
             .collect();
-        let chosen = sweeps(variant).iter().map(|sweep| significant(sweep.chosen, 3, 2)).collect::<Vec<_>>();
+        let chosen = sweeps(variant)
+            .iter()
+            .map(|sweep| significant(sweep.chosen, 3, 2))
+            .collect::<Vec<_>>();
         cells.push(chosen.join(", "));
         SheetRow::of(index, &variant.name, cells)
     });
@@ -243,7 +291,11 @@ pub fn sweep_sheet(report: &Report) -> Sheet {
         caption: "Kernel distance by scale, and the scale that each seed chose".into(),
         rows: rows.collect(),
         heads: std::iter::once("variant".to_owned())
-            .chain(scales.iter().map(|scale| format!("scale {}", significant(*scale, 3, 2))))
+            .chain(
+                scales
+                    .iter()
+                    .map(|scale| format!("scale {}", significant(*scale, 3, 2))),
+            )
             .chain(std::iter::once("chosen".to_owned()))
             .collect(),
         words: Vec::new(),
@@ -268,7 +320,10 @@ mod tests {
         assert_eq!(sheets.len(), judges(&report).len());
         for sheet in sheets {
             assert_eq!(sheet.rows.last().unwrap().name, "real images");
-            assert!(sheet.rows.iter().any(|row| row.cells[0].ends_with("(chosen)")), "{sheet:?}");
+            assert!(
+                sheet.rows.iter().any(|row| row.cells[0].ends_with("(chosen)")),
+                "{sheet:?}"
+            );
             assert!(sheet.rows.iter().all(|row| row.cells.len() + 1 == sheet.heads.len()));
         }
     }
@@ -277,7 +332,12 @@ mod tests {
     fn disagreement_of_judges_is_printed() {
         let report = example();
         assert!(!report.disagreements.is_empty());
-        assert!(section(&report).unwrap().body.contains(&escape(&report.disagreements[0])));
+        assert!(
+            section(&report)
+                .unwrap()
+                .body
+                .contains(&escape(&report.disagreements[0]))
+        );
     }
 
     #[test]

@@ -92,7 +92,10 @@ mod tests {
     fn the_best_is_marked_where_the_verdict_says_so_and_nowhere_else() {
         let mut report = fixture::seeded();
         let body = section(&report).unwrap().body;
-        assert!(body.contains("clear <em class=\"best\">best by validation loss</em>"), "{body}");
+        assert!(
+            body.contains("clear <em class=\"best\">best by validation loss</em>"),
+            "{body}"
+        );
         assert_eq!(body.matches("class=\"best\"").count(), 1);
         report.verdict.as_mut().unwrap().best = None;
         assert!(!section(&report).unwrap().body.contains("best by"));

@@ -68,7 +68,10 @@ fn slider(album: &Album) -> String {
 /// What the script puts into the figures: for each variant the steps of its grids and the grids themselves.
 pub fn data(report: &Report, album: &Album) -> Value {
     let shown = |variant: &Variant| {
-        let grids = variant.grids.iter().filter(|grid| album.steps.contains(&grid.step) && png_size(&grid.png).is_some());
+        let grids = variant
+            .grids
+            .iter()
+            .filter(|grid| album.steps.contains(&grid.step) && png_size(&grid.png).is_some());
         let (steps, images): (Vec<u64>, Vec<String>) = grids.map(|grid| (grid.step, data_uri(&grid.png))).unzip();
         json!({ "steps": steps, "images": images })
     };
@@ -80,7 +83,10 @@ pub fn data(report: &Report, album: &Album) -> Value {
 
 /// The grid at the end.
 pub fn last(variant: &Variant) -> Option<&Vec<u8>> {
-    variant.samples_png.as_ref().or_else(|| Some(&variant.grids.last()?.png))
+    variant
+        .samples_png
+        .as_ref()
+        .or_else(|| Some(&variant.grids.last()?.png))
 }
 
 /// One figure a variant: its grid as a data URI, with the class names; or words in its place.

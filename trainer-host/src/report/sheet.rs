@@ -73,7 +73,8 @@ impl Sheet {
             .collect();
         let mut body = String::new();
         for (index, row) in self.rows.iter().enumerate() {
-            let again = index > 0 && self.rows[index - 1].name == row.name && self.rows[index - 1].variant == row.variant;
+            let again =
+                index > 0 && self.rows[index - 1].name == row.name && self.rows[index - 1].variant == row.variant;
             let kind = match (again, row.floor) {
                 (true, _) => " class=\"again\"",
                 (false, true) => " class=\"floor\"",
@@ -104,10 +105,11 @@ impl Sheet {
         if self.rows.is_empty() {
             return String::new();
         }
-        let rows = self
-            .rows
-            .iter()
-            .map(|row| std::iter::once(row.name.clone()).chain(row.cells.iter().cloned()).collect());
+        let rows = self.rows.iter().map(|row| {
+            std::iter::once(row.name.clone())
+                .chain(row.cells.iter().cloned())
+                .collect()
+        });
         format!(
             "{}:\n\n{}\n",
             markdown::plain(&self.caption),
@@ -139,7 +141,13 @@ mod tests {
         };
         let html = sheet.html();
         assert!(html.contains("&lt;2&gt;") && html.contains("a &amp; b") && !html.contains("<b>"));
-        assert_eq!((html.matches("class=\"again\"").count(), html.matches("class=\"floor\"").count()), (1, 1));
+        assert_eq!(
+            (
+                html.matches("class=\"again\"").count(),
+                html.matches("class=\"floor\"").count()
+            ),
+            (1, 1)
+        );
         assert!(sheet.markdown().contains("| \\<b> | 1 |"), "{}", sheet.markdown());
         assert_eq!(Sheet::default().html() + &Sheet::default().markdown(), "");
     }

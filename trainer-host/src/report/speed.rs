@@ -58,7 +58,10 @@ pub fn sheets(report: &Report) -> Vec<Sheet> {
                 "interval".into(),
                 "baseline itself".into(),
             ],
-            rows: of.iter().map(|(i, name, of)| SheetRow::of(*i, name, cells(of, &unit))).collect(),
+            rows: of
+                .iter()
+                .map(|(i, name, of)| SheetRow::of(*i, name, cells(of, &unit)))
+                .collect(),
             words: Vec::new(),
         }
     });

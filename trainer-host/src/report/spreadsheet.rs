@@ -55,13 +55,19 @@ pub fn measures_csv(report: &Report) -> String {
     };
     for run in &report.runs {
         if let Outcome::Finished(measured) = &run.outcome {
-            costs(measured).into_iter().for_each(|fact| add(&run.variant, run.seed, fact));
+            costs(measured)
+                .into_iter()
+                .for_each(|fact| add(&run.variant, run.seed, fact));
         }
         let variant = report.variants.iter().find(|variant| variant.name == run.variant);
         let place = report.seeds.iter().position(|seed| *seed == run.seed);
-        let evaluation = variant.zip(place).and_then(|(variant, place)| variant.evaluations.get(place)?.as_ref());
+        let evaluation = variant
+            .zip(place)
+            .and_then(|(variant, place)| variant.evaluations.get(place)?.as_ref());
         if let Some(evaluation) = evaluation {
-            judged(evaluation).into_iter().for_each(|fact| add(&run.variant, run.seed, fact));
+            judged(evaluation)
+                .into_iter()
+                .for_each(|fact| add(&run.variant, run.seed, fact));
         }
     }
     out
@@ -124,7 +130,11 @@ fn costs(measured: &Measurements) -> Vec<Fact<'_>> {
     }
     if let Some(guide) = &measured.guide {
         facts.push(fact("guide parameters", guide.parameters as f64));
-        facts.extend(guide.training_operations.map(|value| fact("operations of guide training", value)));
+        facts.extend(
+            guide
+                .training_operations
+                .map(|value| fact("operations of guide training", value)),
+        );
         facts.push(fact("operations of guide encoding", guide.encoding_operations));
     }
     facts
@@ -132,7 +142,10 @@ fn costs(measured: &Measurements) -> Vec<Fact<'_>> {
 
 fn judged(evaluation: &Evaluation) -> Vec<Fact<'_>> {
     let mut facts = Vec::new();
-    let scored = evaluation.quality.iter().flat_map(|quality| scores(quality, Some(quality.scale), SCORES));
+    let scored = evaluation
+        .quality
+        .iter()
+        .flat_map(|quality| scores(quality, Some(quality.scale), SCORES));
     facts.extend(scored);
     facts.extend(evaluation.floors.iter().flat_map(|floor| scores(floor, None, FLOORS)));
     if let Some(sweep) = &evaluation.sweep {
@@ -149,7 +162,10 @@ fn judged(evaluation: &Evaluation) -> Vec<Fact<'_>> {
             fact("nearest training image", copies.distance),
             fact("nearest over second nearest", copies.ratio),
         ];
-        facts.extend(of_samples.map(|fact| Fact { scale: Some(copies.scale), ..fact }));
+        facts.extend(of_samples.map(|fact| Fact {
+            scale: Some(copies.scale),
+            ..fact
+        }));
         facts.extend([
             fact("floor of copies", copies.held_out_fraction),
             fact("floor of nearest training image", copies.held_out_distance),
@@ -201,7 +217,15 @@ const FLOORS: [&str; 7] = [
 
 fn scores<'a>(quality: &'a Quality, scale: Option<f64>, names: [&'a str; 7]) -> impl Iterator<Item = Fact<'a>> {
     let s = &quality.scores;
-    let values = [s.kernel, s.kernel_error, s.frechet, s.precision, s.recall, s.density, s.coverage];
+    let values = [
+        s.kernel,
+        s.kernel_error,
+        s.frechet,
+        s.precision,
+        s.recall,
+        s.density,
+        s.coverage,
+    ];
     names.into_iter().zip(values).map(move |(name, value)| Fact {
         of: &quality.judge,
         scale,
@@ -261,7 +285,11 @@ mod tests {
             "none,0,CKNNA,untrained,,2,0.8,",
             "repa,0,operations of guide encoding,,,,,",
         ] {
-            assert_eq!(lines.iter().filter(|line| line.starts_with(start)).count(), 1, "{start}");
+            assert_eq!(
+                lines.iter().filter(|line| line.starts_with(start)).count(),
+                1,
+                "{start}"
+            );
         }
     }
 }

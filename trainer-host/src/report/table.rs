@@ -96,7 +96,11 @@ impl Table {
             .collect();
         // Beside the validation loss, which is what they qualify.
         for (name, meaning, score) in SCORES.into_iter().rev() {
-            if report.variants.iter().any(|variant| mean_score(variant, score).is_some()) {
+            if report
+                .variants
+                .iter()
+                .any(|variant| mean_score(variant, score).is_some())
+            {
                 let value = move |variant: &Variant, _: &Measurements| {
                     mean_score(variant, score).ok_or("its samples were not judged")
                 };
@@ -208,6 +212,14 @@ mod tests {
     fn judged_samples_have_columns_beside_the_validation_loss() {
         let table = Table::new(&super::super::example());
         let names: Vec<&str> = table.columns.iter().take(4).map(|column| column.name).collect();
-        assert_eq!(names, ["validation loss", "kernel distance", "Fréchet distance", "guidance loss"]);
+        assert_eq!(
+            names,
+            [
+                "validation loss",
+                "kernel distance",
+                "Fréchet distance",
+                "guidance loss"
+            ]
+        );
     }
 }
