@@ -50,8 +50,13 @@ pub struct Report {
 /// The speed-up of a variant over the baseline, by the validation loss.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SpeedUps {
-    /// In optimiser steps of the last phase, and so in images.
+    /// In optimiser steps of the last phase.
     pub steps: SpeedUp,
+    /// In training images, those of earlier phases on the bill.
+    pub images: Option<SpeedUp>,
+    /// In floating-point operations, earlier phases and the making of a guide on the bill; none where they were not
+    /// counted.
+    pub operations: Option<SpeedUp>,
     /// In seconds of training steps, earlier phases on the bill.
     pub seconds: SpeedUp,
 }
@@ -142,6 +147,7 @@ pub struct Grid {
 /// How a variant's run ended.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "most runs finish, and a report has few")]
 pub enum Outcome {
     /// It ran to its last step.
     Finished(Measurements),
