@@ -29,8 +29,8 @@ pub struct Bar {
     pub whole: String,
 }
 
-const WIDTH: f64 = 960.0;
-const GUTTER: f64 = 190.0;
+const WIDTH: f64 = 760.0;
+const GUTTER: f64 = 180.0;
 const RIGHT: f64 = 90.0;
 const HEIGHT: f64 = 30.0;
 const TOP: f64 = 56.0;
@@ -45,7 +45,7 @@ impl Bars {
     pub fn svg(&self) -> String {
         let (width, height) = self.size();
         format!(
-            r#"<svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-label="{}">{}</svg>"#,
+            r#"<svg class="chart" viewBox="0 0 {width} {height}" style="--width:{width}px" role="img" aria-label="{}">{}</svg>"#,
             escape(&self.title),
             self.body()
         )

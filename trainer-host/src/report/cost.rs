@@ -6,7 +6,10 @@ use super::markup::{Section, figure};
 use super::measure::{Quantity, Unit};
 use super::sheet::{Sheet, SheetRow};
 
-const PARTS: [(&str, fn(&Parts) -> f64); 6] = [
+/// A part of a step, and how to read its seconds off.
+type Part = (&'static str, fn(&Parts) -> f64);
+
+const PARTS: [Part; 6] = [
     ("data", |p| p.data),
     ("student", |p| p.student),
     ("teacher", |p| p.teacher),

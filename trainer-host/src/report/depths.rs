@@ -6,7 +6,7 @@ use super::chart::legend;
 use super::content::{Report, Variant};
 use super::markup::{Section, escape, figure, row_of_plots};
 use super::number::significant;
-use super::over::{Over, percent_cell};
+use super::over::{Over, cell, percent_cell};
 use super::plot::{Level, Line, Plot};
 use super::sheet::{Sheet, SheetRow};
 use crate::evaluation::Representations;
@@ -199,29 +199,32 @@ pub fn plots(report: &Report, measure: &Measured) -> Vec<(f64, Plot)> {
     times(report, measure).into_iter().map(|t| (t, plot(t))).collect()
 }
 
-/// One table a time: rows are depths, columns variants.
+/// One table a time: rows are variants, columns depths.
 pub fn sheets(report: &Report, measure: &Measured) -> Vec<Sheet> {
-    let variants: Vec<&Variant> = report
-        .variants
-        .iter()
-        .filter(|v| measured(v).next().is_some())
-        .collect();
-    let heads = std::iter::once("depth".to_owned()).chain(variants.iter().map(|v| v.name.clone()));
+    let depths = depths(report, measure);
+    let heads = std::iter::once("variant".to_owned()).chain(depths.iter().map(|depth| format!("depth {depth}")));
     let heads: Vec<String> = heads.collect();
+    let variants = || {
+        report
+            .variants
+            .iter()
+            .enumerate()
+            .filter(|(_, variant)| measured(variant).next().is_some())
+    };
+    let row = |t: f64, index: usize, variant: &Variant| {
+        let cells = depths.iter().map(|depth| {
+            let over = Over::new(at(variant, measure, t, *depth));
+            match measure.file {
+                "probe" => percent_cell(over),
+                _ => cell(over),
+            }
+        });
+        SheetRow::of(index, &variant.name, cells.collect())
+    };
     let sheet = |t: f64| Sheet {
         caption: format!("{}, t = {}", capital(measure.name), time(t)),
         heads: heads.clone(),
-        rows: depths(report, measure)
-            .into_iter()
-            .map(|depth| {
-                let over = |v: &&Variant| Over::new(at(v, measure, t, depth));
-                let cells = variants.iter().map(|v| match measure.file {
-                    "probe" => percent_cell(over(v)),
-                    _ => super::over::cell(over(v)),
-                });
-                SheetRow::plain(&depth.to_string(), cells.collect())
-            })
-            .collect(),
+        rows: variants().map(|(index, variant)| row(t, index, variant)).collect(),
         words: Vec::new(),
     };
     times(report, measure).into_iter().map(sheet).collect()

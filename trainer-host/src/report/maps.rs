@@ -42,9 +42,9 @@ pub fn section(report: &Report, pictures: bool) -> Option<Section> {
             time(*t)
         );
         let _ = write!(rules, ".maps:has(#map-time-{i}:checked) #maps-{i}{{display:block}}");
-        let _ = write!(
+        let _ = writeln!(
             panels,
-            "<div class=\"panel\" id=\"maps-{i}\">{}</div>\n",
+            "<div class=\"panel\" id=\"maps-{i}\">{}</div>",
             panel(&columns, *t)
         );
     }

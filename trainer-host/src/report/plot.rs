@@ -84,6 +84,15 @@ impl Plot {
         }
     }
 
+    /// An empty plot as wide as a paragraph.
+    pub fn medium() -> Self {
+        Self {
+            size: (760.0, 340.0),
+            ticks: (6, 5),
+            ..Self::default()
+        }
+    }
+
     /// An empty plot of which several stand side by side.
     pub fn small() -> Self {
         Self {
@@ -98,7 +107,7 @@ impl Plot {
         let id = self.id.map_or_else(String::new, |id| format!(r#" id="{id}""#));
         let names: Vec<&str> = self.lines.iter().map(|line| line.name.as_str()).collect();
         format!(
-            r#"<svg{id} class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>"#,
+            r#"<svg{id} class="chart" viewBox="0 0 {0} {1}" style="--width:{0}px" role="img" aria-label="{2}">{3}</svg>"#,
             self.size.0,
             self.size.1,
             escape(&format!("{} by {}: {}", self.title, self.x_label, names.join(", "))),
@@ -125,7 +134,7 @@ impl Plot {
             let _ = write!(
                 out,
                 r#"<path class="level" d="M{left:.1} {at:.1}H{right:.1}"/><text class="tick" x="{right:.1}" y="{:.1}" text-anchor="end">{}</text>"#,
-                at - 5.0,
+                at + 13.0,
                 escape(&level.name)
             );
         }

@@ -253,8 +253,7 @@ pub fn sweep_plot(report: &Report) -> Option<Plot> {
         title: "kernel distance, lower is better".into(),
         x_label: "scale of classifier-free guidance".into(),
         lines,
-        size: (960.0, 360.0),
-        ..Plot::large()
+        ..Plot::medium()
     })
 }
 

@@ -8,11 +8,23 @@ use super::sheet::{Sheet, SheetRow};
 use crate::statistics::{SpeedUp, SpeedUpOutcome};
 
 /// What a training can be counted in: name, unit, how to read it off.
-type Counted = (&'static str, Quantity, fn(&SpeedUps) -> &SpeedUp);
+type Counted = (&'static str, Quantity, fn(&SpeedUps) -> Option<&SpeedUp>);
 
-const COUNTED: [Counted; 2] = [
-    ("steps, and so images", Quantity::Count, |of| &of.steps),
-    ("seconds", Quantity::Time, |of| &of.seconds),
+const COUNTED: [Counted; 4] = [
+    ("steps of the last phase", Quantity::Count, |of| Some(&of.steps)),
+    ("images, earlier phases on the bill", Quantity::Count, |of| {
+        of.images.as_ref()
+    }),
+    (
+        "operations, earlier phases and guides on the bill",
+        Quantity::Operations,
+        |of| of.operations.as_ref(),
+    ),
+    (
+        "seconds of training, earlier phases on the bill",
+        Quantity::Time,
+        |of| Some(&of.seconds),
+    ),
 ];
 
 /// The page's section; none where no variant was compared with a baseline over seeds.
@@ -25,9 +37,8 @@ pub fn section(report: &Report) -> Option<Section> {
     }
     let body = format!(
         "<p>What a variant needs to reach the final validation loss of {} with the same seed, and to stay there, interpolated between evaluations; and the \
-         speed-up, which is what {} spent to its end over that, as a geometric mean over seeds with its interval. A batch has the same size at every step and in every variant, so that steps and images of the last phase have the same ratio; earlier phases are on the bill \
-         where seconds or operations are counted. The last column is the floor: the same ratio for the baseline against itself, above 1 where it had been as good before its \
-         end.</p>\n{tables}",
+         speed-up, which is what {} spent to its end over that, as a geometric mean over seeds with its interval. The last column is \
+         the floor: the same ratio for the baseline against itself, above 1 where it had been as good before its end.</p>\n{tables}",
         escape(baseline),
         escape(baseline)
     );
@@ -42,7 +53,7 @@ pub fn sheets(report: &Report) -> Vec<Sheet> {
     let sheets = COUNTED.iter().map(|(name, quantity, read)| {
         let of = report.variants.iter().enumerate();
         let of: Vec<(usize, &str, &SpeedUp)> = of
-            .filter_map(|(i, v)| Some((i, v.name.as_str(), read(report.speed_ups.get(&v.name)?))))
+            .filter_map(|(i, v)| Some((i, v.name.as_str(), read(report.speed_ups.get(&v.name)?)?)))
             .collect();
         let needed = of.iter().filter_map(|(_, _, speed_up)| match &speed_up.outcome {
             SpeedUpOutcome::Reached { needed, .. } => Some(needed.value),
@@ -108,7 +119,15 @@ mod tests {
     #[test]
     fn reached_and_not_reached_are_said_with_numbers_and_floors() {
         let body = section(&example()).unwrap().body;
-        for words in ["not reached (", "×", " to ", "baseline itself", "Counted in seconds"] {
+        for words in [
+            "not reached (",
+            "×",
+            " to ",
+            "baseline itself",
+            "Counted in seconds",
+            "Counted in images",
+            "Counted in operations",
+        ] {
             assert!(body.contains(words), "{words} in {body}");
         }
         assert!(section(&fixture::report()).is_none());

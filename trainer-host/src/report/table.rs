@@ -51,11 +51,16 @@ struct Shown<'a> {
     name: &'static str,
     meaning: &'static str,
     unit: Unit,
-    value: Box<dyn Fn(&Variant, &Measurements) -> Value + 'a>,
+    value: Read<'a>,
 }
 
+type Read<'a> = Box<dyn Fn(&Variant, &Measurements) -> Value + 'a>;
+
+/// A score's name, meaning, and how to read it off.
+type Score = (&'static str, &'static str, fn(&Scores) -> f64);
+
 /// Scores of samples in the table, all at the scale chosen for the variant, by the first judge.
-const SCORES: [(&str, &str, fn(&Scores) -> f64); 2] = [
+const SCORES: [Score; 2] = [
     (
         "kernel distance",
         "KID between samples and data in the first judge’s features, at the guidance scale chosen for the variant; unbiased, and lower is better.",

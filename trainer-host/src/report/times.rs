@@ -39,8 +39,7 @@ pub fn plot(report: &Report) -> Option<Plot> {
         title: "validation loss".into(),
         x_label: "t, from data to noise".into(),
         lines,
-        size: (960.0, 360.0),
-        ..Plot::large()
+        ..Plot::medium()
     })
 }
 
