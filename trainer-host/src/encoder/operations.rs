@@ -1,12 +1,19 @@
 //! What an encoder costs, from its shapes. A multiplication and an addition are two operations.
 
 use super::Encoder;
-use super::config::NetworkConfig;
-use crate::model::collect;
+use super::config::{Family, NetworkConfig};
+use super::network::EXPANSION;
 
 impl NetworkConfig {
-    /// Floating-point operations of the convolutions on one image of `input` pixels a side.
+    /// Floating-point operations of the convolutions or perceptrons on one image of `input` pixels a side.
     pub fn forward_operations(&self) -> u64 {
+        match self.family {
+            Family::Convolution => self.of_convolutions(),
+            Family::Patches => self.of_patches(),
+        }
+    }
+
+    fn of_convolutions(&self) -> u64 {
         let (mut side, mut channels, mut sum) = (self.input, 3, 0);
         for (stage, blocks) in self.blocks.iter().enumerate() {
             let width = self.width << stage;
@@ -15,6 +22,15 @@ impl NetworkConfig {
             channels = width;
         }
         sum + convolution(side, channels, self.output, 1)
+    }
+
+    fn of_patches(&self) -> u64 {
+        let (grid, width) = (self.grid(), self.width);
+        let tokens = grid * grid;
+        let blocks: usize = self.blocks.iter().sum();
+        // Two dense layers over the places of each channel, two over the channels of each place.
+        let mixer = 4 * EXPANSION * tokens * width * (tokens + width);
+        convolution(grid, 3, width, self.patch()) + (blocks * mixer) as u64 + convolution(grid, width, self.output, 1)
     }
 }
 
@@ -29,7 +45,7 @@ fn convolution(side: usize, from: usize, to: usize, kernel: usize) -> u64 {
 impl Encoder {
     /// Number of scalars in its parameters.
     pub fn parameter_count(&self) -> usize {
-        let tensors = collect(self.network());
+        let tensors = self.network().tensors();
         tensors.values().map(|tensor| tensor.num_elements()).sum()
     }
 
@@ -56,6 +72,8 @@ mod tests {
     #[test]
     fn should_agree_with_a_count_by_hand() {
         let network = NetworkConfig {
+            family: Family::Convolution,
+            patch: None,
             input: 8,
             width: 8,
             blocks: vec![1, 2],
@@ -64,6 +82,24 @@ mod tests {
         let first = 2 * 16 * (3 * 8 * 9) + 2 * 2 * 16 * (8 * 8 * 9);
         let second = 2 * 4 * (8 * 16 * 9) + 4 * 2 * 4 * (16 * 16 * 9);
         assert_eq!(network.forward_operations(), first + second + 2 * 4 * 16 * 5);
+    }
+
+    #[test]
+    fn should_agree_with_a_count_of_patches_by_hand() {
+        let network = NetworkConfig {
+            family: Family::Patches,
+            patch: Some(2),
+            input: 8,
+            width: 10,
+            blocks: vec![3],
+            output: 5,
+        };
+        let embedding = 16 * 2 * (12 * 10);
+        let (places, channels) = (10 * 2 * (16 * 32 + 32 * 16), 16 * 2 * (10 * 20 + 20 * 10));
+        assert_eq!(
+            network.forward_operations(),
+            embedding + 3 * (places + channels) + 16 * 2 * (10 * 5)
+        );
     }
 
     #[test]

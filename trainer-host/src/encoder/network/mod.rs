@@ -5,7 +5,7 @@ mod patches;
 
 pub use convolution::ConvolutionNetwork;
 pub use patches::PatchNetwork;
-pub(super) use patches::patches;
+pub(super) use patches::{EXPANSION, patches};
 
 use super::config::{Family, NetworkConfig};
 use crate::model::{WeightsError, apply, collect};

@@ -10,7 +10,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rand::Rng;
 
 /// Hidden width of each perceptron, in widths of what it maps.
-const EXPANSION: usize = 2;
+pub(in crate::encoder) const EXPANSION: usize = 2;
 
 /// Embedded patches, mixer blocks, and a head that makes tokens of them. It works at one number of patches only.
 #[derive(Module, Debug)]
