@@ -72,9 +72,10 @@ fn with_legend(report: &Report, plot: &Plot) -> String {
 
 /// A document of its own. Programs that read SVG know no variables, so that colours and fonts are written out.
 fn document((width, height): (f64, f64), body: &str) -> String {
+    let (wide, high) = (width + 24.0, height + 16.0);
     format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\">\n\
-         <style>\n{}</style>\n<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n{body}\n</svg>\n",
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{wide}\" height=\"{high}\" viewBox=\"-12 -8 {wide} {high}\">\n\
+         <style>\n{}</style>\n<rect x=\"-12\" y=\"-8\" width=\"{wide}\" height=\"{high}\" fill=\"#fff\"/>\n{body}\n</svg>\n",
         written_out(PLOT_STYLE)
     )
 }

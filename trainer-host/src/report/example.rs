@@ -225,7 +225,7 @@ fn noise(place: impl IntoIterator<Item = u64>) -> f64 {
 }
 
 fn number(character: &Character) -> u64 {
-    character.name.len() as u64
+    character.name.bytes().map(u64::from).sum()
 }
 
 /// The validation loss at a step.
