@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::{
     Command, CompareArgs, ComputeArgs, EncoderArgs, EncoderCommand, SampleArgs, SamplerName, TrainArgs, log, plugin,
+    sweep, watch,
 };
 use crate::compare::{self, Status};
 use crate::diffusion::SamplerMethod;
@@ -23,6 +24,8 @@ pub fn run(command: Command) -> Result<(), Error> {
     match command {
         Command::Train(args) => train(args),
         Command::Compare(args) => compare(args),
+        Command::Sweep(args) => sweep::run(args),
+        Command::Watch(args) => watch::run(args),
         Command::Sample(args) => draw(args),
         Command::Encoder(EncoderCommand::Train(args)) => encoder(args),
         Command::Plugin(command) => plugin::run(command),
@@ -236,7 +239,7 @@ fn devices(json: bool) -> Result<(), Error> {
     Ok(())
 }
 
-fn options(compute: &ComputeArgs, quiet: bool, label: &str) -> Result<Options, Error> {
+pub(super) fn options(compute: &ComputeArgs, quiet: bool, label: &str) -> Result<Options, Error> {
     let progress = match (quiet, compute.tui) {
         (true, _) => ProgressMode::Quiet,
         (false, true) => ProgressMode::Dashboard,
@@ -264,7 +267,7 @@ fn options(compute: &ComputeArgs, quiet: bool, label: &str) -> Result<Options, E
     })
 }
 
-fn default_out(file: &RecipeFile, variant: Option<&str>) -> PathBuf {
+pub(super) fn default_out(file: &RecipeFile, variant: Option<&str>) -> PathBuf {
     let stem = file.path().file_stem().unwrap_or_default().to_string_lossy();
     let name = match variant {
         Some(variant) => format!("{stem}-{variant}"),

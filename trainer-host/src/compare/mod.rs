@@ -34,16 +34,16 @@ pub struct Comparison {
 }
 
 /// One variant with one seed, ready to run.
-struct Contender {
+pub(crate) struct Contender {
     name: String,
     seed: u64,
     overlay: String,
-    folder: RunFolder,
-    run: Run,
+    pub(crate) folder: RunFolder,
+    pub(crate) run: Run,
 }
 
 /// What became of a contender.
-type Ended = Result<RunResult, String>;
+pub(crate) type Ended = Result<RunResult, String>;
 
 /// Runs what is left of every variant of `file` below `folder`, with each of `seeds` (or the recipe's own, if there are
 /// none), then writes `report.html`, `report.md` and `results.csv`. `command` is what makes it again; `entering` is told
@@ -87,7 +87,12 @@ pub fn compare(
 }
 
 /// Every variant with every seed: all variants of the first seed first, so that an early look compares like with like.
-fn contenders(file: &RecipeFile, folder: &Path, seeds: &[u64], options: &Options) -> Result<Vec<Contender>, Error> {
+pub(crate) fn contenders(
+    file: &RecipeFile,
+    folder: &Path,
+    seeds: &[u64],
+    options: &Options,
+) -> Result<Vec<Contender>, Error> {
     if file.variants.is_empty() {
         return Err(Error::file(
             file.path(),
@@ -173,7 +178,7 @@ fn difference(there: &Value, here: &Value, path: &str) -> Option<String> {
     }
 }
 
-fn contend(contender: &Contender, entering: &impl Fn(&Path)) -> Result<Ended, Error> {
+pub(crate) fn contend(contender: &Contender, entering: &impl Fn(&Path)) -> Result<Ended, Error> {
     let folder = &contender.folder;
     if !folder.recipe_path().exists() {
         folder.create(contender.run.recipe(), contender.run.info())?;
