@@ -21,7 +21,9 @@ pub mod recipe;
 pub mod report;
 pub mod sample;
 pub mod statistics;
+pub mod sweep;
 pub mod template;
 pub mod train;
+pub mod watch;
 
 pub use error::Error;

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{
     Command, CompareArgs, ComputeArgs, EncoderArgs, EncoderCommand, SampleArgs, SamplerName, TrainArgs, eval, log,
-    plugin, report,
+    plugin, report, sweep, watch,
 };
 use crate::compare::{self, Status};
 use crate::diffusion::SamplerMethod;
@@ -26,6 +26,8 @@ pub fn run(command: Command) -> Result<(), Error> {
         Command::Train(args) => train(args),
         Command::Compare(args) => compare(args),
         Command::Report(args) => report::run(args),
+        Command::Sweep(args) => sweep::run(args),
+        Command::Watch(args) => watch::run(args),
         Command::Sample(args) => draw(args),
         Command::Eval(args) => eval::run(args),
         Command::Encoder(EncoderCommand::Train(args)) => encoder(args),
@@ -259,7 +261,7 @@ pub(super) fn options(compute: &ComputeArgs, quiet: bool, label: &str) -> Result
     })
 }
 
-fn default_out(file: &RecipeFile, variant: Option<&str>) -> PathBuf {
+pub(super) fn default_out(file: &RecipeFile, variant: Option<&str>) -> PathBuf {
     let stem = file.path().file_stem().unwrap_or_default().to_string_lossy();
     let name = match variant {
         Some(variant) => format!("{stem}-{variant}"),

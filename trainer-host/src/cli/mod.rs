@@ -5,6 +5,8 @@ mod eval;
 mod log;
 mod plugin;
 mod report;
+mod sweep;
+mod watch;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -26,6 +28,8 @@ const EXAMPLES: &str = "\
 Examples:
   sextant compare configs/emoji-quick.toml              three strategies side by side, ending in a report
   sextant report runs/emoji-quick                       its report again, or of several folders together
+  sextant watch runs/emoji-quick                        its curves so far, from another terminal
+  sextant sweep configs/emoji-quick.toml --lr 3e-4,1e-3 the same tuning budget for every variant
   sextant train configs/emoji.toml --variant repa       one of them alone
   sextant train --resume runs/emoji                     go on with an interrupted run
   sextant sample runs/emoji-quick/none --cfg 2 --sampler heun
@@ -56,6 +60,21 @@ A variant that is finished is not run again; an interrupted one goes on where it
     /// Make the report of finished runs again, or one of runs of different folders.
     #[command(after_help = report::EXAMPLES)]
     Report(report::ReportArgs),
+    /// Try the same number of settings, such as learning rates, for every variant, and write the recipe with the best of each.
+    #[command(after_help = "Examples:
+  sextant sweep configs/emoji-quick.toml --lr 3e-4,1e-3,3e-3 --steps 200
+  sextant sweep configs/emoji.toml --lr 1e-3,2e-3 --vary phases.train.guidance.0.coefficient=0.25,0.5,1
+  sextant sweep configs/emoji-quick.toml --vary-in none:optimiser.lr=3e-4,1e-3,3e-3 \\
+      --vary-in repa:phases.train.guidance.0.coefficient=0.25,0.5,1 \\
+      --vary-in self-transcendence:phases.train.guidance.0.coefficient=0.25,0.5,1
+
+Budgets that differ are refused. A run that is finished is not run again; an interrupted one goes on where it stopped.")]
+    Sweep(sweep::SweepArgs),
+    /// Show the curves so far of a run, or of all runs in a folder, while another process trains them.
+    #[command(after_help = "Examples:
+  sextant watch runs/emoji-quick
+  sextant watch runs/emoji-quick --once --curve denoising")]
+    Watch(watch::WatchArgs),
     /// Draw samples from a run's network.
     #[command(after_help = "Examples:
   sextant sample runs/emoji-quick/none

@@ -8,7 +8,7 @@ use super::record::{Record, RecordedVariant};
 use crate::error::Error;
 use crate::evaluation;
 use crate::recipe::{Recipe, RecipeFile};
-use crate::train::{Options, Run, RunFolder, Tour};
+use crate::train::{Options, Run, RunFolder, RunResult, Tour};
 
 /// One variant with one seed, ready to run.
 pub struct Contender {
@@ -137,12 +137,38 @@ impl Contender {
         }
     }
 
+    /// Its folder.
+    pub fn folder(&self) -> &RunFolder {
+        &self.folder
+    }
+
+    /// What it is trained by.
+    pub fn recipe(&self) -> &Recipe {
+        self.run.recipe()
+    }
+
     /// Trains and evaluates what is left of it. An error stays in the run's folder, where the report finds it.
     ///
     /// # Errors
     /// An interrupt, and a folder that cannot be written: what must end the comparison. A training or an evaluation that
     /// fails does not end the others.
     pub fn carry_out(&self, entering: &impl Fn(&Path)) -> Result<(), Error> {
+        self.enter(entering)?;
+        let trained = self.run.execute(&self.folder);
+        self.survived(trained.and_then(|_| evaluation::of_run(&self.run, &self.folder)))
+            .map(|_| ())
+    }
+
+    /// Trains what is left of it, or says why that failed.
+    ///
+    /// # Errors
+    /// As [`carry_out`](Self::carry_out).
+    pub fn train(&self, entering: &impl Fn(&Path)) -> Result<Result<RunResult, String>, Error> {
+        self.enter(entering)?;
+        self.survived(self.run.execute(&self.folder))
+    }
+
+    fn enter(&self, entering: &impl Fn(&Path)) -> Result<(), Error> {
         let recipe = self.run.recipe();
         if !self.folder.recipe_path().exists() {
             self.folder.create(recipe, self.run.info())?;
@@ -150,13 +176,16 @@ impl Contender {
             self.folder.replace_recipe(recipe)?;
         }
         entering(self.folder.path());
-        let trained = self.run.execute(&self.folder);
-        match trained.and_then(|_| evaluation::of_run(&self.run, &self.folder)) {
-            Ok(_) => Ok(()),
+        Ok(())
+    }
+
+    fn survived<T>(&self, ended: Result<T, Error>) -> Result<Result<T, String>, Error> {
+        match ended {
+            Ok(found) => Ok(Ok(found)),
             Err(interrupted @ Error::Interrupted { .. }) => Err(interrupted),
             Err(error) => {
                 tracing::error!("variant {}: {error}", self.name);
-                Ok(())
+                Ok(Err(error.to_string()))
             }
         }
     }

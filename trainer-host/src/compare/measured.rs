@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::entry::{Ending, Entry};
+use crate::evaluation;
 use crate::guidance::SourceConfig;
 use crate::recipe::Recipe;
 use crate::report::{Measurements, Outcome, Pace, Parts, Point, SeedRun};
@@ -113,7 +114,11 @@ pub fn curves(lines: &[Line]) -> BTreeMap<String, Vec<Point>> {
     let alone = |prefix| is_one(lines, prefix);
     let (guidance, share) = (alone("guidance."), alone("share."));
     for line in lines {
-        for (name, value) in &line.values {
+        let logged = line
+            .values
+            .iter()
+            .filter(|(name, _)| !name.starts_with(evaluation::PREFIX));
+        for (name, value) in logged {
             let name = match name.split_once('.') {
                 Some(("guidance", _)) if guidance => "guidance",
                 Some(("share", _)) if share => "guidance_share",

@@ -24,6 +24,7 @@ mod verdict;
 use std::path::{Path, PathBuf};
 
 pub use assemble::write;
+pub(crate) use contenders::{Contender, contenders};
 pub use frame::Request;
 
 use crate::error::Error;
@@ -64,7 +65,7 @@ pub fn compare(
     command: String,
     entering: impl Fn(&Path),
 ) -> Result<Comparison, Error> {
-    let contenders = contenders::contenders(file, folder, seeds, options)?;
+    let contenders = contenders(file, folder, seeds, options)?;
     std::fs::create_dir_all(folder).map_err(|e| Error::file(folder, format!("cannot be made: {e}")))?;
     // First, so that an interrupted comparison can be reported as it stands.
     contenders::record(file, seeds, command)?.write(folder)?;

@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 
 use super::{Evaluation, Quality};
 
-/// One number a name: `quality.JUDGE.kernel@1` and `…@best` (the chosen scale, which is `quality.scale`), `copies.fraction`,
-/// `probe.depth-3@0.5` (the time), and so on.
+/// What the names of an evaluation's values begin with: they are of one step, so that they make no curve.
+pub const PREFIX: &str = "evaluation.";
+
+/// One number a name: `evaluation.quality.JUDGE.kernel@1` and `…@best` (the chosen scale, which is `evaluation.quality.scale`),
+/// `evaluation.copies.fraction`, `evaluation.probe.depth-3@0.5` (the time), and so on.
 pub fn values(evaluation: &Evaluation) -> BTreeMap<String, f64> {
     let mut values = BTreeMap::new();
     let chosen = evaluation.sweep.as_ref().map_or(1.0, |sweep| sweep.chosen);
@@ -38,6 +41,9 @@ pub fn values(evaluation: &Evaluation) -> BTreeMap<String, f64> {
         }
     }
     values
+        .into_iter()
+        .map(|(name, value)| (format!("{PREFIX}{name}"), value))
+        .collect()
 }
 
 fn scores(values: &mut BTreeMap<String, f64>, quality: &Quality, scale: &str) {
@@ -82,14 +88,20 @@ mod tests {
         };
         let two = names(2.0, vec![quality(1.0, 0.5), quality(2.0, 0.25)]);
         assert_eq!(
-            (two["quality.some.kernel@1"], two["quality.some.kernel@best"]),
+            (
+                two["evaluation.quality.some.kernel@1"],
+                two["evaluation.quality.some.kernel@best"]
+            ),
             (0.5, 0.25)
         );
         let one = names(1.0, vec![quality(1.0, 0.5)]);
         assert_eq!(
-            (one["quality.some.kernel@1"], one["quality.some.kernel@best"]),
+            (
+                one["evaluation.quality.some.kernel@1"],
+                one["evaluation.quality.some.kernel@best"]
+            ),
             (0.5, 0.5)
         );
-        assert_eq!(one["quality.scale"], 1.0);
+        assert_eq!(one["evaluation.quality.scale"], 1.0);
     }
 }

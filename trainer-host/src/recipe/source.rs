@@ -65,14 +65,38 @@ impl RecipeFile {
     /// # Errors
     /// See [`RecipeError::Key`]; the message names the variant.
     pub fn variant(&self, variant: &Variant) -> Result<Recipe, RecipeError> {
-        self.typed(&overlay(&self.base, &variant.overlay))
-            .map_err(|error| match error {
-                RecipeError::Key { path, reason } => RecipeError::Key {
-                    path,
-                    reason: format!("variant {:?}: {reason}", variant.name),
-                },
-                other => other,
-            })
+        self.typed(&self.merged(variant)).map_err(|error| match error {
+            RecipeError::Key { path, reason } => RecipeError::Key {
+                path,
+                reason: format!("variant {:?}: {reason}", variant.name),
+            },
+            other => other,
+        })
+    }
+
+    /// The keys of one variant, its overlay laid upon the base; nothing is checked, and defaults are not filled in.
+    pub fn merged(&self, variant: &Variant) -> Value {
+        overlay(&self.base, &variant.overlay)
+    }
+
+    /// The file as TOML, overrides applied and variants last.
+    ///
+    /// # Errors
+    /// Where a value is not one of TOML's.
+    pub fn to_toml(&self) -> Result<String, RecipeError> {
+        let mut whole = self.base.clone();
+        let named = |variant: &Variant| {
+            let mut entry = Map::from_iter([("name".to_owned(), Value::from(variant.name.clone()))]);
+            entry.extend(variant.overlay.as_object().cloned().unwrap_or_default());
+            Value::Object(entry)
+        };
+        if let Some(table) = whole.as_object_mut().filter(|_| !self.variants.is_empty()) {
+            table.insert("variants".into(), self.variants.iter().map(named).collect());
+        }
+        toml::to_string(&whole).map_err(|e| RecipeError::File {
+            path: self.path.clone(),
+            reason: e.to_string(),
+        })
     }
 
     /// The variant of this name.
@@ -399,6 +423,18 @@ mod tests {
             let error = recipe(MINIMAL, &[set]).unwrap_err();
             assert!(error.contains(key), "{set}: {error}");
         }
+    }
+
+    #[test]
+    fn a_file_with_variants_reads_back_the_same() {
+        let text = format!("{MINIMAL}\n[[variants]]\nname = \"a\"\noptimiser = {{ lr = 1e-3, betas = [0.9, 0.95] }}\n");
+        let file = parse(Path::new("test.toml"), &text, &["seed=7".into()]).unwrap();
+        let written = file.to_toml().unwrap();
+        let again = parse(Path::new("test.toml"), &written, &[]).unwrap();
+        assert_eq!(again.merged(&again.variants[0]), file.merged(&file.variants[0]));
+        assert_eq!(again.variants[0].name, "a");
+        assert_eq!(again.base().unwrap().seed, 7);
+        assert_eq!(again.to_toml().unwrap(), written);
     }
 
     #[test]

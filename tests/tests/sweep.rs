@@ -1,0 +1,162 @@
+//! A whole sweep: the same settings for every variant, a recipe of the best, what is run again and what is refused.
+
+use std::path::Path;
+use std::time::SystemTime;
+
+use sextant_tests::{recipe, sextant, stderr, stdout};
+
+fn sweep(folder: &Path, more: &[&str]) -> (Option<i32>, String, String) {
+    let recipe = recipe("tiny.toml");
+    let arguments = [
+        "sweep",
+        recipe.to_str().unwrap(),
+        "--out",
+        "swept",
+        "--device",
+        "cpu",
+        "--steps",
+        "3",
+    ];
+    let output = sextant(folder, &[&arguments[..], more].concat());
+    (output.status.code(), stdout(&output), stderr(&output))
+}
+
+#[test]
+fn a_sweep_ends_in_a_recipe_that_compares_the_best_settings() {
+    let folder = tempfile::tempdir().unwrap();
+    // A learning rate of 100 cannot be the best, whatever it does to the loss.
+    let lr = ["--lr", "1e-3,3e-3,100"];
+    let (code, table, error) = sweep(folder.path(), &lr);
+    assert_eq!(code, Some(0), "{error}");
+    for words in [
+        "lr=0.001",
+        "lr=100",
+        "3 runs a variant of 3 steps with seed 1000",
+        "tiny-tuned.toml",
+    ] {
+        assert!(table.contains(words), "{words} is not in\n{table}");
+    }
+    // Where it goes says for all runs how long: nine of them.
+    assert!(error.contains("run 9 of 9"), "{error}");
+    let swept = folder.path().join("swept");
+    let json: serde_json::Value = serde_json::from_slice(&std::fs::read(swept.join("sweep.json")).unwrap()).unwrap();
+    for variant in json["variants"].as_array().unwrap() {
+        let scores: Vec<Option<f64>> = variant["trials"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|t| t["score"].as_f64())
+            .collect();
+        let best = variant["best"].as_u64().unwrap() as usize;
+        assert!(best < 2 && scores.len() == 3, "{variant}");
+        let least = scores.iter().flatten().copied().fold(f64::INFINITY, f64::min);
+        assert_eq!(scores[best], Some(least));
+    }
+    assert!(
+        std::fs::read_to_string(swept.join("sweep.md"))
+            .unwrap()
+            .contains("| self-transcendence |")
+    );
+
+    // The recipe has each variant's own best value, the recipe's own steps and seed, and is ready to run.
+    let tuned = sextant::recipe::load(&swept.join("tiny-tuned.toml"), &[]).unwrap();
+    for (variant, found) in tuned.variants.iter().zip(json["variants"].as_array().unwrap()) {
+        let best = &found["trials"][found["best"].as_u64().unwrap() as usize]["setting"][0];
+        let recipe = tuned.variant(variant).unwrap();
+        assert_eq!(Some(recipe.optimiser.lr), best["value"].as_f64());
+        assert_eq!((recipe.seed, recipe.phases.last().unwrap().steps), (3, 8));
+    }
+    let compare = ["compare", "swept/tiny-tuned.toml", "--out", "tuned", "--device", "cpu"];
+    let output = sextant(folder.path(), &compare);
+    assert!(output.status.success(), "{}", stderr(&output));
+
+    // Again: what is finished is not run again, what was interrupted is, and the end is the same.
+    let runs = swept.join("seed-1000");
+    let written = |run: &str| -> SystemTime {
+        std::fs::metadata(runs.join(run).join("result.json"))
+            .unwrap()
+            .modified()
+            .unwrap()
+    };
+    let before = written("none/lr=0.001");
+    let markdown = std::fs::read(swept.join("sweep.md")).unwrap();
+    std::fs::remove_file(runs.join("aligned/lr=0.003/result.json")).unwrap();
+    let (code, _, error) = sweep(folder.path(), &lr);
+    assert_eq!(code, Some(0), "{error}");
+    assert_eq!(written("none/lr=0.001"), before, "it ran again");
+    assert_eq!(std::fs::read(swept.join("sweep.md")).unwrap(), markdown);
+
+    // Watched from outside, once.
+    let output = sextant(folder.path(), &["watch", "swept", "--once"]);
+    let text = stdout(&output);
+    assert!(output.status.success() && text.contains("validation from "), "{text}");
+    assert!(
+        text.contains("seed-1000/self-transcendence/lr=0.003") && text.contains("finished 3"),
+        "{text}"
+    );
+}
+
+#[test]
+fn unequal_budgets_are_refused_before_anything_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    for (more, words) in [
+        (&["--lr", "1e-3", "--seed", "3"][..], "--seed 3 is the recipe's own"),
+        (&[], "nothing is varied"),
+        (&["--lr", "1e-3,oops"], "optimiser.lr"),
+        (&["--vary", "optimiser.leaning_rate=1,2"], "is not a key"),
+        (&["--vary", "optimiser.batch=4,8"], "budgets differ"),
+        (
+            &[
+                "--lr",
+                "1e-3,1e-2",
+                "--vary-in",
+                "aligned:phases.train.guidance.0.coefficient=0.5,1",
+            ],
+            "aligned 4",
+        ),
+        (
+            &["--vary-in", "nobody:optimiser.lr=1"],
+            "there is no variant \"nobody\"",
+        ),
+        (&["--vary-in", "optimiser.lr=1"], "VARIANT:key=value"),
+    ] {
+        let (code, _, error) = sweep(folder.path(), more);
+        assert_eq!(code, Some(2), "{more:?}: {error}");
+        assert!(error.contains(words), "{more:?}: {error}");
+        assert!(!folder.path().join("swept").exists(), "{more:?} wrote something");
+    }
+}
+
+#[test]
+fn a_setting_that_fails_is_never_the_best() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = std::fs::read_to_string(recipe("tiny.toml")).unwrap();
+    let base = text.split("[[variants]]").next().unwrap();
+    let variants = r#"
+        [[variants]]
+        name = "none"
+        [[variants]]
+        name = "faulty"
+        phases = [{ name = "train", guidance = [{ plugin = "test-faulty", config = { step = 2 } }] }]
+    "#;
+    std::fs::write(folder.path().join("faulty.toml"), format!("{base}{variants}")).unwrap();
+    let sweep = |out: &str, how: &str| {
+        let how = format!("faulty:phases.train.guidance.0.config.how={how}");
+        let arguments = ["sweep", "faulty.toml", "--device", "cpu", "--steps", "3", "--out", out];
+        let varied = ["--vary-in", "none:optimiser.lr=1e-3,1e-2", "--vary-in", &how];
+        let output = sextant(folder.path(), &[&arguments[..], &varied].concat());
+        let tuned = folder.path().join(out).join("faulty-tuned.toml").exists();
+        (output.status.code(), stdout(&output), stderr(&output), tuned)
+    };
+    // The failure is said, and the sweep goes on.
+    let (code, table, error, tuned) = sweep("one", "error,never");
+    assert_eq!((code, tuned), (Some(0), true), "{error}");
+    assert!(
+        table.contains("faulty with how=error failed: step 2 of phase \"train\""),
+        "{table}"
+    );
+    // Without one that is finished there is nothing to recommend.
+    let (code, _, error, tuned) = sweep("both", "error,nan");
+    assert_eq!((code, tuned), (Some(1), false), "{error}");
+    assert!(error.contains("no run was finished of: faulty"), "{error}");
+}
