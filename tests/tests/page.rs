@@ -46,7 +46,7 @@ fn browser() -> Option<&'static str> {
         version.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
         version.status().is_ok_and(|status| status.success())
     };
-    let found = NAMES.into_iter().find(|name| starts(&name));
+    let found = NAMES.into_iter().find(starts);
     if found.is_none() {
         eprintln!(
             "skipped: none of {} is installed, so that the page is not opened",

@@ -194,7 +194,7 @@
     const constant = ((last - first) * Number(element("smoothing").value)) / 100;
     const [unit, size] = unitOf(axis, last);
     const readableX = (x) => (axis === "steps" || axis === "images" ? grouped(Math.round(x)) : `${readable(x / size)} ${unit}`);
-    element("constant").textContent = constant > 0 ? `${readableX(Math.max(constant, axis === "steps" ? 1 : 0))}${axis === "steps" ? " steps" : ""}` : "off";
+    element("constant").textContent = constant > 0 ? `${readableX(Math.max(constant, axis === "steps" ? 1 : 0))}${axis !== "steps" ? "" : Math.round(constant) > 1 ? " steps" : " step"}` : "off";
 
     const lines = family.curves.map((curve, i) => {
       const xs = placed[i];

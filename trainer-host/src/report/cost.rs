@@ -36,12 +36,14 @@ pub fn section(report: &Report) -> Option<Section> {
     if body.is_empty() {
         return None;
     }
-    body.push_str(
-        "<p class=\"hint\">Operations are floating-point operations counted from the shapes of matrix products, convolutions and attention, a \
-         multiplication and an addition being two, a backward pass twice its forward pass. The bill has two sums: the last phase alone, and everything: \
-         earlier phases such as a teacher’s training, the training of the guide whose features a source reads, and the encoding of the data with it. A \
-         dash is what was not counted, and is in no sum.</p>\n",
-    );
+    if !operations_sheet(report).rows.is_empty() {
+        body.push_str(
+            "<p class=\"hint\">Operations are floating-point operations counted from the shapes of matrix products, convolutions and attention, a \
+             multiplication and an addition being two, a backward pass twice its forward pass. The bill has two sums: the last phase alone, and \
+             everything: earlier phases such as a teacher’s training, the training of the guide whose features a source reads, and the encoding \
+             of the data with it. A dash is what was not counted, and is in no sum.</p>\n",
+        );
+    }
     Section::new("cost", "Cost", body)
 }
 
