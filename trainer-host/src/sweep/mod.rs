@@ -19,8 +19,8 @@ pub use text::{markdown, terminal};
 use crate::compare::{self, Contender};
 use crate::error::Error;
 use crate::recipe::{Recipe, RecipeFile, Variant};
-use crate::train::checkpoint::write_whole;
 use crate::train::Options;
+use crate::train::checkpoint::write_whole;
 
 /// What a trial is scored by, whatever decides the comparison: samples of short trials tell settings apart less well.
 const SCORE: &str = "validation loss";
