@@ -56,7 +56,9 @@ pub fn command(folder: &Path, arguments: &[&str]) -> Command {
     command
         .args(arguments)
         .current_dir(folder)
-        .env("SEXTANT_PLUGIN_PATH", plugin_folder());
+        .env("SEXTANT_PLUGIN_PATH", plugin_folder())
+        // Nothing of a test stays in the user's cache, and nothing that is there decides it.
+        .env("SEXTANT_CACHE", "");
     command
 }
 

@@ -60,7 +60,7 @@ fn the_same_page_again() {
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(compared(folder.path(), "all", &["--seeds", "1,0"]), Some(0));
     let all = folder.path().join("all");
-    let files = ["report.html", "report.md", "results.csv"];
+    let files = ["report.html", "report.md", "results.csv", "measures.csv"];
     let first = files.map(|file| page(&all, file));
     for file in files {
         fs::remove_file(all.join(file)).unwrap();

@@ -93,7 +93,7 @@ fn judge(report: &mut Report, frame: &Frame, names: &[String], entries: &[Entry]
     Ok(background)
 }
 
-/// Writes `report.html`, `report.md` and `results.csv`.
+/// Writes `report.html`, `report.md`, `results.csv`, `measures.csv`, and every plot as `plots/NAME.svg`.
 ///
 /// # Errors
 /// Where they cannot be written.
@@ -102,6 +102,7 @@ pub fn write(report: &Report, folder: &Path) -> Result<(), Error> {
     for (name, text) in [
         ("report.md", report::markdown(report)),
         ("results.csv", report::csv(report)),
+        ("measures.csv", report::measures_csv(report)),
         ("report.html", report::render(report)),
     ] {
         write_whole(&folder.join(name), text.as_bytes())?;

@@ -172,7 +172,18 @@ impl Contender {
         let recipe = self.run.recipe();
         if !self.folder.recipe_path().exists() {
             self.folder.create(recipe, self.run.info())?;
-        } else if difference::value(&self.folder.recipe()?)? != difference::value(recipe)? {
+            entering(self.folder.path());
+            return Ok(());
+        }
+        let before = self.folder.recipe()?;
+        if difference::value(&before)? != difference::value(recipe)? {
+            let grid = |recipe: &Recipe| {
+                let evaluation = recipe.evaluation.clone();
+                (evaluation.samples, evaluation.columns, evaluation.sampler)
+            };
+            if grid(&before) != grid(recipe) {
+                self.folder.forget_samples()?;
+            }
             self.folder.replace_recipe(recipe)?;
         }
         entering(self.folder.path());

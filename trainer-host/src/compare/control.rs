@@ -58,6 +58,9 @@ fn control(recipe: &Recipe, base: &Recipe) -> Option<(String, bool)> {
         return Some(("guided features at scale 1".into(), false));
     }
     let teacher = recipe.phases.iter().find(|phase| phase.name == teacher.phase)?;
+    if teacher.shuffle_labels {
+        return Some(("a teacher trained on shuffled labels".into(), false));
+    }
     let aligned = |phase: &Phase| {
         phase
             .guidance
@@ -101,6 +104,8 @@ mod tests {
         }
         let (what, _) = of(|r| r.phases[0].guidance.clear()).unwrap();
         assert!(what.contains("nothing was aligned"), "{what}");
+        let (what, _) = of(|r| r.phases[0].shuffle_labels = true).unwrap();
+        assert!(what.contains("shuffled labels"), "{what}");
         let (what, _) = of(|r| r.guide = Some(toml::from_str("weights = \"untrained\"").unwrap())).unwrap();
         assert!(what.contains("untrained guide"), "{what}");
         let mut longer = fixture::recipe(0, None);

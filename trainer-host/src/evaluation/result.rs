@@ -175,7 +175,7 @@ pub struct Map {
     pub depth: usize,
     /// Time of the diffused images.
     pub t: f64,
-    /// PNG file in the run's `evaluation` folder.
+    /// PNG file, below the run's folder `evaluation`.
     pub file: String,
     /// Share of the tokens' variance that the three components hold, 0 to 1.
     pub explained: f64,

@@ -243,6 +243,20 @@ impl RunFolder {
         list(&self.phase(phase)).pop()
     }
 
+    /// Takes the final sample grid away, so that it is drawn again.
+    ///
+    /// # Errors
+    /// Where it cannot be removed.
+    pub fn forget_samples(&self) -> Result<(), Error> {
+        for name in ["final.npz", "final.png"] {
+            let path = self.samples().join(name);
+            if path.exists() {
+                fs::remove_file(&path).map_err(|e| Error::file(&path, e))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Where samples are.
     pub fn samples(&self) -> PathBuf {
         self.0.join("samples")

@@ -185,7 +185,8 @@ impl Run {
 
     fn carry_out(&self, folder: &RunFolder) -> Result<RunResult, Error> {
         if let Some(result) = folder.result() {
-            return self.with_bill(folder, result);
+            let result = self.with_bill(folder, result)?;
+            return self.with_grid(folder, result);
         }
         self.notice_other_plugins(folder);
         memory::reset_peak();
@@ -208,6 +209,17 @@ impl Run {
             if bill.operations.is_some() {
                 folder.finish(&result)?;
             }
+        }
+        Ok(result)
+    }
+
+    /// The result with its sample grid, where that was taken away since it is to be drawn in another way.
+    fn with_grid(&self, folder: &RunFolder, mut result: RunResult) -> Result<RunResult, Error> {
+        let saved = folder.latest(&self.last_phase()?.name);
+        if let Some(saved) = saved.filter(|_| !folder.samples().join("final.png").exists()) {
+            let ema = average(&self.recipe, &self.dataset, &saved, &self.options.device)?;
+            result.sample_labels = self.draw_grid(folder, &ema)?;
+            folder.finish(&result)?;
         }
         Ok(result)
     }
@@ -405,13 +417,9 @@ impl Run {
         Box::new(Quiet)
     }
 
-    /// Samples, validation and the bill.
-    fn conclude(&self, folder: &RunFolder, saved: &[Saved]) -> Result<RunResult, Error> {
-        let (last, earlier) = saved
-            .split_last()
-            .ok_or_else(|| Error::Training("no phase ran".into()))?;
+    /// Draws `samples/final.*`; the labels of its images.
+    fn draw_grid(&self, folder: &RunFolder, ema: &Sit) -> Result<Vec<usize>, Error> {
         let evaluation = &self.recipe.evaluation;
-        let ema = average(&self.recipe, &self.dataset, last, &self.options.device)?;
         let labels = sample::labels(self.dataset.class_names().len(), evaluation.samples);
         let drawing = Drawing {
             sampler: evaluation.sampler.clone(),
@@ -419,15 +427,19 @@ impl Run {
             prediction: self.recipe.diffusion.prediction,
             seed: self.recipe.seed,
         };
-        let pixels = sample::draw(&ema, &drawing, &labels, &self.dataset, &self.options.device)?;
-        write_samples(
-            &folder.samples(),
-            "final",
-            &pixels,
-            self.dataset.shape()[1],
-            evaluation.columns,
-        )?;
+        let pixels = sample::draw(ema, &drawing, &labels, &self.dataset, &self.options.device)?;
+        let side = self.dataset.shape()[1];
+        write_samples(&folder.samples(), "final", &pixels, side, evaluation.columns)?;
+        Ok(labels)
+    }
 
+    /// Samples, validation and the bill.
+    fn conclude(&self, folder: &RunFolder, saved: &[Saved]) -> Result<RunResult, Error> {
+        let (last, earlier) = saved
+            .split_last()
+            .ok_or_else(|| Error::Training("no phase ran".into()))?;
+        let ema = average(&self.recipe, &self.dataset, last, &self.options.device)?;
+        let labels = self.draw_grid(folder, &ema)?;
         let phase = self.last_phase()?;
         let mut state = last.state()?;
         let lines = journal::read(&folder.metrics());

@@ -1,0 +1,214 @@
+//! What a finished run is measured with: killed and gone on with, alone, and with wrong input.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use sextant_tests::{command, recipe, sextant, stderr, stdout};
+
+/// Little of everything that can be measured.
+const LITTLE: [&str; 14] = [
+    "--device",
+    "cpu",
+    "--set",
+    "phases.0.steps=3",
+    "--set",
+    "evaluation.quality.samples=20",
+    "--set",
+    "evaluation.quality.sweep_samples=20",
+    "--set",
+    "evaluation.quality.scales=[1.0, 2.0]",
+    "--set",
+    "evaluation.representations.times=[0.5]",
+    "--set",
+    "evaluation.representations.images=120",
+];
+
+fn arguments<'a>(recipe: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    [&["compare", recipe, "--out", "all"], &LITTLE[..], more].concat()
+}
+
+fn tiny() -> String {
+    recipe("tiny.toml").display().to_string()
+}
+
+/// A report without the line that says when it was made.
+fn page(folder: &Path) -> String {
+    let text = fs::read_to_string(folder.join("report.md")).unwrap();
+    text.lines()
+        .filter(|line| !line.contains(" UTC"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        match entry.path() {
+            path if path.is_dir() => found.extend(files(&path)),
+            path => found.push(path),
+        }
+    }
+    found
+}
+
+/// All files of the evaluations below a folder.
+fn measured(all: &Path) -> usize {
+    let inside = |path: &&PathBuf| path.components().any(|part| part.as_os_str() == "evaluation");
+    files(all).iter().filter(inside).count()
+}
+
+fn json(folder: &Path, arguments: &[&str]) -> Value {
+    let output = sextant(folder, arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn refused(folder: &Path, arguments: &[&str], words: &[&str]) {
+    let output = sextant(folder, arguments);
+    let said = stderr(&output);
+    assert_eq!(
+        output.status.code(),
+        Some(2),
+        "{arguments:?}: {said}{}",
+        stdout(&output)
+    );
+    for word in words {
+        assert!(said.contains(word), "{arguments:?} does not say {word:?}:\n{said}");
+    }
+}
+
+#[test]
+fn an_evaluation_that_was_killed_goes_on_to_the_same_report() {
+    let folder = tempfile::tempdir().unwrap();
+    let (all, recipe) = (folder.path().join("all"), tiny());
+    let output = sextant(folder.path(), &arguments(&recipe, &[]));
+    assert!(output.status.success(), "{}", stderr(&output));
+    let whole = page(&all);
+    for heading in ["kernel distance", "probe", "copies"] {
+        assert!(whole.to_lowercase().contains(heading), "no {heading} in\n{whole}");
+    }
+    let log = |variant: &str| fs::read_to_string(all.join(variant).join("metrics.jsonl")).unwrap();
+    let logged = log("none");
+    assert_eq!(
+        logged.matches("evaluation.quality.embedded.kernel@1\"").count(),
+        1,
+        "{logged}"
+    );
+
+    for variant in ["none", "aligned", "self-transcendence"] {
+        fs::remove_dir_all(all.join(variant).join("evaluation")).unwrap();
+    }
+    let mut there = 0;
+    for _ in 0..4 {
+        let mut child = command(folder.path(), &arguments(&recipe, &[]));
+        let mut child = child.stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+        let since = Instant::now();
+        while measured(&all) < there + 3 && child.try_wait().unwrap().is_none() {
+            assert!(since.elapsed() < Duration::from_secs(120), "nothing is measured");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(measured(&all) > there, "what was measured before is gone");
+        there = measured(&all);
+    }
+    let output = sextant(folder.path(), &arguments(&recipe, &[]));
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(page(&all), whole);
+    assert_eq!(log("none"), logged);
+}
+
+#[test]
+fn a_run_a_checkpoint_and_samples_are_measured_alike() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let recipe = tiny();
+    let train = [
+        &["train", &recipe, "--variant", "self-transcendence", "--out", "run"],
+        &LITTLE[..],
+    ]
+    .concat();
+    let output = sextant(path, &train);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stdout(&output).contains("kernel distance"), "{}", stdout(&output));
+
+    let run = json(path, &["eval", "run", "--json"])["evaluation"].clone();
+    let labels = run["representations"]["label_parts"].as_array().unwrap();
+    assert!(!labels.is_empty(), "the teacher's features are known");
+    assert!(
+        path.join("run/evaluation/maps/teacher-guided-depth-2-t-0.5.png")
+            .exists()
+    );
+    let checkpoint = json(path, &["eval", "run/phases/train/step-000003", "--json"]);
+    assert_eq!(checkpoint["evaluation"], run);
+    let samples = json(path, &["eval", "run/evaluation/samples-1.npz", "--json"])["evaluation"].clone();
+    let at_1 = |evaluation: &Value| -> Vec<Value> {
+        let quality = evaluation["quality"].as_array().unwrap().iter();
+        quality.filter(|q| q["scale"] == 1.0).cloned().collect()
+    };
+    assert_eq!(at_1(&samples), at_1(&run));
+    assert_eq!(samples["floors"], run["floors"]);
+
+    // Measured in another way: nothing is trained, and what the run holds stays.
+    let before = fs::read(path.join("run/evaluation/evaluation.json")).unwrap();
+    let other = json(
+        path,
+        &["eval", "run", "--json", "--set", "evaluation.quality.samples=24"],
+    );
+    assert_eq!(other["evaluation"]["quality"][0]["samples"], 24);
+    assert_eq!(fs::read(path.join("run/evaluation/evaluation.json")).unwrap(), before);
+}
+
+#[test]
+fn a_comparison_can_be_measured_in_another_way_without_training() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let recipe = tiny();
+    let run = |more: &[&str]| {
+        let output = sextant(path, &arguments(&recipe, more));
+        assert!(output.status.success(), "{}", stderr(&output));
+    };
+    run(&[]);
+    let state = |file: &str| fs::read(path.join("all/none").join(file)).unwrap();
+    let (result, grid) = (state("result.json"), state("samples/final.png"));
+    run(&[
+        "--set",
+        "evaluation.quality.samples=22",
+        "--set",
+        "evaluation.samples=6",
+    ]);
+    let evaluation: Value = serde_json::from_slice(&state("evaluation/evaluation.json")).unwrap();
+    assert_eq!(evaluation["quality"][0]["samples"], 22);
+    assert_ne!(state("samples/final.png"), grid, "the grid has other samples now");
+    let seconds = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap()["seconds"].clone();
+    assert_eq!(seconds(&state("result.json")), seconds(&result), "it was trained again");
+}
+
+#[test]
+fn what_cannot_be_measured_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let recipe = tiny();
+    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../trainer-host/assets/guide.safetensors");
+    let judges = format!("evaluation.quality.judges=[{:?}]", guide.display().to_string());
+    let as_guide = arguments(&recipe, &["--set", &judges, "--set", "guide.weights=embedded"]);
+    refused(path, &as_guide, &["evaluation.quality.judges", "guide.weights"]);
+    let absent = arguments(
+        &recipe,
+        &["--set", "evaluation.quality.judges=[\"absent.safetensors\"]"],
+    );
+    refused(path, &absent, &["evaluation.quality.judges", "absent.safetensors"]);
+    let scales = arguments(&recipe, &["--set", "evaluation.quality.scales=[0.5]"]);
+    refused(path, &scales, &["evaluation.quality.scales", "0.5"]);
+    assert!(!path.join("all").exists(), "something was written");
+
+    fs::create_dir(path.join("empty")).unwrap();
+    refused(path, &["eval", "empty"], &["empty", "neither a run"]);
+    refused(path, &["eval", "absent"], &["absent", "neither a run"]);
+    fs::write(path.join("broken.npz"), b"no archive").unwrap();
+    refused(path, &["eval", "broken.npz"], &["broken.npz"]);
+    refused(path, &["eval", "empty", "--recipe", &recipe], &["--recipe"]);
+}
