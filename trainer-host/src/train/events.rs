@@ -192,8 +192,7 @@ pub(super) mod decode {
     }
 
     pub fn unmasked(masked: u32) -> u32 {
-        let turned = masked.wrapping_sub(0xa282_ead8);
-        turned >> 17 | turned << 15
+        masked.wrapping_sub(0xa282_ead8).rotate_left(15)
     }
 
     enum Field<'a> {

@@ -11,7 +11,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Axis, Block, Chart, Dataset, GraphType, Paragraph};
 use ratatui::{DefaultTerminal, Frame};
 
-use super::folder::{At, Watched};
+use super::folder::{At, Watched, WatchedRun};
 use super::text::place;
 use crate::error::Error;
 
@@ -144,17 +144,26 @@ fn list_runs(frame: &mut Frame, area: Rect, watched: &Watched, view: &View, colu
         let filled = (share_done(&run.at) * BAR as f64).round() as usize;
         let bar = format!("{}{}", "█".repeat(filled), "░".repeat(BAR - filled));
         Line::from(vec![
-            Span::raw(" ● ").fg(colour(index)),
+            Span::raw(" ● ").fg(colour(watched, index)),
             Span::raw(format!("{:width$}  ", run.name)),
-            Span::raw(bar).fg(colour(index)),
+            Span::raw(bar).fg(colour(watched, index)),
             Span::raw(format!("  {value:>9}  {}", place(run))),
         ])
     });
     frame.render_widget(Paragraph::new(lines.collect::<Vec<_>>()), area);
 }
 
-fn colour(index: usize) -> Color {
-    COLOURS[index % COLOURS.len()]
+/// The colour of a run. Runs of one variant with several seeds, whose folders end alike, share theirs.
+fn colour(watched: &Watched, index: usize) -> Color {
+    let last = |run: &WatchedRun| run.name.rsplit('/').next().unwrap_or_default().to_owned();
+    let mut names: Vec<String> = Vec::new();
+    for run in &watched.runs[..=index] {
+        if !names.contains(&last(run)) {
+            names.push(last(run));
+        }
+    }
+    let place = names.iter().position(|name| *name == last(&watched.runs[index]));
+    COLOURS[place.unwrap_or(0) % COLOURS.len()]
 }
 
 /// The share of a run's phase that is done.
@@ -195,7 +204,7 @@ fn draw_chart(frame: &mut Frame, area: Rect, watched: &Watched, view: &View, col
             _ => (Marker::Braille, GraphType::Line),
         };
         let set = Dataset::default().marker(marker).graph_type(kind);
-        sets.push(set.style(Style::new().fg(colour(*index))).data(points));
+        sets.push(set.style(Style::new().fg(colour(watched, *index))).data(points));
     }
     let (low, high) = (scaled(least), scaled(greatest));
     // A curve that does not change is a line in the middle.
@@ -252,6 +261,17 @@ mod tests {
             screen.chars().any(|c| ('\u{2801}'..='\u{28ff}').contains(&c)),
             "no curve in\n{screen}"
         );
+    }
+
+    #[test]
+    fn the_seeds_of_a_variant_share_a_colour() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["seed-0/none", "seed-0/repa", "seed-1/none", "seed-1/repa"] {
+            run(&folder.path().join(name), "");
+        }
+        let watched = Watched::look(folder.path()).unwrap();
+        let colours = [0, 1, 2, 3].map(|index| colour(&watched, index));
+        assert_eq!(colours, [COLOURS[0], COLOURS[1], COLOURS[0], COLOURS[1]]);
     }
 
     #[test]

@@ -78,7 +78,8 @@ pub(super) fn place(run: &WatchedRun) -> String {
     place + &silent
 }
 
-/// A curve in a line: each character is the mean over its share of the steps, a space where nothing is logged.
+/// A curve in a line: each character is the mean over its share of the steps, or what was before it where nothing is logged
+/// there; a space before the first value and after the last.
 fn chart(watched: &Watched, run: &WatchedRun, column: &str) -> String {
     let (Some(curve), Some((least, greatest))) = (run.curves.get(column), watched.range(column)) else {
         return String::new();
@@ -91,14 +92,23 @@ fn chart(watched: &Watched, run: &WatchedRun, column: &str) -> String {
         let cell = &mut cells[place.clamp(1, WIDTH) - 1];
         *cell = (cell.0 + value, cell.1 + 1);
     }
-    let height = |(sum, count): &(f64, usize)| {
-        let share = (sum / *count as f64 - least) / (greatest - least).max(f64::MIN_POSITIVE);
-        match count {
-            0 => ' ',
-            _ => BLOCKS[((share * BLOCKS.len() as f64) as usize).min(BLOCKS.len() - 1)],
-        }
+    let block = |mean: f64| {
+        let share = (mean - least) / (greatest - least).max(f64::MIN_POSITIVE);
+        BLOCKS[((share * BLOCKS.len() as f64) as usize).min(BLOCKS.len() - 1)]
     };
-    cells.iter().map(height).collect::<String>().trim_end().to_owned()
+    let end = cells
+        .iter()
+        .rposition(|(_, count)| *count > 0)
+        .map_or(0, |last| last + 1);
+    let mut before = ' ';
+    let mut line = String::new();
+    for (sum, count) in &cells[..end] {
+        if *count > 0 {
+            before = block(sum / *count as f64);
+        }
+        line.push(before);
+    }
+    line
 }
 
 #[cfg(test)]
@@ -124,9 +134,9 @@ mod tests {
         let text = once(&Watched::look(folder.path()).unwrap(), None).unwrap();
         let wanted = "\
 run     at                    validation
-first   train 80/100              0.6000                 █               ▄
+first   train 80/100              0.6000                 ████████████████▄
 new     not begun                      —
-second  evaluating after 100      0.4000                     ▄                   ▁
+second  evaluating after 100      0.4000                     ▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▁
 
 validation from 0.4000 to 0.8000 over steps 0 to 100
 ";

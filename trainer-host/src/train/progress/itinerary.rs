@@ -78,7 +78,7 @@ impl Itinerary {
     }
 
     /// Number of runs.
-    pub fn len(&self) -> usize {
+    pub fn runs(&self) -> usize {
         self.legs.len()
     }
 

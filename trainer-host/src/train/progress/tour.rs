@@ -143,7 +143,7 @@ impl Whole {
     }
 
     fn summary(&self) -> String {
-        let place = format!("run {} of {}", self.run + 1, self.itinerary.len());
+        let place = format!("run {} of {}", self.run + 1, self.itinerary.runs());
         match self.itinerary.left() {
             Left::Unknown => place,
             Left::AtLeast(seconds) => format!("{place}, at least {} left for all", duration(seconds)),
