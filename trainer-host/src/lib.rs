@@ -1,8 +1,8 @@
 //! Sextant trains diffusion transformers (SiT/DiT) with guidance that is a plugin: one loop, one data order, one set
 //! of draws, and sources that are shared libraries, so that what differs between two runs is the source.
 //!
-//! Arrows point one way: `cli → compare, report → statistics, train → guidance → model, diffusion → data`. The design and its
-//! reasons are in `docs/architecture.md`.
+//! Arrows point one way: `cli → compare, report → evaluation, statistics → judge, measure, train → guidance → model,
+//! diffusion → data`. The design and its reasons are in `docs/architecture.md`.
 
 pub mod check;
 pub mod cli;

@@ -67,7 +67,7 @@ fn train(args: TrainArgs) -> Result<(), Error> {
     }
     log::write_to(folder.path());
     let result = run.execute(&folder)?;
-    let evaluation = evaluation::of_run(&run, &folder)?;
+    let evaluation = evaluation::of_run(&run, &folder, true)?;
     if args.output.json {
         print_json(&json!({ "run": folder.path(), "result": result, "evaluation": evaluation }));
     } else {

@@ -15,6 +15,8 @@ pub struct Contender {
     name: String,
     folder: RunFolder,
     run: Run,
+    /// Of the first seed, whose samples the report shows.
+    first: bool,
 }
 
 /// Every variant with every seed: all variants of the first seed first, so that an early look compares like with like. Writes
@@ -37,6 +39,7 @@ pub fn contenders(file: &RecipeFile, folder: &Path, seeds: &[u64], options: &Opt
         seeds => seeds.iter().copied().map(Some).collect(),
     };
     let count = given.len() * file.variants.len();
+    let given_first = given[0];
     let tour = Tour::new(options.progress);
     let mut contenders: Vec<Contender> = Vec::new();
     for seed in given {
@@ -60,6 +63,7 @@ pub fn contenders(file: &RecipeFile, folder: &Path, seeds: &[u64], options: &Opt
                 name: variant.name.clone(),
                 folder: run_folder,
                 run,
+                first: seed == given_first,
             });
         }
     }
@@ -155,7 +159,7 @@ impl Contender {
     pub fn carry_out(&self, entering: &impl Fn(&Path)) -> Result<(), Error> {
         self.enter(entering)?;
         let trained = self.run.execute(&self.folder);
-        self.survived(trained.and_then(|_| evaluation::of_run(&self.run, &self.folder)))
+        self.survived(trained.and_then(|_| evaluation::of_run(&self.run, &self.folder, self.first)))
             .map(|_| ())
     }
 

@@ -40,19 +40,17 @@ pub struct Subject<'a> {
     pub run: &'a Path,
 }
 
-impl Subject<'_> {
-    /// # Errors
-    /// Where someone asked to stop.
-    pub fn go_on(&self) -> Result<(), Error> {
-        if !self.interrupter.should_stop() {
-            return Ok(());
-        }
-        Err(Error::Interrupted {
-            phase: "evaluation".into(),
-            step: self.step,
-            run: self.run.to_owned(),
-        })
+/// # Errors
+/// Where someone asked to stop.
+pub fn go_on(interrupter: &Interrupter, step: u64, run: &Path) -> Result<(), Error> {
+    if !interrupter.should_stop() {
+        return Ok(());
     }
+    Err(Error::Interrupted {
+        phase: "evaluation".into(),
+        step,
+        run: run.to_owned(),
+    })
 }
 
 /// Measures a network, or goes on with what is left, in `folder`. `part` is told of each part before it begins.
@@ -69,7 +67,7 @@ pub fn evaluate(subject: &Subject, folder: &EvaluationFolder, mut part: impl FnM
     folder.begin(&protocol)?;
     let mut part = |name: &str| {
         part(name);
-        subject.go_on()
+        go_on(subject.interrupter, subject.step, subject.run)
     };
     let mut evaluation = Evaluation {
         step: subject.step,

@@ -8,7 +8,7 @@ use crate::sample::{self, Drawing};
 use crate::train::{RunFolder, average, checkpoint};
 
 /// Draws the grid of every earlier checkpoint of the last phase that is still there, as the final one is drawn: same noise,
-/// labels and sampler. `grids/step-000400.png`; one that is there already is kept. `due` is asked before each.
+/// labels and sampler. `grids/step-000400.png`; one that is there already is kept. `due` is asked before each, with its step.
 ///
 /// # Errors
 /// Where a checkpoint cannot be read or a picture not written.
@@ -18,7 +18,7 @@ pub fn grids(
     run: &RunFolder,
     folder: &EvaluationFolder,
     device: &burn::tensor::Device,
-    mut due: impl FnMut() -> Result<(), Error>,
+    mut due: impl FnMut(u64) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let Some(phase) = recipe.phases.last() else {
         return Ok(());
@@ -36,7 +36,7 @@ pub fn grids(
         if saved.step >= phase.steps || folder.path().join(&name).exists() {
             continue;
         }
-        due()?;
+        due(saved.step)?;
         let network = average(recipe, dataset, &saved, device)?;
         let pixels = sample::draw(&network, &drawing, &labels, dataset, device)?;
         let png = sample::grid_png(&pixels, dataset.shape()[1], evaluation.columns)?;

@@ -2,7 +2,7 @@
 
 use burn::tensor::Device;
 
-use super::evaluate::{Subject, evaluate, judges};
+use super::evaluate::{Subject, evaluate, go_on, judges};
 use super::folder::EvaluationFolder;
 use super::{Evaluation, Guided, copies, guided_of, pictures, quality, values};
 use crate::data;
@@ -27,11 +27,11 @@ pub fn check(run: &Run) -> Result<(), Error> {
 }
 
 /// Measures a run that is trained to its end, as its recipe says; none where that says nothing. What was measured before, by
-/// the same settings, is not measured again.
+/// the same settings, is not measured again. With `grids`, the samples over training are drawn too.
 ///
 /// # Errors
 /// What cannot be measured or written, an interrupt. What was measured stays.
-pub fn of_run(run: &Run, folder: &RunFolder) -> Result<Option<Evaluation>, Error> {
+pub fn of_run(run: &Run, folder: &RunFolder, grids: bool) -> Result<Option<Evaluation>, Error> {
     let asked = &run.recipe().evaluation;
     if asked.quality.is_none() && asked.representations.is_none() {
         return Ok(None);
@@ -42,7 +42,11 @@ pub fn of_run(run: &Run, folder: &RunFolder) -> Result<Option<Evaluation>, Error
         .last()
         .map(|phase| phase.name.as_str())
         .unwrap_or_default();
-    let measured = of_network(run, folder, None, &EvaluationFolder::of(folder.path())).and_then(|evaluation| {
+    let place = EvaluationFolder::of(folder.path());
+    let measured = of_network(run, folder, None, &place).and_then(|evaluation| {
+        if grids && asked.quality.is_some() {
+            over_training(run, folder, &place)?;
+        }
         journal::record(folder, phase, evaluation.step, &values(&evaluation))?;
         Ok(evaluation)
     });
@@ -94,14 +98,16 @@ pub fn of_network(
         interrupter: &options.interrupter,
         run: folder.path(),
     };
-    let evaluation = evaluate(&subject, place, |part| options.evaluating(part))?;
-    if step.is_none() && recipe.evaluation.quality.is_some() {
-        pictures::grids(recipe, dataset, folder, place, &device, || {
-            options.evaluating("samples over training");
-            subject.go_on()
-        })?;
-    }
-    Ok(evaluation)
+    evaluate(&subject, place, |part| options.evaluating(part))
+}
+
+fn over_training(run: &Run, folder: &RunFolder, place: &EvaluationFolder) -> Result<(), Error> {
+    let (recipe, dataset, options) = (run.recipe(), run.dataset(), run.options());
+    let device = options.device.clone().inner();
+    pictures::grids(recipe, dataset, folder, place, &device, |step| {
+        options.evaluating(&format!("samples after {step} steps"));
+        go_on(&options.interrupter, step, folder.path())
+    })
 }
 
 /// Scores samples alone, with the judges and the data of `recipe`.
