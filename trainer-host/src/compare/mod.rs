@@ -92,7 +92,7 @@ pub fn compare(
     Ok(Comparison { report, status })
 }
 
-/// The report of finished runs: of a comparison's folder, of several, of single runs, put together. Writes nothing; see [`write`].
+/// The report of finished runs: of a comparison's folder, of several, of single runs, put together. Writes nothing; see [`write()`].
 ///
 /// # Errors
 /// Folders without runs; runs that cannot be read or do not belong together, with what differs.

@@ -4,7 +4,7 @@
 //! The caller fills in [`Report`], plain data; [`render`], [`svgs`], [`table_text`], [`markdown`], [`csv`] and [`measures_csv`] are pure
 //! functions of it. This module knows nothing of training, devices or plugins, and touches no file.
 //!
-//! A section of the page is a file here; each has its plots and tables ([`plot`], [`bars`], [`sheet`]), which page, Markdown and drawings
+//! A section of the page is a file here; each has its plots and tables (`plot`, `bars`, `sheet`), which page, Markdown and drawings
 //! share. What is not measured has no section.
 
 mod album;
