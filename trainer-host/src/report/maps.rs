@@ -49,8 +49,8 @@ pub fn section(report: &Report, pictures: bool) -> Option<Section> {
         );
     }
     let body = format!(
-        "<p>The first three principal components of each depth’s tokens as red, green and blue, fitted on each picture by itself: colours of two pictures \
-         do not compare, shapes do. The number is the share of the variance that they hold. First seed; the null class is fed to the \
+        "<p>The first three principal components of each depth’s tokens as red, green and blue, fitted for each depth and network and \
+         turned towards the images’ own colours: shapes compare, hues only where the tokens hold colour. The number is the share of the variance that they hold. First seed; the null class is fed to the \
          students{}.</p>\n<style>{rules}</style>\n<div class=\"maps\"><fieldset><legend>Time</legend>{switch}</fieldset>\n{panels}</div>\n",
         if columns
             .iter()

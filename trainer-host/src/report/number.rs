@@ -38,6 +38,8 @@ pub fn fixed(value: f64, decimals: usize) -> String {
 
 /// `value` with its sign and three significant digits, for differences.
 pub fn signed(value: f64) -> String {
+    // Equal means differ by their rounding: that is no difference.
+    let value = if value.abs() < 1e-12 { 0.0 } else { value };
     let sign = if value > 0.0 { "+" } else { "" };
     format!("{sign}{}", significant(value, 3, 5))
 }
@@ -101,5 +103,11 @@ mod tests {
         assert_eq!(count(1_234_567), "1,234,567");
         assert_eq!(fixed(-123_456.78, 1), "-123,456.8");
         assert_eq!(fixed(-0.01, 1), "0.0");
+    }
+
+    #[test]
+    fn a_difference_of_rounding_is_none() {
+        assert_eq!(signed(3.7e-17), "0");
+        assert_eq!(signed(-1e-9), significant(-1e-9, 3, 5));
     }
 }
