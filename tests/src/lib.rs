@@ -62,6 +62,25 @@ pub fn command(folder: &Path, arguments: &[&str]) -> Command {
     command
 }
 
+/// Runs the program with these arguments and wants exit code 2 and a message, no panic, with all of these words.
+///
+/// # Panics
+/// Where it is otherwise.
+pub fn refused(folder: &Path, arguments: &[&str], words: &[&str]) {
+    let output = sextant(folder, arguments);
+    let said = stderr(&output);
+    assert_eq!(
+        output.status.code(),
+        Some(2),
+        "{arguments:?}: {said}{}",
+        stdout(&output)
+    );
+    for word in words {
+        assert!(said.contains(word), "{arguments:?} does not say {word:?}:\n{said}");
+    }
+    assert!(!said.contains("panicked"), "{said}");
+}
+
 /// The program under test: beside the tests' folder, where Cargo puts binaries.
 ///
 /// # Panics

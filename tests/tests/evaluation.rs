@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use sextant_tests::{command, recipe, sextant, stderr, stdout};
+use sextant_tests::{command, recipe, refused, sextant, stderr, stdout};
 
 /// Little of everything that can be measured.
 const LITTLE: [&str; 14] = [
@@ -64,20 +64,6 @@ fn json(folder: &Path, arguments: &[&str]) -> Value {
     let output = sextant(folder, arguments);
     assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
     serde_json::from_slice(&output.stdout).unwrap()
-}
-
-fn refused(folder: &Path, arguments: &[&str], words: &[&str]) {
-    let output = sextant(folder, arguments);
-    let said = stderr(&output);
-    assert_eq!(
-        output.status.code(),
-        Some(2),
-        "{arguments:?}: {said}{}",
-        stdout(&output)
-    );
-    for word in words {
-        assert!(said.contains(word), "{arguments:?} does not say {word:?}:\n{said}");
-    }
 }
 
 #[test]

@@ -1,8 +1,6 @@
 //! Wrong input: one clear message, exit code 2, nothing written.
 
-use std::path::Path;
-
-use sextant_tests::{plugin_folder, recipe, sextant, stderr};
+use sextant_tests::{plugin_folder, recipe, sextant};
 
 /// Runs `sextant train tiny.toml` with these settings and wants a message with these words.
 fn refused(settings: &[&str], words: &[&str]) {
@@ -12,21 +10,11 @@ fn refused(settings: &[&str], words: &[&str]) {
     for set in settings {
         arguments.extend(["--set", set]);
     }
-    refused_in(folder.path(), &arguments, words);
+    sextant_tests::refused(folder.path(), &arguments, words);
     assert!(
         std::fs::read_dir(folder.path()).unwrap().next().is_none(),
         "{settings:?} left something behind"
     );
-}
-
-fn refused_in(folder: &Path, arguments: &[&str], words: &[&str]) {
-    let output = sextant(folder, arguments);
-    let said = stderr(&output);
-    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
-    for word in words {
-        assert!(said.contains(word), "{arguments:?} does not say {word:?}:\n{said}");
-    }
-    assert!(!said.contains("panicked"), "{said}");
 }
 
 fn guided(plugin: &str, more: &str) -> String {
@@ -87,19 +75,19 @@ fn folders_and_files() {
     let folder = tempfile::tempdir().unwrap();
     let recipe = recipe("tiny.toml");
     let recipe = recipe.to_str().unwrap();
-    refused_in(folder.path(), &["train", "nowhere.toml"], &["nowhere.toml"]);
+    sextant_tests::refused(folder.path(), &["train", "nowhere.toml"], &["nowhere.toml"]);
     std::fs::write(folder.path().join("broken.toml"), "a = = 1").unwrap();
-    refused_in(folder.path(), &["train", "broken.toml"], &["broken.toml"]);
-    refused_in(
+    sextant_tests::refused(folder.path(), &["train", "broken.toml"], &["broken.toml"]);
+    sextant_tests::refused(
         folder.path(),
         &["train", "--resume", "nowhere"],
         &["nowhere", "not a run"],
     );
-    refused_in(folder.path(), &["sample", "nowhere"], &["nowhere"]);
-    refused_in(folder.path(), &["train", recipe, "--out", "/proc/run"], &["/proc/run"]);
+    sextant_tests::refused(folder.path(), &["sample", "nowhere"], &["nowhere"]);
+    sextant_tests::refused(folder.path(), &["train", recipe, "--out", "/proc/run"], &["/proc/run"]);
     std::fs::create_dir(folder.path().join("full")).unwrap();
     std::fs::write(folder.path().join("full/file"), "mine").unwrap();
-    refused_in(
+    sextant_tests::refused(
         folder.path(),
         &["train", recipe, "--out", "full"],
         &["full", "--resume"],
@@ -108,8 +96,8 @@ fn folders_and_files() {
         std::fs::read_to_string(folder.path().join("full/file")).unwrap(),
         "mine"
     );
-    refused_in(folder.path(), &["train", recipe, "--device", "tpu"], &["tpu", "cpu"]);
-    refused_in(folder.path(), &["train", recipe, "--variant", "x"], &["x", "aligned"]);
+    sextant_tests::refused(folder.path(), &["train", recipe, "--device", "tpu"], &["tpu", "cpu"]);
+    sextant_tests::refused(folder.path(), &["train", recipe, "--variant", "x"], &["x", "aligned"]);
 }
 
 #[test]

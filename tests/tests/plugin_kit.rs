@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
-use sextant_tests::{command, plugin_folder, recipe, sextant, stderr, stdout};
+use sextant_tests::{command, plugin_folder, recipe, refused, sextant, stderr, stdout};
 
 /// A folder of this name that is empty, the same in every run, so that cargo finds what it compiled before.
 fn empty(name: &str) -> PathBuf {
@@ -39,16 +39,6 @@ fn succeed(folder: &Path, arguments: &[&str]) -> String {
 fn json(folder: &Path, arguments: &[&str]) -> Value {
     let text = succeed(folder, &[arguments, &["--json"]].concat());
     serde_json::from_str(&text).unwrap_or_else(|e| panic!("{arguments:?}: {e} in {text}"))
-}
-
-/// Fails with exit code 2, and says all of `words`.
-fn refused(folder: &Path, arguments: &[&str], words: &[&str]) {
-    let output = sextant(folder, arguments);
-    let said = stderr(&output);
-    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
-    for word in words {
-        assert!(said.contains(word), "{arguments:?}: no {word} in {said}");
-    }
 }
 
 fn library(folder: &str, name: &str) -> String {

@@ -27,14 +27,9 @@ fn page(folder: &Path, file: &str) -> String {
     out + rest
 }
 
-/// Runs `sextant report` with these arguments and wants exit code 2 and a message with these words.
+/// Runs `sextant report` with these arguments and wants a message with these words.
 fn refused(folder: &Path, arguments: &[&str], words: &[&str]) {
-    let output = sextant(folder, &[&["report"], arguments].concat());
-    let said = stderr(&output);
-    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
-    for word in words {
-        assert!(said.contains(word), "{arguments:?} does not say {word:?}:\n{said}");
-    }
+    sextant_tests::refused(folder, &[&["report"], arguments].concat(), words);
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -172,9 +172,8 @@ fn draw(args: SampleArgs) -> Result<(), Error> {
     };
     let drawing = Drawing {
         sampler,
-        path: recipe.diffusion.path,
-        prediction: recipe.diffusion.prediction,
         seed: args.seed.unwrap_or(recipe.seed),
+        ..Drawing::of(&recipe)
     };
     let columns = args.columns.unwrap_or(recipe.evaluation.columns);
     let options = options(&compute, true, "sample")?;

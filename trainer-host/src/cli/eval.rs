@@ -84,9 +84,8 @@ fn network(args: &EvalArgs) -> Result<Evaluation, Error> {
     }
     let (run, step) = place(&args.target)?;
     let folder = RunFolder::new(&run);
-    let stored = folder.recipe()?;
     let mut recipe = match args.set.is_empty() {
-        true => stored.clone(),
+        true => folder.recipe()?,
         false => recipe::load(&folder.recipe_path(), &args.set)?.base()?,
     };
     measure_all(&mut recipe);

@@ -34,15 +34,11 @@ pub fn contenders(file: &RecipeFile, folder: &Path, seeds: &[u64], options: &Opt
     if let Some(twice) = (1..seeds.len()).find(|&i| seeds[..i].contains(&seeds[i])) {
         return Err(Error::Input(format!("--seeds names {} twice", seeds[twice])));
     }
-    let given: Vec<Option<u64>> = match seeds {
-        [] => vec![None],
-        seeds => seeds.iter().copied().map(Some).collect(),
-    };
+    let given = given(seeds);
     let count = given.len() * file.variants.len();
-    let given_first = given[0];
     let tour = Tour::new(options.progress);
     let mut contenders: Vec<Contender> = Vec::new();
-    for seed in given {
+    for (index, seed) in given.into_iter().enumerate() {
         for variant in &file.variants {
             let mut recipe = file.variant(variant)?;
             recipe.seed = seed.unwrap_or(recipe.seed);
@@ -63,7 +59,7 @@ pub fn contenders(file: &RecipeFile, folder: &Path, seeds: &[u64], options: &Opt
                 name: variant.name.clone(),
                 folder: run_folder,
                 run,
-                first: seed == given_first,
+                first: index == 0,
             });
         }
     }
@@ -77,10 +73,7 @@ pub fn contenders(file: &RecipeFile, folder: &Path, seeds: &[u64], options: &Opt
 /// A base recipe that is none.
 pub fn record(file: &RecipeFile, seeds: &[u64], command: String) -> Result<Record, Error> {
     let base = file.base()?;
-    let given: Vec<Option<u64>> = match seeds {
-        [] => vec![None],
-        seeds => seeds.iter().copied().map(Some).collect(),
-    };
+    let given = given(seeds);
     let names = |seed| file.variants.iter().map(move |variant| path(&variant.name, seed));
     Ok(Record {
         title: base.title.clone(),
@@ -103,6 +96,14 @@ pub fn record(file: &RecipeFile, seeds: &[u64], command: String) -> Result<Recor
         runs: given.into_iter().flat_map(names).collect(),
         base: toml::to_string(&base).map_err(|e| Error::Training(e.to_string()))?,
     })
+}
+
+/// The seeds that were given; one that is the recipe's own if there are none.
+fn given(seeds: &[u64]) -> Vec<Option<u64>> {
+    match seeds {
+        [] => vec![None],
+        seeds => seeds.iter().copied().map(Some).collect(),
+    }
 }
 
 /// A run's folder below that of the comparison.

@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::Value;
 
 use crate::error::Error;
-use crate::evaluation::Evaluation;
+use crate::evaluation::{Evaluation, EvaluationFolder};
 use crate::recipe::Recipe;
 use crate::train::journal::{self, Line};
 use crate::train::{RunFolder, RunInfo, RunResult};
@@ -69,8 +69,8 @@ impl Entry {
                 Ending::Interrupted(logged.max(saved))
             }
         };
-        let evaluation = evaluation(&folder).unwrap_or_else(|message| {
-            trouble.get_or_insert(message);
+        let evaluation = EvaluationFolder::of(folder.path()).result().unwrap_or_else(|error| {
+            trouble.get_or_insert(format!("its evaluation cannot be read: {error}"));
             None
         });
         Ok(Self {
@@ -138,18 +138,4 @@ fn result(folder: &RunFolder) -> Result<Option<Result<RunResult, String>>, Error
     serde_json::from_value(value)
         .map(|result| Some(Ok(result)))
         .map_err(wrong)
-}
-
-/// `evaluation/evaluation.json`, if it is there and can be read.
-fn evaluation(folder: &RunFolder) -> Result<Option<Evaluation>, String> {
-    let path = folder.path().join("evaluation").join("evaluation.json");
-    match fs::read_to_string(&path) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(format!("its evaluation cannot be read: {}: {e}", path.display())),
-        Ok(text) => match serde_json::from_str(&text) {
-            Ok(evaluation) => Ok(Some(evaluation)),
-            // JSON has no NaN: a score that is none is null.
-            Err(e) => Err(format!("its evaluation cannot be read: {}: {e}", path.display())),
-        },
-    }
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use super::entry::{Ending, Entry};
-use crate::evaluation;
 use crate::guidance::SourceConfig;
 use crate::recipe::Recipe;
 use crate::report::{Measurements, Outcome, Pace, Parts, Point, SeedRun};
@@ -114,20 +113,16 @@ pub fn curves(lines: &[Line]) -> BTreeMap<String, Vec<Point>> {
     let alone = |prefix| is_one(lines, prefix);
     let (guidance, share) = (alone("guidance."), alone("share."));
     for line in lines {
-        let logged = line
-            .values
-            .iter()
-            .filter(|(name, _)| !name.starts_with(evaluation::PREFIX));
-        for (name, value) in logged {
+        for (name, value) in line.of_training() {
             let name = match name.split_once('.') {
                 Some(("guidance", _)) if guidance => "guidance",
                 Some(("share", _)) if share => "guidance_share",
                 _ => name,
             };
-            curves.entry(name.to_owned()).or_default().push(Point {
-                step: line.step,
-                value: *value,
-            });
+            curves
+                .entry(name.to_owned())
+                .or_default()
+                .push(Point { step: line.step, value });
         }
     }
     curves

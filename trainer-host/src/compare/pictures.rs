@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::entry::Entry;
+use crate::evaluation::EvaluationFolder;
 use crate::report::Grid;
 
 /// Encoded PNGs. What is not there is left out.
@@ -24,7 +25,8 @@ impl Pictures {
     /// Those of a run.
     pub fn of(entry: &Entry) -> Self {
         let samples = fs::read(entry.folder.samples().join("final.png")).ok();
-        let evaluation = entry.folder.path().join("evaluation");
+        let evaluation = EvaluationFolder::of(entry.folder.path());
+        let evaluation = evaluation.path();
         let mut grids = grids(&evaluation.join("grids"));
         if let (Some(result), Some(png)) = (entry.result(), &samples)
             && grids.last().is_none_or(|last| last.step < result.steps)

@@ -143,14 +143,9 @@ impl<'a> Scoring<'a> {
             device,
             ..
         } = self.subject;
-        let mut sampler = recipe.evaluation.sampler.clone();
-        sampler.cfg_scale = scale;
-        let drawing = Drawing {
-            sampler,
-            path: recipe.diffusion.path,
-            prediction: recipe.diffusion.prediction,
-            seed: Stream::new(recipe.seed, domain).at(&[]).random(),
-        };
+        let mut drawing = Drawing::of(recipe);
+        drawing.sampler.cfg_scale = scale;
+        drawing.seed = Stream::new(recipe.seed, domain).at(&[]).random();
         let labels = quality::labels_as_in_data(dataset, count);
         sample::draw(network, &drawing, &labels, dataset, device)
     }

@@ -14,6 +14,9 @@ use crate::train::checkpoint::write_whole;
 /// Raised when the same settings would measure something else than before, so that older measurements are made again.
 const EDITION: u32 = 1;
 
+/// The whole evaluation, the last file.
+const RESULT: &str = "evaluation.json";
+
 /// What a part of an evaluation depends on. Parts that were measured by another protocol are thrown away.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Protocol {
@@ -85,12 +88,24 @@ impl EvaluationFolder {
 
     /// The whole evaluation, if it is there and was made by `protocol`.
     pub fn finished(&self, protocol: &Protocol) -> Option<Evaluation> {
-        (self.read::<Protocol>("protocol.json").as_ref() == Some(protocol)).then(|| self.result())?
+        (self.read::<Protocol>("protocol.json").as_ref() == Some(protocol)).then(|| self.read(RESULT))?
     }
 
     /// The whole evaluation, by whatever protocol, if it is there.
-    pub fn result(&self) -> Option<Evaluation> {
-        self.read("evaluation.json")
+    ///
+    /// # Errors
+    /// Where it is there and cannot be read; JSON has no NaN, so that a score that is none cannot.
+    pub fn result(&self) -> Result<Option<Evaluation>, Error> {
+        let path = self.0.join(RESULT);
+        match fs::read(&path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            read => {
+                let text = read.map_err(|e| Error::file(&path, e))?;
+                serde_json::from_slice(&text)
+                    .map(Some)
+                    .map_err(|e| Error::file(&path, e))
+            }
+        }
     }
 
     /// Makes the folder ready to measure by `protocol`: what was measured by another one goes.
@@ -143,7 +158,7 @@ impl EvaluationFolder {
     /// # Errors
     /// Where it cannot be written.
     pub fn finish(&self, evaluation: &Evaluation) -> Result<(), Error> {
-        self.write("evaluation.json", evaluation)
+        self.write(RESULT, evaluation)
     }
 
     fn read<T: DeserializeOwned>(&self, file: &str) -> Option<T> {

@@ -33,4 +33,4 @@ pub use result::{
 pub use showing::{Showing, Told};
 pub use subject::{check, of_network, of_run, of_samples};
 pub use text::text;
-pub use values::{PREFIX, values};
+pub use values::values;

@@ -4,7 +4,7 @@ use super::EvaluationFolder;
 use crate::data::Dataset;
 use crate::error::Error;
 use crate::recipe::Recipe;
-use crate::sample::{self, Drawing};
+use crate::sample;
 use crate::train::{RunFolder, average, checkpoint};
 
 /// Draws the grid of every earlier checkpoint of the last phase that is still there, as the final one is drawn: same noise,
@@ -23,14 +23,6 @@ pub fn grids(
     let Some(phase) = recipe.phases.last() else {
         return Ok(());
     };
-    let evaluation = &recipe.evaluation;
-    let labels = sample::labels(dataset.class_names().len(), evaluation.samples);
-    let drawing = Drawing {
-        sampler: evaluation.sampler.clone(),
-        path: recipe.diffusion.path,
-        prediction: recipe.diffusion.prediction,
-        seed: recipe.seed,
-    };
     for saved in checkpoint::list(&run.phase(&phase.name)) {
         let name = format!("grids/step-{:06}.png", saved.step);
         if saved.step >= phase.steps || folder.path().join(&name).exists() {
@@ -38,8 +30,8 @@ pub fn grids(
         }
         due(saved.step)?;
         let network = average(recipe, dataset, &saved, device)?;
-        let pixels = sample::draw(&network, &drawing, &labels, dataset, device)?;
-        let png = sample::grid_png(&pixels, dataset.shape()[1], evaluation.columns)?;
+        let (_, pixels) = sample::grid(recipe, &network, dataset, device)?;
+        let png = sample::grid_png(&pixels, dataset.shape()[1], recipe.evaluation.columns)?;
         folder.write_bytes(&name, &png)?;
     }
     Ok(())

@@ -50,12 +50,7 @@ pub fn of_run(run: &Run, folder: &RunFolder, grids: bool) -> Result<Option<Evalu
         journal::record(folder, phase, evaluation.step, &values(&evaluation))?;
         Ok(evaluation)
     });
-    let measured = measured.inspect_err(|error| {
-        if !matches!(error, Error::Interrupted { .. }) {
-            folder.note_failure(error);
-        }
-    });
-    measured.map(Some)
+    measured.inspect_err(|error| folder.note_failure(error)).map(Some)
 }
 
 /// Measures the network of a run after `step` (by default its last) into `place`.

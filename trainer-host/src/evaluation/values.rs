@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Evaluation, Quality};
-
-/// What the names of an evaluation's values begin with: they are of one step, so that they make no curve.
-pub const PREFIX: &str = "evaluation.";
+use crate::train::journal::EVALUATION;
 
 /// One number a name: `evaluation.quality.JUDGE.kernel@1` and `…@best` (the chosen scale, which is `evaluation.quality.scale`),
 /// `evaluation.copies.fraction`, `evaluation.probe.depth-3@0.5` (the time), and so on.
@@ -42,7 +40,7 @@ pub fn values(evaluation: &Evaluation) -> BTreeMap<String, f64> {
     }
     values
         .into_iter()
-        .map(|(name, value)| (format!("{PREFIX}{name}"), value))
+        .map(|(name, value)| (format!("{EVALUATION}{name}"), value))
         .collect()
 }
 

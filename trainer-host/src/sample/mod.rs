@@ -13,6 +13,7 @@ use crate::diffusion::sampler::SampleStreams;
 use crate::diffusion::{Path, Prediction, Sampler, SamplerConfig};
 use crate::error::Error;
 use crate::model::Sit;
+use crate::recipe::Recipe;
 
 /// Samples of one pass.
 const BATCH: usize = 64;
@@ -28,6 +29,33 @@ pub struct Drawing {
     pub prediction: Prediction,
     /// Seed of the noise.
     pub seed: u64,
+}
+
+impl Drawing {
+    /// As a recipe says, with its seed.
+    pub fn of(recipe: &Recipe) -> Self {
+        Self {
+            sampler: recipe.evaluation.sampler.clone(),
+            path: recipe.diffusion.path,
+            prediction: recipe.diffusion.prediction,
+            seed: recipe.seed,
+        }
+    }
+}
+
+/// The sample grid of a recipe, drawn by `network`: labels, and RGB bytes as of [`draw`].
+///
+/// # Errors
+/// As [`draw`].
+pub fn grid(
+    recipe: &Recipe,
+    network: &Sit,
+    dataset: &Dataset,
+    device: &Device,
+) -> Result<(Vec<usize>, Vec<u8>), Error> {
+    let labels = labels(dataset.class_names().len(), recipe.evaluation.samples);
+    let pixels = draw(network, &Drawing::of(recipe), &labels, dataset, device)?;
+    Ok((labels, pixels))
 }
 
 /// One label a sample: class i modulo the number of classes, so that a grid with a column a class has one class a column.

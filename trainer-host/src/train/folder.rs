@@ -205,9 +205,12 @@ impl RunFolder {
         self.read_json("failed.json").ok()
     }
 
-    /// Writes `failed.json`, for a report that is made later. Where that fails, the log says so: the error itself is what
-    /// the user has to see.
+    /// Writes `failed.json`, for a report that is made later; an interrupt is no failure. Where that fails, the log says so: the
+    /// error itself is what the user has to see.
     pub fn note_failure(&self, error: &Error) {
+        if matches!(error, Error::Interrupted { .. }) {
+            return;
+        }
         let failure = RunFailure {
             message: error.to_string(),
         };

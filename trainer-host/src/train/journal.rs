@@ -31,6 +31,17 @@ pub struct Line {
     pub values: BTreeMap<String, f64>,
 }
 
+/// What the names of an evaluation's values begin with.
+pub const EVALUATION: &str = "evaluation.";
+
+impl Line {
+    /// What was logged while training: an evaluation's values are of one step, so that they make no curve.
+    pub fn of_training(&self) -> impl Iterator<Item = (&str, f64)> {
+        let values = self.values.iter().map(|(name, value)| (name.as_str(), *value));
+        values.filter(|(name, _)| !name.starts_with(EVALUATION))
+    }
+}
+
 impl Journal {
     /// Opens the log to go on after `step` of `phase`: lines of that phase beyond it, and an unfinished last line,
     /// are dropped, since those steps will be done again.
@@ -220,5 +231,15 @@ mod tests {
             .append(1, &values(f64::NAN))
             .unwrap();
         assert!(read(&run.metrics())[0].values["denoising"].is_nan());
+    }
+
+    #[test]
+    fn values_of_an_evaluation_are_not_of_the_training() {
+        let line = Line {
+            phase: "train".into(),
+            step: 3,
+            values: [("denoising".into(), 0.5), (format!("{EVALUATION}copies.fraction"), 0.0)].into(),
+        };
+        assert_eq!(line.of_training().collect::<Vec<_>>(), [("denoising", 0.5)]);
     }
 }

@@ -24,7 +24,7 @@ use crate::error::Error;
 use crate::guidance::{self, GuidanceGeometry, NetworkShape, SearchPath, Sources};
 use crate::model::{Sit, SitConfig, apply, frozen_copy};
 use crate::recipe::{Init, OptimiserRecipe, Phase, Recipe, TeacherRecipe, TeacherWeights};
-use crate::sample::{self, Drawing};
+use crate::sample;
 
 /// What a run needs beside its recipe.
 #[derive(Clone)]
@@ -176,11 +176,7 @@ impl Run {
     /// What stopped it; the last good step is on disk.
     pub fn execute(&self, folder: &RunFolder) -> Result<RunResult, Error> {
         folder.forget_failure()?;
-        self.carry_out(folder).inspect_err(|error| {
-            if !matches!(error, Error::Interrupted { .. }) {
-                folder.note_failure(error);
-            }
-        })
+        self.carry_out(folder).inspect_err(|error| folder.note_failure(error))
     }
 
     fn carry_out(&self, folder: &RunFolder) -> Result<RunResult, Error> {
@@ -419,17 +415,9 @@ impl Run {
 
     /// Draws `samples/final.*`; the labels of its images.
     fn draw_grid(&self, folder: &RunFolder, ema: &Sit) -> Result<Vec<usize>, Error> {
-        let evaluation = &self.recipe.evaluation;
-        let labels = sample::labels(self.dataset.class_names().len(), evaluation.samples);
-        let drawing = Drawing {
-            sampler: evaluation.sampler.clone(),
-            path: self.recipe.diffusion.path,
-            prediction: self.recipe.diffusion.prediction,
-            seed: self.recipe.seed,
-        };
-        let pixels = sample::draw(ema, &drawing, &labels, &self.dataset, &self.options.device)?;
-        let side = self.dataset.shape()[1];
-        write_samples(&folder.samples(), "final", &pixels, side, evaluation.columns)?;
+        let (labels, pixels) = sample::grid(&self.recipe, ema, &self.dataset, &self.options.device)?;
+        let (side, columns) = (self.dataset.shape()[1], self.recipe.evaluation.columns);
+        write_samples(&folder.samples(), "final", &pixels, side, columns)?;
         Ok(labels)
     }
 

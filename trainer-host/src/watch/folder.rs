@@ -214,7 +214,7 @@ fn curves(lines: &[Line], last: Option<&str>) -> BTreeMap<String, Vec<(f64, f64)
     let mut curves: BTreeMap<String, BTreeMap<u64, f64>> = BTreeMap::new();
     for line in lines {
         let mut columns: BTreeMap<&str, f64> = BTreeMap::new();
-        for (name, value) in &line.values {
+        for (name, value) in line.of_training() {
             let column = match name.split_once('.') {
                 Some(("guidance", _)) => "guidance",
                 Some(("share", _)) => "guidance_share",
