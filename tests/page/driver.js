@@ -104,6 +104,7 @@ window.addEventListener("load", async () => {
       // --- reading values, by key and by pointer
       const readout = element("readout");
       expect(plot.tabIndex === 0, "the plot cannot be reached by keyboard");
+      expect(plot.getAttribute("role") === "application", "a plot that answers keys is called an image");
       key("Home");
       expect(!readout.hidden && readout.textContent.includes("step"), "Home reads no value");
       const first = readout.textContent;
@@ -189,14 +190,27 @@ window.addEventListener("load", async () => {
       expect(element(link.getAttribute("href").slice(1)), `${link.textContent} leads nowhere`);
       press(link);
     }
+    const open = () => all("details").map((details) => details.open).join();
+    if (all("details").length > 1) all("details")[0].open = true;
+    const before = open();
     window.dispatchEvent(new Event("beforeprint"));
     expect(all("details").every((details) => details.open), "something stays folded in print");
+    window.dispatchEvent(new Event("afterprint"));
+    expect(open() === before, "print leaves something unfolded, or folds what was open");
 
     // --- the page as a whole
     await settle();
     const wide = document.documentElement.scrollWidth;
     expect(wide <= innerWidth, `the page is ${wide} wide in a window of ${innerWidth}`);
+    const light = (colour) => colour.match(/\d+/g).slice(0, 3).reduce((sum, part) => sum + Number(part), 0) / 765;
+    const [paper, ink] = ["backgroundColor", "color"].map((name) => light(getComputedStyle(document.body)[name]));
+    const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+    expect(dark ? paper < 0.2 && ink > 0.8 : paper > 0.8 && ink < 0.2, `paper ${paper} and ink ${ink} where a ${dark ? "dark" : "light"} page is asked for`);
     for (const image of all("img")) expect(image.alt, "an image has no words in its place");
+    for (const box of all(".scroll, .plot:not(.live)")) {
+      const name = box.getAttribute("aria-label") ?? element(box.getAttribute("aria-labelledby"))?.textContent;
+      expect(box.tabIndex === 0 && box.getAttribute("role") === "region" && name, `what scrolls cannot be reached by keyboard: ${name}`);
+    }
     for (const control of all("input, select")) expect(control.labels.length === 1, `#${control.id} has no label`);
     for (const control of all("input, select, button, summary, a, textarea, [contenteditable]")) {
       expect(operated.has(control), `nobody has operated ${control.outerHTML.slice(0, 90)}`);
@@ -204,6 +218,6 @@ window.addEventListener("load", async () => {
   } catch (error) {
     found.push(`${error}\n${error.stack}`);
   } finally {
-    parent.postMessage(JSON.stringify({ width: innerWidth, operated: operated.size, found }), "*");
+    parent.postMessage(JSON.stringify({ width: innerWidth, dark: matchMedia("(prefers-color-scheme: dark)").matches, operated: operated.size, found }), "*");
   }
 });

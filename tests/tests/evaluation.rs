@@ -73,6 +73,8 @@ fn an_evaluation_that_was_killed_goes_on_to_the_same_report() {
     let output = sextant(folder.path(), &arguments(&recipe, &[]));
     assert!(output.status.success(), "{}", stderr(&output));
     let whole = page(&all);
+    let numbers = || fs::read_to_string(all.join("measures.csv")).unwrap();
+    let measures = numbers();
     for heading in ["kernel distance", "probe", "copies"] {
         assert!(whole.to_lowercase().contains(heading), "no {heading} in\n{whole}");
     }
@@ -108,10 +110,22 @@ fn an_evaluation_that_was_killed_goes_on_to_the_same_report() {
         there = measured(&all);
     }
     assert!(kills >= 2, "it was not killed within its evaluation");
-    let output = sextant(folder.path(), &arguments(&recipe, &[]));
-    assert!(output.status.success(), "{}", stderr(&output));
-    assert_eq!(page(&all), whole);
-    assert_eq!(log("none"), logged);
+    let goes_on = || {
+        let output = sextant(folder.path(), &arguments(&recipe, &[]));
+        assert!(output.status.success(), "{}", stderr(&output));
+        assert_eq!(page(&all), whole);
+        assert_eq!(numbers(), measures);
+        assert_eq!(log("none"), logged);
+    };
+    goes_on();
+
+    // As a kill leaves it between the last file of an evaluation and the log.
+    let lines = logged.lines().filter(|line| !line.contains("\"evaluation."));
+    let unlogged: String = lines.flat_map(|line| [line, "\n"]).collect();
+    assert_ne!(unlogged, logged);
+    assert!(all.join("none/evaluation/evaluation.json").exists());
+    fs::write(all.join("none/metrics.jsonl"), unlogged).unwrap();
+    goes_on();
 }
 
 #[test]
@@ -119,9 +133,11 @@ fn a_run_a_checkpoint_and_samples_are_measured_alike() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let recipe = tiny();
+    // As many steps as the phase before has.
     let train = [
         &["train", &recipe, "--variant", "self-transcendence", "--out", "run"],
         &LITTLE[..],
+        &["--set", "phases.0.steps=4"],
     ]
     .concat();
     let output = sextant(path, &train);
@@ -135,8 +151,27 @@ fn a_run_a_checkpoint_and_samples_are_measured_alike() {
         path.join("run/evaluation/maps/teacher-guided-depth-2-t-0.5.png")
             .exists()
     );
-    let checkpoint = json(path, &["eval", "run/phases/train/step-000003", "--json"]);
+    let checkpoint = json(path, &["eval", "run/phases/train/step-000004", "--json"]);
     assert_eq!(checkpoint["evaluation"], run);
+    let result: Value = serde_json::from_slice(&fs::read(path.join("run/result.json")).unwrap()).unwrap();
+    let trained = result["validation_loss"].as_f64().unwrap();
+    let validation = run["validation"]["mean"].as_f64().unwrap();
+    assert!((validation - trained).abs() < 1e-5, "{validation} {trained}");
+    assert_eq!(run["validation"]["by_time"].as_array().unwrap().len(), 2);
+
+    // An earlier phase's checkpoint is measured as itself, and no folder gives its numbers to another network of that step.
+    let earlier = ["eval", "run/phases/align/step-000004", "--out", "kept", "--json"];
+    let earlier = json(path, &earlier)["evaluation"].clone();
+    assert_eq!(earlier["step"], 4);
+    assert_ne!(earlier["quality"], run["quality"]);
+    assert_ne!(earlier["validation"], run["validation"]);
+    let taught = earlier["representations"]["label_parts"].as_array().unwrap();
+    assert!(taught.is_empty(), "{taught:?}");
+    let last = json(path, &["eval", "run", "--out", "kept", "--json"]);
+    assert_eq!(last["evaluation"], run);
+    let absent = ["eval", "run/phases/train/step-000099"];
+    refused(path, &absent, &["\"train\"", "after step 99", "after 4"]);
+
     let samples = json(path, &["eval", "run/evaluation/samples-1.npz", "--json"])["evaluation"].clone();
     let at_1 = |evaluation: &Value| -> Vec<Value> {
         let quality = evaluation["quality"].as_array().unwrap().iter();
@@ -144,6 +179,25 @@ fn a_run_a_checkpoint_and_samples_are_measured_alike() {
     };
     assert_eq!(at_1(&samples), at_1(&run));
     assert_eq!(samples["floors"], run["floors"]);
+    let scored = ["eval", "run/evaluation/samples-1.npz", "--out", "scored", "--json"];
+    assert_eq!(json(path, &scored)["evaluation"], samples);
+    assert!(path.join("scored/evaluation.json").exists() && path.join("scored/neighbours.png").exists());
+
+    // No folder of something else is emptied.
+    let before = files(path);
+    for target in ["run", "run/evaluation/samples-1.npz"] {
+        refused(path, &["eval", target, "--out", "."], &["--out"]);
+        refused(path, &["eval", target, "--out", "run"], &["--out"]);
+    }
+    assert_eq!(files(path), before);
+
+    // Neither a run nor samples are judged by the guide.
+    let guide = guide_as_judge();
+    let guided = ["--set", &guide, "--set", "guide.weights=embedded"];
+    let words = ["evaluation.quality.judges", "guide.weights"];
+    refused(path, &[&["eval", "run"], &guided[..]].concat(), &words);
+    let samples = ["eval", "run/evaluation/samples-1.npz", "--recipe", &recipe];
+    refused(path, &[&samples[..], &guided[..]].concat(), &words);
 
     // Measured in another way: nothing is trained, and what the run holds stays.
     let before = fs::read(path.join("run/evaluation/evaluation.json")).unwrap();
@@ -180,13 +234,18 @@ fn a_comparison_can_be_measured_in_another_way_without_training() {
     assert_eq!(seconds(&state("result.json")), seconds(&result), "it was trained again");
 }
 
+/// The embedded guide by its file, as the only judge.
+fn guide_as_judge() -> String {
+    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../trainer-host/assets/guide.safetensors");
+    format!("evaluation.quality.judges=[{:?}]", guide.display().to_string())
+}
+
 #[test]
 fn what_cannot_be_measured_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let recipe = tiny();
-    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../trainer-host/assets/guide.safetensors");
-    let judges = format!("evaluation.quality.judges=[{:?}]", guide.display().to_string());
+    let judges = guide_as_judge();
     let as_guide = arguments(&recipe, &["--set", &judges, "--set", "guide.weights=embedded"]);
     refused(path, &as_guide, &["evaluation.quality.judges", "guide.weights"]);
     let absent = arguments(
@@ -196,6 +255,8 @@ fn what_cannot_be_measured_is_refused() {
     refused(path, &absent, &["evaluation.quality.judges", "absent.safetensors"]);
     let scales = arguments(&recipe, &["--set", "evaluation.quality.scales=[0.5]"]);
     refused(path, &scales, &["evaluation.quality.scales", "0.5"]);
+    let few = arguments(&recipe, &["--set", "evaluation.representations.images=19"]);
+    refused(path, &few, &["evaluation.representations.images", "19"]);
     assert!(!path.join("all").exists(), "something was written");
 
     fs::create_dir(path.join("empty")).unwrap();

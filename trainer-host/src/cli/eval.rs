@@ -8,9 +8,9 @@ use serde_json::json;
 use super::commands::{options, print_json};
 use super::{ComputeArgs, OutputArgs};
 use crate::error::Error;
-use crate::evaluation::{self, Evaluation, EvaluationFolder, QualityRecipe, RepresentationsRecipe};
+use crate::evaluation::{self, Checkpoint, Evaluation, EvaluationFolder, QualityRecipe, RepresentationsRecipe};
 use crate::recipe::{self, Recipe};
-use crate::train::{Options, Run, RunFolder, checkpoint};
+use crate::train::{Options, Run, RunFolder};
 
 /// What to measure, and how.
 #[derive(Args)]
@@ -23,7 +23,8 @@ pub struct EvalArgs {
     /// Set a key of the recipe, such as evaluation.quality.samples=1000; may be given more than once. Then nothing is written into the run.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Keep samples, pictures and numbers in this folder; by default RUN/evaluation for a run, nowhere otherwise.
+    /// Keep samples, pictures and numbers in this folder, a new one or an earlier evaluation's; by default RUN/evaluation for a run,
+    /// nowhere otherwise.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     #[command(flatten)]
@@ -59,7 +60,23 @@ fn samples(args: &EvalArgs) -> Result<Evaluation, Error> {
             ));
         }
     };
-    evaluation::of_samples(&pixels, &recipe, &options.device)
+    let place = args.out.as_ref().map(EvaluationFolder::at);
+    if let Some(place) = &place {
+        outside(&args.target, place.path())?;
+    }
+    evaluation::of_samples(&pixels, &recipe, &options.device, place.as_ref())
+}
+
+/// An error where the samples lie in the folder that is to be written, which would take them away.
+fn outside(samples: &Path, out: &Path) -> Result<(), Error> {
+    let whole = |path: &Path| path.canonicalize().ok();
+    match whole(samples).zip(whole(out)) {
+        Some((samples, inside)) if samples.starts_with(&inside) => Err(Error::file(
+            out,
+            "holds the samples themselves; name another folder with --out",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// The recipe of samples without one: the embedded emoji of their size, measured by the defaults.
@@ -82,7 +99,7 @@ fn network(args: &EvalArgs) -> Result<Evaluation, Error> {
             "--recipe is for an .npz; a run has its own recipe, which --set can change".into(),
         ));
     }
-    let (run, step) = place(&args.target)?;
+    let (run, checkpoint) = place(&args.target)?;
     let folder = RunFolder::new(&run);
     let mut recipe = match args.set.is_empty() {
         true => folder.recipe()?,
@@ -91,7 +108,7 @@ fn network(args: &EvalArgs) -> Result<Evaluation, Error> {
     measure_all(&mut recipe);
     let options: Options = options(&args.compute, args.output.json, "eval")?;
     let run = Run::prepare(recipe, options)?;
-    let own = args.set.is_empty() && step.is_none();
+    let own = args.set.is_empty() && checkpoint.is_none();
     let scratch;
     let place = match &args.out {
         Some(out) => EvaluationFolder::at(out),
@@ -102,7 +119,7 @@ fn network(args: &EvalArgs) -> Result<Evaluation, Error> {
             EvaluationFolder::at(scratch.path().join("evaluation"))
         }
     };
-    evaluation::of_network(&run, &folder, step, &place)
+    evaluation::of_network(&run, &folder, checkpoint.as_ref(), &place)
 }
 
 /// A run that asks for no evaluation is measured by the defaults.
@@ -114,26 +131,67 @@ fn measure_all(recipe: &mut Recipe) {
     }
 }
 
-/// The run, and the step of the checkpoint if one is meant.
-fn place(target: &Path) -> Result<(PathBuf, Option<u64>), Error> {
+/// The run, and the checkpoint of it if one is meant.
+fn place(target: &Path) -> Result<(PathBuf, Option<Checkpoint>), Error> {
     if target.join("recipe.toml").is_file() {
         return Ok((target.to_owned(), None));
     }
-    let run = target
-        .ancestors()
-        .nth(3)
-        .filter(|run| run.join("recipe.toml").is_file());
-    let saved = checkpoint::list(target.parent().unwrap_or(target));
-    match (
-        run,
-        saved
-            .iter()
-            .find(|saved| saved.folder.file_name() == target.file_name()),
-    ) {
-        (Some(run), Some(saved)) => Ok((run.to_owned(), Some(saved.step))),
-        _ => Err(Error::file(
+    let found = checkpoint(target).map(|(run, checkpoint)| (run, Some(checkpoint)));
+    found.ok_or_else(|| {
+        Error::file(
             target,
             "is neither a run (a folder with recipe.toml), nor a checkpoint of one (RUN/phases/PHASE/step-000400), nor an .npz of samples",
-        )),
+        )
+    })
+}
+
+/// What RUN/phases/PHASE/step-000400 names, whether that checkpoint is there or not.
+fn checkpoint(target: &Path) -> Option<(PathBuf, Checkpoint)> {
+    let phase = target.parent()?;
+    let phases = phase.parent().filter(|phases| phases.ends_with("phases"))?;
+    let run = phases.parent().filter(|run| run.join("recipe.toml").is_file())?;
+    let checkpoint = Checkpoint {
+        phase: phase.file_name()?.to_str()?.to_owned(),
+        step: target.file_name()?.to_str()?.strip_prefix("step-")?.parse().ok()?,
+    };
+    Some((run.to_owned(), checkpoint))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_is_a_phase_and_a_step_of_a_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path();
+        std::fs::write(run.join("recipe.toml"), "").unwrap();
+        assert_eq!(place(run).unwrap(), (run.to_owned(), None));
+        let found = place(&run.join("phases/align/step-000400")).unwrap();
+        let wanted = Checkpoint {
+            phase: "align".into(),
+            step: 400,
+        };
+        assert_eq!(found, (run.to_owned(), Some(wanted)));
+        for wrong in [
+            "phases/align",
+            "phases/align/state.json",
+            "other/align/step-000400",
+            "phases/align/below/step-000400",
+        ] {
+            let message = place(&run.join(wrong)).unwrap_err().to_string();
+            assert!(message.contains("neither a run"), "{wrong}: {message}");
+        }
+    }
+
+    #[test]
+    fn samples_are_never_in_the_folder_that_is_emptied() {
+        let folder = tempfile::tempdir().unwrap();
+        let samples = folder.path().join("evaluation/samples-1.npz");
+        std::fs::create_dir(folder.path().join("evaluation")).unwrap();
+        std::fs::write(&samples, "").unwrap();
+        assert!(outside(&samples, &folder.path().join("evaluation")).is_err());
+        assert!(outside(&samples, folder.path()).is_err());
+        outside(&samples, &folder.path().join("new")).unwrap();
     }
 }

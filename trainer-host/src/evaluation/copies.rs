@@ -8,7 +8,7 @@
 //!
 //! The second nearest is one of another group of near-duplicates: a copy of an image that the data has in five tints is one.
 
-use super::result::Copies;
+use super::result::{Copies, CopyRule};
 use crate::data::Dataset;
 use crate::error::Error;
 use crate::measure::{Features, MeasureError, Nearness, memorisation};
@@ -59,7 +59,12 @@ pub fn copies(pixels: &[u8], scale: f64, dataset: &Dataset) -> Result<FoundCopie
 
     let pairs = |near: &[Nearness]| near.iter().map(|near| pair(near, dataset)).collect::<Vec<_>>();
     let (of_samples, of_held_out) = (pairs(&found.samples), pairs(&found.held_out));
-    let is_copy = |pair: &Pair| pair.distance <= found.threshold && pair.ratio <= RATIO;
+    let rule = CopyRule {
+        distance: found.threshold,
+        quantile: QUANTILE,
+        ratio: RATIO,
+    };
+    let is_copy = |pair: &Pair| pair.distance <= rule.distance && pair.ratio <= rule.ratio;
     let share = |pairs: &[Pair]| pairs.iter().filter(|pair| is_copy(pair)).count() as f64 / pairs.len() as f64;
     let copies = Copies {
         samples: of_samples.len(),
@@ -70,6 +75,7 @@ pub fn copies(pixels: &[u8], scale: f64, dataset: &Dataset) -> Result<FoundCopie
         held_out_distance: median(of_held_out.iter().map(|pair| pair.distance)),
         ratio: median(of_samples.iter().map(|pair| pair.ratio)),
         held_out_ratio: median(of_held_out.iter().map(|pair| pair.ratio)),
+        rule: Some(rule),
     };
 
     let mut suspects: Vec<usize> = (0..of_samples.len()).collect();
@@ -213,6 +219,12 @@ mod tests {
         let found = copies(&samples, 1.5, &dataset).unwrap().copies;
         assert_eq!((found.samples, found.scale), (100, 1.5));
         assert!((0.40..=0.42).contains(&found.fraction), "{found:?}");
+        let rule = found.rule.unwrap();
+        assert_eq!((rule.quantile, rule.ratio), (QUANTILE, RATIO));
+        assert!(
+            0.0 < rule.distance && rule.distance < found.held_out_distance,
+            "{found:?}"
+        );
         let only_new = copies(&pixels(&dataset, new), 1.5, &dataset).unwrap().copies;
         assert!(only_new.fraction <= 0.02, "{only_new:?}");
         assert!(only_new.held_out_fraction <= 0.02, "{only_new:?}");

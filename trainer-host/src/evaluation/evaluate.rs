@@ -1,22 +1,25 @@
 //! The order in which a network is measured. Each part is kept as soon as it is there, so that a killed evaluation goes on.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use burn::tensor::Device;
+use burn::tensor::{Device, TensorData};
 use burn::train::Interrupter;
 use rand::Rng;
 
-use super::folder::{EvaluationFolder, Protocol};
+use super::folder::{EvaluationFolder, Fingerprints, Protocol};
 use super::quality::{self, Reference};
-use super::representations::representations;
+use super::representations::{guide_part, representations};
 use super::{
     Copies, Evaluation, Guided, Quality, QualityRecipe, Representations, RepresentationsRecipe, ScaleSweep, Showing,
     SweepPoint, copies, maps,
 };
 use crate::data::{Dataset, Stream};
+use crate::encoder;
 use crate::error::Error;
 use crate::judge::{self, Judge};
-use crate::model::Sit;
+use crate::measure::Features;
+use crate::model::{Sit, collect, fingerprint};
 use crate::recipe::Recipe;
 use crate::sample::{self, Drawing};
 
@@ -32,12 +35,37 @@ pub struct Subject<'a> {
     pub step: u64,
     /// What the last phase's source aims at, where that can be told.
     pub guided: Option<Guided<'a>>,
+    /// The guide's features of the held-out images, where the last phase's sources read them.
+    pub guide: Option<Features>,
     /// Where it computes.
     pub device: &'a Device,
     /// Stops it from outside, between two parts.
     pub interrupter: &'a Interrupter,
     /// Its run, for what is said when it is stopped.
     pub run: &'a Path,
+}
+
+impl Subject<'_> {
+    /// What its measurements belong to.
+    fn fingerprints(&self) -> Fingerprints {
+        let of = |network: &Sit, target: &str| {
+            let architecture = format!("{:?}{target}", network.config());
+            fingerprint(&architecture, &collect(network))
+        };
+        let taught = |guided: &Guided| {
+            let target = format!(", depth {}, scale {:?}", guided.depth, guided.scale);
+            of(guided.network, &target)
+        };
+        let shown = |features: &Features| {
+            let rows = TensorData::new(features.values().to_vec(), [features.len(), features.width()]);
+            fingerprint("guide", &BTreeMap::from([("features".to_owned(), rows)]))
+        };
+        Fingerprints {
+            network: of(&self.network, ""),
+            teacher: self.guided.as_ref().map(taught),
+            guide: self.guide.as_ref().map(shown),
+        }
+    }
 }
 
 /// # Errors
@@ -56,11 +84,18 @@ pub fn go_on(interrupter: &Interrupter, step: u64, run: &Path) -> Result<(), Err
 /// Measures a network, or goes on with what is left, in `folder`. `part` is told of each part before it begins.
 ///
 /// # Errors
-/// Judges that cannot be read or do not fit, what cannot be measured, an interrupt. What was measured stays.
+/// Judges that cannot be read or do not fit, what cannot be measured, an interrupt. What was measured stays. Representations that
+/// are not defined for this network are no error; [`Evaluation::trouble`] says why there are none.
 pub fn evaluate(subject: &Subject, folder: &EvaluationFolder, mut part: impl FnMut(&str)) -> Result<Evaluation, Error> {
     let judges = judges(subject.recipe, subject.dataset, subject.device)?;
     let identities: Vec<_> = judges.iter().map(|judge| judge.identity().clone()).collect();
-    let protocol = Protocol::new(subject.recipe, subject.dataset, subject.step, identities.clone());
+    let protocol = Protocol::new(
+        subject.recipe,
+        subject.dataset,
+        subject.step,
+        subject.fingerprints(),
+        identities.clone(),
+    );
     if let Some(evaluation) = folder.finished(&protocol) {
         return Ok(evaluation);
     }
@@ -93,14 +128,27 @@ pub fn evaluate(subject: &Subject, folder: &EvaluationFolder, mut part: impl FnM
     }
     if let Some(recipe) = &subject.recipe.evaluation.representations {
         part("representations")?;
-        let found = folder.part("representations", || held(subject, recipe, &judges[0], folder))?;
-        evaluation.representations = Some(found);
+        let found = folder.part("representations", || held(subject, recipe, &judges[0], folder));
+        (evaluation.representations, evaluation.trouble) = defined(found)?;
     }
     folder.finish(&evaluation)?;
     Ok(evaluation)
 }
 
-/// The judges that a recipe names; none where it measures nothing that needs one.
+/// Representations, or why there are none: a measure that is not defined for a network must not cost the others.
+fn defined(found: Result<Representations, Error>) -> Result<(Option<Representations>, Option<String>), Error> {
+    match found {
+        Ok(found) => Ok((Some(found), None)),
+        // What `representations` says of its measures.
+        Err(Error::Training(reason)) => {
+            tracing::warn!("no representations: {reason}");
+            Ok((None, Some(reason)))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The judges that a recipe names; none where it measures nothing that needs one. Whatever is judged gets its judges here.
 ///
 /// # Errors
 /// Where one cannot be read, does not fit the data, or is the recipe's guide.
@@ -110,9 +158,12 @@ pub fn judges(recipe: &Recipe, dataset: &Dataset, device: &Device) -> Result<Vec
         (Some(quality), _) => quality.judges.clone(),
         // Representations are compared with a network that guided nobody.
         (None, Some(_)) => QualityRecipe::default().judges[..1].to_vec(),
-        (None, None) => Vec::new(),
+        (None, None) => return Ok(Vec::new()),
     };
-    judge::load(&names, dataset, device)
+    let judges = judge::load(&names, dataset, device)?;
+    let guide = recipe.guide.as_ref().map(|guide| encoder::guide(guide, device));
+    judge::refuse_guide(&judges, guide.transpose()?.as_ref())?;
+    Ok(judges)
 }
 
 /// Draws samples and has them judged.
@@ -220,6 +271,7 @@ fn held(
         dataset,
         network,
         guided,
+        guide,
         ..
     } = subject;
     let showing = Showing {
@@ -229,10 +281,146 @@ fn held(
     };
     let other = judge.features_of(dataset, dataset.held_out())?;
     let mut found = representations(network, showing, recipe, (judge.name(), &other), guided.as_ref())?;
+    if let Some(guide) = guide {
+        found.label_parts.push(guide_part(dataset, guide)?);
+    }
     for (mut map, png) in maps(network, showing, recipe, guided.as_ref())? {
         map.file = format!("maps/{}", map.file);
         folder.write_bytes(&map.file, &png)?;
         found.maps.push(map);
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::module::Param;
+    use burn::tensor::Tensor;
+
+    use super::super::fixture;
+    use super::*;
+    use crate::data::{DataConfig, load};
+    use crate::recipe::parse_resolved;
+
+    fn emoji() -> Dataset {
+        load(&DataConfig::Emoji { size: 8, split_seed: 0 }).unwrap()
+    }
+
+    fn recipe(evaluation: &str) -> Recipe {
+        let text = format!(
+            "data = {{ kind = \"emoji\", size = 8 }}\nmodel = {{ patch_size = 2, hidden_size = 16, depth = 2, num_heads = 2 }}\n\
+             phases = [{{ name = \"train\", steps = 1 }}]\nevaluation = {{ {evaluation} }}"
+        );
+        parse_resolved(Path::new("recipe.toml"), &text).unwrap()
+    }
+
+    fn nought<const D: usize>(param: &mut Param<Tensor<D>>) {
+        *param = param.clone().map(|values| values.mul_scalar(0.0));
+    }
+
+    fn subject<'a>(
+        recipe: &'a Recipe,
+        dataset: &'a Dataset,
+        network: Sit,
+        device: &'a Device,
+        interrupter: &'a Interrupter,
+    ) -> Subject<'a> {
+        Subject {
+            recipe,
+            dataset,
+            network,
+            step: 1,
+            guided: None,
+            guide: None,
+            device,
+            interrupter,
+            run: Path::new("run"),
+        }
+    }
+
+    #[test]
+    fn a_measure_that_is_not_defined_costs_the_representations_alone() {
+        let (dataset, device, interrupter) = (emoji(), Device::flex(), Interrupter::new());
+        let recipe = recipe("representations = { times = [0.5], images = 20, pictures = 1 }");
+        // Blind: to it all images are one, at every depth.
+        let mut network = fixture::network(1, &device);
+        nought(&mut network.x_embedder.proj.weight);
+        nought(&mut network.x_embedder.proj.bias);
+        nought(&mut network.pos_embed);
+        let subject = subject(&recipe, &dataset, network, &device, &interrupter);
+        let place = tempfile::tempdir().unwrap();
+        let folder = EvaluationFolder::of(place.path());
+        let found = evaluate(&subject, &folder, |_| ()).unwrap();
+        assert_eq!(found.representations, None);
+        let reason = found.trouble.as_deref().unwrap();
+        assert!(
+            reason.contains("depth 0, t = 0.5") && reason.contains("not defined"),
+            "{reason}"
+        );
+        assert_eq!(folder.result().unwrap(), Some(found));
+        let failed = Err(Error::file("maps", "no room"));
+        assert!(defined(failed).is_err(), "what cannot be written is no measure");
+    }
+
+    #[test]
+    fn measurements_belong_to_their_network_and_to_what_guided_it() {
+        let (dataset, device, interrupter) = (emoji(), Device::flex(), Interrupter::new());
+        let recipe = recipe("");
+        let of = |seed| {
+            subject(
+                &recipe,
+                &dataset,
+                fixture::network(seed, &device),
+                &device,
+                &interrupter,
+            )
+        };
+        let prints = of(1).fingerprints();
+        assert_eq!(prints, of(1).fingerprints());
+        assert_ne!(prints.network, of(2).fingerprints().network);
+        assert_eq!((prints.teacher, prints.guide), (None, None));
+
+        let teacher = fixture::network(2, &device);
+        let taught = |scale| {
+            let guided = Guided {
+                network: &teacher,
+                depth: 2,
+                scale,
+            };
+            Subject {
+                guided: Some(guided),
+                ..of(1)
+            }
+            .fingerprints()
+        };
+        assert_eq!(taught(None).network, prints.network);
+        assert!(taught(None).teacher.is_some());
+        assert_ne!(taught(None).teacher, taught(Some(30.0)).teacher);
+
+        let guided = |first: f64| {
+            let features = Features::new(vec![first, 2.0], 1).unwrap();
+            Subject {
+                guide: Some(features),
+                ..of(1)
+            }
+            .fingerprints()
+            .guide
+        };
+        assert!(guided(1.0).is_some() && guided(1.0) != guided(3.0));
+    }
+
+    #[test]
+    fn a_judge_that_is_the_guide_judges_nothing() {
+        let (dataset, device) = (emoji(), Device::flex());
+        let guide = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(guide.path(), encoder::EMBEDDED_GUIDE).unwrap();
+        let judge = format!("quality = {{ judges = [{:?}] }}", guide.path().display().to_string());
+        let mut recipe = recipe(&judge);
+        assert_eq!(judges(&recipe, &dataset, &device).unwrap().len(), 1);
+        recipe.guide = Some(encoder::GuideConfig::default());
+        let message = judges(&recipe, &dataset, &device).unwrap_err().to_string();
+        assert!(message.contains("guide.weights"), "{message}");
+        recipe.evaluation.quality = None;
+        assert!(judges(&recipe, &dataset, &device).unwrap().is_empty());
+    }
 }

@@ -5,23 +5,40 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::{Evaluation, JudgeIdentity, QualityRecipe, RepresentationsRecipe};
-use crate::diffusion::SamplerConfig;
+use crate::diffusion::{self, Prediction, SamplerConfig};
 use crate::error::Error;
 use crate::train::checkpoint::write_whole;
 
 /// Raised when the same settings would measure something else than before, so that older measurements are made again.
 const EDITION: u32 = 1;
 
+/// The protocol, the first file: what holds one is an evaluation's folder.
+const PROTOCOL: &str = "protocol.json";
+
 /// The whole evaluation, the last file.
 const RESULT: &str = "evaluation.json";
+
+/// SHA-256 of what is measured: what was found of one network must not be taken for another's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fingerprints {
+    /// Of the network that is measured; of samples alone, of their pixels.
+    pub network: String,
+    /// Of the teacher and its target, where a teacher guided.
+    pub teacher: Option<String>,
+    /// Of the guide's features, where a source reads them.
+    pub guide: Option<String>,
+}
 
 /// What a part of an evaluation depends on. Parts that were measured by another protocol are thrown away.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Protocol {
     /// Edition of this program's way to measure.
     edition: u32,
+    /// Whose measurements they are.
+    pub measured: Fingerprints,
     /// Optimiser steps of the network that is measured.
     pub step: u64,
     /// The run's seed, from which noise and labels come.
@@ -30,6 +47,12 @@ pub struct Protocol {
     pub data: String,
     /// Fingerprint of its split.
     pub split: String,
+    /// How images become noise.
+    pub path: diffusion::Path,
+    /// What the network predicts.
+    pub prediction: Prediction,
+    /// Images of the validation set, and times of each.
+    pub validation: [usize; 2],
     /// How samples are drawn.
     pub sampler: SamplerConfig,
     /// Images of the sample grids, and their columns.
@@ -43,20 +66,25 @@ pub struct Protocol {
 }
 
 impl Protocol {
-    /// The protocol of a run that ends at `step`.
+    /// The protocol of what was trained by `recipe` for `step` steps.
     pub fn new(
         recipe: &crate::recipe::Recipe,
         dataset: &crate::data::Dataset,
         step: u64,
+        measured: Fingerprints,
         judges: Vec<JudgeIdentity>,
     ) -> Self {
         let evaluation = &recipe.evaluation;
         Self {
             edition: EDITION,
+            measured,
             step,
             seed: recipe.seed,
             data: dataset.fingerprint().into(),
             split: dataset.split_fingerprint(),
+            path: recipe.diffusion.path,
+            prediction: recipe.diffusion.prediction,
+            validation: [evaluation.images, evaluation.times],
             sampler: evaluation.sampler.clone(),
             grid: [evaluation.samples, evaluation.columns],
             quality: evaluation.quality.clone(),
@@ -88,7 +116,7 @@ impl EvaluationFolder {
 
     /// The whole evaluation, if it is there and was made by `protocol`.
     pub fn finished(&self, protocol: &Protocol) -> Option<Evaluation> {
-        (self.read::<Protocol>("protocol.json").as_ref() == Some(protocol)).then(|| self.read(RESULT))?
+        (self.read::<Protocol>(PROTOCOL).as_ref() == Some(protocol)).then(|| self.read(RESULT))?
     }
 
     /// The whole evaluation, by whatever protocol, if it is there.
@@ -111,16 +139,68 @@ impl EvaluationFolder {
     /// Makes the folder ready to measure by `protocol`: what was measured by another one goes.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// Where something is in it that no evaluation wrote, before anything is changed; where it cannot be written.
     pub fn begin(&self, protocol: &Protocol) -> Result<(), Error> {
-        if self.read::<Protocol>("protocol.json").as_ref() == Some(protocol) {
+        if self.read::<Protocol>(PROTOCOL).as_ref() == Some(protocol) {
             return Ok(());
         }
-        if self.0.exists() {
-            fs::remove_dir_all(&self.0).map_err(|e| Error::file(&self.0, e))?;
-        }
+        self.refuse_foreign()?;
         fs::create_dir_all(&self.0).map_err(|e| Error::file(&self.0, e))?;
-        self.write("protocol.json", protocol)
+        self.clear()?;
+        self.write(PROTOCOL, protocol)
+    }
+
+    /// An error for a folder that holds something and is no evaluation's: it would be lost.
+    fn refuse_foreign(&self) -> Result<(), Error> {
+        if self.is_ours() {
+            return Ok(());
+        }
+        // What a kill leaves of the very first file.
+        let unfinished = self.0.join(format!("{PROTOCOL}.partial"));
+        match self.entries()?.into_iter().filter(|path| *path != unfinished).min() {
+            None => Ok(()),
+            Some(first) => Err(Error::file(
+                &self.0,
+                format!(
+                    "holds {:?} and no {PROTOCOL} of an evaluation, so what is in it stays; name an empty folder or a new one with --out",
+                    first.file_name().unwrap_or_default()
+                ),
+            )),
+        }
+    }
+
+    /// Whether an evaluation made it, of whatever edition.
+    fn is_ours(&self) -> bool {
+        let protocol: Option<Value> = self.read(PROTOCOL);
+        protocol.is_some_and(|protocol| protocol.get("edition").is_some())
+    }
+
+    /// Takes what was measured away. Killed meanwhile it stays an evaluation's folder, by a protocol that is none.
+    fn clear(&self) -> Result<(), Error> {
+        self.write(PROTOCOL, &json!({ "edition": 0 }))?;
+        for path in self.entries()? {
+            if path.ends_with(PROTOCOL) {
+                continue;
+            }
+            let removed = match path.is_dir() {
+                true => fs::remove_dir_all(&path),
+                false => fs::remove_file(&path),
+            };
+            removed.map_err(|e| Error::file(&path, e))?;
+        }
+        Ok(())
+    }
+
+    /// What lies in it; nothing where it is not there.
+    fn entries(&self) -> Result<Vec<PathBuf>, Error> {
+        let failed = |e: std::io::Error| Error::file(&self.0, e);
+        match fs::read_dir(&self.0) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            entries => entries
+                .map_err(failed)?
+                .map(|entry| entry.map(|entry| entry.path()).map_err(failed))
+                .collect(),
+        }
     }
 
     /// What `NAME.json` holds, or else what `measure` finds, which is written there.
@@ -178,11 +258,19 @@ mod tests {
     use crate::data::{DataConfig, load};
 
     fn protocol(step: u64) -> Protocol {
+        protocol_of("one", step)
+    }
+
+    fn protocol_of(network: &str, step: u64) -> Protocol {
         let dataset = load(&DataConfig::Emoji { size: 8, split_seed: 0 }).unwrap();
         let text = "data = { kind = \"emoji\", size = 8 }\nmodel = { patch_size = 2, hidden_size = 8, depth = 1, num_heads = 1 }\n\
                     phases = [{ name = \"train\", steps = 1 }]";
         let recipe = crate::recipe::parse_resolved(Path::new("recipe.toml"), text).unwrap();
-        Protocol::new(&recipe, &dataset, step, Vec::new())
+        let measured = Fingerprints {
+            network: network.into(),
+            ..Fingerprints::default()
+        };
+        Protocol::new(&recipe, &dataset, step, measured, Vec::new())
     }
 
     #[test]
@@ -196,6 +284,50 @@ mod tests {
         assert_eq!(part(3), 1);
         folder.begin(&protocol(6)).unwrap();
         assert_eq!(part(4), 4);
+        folder.begin(&protocol_of("another", 6)).unwrap();
+        assert_eq!(part(5), 5);
+    }
+
+    #[test]
+    fn what_no_evaluation_wrote_is_named_and_stays() {
+        let place = tempfile::tempdir().unwrap();
+        let (notes, ours) = (place.path().join("notes.txt"), place.path().join(PROTOCOL));
+        fs::write(&notes, "mine").unwrap();
+        let folder = EvaluationFolder::at(place.path());
+        for other in [None, Some("no JSON"), Some("[1]"), Some("{\"name\": \"another's\"}")] {
+            if let Some(text) = other {
+                fs::write(&ours, text).unwrap();
+            }
+            let message = folder.begin(&protocol(5)).unwrap_err().to_string();
+            assert!(
+                message.contains("\"notes.txt\"") && message.contains("an empty folder"),
+                "{message}"
+            );
+            assert_eq!(fs::read_to_string(&notes).unwrap(), "mine");
+            assert_eq!(fs::read_to_string(&ours).ok().as_deref(), other);
+        }
+    }
+
+    #[test]
+    fn an_empty_folder_will_do_and_one_of_any_edition_is_emptied() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = EvaluationFolder::at(place.path());
+        let within = |name: &str| place.path().join(name);
+        // A kill within the first file, and one while an earlier evaluation was taken away.
+        fs::write(within("protocol.json.partial"), "{").unwrap();
+        folder.begin(&protocol(5)).unwrap();
+        assert!(!within("protocol.json.partial").exists());
+        folder.write_bytes("maps/one.png", b"one").unwrap();
+        folder.finish(&Evaluation::default()).unwrap();
+        folder.write(PROTOCOL, &json!({ "edition": 0 })).unwrap();
+        assert_eq!(folder.finished(&protocol(5)), None);
+        folder.begin(&protocol(5)).unwrap();
+        assert!(!within("maps").exists() && !within(RESULT).exists());
+        // An edition without a network.
+        folder.write(PROTOCOL, &json!({ "edition": 1, "step": 5 })).unwrap();
+        folder.write_bytes("floors.json", b"[]").unwrap();
+        folder.begin(&protocol(5)).unwrap();
+        assert!(!within("floors.json").exists());
     }
 
     #[test]

@@ -1,8 +1,10 @@
-//! What a phase's teacher gives: whose tokens at which depth, and how they are sharpened.
+//! What a phase's teacher gives: whose tokens at which depth, and how they are sharpened; and what its guide gives.
 
 use serde_json::Value;
 use sextant_plugin_api::abi::Network;
 
+use crate::data::{Dataset, Field};
+use crate::encoder;
 use crate::error::Error;
 use crate::guidance::{SourcePlan, Sources};
 use crate::measure::{Features, MeasureError};
@@ -67,6 +69,28 @@ fn target(plan: &SourcePlan, scale: impl FnOnce() -> Option<Value>) -> Option<Ta
     })
 }
 
+/// The guide's features of the held-out images, all tokens of an image in its row; none where no source reads them.
+///
+/// # Errors
+/// Features that are not finite.
+pub fn guide_of(sources: &Sources, dataset: &Dataset) -> Result<Option<Features>, Error> {
+    let read = sources.fields().iter().any(|field| field == encoder::FEATURES);
+    match dataset.fields().get(encoder::FEATURES) {
+        Some(field) if read => held_out(field, dataset).map(Some),
+        _ => Ok(None),
+    }
+}
+
+fn held_out(field: &Field, dataset: &Dataset) -> Result<Features, Error> {
+    let width: usize = field.shape.iter().product();
+    let rows = dataset.held_out().iter();
+    let values: Vec<f32> = rows
+        .flat_map(|&id| &field.values[id * width..(id + 1) * width])
+        .copied()
+        .collect();
+    Features::from_f32(&values, width).map_err(|error| Error::Training(format!("the guide's features: {error}")))
+}
+
 /// f_u + w (f_c - f_u), row by row. Both have the same shape.
 ///
 /// # Errors
@@ -122,6 +146,19 @@ mod tests {
     fn who_asks_nothing_of_the_teacher_gives_no_target() {
         let without = plan(&[(Network::Student, 3), (Network::Ema, 4)]);
         assert_eq!(target(&without, || unreachable!("there is no target")), None);
+    }
+
+    #[test]
+    fn a_guides_rows_are_those_of_the_held_out_images() {
+        let dataset = fixture::dataset();
+        let field = Field {
+            shape: vec![2, 3],
+            values: (0..dataset.len() * 6).map(|at| at as f32).collect(),
+        };
+        let rows = held_out(&field, &dataset).unwrap();
+        assert_eq!((rows.len(), rows.width()), (dataset.held_out().len(), 6));
+        let last = dataset.held_out().len() - 1;
+        assert_eq!(rows.row(last)[5], (dataset.held_out()[last] * 6 + 5) as f64);
     }
 
     #[test]

@@ -21,16 +21,16 @@ mod text;
 mod values;
 
 pub use evaluate::{Subject, evaluate, judges};
-pub use folder::{EvaluationFolder, Protocol};
-pub use guided::{Guided, Target, guided_of};
+pub use folder::{EvaluationFolder, Fingerprints, Protocol};
+pub use guided::{Guided, Target, guide_of, guided_of};
 pub use maps::maps;
 pub use recipe::{QualityRecipe, RepresentationsRecipe};
 pub use representations::representations;
 pub use result::{
-    Alignment, Copies, Evaluation, JudgeIdentity, LabelPart, Map, MapOf, Probing, Quality, Representations, ScaleSweep,
-    Scores, SweepPoint,
+    Alignment, Copies, CopyRule, Evaluation, JudgeIdentity, LabelPart, Map, MapOf, Probing, Quality, Representations,
+    ScaleSweep, Scores, SweepPoint,
 };
 pub use showing::{Showing, Told};
-pub use subject::{check, of_network, of_run, of_samples};
+pub use subject::{Checkpoint, check, of_network, of_run, of_samples};
 pub use text::text;
 pub use values::values;

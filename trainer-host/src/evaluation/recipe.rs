@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Fewer images or samples are not measured.
+const FEWEST: usize = 20;
+
 /// How the quality of samples is measured. Samples are drawn from the moving average with `evaluation.sampler`, with the
 /// same noise and labels for every variant, labels in the data's frequencies.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -12,7 +15,7 @@ pub struct QualityRecipe {
     /// Networks in whose features samples are compared with the data: `"embedded"`, `"untrained"`, or the path of a file that
     /// `sextant encoder train` wrote. The first is the one that scales are chosen and scores are compared by.
     pub judges: Vec<String>,
-    /// Scales of classifier-free guidance among which the best is chosen for each variant; 1 is measured in any case.
+    /// Scales of classifier-free guidance among which the best is chosen for each run; 1 is measured in any case.
     pub scales: Vec<f64>,
     /// Samples for each scale of the sweep, of other noise than those that are scored.
     pub sweep_samples: usize,
@@ -35,7 +38,7 @@ impl Default for QualityRecipe {
 pub struct RepresentationsRecipe {
     /// Times at which images are diffused before they are shown to the network, each in (0, 1).
     pub times: Vec<f64>,
-    /// Training images on which probes are fitted; 0 for all. Held-out images are always all.
+    /// Training images on which probes are fitted, at least 20; 0 for all. Held-out images are always all.
     pub images: usize,
     /// Images whose features are shown as pictures.
     pub pictures: usize,
@@ -58,9 +61,9 @@ impl QualityRecipe {
     /// Names the key at fault, below `evaluation.quality`, and what would be right.
     pub fn validate(&self) -> Result<(), String> {
         for (key, value) in [("samples", self.samples), ("sweep_samples", self.sweep_samples)] {
-            if value < 20 {
+            if value < FEWEST {
                 return Err(format!(
-                    "{key} is {value}; it must be at least 20: nearest neighbours and spreads need some"
+                    "{key} is {value}; it must be at least {FEWEST}: nearest neighbours and spreads need some"
                 ));
             }
         }
@@ -91,6 +94,15 @@ impl RepresentationsRecipe {
         if self.times.is_empty() {
             return Err("times is empty; name at least one, such as 0.5".into());
         }
+        if let Some(twice) = (1..self.times.len()).find(|&i| self.times[..i].contains(&self.times[i])) {
+            return Err(format!("times names {} twice", self.times[twice]));
+        }
+        if (1..FEWEST).contains(&self.images) {
+            return Err(format!(
+                "images is {}; it must be at least {FEWEST}, or 0 for all: a probe needs some of each class",
+                self.images
+            ));
+        }
         if self.pictures == 0 {
             return Err("pictures is 0; it must be at least 1".into());
         }
@@ -100,5 +112,44 @@ impl RepresentationsRecipe {
             )),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(change: impl FnOnce(&mut RepresentationsRecipe)) -> Option<String> {
+        let mut recipe = RepresentationsRecipe::default();
+        change(&mut recipe);
+        recipe.validate().err()
+    }
+
+    #[test]
+    fn too_few_images_for_a_probe_are_refused_and_0_is_all() {
+        for few in [1, 19] {
+            let message = refusal(|recipe| recipe.images = few).unwrap();
+            assert!(
+                message.contains(&format!("images is {few}")) && message.contains("20"),
+                "{message}"
+            );
+        }
+        for enough in [0, 20] {
+            assert_eq!(refusal(|recipe| recipe.images = enough), None);
+        }
+    }
+
+    #[test]
+    fn times_are_named_once_each_and_lie_within() {
+        for (times, words) in [
+            (vec![], "times is empty"),
+            (vec![0.2, 0.5, 0.2], "times names 0.2 twice"),
+            (vec![0.5, 1.0], "times has 1"),
+            (vec![f64::NAN], "times has NaN"),
+        ] {
+            let message = refusal(|recipe| recipe.times = times).unwrap();
+            assert!(message.contains(words), "{message}");
+        }
+        assert_eq!(refusal(|_| ()), None);
     }
 }

@@ -172,7 +172,7 @@ fn align(depth: usize, t: f64, features: &Features, other: &Features) -> Result<
 /// image are columns of its row.
 fn label_parts(showing: Showing, guided: &Guided, t: f64) -> Result<Vec<LabelPart>, Error> {
     let ids = showing.dataset.held_out();
-    let labels: Vec<i64> = ids.iter().map(|&id| showing.dataset.labels()[id]).collect();
+    let labels = labels_of(showing.dataset, ids);
     let [conditional, unconditional] = showing.guided(guided, ids, t)?;
     let mut scales = vec![0.0, 1.0];
     scales.extend(guided.scale.filter(|scale| !scales.contains(scale)));
@@ -188,6 +188,26 @@ fn label_parts(showing: Showing, guided: &Guided, t: f64) -> Result<Vec<LabelPar
     };
     let parts = scales.into_iter().map(of).collect::<Result<_, MeasureError>>();
     parts.map_err(|error| at(guided.depth, t, error))
+}
+
+/// Share of the label in a guide's features of the held-out images, all tokens of an image in its row. A guide sees them clean:
+/// there is one such share, that of t = 0.
+///
+/// # Errors
+/// Where the share is not defined.
+pub(super) fn guide_part(dataset: &Dataset, features: &Features) -> Result<LabelPart, Error> {
+    let found = label_share(features, &labels_of(dataset, dataset.held_out()));
+    let found = found.map_err(|error| Error::Training(format!("the guide's features: {error}")))?;
+    Ok(LabelPart {
+        target: "guide's features".into(),
+        t: 0.0,
+        // Below 0 by chance where there is nothing.
+        share: found.omega_squared.max(0.0),
+    })
+}
+
+fn labels_of(dataset: &Dataset, ids: &[usize]) -> Vec<i64> {
+    ids.iter().map(|&id| dataset.labels()[id]).collect()
 }
 
 /// `work` of 0..count, in that order, on as many threads as there are cores. What each gives depends on nothing but its number.
@@ -290,6 +310,21 @@ mod tests {
         );
         let unknown = Guided { scale: None, ..guided };
         assert_eq!(found(&dataset, &network, Some(&unknown)).label_parts.len(), 4);
+    }
+
+    #[test]
+    fn a_guide_that_knows_the_label_alone_is_explained_by_it() {
+        let dataset = fixture::dataset();
+        let part = |value: &dyn Fn(usize) -> f64| {
+            let values = dataset.held_out().iter().map(|&id| value(id)).collect();
+            guide_part(&dataset, &Features::new(values, 1).unwrap())
+        };
+        let known = part(&|id| dataset.labels()[id] as f64).unwrap();
+        assert_eq!((known.target.as_str(), known.t), ("guide's features", 0.0));
+        assert!((known.share - 1.0).abs() < 1e-9, "{known:?}");
+        assert!(part(&|id| (id % 2) as f64).unwrap().share < 0.5);
+        let message = part(&|_| 1.0).unwrap_err().to_string();
+        assert!(message.contains("guide's features"), "{message}");
     }
 
     #[test]

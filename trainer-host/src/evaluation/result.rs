@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::train::ValidationLoss;
+
 /// Everything that was measured of one network after its training.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
@@ -19,6 +21,12 @@ pub struct Evaluation {
     pub copies: Option<Copies>,
     /// What each depth's tokens hold.
     pub representations: Option<Representations>,
+    /// Why there are no representations although the recipe asks for them: a measure that is not defined for this network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+    /// Denoising loss on the fixed validation set. `sextant eval` measures it; a training has it in its own result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation: Option<ValidationLoss>,
 }
 
 /// A network that judges samples.
@@ -95,8 +103,7 @@ pub struct Copies {
     pub samples: usize,
     /// Scale of classifier-free guidance that they were drawn with.
     pub scale: f64,
-    /// Share of the samples that are copies: much nearer to one training image than to the second nearest, and nearer than
-    /// held-out images lie.
+    /// Share of the samples that are copies, by `rule`.
     pub fraction: f64,
     /// Share of the held-out images that the same rule calls copies: the floor.
     pub held_out_fraction: f64,
@@ -104,10 +111,25 @@ pub struct Copies {
     pub distance: f64,
     /// The same of held-out images.
     pub held_out_distance: f64,
-    /// Median ratio of a sample's distances to the nearest and to the second nearest training image.
+    /// Median ratio of a sample's distances to the nearest training image and to the nearest of another group.
     pub ratio: f64,
     /// The same of held-out images.
     pub held_out_ratio: f64,
+    /// What a copy is. Evaluations of earlier versions do not say it.
+    #[serde(default)]
+    pub rule: Option<CopyRule>,
+}
+
+/// What a copy is: it lies within `distance` of a training image, as only the nearest `quantile` of the held-out images do, and at
+/// most `ratio` times as far from it as from the nearest training image of another group of near-duplicates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CopyRule {
+    /// The largest distance of a copy, which the held-out images gave.
+    pub distance: f64,
+    /// The share of the held-out images within it, about.
+    pub quantile: f64,
+    /// The largest distance of a copy, in distances to the nearest image of another group.
+    pub ratio: f64,
 }
 
 /// What each depth holds, at several times, with the null class fed to the network.
@@ -123,7 +145,7 @@ pub struct Representations {
     pub compared_with: String,
     /// Alignment with it, by depth and time.
     pub alignment: Vec<Alignment>,
-    /// Of each guided target that the teacher gives: how much of it the label alone explains.
+    /// Of each target that the teacher or the guide gives: how much of it the label alone explains.
     pub label_parts: Vec<LabelPart>,
     /// Pictures of features, beside this file.
     pub maps: Vec<Map>,
@@ -158,9 +180,9 @@ pub struct Alignment {
 /// How much of a target's variance the label explains.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LabelPart {
-    /// Which target: `teacher, depth 4, scale 30`.
+    /// Which target: `teacher, depth 4, scale 30`, or `guide's features`.
     pub target: String,
-    /// Time of the diffused images.
+    /// Time of the diffused images; 0 for a guide, which sees them clean.
     pub t: f64,
     /// Share of the variance between labels, 0 to 1, corrected for the number of labels.
     pub share: f64,

@@ -1,17 +1,31 @@
 //! What can be evaluated: a run, one checkpoint of it, samples alone.
 
-use burn::tensor::Device;
+use std::collections::BTreeMap;
+
+use burn::tensor::{Device, TensorData};
 
 use super::evaluate::{Subject, evaluate, go_on, judges};
-use super::folder::EvaluationFolder;
-use super::{Evaluation, Guided, copies, guided_of, pictures, quality, values};
-use crate::data;
-use crate::encoder;
+use super::folder::{EvaluationFolder, Fingerprints, Protocol};
+use super::{Evaluation, Guided, copies, guide_of, guided_of, pictures, quality, values};
+use crate::data::{self, Dataset};
 use crate::error::Error;
-use crate::judge;
+use crate::judge::Judge;
+use crate::model::fingerprint;
 use crate::recipe::Recipe;
 use crate::sample::Pixels;
-use crate::train::{Run, RunFolder, average, checkpoint, journal};
+use crate::train::checkpoint::Saved;
+use crate::train::{
+    Run, RunFolder, Trainee, ValidationLoss, average, checkpoint, journal, validation_loss, validation_set,
+};
+
+/// One checkpoint of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Name of its phase.
+    pub phase: String,
+    /// Optimiser steps of that phase.
+    pub step: u64,
+}
 
 /// What can be wrong with a run's evaluation, before its training begins: judges that cannot be read or do not fit the data,
 /// and a judge that is the guide.
@@ -19,11 +33,7 @@ use crate::train::{Run, RunFolder, average, checkpoint, journal};
 /// # Errors
 /// Names the key at fault.
 pub fn check(run: &Run) -> Result<(), Error> {
-    let device = &run.options().device;
-    let judges = judges(run.recipe(), run.dataset(), device)?;
-    let guide = run.recipe().guide.as_ref().filter(|_| !judges.is_empty());
-    let guide = guide.map(|guide| encoder::guide(guide, device)).transpose()?;
-    Ok(judge::refuse_guide(&judges, guide.as_ref())?)
+    judges(run.recipe(), run.dataset(), &run.options().device).map(|_| ())
 }
 
 /// Measures a run that is trained to its end, as its recipe says; none where that says nothing. What was measured before, by
@@ -36,48 +46,54 @@ pub fn of_run(run: &Run, folder: &RunFolder, grids: bool) -> Result<Option<Evalu
     if asked.quality.is_none() && asked.representations.is_none() {
         return Ok(None);
     }
-    let phase = run
-        .recipe()
-        .phases
-        .last()
-        .map(|phase| phase.name.as_str())
-        .unwrap_or_default();
     let place = EvaluationFolder::of(folder.path());
-    let measured = of_network(run, folder, None, &place).and_then(|evaluation| {
+    // The result of the training has its validation loss.
+    let measured = measure(run, folder, None, &place, false).and_then(|evaluation| {
         if grids && asked.quality.is_some() {
             over_training(run, folder, &place)?;
         }
+        let phase = last_phase(run.recipe());
         journal::record(folder, phase, evaluation.step, &values(&evaluation))?;
         Ok(evaluation)
     });
     measured.inspect_err(|error| folder.note_failure(error)).map(Some)
 }
 
-/// Measures the network of a run after `step` (by default its last) into `place`.
+/// Measures a network of a run, that of a checkpoint or by default its last, into `place`; its validation loss too.
+///
+/// An earlier phase's network is measured as itself, without what guided it.
 ///
 /// # Errors
 /// As [`of_run`]; and where there is no such checkpoint.
 pub fn of_network(
     run: &Run,
     folder: &RunFolder,
-    step: Option<u64>,
+    checkpoint: Option<&Checkpoint>,
     place: &EvaluationFolder,
 ) -> Result<Evaluation, Error> {
+    measure(run, folder, checkpoint, place, true)
+}
+
+fn measure(
+    run: &Run,
+    folder: &RunFolder,
+    checkpoint: Option<&Checkpoint>,
+    place: &EvaluationFolder,
+    validate: bool,
+) -> Result<Evaluation, Error> {
     let (recipe, dataset, options) = (run.recipe(), run.dataset(), run.options());
-    let phase = recipe
-        .phases
-        .last()
-        .map(|phase| phase.name.as_str())
-        .unwrap_or_default();
-    let saved = checkpoint::list(&folder.phase(phase));
-    let saved = match step {
-        None => saved.last(),
-        Some(step) => saved.iter().find(|saved| saved.step == step),
-    };
-    let saved = saved.ok_or_else(|| Error::file(folder.path(), format!("has no checkpoint of phase {phase:?} yet")))?;
+    let last = last_phase(recipe);
+    let phase = checkpoint.map_or(last, |checkpoint| checkpoint.phase.as_str());
+    let saved = saved(folder, phase, checkpoint.map(|checkpoint| checkpoint.step))?;
     let device = options.device.clone().inner();
-    let teacher = run.teacher(folder)?;
-    let target = guided_of(&run.last_sources()?);
+    // A run hands out the sources and the teacher of its last phase alone.
+    let (mut teacher, mut target, mut guide) = (None, None, None);
+    if phase == last {
+        let sources = run.last_sources()?;
+        teacher = run.teacher(folder)?;
+        target = guided_of(&sources);
+        guide = guide_of(&sources, dataset)?;
+    }
     let guided = teacher.as_ref().zip(target).map(|(network, target)| Guided {
         network,
         depth: target.depth,
@@ -86,14 +102,57 @@ pub fn of_network(
     let subject = Subject {
         recipe,
         dataset,
-        network: average(recipe, dataset, saved, &device)?,
+        network: average(recipe, dataset, &saved, &device)?,
         step: saved.step,
         guided,
+        guide,
         device: &device,
         interrupter: &options.interrupter,
         run: folder.path(),
     };
-    evaluate(&subject, place, |part| options.evaluating(part))
+    let mut evaluation = evaluate(&subject, place, |part| options.evaluating(part))?;
+    if validate && evaluation.validation.is_none() {
+        options.evaluating("validation loss");
+        evaluation.validation = validation(&subject);
+        place.finish(&evaluation)?;
+    }
+    Ok(evaluation)
+}
+
+fn last_phase(recipe: &Recipe) -> &str {
+    recipe
+        .phases
+        .last()
+        .map(|phase| phase.name.as_str())
+        .unwrap_or_default()
+}
+
+/// The checkpoint of a phase after `step`, by default its last.
+fn saved(folder: &RunFolder, phase: &str, step: Option<u64>) -> Result<Saved, Error> {
+    let mut there = checkpoint::list(&folder.phase(phase));
+    let steps: Vec<String> = there.iter().map(|saved| saved.step.to_string()).collect();
+    there.retain(|saved| step.is_none_or(|step| saved.step == step));
+    there.pop().ok_or_else(|| {
+        let reason = match step {
+            Some(step) if !steps.is_empty() => format!(
+                "has no checkpoint of phase {phase:?} after step {step}; kept are those after {}",
+                steps.join(", ")
+            ),
+            _ => format!("has no checkpoint of phase {phase:?} yet"),
+        };
+        Error::file(folder.path(), reason)
+    })
+}
+
+/// Denoising loss on the fixed validation set, as the training measures it. None where it is no number, which JSON has not.
+fn validation(subject: &Subject) -> Option<ValidationLoss> {
+    let model = Trainee {
+        student: subject.network.clone(),
+        sources: Default::default(),
+    };
+    let recipe = subject.recipe;
+    let batches = validation_set(subject.dataset, &recipe.evaluation, &recipe.diffusion);
+    Some(validation_loss(&model, batches.into_iter())).filter(ValidationLoss::is_finite)
 }
 
 fn over_training(run: &Run, folder: &RunFolder, place: &EvaluationFolder) -> Result<(), Error> {
@@ -105,11 +164,16 @@ fn over_training(run: &Run, folder: &RunFolder, place: &EvaluationFolder) -> Res
     })
 }
 
-/// Scores samples alone, with the judges and the data of `recipe`.
+/// Scores samples alone, with the judges and the data of `recipe`; numbers and nearest neighbours stay in `place`, if there is one.
 ///
 /// # Errors
-/// Where they are of another size than the data.
-pub fn of_samples(pixels: &Pixels, recipe: &Recipe, device: &Device) -> Result<Evaluation, Error> {
+/// Where they are of another size than the data, or `place` holds something else.
+pub fn of_samples(
+    pixels: &Pixels,
+    recipe: &Recipe,
+    device: &Device,
+    place: Option<&EvaluationFolder>,
+) -> Result<Evaluation, Error> {
     let dataset = data::load(&recipe.data)?;
     let [channels, side, _] = dataset.shape();
     if channels != 3 || side != pixels.side {
@@ -119,13 +183,42 @@ pub fn of_samples(pixels: &Pixels, recipe: &Recipe, device: &Device) -> Result<E
         )));
     }
     let judges = judges(recipe, &dataset, device)?;
-    let references = quality::references(&judges, &dataset)?;
-    let count = pixels.bytes.len() / (3 * side * side);
-    Ok(Evaluation {
+    let Some(place) = place else {
+        return Ok(scored(pixels, &dataset, &judges)?.0);
+    };
+    let identities = judges.iter().map(|judge| judge.identity().clone()).collect();
+    let protocol = Protocol::new(recipe, &dataset, 0, fingerprints(pixels), identities);
+    if let Some(evaluation) = place.finished(&protocol) {
+        return Ok(evaluation);
+    }
+    place.begin(&protocol)?;
+    let (evaluation, neighbours_png) = scored(pixels, &dataset, &judges)?;
+    place.write_bytes("neighbours.png", &neighbours_png)?;
+    place.finish(&evaluation)?;
+    Ok(evaluation)
+}
+
+/// What samples' measurements belong to.
+fn fingerprints(pixels: &Pixels) -> Fingerprints {
+    let bytes = TensorData::new(pixels.bytes.clone(), [pixels.bytes.len()]);
+    let kind = format!("samples of {} pixels a side", pixels.side);
+    Fingerprints {
+        network: fingerprint(&kind, &BTreeMap::from([("pixels".to_owned(), bytes)])),
+        ..Fingerprints::default()
+    }
+}
+
+/// All that can be said of samples, and the picture of the nearest neighbours.
+fn scored(pixels: &Pixels, dataset: &Dataset, judges: &[Judge]) -> Result<(Evaluation, Vec<u8>), Error> {
+    let references = quality::references(judges, dataset)?;
+    let count = pixels.bytes.len() / (3 * pixels.side * pixels.side);
+    let found = copies::copies(&pixels.bytes, 1.0, dataset)?;
+    let evaluation = Evaluation {
         judges: judges.iter().map(|judge| judge.identity().clone()).collect(),
         quality: quality::qualities(&references, &pixels.bytes, 1.0)?,
         floors: quality::floors(&references, count)?,
-        copies: Some(copies::copies(&pixels.bytes, 1.0, &dataset)?.copies),
+        copies: Some(found.copies),
         ..Evaluation::default()
-    })
+    };
+    Ok((evaluation, found.neighbours_png))
 }

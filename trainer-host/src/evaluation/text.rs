@@ -2,11 +2,15 @@
 
 use std::fmt::Write;
 
-use super::{Evaluation, Quality};
+use super::{CopyRule, Evaluation, Quality};
+use crate::train::ValidationLoss;
 
 /// Tables of everything that was measured.
 pub fn text(evaluation: &Evaluation) -> String {
     let mut out = String::new();
+    if let Some(loss) = &evaluation.validation {
+        validation(&mut out, loss);
+    }
     if !evaluation.quality.is_empty() {
         quality(&mut out, evaluation);
     }
@@ -34,6 +38,21 @@ pub fn text(evaluation: &Evaluation) -> String {
             copies.distance,
             copies.held_out_distance
         );
+        if let Some(CopyRule {
+            distance,
+            quantile,
+            ratio,
+        }) = &copies.rule
+        {
+            let _ = writeln!(
+                out,
+                "a copy lies within {distance:.3} of a training image, as only the nearest {} % of held-out images do, and at most {ratio:.2} times as far from it as from the nearest one of another group",
+                100.0 * quantile
+            );
+        }
+    }
+    if let Some(reason) = &evaluation.trouble {
+        let _ = writeln!(out, "\nno representations: {reason}");
     }
     if let Some(found) = &evaluation.representations {
         let mut times: Vec<f64> = found.probes.iter().map(|p| p.t).collect();
@@ -79,6 +98,18 @@ pub fn text(evaluation: &Evaluation) -> String {
     out
 }
 
+fn validation(out: &mut String, loss: &ValidationLoss) {
+    // Times are of f32: as such they are short.
+    let times = loss.by_time.iter().map(|[t, loss]| format!("{}: {loss:.4}", *t as f32));
+    let times: Vec<String> = times.collect();
+    let _ = writeln!(
+        out,
+        "validation loss {:.4} on held-out images (by t, {})\n",
+        loss.mean,
+        times.join(", ")
+    );
+}
+
 fn quality(out: &mut String, evaluation: &Evaluation) {
     let _ = writeln!(
         out,
@@ -111,6 +142,60 @@ fn quality(out: &mut String, evaluation: &Evaluation) {
             out,
             "{} samples; \"real\" is as many real images: the floor",
             first.samples
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Copies;
+    use super::*;
+
+    #[test]
+    fn the_validation_loss_comes_first_and_a_copy_is_explained() {
+        let evaluation = Evaluation {
+            validation: Some(ValidationLoss {
+                mean: 0.5,
+                by_time: vec![[f64::from(0.1f32), 0.25], [0.75, 0.75]],
+            }),
+            copies: Some(Copies {
+                samples: 20,
+                rule: Some(CopyRule {
+                    distance: 0.125,
+                    quantile: 0.05,
+                    ratio: 1.0 / 3.0,
+                }),
+                ..Copies::default()
+            }),
+            trouble: Some("linear CKA is not defined here".into()),
+            ..Evaluation::default()
+        };
+        let said = text(&evaluation);
+        assert!(
+            said.starts_with("validation loss 0.5000 on held-out images (by t, 0.1: 0.2500, 0.75: 0.7500)\n"),
+            "{said}"
+        );
+        for words in [
+            "within 0.125",
+            "nearest 5 %",
+            "0.33 times",
+            "no representations: linear CKA",
+        ] {
+            assert!(said.contains(words), "no {words:?} in\n{said}");
+        }
+    }
+
+    #[test]
+    fn an_evaluation_of_an_earlier_version_reads_and_says_less() {
+        let old = r#"{"step": 3, "judges": [], "sweep": null, "quality": [], "floors": [], "representations": null, "copies":
+            {"samples": 20, "scale": 1.0, "fraction": 0.1, "held_out_fraction": 0.0, "distance": 0.2, "held_out_distance": 0.2,
+            "ratio": 0.9, "held_out_ratio": 0.9}}"#;
+        let old: Evaluation = serde_json::from_str(old).unwrap();
+        assert_eq!((old.validation.as_ref(), old.trouble.as_ref()), (None, None));
+        let said = text(&old);
+        assert!(
+            said.contains("10.0 % of 20 samples") && !said.contains("a copy lies"),
+            "{said}"
         );
     }
 }

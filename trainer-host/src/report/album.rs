@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::content::Report;
-use super::samples;
 
-/// Bytes of pictures that fit: in base64 a third more, and there is text beside them.
-const ROOM: usize = 6_500_000;
+/// What the page says around a picture, at most: element, alternative text, cell.
+const AROUND: usize = 600;
 
 /// What is shown.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,20 +21,17 @@ pub struct Album {
 }
 
 impl Album {
-    /// What the page has room for: the last samples in any case, then neighbours, then maps, then grids of earlier steps, evenly thinned.
-    pub fn new(report: &Report) -> Self {
-        Self::within(report, ROOM)
-    }
-
-    fn within(report: &Report, room: usize) -> Self {
-        let mut left = room.saturating_sub(sum(report, |v| samples::last(v).map_or(0, Vec::len)));
+    /// What fits into so many bytes beside the last samples, which are shown in any case: neighbours, then maps, then the grids of the
+    /// slider over training, evenly thinned.
+    pub fn new(report: &Report, room: usize) -> Self {
+        let mut left = room;
         let mut fits = |size: usize| {
             let fits = size <= left;
             left -= if fits { size } else { 0 };
             fits
         };
-        let neighbours = fits(sum(report, |v| v.neighbours_png.as_ref().map_or(0, Vec::len)));
-        let maps = fits(sum(report, |v| v.map_pngs.values().map(Vec::len).sum()));
+        let neighbours = fits(sum(report, |v| embedded(&v.neighbours_png)));
+        let maps = fits(sum(report, |v| embedded(v.map_pngs.values())));
         let all: BTreeSet<u64> = report
             .variants
             .iter()
@@ -45,7 +41,7 @@ impl Album {
         let all: Vec<u64> = all.into_iter().collect();
         let size = |step: &u64| {
             sum(report, |v| {
-                v.grids.iter().filter(|g| g.step == *step).map(|g| g.png.len()).sum()
+                embedded(v.grids.iter().filter(|g| g.step == *step).map(|g| &g.png))
             })
         };
         // From the end, every first, second, third … step.
@@ -55,12 +51,17 @@ impl Album {
             .find(|steps| steps.iter().map(size).sum::<usize>() <= left)
             .unwrap_or_default();
         Self {
-            thinned: steps.len() < all.len(),
+            thinned: steps.len() < all.len() && all.len() > 1,
             steps,
             maps,
             neighbours,
         }
     }
+}
+
+/// The bytes that pictures take in the page, in base64 and with what is around them.
+fn embedded<'a>(pngs: impl IntoIterator<Item = &'a Vec<u8>>) -> usize {
+    pngs.into_iter().map(|png| png.len().div_ceil(3) * 4 + AROUND).sum()
 }
 
 fn sum(report: &Report, size: impl Fn(&super::Variant) -> usize) -> usize {
@@ -72,9 +73,11 @@ mod tests {
     use super::super::example;
     use super::*;
 
+    const ROOM: usize = 9_000_000;
+
     #[test]
     fn all_is_shown_where_there_is_room() {
-        let album = Album::new(&example());
+        let album = Album::new(&example(), 2_000_000);
         assert!(
             album.maps && album.neighbours && !album.thinned && album.steps.len() > 2,
             "{album:?}"
@@ -84,17 +87,17 @@ mod tests {
     #[test]
     fn grids_are_thinned_first_and_the_last_stays() {
         let mut report = example();
-        let whole = Album::new(&report);
+        let whole = Album::new(&report, ROOM);
         for variant in &mut report.variants {
             variant.grids.iter_mut().for_each(|grid| grid.png = vec![0; 1_000_000]);
         }
-        let album = Album::new(&report);
+        let album = Album::new(&report, ROOM);
         assert!(album.maps && album.neighbours && album.thinned);
         assert!(
             album.steps.last() == whole.steps.last() && album.steps.len() < whole.steps.len(),
             "{album:?}"
         );
-        let none = Album::within(&report, 10);
-        assert!(!none.maps && !none.neighbours && none.steps.is_empty());
+        let none = Album::new(&report, 10);
+        assert!(!none.maps && !none.neighbours && none.steps.is_empty() && none.thinned);
     }
 }

@@ -330,7 +330,10 @@
 
   // --- wiring
 
+  // The frame no longer scrolls, and the plot answers keys: to a screen reader it is no mere image.
   frame.classList.add("live");
+  frame.removeAttribute("tabindex");
+  plot.setAttribute("role", "application");
   plot.setAttribute("tabindex", "0");
   readout.setAttribute("aria-live", "polite");
   plot.addEventListener("pointermove", point);

@@ -41,7 +41,7 @@ pub fn section(report: &Report, families: &[Family]) -> Option<Section> {
 <label><input id="logarithmic" type="checkbox"> log height</label>
 <label><input id="logarithmic-x" type="checkbox"> log width</label>
 </form>
-{}<figure><div class="plot" id="frame">{}<div id="readout" class="readout" hidden></div></div>
+{}<figure><div class="plot" id="frame" role="region" aria-labelledby="curves" tabindex="0">{}<div id="readout" class="readout" hidden></div></div>
 <figcaption id="hint">{}</figcaption></figure>
 <ul id="remarks" class="notes">{remarks}</ul>
 "#,

@@ -40,6 +40,10 @@ pub struct Report {
     pub runs: Vec<SeedRun>,
     /// What the primary score says over the seeds; none without a baseline.
     pub verdict: Option<Comparison>,
+    /// Whether the primary score is another than the recipes had declared before the runs.
+    pub chosen_afterwards: bool,
+    /// What runs of one seed share, as a sentence; empty where nothing is to be said of it.
+    pub shared: String,
     /// How much sooner each variant is as good as the baseline at its end, by name.
     pub speed_ups: BTreeMap<String, SpeedUps>,
     /// Every score beside the primary one, compared over the seeds in the same way.
@@ -103,7 +107,7 @@ pub struct Variant {
     pub grids: Vec<Grid>,
     /// What was measured with each seed, in the order of [`Report::seeds`]; none where it was not.
     pub evaluations: Vec<Option<Evaluation>>,
-    /// Samples beside their nearest training images, of the first seed: an encoded PNG.
+    /// The most suspicious samples of the first seed, each with its nearest training images: an encoded PNG.
     pub neighbours_png: Option<Vec<u8>>,
     /// The pictures that the first evaluation's maps name, encoded PNGs by file name.
     pub map_pngs: BTreeMap<String, Vec<u8>>,

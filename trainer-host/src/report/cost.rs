@@ -2,7 +2,7 @@
 
 use super::bars::{Bar, Bars};
 use super::content::{Measurements, Outcome, Parts, Report};
-use super::markup::{Section, figure};
+use super::markup::{Section, figure, scrolling};
 use super::measure::{Quantity, Unit};
 use super::sheet::{Sheet, SheetRow};
 
@@ -18,13 +18,17 @@ const PARTS: [Part; 6] = [
     ("update", |p| p.update),
 ];
 
+/// Where what a guide took to be made is counted, and where not.
+const GUIDE: &str =
+    "<p class=\"hint\">The making of a guide is on the bill in operations, and not in seconds or in images.</p>\n";
+
 /// The page's section; none where no variant finished.
 pub fn section(report: &Report) -> Option<Section> {
     let mut body = String::new();
     if let Some(bars) = bars(report) {
         let caption = "Mean wall time of an optimiser step of the last phase by part. On a device that runs asynchronously these are times to \
                        launch, and only the whole is right.";
-        body.push_str(&figure(&format!("<div class=\"plot\">{}</div>", bars.svg()), caption));
+        body.push_str(&figure(&scrolling(&bars.svg(), "Time of a step by part"), caption));
         body.push_str(&format!(
             "<details><summary>The parts in numbers</summary>\n{}</details>\n",
             parts_sheet(report).html()
@@ -43,6 +47,9 @@ pub fn section(report: &Report) -> Option<Section> {
              everything: earlier phases such as a teacher’s training, the training of the guide whose features a source reads, and the encoding \
              of the data with it. A dash is what was not counted, and is in no sum.</p>\n",
         );
+    }
+    if finished(report).iter().any(|(_, _, measured)| measured.guide.is_some()) {
+        body.push_str(GUIDE);
     }
     Section::new("cost", "Cost", body)
 }
@@ -248,9 +255,10 @@ mod tests {
         assert!(bars(&report).is_none(), "no parts were measured");
         let body = section(&report).unwrap().body;
         assert!(
-            !body.contains("Operations of a step") && !body.contains("guide’s training"),
+            !body.contains("Operations of a step") && !body.contains("guide’s training") && !body.contains(GUIDE),
             "{body}"
         );
+        assert!(section(&example()).unwrap().body.contains(GUIDE));
         let empty = Report::default();
         assert!(section(&empty).is_none());
     }

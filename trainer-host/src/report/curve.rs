@@ -3,10 +3,10 @@
 use super::content::Point;
 use super::number;
 
-/// The most points that a curve keeps on the page, over all of its seeds.
+/// The most points that a curve keeps on the page, over all of its seeds, where there is room.
 pub const MOST_POINTS: usize = 2000;
 
-/// One variant's curve with each seed, by rising step, at most [`MOST_POINTS`] values in all.
+/// One variant's curve with each seed, by rising step, at most so many values in all.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Curve {
     /// Where it has values.
@@ -25,8 +25,8 @@ pub struct Curve {
 
 impl Curve {
     /// What was logged with each seed. Of several points at one step the last counts (a resumed run logs some twice). A seed whose
-    /// points end before those of others is left out, so that a mean is of the same seeds at every step.
-    pub fn new(logged: &[(u64, &[Point])]) -> Self {
+    /// points end before those of others is left out, so that a mean is of the same seeds at every step. Keeps at most `most` values.
+    pub fn new(logged: &[(u64, &[Point])], most: usize) -> Self {
         let ordered: Vec<(u64, Vec<Point>)> = logged
             .iter()
             .filter(|(_, points)| !points.is_empty())
@@ -57,7 +57,7 @@ impl Curve {
             steps,
             runs,
         };
-        curve.thin(MOST_POINTS / curve.runs.len().max(1));
+        curve.thin(most / curve.runs.len().max(1));
         curve
     }
 
@@ -199,7 +199,7 @@ mod tests {
     }
 
     fn single(values: &[f64]) -> Curve {
-        Curve::new(&[(0, &points(values))])
+        Curve::new(&[(0, &points(values))], MOST_POINTS)
     }
 
     #[test]
@@ -216,7 +216,7 @@ mod tests {
         assert!(curve.steps.windows(2).all(|pair| pair[0] < pair[1]));
         assert_eq!(curve.remarks().len(), 2);
         let logged = points(&values);
-        let seeds = Curve::new(&[(0, &logged), (1, &logged), (2, &logged)]);
+        let seeds = Curve::new(&[(0, &logged), (1, &logged), (2, &logged)], MOST_POINTS);
         assert!(seeds.steps.len() * 3 <= MOST_POINTS, "{} steps", seeds.steps.len());
     }
 
@@ -234,21 +234,21 @@ mod tests {
 
     #[test]
     fn empty_and_one_point_curves_are_said() {
-        assert_eq!(Curve::new(&[]).remarks(), ["has no points"]);
+        assert_eq!(Curve::new(&[], MOST_POINTS).remarks(), ["has no points"]);
         assert_eq!(single(&[1.0]).remarks(), ["has one point only"]);
     }
 
     #[test]
     fn of_points_at_one_step_the_last_counts() {
         let logged = [(5, 1.0), (3, 2.0), (5, 4.0)].map(|(step, value)| Point { step, value });
-        let curve = Curve::new(&[(0, &logged)]);
+        let curve = Curve::new(&[(0, &logged)], MOST_POINTS);
         assert_eq!(curve.mean(), [[3.0, 2.0], [5.0, 4.0]]);
     }
 
     #[test]
     fn seeds_have_a_mean_and_a_band_and_one_that_diverged_is_a_gap_of_all() {
         let (one, other) = (points(&[1.0, 2.0, 3.0]), points(&[3.0, f64::NAN, 7.0]));
-        let curve = Curve::new(&[(4, &one), (5, &other)]);
+        let curve = Curve::new(&[(4, &one), (5, &other)], MOST_POINTS);
         assert_eq!((curve.mean()[0], curve.mean()[2]), ([1.0, 2.0], [3.0, 5.0]));
         assert_eq!((curve.band()[0], curve.band()[2]), ([1.0, 1.0, 3.0], [3.0, 3.0, 7.0]));
         assert!(curve.mean()[1][1].is_nan() && curve.band()[1][1].is_nan());
@@ -258,7 +258,7 @@ mod tests {
     #[test]
     fn a_seed_that_ended_early_is_left_out_and_named() {
         let (whole, short) = (points(&[1.0, 2.0, 3.0]), points(&[9.0, 9.0]));
-        let curve = Curve::new(&[(4, &whole), (7, &short), (8, &[])]);
+        let curve = Curve::new(&[(4, &whole), (7, &short), (8, &[])], MOST_POINTS);
         assert_eq!(curve.runs, [[1.0, 2.0, 3.0]]);
         assert_eq!(
             curve.remarks(),
@@ -275,7 +275,7 @@ mod tests {
         assert!((smooth.runs[0][4] - 0.5).abs() < 1e-6 && smooth.runs[0][3].is_nan());
         assert_eq!(noisy.smoothed(0.0).runs[0][..3], noisy.runs[0][..3]);
         let (up, down) = (points(&[0.0, 2.0]), points(&[2.0, 0.0]));
-        let band = Curve::new(&[(0, &up), (1, &down)]).smoothed(1e9).band();
+        let band = Curve::new(&[(0, &up), (1, &down)], MOST_POINTS).smoothed(1e9).band();
         assert!(
             (band[1][2] - band[1][1]).abs() < 1e-6,
             "the band is of smooth curves: {band:?}"

@@ -10,12 +10,11 @@ use super::content::{
     SpeedUps, Variant,
 };
 use crate::evaluation::{
-    Alignment, Copies, Evaluation, JudgeIdentity, LabelPart, Map, MapOf, Probing, Quality, Representations, ScaleSweep,
-    Scores, SweepPoint,
+    Alignment, Copies, CopyRule, Evaluation, JudgeIdentity, LabelPart, Map, MapOf, Probing, Quality, Representations,
+    ScaleSweep, Scores, SweepPoint,
 };
 use crate::statistics::{Comparison, Contender, Curve, Direction, Level, Sample, SpeedUp};
 
-const SEEDS: u64 = 3;
 const STEPS: u64 = 2000;
 const DEPTHS: usize = 8;
 const TIMES: [f64; 3] = [0.2, 0.5, 0.8];
@@ -80,8 +79,15 @@ const CHARACTERS: [Character; 4] = [
 /// Three seeds of four variants that finished (a guided one that is better, one whose gain is lost in the spread, one of a single step)
 /// and of one that failed; a value that is not finite in a curve; evaluations by two judges that disagree. Its numbers are invented.
 pub fn example() -> Report {
-    let seeds: Vec<u64> = (0..SEEDS).collect();
-    let mut variants: Vec<Variant> = CHARACTERS.iter().enumerate().map(|(i, c)| variant(i, c)).collect();
+    example_with(3)
+}
+
+/// The same with so many seeds, at least one.
+pub fn example_with(count: u64) -> Report {
+    let seeds: Vec<u64> = (0..count).collect();
+    let named: Vec<String> = seeds.iter().map(u64::to_string).collect();
+    let characters = CHARACTERS.iter().enumerate();
+    let mut variants: Vec<Variant> = characters.map(|(i, c)| variant(i, c, count)).collect();
     let message =
         "step 412: the loss is not finite (NaN); a smaller learning rate or a longer warm-up may help".to_owned();
     variants.push(Variant {
@@ -114,16 +120,17 @@ pub fn example() -> Report {
     Report {
         title: "Example: guidance on emoji".into(),
         recipe: "example.toml".into(),
-        summary: "This report is made up: it shows what a page can hold, and says nothing of any guidance.\n\nFour variants of 2000 steps, each \
-                  with three seeds; runs of one seed share initial weights, batches, times, noise and dropped labels."
-            .into(),
+        summary: format!(
+            "This report is made up: it shows what a page can hold, and says nothing of any guidance.\n\nFour variants of 2000 steps; seeds: {}.",
+            named.join(", ")
+        ),
         created: "2025-01-01 00:00 UTC".into(),
         device: "cpu (2 cores)".into(),
         versions: [("sextant", "0.1.0"), ("burn", "0.22.1"), ("plugin ABI", "1.0"), ("platform", "linux x86_64")]
             .map(|(name, version)| (name.to_owned(), version.to_owned()))
             .into(),
         data: "1200 training and 300 held-out images of 10 classes; fingerprint 0123456789abcdef".into(),
-        command: "sextant compare example.toml --seeds 0,1,2".into(),
+        command: format!("sextant compare example.toml --seeds {}", named.join(",")),
         base_recipe: "title = \"example\"\n\n[data]\nkind = \"emoji\"\n".into(),
         grid: SampleGrid {
             columns: 8,
@@ -133,16 +140,18 @@ pub fn example() -> Report {
                 .into(),
             note: "Heun, 25 steps, guidance scale 1.5; moving average of the weights; seed 0".into(),
         },
-        verdict: Some(comparison("validation loss", Direction::LowerIsBetter, loss)),
+        verdict: Some(comparison("validation loss", Direction::LowerIsBetter, count, loss)),
+        chosen_afterwards: false,
+        shared: "Runs of one seed share initial weights, batches, times, noise and dropped labels.".into(),
         scores: vec![
-            comparison("kernel distance (embedded)", Direction::LowerIsBetter, |c, seed| kernel(c, 0, c.scale, seed)),
-            comparison("kernel distance (untrained)", Direction::LowerIsBetter, |c, seed| kernel(c, 1, c.scale, seed)),
-            comparison("probe accuracy, depth 4", Direction::HigherIsBetter, |c, seed| accuracy(c, 4, 0.5, seed)),
+            comparison("kernel distance (embedded)", Direction::LowerIsBetter, count, |c, seed| kernel(c, 0, c.scale, seed)),
+            comparison("kernel distance (untrained)", Direction::LowerIsBetter, count, |c, seed| kernel(c, 1, c.scale, seed)),
+            comparison("probe accuracy, depth 4", Direction::HigherIsBetter, count, |c, seed| accuracy(c, 4, 0.5, seed)),
         ],
         disagreements: vec![
             "The judges disagree: by kernel distance, embedded puts repa first, untrained puts self-transcendence first.".into(),
         ],
-        speed_ups: CHARACTERS[1..].iter().map(|c| (c.name.to_owned(), speed_ups(c))).collect(),
+        speed_ups: CHARACTERS[1..].iter().map(|c| (c.name.to_owned(), speed_ups(c, count))).collect(),
         runs,
         seeds,
         variants,
@@ -167,10 +176,10 @@ fn empty() -> Variant {
     }
 }
 
-fn variant(index: usize, character: &Character) -> Variant {
-    let measured: Vec<Measurements> = (0..SEEDS).map(|seed| measurements(index, character, seed)).collect();
+fn variant(index: usize, character: &Character, seeds: u64) -> Variant {
+    let measured: Vec<Measurements> = (0..seeds).map(|seed| measurements(index, character, seed)).collect();
     let mean = Measurements::mean(&measured.iter().collect::<Vec<_>>()).unwrap_or_default();
-    let seed_curves: Vec<_> = (0..SEEDS)
+    let seed_curves: Vec<_> = (0..seeds)
         .map(|seed| curves(index, seed, character.gain, character.steps))
         .collect();
     let at = |step: u64| Grid {
@@ -185,7 +194,7 @@ fn variant(index: usize, character: &Character) -> Variant {
     if grids.is_empty() {
         grids = vec![at(character.steps)];
     }
-    let evaluations: Vec<Option<Evaluation>> = (0..SEEDS).map(|seed| Some(evaluation(character, seed))).collect();
+    let evaluations: Vec<Option<Evaluation>> = (0..seeds).map(|seed| Some(evaluation(character, seed))).collect();
     let maps = evaluations[0]
         .iter()
         .flat_map(|e| e.representations.iter().flat_map(|r| r.maps.clone()));
@@ -464,8 +473,14 @@ fn evaluation(character: &Character, seed: u64) -> Evaluation {
             held_out_distance: 0.142,
             ratio: 0.93 + 0.01 * noise([seed, 7]),
             held_out_ratio: 0.91,
+            rule: Some(CopyRule {
+                distance: 0.08,
+                quantile: 0.05,
+                ratio: 0.5,
+            }),
         }),
         representations: Some(representations(character, seed)),
+        ..Evaluation::default()
     }
 }
 
@@ -530,17 +545,17 @@ fn representations(character: &Character, seed: u64) -> Representations {
     }
 }
 
-fn contender(character: &Character, score: fn(&Character, u64) -> f64) -> Contender {
+fn contender(character: &Character, seeds: u64, score: fn(&Character, u64) -> f64) -> Contender {
     Contender {
         name: character.name.into(),
-        scores: Sample::new((0..SEEDS).map(|seed| (seed, score(character, seed)))).unwrap_or_default(),
+        scores: Sample::new((0..seeds).map(|seed| (seed, score(character, seed)))).unwrap_or_default(),
     }
 }
 
-fn comparison(name: &str, direction: Direction, score: fn(&Character, u64) -> f64) -> Comparison {
+fn comparison(name: &str, direction: Direction, seeds: u64, score: fn(&Character, u64) -> f64) -> Comparison {
     let mut others: Vec<Contender> = CHARACTERS[1..]
         .iter()
-        .map(|character| contender(character, score))
+        .map(|character| contender(character, seeds, score))
         .collect();
     others.push(Contender {
         name: "broken".into(),
@@ -549,14 +564,14 @@ fn comparison(name: &str, direction: Direction, score: fn(&Character, u64) -> f6
     Comparison::new(
         name,
         direction,
-        &contender(&CHARACTERS[0], score),
+        &contender(&CHARACTERS[0], seeds, score),
         &others,
         Level::DEFAULT,
     )
     .expect("contenders of different names can be compared")
 }
 
-fn speed_ups(character: &Character) -> SpeedUps {
+fn speed_ups(character: &Character, seeds: u64) -> SpeedUps {
     let curve = |character: &Character, seed: u64, step: f64, before: f64| {
         let index = CHARACTERS.iter().position(|of| of.name == character.name).unwrap_or(0);
         let points = curves(index, seed, character.gain, character.steps)
@@ -570,7 +585,7 @@ fn speed_ups(character: &Character) -> SpeedUps {
         .expect("steps rise")
     };
     let all = |character: &Character, step: f64, before: f64| -> BTreeMap<u64, Curve> {
-        (0..SEEDS)
+        (0..seeds)
             .map(|seed| (seed, curve(character, seed, step, before)))
             .collect()
     };

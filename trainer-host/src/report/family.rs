@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::content::{Point, Report, Variant};
-use super::curve::Curve;
+use super::curve::{Curve, MOST_POINTS};
 use super::plot::{Line, Plot};
 
 /// Time constant of the static plot's smoothing, as a fraction of the steps shown.
@@ -50,6 +50,11 @@ pub struct Family {
 
 /// The families of a report: the known ones first, then the others by name.
 pub fn families(report: &Report) -> Vec<Family> {
+    families_within(report, MOST_POINTS)
+}
+
+/// The same with at most so many points a curve.
+pub fn families_within(report: &Report, most: usize) -> Vec<Family> {
     let names: BTreeSet<&str> = report
         .variants
         .iter()
@@ -61,12 +66,13 @@ pub fn families(report: &Report) -> Vec<Family> {
     let others = others.map(|name| (*name, "", ""));
     known
         .chain(others)
-        .map(|(name, label, hint)| family(report, name, label, hint))
+        .map(|(name, label, hint)| family(report, name, label, hint, most))
         .collect()
 }
 
-fn family(report: &Report, name: &str, label: &str, hint: &'static str) -> Family {
-    let curves: Vec<Option<Curve>> = report.variants.iter().map(|v| curve(report, v, name)).collect();
+fn family(report: &Report, name: &str, label: &str, hint: &'static str, most: usize) -> Family {
+    let variants = report.variants.iter();
+    let curves: Vec<Option<Curve>> = variants.map(|v| curve(report, v, name, most)).collect();
     let mut remarks = Vec::new();
     for (variant, curve) in report.variants.iter().zip(&curves) {
         let said = curve
@@ -89,7 +95,7 @@ fn family(report: &Report, name: &str, label: &str, hint: &'static str) -> Famil
 }
 
 /// A variant's curve over its seeds, or over the first alone where no other is known.
-fn curve(report: &Report, variant: &Variant, name: &str) -> Option<Curve> {
+fn curve(report: &Report, variant: &Variant, name: &str, most: usize) -> Option<Curve> {
     let seed = |i: usize| report.seeds.get(i).copied().unwrap_or(i as u64);
     let seeds = variant.seed_curves.iter().enumerate();
     let mut logged: Vec<(u64, &[Point])> = seeds
@@ -98,7 +104,7 @@ fn curve(report: &Report, variant: &Variant, name: &str) -> Option<Curve> {
     if logged.is_empty() {
         logged = vec![(seed(0), variant.curves.get(name)?.as_slice())];
     }
-    Some(Curve::new(&logged))
+    Some(Curve::new(&logged, most))
 }
 
 impl Family {

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use super::content::{Report, Variant};
 use super::depths::time;
-use super::markup::{Section, escape, image};
+use super::markup::{Section, data_uri, escape, image, png_size};
 use super::number::percent;
 use super::plot::swatch;
 use crate::evaluation::{Map, MapOf};
@@ -33,6 +33,8 @@ pub fn section(report: &Report, pictures: bool) -> Option<Section> {
         return Section::new("maps", "Feature maps", words.into());
     }
     let middle = times.len() / 2;
+    let images = columns.iter().find(|column| column.of == MapOf::Images);
+    let mut shared = Shared::default();
     let (mut switch, mut panels, mut rules) = (String::new(), String::new(), String::new());
     for (i, t) in times.iter().enumerate() {
         let checked = if i == middle { " checked" } else { "" };
@@ -42,16 +44,17 @@ pub fn section(report: &Report, pictures: bool) -> Option<Section> {
             time(*t)
         );
         let _ = write!(rules, ".maps:has(#map-time-{i}:checked) #maps-{i}{{display:block}}");
+        let images = images.and_then(|column| shared.show(column, *t));
         let _ = writeln!(
             panels,
             "<div class=\"panel\" id=\"maps-{i}\">{}</div>",
-            panel(&columns, *t)
+            panel(&columns, *t, images.as_deref())
         );
     }
     let body = format!(
         "<p>The first three principal components of each depth’s tokens as red, green and blue, fitted for each depth and network and \
          turned towards the images’ own colours: shapes compare, hues only where the tokens hold colour. The number is the share of the variance that they hold. First seed; the null class is fed to the \
-         students{}.</p>\n<style>{rules}</style>\n<div class=\"maps\"><fieldset><legend>Time</legend>{switch}</fieldset>\n{panels}</div>\n",
+         students{}.</p>\n<style>{rules}</style>\n{}<div class=\"maps\"><fieldset><legend>Time</legend>{switch}</fieldset>\n{panels}</div>\n",
         if columns
             .iter()
             .any(|c| matches!(c.of, MapOf::TeacherConditional | MapOf::TeacherGuided))
@@ -59,9 +62,50 @@ pub fn section(report: &Report, pictures: bool) -> Option<Section> {
             ", and the image’s label to teachers"
         } else {
             ""
-        }
+        },
+        shared.definitions()
     );
     Section::new("maps", "Feature maps", body)
+}
+
+/// The pictures of the images themselves, which every column shows: the page holds each once.
+#[derive(Default)]
+struct Shared {
+    files: Vec<String>,
+    images: String,
+}
+
+impl Shared {
+    /// What shows the images at a time; none where there is no picture of them.
+    fn show(&mut self, column: &Column, t: f64) -> Option<String> {
+        let file = &picture_of(column, t, None)?.file;
+        let png = &column.variant.map_pngs[file];
+        let (width, height) = png_size(png)?;
+        let known = self.files.iter().position(|known| known == file);
+        let place = known.unwrap_or_else(|| {
+            let _ = write!(
+                self.images,
+                "<image id=\"maps-image-{}\" width=\"{width}\" height=\"{height}\" href=\"{}\"/>",
+                self.files.len(),
+                data_uri(png)
+            );
+            self.files.push(file.clone());
+            self.files.len() - 1
+        });
+        let label = format!("the images at t = {}", time(t));
+        Some(format!(
+            "<svg class=\"shared\" viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{label}\"><use \
+             href=\"#maps-image-{place}\"/></svg>"
+        ))
+    }
+
+    /// An element that holds the pictures and takes no room.
+    fn definitions(&self) -> String {
+        format!(
+            "<svg width=\"0\" height=\"0\" style=\"position:absolute\" aria-hidden=\"true\"><defs>{}</defs></svg>\n",
+            self.images
+        )
+    }
 }
 
 /// The maps of the first evaluation of each variant, its networks side by side.
@@ -91,11 +135,11 @@ fn columns(report: &Report) -> Vec<Column<'_>> {
     columns
 }
 
-fn panel(columns: &[Column], t: f64) -> String {
-    let (images, networks): (Vec<_>, Vec<_>) = columns.iter().partition(|column| column.of == MapOf::Images);
-    let networks: Vec<_> = networks
-        .into_iter()
-        .filter(|c| c.maps.iter().any(|map| map.t == t))
+/// The table of one time; `images` shows the images themselves.
+fn panel(columns: &[Column], t: f64, images: Option<&str>) -> String {
+    let networks: Vec<_> = columns
+        .iter()
+        .filter(|c| c.of != MapOf::Images && c.maps.iter().any(|map| map.t == t))
         .collect();
     let depths: BTreeSet<usize> = networks
         .iter()
@@ -117,18 +161,10 @@ fn panel(columns: &[Column], t: f64) -> String {
         .collect();
     let mut body = String::new();
     // The images are the same for all; each column shows them, so that the eye need not travel.
-    if let Some(shown) = images
-        .first()
-        .and_then(|column| Some((column, picture_of(column, t, None)?)))
-    {
-        let (column, map) = shown;
-        let png = image(
-            &column.variant.map_pngs[&map.file],
-            &format!("the images at t = {}", time(t)),
-        );
+    if let Some(images) = images {
         let cells: String = networks
             .iter()
-            .map(|c| format!("<td data-variant=\"{}\">{png}</td>", c.index))
+            .map(|c| format!("<td data-variant=\"{}\">{images}</td>", c.index))
             .collect();
         let _ = writeln!(body, "<tr><th scope=\"row\">images</th>{cells}</tr>");
     }
@@ -189,6 +225,9 @@ mod tests {
         for words in ["teacher, with label", "teacher, guided", "student", "images", "depth 4"] {
             assert!(body.contains(words), "{words}");
         }
+        let (held, shown) = (body.matches("<image ").count(), body.matches("<use ").count());
+        assert_eq!(held, 3, "one picture of the images a time");
+        assert!(shown > held, "every column shows it");
     }
 
     #[test]

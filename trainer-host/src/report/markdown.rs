@@ -3,13 +3,15 @@
 use std::fmt::Write;
 
 use super::content::Report;
+use super::markup::paragraphs;
 use super::sheet::Sheet;
 use super::table::{Table, note_mark, one_line};
 use super::{copies, cost, depths, quality, seeds, speed, times};
 
 /// The page’s words and tables as Markdown: everything but plots and pictures.
 pub fn markdown(report: &Report) -> String {
-    let mut out = format!("# {}\n\n{}\n\n", plain(&report.title), plain(&report.summary));
+    let summary: Vec<String> = paragraphs(&report.summary).map(plain).collect();
+    let mut out = format!("# {}\n\n{}\n\n", plain(&report.title), summary.join("\n\n"));
     let table = Table::new(report);
     let heads = table.columns.iter().map(|column| match column.unit {
         "" => column.name.to_owned(),
@@ -33,9 +35,9 @@ pub fn markdown(report: &Report) -> String {
     for (note, reason) in table.notes.iter().enumerate() {
         let _ = writeln!(out, "\n{} {reason}", note_mark(note));
     }
-    if let Some(verdict) = seeds::several(report) {
+    if let Some(verdict) = &report.verdict {
         let heads = seeds::COLUMNS.map(str::to_owned);
-        let _ = writeln!(out, "\n## Over {} seeds\n", report.seeds.len());
+        let _ = writeln!(out, "\n## {}\n", seeds::title(report));
         out.push_str(&rows_of(
             &heads,
             seeds::rows(report, verdict).into_iter().map(Vec::from),
@@ -44,14 +46,14 @@ pub fn markdown(report: &Report) -> String {
             out,
             "\n{}\n\n{}",
             seeds::sentences(verdict).join(" "),
-            seeds::method(verdict)
+            seeds::method(report, verdict)
         );
     }
     let representations = depths::MEASURED
         .iter()
         .flat_map(|measure| depths::sheets(report, measure));
     let chapters: [(&str, Vec<Sheet>); 7] = [
-        ("Other scores over seeds", vec![seeds::others(report)]),
+        ("Other scores", vec![seeds::others(report)]),
         (
             "Validation loss along the path",
             times::plot(report).map(|_| times::sheet(report)).into_iter().collect(),
@@ -134,8 +136,19 @@ mod tests {
     }
 
     #[test]
-    fn the_verdict_is_in_it_where_there_are_seeds() {
+    fn paragraphs_of_the_summary_stay_paragraphs() {
+        let text = markdown(&fixture::report());
+        assert!(text.contains("\n\nOne seed.\n\nIt ranks nothing.\n\n"), "{text}");
+    }
+
+    #[test]
+    fn the_verdict_is_in_it_where_there_is_a_baseline() {
         assert!(markdown(&fixture::seeded()).contains("## Over 4 seeds"));
+        let one = markdown(&fixture::seeded_with(1));
+        assert!(
+            one.contains("## Over one seed") && one.contains("rank nothing"),
+            "{one}"
+        );
         assert!(!markdown(&fixture::report()).contains("## Over"));
     }
 
@@ -148,7 +161,7 @@ mod tests {
             titles.collect::<Vec<_>>(),
             [
                 "Over 3 seeds",
-                "Other scores over seeds",
+                "Other scores",
                 "Validation loss along the path",
                 "Quality of samples",
                 "Copies of training images",

@@ -45,6 +45,18 @@ impl Section {
     }
 }
 
+/// The paragraphs of a plain text, which empty lines part.
+pub fn paragraphs(text: &str) -> impl Iterator<Item = &str> {
+    let parts = text.split("\n\n").map(str::trim);
+    parts.filter(|paragraph| !paragraph.is_empty())
+}
+
+/// A static plot that scrolls by itself where the page is narrow, by keyboard too. `svg` is SVG, `label` plain text.
+pub fn scrolling(svg: &str, label: &str) -> String {
+    let label = escape(label);
+    format!("<div class=\"plot\" role=\"region\" aria-label=\"{label}\" tabindex=\"0\">{svg}</div>")
+}
+
 /// A figure with its caption below. `content` is HTML, `caption` plain text.
 pub fn figure(content: &str, caption: &str) -> String {
     format!(

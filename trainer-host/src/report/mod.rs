@@ -47,7 +47,7 @@ pub use content::{
     SpeedUps, Variant,
 };
 pub use drawing::svgs;
-pub use example::example;
+pub use example::{example, example_with};
 pub use markdown::markdown;
 pub(crate) use number::significant;
 pub use page::render;

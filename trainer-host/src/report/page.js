@@ -1,5 +1,5 @@
 "use strict";
-// What concerns the whole page: which variants are shown, and the samples' slider. Without it, all variants are shown and the
+// What concerns the whole page: which variants are shown, the samples' slider, and print. Without it, all variants are shown and the
 // samples are the last.
 (() => {
   const element = (id) => document.getElementById(id);
@@ -51,5 +51,16 @@
     move();
   }
 
-  window.addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((details) => (details.open = true)));
+  // --- print: all is unfolded, and folded again afterwards
+
+  const folded = [];
+  window.addEventListener("beforeprint", () => {
+    for (const details of document.querySelectorAll("details:not([open])")) {
+      details.open = true;
+      folded.push(details);
+    }
+  });
+  window.addEventListener("afterprint", () => {
+    for (const details of folded.splice(0)) details.open = false;
+  });
 })();

@@ -4,31 +4,55 @@ use std::fmt::Write;
 
 use super::album::Album;
 use super::content::{Outcome, Report};
+use super::curve::MOST_POINTS;
 use super::drawing::PLOT_STYLE;
-use super::markup::{Section, escape, script_json};
-use super::{
-    chart, copies, cost, depths, family, maps, provenance, quality, recipes, results, samples, seeds, speed, times,
-};
+use super::family::{Family, families_within};
+use super::markup::{Section, escape, paragraphs, script_json};
+use super::{chart, copies, cost, depths, maps, provenance, quality, recipes, results, samples, seeds, speed, times};
 
 /// Nothing is loaded from anywhere: the browser enforces that the page is self-contained.
 const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
                       base-uri 'none'; form-action 'none'";
 
-/// The report as one HTML document that needs no network and no other file, and is smaller than 10 MB.
+/// The page is to be opened and mailed whole: it stays below 10 MB. The margin is for the controls of pictures.
+const LIMIT: usize = 9_900_000;
+
+/// Curves are thinned as long as they take more than this, which leaves most of the page to pictures.
+const CURVES: usize = 3_000_000;
+
+/// The fewest points to which a curve is thinned.
+const FEWEST_POINTS: usize = 60;
+
+/// The report as one HTML document that needs no network and no other file, and is smaller than 10 MB unless the last samples
+/// and the words alone are larger.
 ///
 /// It is readable without JavaScript (a static plot of the main curve, the last samples); with it, curves can be chosen, smoothed,
 /// hidden and read off, and samples followed over the training. All text in the report is escaped.
 pub fn render(report: &Report) -> String {
-    let families = family::families(report);
-    let album = Album::new(report);
+    let mut most = MOST_POINTS;
+    loop {
+        let families = families_within(report, most);
+        let curves = chart::data(report, &families).to_string().len();
+        let bare = document(report, &families, &Album::new(report, 0)).len();
+        if (curves <= CURVES && bare <= LIMIT) || most / 2 < FEWEST_POINTS {
+            // Pictures have what everything else leaves.
+            let album = Album::new(report, LIMIT.saturating_sub(bare));
+            return document(report, &families, &album);
+        }
+        most /= 2;
+    }
+}
+
+/// The page with these curves and pictures.
+fn document(report: &Report, families: &[Family], album: &Album) -> String {
     let sections = [
         results::section(report),
         seeds::section(report),
-        chart::section(report, &families),
+        chart::section(report, families),
         times::section(report),
         quality::section(report),
         copies::section(report, album.neighbours),
-        samples::section(report, &album),
+        samples::section(report, album),
         depths::section(report),
         maps::section(report, album.maps),
         cost::section(report),
@@ -64,8 +88,8 @@ pub fn render(report: &Report) -> String {
         out,
         "</main>\n<script type=\"application/json\" id=\"data\">{}</script>\n<script type=\"application/json\" \
          id=\"grids\">{}</script>\n<script>\n{}</script>\n<script>\n{}</script>\n</body>\n</html>\n",
-        script_json(&chart::data(report, &families)),
-        script_json(&samples::data(report, &album)),
+        script_json(&chart::data(report, families)),
+        script_json(&samples::data(report, album)),
         include_str!("chart.js"),
         include_str!("page.js")
     );
@@ -88,12 +112,8 @@ fn header(report: &Report) -> String {
         .filter(|fact| !fact.is_empty())
         .map(|fact| format!("<li>{}</li>", escape(fact)));
     let facts: String = facts.collect();
-    let paragraphs = report
-        .summary
-        .split("\n\n")
-        .filter(|paragraph| !paragraph.trim().is_empty());
-    let summary: String = paragraphs
-        .map(|paragraph| format!("<p>{}</p>\n", escape(paragraph.trim())))
+    let summary: String = paragraphs(&report.summary)
+        .map(|paragraph| format!("<p>{}</p>\n", escape(paragraph)))
         .collect();
     format!(
         "<header>\n<h1>{}</h1>\n<ul class=\"facts\">{facts}</ul>\n<div class=\"summary\">\n{summary}{}</div>\n</header>\n",
@@ -126,8 +146,9 @@ fn unfinished(report: &Report) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::content::Point;
     use super::super::table::Table;
-    use super::super::{example, fixture};
+    use super::super::{example, example_with, fixture};
     use super::*;
 
     #[test]
@@ -179,6 +200,7 @@ mod tests {
         };
         let all = "results seeds curves times quality copies samples representations maps cost speed-up differences provenance";
         assert_eq!(ids(&example()).join(" "), all);
+        assert_eq!(ids(&example_with(1)).join(" "), all, "one seed has every section");
         assert_eq!(
             ids(&fixture::report()).join(" "),
             "results curves cost differences provenance"
@@ -206,6 +228,25 @@ mod tests {
         let html = render(&report);
         assert!(html.len() < 10_000_000, "{} bytes", html.len());
         assert!(html.contains("Grids of some steps are left out"));
+    }
+
+    #[test]
+    fn many_curves_are_thinned_and_leave_room_for_pictures() {
+        let mut report = example();
+        let noise = |step: u64| (step as f64 * 0.7).sin();
+        let point = |step| Point {
+            step,
+            value: noise(step),
+        };
+        let curve: Vec<Point> = (1..3000).map(point).collect();
+        for variant in &mut report.variants {
+            variant.seed_curves.clear();
+            variant.curves = (0..60).map(|i| (format!("metric {i}"), curve.clone())).collect();
+        }
+        let html = render(&report);
+        assert!(html.len() < 10_000_000, "{} bytes", html.len());
+        assert!(html.contains("points, the extremes among them") && html.contains("id=\"map-time-0\""));
+        assert!(!html.contains("left out, to keep this page small"));
     }
 
     #[test]

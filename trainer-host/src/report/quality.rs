@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::chart::legend;
 use super::content::{Report, Variant};
-use super::markup::{Section, escape, figure};
+use super::markup::{Section, escape, figure, scrolling};
 use super::number::significant;
 use super::over::{Over, with_error};
 use super::plot::{Line, Plot};
@@ -36,8 +36,9 @@ pub fn section(report: &Report) -> Option<Section> {
         .collect();
     let body = format!(
         "<p>Samples are compared with the data in the feature space of judge networks: {}. Every variant draws from the same noise and \
-         labels. Lower is better at ↓, higher at ↑. {} The last row is the floor: what as many real images score against real \
-         images.</p>\n{disagreements}{tables}{}",
+         labels. Lower is better at ↓, higher at ↑. {} The last row is the floor: what real images score against real \
+         images, held-out ones against the training part where as many are held out, or else a part of the training part against the rest of \
+         it.</p>\n{disagreements}{tables}{}",
         escape(
             &judges(report)
                 .iter()
@@ -77,8 +78,9 @@ pub fn sheets(report: &Report) -> Vec<Sheet> {
                 .take(1)
                 .collect();
             let samples = rows_samples(report, judge);
-            if !rows.is_empty() && !floors.is_empty() {
-                rows.push(SheetRow::floor("real images", cells("—", &floors)));
+            if let (false, Some(floor)) = (rows.is_empty(), floors.first()) {
+                let name = format!("{} real images", floor.samples);
+                rows.push(SheetRow::floor(&name, cells("—", &floors)));
             }
             Sheet {
                 caption: format!("Judge {judge}, {samples} samples"),
@@ -147,6 +149,13 @@ pub fn scored<'a>(evaluation: &'a Evaluation, judge: &str, scale: f64) -> Option
     evaluation.quality.iter().find(|q| q.judge == judge && q.scale == scale)
 }
 
+/// The judge that decides: the recipe's first.
+pub fn first_judge(evaluation: &Evaluation) -> Option<&str> {
+    let named = evaluation.judges.first().map(|judge| &judge.name);
+    let judge = named.or_else(|| evaluation.quality.first().map(|quality| &quality.judge));
+    judge.map(String::as_str)
+}
+
 /// The scores at the scale that was chosen for this run; at 1 where none was.
 pub fn chosen<'a>(evaluation: &'a Evaluation, judge: &str) -> Option<&'a Quality> {
     scored(
@@ -185,7 +194,7 @@ fn sweep(report: &Report) -> String {
     };
     let caption = format!(
         "Kernel distance by judge {} over the scale of classifier-free guidance, on {} samples a scale of other noise than those that are \
-         scored. Error bars are {}. A ring marks the scale chosen for a variant, where its seeds agree.",
+         scored. Error bars are {}. Each run chooses its scale; a ring marks it where all runs of a variant agree.",
         sweep.judge,
         sweep.samples,
         if report.variants.iter().any(|v| sweeps(v).len() > 1) {
@@ -197,7 +206,10 @@ fn sweep(report: &Report) -> String {
     format!(
         "<h3>Guidance scale at sampling</h3>\n{}{}<details><summary>The sweep’s numbers</summary>\n{}</details>\n",
         legend(report, "legend-scale"),
-        figure(&format!("<div class=\"plot\">{}</div>", plot.svg()), &caption),
+        figure(
+            &scrolling(&plot.svg(), "Kernel distance over the guidance scale"),
+            &caption
+        ),
         sweep_sheet(report).html()
     )
 }
@@ -319,7 +331,7 @@ mod tests {
         let sheets = sheets(&report);
         assert_eq!(sheets.len(), judges(&report).len());
         for sheet in sheets {
-            assert_eq!(sheet.rows.last().unwrap().name, "real images");
+            assert_eq!(sheet.rows.last().unwrap().name, "360 real images");
             assert!(
                 sheet.rows.iter().any(|row| row.cells[0].ends_with("(chosen)")),
                 "{sheet:?}"

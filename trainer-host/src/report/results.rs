@@ -10,7 +10,8 @@ use super::table::{Table, note_mark};
 /// The page's section.
 pub fn section(report: &Report) -> Option<Section> {
     let table = Table::new(report);
-    let best = super::seeds::several(report).and_then(|verdict| Some((verdict.best.as_ref()?, &verdict.score)));
+    let verdict = report.verdict.as_ref();
+    let best = verdict.and_then(|verdict| Some((verdict.best.as_ref()?, &verdict.score)));
     let mut head = String::from("<th scope=\"col\">variant</th>");
     for column in &table.columns {
         let unit = if column.unit.is_empty() {

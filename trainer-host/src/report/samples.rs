@@ -44,20 +44,17 @@ pub fn section(report: &Report, album: &Album) -> Option<Section> {
     Section::new("samples", "Samples", body)
 }
 
-/// The control over training; it stays hidden until a script works it.
+/// The control over training, which stays hidden until a script works it, and a sentence where grids are left out.
 fn slider(album: &Album) -> String {
-    let [.., last] = album.steps.as_slice() else {
-        return String::new();
-    };
-    if album.steps.len() < 2 {
-        return String::new();
-    }
-    let most = album.steps.len() - 1;
     let thinned = if album.thinned {
         "<p class=\"hint\">Grids of some steps are left out, to keep this page small; all are in the runs’ folders.</p>\n"
     } else {
         ""
     };
+    let [_, .., last] = album.steps.as_slice() else {
+        return thinned.to_owned();
+    };
+    let most = album.steps.len() - 1;
     format!(
         r#"<form id="training" hidden><label>Training <input id="progress" type="range" min="0" max="{most}" step="1" value="{most}" aria-describedby="progress-hint"> <output id="progress-step" for="progress">step {}</output></label> <small id="progress-hint">each variant’s last grid up to that step</small></form>
 {thinned}"#,
@@ -232,16 +229,18 @@ mod tests {
     #[test]
     fn the_slider_is_over_steps_of_which_there_are_several() {
         let report = super::super::example();
-        let album = Album::new(&report);
+        let album = Album::new(&report, 2_000_000);
         assert!(section(&report, &album).unwrap().body.contains("id=\"progress\""));
         let of = data(&report, &album);
         assert_eq!(of["steps"].as_array().unwrap().len(), album.steps.len());
         assert_eq!(of["variants"].as_array().unwrap().len(), report.variants.len());
         let one = Album {
             steps: album.steps[..1].to_vec(),
+            thinned: true,
             ..album
         };
-        assert!(!section(&report, &one).unwrap().body.contains("id=\"progress\""));
+        let body = section(&report, &one).unwrap().body;
+        assert!(!body.contains("id=\"progress\"") && body.contains("Grids of some steps are left out"));
         assert_eq!(data(&report, &one)["steps"], json!([]));
     }
 }

@@ -21,9 +21,10 @@ pub(super) const COLUMNS: [&str; WIDTH] = [
 ];
 const WIDTH: usize = 9;
 
-/// The table over seeds and what it says, as text for a terminal; empty for one seed. Ends with a line break.
+/// The table over seeds and what it says, as text for a terminal; empty for one seed, of which the summary says as much. Ends with
+/// a line break.
 pub fn text(report: &Report) -> String {
-    match several(report) {
+    match report.verdict.as_ref().filter(|_| report.seeds.len() > 1) {
         Some(verdict) => format!(
             "{}\n{}\n",
             aligned(&COLUMNS, &rows(report, verdict)),
@@ -33,9 +34,9 @@ pub fn text(report: &Report) -> String {
     }
 }
 
-/// The page's section; none for one seed.
+/// The page's section; none without a baseline.
 pub fn section(report: &Report) -> Option<Section> {
-    let verdict = several(report)?;
+    let verdict = report.verdict.as_ref()?;
     let paragraphs: String = sentences(verdict)
         .iter()
         .map(|sentence| format!("<p>{}</p>\n", escape(sentence)))
@@ -44,18 +45,36 @@ pub fn section(report: &Report) -> Option<Section> {
     let others = match others.as_str() {
         "" => others,
         others => format!(
-            "<h3>Other scores</h3>\n<p>These were not declared primary. Each is corrected for the number of variants, and not for the number of \
+            "<h3>Other scores</h3>\n<p>These were not chosen as primary. Each is corrected for the number of variants, and not for the number of \
              scores: among many, one that is resolved by chance is to be expected.</p>\n{others}"
         ),
     };
     let body = format!(
-        "{}{paragraphs}<p>The results above are means over the seeds; samples and plugins are those of seed {}.</p>\n{others}<details><summary>How to \
-         read it</summary>\n<p>{}</p>\n</details>\n",
+        "{}{paragraphs}<p>{}</p>\n{others}<details><summary>How to read it</summary>\n<p>{}</p>\n</details>\n",
         sheet(report, verdict).html(),
-        report.seeds[0],
-        escape(&method(verdict))
+        whose(report),
+        escape(&method(report, verdict))
     );
-    Section::new("seeds", &format!("Over {} seeds", report.seeds.len()), body)
+    Section::new("seeds", &title(report), body)
+}
+
+/// The section's title.
+pub(super) fn title(report: &Report) -> String {
+    match report.seeds.len() {
+        1 => "Over one seed".into(),
+        seeds => format!("Over {seeds} seeds"),
+    }
+}
+
+/// Which seeds the other sections show.
+fn whose(report: &Report) -> String {
+    match report.seeds.as_slice() {
+        [] => String::new(),
+        [only] => format!("All of this page is of seed {only}."),
+        [first, ..] => {
+            format!("The results above are means over the seeds; samples and plugins are those of seed {first}.")
+        }
+    }
 }
 
 /// The table over seeds without the speed-ups, which have a section of their own on the page.
@@ -84,7 +103,7 @@ pub(super) fn others(report: &Report) -> Sheet {
         words: vec![1, WIDTH - 2],
         ..Sheet::default()
     };
-    if several(report).is_none() {
+    if report.verdict.is_none() {
         return table;
     }
     for comparison in &report.scores {
@@ -98,11 +117,6 @@ pub(super) fn others(report: &Report) -> Sheet {
         }
     }
     table
-}
-
-/// The verdict, where there is more than one seed to give one.
-pub(super) fn several(report: &Report) -> Option<&Comparison> {
-    report.verdict.as_ref().filter(|_| report.seeds.len() > 1)
 }
 
 /// One row a variant, as words.
@@ -189,6 +203,9 @@ pub(super) fn sentences(verdict: &Comparison) -> Vec<String> {
     sentences.push(match (&verdict.best, &verdict.ranking) {
         (Some(best), _) => format!("{best} is resolved as the best of all."),
         (None, Ranking::Ranked(_)) => "No variant is resolved as the best of all.".into(),
+        (None, Ranking::TooFewSeeds { .. }) if verdict.rows.iter().all(|row| row.verdict().is_none()) => {
+            "Fewer than three seeds rank nothing: no interval and no ranking is given.".into()
+        }
         (None, Ranking::TooFewSeeds { .. }) => {
             "There are fewer than three seeds that all variants have: no ranking is given.".into()
         }
@@ -209,12 +226,20 @@ pub(super) fn sentences(verdict: &Comparison) -> Vec<String> {
 }
 
 /// How the verdicts were come to.
-pub(super) fn method(verdict: &Comparison) -> String {
+pub(super) fn method(report: &Report, verdict: &Comparison) -> String {
     let level = percent(verdict.level.value());
+    let when = match report.chosen_afterwards {
+        true => "chosen after the runs; the recipes had declared another",
+        false => "declared in the recipe before the run",
+    };
+    let shared = match report.shared.trim() {
+        "" => String::new(),
+        shared => format!("{shared} "),
+    };
     format!(
-        "The primary score is {}, declared in the recipe before the run. Runs of one seed share weights, data, times and noise, so that \
-         a variant is compared with {} seed by seed: differences are variant minus {}. The interval is the paired t interval of \
-         {level} for that difference alone; the simultaneous ones (Bonferroni) hold all at once. A difference is resolved where the p \
+        "The primary score is {}, {when}. {shared}A variant is compared with {} seed by seed: differences are variant minus {}. The \
+         interval, which takes three seeds, is the paired t interval of {level} for that difference alone; the simultaneous ones \
+         (Bonferroni) hold all at once. A difference is resolved where the p \
          value of the paired t test, after Holm's correction over the variants, is at most {}. One that is not resolved is not \
          shown to be none: its interval says how large it may be. The speed-up is the baseline's end over where a variant reaches the \
          baseline's final validation loss of the same seed for good, interpolated between evaluations, as a geometric mean over \
@@ -232,10 +257,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_seed_has_no_section() {
+    fn one_seed_has_differences_and_ranks_nothing() {
+        let report = fixture::seeded_with(1);
+        let section = section(&report).unwrap();
+        assert_eq!(section.title, "Over one seed");
+        for words in [
+            "-0.049",
+            "not ranked: one seed",
+            "rank nothing",
+            "All of this page is of seed 0.",
+        ] {
+            assert!(section.body.contains(words), "{words} in\n{}", section.body);
+        }
+        for words in ["resolved as", "By mean", "not corrected for"] {
+            assert!(!section.body.contains(words), "{words} in\n{}", section.body);
+        }
+        assert!(text(&report).is_empty(), "the terminal stays short");
+        assert!(super::section(&fixture::report()).is_none(), "without a baseline");
+    }
+
+    #[test]
+    fn the_method_says_when_the_score_was_chosen_and_what_seeds_share() {
         let mut report = fixture::seeded();
-        report.seeds.truncate(1);
-        assert!(section(&report).is_none() && text(&report).is_empty());
+        let said = |report: &Report| method(report, report.verdict.as_ref().unwrap());
+        let declared = said(&report);
+        assert!(declared.contains("validation loss, declared in the recipe before the run. A variant is"));
+        report.chosen_afterwards = true;
+        report.shared = "Runs of one seed share nothing but the data.".into();
+        let chosen = said(&report);
+        assert!(
+            chosen.contains("after the runs; the recipes had declared another. Runs of one seed share nothing but")
+        );
+        assert!(!chosen.contains("before the run"), "{chosen}");
     }
 
     #[test]

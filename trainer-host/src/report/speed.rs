@@ -27,17 +27,21 @@ const COUNTED: [Counted; 4] = [
     ),
 ];
 
-/// The page's section; none where no variant was compared with a baseline over seeds.
+/// The page's section; none where no variant was compared with a baseline.
 pub fn section(report: &Report) -> Option<Section> {
     let sheets = sheets(report);
-    let baseline = &super::seeds::several(report)?.baseline;
+    let baseline = &report.verdict.as_ref()?.baseline;
     let tables: String = sheets.iter().map(Sheet::html).collect();
     if tables.is_empty() {
         return None;
     }
+    let over = match report.seeds.len() {
+        1 => "one seed has no interval",
+        _ => "a geometric mean over seeds with its interval",
+    };
     let body = format!(
         "<p>What a variant needs to reach the final validation loss of {} with the same seed, and to stay there, interpolated between evaluations; and the \
-         speed-up, which is what {} spent to its end over that, as a geometric mean over seeds with its interval. The last column is \
+         speed-up, which is what {} spent to its end over that: {over}. The last column is \
          the floor: the same ratio for the baseline against itself, above 1 where it had been as good before its end.</p>\n{tables}",
         escape(baseline),
         escape(baseline)
@@ -47,7 +51,7 @@ pub fn section(report: &Report) -> Option<Section> {
 
 /// One table for each way of counting.
 pub fn sheets(report: &Report) -> Vec<Sheet> {
-    if super::seeds::several(report).is_none() {
+    if report.verdict.is_none() {
         return Vec::new();
     }
     let sheets = COUNTED.iter().map(|(name, quantity, read)| {
@@ -101,6 +105,9 @@ fn cells(of: &SpeedUp, unit: &Unit) -> Vec<String> {
                 factor(*baseline_itself),
             ]
         }
+        SpeedUpOutcome::NotReached { seeds: 1, .. } => {
+            vec!["not reached".into(), nothing(), nothing(), nothing()]
+        }
         SpeedUpOutcome::NotReached { reached, seeds } => vec![
             format!("not reached ({reached} of {seeds} seeds)"),
             nothing(),
@@ -113,7 +120,7 @@ fn cells(of: &SpeedUp, unit: &Unit) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{example, fixture};
+    use super::super::{example, example_with, fixture};
     use super::*;
 
     #[test]
@@ -131,5 +138,17 @@ mod tests {
             assert!(body.contains(words), "{words} in {body}");
         }
         assert!(section(&fixture::report()).is_none());
+    }
+
+    #[test]
+    fn one_seed_has_a_ratio_and_says_why_it_has_no_interval() {
+        let body = section(&example_with(1)).unwrap().body;
+        for words in ["×", "none: one seed; 3 are needed", "one seed has no interval"] {
+            assert!(body.contains(words), "{words} in {body}");
+        }
+        assert!(
+            !body.contains("geometric mean") && !body.contains("of 1 seeds"),
+            "{body}"
+        );
     }
 }

@@ -1,11 +1,22 @@
 //! The numbers for other programs: `results.csv`, one line a run, and `measures.csv`, one line a number.
 
-use super::content::{Measurements, Outcome, Report};
+use super::content::{Measurements, Outcome, Report, SeedRun};
 use super::measure::MEASURES;
+use super::quality;
 use crate::evaluation::{Evaluation, Quality};
 
-/// One line a run, with a head: variant, seed, how it ended, and every measure in plain units (losses, seconds, bytes,
-/// fractions). A measure that a run lacks is empty.
+/// What `results.csv` holds of the samples of a run.
+const JUDGED: [&str; 5] = [
+    "kernel_distance_at_scale_1",
+    "frechet_distance_at_scale_1",
+    "kernel_distance_at_chosen_scale",
+    "frechet_distance_at_chosen_scale",
+    "chosen_scale",
+];
+
+/// One line a run, with a head: variant, seed, how it ended, every measure in plain units (losses, seconds, bytes, fractions), and
+/// the first judge's kernel and Fréchet distance at scale 1 and at the run's chosen scale of classifier-free guidance, with that
+/// scale. What a run lacks is empty.
 pub fn csv(report: &Report) -> String {
     let mut out = String::new();
     let mut line = |cells: Vec<String>| out.push_str(&line_of(&cells));
@@ -15,6 +26,7 @@ pub fn csv(report: &Report) -> String {
             .map(str::to_owned)
             .into_iter()
             .chain(heads)
+            .chain(JUDGED.map(str::to_owned))
             .collect(),
     );
     for run in &report.runs {
@@ -30,9 +42,36 @@ pub fn csv(report: &Report) -> String {
         let mut cells = vec![run.variant.clone(), run.seed.to_string(), outcome];
         cells.extend(values);
         cells.resize(3 + MEASURES.len(), String::new());
+        let judged = evaluation_of(report, run).map_or([None; 5], distances);
+        cells.extend(judged.map(number));
         line(cells);
     }
     out
+}
+
+/// The numbers of [`JUDGED`].
+fn distances(evaluation: &Evaluation) -> [Option<f64>; 5] {
+    let judge = quality::first_judge(evaluation);
+    let at_one = judge.and_then(|judge| quality::scored(evaluation, judge, 1.0));
+    let chosen = judge.and_then(|judge| quality::chosen(evaluation, judge));
+    [
+        at_one.map(|quality| quality.scores.kernel),
+        at_one.map(|quality| quality.scores.frechet),
+        chosen.map(|quality| quality.scores.kernel),
+        chosen.map(|quality| quality.scores.frechet),
+        chosen.map(|quality| quality.scale),
+    ]
+}
+
+/// What was measured of a run's network.
+fn evaluation_of<'a>(report: &'a Report, run: &SeedRun) -> Option<&'a Evaluation> {
+    let variant = report.variants.iter().find(|variant| variant.name == run.variant)?;
+    let place = report.seeds.iter().position(|seed| *seed == run.seed)?;
+    variant.evaluations.get(place)?.as_ref()
+}
+
+fn number(value: Option<f64>) -> String {
+    value.map_or_else(String::new, |value| value.to_string())
 }
 
 /// Every number of every run as a line of its own: variant, seed, measure, what it is of (a judge, a target, the network compared
@@ -41,7 +80,6 @@ pub fn csv(report: &Report) -> String {
 pub fn measures_csv(report: &Report) -> String {
     let mut out = line_of(&["variant", "seed", "measure", "of", "scale", "depth", "t", "value"].map(str::to_owned));
     let mut add = |variant: &str, seed: u64, fact: Fact| {
-        let number = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
         out.push_str(&line_of(&[
             variant.to_owned(),
             seed.to_string(),
@@ -59,12 +97,7 @@ pub fn measures_csv(report: &Report) -> String {
                 .into_iter()
                 .for_each(|fact| add(&run.variant, run.seed, fact));
         }
-        let variant = report.variants.iter().find(|variant| variant.name == run.variant);
-        let place = report.seeds.iter().position(|seed| *seed == run.seed);
-        let evaluation = variant
-            .zip(place)
-            .and_then(|(variant, place)| variant.evaluations.get(place)?.as_ref());
-        if let Some(evaluation) = evaluation {
+        if let Some(evaluation) = evaluation_of(report, run) {
             judged(evaluation)
                 .into_iter()
                 .for_each(|fact| add(&run.variant, run.seed, fact));
@@ -260,6 +293,23 @@ mod tests {
         assert!(lines.iter().all(|line| cells(line) == cells(lines[0])), "{text}");
         assert!(lines[0].starts_with("variant,seed,outcome,validation_loss"), "{text}");
         assert!(lines[1].starts_with("none,0,finished,0.5"), "{text}");
+    }
+
+    #[test]
+    fn the_first_judge_is_in_the_line_of_a_run_and_empty_where_it_did_not_judge() {
+        let mut report = super::super::example();
+        let variant = &mut report.variants[1];
+        variant.evaluations[2] = None;
+        let measured = variant.evaluations[1].as_ref().unwrap();
+        let scores = |scale: f64| quality::scored(measured, "embedded", scale).unwrap().scores;
+        let (one, chosen) = (scores(1.0), scores(1.5));
+        let wanted = [one.kernel, one.frechet, chosen.kernel, chosen.frechet, 1.5].map(|value| value.to_string());
+        let text = csv(&report);
+        let line = |start: &str| text.lines().find(|line| line.starts_with(start)).unwrap().to_owned();
+        assert!(line("variant,").ends_with(&JUDGED.join(",")), "{text}");
+        let judged = line("repa,1,");
+        assert!(judged.ends_with(&wanted.join(",")), "{judged}");
+        assert!(line("repa,2,").ends_with(",,,,,"), "{text}");
     }
 
     #[test]

@@ -59,11 +59,11 @@ type Read<'a> = Box<dyn Fn(&Variant, &Measurements) -> Value + 'a>;
 /// A score's name, meaning, and how to read it off.
 type Score = (&'static str, &'static str, fn(&Scores) -> f64);
 
-/// Scores of samples in the table, all at the scale chosen for the variant, by the first judge.
+/// Scores of samples in the table, all at each run's chosen scale, by the first judge.
 const SCORES: [Score; 2] = [
     (
         "kernel distance",
-        "KID between samples and data in the first judge’s features, at the guidance scale chosen for the variant; unbiased, and lower is better.",
+        "KID between samples and data in the first judge’s features, at each run’s chosen guidance scale; unbiased, and lower is better.",
         |scores| scores.kernel,
     ),
     (
@@ -75,8 +75,7 @@ const SCORES: [Score; 2] = [
 
 fn mean_score(variant: &Variant, score: fn(&Scores) -> f64) -> Option<f64> {
     let of = Over::evaluations(variant, |evaluation| {
-        let judge = evaluation.judges.first().map(|judge| judge.name.as_str());
-        let judge = judge.or_else(|| evaluation.quality.first().map(|quality| quality.judge.as_str()))?;
+        let judge = quality::first_judge(evaluation)?;
         Some(score(&quality::chosen(evaluation, judge)?.scores))
     });
     of.map(|over| over.mean)

@@ -2,7 +2,7 @@
 
 use super::chart::legend;
 use super::content::{Outcome, Report};
-use super::markup::{Section, figure};
+use super::markup::{Section, figure, scrolling};
 use super::number::significant;
 use super::plot::{Line, Plot};
 use super::sheet::{Sheet, SheetRow};
@@ -15,7 +15,7 @@ pub fn section(report: &Report) -> Option<Section> {
     let body = format!(
         "{}{}<details><summary>The losses in numbers</summary>\n{}</details>\n",
         legend(report, "legend-times"),
-        figure(&format!("<div class=\"plot\">{}</div>", plot.svg()), caption),
+        figure(&scrolling(&plot.svg(), "Validation loss over t"), caption),
         sheet(report).html()
     );
     Section::new("times", "Validation loss along the path", body)

@@ -58,8 +58,26 @@ pub enum At {
         /// Steps of the last phase.
         steps: u64,
     },
+    /// It ended with an error, and has not gone on since.
+    Failed {
+        /// How far it had come.
+        at: Box<At>,
+        /// The first line of the error's message.
+        message: String,
+    },
     /// The recipe cannot be read, for this reason.
     Unreadable(String),
+}
+
+impl At {
+    /// The steps of the phase where it is; none where that is not known.
+    fn steps(&self) -> Option<u64> {
+        match self {
+            Self::Training { steps, .. } | Self::Evaluating { steps } | Self::Finished { steps } => Some(*steps),
+            Self::Failed { at, .. } => at.steps(),
+            Self::Waiting | Self::Unreadable(_) => None,
+        }
+    }
 }
 
 impl Watched {
@@ -112,14 +130,8 @@ impl Watched {
             .runs
             .iter()
             .filter(|run| run.curves.contains_key(column))
-            .map(|run| match &run.at {
-                At::Training { steps, .. } | At::Evaluating { steps } | At::Finished { steps }
-                    if !column.contains('/') =>
-                {
-                    *steps as f64
-                }
-                _ => 0.0,
-            });
+            .filter_map(|run| run.at.steps().filter(|_| !column.contains('/')))
+            .map(|steps| steps as f64);
         let logged = self
             .runs
             .iter()
@@ -166,7 +178,7 @@ impl WatchedRun {
             Ok(recipe) => {
                 let phases: Vec<(String, u64)> = recipe.phases.into_iter().map(|p| (p.name, p.steps)).collect();
                 let at = place(&phases, &lines, folder.result().is_some());
-                (at, phases.last().map(|(name, _)| name.clone()))
+                (failed(at, folder), phases.last().map(|(name, _)| name.clone()))
             }
         };
         Self {
@@ -208,6 +220,23 @@ fn place(phases: &[(String, u64)], lines: &[Line], finished: bool) -> At {
         }
     }
     At::Waiting
+}
+
+/// The same place, of a run that has failed there: one that is trained may fail in what comes after.
+fn failed(at: At, folder: &RunFolder) -> At {
+    match folder.failure() {
+        Some(failure) => At::Failed {
+            at: Box::new(at),
+            message: first_line(&failure.message),
+        },
+        None => at,
+    }
+}
+
+/// The first line that has words, without characters that would talk to the terminal.
+fn first_line(message: &str) -> String {
+    let line = message.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    line.trim().chars().filter(|c| !c.is_control()).collect()
 }
 
 fn curves(lines: &[Line], last: Option<&str>) -> BTreeMap<String, Vec<(f64, f64)>> {
@@ -299,6 +328,26 @@ pub(super) mod tests {
         assert_eq!(at(&all), At::Evaluating { steps: 100 });
         std::fs::write(folder.path().join("run/recipe.toml"), "phases = 3").unwrap();
         assert!(matches!(at_of(folder.path()), At::Unreadable(reason) if reason.contains("recipe.toml")));
+    }
+
+    #[test]
+    fn a_run_that_failed_is_not_one_that_trains() {
+        let folder = tempfile::tempdir().unwrap();
+        run(folder.path(), &format!("{ALIGN}{TRAIN}"));
+        let trains = at_of(folder.path());
+        let of = RunFolder::new(folder.path());
+        of.note_failure(&Error::Training("\u{1b}no teacher\nand more".into()));
+        let fails = Watched::look(folder.path()).unwrap();
+        assert_eq!(
+            fails.runs[0].at,
+            At::Failed {
+                at: Box::new(trains.clone()),
+                message: "no teacher".into()
+            }
+        );
+        assert_eq!(fails.last_step("validation"), 100.0, "the axis stays");
+        of.forget_failure().unwrap();
+        assert_eq!(at_of(folder.path()), trains, "it goes on");
     }
 
     fn at_of(folder: &Path) -> At {

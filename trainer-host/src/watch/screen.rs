@@ -12,7 +12,7 @@ use ratatui::widgets::{Axis, Block, Chart, Dataset, GraphType, Paragraph};
 use ratatui::{DefaultTerminal, Frame};
 
 use super::folder::{At, Watched, WatchedRun};
-use super::text::place;
+use super::text::{place, trouble};
 use crate::error::Error;
 
 const EVERY: Duration = Duration::from_secs(2);
@@ -141,13 +141,15 @@ fn list_runs(frame: &mut Frame, area: Rect, watched: &Watched, view: &View, colu
         .unwrap_or(0);
     let lines = watched.runs.iter().enumerate().skip(view.scrolled).map(|(index, run)| {
         let value = run.latest(column).map_or(String::new(), |value| format!("{value:.4}"));
+        let why = trouble(run).and_then(|why| why.lines().next());
+        let why = why.map_or(String::new(), |why| format!(": {why}"));
         let filled = (share_done(&run.at) * BAR as f64).round() as usize;
         let bar = format!("{}{}", "█".repeat(filled), "░".repeat(BAR - filled));
         Line::from(vec![
             Span::raw(" ● ").fg(colour(watched, index)),
             Span::raw(format!("{:width$}  ", run.name)),
             Span::raw(bar).fg(colour(watched, index)),
-            Span::raw(format!("  {value:>9}  {}", place(run))),
+            Span::raw(format!("  {value:>9}  {}{why}", place(run))),
         ])
     });
     frame.render_widget(Paragraph::new(lines.collect::<Vec<_>>()), area);
@@ -171,6 +173,7 @@ fn share_done(at: &At) -> f64 {
     match at {
         At::Training { step, steps, .. } => (*step as f64 / (*steps).max(1) as f64).min(1.0),
         At::Evaluating { .. } | At::Finished { .. } => 1.0,
+        At::Failed { at, .. } => share_done(at),
         At::Waiting | At::Unreadable(_) => 0.0,
     }
 }
@@ -227,6 +230,7 @@ mod tests {
 
     use super::super::folder::tests::{ALIGN, TRAIN, run};
     use super::*;
+    use crate::train::RunFolder;
 
     fn drawn(watched: &Watched, view: &View) -> String {
         let mut terminal = Terminal::new(TestBackend::new(80, 20)).unwrap();
@@ -261,6 +265,17 @@ mod tests {
             screen.chars().any(|c| ('\u{2801}'..='\u{28ff}').contains(&c)),
             "no curve in\n{screen}"
         );
+    }
+
+    #[test]
+    fn a_run_that_failed_stops_where_it_was_and_says_why() {
+        let (folder, _) = watched();
+        RunFolder::new(folder.path().join("none")).note_failure(&Error::Training("no teacher".into()));
+        let screen = drawn(&Watched::look(folder.path()).unwrap(), &View::default());
+        for words in ["failed: train 80/100: no teacher", "████████████████░░░░"]
+        {
+            assert!(screen.contains(words), "{words:?} is not in\n{screen}");
+        }
     }
 
     #[test]

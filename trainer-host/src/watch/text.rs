@@ -46,11 +46,11 @@ pub fn once(watched: &Watched, column: Option<&str>) -> Result<String, Error> {
             "\n{column} from {least:.4} to {greatest:.4} over steps 0 to {steps}"
         ));
     }
-    let unreadable = watched.runs.iter().filter_map(|run| match &run.at {
-        At::Unreadable(reason) => Some(format!("{}: {reason}", run.name)),
-        _ => None,
-    });
-    lines.extend(unreadable);
+    let troubles = watched
+        .runs
+        .iter()
+        .filter_map(|run| Some(format!("{}: {}", run.name, trouble(run)?)));
+    lines.extend(troubles);
     Ok(lines.join("\n") + "\n")
 }
 
@@ -68,14 +68,27 @@ pub(super) fn place(run: &WatchedRun) -> String {
         }
         _ => String::new(),
     };
-    let place = match &run.at {
+    words(&run.at) + &silent
+}
+
+fn words(at: &At) -> String {
+    match at {
         At::Waiting => "not begun".into(),
         At::Training { phase, step, steps } => format!("{phase} {step}/{steps}"),
         At::Evaluating { steps } => format!("evaluating after {steps}"),
         At::Finished { steps } => format!("finished {steps}"),
+        At::Failed { at, .. } => format!("failed: {}", words(at)),
         At::Unreadable(_) => "unreadable".into(),
-    };
-    place + &silent
+    }
+}
+
+/// Why a run does not go on; none where it does, or is done.
+pub(super) fn trouble(run: &WatchedRun) -> Option<&str> {
+    match &run.at {
+        At::Failed { message, .. } => Some(message),
+        At::Unreadable(reason) => Some(reason),
+        _ => None,
+    }
 }
 
 /// A curve in a line: each character is the mean over its share of the steps, or what was before it where nothing is logged
@@ -115,6 +128,7 @@ fn chart(watched: &Watched, run: &WatchedRun, column: &str) -> String {
 mod tests {
     use super::super::folder::tests::{ALIGN, TRAIN, run};
     use super::*;
+    use crate::train::RunFolder;
 
     #[test]
     fn a_folder_that_is_empty_yet_waits() {
@@ -154,6 +168,22 @@ validation from 0.4000 to 0.8000 over steps 0 to 100
             error.ends_with("there are: validation, denoising, align/denoising, align/guidance"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_run_that_failed_says_where_and_why() {
+        let folder = tempfile::tempdir().unwrap();
+        run(folder.path(), &format!("{ALIGN}{TRAIN}"));
+        RunFolder::new(folder.path()).note_failure(&Error::Training("no teacher".into()));
+        let watched = Watched::look(folder.path()).unwrap();
+        let text = once(&watched, None).unwrap();
+        assert!(text.contains("  failed: train 80/100  "), "{text}");
+        assert!(text.ends_with(": no teacher\n"), "{text}");
+        let old = WatchedRun {
+            silent: Some(Duration::from_secs(190)),
+            ..watched.runs[0].clone()
+        };
+        assert_eq!(place(&old), "failed: train 80/100", "nothing more is to be heard of it");
     }
 
     #[test]
