@@ -102,10 +102,24 @@ fn runs_of_several_folders_and_what_does_not_go_together() {
     fs::create_dir(path.join("empty")).unwrap();
     refused(path, &["empty"], &["empty", "holds no run"]);
     refused(path, &["nowhere"], &["nowhere", "no such folder"]);
+    // The same run in two folders is one; another of its name is not.
+    copy(&all.join("none"), &path.join("more/none"));
+    let output = sextant(path, &["report", "all", "more", "--out", "once"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let said = stdout(&output);
+    assert!(
+        said.contains("Runs of none are the same in several of all, more: each is taken once."),
+        "{said}"
+    );
+    edit(
+        &path.join("more/none/recipe.toml"),
+        "warmup_steps = ",
+        "warmup_steps = 7",
+    );
     refused(
         path,
-        &["all", "all", "--out", "x"],
-        &["both runs of variant \"none\" with seed 3"],
+        &["all", "more", "--out", "x"],
+        &["all/none and more/none are both runs of variant \"none\" with seed 3"],
     );
     refused(path, &["all", "--baseline", "x"], &["--baseline x", "none, aligned"]);
     refused(
@@ -134,14 +148,23 @@ fn one_that_failed_is_shown_and_the_others_are_compared() {
     assert_eq!(code, Some(1));
     let all = folder.path().join("all");
     assert!(all.join("aligned/failed.json").is_file());
-    let message = fs::read_to_string(all.join("aligned/failed.json")).unwrap();
+    let failure: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(all.join("aligned/failed.json")).unwrap()).unwrap();
+    // What comes after quotes, which a page writes otherwise.
+    let unquoted = failure["message"].as_str().unwrap().rsplit('"').next().unwrap();
+    let message: String = unquoted.chars().take(30).collect();
+    assert!(message.len() > 10, "{failure}");
     let page = fs::read_to_string(all.join("report.html")).unwrap();
-    assert!(page.contains("failed: ") && page.contains("self-transcendence"));
+    assert!(page.contains("failed: ") && page.contains(&message), "{message}");
+    assert!(page.contains("self-transcendence"));
     // Made again, it still knows.
     let output = sextant(folder.path(), &["report", "all"]);
     assert!(output.status.success(), "{}", stderr(&output));
     let said = stdout(&output);
-    assert!(said.contains("failed: "), "{message}\n{said}");
+    assert!(
+        said.contains("failed: ") && said.contains(&message),
+        "{message}\n{said}"
+    );
     assert!(said.contains("1 of 3 variants did not finish"), "{said}");
 }
 

@@ -111,8 +111,15 @@ fn compare(args: CompareArgs) -> Result<(), Error> {
     }
 }
 
+/// What makes the same comparison: the arguments, and the environment that changes a recipe.
 fn command_line(args: &CompareArgs) -> String {
-    let mut words = vec!["sextant compare".to_owned(), quoted(&args.recipe.display().to_string())];
+    let environment = std::env::vars_os().filter_map(|(name, value)| {
+        let name = name.to_str().filter(|name| name.starts_with("SEXTANT__"))?;
+        Some(format!("{name}={}", quoted(value.to_str()?)))
+    });
+    let mut words: Vec<String> = environment.collect();
+    words.sort();
+    words.extend(["sextant compare".to_owned(), quoted(&args.recipe.display().to_string())]);
     for set in &args.set {
         words.push(format!("--set {}", quoted(set)));
     }

@@ -15,7 +15,7 @@ use crate::report::{self, Report};
 /// Examples of the help.
 pub const EXAMPLES: &str = "Examples:
   sextant report runs/emoji-quick
-  sextant report runs/emoji runs/ablations --out runs/together
+  sextant report runs/emoji runs/emoji-ablations --out runs/together
   sextant report runs/none runs/repa --out runs/pair --baseline none --json
 
 A folder is that of a comparison (VARIANT/ or seed-N/VARIANT/ in it) or of a single run. Nothing is trained or measured.";

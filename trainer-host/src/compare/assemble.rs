@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use super::control::controls;
+use super::difference;
 use super::entry::{Ending, Entry};
-use super::frame::{Frame, Request, distinct};
+use super::frame::{self, Frame, Request, distinct};
 use super::gather::Source;
 use super::judges;
 use super::measured;
@@ -24,6 +25,11 @@ use crate::train::checkpoint::write_whole;
 /// # Errors
 /// Runs that do not belong together (see [`Frame::new`] and [`protocol::same`]), with what differs.
 pub fn assemble(sources: Vec<Source>, request: &Request) -> Result<Report, Error> {
+    let folders: Vec<String> = sources
+        .iter()
+        .map(|source| source.folder.display().to_string())
+        .collect();
+    let (sources, twice) = frame::once(sources)?;
     let frame = Frame::new(&sources, request)?;
     let entries: Vec<Entry> = sources.into_iter().flat_map(|source| source.entries).collect();
     protocol::same(&entries.iter().map(Protocol::of).collect::<Vec<_>>())?;
@@ -51,9 +57,18 @@ pub fn assemble(sources: Vec<Source>, request: &Request) -> Result<Report, Error
         ),
         seeds: frame.seeds.clone(),
         runs,
+        chosen_afterwards: frame.chosen_afterwards,
+        shared: shared(&names, &entries, frame.baseline.as_deref())?,
         ..Report::default()
     };
-    let background = judge(&mut report, &frame, &names, &entries)?;
+    let mut background = judge(&mut report, &frame, &names, &entries)?;
+    if !twice.is_empty() {
+        background.remarks.push(format!(
+            "Runs of {} are the same in several of {}: each is taken once.",
+            twice.join(", "),
+            distinct(folders).join(", ")
+        ));
+    }
     report.summary = summary(&report, &background);
     Ok(report)
 }
@@ -61,12 +76,13 @@ pub fn assemble(sources: Vec<Source>, request: &Request) -> Result<Report, Error
 /// Fills in what the scores say of the variants.
 fn judge(report: &mut Report, frame: &Frame, names: &[String], entries: &[Entry]) -> Result<Background, Error> {
     let mut background = Background {
-        chosen_afterwards: frame.chosen_afterwards,
-        remarks: remarks(entries),
+        remarks: remarks(entries, &frame.absent),
         ..Background::default()
     };
+    // Correction is for all that the recipe compares: a family must not shrink because a run has not begun.
     let others: Vec<String> = names
         .iter()
+        .chain(&frame.absent)
         .filter(|name| Some(*name) != frame.baseline.as_ref())
         .cloned()
         .collect();
@@ -204,17 +220,67 @@ fn grid_labels(classes: &[String], columns: usize, count: usize) -> Vec<String> 
         .collect()
 }
 
+/// What the runs of one seed have in common, in a sentence that names the variants which have it otherwise.
+fn shared(names: &[String], entries: &[Entry], baseline: Option<&str>) -> Result<String, Error> {
+    let all = "Runs of one seed share initial weights, batches, times, noise and dropped labels";
+    let first = |name: &str| entries.iter().find(|entry| entry.variant == name);
+    let Some(base) = baseline.and_then(first).or(entries.first()) else {
+        return Ok(String::new());
+    };
+    let base = difference::value(&base.recipe)?;
+    let mut unlike = Vec::new();
+    for name in names {
+        let Some(entry) = first(name) else { continue };
+        let recipe = difference::value(&entry.recipe)?;
+        let other = DRAWN_BY.iter().find(|key| base.pointer(key) != recipe.pointer(key));
+        if let Some(key) = other {
+            unlike.push(format!("{name}, which has another {}", key[1..].replace('/', ".")));
+        }
+    }
+    Ok(match unlike.is_empty() {
+        true => format!("{all}."),
+        false => format!("{all}, but for {}.", unlike.join("; ")),
+    })
+}
+
+/// The keys that initial weights, batches and draws follow from, beside the seed.
+const DRAWN_BY: [&str; 5] = [
+    "/data",
+    "/model",
+    "/diffusion",
+    "/optimiser/batch",
+    "/optimiser/accumulation",
+];
+
 /// What went wrong, a sentence each.
-fn remarks(entries: &[Entry]) -> Vec<String> {
+fn remarks(entries: &[Entry], absent: &[String]) -> Vec<String> {
     let mut remarks = Vec::new();
+    if !absent.is_empty() {
+        remarks.push(format!(
+            "Not begun yet: {}; the corrections are for all variants of the recipe.",
+            absent.join(", ")
+        ));
+    }
     for entry in entries {
         let run = format!("{}, seed {}", entry.variant, entry.seed);
+        if matches!(entry.ending, Ending::Failed(_)) {
+            remarks.push(format!(
+                "{run} failed; what is left of the variant are its lucky seeds, and it is not compared."
+            ));
+        }
         if matches!(entry.ending, Ending::Finished(_))
             && let Some((name, step)) = entry.unsound()
         {
             remarks.push(format!(
                 "{run}: {name} is not a number at step {step}; the curve has a gap there, and the variant is not compared."
             ));
+        }
+        if let Some(reason) = entry
+            .evaluation
+            .as_ref()
+            .and_then(|evaluation| evaluation.trouble.as_ref())
+        {
+            remarks.push(format!("{run}: its representations were not measured: {reason}."));
         }
         if let Some(trouble) = &entry.trouble {
             remarks.push(format!("{run}: {trouble}."));

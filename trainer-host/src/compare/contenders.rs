@@ -7,7 +7,7 @@ use super::protocol::{self, Protocol};
 use super::record::{Record, RecordedVariant};
 use crate::error::Error;
 use crate::evaluation;
-use crate::recipe::{Recipe, RecipeFile};
+use crate::recipe::{Recipe, RecipeFile, Score};
 use crate::train::{Options, Run, RunFolder, RunResult, Tour};
 
 /// One variant with one seed, ready to run.
@@ -67,11 +67,12 @@ pub fn contenders(file: &RecipeFile, folder: &Path, seeds: &[u64], options: &Opt
     Ok(contenders)
 }
 
-/// What `comparison.json` says of a comparison.
+/// What `comparison.json` says of a comparison. `declared` is the primary score that was declared before its first run, if one
+/// has begun.
 ///
 /// # Errors
 /// A base recipe that is none.
-pub fn record(file: &RecipeFile, seeds: &[u64], command: String) -> Result<Record, Error> {
+pub fn record(file: &RecipeFile, seeds: &[u64], declared: Option<Score>, command: String) -> Result<Record, Error> {
     let base = file.base()?;
     let given = given(seeds);
     let names = |seed| file.variants.iter().map(move |variant| path(&variant.name, seed));
@@ -85,6 +86,7 @@ pub fn record(file: &RecipeFile, seeds: &[u64], command: String) -> Result<Recor
             .into_owned(),
         command,
         primary: base.evaluation.primary,
+        declared: declared.filter(|score| *score != base.evaluation.primary),
         variants: file
             .variants
             .iter()
@@ -96,6 +98,19 @@ pub fn record(file: &RecipeFile, seeds: &[u64], command: String) -> Result<Recor
         runs: given.into_iter().flat_map(names).collect(),
         base: toml::to_string(&base).map_err(|e| Error::Training(e.to_string()))?,
     })
+}
+
+/// The primary score that was declared before the first run in `folder` began; none where none has.
+///
+/// # Errors
+/// A record, or a run's recipe, that cannot be read.
+pub fn declared(folder: &Path, contenders: &[Contender]) -> Result<Option<Score>, Error> {
+    let mut begun = contenders.iter().filter(|c| c.folder.recipe_path().exists());
+    let Some(first) = begun.next() else { return Ok(None) };
+    Ok(Some(match Record::read(folder)? {
+        Some(record) => record.declared.unwrap_or(record.primary),
+        None => first.folder.recipe()?.evaluation.primary,
+    }))
 }
 
 /// The seeds that were given; one that is the recipe's own if there are none.

@@ -57,6 +57,10 @@ fn control(recipe: &Recipe, base: &Recipe) -> Option<(String, bool)> {
     if last.guidance.iter().any(|source| scale(source) == Some(1.0)) {
         return Some(("guided features at scale 1".into(), false));
     }
+    let mask = |source: &SourceConfig| Some(source.config.get("mask")?.as_str()?.to_owned());
+    if let Some(mask) = last.guidance.iter().find_map(mask).filter(|mask| mask != "sample") {
+        return Some((format!("the mask \"{mask}\""), false));
+    }
     let teacher = recipe.phases.iter().find(|phase| phase.name == teacher.phase)?;
     if teacher.shuffle_labels {
         return Some(("a teacher trained on shuffled labels".into(), false));
@@ -102,6 +106,8 @@ mod tests {
             let (what, _) = of(|r| r.phases[1].guidance[0].config = scale.parse().unwrap()).unwrap();
             assert!(what.contains("scale 1"), "{what}");
         }
+        let (what, _) = of(|r| r.phases[1].guidance[0].config = "mask = \"released\"".parse().unwrap()).unwrap();
+        assert!(what.contains("mask \"released\""), "{what}");
         let (what, _) = of(|r| r.phases[0].guidance.clear()).unwrap();
         assert!(what.contains("nothing was aligned"), "{what}");
         let (what, _) = of(|r| r.phases[0].shuffle_labels = true).unwrap();

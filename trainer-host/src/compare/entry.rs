@@ -69,10 +69,19 @@ impl Entry {
                 Ending::Interrupted(logged.max(saved))
             }
         };
-        let evaluation = EvaluationFolder::of(folder.path()).result().unwrap_or_else(|error| {
+        let mut evaluation = EvaluationFolder::of(folder.path()).result().unwrap_or_else(|error| {
             trouble.get_or_insert(format!("its evaluation cannot be read: {error}"));
             None
         });
+        if let (Ending::Finished(result), Some(measured)) = (&ending, &evaluation)
+            && measured.step != result.steps
+        {
+            let (then, now) = (measured.step, result.steps);
+            trouble.get_or_insert(format!(
+                "its evaluation is of step {then} and not of step {now}; `sextant compare` or `sextant eval` measures it again"
+            ));
+            evaluation = None;
+        }
         Ok(Self {
             variant: variant.to_owned(),
             seed: recipe.seed,

@@ -30,6 +30,7 @@ pub fn record(variants: &[&str], runs: &[&str]) -> Record {
         recipe: "tiny.toml".into(),
         command: "sextant compare tiny.toml".into(),
         primary: Score::ValidationLoss,
+        declared: None,
         variants: variants
             .iter()
             .map(|name| RecordedVariant {
@@ -112,7 +113,8 @@ impl Written {
     /// What was measured of it.
     pub fn evaluation(mut self, evaluation: Evaluation) -> Self {
         self.recipe.evaluation.quality = Some(QualityRecipe::default());
-        self.evaluation = Some(evaluation);
+        let step = self.recipe.phases.last().map_or(0, |phase| phase.steps);
+        self.evaluation = Some(Evaluation { step, ..evaluation });
         self
     }
 

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use serde_json::{Value, json};
+
 use super::difference;
 use super::entry::Entry;
 use super::gather::Source;
@@ -33,6 +35,8 @@ pub struct Frame {
     pub base: String,
     /// Names and overlays of the variants, in order.
     pub variants: Vec<(String, String)>,
+    /// Variants of the recipes that no run has begun of: they are tests that found nothing.
+    pub absent: Vec<String>,
     /// The seeds, in order.
     pub seeds: Vec<u64>,
     /// The variant that the others are compared with; none where all are guided.
@@ -102,6 +106,7 @@ impl Frame {
             command: command(sources, request),
             base,
             variants,
+            absent: absent(sources, &entries),
             seeds: seeds(sources, &entries),
             baseline,
             primary: declared,
@@ -135,6 +140,55 @@ fn once_each(entries: &[&Entry]) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// The sources without the runs that one before them has too: a run of the same variant and seed by the same recipe, plugins
+/// and data is the same run. The names of those variants come with them.
+///
+/// # Errors
+/// A recipe that cannot be written down.
+pub fn once(sources: Vec<Source>) -> Result<(Vec<Source>, Vec<String>), Error> {
+    let mut known: BTreeMap<(String, u64), Value> = BTreeMap::new();
+    let mut twice = Vec::new();
+    let mut kept = Vec::new();
+    for mut source in sources {
+        let mut own = Vec::new();
+        for entry in source.entries {
+            let made_by = made_by(&entry)?;
+            let key = (entry.variant.clone(), entry.seed);
+            match known.get(&key) {
+                Some(before) if *before == made_by => twice.push(entry.variant),
+                // Of two that differ, `Frame::new` says so.
+                _ => {
+                    known.insert(key, made_by);
+                    own.push(entry);
+                }
+            }
+        }
+        source.entries = own;
+        if !source.entries.is_empty() {
+            kept.push(source);
+        }
+    }
+    Ok((kept, distinct(twice)))
+}
+
+/// All that a finished run follows from, and whether it is finished.
+fn made_by(entry: &Entry) -> Result<Value, Error> {
+    let plugins: Vec<_> = entry.info.plugins.iter().map(|plugin| &plugin.sha256).collect();
+    let training = difference::training(&entry.recipe)?;
+    Ok(json!([entry.info.data, plugins, training, entry.result().is_some()]))
+}
+
+/// The variants that records name and no run has begun of.
+fn absent(sources: &[Source], entries: &[&Entry]) -> Vec<String> {
+    let records = sources.iter().flat_map(|source| &source.record);
+    let names = records
+        .flat_map(|record| &record.variants)
+        .map(|variant| variant.name.clone());
+    let mut names = distinct(names);
+    names.retain(|name| entries.iter().all(|entry| entry.variant != *name));
+    names
 }
 
 /// As records have them, then as they are met; where nothing is recorded, those without guidance first.
@@ -194,41 +248,49 @@ fn same_recipes(names: &[String], entries: &[&Entry]) -> Result<(), Error> {
     Ok(())
 }
 
-/// The primary score, and whether nobody had declared it.
+/// The primary score, and whether another had been declared before the runs.
 fn primary(sources: &[Source], entries: &[&Entry], request: &Request) -> Result<(Score, bool), Error> {
-    let mut declared = sources.iter().flat_map(|source| -> Vec<(&Path, Score)> {
+    // Where, the score in force, the score before the runs.
+    let declared = sources.iter().flat_map(|source| -> Vec<(&Path, Score, Score)> {
         match &source.record {
-            Some(record) => vec![(&source.folder, record.primary)],
+            Some(record) => vec![(
+                &source.folder,
+                record.primary,
+                record.declared.unwrap_or(record.primary),
+            )],
             None => {
-                let own = source.entries.iter();
-                own.map(|entry| (entry.folder.path(), entry.recipe.evaluation.primary))
-                    .collect()
+                let own = source
+                    .entries
+                    .iter()
+                    .map(|entry| (entry.folder.path(), entry.recipe.evaluation.primary));
+                own.map(|(folder, score)| (folder, score, score)).collect()
             }
         }
     });
-    let Some((folder, first)) = declared.next() else {
+    let declared: Vec<_> = declared.collect();
+    let Some(&(folder, first, _)) = declared.first() else {
         return Ok((Score::default(), true));
     };
-    let other = declared.find(|(_, score)| *score != first);
-    match (request.primary, other) {
-        (Some(asked), other) => {
-            if asked.needs_judges() && !entries.iter().any(|entry| entry.is_judged()) {
-                return Err(Error::Input(format!(
-                    "--primary {}: no judge has scored samples of these runs",
-                    asked.key()
-                )));
-            }
-            Ok((asked, asked != first || other.is_some()))
+    let score = match (request.primary, declared.iter().find(|(_, score, _)| *score != first)) {
+        (Some(asked), _) if asked.needs_judges() && !entries.iter().any(|entry| entry.is_judged()) => {
+            return Err(Error::Input(format!(
+                "--primary {}: no judge has scored samples of these runs",
+                asked.key()
+            )));
         }
-        (None, None) => Ok((first, false)),
-        (None, Some((other, score))) => Err(Error::Input(format!(
-            "evaluation.primary is \"{}\" in {} and \"{}\" in {}; say which with --primary",
-            first.key(),
-            folder.display(),
-            score.key(),
-            other.display()
-        ))),
-    }
+        (Some(asked), _) => asked,
+        (None, None) => first,
+        (None, Some((other, score, _))) => {
+            return Err(Error::Input(format!(
+                "evaluation.primary is \"{}\" in {} and \"{}\" in {}; say which with --primary",
+                first.key(),
+                folder.display(),
+                score.key(),
+                other.display()
+            )));
+        }
+    };
+    Ok((score, declared.iter().any(|(_, _, before)| *before != score)))
 }
 
 /// Base and overlays as recorded, where all sources are comparisons with the same base.

@@ -5,7 +5,7 @@ use super::verdict::{self, FRECHET, KERNEL, Scale, Yardstick};
 use crate::error::Error;
 use crate::statistics::{Comparison, Disagreement, Outcome, Row, Verdict};
 
-/// What every other judge says otherwise than the first, at the chosen scale: a sentence each. Fewer than three seeds order
+/// What every other judge says otherwise than the first, at each scale: a sentence each. Fewer than three seeds order
 /// nothing, and nobody can disagree.
 ///
 /// # Errors
@@ -21,13 +21,16 @@ pub fn disagreements(baseline: &str, others: &[String], entries: &[Entry]) -> Re
         .map(|judge| judge.name.as_str())
         .collect();
     let mut sentences = Vec::new();
-    for (aspect, what) in [(&KERNEL, "kernel distance"), (&FRECHET, "Frechet distance")] {
-        let of = |index: usize| {
-            let yardstick = Yardstick::quality(index, names[index], Scale::Chosen, aspect);
-            verdict::compare(&yardstick, baseline, others, entries)
-        };
-        for index in 1..names.len() {
-            sentences.extend(between(what, (names[0], &of(0)?), (names[index], &of(index)?))?);
+    for scale in Scale::of(entries) {
+        for (aspect, what) in [(&KERNEL, "kernel distance"), (&FRECHET, "Frechet distance")] {
+            let of = |index: usize| {
+                let yardstick = Yardstick::quality(index, names[index], *scale, aspect);
+                verdict::compare(&yardstick, baseline, others, entries)
+            };
+            let what = format!("{what} at {}", scale.name());
+            for index in 1..names.len() {
+                sentences.extend(between(&what, (names[0], &of(0)?), (names[index], &of(index)?))?);
+            }
         }
     }
     Ok(sentences)
@@ -117,7 +120,10 @@ mod tests {
                 .any(|s| s.contains("resolves repa as the best of all, judge untrained none")),
             "{both:?}"
         );
-        assert!(both.iter().any(|s| s.starts_with("On Frechet distance")), "{both:?}");
+        assert!(
+            both.iter().any(|s| s.starts_with("On Frechet distance at scale 1")),
+            "{both:?}"
+        );
         let one = said(4, -0.5, 0.003);
         assert!(one[0].contains("resolved by embedded alone"), "{one:?}");
         assert!(one.iter().any(|s| s.contains("need not be resolved")), "{one:?}");

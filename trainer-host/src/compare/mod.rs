@@ -68,7 +68,8 @@ pub fn compare(
     let contenders = contenders(file, folder, seeds, options)?;
     std::fs::create_dir_all(folder).map_err(|e| Error::file(folder, format!("cannot be made: {e}")))?;
     // First, so that an interrupted comparison can be reported as it stands.
-    contenders::record(file, seeds, command)?.write(folder)?;
+    let declared = contenders::declared(folder, &contenders)?;
+    contenders::record(file, seeds, declared, command)?.write(folder)?;
     for contender in &contenders {
         contender.carry_out(&entering)?;
     }

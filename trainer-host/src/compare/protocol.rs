@@ -47,6 +47,10 @@ pub fn same(all: &[Protocol<'_>]) -> Result<(), Error> {
     if let Some((first, others)) = all.split_first() {
         others.iter().try_for_each(|other| same_data(first, other))?;
     }
+    let mut probed = all.iter().filter(|p| p.recipe.evaluation.representations.is_some());
+    if let Some(first) = probed.next() {
+        probed.try_for_each(|other| same_probes(first, other))?;
+    }
     let judged: Vec<_> = all.iter().filter_map(|p| Some((p, p.judges?))).collect();
     if let Some(((first, judges), others)) = judged.split_first() {
         for (other, theirs) in others {
@@ -95,6 +99,13 @@ fn same_data(one: &Protocol<'_>, other: &Protocol<'_>) -> Result<(), Error> {
         one,
         other,
         &["evaluation.images", "evaluation.times"],
+    )?;
+    // Losses of other targets are no more of one unit than metres and seconds.
+    same_keys(
+        "what the validation loss measures",
+        one,
+        other,
+        &["diffusion.path", "diffusion.prediction"],
     )
 }
 
@@ -135,12 +146,18 @@ fn same_sampling(one: &Protocol<'_>, other: &Protocol<'_>) -> Result<(), Error> 
     same_keys("how samples were drawn and scored", one, other, &keys)
 }
 
+/// Probes that were fitted on more images know more.
+fn same_probes(one: &Protocol<'_>, other: &Protocol<'_>) -> Result<(), Error> {
+    let keys = ["evaluation.representations.times", "evaluation.representations.images"];
+    same_keys("how representations were measured", one, other, &keys)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::fixture;
     use super::*;
     use crate::data::DataConfig;
-    use crate::evaluation::QualityRecipe;
+    use crate::evaluation::{QualityRecipe, RepresentationsRecipe};
 
     fn judge(name: &str, fingerprint: &str) -> JudgeIdentity {
         JudgeIdentity {
@@ -183,6 +200,12 @@ mod tests {
         assert!(error(|_| {}, "f11", [None, None]).contains("\"f00\" in A and \"f11\" in B"));
         let times = |r: &mut Recipe| r.evaluation.times = 77;
         assert!(error(times, "f00", [None, None]).contains("evaluation.times is 2 in A and 77 in B"));
+        let prediction = |r: &mut Recipe| r.diffusion.prediction = crate::diffusion::Prediction::Data;
+        let said = error(prediction, "f00", [None, None]);
+        assert!(
+            said.contains("what the validation loss measures differs: diffusion.prediction"),
+            "{said}"
+        );
     }
 
     #[test]
@@ -207,6 +230,31 @@ mod tests {
             "{said}"
         );
         assert_eq!(error(fewer, "f00", [Some(&one), None]), "");
+    }
+
+    #[test]
+    fn probes_are_compared_where_both_were_fitted() {
+        let (few, all) = (Some(20), Some(0));
+        let said = |one: Option<usize>, other: Option<usize>| {
+            let representations = |images: Option<usize>| {
+                let recipe = RepresentationsRecipe::default();
+                images.map(|images| RepresentationsRecipe { images, ..recipe })
+            };
+            let recipes = [one, other].map(|images| {
+                let mut recipe = fixture::recipe(0, None);
+                recipe.evaluation.representations = representations(images);
+                recipe
+            });
+            let protocols = recipes.each_ref().map(|recipe| Protocol {
+                folder: Path::new("A"),
+                recipe,
+                data: "f00",
+                judges: None,
+            });
+            same(&protocols).map_or_else(|e| e.to_string(), |()| String::new())
+        };
+        assert!(said(few, all).contains("evaluation.representations.images is 20"));
+        assert_eq!((said(few, few), said(few, None), said(None, all)), Default::default());
     }
 
     #[test]

@@ -21,6 +21,9 @@ pub struct Record {
     pub command: String,
     /// The score that decides.
     pub primary: Score,
+    /// The score that the recipe declared before the first run began, if it is another.
+    #[serde(default)]
+    pub declared: Option<Score>,
     /// The variants, in the recipe's order.
     pub variants: Vec<RecordedVariant>,
     /// The runs' folders below this one, with `/`, in their order; the last part is the variant's name.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::fixture::{Written, evaluation, record};
 use super::{Request, report, write};
 use crate::data::DataConfig;
+use crate::recipe::Score;
 
 /// The error of these folders.
 fn refused(folders: &[&Path]) -> String {
@@ -60,7 +61,9 @@ fn one_variant_and_seed_is_one_run() {
     let folder = tempfile::tempdir().unwrap();
     let (a, b) = (folder.path().join("a"), folder.path().join("b"));
     Written::new(0, None).at(&a.join("none"));
-    Written::new(0, None).at(&b.join("none"));
+    Written::new(0, None)
+        .change(|r| r.optimiser.lr = 0.5)
+        .at(&b.join("none"));
     contains(
         &refused(&[&a, &b]),
         &["a/none and", "b/none are both runs of variant \"none\" with seed 0"],
@@ -70,6 +73,72 @@ fn one_variant_and_seed_is_one_run() {
         .change(|r| r.optimiser.lr = 0.5)
         .at(&c.join("none"));
     contains(&refused(&[&a, &c]), &["different recipes: optimiser.lr is", "0.5 in"]);
+}
+
+#[test]
+fn a_run_that_two_folders_have_is_taken_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for comparison in ["first", "second"] {
+        // What is written, and how it is titled, is no part of a training.
+        Written::new(0, None)
+            .change(|r| r.title = comparison.into())
+            .at(&at(comparison).join("none"));
+    }
+    Written::new(0, Some("repa")).at(&at("first/repa"));
+    Written::new(0, Some("sra")).at(&at("second/sra"));
+    let report = report(&[at("first"), at("second")], &Request::default()).unwrap();
+    let names: Vec<_> = report.variants.iter().map(|v| v.name.as_str()).collect();
+    assert_eq!((names, report.runs.len()), (vec!["none", "repa", "sra"], 3));
+    contains(
+        &report.summary,
+        &["Runs of none are the same in several of", "taken once"],
+    );
+}
+
+#[test]
+fn a_primary_score_is_declared_before_the_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    Written::new(0, None).at(&folder.path().join("none"));
+    Written::new(0, Some("repa")).at(&folder.path().join("repa"));
+    let afterwards = |declared: Option<Score>, request: Option<Score>| {
+        let mut record = record(&["none", "repa"], &["none", "repa"]);
+        record.declared = declared;
+        record.write(folder.path()).unwrap();
+        let request = Request {
+            primary: request,
+            ..Request::default()
+        };
+        report(&[folder.path().to_owned()], &request).unwrap().chosen_afterwards
+    };
+    assert!(!afterwards(None, None));
+    assert!(
+        afterwards(Some(Score::FrechetDistance), None),
+        "the recipe was changed since"
+    );
+    assert!(
+        !afterwards(None, Some(Score::ValidationLoss)),
+        "asking for what is declared"
+    );
+}
+
+#[test]
+fn variants_that_have_not_begun_are_in_the_family() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, plugin) in [("none", None), ("repa", Some("repa"))] {
+        Written::new(0, plugin).at(&folder.path().join(name));
+    }
+    record(&["none", "repa", "sra"], &["none", "repa", "sra"])
+        .write(folder.path())
+        .unwrap();
+    let report = report(&[folder.path().to_owned()], &Request::default()).unwrap();
+    contains(&report.summary, &["Not begun yet: sra"]);
+    let rows = report.verdict.unwrap().rows;
+    assert_eq!(
+        rows.iter().map(|row| row.name.as_str()).collect::<Vec<_>>(),
+        ["repa", "sra"]
+    );
+    assert_eq!(report.variants.len(), 2);
 }
 
 #[test]

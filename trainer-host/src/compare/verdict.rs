@@ -1,6 +1,6 @@
 //! The scores of runs, compared over seeds.
 
-use super::entry::Entry;
+use super::entry::{Ending, Entry};
 use crate::error::Error;
 use crate::evaluation::{Evaluation, Quality, Scores};
 use crate::recipe::Score;
@@ -13,6 +13,26 @@ pub enum Scale {
     One,
     /// At the one that was chosen for the run.
     Chosen,
+}
+
+impl Scale {
+    /// In words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::One => "scale 1",
+            Self::Chosen => "chosen scale",
+        }
+    }
+
+    /// Those at which these runs were scored; one where every run chose 1, since both would be the same numbers under two
+    /// names.
+    pub fn of(entries: &[Entry]) -> &'static [Self] {
+        let mut sweeps = entries.iter().flat_map(|e| &e.evaluation).flat_map(|e| &e.sweep);
+        match sweeps.any(|sweep| (sweep.chosen - 1.0).abs() > 1e-9) {
+            true => &[Self::Chosen, Self::One],
+            false => &[Self::Chosen],
+        }
+    }
 }
 
 /// Reads a number off a run; none where it was not measured.
@@ -55,11 +75,7 @@ impl Yardstick {
 
     /// What judge number `index` says at a scale.
     pub fn quality(index: usize, judge: &str, scale: Scale, aspect: &'static Aspect) -> Self {
-        let at = match scale {
-            Scale::One => "scale 1",
-            Scale::Chosen => "chosen scale",
-        };
-        let name = format!("{} (judge {judge}, {at})", aspect.name);
+        let name = format!("{} (judge {judge}, {})", aspect.name, scale.name());
         Self::new(name, aspect.direction, move |entry| {
             let scores = quality(entry.evaluation.as_ref()?, index, scale)?.scores;
             Some((aspect.of)(&scores))
@@ -139,12 +155,7 @@ pub fn quality(evaluation: &Evaluation, index: usize, scale: Scale) -> Option<&Q
 pub fn secondary(primary: &Yardstick, entries: &[Entry]) -> Vec<Yardstick> {
     let mut all = vec![Yardstick::validation()];
     if let Some(judge) = first_judge(entries) {
-        let scales: &[Scale] = match guidance_helps(entries) {
-            true => &[Scale::Chosen, Scale::One],
-            // Both would be the same numbers under two names.
-            false => &[Scale::Chosen],
-        };
-        for scale in scales {
+        for scale in Scale::of(entries) {
             for aspect in [&KERNEL, &FRECHET].into_iter().chain(&COVERING) {
                 all.push(Yardstick::quality(0, judge, *scale, aspect));
             }
@@ -173,19 +184,13 @@ pub fn first_judge(entries: &[Entry]) -> Option<&str> {
     Some(&judged.evaluation.as_ref()?.judges.first()?.name)
 }
 
-/// Whether some run chose another scale than 1.
-fn guidance_helps(entries: &[Entry]) -> bool {
-    let sweeps = entries.iter().flat_map(|e| &e.evaluation).flat_map(|e| &e.sweep);
-    sweeps.into_iter().any(|sweep| (sweep.chosen - 1.0).abs() > 1e-9)
-}
-
-/// Whether no run of a variant has lost what a comparison needs: a curve with a value that is not a number leaves only the
-/// lucky seeds.
+/// Whether no run of a variant has lost what a comparison needs: a run that failed, or a curve with a value that is not a
+/// number, leaves only the lucky seeds. One that has not ended yet says nothing of luck.
 pub fn is_sound(entries: &[Entry], name: &str) -> bool {
     entries
         .iter()
         .filter(|entry| entry.variant == name)
-        .all(|entry| entry.unsound().is_none())
+        .all(|entry| entry.unsound().is_none() && !matches!(entry.ending, Ending::Failed(_)))
 }
 
 /// The variants against the baseline by one score. Those that do not have it are in the comparison, without a score.

@@ -261,8 +261,8 @@ pub enum Score {
     /// Denoising loss on the fixed validation set after the last step; lower is better.
     #[default]
     ValidationLoss,
-    /// Kernel distance of samples to the data by the first judge, at each variant's chosen scale of classifier-free
-    /// guidance; lower is better.
+    /// Kernel distance of samples to the data by the first judge, at each run's chosen scale of classifier-free guidance; lower is
+    /// better.
     KernelDistance,
     /// Frechet distance, likewise.
     FrechetDistance,

@@ -25,7 +25,7 @@ pub struct Contender {
 /// What one score says of all contenders.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Comparison {
-    /// The name of the score, declared before the run.
+    /// The name of the score.
     pub score: String,
     /// Which way it is good.
     pub direction: Direction,
@@ -35,7 +35,7 @@ pub struct Comparison {
     pub baseline: String,
     /// The variants against the baseline, in the order given.
     pub rows: Vec<Row>,
-    /// The contender that is resolved as better than every other that has a score.
+    /// The contender that is resolved as better than every other that has a score; none where the baseline has none.
     ///
     /// The rule: its paired p value against each of them is at most the error rate divided by k - 1, where k counts all
     /// contenders with the baseline, failed ones too. Then a contender that is not truly best alone is marked in at most
@@ -115,7 +115,7 @@ pub enum Ranking {
         /// How many they have.
         seeds: usize,
     },
-    /// Fewer than two contenders have a score.
+    /// Fewer than two contenders have a score, or the baseline has none.
     NothingToRank,
 }
 
@@ -152,14 +152,16 @@ impl Comparison {
             }
         }
         let (scored, without): (Vec<&Contender>, Vec<_>) = all.iter().partition(|c| !c.scores.is_empty());
+        // Without the baseline nobody is tested against it, and an order of the rest would read as a verdict.
+        let ranked: &[&Contender] = if baseline.scores.is_empty() { &[] } else { &scored };
         Ok(Self {
             score: score.into(),
             direction,
             level,
             baseline: baseline.name.clone(),
             rows: rows(direction, baseline, variants, level),
-            best: best(direction, &scored, level.error_rate(), variants.len()).map(|c| c.name.clone()),
-            ranking: rank(direction, &scored),
+            best: best(direction, ranked, level.error_rate(), variants.len()).map(|c| c.name.clone()),
+            ranking: rank(direction, ranked),
             without_score: without.into_iter().map(|c| c.name.clone()).collect(),
         })
     }

@@ -207,6 +207,13 @@ fn alone_there_is_nothing_to_rank() {
     let empty = compare(LowerIsBetter, &[], &[("a", &[])]);
     assert_eq!((empty.best, empty.ranking), (None, Ranking::NothingToRank));
     assert_eq!(empty.without_score, ["none", "a"]);
+    let strong: &[f64] = &[1.0, 1.01, 0.99];
+    let guided = compare(HigherIsBetter, &[], &[("a", strong), ("b", &[0.0; 3])]);
+    assert_eq!(
+        (guided.best, guided.ranking),
+        (None, Ranking::NothingToRank),
+        "no baseline"
+    );
 }
 
 #[test]

@@ -15,8 +15,6 @@ pub struct Background {
     pub against_longer: Vec<Comparison>,
     /// What went wrong, a sentence each.
     pub remarks: Vec<String>,
-    /// Whether the primary score is another than the recipes had declared.
-    pub chosen_afterwards: bool,
 }
 
 /// The sentences over the table; an empty line parts paragraphs. What a section of the page shows in full is named here once.
@@ -31,7 +29,7 @@ pub fn summary(report: &Report, background: &Background) -> String {
         .collect();
     let mut sentences = vec![scope(report, &finished)];
     if !finished.is_empty() {
-        sentences.extend(primary(report, background, &finished));
+        sentences.extend(primary(report, &finished));
         sentences.push(samples::quality(report));
         sentences.extend(samples::copies(report));
         sentences.extend(sooner(report));
@@ -69,8 +67,8 @@ fn scope(report: &Report, finished: &[(&str, &Measurements)]) -> String {
     match finished.len() {
         1 => format!("One variant, {only}, finished {steps} with {seeds}.{unfinished}"),
         n => format!(
-            "{n} variants of {steps}, each with {seeds}; runs of one seed share initial weights, batches, times, noise and dropped \
-             labels.{unfinished}"
+            "{n} variants of {steps}, each with {seeds}.{unfinished} {}",
+            report.shared
         ),
     }
 }
@@ -86,7 +84,7 @@ fn seeds_each(report: &Report, finished: &[(&str, &Measurements)]) -> (usize, us
 }
 
 /// What the primary score supports.
-fn primary(report: &Report, background: &Background, finished: &[(&str, &Measurements)]) -> Vec<String> {
+fn primary(report: &Report, finished: &[(&str, &Measurements)]) -> Vec<String> {
     let Some(verdict) = &report.verdict else {
         let losses = range(finished.iter().map(|(_, measured)| measured.validation_loss));
         let losses = losses.map(|(low, high)| match low == high {
@@ -96,7 +94,7 @@ fn primary(report: &Report, background: &Background, finished: &[(&str, &Measure
         let nothing = "without a variant to compare with the unguided baseline, this ranks nothing.";
         return vec![losses.unwrap_or_default() + nothing];
     };
-    let name = match background.chosen_afterwards {
+    let name = match report.chosen_afterwards {
         true => format!(
             "{}, chosen as the primary score after the runs and not before",
             verdict.score
@@ -209,16 +207,25 @@ fn sooner(report: &Report) -> Option<String> {
     let mut not = Vec::new();
     for variant in &report.variants {
         match report.speed_ups.get(&variant.name).map(|of| of.steps.outcome) {
-            Some(SpeedUpOutcome::Reached { ratio, bound, .. }) => {
+            Some(SpeedUpOutcome::Reached {
+                ratio,
+                bound,
+                baseline_itself,
+                ..
+            }) => {
                 let Ok(interval) = ratio.interval else { continue };
                 let least = if bound { "at least " } else { "" };
-                reached.push(format!(
-                    "{} in {least}{} times fewer ({} to {})",
-                    variant.name,
+                let range = format!(
+                    "{least}{} times, {} to {}",
                     significant(ratio.value, 3, 2),
                     significant(interval.low, 3, 2),
                     significant(interval.high, 3, 2)
-                ));
+                );
+                // A baseline that was as good before its end is faster than itself by that much.
+                reached.push(match interval.low > baseline_itself.max(1.0) {
+                    true => format!("{} in fewer steps ({range})", variant.name),
+                    false => format!("{} at a pace that is not resolved from its own ({range})", variant.name),
+                });
             }
             Some(SpeedUpOutcome::NotReached { seeds, .. }) if seeds >= MIN_SEEDS => not.push(variant.name.clone()),
             _ => {}
@@ -237,7 +244,7 @@ fn sooner(report: &Report) -> Option<String> {
                 format!("; {missed}")
             };
             Some(format!(
-                "{baseline}'s final validation loss is reached for good by {} steps of the last phase{missed}.",
+                "{baseline}'s final validation loss is reached for good, in steps of the last phase, by {}{missed}.",
                 reached.join(", ")
             ))
         }

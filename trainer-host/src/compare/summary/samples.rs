@@ -47,7 +47,8 @@ pub fn quality(report: &Report) -> String {
         // A mean is no order: names would read as one.
         false => format!("lies between {} and {}", distance(least.1), distance(most.1)),
     };
-    let mut text = format!("The mean kernel distance of samples by judge {judge}, each at its chosen scale, {values}");
+    let mut text =
+        format!("The mean kernel distance of samples by judge {judge}, each run at its chosen scale, {values}");
     if let Some(floor) = floors.iter().copied().reduce(f64::max) {
         text.push_str(&format!(", against {} of real images", distance(floor)));
         if least.1 <= floor {
@@ -83,7 +84,7 @@ fn orders_samples(report: &Report) -> bool {
     comparisons.any(|comparison| comparison.score.starts_with("kernel distance") && tested(comparison))
 }
 
-/// The variant with the most copies of training images, beside the floor.
+/// The variants with more copies of training images than the floor.
 pub fn copies(report: &Report) -> Option<String> {
     let mut shares: BTreeMap<&str, (f64, f64, f64)> = BTreeMap::new();
     for variant in &report.variants {
@@ -94,18 +95,21 @@ pub fn copies(report: &Report) -> Option<String> {
             *n += 1.0;
         }
     }
-    let means = shares
-        .into_iter()
-        .map(|(name, (sum, floor, n))| (name, sum / n, floor / n));
-    let (name, share, floor) = means.max_by(|a, b| a.1.total_cmp(&b.1))?;
-    Some(match share > floor {
-        true => format!(
-            "Of {name}'s samples {} are copies of training images, the most of all; the same rule calls {} of the held-out \
-             images copies.",
-            percent(share),
+    // Held-out images are the same for all.
+    let floor = shares.values().next().map(|(_, floor, n)| floor / n)?;
+    let above = report.variants.iter().filter_map(|variant| {
+        let (sum, _, n) = shares.get(variant.name.as_str())?;
+        let share = sum / n;
+        (share > floor).then(|| format!("{} of {}", percent(share), variant.name))
+    });
+    let above: Vec<String> = above.collect();
+    Some(match above.is_empty() {
+        false => format!(
+            "Samples are called copies of training images in {}; the same rule calls {} of the held-out images so.",
+            above.join(", "),
             percent(floor)
         ),
-        false => format!(
+        true => format!(
             "No variant copies training images more often than held-out images resemble them ({}).",
             percent(floor)
         ),

@@ -165,9 +165,14 @@ fn samples_stand_beside_their_floor_and_judges_beside_each_other() {
     let split = judged([0.1, 0.6]);
     contains(
         &split.summary,
-        &["The judges disagree: On kernel distance, judge embedded puts repa before none"],
+        &["The judges disagree: On kernel distance at chosen scale, judge embedded puts repa before none"],
     );
-    assert_eq!(split.disagreements.len(), 4, "{:?}", split.disagreements);
+    assert_eq!(
+        split.disagreements.len(),
+        8,
+        "four at each scale: {:?}",
+        split.disagreements
+    );
     contains(
         &judged([0.0005, 0.0005]).summary,
         &["at that floor this judge tells no samples from images"],
@@ -190,7 +195,10 @@ fn copies_are_told_with_what_the_rule_says_of_held_out_images() {
     };
     contains(
         &with(0.05),
-        &["Of repa's samples 5.0 % are copies", "calls 1.0 % of the held-out"],
+        &[
+            "called copies of training images in 5.0 % of repa",
+            "calls 1.0 % of the held-out",
+        ],
     );
     contains(&with(0.01), &["No variant copies training images more often"]);
 }
@@ -295,9 +303,57 @@ fn cost_and_speed_stand_beside_the_verdict() {
     contains(
         &summary,
         &[
-            "none's final validation loss is reached for good by repa in 1.70 times fewer (",
+            "none's final validation loss is reached for good, in steps of the last phase, by repa in fewer steps (1.70 times, ",
             "In time on this machine against none: repa +0 % a step after 50 s of earlier phases.",
         ],
+    );
+}
+
+#[test]
+fn a_pace_that_is_not_resolved_is_no_speed() {
+    let runs = (0..3).flat_map(|seed| {
+        // Sooner with one seed and at the very end with the others.
+        let at = if seed == 0 { 0.3 } else { 0.7 };
+        let repa = run("repa", seed, 0.5).2.curve(&[(100, 1.0), (200, at), (300, 0.5)]);
+        [run("none", seed, 0.5), ("repa", seed, repa)]
+    });
+    let summary = reported(&runs.collect::<Vec<_>>()).summary;
+    contains(&summary, &["by repa at a pace that is not resolved from its own ("]);
+    lacks(&summary, &["fewer steps"]);
+}
+
+#[test]
+fn a_failed_seed_leaves_no_lucky_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, seed, written) in seeded(4, &[("none", 0.5), ("repa", 0.2), ("sra", 0.501)]) {
+        let fails = (name, seed) == ("repa", 3);
+        let written = if fails { written.loss(None) } else { written };
+        let run = written.at(&folder.path().join(format!("seed-{seed}/{name}")));
+        if fails {
+            run.note_failure(&crate::error::Error::Training("the loss is not a number".into()));
+        }
+    }
+    let report = report(&[folder.path().to_owned()], &Request::default()).unwrap();
+    contains(
+        &report.summary,
+        &["repa, seed 3 failed", "lucky", "repa cannot be tested"],
+    );
+    lacks(&report.summary, &["better", "best by"]);
+    let verdict = report.verdict.unwrap();
+    assert_eq!((verdict.without_score, verdict.best), (vec!["repa".to_owned()], None));
+    assert!(!report.speed_ups.contains_key("repa"));
+}
+
+#[test]
+fn what_runs_share_is_said_of_those_that_share_it() {
+    let mut runs = seeded(1, &[("none", 0.5), ("repa", 0.4), ("sra", 0.4)]);
+    let words = "share initial weights, batches, times, noise and dropped labels";
+    contains(&reported(&runs).summary, &[&format!("{words}. ")]);
+    let (name, seed, written) = runs.pop().unwrap();
+    runs.push((name, seed, written.change(|recipe| recipe.model.hidden_size = Some(64))));
+    contains(
+        &reported(&runs).summary,
+        &[&format!("{words}, but for sra, which has another model. ")],
     );
 }
 
