@@ -16,6 +16,7 @@ use super::summary::{Background, summary};
 use super::verdict::{self, Yardstick};
 use crate::data::{self, DataError, Dataset};
 use crate::error::Error;
+use crate::recipe::Init;
 use crate::report::{self, Plugin, Report, SampleGrid, SeedRun, Variant};
 use crate::statistics;
 use crate::train::checkpoint::write_whole;
@@ -222,35 +223,56 @@ fn grid_labels(classes: &[String], columns: usize, count: usize) -> Vec<String> 
 
 /// What the runs of one seed have in common, in a sentence that names the variants which have it otherwise.
 fn shared(names: &[String], entries: &[Entry], baseline: Option<&str>) -> Result<String, Error> {
-    let all = "Runs of one seed share initial weights, batches, times, noise and dropped labels";
     let first = |name: &str| entries.iter().find(|entry| entry.variant == name);
     let Some(base) = baseline.and_then(first).or(entries.first()) else {
         return Ok(String::new());
     };
     let base = difference::value(&base.recipe)?;
-    let mut unlike = Vec::new();
+    let (mut other_weights, mut other_draws) = (Vec::new(), Vec::new());
     for name in names {
         let Some(entry) = first(name) else { continue };
         let recipe = difference::value(&entry.recipe)?;
-        let other = DRAWN_BY.iter().find(|key| base.pointer(key) != recipe.pointer(key));
-        if let Some(key) = other {
-            unlike.push(format!("{name}, which has another {}", key[1..].replace('/', ".")));
+        let differs = |keys: &[&str]| keys.iter().any(|key| base.pointer(key) != recipe.pointer(key));
+        let continues = entry
+            .recipe
+            .phases
+            .last()
+            .is_some_and(|phase| phase.init == Init::Continue);
+        if differs(&["/data", "/diffusion", "/optimiser/batch"]) {
+            other_draws.push(name.as_str());
+        } else if continues || differs(&["/model"]) {
+            other_weights.push(name.as_str());
         }
     }
-    Ok(match unlike.is_empty() {
-        true => format!("{all}."),
-        false => format!("{all}, but for {}.", unlike.join("; ")),
-    })
+    let mut but = String::new();
+    for (what, names) in [("the initial weights of ", &other_weights), ("", &other_draws)] {
+        if !names.is_empty() {
+            let so_far = if but.is_empty() { ", but for " } else { " and " };
+            but.push_str(&format!("{so_far}{what}{}", names.join(", ")));
+        }
+    }
+    Ok(format!(
+        "Runs of one seed share initial weights, batches, times, noise and dropped labels{but}."
+    ))
 }
 
-/// The keys that initial weights, batches and draws follow from, beside the seed.
-const DRAWN_BY: [&str; 5] = [
-    "/data",
-    "/model",
-    "/diffusion",
-    "/optimiser/batch",
-    "/optimiser/accumulation",
-];
+/// What is said of a variant of which a run failed.
+fn failed(name: &str, entries: &[Entry]) -> Option<String> {
+    let of_name = || entries.iter().filter(|entry| entry.variant == name);
+    let seeds = of_name().filter(|entry| matches!(entry.ending, Ending::Failed(_)));
+    let seeds: Vec<String> = seeds.map(|entry| entry.seed.to_string()).collect();
+    let others = match of_name().any(|entry| entry.result().is_some()) {
+        true => ": its other seeds are the lucky ones",
+        false => "",
+    };
+    (!seeds.is_empty()).then(|| {
+        format!(
+            "{name} failed with {} {}, and is not compared{others}.",
+            if seeds.len() == 1 { "seed" } else { "seeds" },
+            seeds.join(", ")
+        )
+    })
+}
 
 /// What went wrong, a sentence each.
 fn remarks(entries: &[Entry], absent: &[String]) -> Vec<String> {
@@ -261,13 +283,13 @@ fn remarks(entries: &[Entry], absent: &[String]) -> Vec<String> {
             absent.join(", ")
         ));
     }
+    remarks.extend(
+        distinct(entries.iter().map(|entry| entry.variant.clone()))
+            .iter()
+            .filter_map(|name| failed(name, entries)),
+    );
     for entry in entries {
         let run = format!("{}, seed {}", entry.variant, entry.seed);
-        if matches!(entry.ending, Ending::Failed(_)) {
-            remarks.push(format!(
-                "{run} failed; what is left of the variant are its lucky seeds, and it is not compared."
-            ));
-        }
         if matches!(entry.ending, Ending::Finished(_))
             && let Some((name, step)) = entry.unsound()
         {

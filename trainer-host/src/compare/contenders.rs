@@ -10,11 +10,15 @@ use crate::evaluation;
 use crate::recipe::{Recipe, RecipeFile, Score};
 use crate::train::{Options, Run, RunFolder, RunResult, Tour};
 
-/// One variant with one seed, ready to run.
+/// One variant with one seed, looked at and found able to run. It holds no data: images and features of all that wait would be
+/// in memory at once, and in every one's peak.
 pub struct Contender {
     name: String,
     folder: RunFolder,
-    run: Run,
+    recipe: Recipe,
+    options: Options,
+    /// Fingerprint of its data.
+    data: String,
     /// Of the first seed, whose samples the report shows.
     first: bool,
 }
@@ -53,12 +57,15 @@ pub fn contenders(file: &RecipeFile, folder: &Path, seeds: &[u64], options: &Opt
                 stage: Some(tour.stage(&variant.name, &recipe, &run_folder)),
                 ..options.clone()
             };
-            let run = Run::prepare(recipe, options).and_then(|run| evaluation::check(&run).map(|()| run));
+            let run = Run::prepare(recipe.clone(), options.clone());
+            let run = run.and_then(|run| evaluation::check(&run).map(|()| run));
             let run = run.map_err(|e| Error::Input(format!("variant {:?}: {e}", variant.name)))?;
             contenders.push(Contender {
                 name: variant.name.clone(),
                 folder: run_folder,
-                run,
+                recipe,
+                options,
+                data: run.info().data.clone(),
                 first: index == 0,
             });
         }
@@ -67,13 +74,20 @@ pub fn contenders(file: &RecipeFile, folder: &Path, seeds: &[u64], options: &Opt
     Ok(contenders)
 }
 
-/// What `comparison.json` says of a comparison. `declared` is the primary score that was declared before its first run, if one
-/// has begun.
+/// What `comparison.json` says of a comparison in `folder`.
 ///
 /// # Errors
-/// A base recipe that is none.
-pub fn record(file: &RecipeFile, seeds: &[u64], declared: Option<Score>, command: String) -> Result<Record, Error> {
+/// A base recipe that is none; what lies in the folder already and cannot be read.
+pub fn record(
+    file: &RecipeFile,
+    folder: &Path,
+    seeds: &[u64],
+    contenders: &[Contender],
+    command: String,
+) -> Result<Record, Error> {
     let base = file.base()?;
+    let begun = contenders.iter().map(|contender| &contender.folder);
+    let declared = declared(folder, begun.into_iter().find(|begun| begun.recipe_path().exists()))?;
     let given = given(seeds);
     let names = |seed| file.variants.iter().map(move |variant| path(&variant.name, seed));
     Ok(Record {
@@ -100,16 +114,15 @@ pub fn record(file: &RecipeFile, seeds: &[u64], declared: Option<Score>, command
     })
 }
 
-/// The primary score that was declared before the first run in `folder` began; none where none has.
+/// The primary score that was declared before the first run in `folder` began; none where none has. `begun` is one that has.
 ///
 /// # Errors
 /// A record, or a run's recipe, that cannot be read.
-pub fn declared(folder: &Path, contenders: &[Contender]) -> Result<Option<Score>, Error> {
-    let mut begun = contenders.iter().filter(|c| c.folder.recipe_path().exists());
-    let Some(first) = begun.next() else { return Ok(None) };
+fn declared(folder: &Path, begun: Option<&RunFolder>) -> Result<Option<Score>, Error> {
+    let Some(begun) = begun else { return Ok(None) };
     Ok(Some(match Record::read(folder)? {
         Some(record) => record.declared.unwrap_or(record.primary),
-        None => first.folder.recipe()?.evaluation.primary,
+        None => begun.recipe()?.evaluation.primary,
     }))
 }
 
@@ -151,10 +164,15 @@ impl Contender {
     fn protocol(&self) -> Protocol<'_> {
         Protocol {
             folder: self.folder.path(),
-            recipe: self.run.recipe(),
-            data: &self.run.info().data,
-            judges: self.run.recipe().evaluation.quality.as_ref().map(|_| &[][..]),
+            recipe: &self.recipe,
+            data: &self.data,
+            judges: self.recipe.evaluation.quality.as_ref().map(|_| &[][..]),
         }
+    }
+
+    /// The variant's name.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Its folder.
@@ -164,19 +182,21 @@ impl Contender {
 
     /// What it is trained by.
     pub fn recipe(&self) -> &Recipe {
-        self.run.recipe()
+        &self.recipe
     }
 
-    /// Trains and evaluates what is left of it. An error stays in the run's folder, where the report finds it.
+    /// Trains and evaluates what is left of it, or says why that failed. An error stays in the run's folder, where the report
+    /// finds it.
     ///
     /// # Errors
     /// An interrupt, and a folder that cannot be written: what must end the comparison. A training or an evaluation that
     /// fails does not end the others.
-    pub fn carry_out(&self, entering: &impl Fn(&Path)) -> Result<(), Error> {
-        self.enter(entering)?;
-        let trained = self.run.execute(&self.folder);
-        self.survived(trained.and_then(|_| evaluation::of_run(&self.run, &self.folder, self.first)))
-            .map(|_| ())
+    pub fn carry_out(&self, entering: &impl Fn(&Path)) -> Result<Result<(), String>, Error> {
+        let done = self.enter(entering)?.and_then(|run| {
+            run.execute(&self.folder)?;
+            evaluation::of_run(&run, &self.folder, self.first)
+        });
+        Ok(self.survived(done)?.map(|_| ()))
     }
 
     /// Trains what is left of it, or says why that failed.
@@ -184,30 +204,46 @@ impl Contender {
     /// # Errors
     /// As [`carry_out`](Self::carry_out).
     pub fn train(&self, entering: &impl Fn(&Path)) -> Result<Result<RunResult, String>, Error> {
-        self.enter(entering)?;
-        self.survived(self.run.execute(&self.folder))
+        let trained = self.enter(entering)?.and_then(|run| run.execute(&self.folder));
+        self.survived(trained)
     }
 
-    fn enter(&self, entering: &impl Fn(&Path)) -> Result<(), Error> {
-        let recipe = self.run.recipe();
-        if !self.folder.recipe_path().exists() {
-            self.folder.create(recipe, self.run.info())?;
+    /// Makes the run and its folder ready; or says what is not as it was when the contender was looked at, such as a library that was
+    /// built anew meanwhile.
+    ///
+    /// # Errors
+    /// Where the folder cannot be read or written.
+    fn enter(&self, entering: &impl Fn(&Path)) -> Result<Result<Run, Error>, Error> {
+        let begun = self.folder.recipe_path().exists();
+        if begun {
             entering(self.folder.path());
-            return Ok(());
+        }
+        let run = match Run::prepare(self.recipe.clone(), self.options.clone()) {
+            Ok(run) => run,
+            Err(error) => {
+                if begun {
+                    self.folder.note_failure(&error);
+                }
+                return Ok(Err(error));
+            }
+        };
+        if !begun {
+            self.folder.create(&self.recipe, run.info())?;
+            entering(self.folder.path());
+            return Ok(Ok(run));
         }
         let before = self.folder.recipe()?;
-        if difference::value(&before)? != difference::value(recipe)? {
+        if difference::value(&before)? != difference::value(&self.recipe)? {
             let grid = |recipe: &Recipe| {
                 let evaluation = recipe.evaluation.clone();
                 (evaluation.samples, evaluation.columns, evaluation.sampler)
             };
-            if grid(&before) != grid(recipe) {
+            if grid(&before) != grid(&self.recipe) {
                 self.folder.forget_samples()?;
             }
-            self.folder.replace_recipe(recipe)?;
+            self.folder.replace_recipe(&self.recipe)?;
         }
-        entering(self.folder.path());
-        Ok(())
+        Ok(Ok(run))
     }
 
     fn survived<T>(&self, ended: Result<T, Error>) -> Result<Result<T, String>, Error> {
@@ -219,5 +255,34 @@ impl Contender {
                 Ok(Err(error.to_string()))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{self, Written};
+    use super::*;
+
+    #[test]
+    fn a_score_is_declared_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        assert_eq!(declared(path, None).unwrap(), None);
+        let frechet = |recipe: &mut Recipe| recipe.evaluation.primary = Score::FrechetDistance;
+        let run = Written::new(0, None).change(frechet).at(&path.join("none"));
+        let now = || declared(path, Some(&run)).unwrap();
+        assert_eq!(
+            now(),
+            Some(Score::FrechetDistance),
+            "without a record, as the run has it"
+        );
+        let mut record = fixture::record(&["none"], &["none"]);
+        record.primary = Score::KernelDistance;
+        record.write(path).unwrap();
+        assert_eq!(now(), Some(Score::KernelDistance));
+        // Changed, and changed again.
+        record.declared = Some(Score::ValidationLoss);
+        record.write(path).unwrap();
+        assert_eq!(now(), Some(Score::ValidationLoss));
     }
 }

@@ -103,6 +103,11 @@ impl Entry {
         }
     }
 
+    /// Whether something of it could not be measured.
+    pub fn has_trouble(&self) -> bool {
+        self.trouble.is_some() || self.evaluation.as_ref().is_some_and(|e| e.trouble.is_some())
+    }
+
     /// Whether judges have scored its samples.
     pub fn is_judged(&self) -> bool {
         self.evaluation.as_ref().is_some_and(|e| !e.quality.is_empty())

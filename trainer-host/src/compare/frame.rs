@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::difference;
-use super::entry::Entry;
+use super::entry::{Ending, Entry};
 use super::gather::Source;
 use crate::error::Error;
 use crate::recipe::Score;
@@ -127,15 +127,22 @@ pub fn distinct(values: impl IntoIterator<Item = String>) -> Vec<String> {
 }
 
 fn once_each(entries: &[&Entry]) -> Result<(), Error> {
-    let mut known: BTreeMap<(&str, u64), &Path> = BTreeMap::new();
+    let mut known: BTreeMap<(&str, u64), &Entry> = BTreeMap::new();
     for entry in entries {
-        if let Some(before) = known.insert((&entry.variant, entry.seed), entry.folder.path()) {
+        if let Some(before) = known.insert((&entry.variant, entry.seed), entry) {
+            let (first, second) = (before.folder.path(), entry.folder.path());
+            let difference = difference::first(&made_by(before)?, &made_by(entry)?, "");
             return Err(Error::Input(format!(
-                "{} and {} are both runs of variant \"{}\" with seed {}; leave one out, or give it another folder name",
-                before.display(),
-                entry.folder.path().display(),
+                "{} and {} are both runs of variant \"{}\" with seed {}, and not the same{}; leave one out, or give it another folder \
+                 name",
+                first.display(),
+                second.display(),
                 entry.variant,
-                entry.seed
+                entry.seed,
+                difference.map_or_else(String::new, |difference| format!(
+                    ": {}",
+                    difference.between(first, second)
+                ))
             )));
         }
     }
@@ -173,11 +180,20 @@ pub fn once(sources: Vec<Source>) -> Result<(Vec<Source>, Vec<String>), Error> {
     Ok((kept, distinct(twice)))
 }
 
-/// All that a finished run follows from, and whether it is finished.
+/// All that a run follows from, and how it ended: another machine or version may end otherwise.
 fn made_by(entry: &Entry) -> Result<Value, Error> {
     let plugins: Vec<_> = entry.info.plugins.iter().map(|plugin| &plugin.sha256).collect();
-    let training = difference::training(&entry.recipe)?;
-    Ok(json!([entry.info.data, plugins, training, entry.result().is_some()]))
+    let end = match &entry.ending {
+        Ending::Finished(result) => json!(result.validation_loss),
+        Ending::Failed(_) => json!("a failure"),
+        Ending::Interrupted(step) => json!(format!("an interrupt after step {step}")),
+    };
+    Ok(json!({
+        "data": entry.info.data,
+        "recipe": difference::training(&entry.recipe)?,
+        "plugins": plugins,
+        "end": end,
+    }))
 }
 
 /// The variants that records name and no run has begun of.

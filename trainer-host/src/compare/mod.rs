@@ -68,10 +68,12 @@ pub fn compare(
     let contenders = contenders(file, folder, seeds, options)?;
     std::fs::create_dir_all(folder).map_err(|e| Error::file(folder, format!("cannot be made: {e}")))?;
     // First, so that an interrupted comparison can be reported as it stands.
-    let declared = contenders::declared(folder, &contenders)?;
-    contenders::record(file, seeds, declared, command)?.write(folder)?;
+    contenders::record(file, folder, seeds, &contenders, command)?.write(folder)?;
+    let mut failed = Vec::new();
     for contender in &contenders {
-        contender.carry_out(&entering)?;
+        if contender.carry_out(&entering)?.is_err() {
+            failed.push(contender.name().to_owned());
+        }
     }
     let source = Source::read(folder)?;
     let troubled: Vec<String> = (source.entries.iter())
@@ -80,11 +82,12 @@ pub fn compare(
         .collect();
     let report = assemble::assemble(vec![source], &Request::default())?;
     write(&report, folder)?;
-    let failed = report.variants.iter().filter(|variant| {
+    let unfinished = report.variants.iter().filter(|variant| {
         let finished = matches!(variant.outcome, Outcome::Finished(_));
         !finished || troubled.contains(&variant.name)
     });
-    let failed: Vec<String> = failed.map(|variant| variant.name.clone()).collect();
+    failed.extend(unfinished.map(|variant| variant.name.clone()));
+    let failed = frame::distinct(failed);
     let status = if failed.is_empty() {
         Status::Complete
     } else {

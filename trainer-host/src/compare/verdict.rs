@@ -207,8 +207,12 @@ pub fn compare(
         let of_name = entries
             .iter()
             .filter(|entry| entry.variant == name && entry.result().is_some());
+        // A seed of which this score could not be measured leaves the lucky ones too.
+        let lost = of_name
+            .clone()
+            .any(|entry| yardstick.of(entry).is_none() && entry.has_trouble());
         let scores = of_name.filter_map(|entry| Some((entry.seed, yardstick.of(entry)?)));
-        let scores = match is_sound(entries, name) {
+        let scores = match is_sound(entries, name) && !lost {
             true => Sample::new(scores).map_err(|e| Error::Training(format!("variant {name:?}: {e}")))?,
             false => Sample::default(),
         };

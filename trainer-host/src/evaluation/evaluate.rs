@@ -1,9 +1,8 @@
 //! The order in which a network is measured. Each part is kept as soon as it is there, so that a killed evaluation goes on.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use burn::tensor::{Device, TensorData};
+use burn::tensor::Device;
 use burn::train::Interrupter;
 use rand::Rng;
 
@@ -15,7 +14,7 @@ use super::{
     SweepPoint, copies, maps,
 };
 use crate::data::{Dataset, Stream};
-use crate::encoder;
+use crate::encoder::{self, Encoder};
 use crate::error::Error;
 use crate::judge::{self, Judge};
 use crate::measure::Features;
@@ -46,8 +45,8 @@ pub struct Subject<'a> {
 }
 
 impl Subject<'_> {
-    /// What its measurements belong to.
-    fn fingerprints(&self) -> Fingerprints {
+    /// What its measurements belong to: weights, not what a device computes with them, whose last bits are its own.
+    fn fingerprints(&self) -> Result<Fingerprints, Error> {
         let of = |network: &Sit, target: &str| {
             let architecture = format!("{:?}{target}", network.config());
             fingerprint(&architecture, &collect(network))
@@ -56,15 +55,13 @@ impl Subject<'_> {
             let target = format!(", depth {}, scale {:?}", guided.depth, guided.scale);
             of(guided.network, &target)
         };
-        let shown = |features: &Features| {
-            let rows = TensorData::new(features.values().to_vec(), [features.len(), features.width()]);
-            fingerprint("guide", &BTreeMap::from([("features".to_owned(), rows)]))
-        };
-        Fingerprints {
+        let guide = self.recipe.guide.as_ref().filter(|_| self.guide.is_some());
+        let guide = guide.map(|guide| encoder::guide(guide, self.device)).transpose()?;
+        Ok(Fingerprints {
             network: of(&self.network, ""),
             teacher: self.guided.as_ref().map(taught),
-            guide: self.guide.as_ref().map(shown),
-        }
+            guide: guide.as_ref().map(Encoder::fingerprint),
+        })
     }
 }
 
@@ -93,7 +90,7 @@ pub fn evaluate(subject: &Subject, folder: &EvaluationFolder, mut part: impl FnM
         subject.recipe,
         subject.dataset,
         subject.step,
-        subject.fingerprints(),
+        subject.fingerprints()?,
         identities.clone(),
     );
     if let Some(evaluation) = folder.finished(&protocol) {
@@ -375,9 +372,9 @@ mod tests {
                 &interrupter,
             )
         };
-        let prints = of(1).fingerprints();
-        assert_eq!(prints, of(1).fingerprints());
-        assert_ne!(prints.network, of(2).fingerprints().network);
+        let prints = of(1).fingerprints().unwrap();
+        assert_eq!(prints, of(1).fingerprints().unwrap());
+        assert_ne!(prints.network, of(2).fingerprints().unwrap().network);
         assert_eq!((prints.teacher, prints.guide), (None, None));
 
         let teacher = fixture::network(2, &device);
@@ -392,21 +389,33 @@ mod tests {
                 ..of(1)
             }
             .fingerprints()
+            .unwrap()
         };
         assert_eq!(taught(None).network, prints.network);
         assert!(taught(None).teacher.is_some());
         assert_ne!(taught(None).teacher, taught(Some(30.0)).teacher);
 
-        let guided = |first: f64| {
-            let features = Features::new(vec![first, 2.0], 1).unwrap();
+        let mut guided = recipe.clone();
+        guided.guide = Some(encoder::GuideConfig::default());
+        let features = Features::new(vec![1.0, 2.0], 1).unwrap();
+        let read = |guide| {
             Subject {
-                guide: Some(features),
+                recipe: &guided,
+                guide,
                 ..of(1)
             }
             .fingerprints()
+            .unwrap()
             .guide
         };
-        assert!(guided(1.0).is_some() && guided(1.0) != guided(3.0));
+        let weights = encoder::guide(&encoder::GuideConfig::default(), &device)
+            .unwrap()
+            .fingerprint();
+        assert_eq!(
+            (read(Some(features)), read(None)),
+            (Some(weights), None),
+            "of a guide that is read"
+        );
     }
 
     #[test]

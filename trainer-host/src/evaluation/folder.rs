@@ -178,10 +178,7 @@ impl EvaluationFolder {
     /// Takes what was measured away. Killed meanwhile it stays an evaluation's folder, by a protocol that is none.
     fn clear(&self) -> Result<(), Error> {
         self.write(PROTOCOL, &json!({ "edition": 0 }))?;
-        for path in self.entries()? {
-            if path.ends_with(PROTOCOL) {
-                continue;
-            }
+        for path in self.entries()?.into_iter().filter(|path| is_measured(path)) {
             let removed = match path.is_dir() {
                 true => fs::remove_dir_all(&path),
                 false => fs::remove_file(&path),
@@ -249,6 +246,18 @@ impl EvaluationFolder {
         let path = self.0.join(file);
         let text = serde_json::to_string_pretty(value).map_err(|e| Error::file(&path, e))?;
         write_whole(&path, format!("{text}\n").as_bytes())
+    }
+}
+
+/// Whether an evaluation writes something of this kind beside its protocol. What else a person has put there stays.
+fn is_measured(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let whole = name.strip_suffix(".partial").unwrap_or(&name);
+    match whole {
+        PROTOCOL => false,
+        "neighbours.png" | "maps" | "grids" => true,
+        // Every part, whatever it is called: one that stayed would be taken for the next network's.
+        other => other.ends_with(".json") || (other.starts_with("samples-") && other.ends_with(".npz")),
     }
 }
 

@@ -201,7 +201,8 @@ pub(super) fn sentences(verdict: &Comparison) -> Vec<String> {
         });
     }
     sentences.push(match (&verdict.best, &verdict.ranking) {
-        (Some(best), _) => format!("{best} is resolved as the best of all."),
+        (Some(best), _) if verdict.without_score.is_empty() => format!("{best} is resolved as the best of all."),
+        (Some(best), _) => format!("{best} is resolved as the best of those that have this score."),
         (None, Ranking::Ranked(_)) => "No variant is resolved as the best of all.".into(),
         (None, Ranking::TooFewSeeds { .. }) if verdict.rows.iter().all(|row| row.verdict().is_none()) => {
             "Fewer than three seeds rank nothing: no interval and no ranking is given.".into()

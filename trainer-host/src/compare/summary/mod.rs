@@ -135,7 +135,8 @@ fn primary(report: &Report, finished: &[(&str, &Measurements)]) -> Vec<String> {
     };
     let mut sentences = vec![format!("By {name}, {}{how}.", parts.join("; "))];
     sentences.push(match (&verdict.best, &verdict.ranking) {
-        (Some(best), _) => format!("{best} is resolved as the best of all."),
+        (Some(best), _) if verdict.without_score.is_empty() => format!("{best} is resolved as the best of all."),
+        (Some(best), _) => format!("{best} is resolved as the best of those that have this score."),
         (None, Ranking::Ranked(_)) => "No variant is resolved as the best of all.".into(),
         (None, _) => "Too few seeds are common to all variants for a ranking.".into(),
     });

@@ -336,7 +336,10 @@ fn a_failed_seed_leaves_no_lucky_ones() {
     let report = report(&[folder.path().to_owned()], &Request::default()).unwrap();
     contains(
         &report.summary,
-        &["repa, seed 3 failed", "lucky", "repa cannot be tested"],
+        &[
+            "repa failed with seed 3, and is not compared: its other seeds are the lucky ones",
+            "repa cannot be tested",
+        ],
     );
     lacks(&report.summary, &["better", "best by"]);
     let verdict = report.verdict.unwrap();
@@ -353,7 +356,7 @@ fn what_runs_share_is_said_of_those_that_share_it() {
     runs.push((name, seed, written.change(|recipe| recipe.model.hidden_size = Some(64))));
     contains(
         &reported(&runs).summary,
-        &[&format!("{words}, but for sra, which has another model. ")],
+        &[&format!("{words}, but for the initial weights of sra. ")],
     );
 }
 
@@ -362,6 +365,51 @@ fn devices_that_differ_are_said() {
     let (name, seed, written) = run("repa", 0, 0.4);
     let summary = reported(&[run("none", 0, 0.5), (name, seed, written.device("H100"))]).summary;
     contains(&summary, &["different devices"]);
+}
+
+#[test]
+fn a_score_that_a_seed_lacks_is_not_that_of_the_others() {
+    let judged = |trouble: bool| {
+        let runs = seeded(4, &[("none", 0.5), ("repa", 0.2)]);
+        let runs = runs.into_iter().map(|(name, seed, run)| {
+            let mut measured = evaluation([0.3 + 1e-3 * seed as f64, 0.3]);
+            if trouble && (name, seed) == ("repa", 2) {
+                measured.quality.clear();
+                measured.trouble = Some("a measure is not defined".into());
+            }
+            (name, seed, run.evaluation(measured))
+        });
+        reported(&runs.collect::<Vec<_>>())
+    };
+    let of = |report: &Report| {
+        let kernel = report
+            .scores
+            .iter()
+            .find(|score| score.score.starts_with("kernel distance"));
+        kernel.unwrap().rows[0].seeds
+    };
+    let (whole, troubled) = (judged(false), judged(true));
+    assert_eq!((of(&whole), of(&troubled)), (4, 0));
+    contains(
+        &troubled.summary,
+        &["repa, seed 2: its representations were not measured: a measure is not defined."],
+    );
+    assert_eq!(troubled.verdict.unwrap().rows[0].seeds, 4, "it has a validation loss");
+}
+
+#[test]
+fn an_evaluation_of_another_step_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = Written::new(0, None)
+        .evaluation(evaluation([0.1, 0.1]))
+        .at(&folder.path().join("none"));
+    let file = run.path().join("evaluation/evaluation.json");
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.contains("\"step\":300"), "{text}");
+    std::fs::write(&file, text.replace("\"step\":300", "\"step\":200")).unwrap();
+    let report = report(&[folder.path().to_owned()], &Request::default()).unwrap();
+    assert!(report.variants[0].evaluations[0].is_none());
+    contains(&report.summary, &["its evaluation is of step 200 and not of step 300"]);
 }
 
 #[test]
