@@ -268,7 +268,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path();
         assert_eq!(declared(path, None).unwrap(), None);
-        let frechet = |recipe: &mut Recipe| recipe.evaluation.primary = Score::FrechetDistance;
+        let frechet = |recipe: &mut Recipe| {
+            recipe.evaluation.primary = Score::FrechetDistance;
+            recipe.evaluation.quality = Some(Default::default());
+        };
         let run = Written::new(0, None).change(frechet).at(&path.join("none"));
         let now = || declared(path, Some(&run)).unwrap();
         assert_eq!(
