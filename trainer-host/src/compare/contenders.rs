@@ -86,8 +86,8 @@ pub fn record(
     command: String,
 ) -> Result<Record, Error> {
     let base = file.base()?;
-    let begun = contenders.iter().map(|contender| &contender.folder);
-    let declared = declared(folder, begun.into_iter().find(|begun| begun.recipe_path().exists()))?;
+    let mut folders = contenders.iter().map(|contender| &contender.folder);
+    let declared = declared(folder, folders.find(|run| run.recipe_path().exists()))?;
     let given = given(seeds);
     let names = |seed| file.variants.iter().map(move |variant| path(&variant.name, seed));
     Ok(Record {

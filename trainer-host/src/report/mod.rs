@@ -51,6 +51,6 @@ pub use example::{example, example_with};
 pub use markdown::markdown;
 pub(crate) use number::significant;
 pub use page::render;
-pub use seeds::text as seeds_text;
+pub use seeds::{best, text as seeds_text};
 pub use spreadsheet::{csv, measures_csv};
 pub use terminal::table_text;

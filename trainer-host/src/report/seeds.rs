@@ -200,18 +200,13 @@ pub(super) fn sentences(verdict: &Comparison) -> Vec<String> {
             Outcome::Unranked(reason) => format!("{}: not ranked, {reason}.", row.name),
         });
     }
-    sentences.push(match (&verdict.best, &verdict.ranking) {
-        (Some(best), _) if verdict.without_score.is_empty() => format!("{best} is resolved as the best of all."),
-        (Some(best), _) => format!("{best} is resolved as the best of those that have this score."),
-        (None, Ranking::Ranked(_)) => "No variant is resolved as the best of all.".into(),
-        (None, Ranking::TooFewSeeds { .. }) if verdict.rows.iter().all(|row| row.verdict().is_none()) => {
-            "Fewer than three seeds rank nothing: no interval and no ranking is given.".into()
-        }
-        (None, Ranking::TooFewSeeds { .. }) => {
-            "There are fewer than three seeds that all variants have: no ranking is given.".into()
-        }
-        (None, Ranking::NothingToRank) => "There is nothing to rank.".into(),
-    });
+    let untested = verdict.rows.iter().all(|row| row.verdict().is_none());
+    let unranked = match verdict.ranking {
+        Ranking::NothingToRank => "There is nothing to rank.",
+        _ if untested => "Fewer than three seeds rank nothing: no interval and no ranking is given.",
+        _ => "There are fewer than three seeds that all variants have: no ranking is given.",
+    };
+    sentences.push(best(verdict).unwrap_or_else(|| unranked.into()));
     if let Ranking::Ranked(places) = &verdict.ranking {
         let places: Vec<String> = places
             .iter()
@@ -224,6 +219,16 @@ pub(super) fn sentences(verdict: &Comparison) -> Vec<String> {
         ));
     }
     sentences
+}
+
+/// Who is resolved as the best, or that nobody is; none where nothing was ranked.
+pub fn best(verdict: &Comparison) -> Option<String> {
+    match (&verdict.best, &verdict.ranking) {
+        (Some(best), _) if verdict.without_score.is_empty() => Some(format!("{best} is resolved as the best of all.")),
+        (Some(best), _) => Some(format!("{best} is resolved as the best of those that have this score.")),
+        (None, Ranking::Ranked(_)) => Some("No variant is resolved as the best of all.".into()),
+        (None, _) => None,
+    }
 }
 
 /// How the verdicts were come to.

@@ -3,8 +3,8 @@
 mod samples;
 
 use super::control::Control;
-use crate::report::{Measurements, Outcome, Report, significant};
-use crate::statistics::{Comparison, MIN_SEEDS, Ranking, Row, SpeedUpOutcome, Tested, Verdict};
+use crate::report::{self, Measurements, Outcome, Report, significant};
+use crate::statistics::{Comparison, MIN_SEEDS, Row, SpeedUpOutcome, Tested, Verdict};
 
 /// What the words need beside the report.
 #[derive(Debug, Default)]
@@ -134,12 +134,8 @@ fn primary(report: &Report, finished: &[(&str, &Measurements)]) -> Vec<String> {
         false => String::new(),
     };
     let mut sentences = vec![format!("By {name}, {}{how}.", parts.join("; "))];
-    sentences.push(match (&verdict.best, &verdict.ranking) {
-        (Some(best), _) if verdict.without_score.is_empty() => format!("{best} is resolved as the best of all."),
-        (Some(best), _) => format!("{best} is resolved as the best of those that have this score."),
-        (None, Ranking::Ranked(_)) => "No variant is resolved as the best of all.".into(),
-        (None, _) => "Too few seeds are common to all variants for a ranking.".into(),
-    });
+    let unranked = || "Too few seeds are common to all variants for a ranking.".to_owned();
+    sentences.push(report::best(verdict).unwrap_or_else(unranked));
     sentences
 }
 
