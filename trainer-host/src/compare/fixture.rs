@@ -10,7 +10,7 @@ use super::record::{Record, RecordedVariant};
 use crate::evaluation::{Evaluation, JudgeIdentity, Quality, QualityRecipe, ScaleSweep, Scores};
 use crate::guidance::{SourceConfig, TeacherCounters};
 use crate::recipe::{Recipe, Score, parse_resolved};
-use crate::train::{RunFolder, RunInfo, RunResult, Seconds};
+use crate::train::{Bill, Operations, RunFolder, RunInfo, RunResult, Seconds};
 
 /// The recipe of the fixtures: 300 steps of one phase, batches of 8.
 pub fn recipe(seed: u64, plugin: Option<&str>) -> Recipe {
@@ -51,6 +51,8 @@ pub struct Written {
     loss: Option<f64>,
     curve: Vec<(u64, f64)>,
     earlier_seconds: f64,
+    step_seconds: f64,
+    step_operations: Option<f64>,
     evaluation: Option<Evaluation>,
 }
 
@@ -63,6 +65,8 @@ impl Written {
             loss: Some(0.5),
             curve: vec![(100, 1.0), (200, 0.8), (300, 0.5)],
             earlier_seconds: 0.0,
+            step_seconds: 1.0,
+            step_operations: None,
             evaluation: None,
         }
     }
@@ -95,6 +99,18 @@ impl Written {
             self.recipe.phases.insert(0, phase);
             self.earlier_seconds = steps as f64;
         }
+        self
+    }
+
+    /// The seconds that a step takes.
+    pub fn step_seconds(mut self, seconds: f64) -> Self {
+        self.step_seconds = seconds;
+        self
+    }
+
+    /// The operations that a step takes.
+    pub fn operations(mut self, operations: f64) -> Self {
+        self.step_operations = Some(operations);
         self
     }
 
@@ -158,7 +174,7 @@ impl Written {
             "steps": self.recipe.phases.last().unwrap().steps,
             "validation_loss": loss,
             "guidance_loss": {},
-            "seconds_per_step": 1.0,
+            "seconds_per_step": self.step_seconds,
             "seconds": Seconds::default(),
             "teacher": TeacherCounters::default(),
             "peak_memory_bytes": null,
@@ -167,6 +183,10 @@ impl Written {
             "clipped_share": 0.0,
             "earlier_phases_seconds": self.earlier_seconds,
             "sample_labels": [],
+            "bill": self.step_operations.map(|student| Bill {
+                operations: Some(Operations { student, ..Operations::default() }),
+                ..Bill::default()
+            }),
         }))
         .unwrap()
     }

@@ -99,7 +99,7 @@ pub fn pace(recipe: &Recipe, outcome: &Outcome) -> Pace {
         Some(guide.training_operations? + guide.encoding_operations)
     });
     Pace {
-        operations: measured.operations.map(|o| o.student + o.teacher + o.guidance),
+        operations: measured.operations.map(|o| o.step()),
         seconds: measured.seconds_per_step,
         earlier_operations: measured.operations.and_then(|o| Some(o.earlier_phases + guide?)),
         earlier_seconds: measured.earlier_phases_seconds,

@@ -164,10 +164,9 @@ fn operations_sheet(report: &Report) -> Sheet {
         .into_iter()
         .filter_map(|(i, name, m)| Some((i, name, m.operations?)))
         .collect();
-    let whole = |o: &super::Operations| o.student + o.teacher + o.guidance;
-    let unit = Unit::fitting(Quantity::Operations, of.iter().map(|(_, _, o)| whole(o)));
+    let unit = Unit::fitting(Quantity::Operations, of.iter().map(|(_, _, o)| o.step()));
     let rows = of.iter().map(|(index, name, o)| {
-        let cells = [o.student, o.teacher, o.guidance, whole(o)].map(|value| unit.text(value));
+        let cells = [o.student, o.teacher, o.guidance, o.step()].map(|value| unit.text(value));
         SheetRow::of(*index, name, cells.into())
     });
     let heads = ["student", "teacher", "guidance", "whole step"].map(|name| unit.head(name));

@@ -44,6 +44,13 @@ pub struct Operations {
     pub earlier_phases: f64,
 }
 
+impl Operations {
+    /// A whole step of the last phase.
+    pub fn step(&self) -> f64 {
+        self.student + self.teacher + self.guidance
+    }
+}
+
 /// Mean seconds of a step of the last phase, by part.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Parts {

@@ -289,22 +289,41 @@ fn against(verdict: Verdict, whom: &str) -> String {
     }
 }
 
-/// What guidance costs.
+/// What a step costs against the baseline's. Seconds are of a machine that may have done other things too, so how far seeds
+/// differ is said beside them; operations are exact.
 fn cost(report: &Report, finished: &[(&str, &Measurements)]) -> Option<String> {
+    let baseline = report.verdict.as_ref().map(|verdict| verdict.baseline.as_str());
+    let step = |measured: &Measurements| measured.operations.map(|operations| operations.step());
+    let base = finished.iter().find(|(name, _)| Some(*name) == baseline);
+    let base = base.and_then(|(_, measured)| step(measured)).filter(|base| *base > 0.0);
     let costs = finished.iter().filter_map(|(name, measured)| {
-        let overhead = measured.overhead? * 100.0;
+        let time = measured.overhead? * 100.0;
+        let operations = step(measured).zip(base);
+        let operations = operations.map(|(step, base)| format!("{:+.0} % operations, ", (step / base - 1.0) * 100.0));
+        let runs = report.runs.iter().filter(|run| run.variant == *name);
+        let overheads = runs.filter_map(|run| match &run.outcome {
+            Outcome::Finished(measured) => measured.overhead,
+            _ => None,
+        });
+        let seeds = match range(overheads.map(|overhead| overhead * 100.0)) {
+            Some((low, high)) if low != high => format!(" ({low:+.0} to {high:+.0} over seeds)"),
+            _ => String::new(),
+        };
         let before = match measured.earlier_phases_seconds {
             s if s > 0.0 => format!(" after {} of earlier phases", crate::train::duration(s)),
             _ => String::new(),
         };
-        Some(format!("{name} {overhead:+.0} % a step{before}"))
+        let operations = operations.unwrap_or_default();
+        Some(format!("{name} {operations}{time:+.0} % time{seeds}{before}"))
     });
     let costs: Vec<String> = costs.collect();
-    let baseline = report
-        .verdict
-        .as_ref()
-        .map_or("the baseline", |verdict| &verdict.baseline);
-    (!costs.is_empty()).then(|| format!("In time on this machine against {baseline}: {}.", costs.join("; ")))
+    let baseline = baseline.unwrap_or("the baseline");
+    (!costs.is_empty()).then(|| {
+        format!(
+            "Cost of a step against {baseline}'s, time on this machine: {}.",
+            costs.join("; ")
+        )
+    })
 }
 
 /// The least and the greatest; none of none.
