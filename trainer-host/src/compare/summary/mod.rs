@@ -27,21 +27,19 @@ pub fn summary(report: &Report, background: &Background) -> String {
             _ => None,
         })
         .collect();
-    let mut sentences = vec![scope(report, &finished)];
+    let mut paragraphs = vec![vec![scope(report, &finished)]];
     if !finished.is_empty() {
-        sentences.extend(primary(report, &finished));
-        sentences.push(samples::quality(report));
-        sentences.extend(samples::copies(report));
-        sentences.extend(sooner(report));
-        sentences.extend(controls(report, background));
-        sentences.extend(cost(report, &finished));
+        paragraphs[0].extend(primary(report, &finished));
+        let mut of_samples = vec![samples::quality(report)];
+        of_samples.extend(samples::copies(report));
+        let reached = sooner(report).into_iter().chain(controls(report, background));
+        let costs = cost(report, &finished).into_iter();
+        paragraphs.extend([of_samples, reached.collect(), costs.collect()]);
     }
-    let mut text = sentences.join(" ");
-    if !background.remarks.is_empty() {
-        text.push_str("\n\n");
-        text.push_str(&background.remarks.join(" "));
-    }
-    text
+    paragraphs.push(background.remarks.clone());
+    paragraphs.retain(|sentences| !sentences.is_empty());
+    let paragraphs: Vec<String> = paragraphs.iter().map(|sentences| sentences.join(" ")).collect();
+    paragraphs.join("\n\n")
 }
 
 /// What was compared.
