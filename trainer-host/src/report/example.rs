@@ -325,7 +325,7 @@ fn pace(character: &Character) -> Pace {
     let seconds = 0.11 * (1.0 + character.overhead);
     Pace {
         images: 64.0,
-        operations: Some(counted.student + counted.teacher + counted.guidance),
+        operations: Some(counted.step()),
         seconds,
         earlier_images: 64.0 * character.earlier,
         earlier_operations: Some(counted.earlier_phases),
@@ -599,11 +599,7 @@ fn speed_ups(character: &Character, seeds: u64) -> SpeedUps {
     SpeedUps {
         steps: against(1.0, 0.0, 1.0),
         images: Some(against(own.images, own.earlier_images, base.images)),
-        operations: Some(against(
-            spent.student + spent.teacher + spent.guidance,
-            spent.earlier_phases + guide,
-            base_spent.student,
-        )),
+        operations: Some(against(spent.step(), spent.earlier_phases + guide, base_spent.student)),
         seconds: against(own.seconds, own.earlier_seconds, base.seconds),
     }
 }

@@ -298,15 +298,7 @@ fn cost(report: &Report, finished: &[(&str, &Measurements)]) -> Option<String> {
         let time = measured.overhead? * 100.0;
         let operations = step(measured).zip(base);
         let operations = operations.map(|(step, base)| format!("{:+.0} % operations, ", (step / base - 1.0) * 100.0));
-        let runs = report.runs.iter().filter(|run| run.variant == *name);
-        let overheads = runs.filter_map(|run| match &run.outcome {
-            Outcome::Finished(measured) => measured.overhead,
-            _ => None,
-        });
-        let seeds = match range(overheads.map(|overhead| overhead * 100.0)) {
-            Some((low, high)) if low != high => format!(" ({low:+.0} to {high:+.0} over seeds)"),
-            _ => String::new(),
-        };
+        let seeds = overhead_over_seeds(report, name).unwrap_or_default();
         let before = match measured.earlier_phases_seconds {
             s if s > 0.0 => format!(" after {} of earlier phases", crate::train::duration(s)),
             _ => String::new(),
@@ -322,6 +314,17 @@ fn cost(report: &Report, finished: &[(&str, &Measurements)]) -> Option<String> {
             costs.join("; ")
         )
     })
+}
+
+/// ` (-25 to +75 over seeds)`, where they differ.
+fn overhead_over_seeds(report: &Report, name: &str) -> Option<String> {
+    let runs = report.runs.iter().filter(|run| run.variant == name);
+    let overheads = runs.filter_map(|run| match &run.outcome {
+        Outcome::Finished(measured) => measured.overhead,
+        _ => None,
+    });
+    let (low, high) = range(overheads.map(|overhead| overhead * 100.0))?;
+    (low != high).then(|| format!(" ({low:+.0} to {high:+.0} over seeds)"))
 }
 
 /// The least and the greatest; none of none.
