@@ -8,25 +8,25 @@ use std::path::PathBuf;
 pub enum Error {
     /// A recipe that is wrong.
     #[error(transparent)]
-    Recipe(#[from] crate::recipe::RecipeError),
+    Recipe(#[from] sextant_recipe::RecipeError),
     /// Data that cannot be read.
     #[error(transparent)]
-    Data(#[from] crate::data::DataError),
+    Data(#[from] sextant_data::DataError),
     /// An encoder that cannot be read or trained.
     #[error(transparent)]
-    Encoder(#[from] crate::encoder::EncoderError),
+    Encoder(#[from] sextant_model::encoder::EncoderError),
     /// A judge that cannot be had, or that must not judge.
     #[error(transparent)]
-    Judge(#[from] crate::judge::JudgeError),
+    Judge(#[from] sextant_evaluation::judge::JudgeError),
     /// A source that cannot be loaded, or does not fit.
     #[error(transparent)]
-    Guidance(#[from] crate::guidance::GuidanceError),
+    Guidance(#[from] sextant_guidance::GuidanceError),
     /// Weights that cannot be read or written.
     #[error(transparent)]
-    Weights(#[from] crate::model::WeightsError),
+    Weights(#[from] sextant_model::WeightsError),
     /// A device that is not there.
     #[error(transparent)]
-    Device(#[from] crate::device::DeviceError),
+    Device(#[from] sextant_model::device::DeviceError),
     /// Any other bad input; the message names it.
     #[error("{0}")]
     Input(String),

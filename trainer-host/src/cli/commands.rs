@@ -10,15 +10,19 @@ use super::{
     plugin, report, sweep, watch,
 };
 use crate::compare::{self, Status};
-use crate::diffusion::SamplerMethod;
-use crate::encoder::{EncoderConfig, train_encoder};
-use crate::error::Error;
-use crate::evaluation;
-use crate::guidance::SearchPath;
-use crate::recipe::{self, RecipeFile};
-use crate::sample::{self, Drawing};
-use crate::train::{Options, ProgressMode, Run, RunFolder, RunResult, duration, write_samples};
-use crate::{data, device};
+use sextant_model::diffusion::SamplerMethod;
+use sextant_recipe::EncoderConfig;
+use sextant_model::encoder::train_encoder;
+use crate::Error;
+use sextant_records::FileError;
+use sextant_evaluation as evaluation;
+use sextant_guidance::SearchPath;
+use sextant_recipe::{self as recipe, RecipeFile};
+use sextant_train::sample::{self, Drawing};
+use sextant_train::{Options, ProgressMode, Run, write_samples};
+use sextant_records::{RunFolder, RunResult, duration};
+use sextant_data as data;
+use sextant_model::device;
 
 /// Runs a command.
 pub fn run(command: Command) -> Result<(), Error> {
@@ -145,7 +149,7 @@ fn draw(args: SampleArgs) -> Result<(), Error> {
     let phase = recipe.phases.last().map(|p| p.name.clone()).unwrap_or_default();
     let saved = folder
         .latest(&phase)
-        .ok_or_else(|| Error::file(folder.path(), format!("has no checkpoint of phase {phase:?} yet")))?;
+        .ok_or_else(|| FileError::new(folder.path(), format!("has no checkpoint of phase {phase:?} yet")).into())?;
     let compute = ComputeArgs {
         device: args.device,
         plugin_dir: Vec::new(),
@@ -184,7 +188,7 @@ fn draw(args: SampleArgs) -> Result<(), Error> {
     };
     let columns = args.columns.unwrap_or(recipe.evaluation.columns);
     let options = options(&compute, true, "sample")?;
-    let network = crate::train::average(&recipe, &dataset, &saved, &options.device)?;
+    let network = sextant_train::average(&recipe, &dataset, &saved, &options.device)?;
     let pixels = sample::draw(&network, &drawing, &labels, &dataset, &options.device)?;
     let out = args.out.unwrap_or_else(|| folder.samples());
     let png = write_samples(&out, &args.name, &pixels, dataset.shape()[1], columns)?;
@@ -197,8 +201,8 @@ fn draw(args: SampleArgs) -> Result<(), Error> {
 }
 
 fn encoder(args: EncoderArgs) -> Result<(), Error> {
-    let text = std::fs::read_to_string(&args.recipe).map_err(|e| Error::file(&args.recipe, e))?;
-    let config: EncoderConfig = toml::from_str(&text).map_err(|e| Error::file(&args.recipe, e))?;
+    let text = std::fs::read_to_string(&args.recipe).map_err(|e| FileError::new(&args.recipe, e))?;
+    let config: EncoderConfig = toml::from_str(&text).map_err(|e| FileError::new(&args.recipe, e))?;
     let device = device::open(&args.device)?;
     let dataset = data::load(&config.data)?;
     let mode = if args.output.json {

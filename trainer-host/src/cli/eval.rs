@@ -7,10 +7,14 @@ use serde_json::json;
 
 use super::commands::{options, print_json};
 use super::{ComputeArgs, OutputArgs};
-use crate::error::Error;
-use crate::evaluation::{self, Checkpoint, Evaluation, EvaluationFolder, QualityRecipe, RepresentationsRecipe};
-use crate::recipe::{self, Recipe};
-use crate::train::{Options, Run, RunFolder};
+use crate::Error;
+use sextant_records::FileError;
+use sextant_evaluation::{self as evaluation, Checkpoint};
+use sextant_records::evaluation::{Evaluation, EvaluationFolder};
+use sextant_recipe::{QualityRecipe, RepresentationsRecipe};
+use sextant_recipe::{self as recipe, Recipe};
+use sextant_train::{Options, Run};
+use sextant_records::RunFolder;
 
 /// What to measure, and how.
 #[derive(Args)]
@@ -49,7 +53,7 @@ pub fn run(args: EvalArgs) -> Result<(), Error> {
 }
 
 fn samples(args: &EvalArgs) -> Result<Evaluation, Error> {
-    let pixels = crate::sample::read_npz(&args.target)?;
+    let pixels = sextant_train::sample::read_npz(&args.target)?;
     let options = options(&args.compute, true, "eval")?;
     let recipe = match &args.recipe {
         Some(path) => recipe::load(path, &args.set)?.base()?,
@@ -71,10 +75,10 @@ fn samples(args: &EvalArgs) -> Result<Evaluation, Error> {
 fn outside(samples: &Path, out: &Path) -> Result<(), Error> {
     let whole = |path: &Path| path.canonicalize().ok();
     match whole(samples).zip(whole(out)) {
-        Some((samples, inside)) if samples.starts_with(&inside) => Err(Error::file(
+        Some((samples, inside)) if samples.starts_with(&inside) => Err(FileError::new(
             out,
             "holds the samples themselves; name another folder with --out",
-        )),
+        ).into()),
         _ => Ok(()),
     }
 }
@@ -138,10 +142,10 @@ fn place(target: &Path) -> Result<(PathBuf, Option<Checkpoint>), Error> {
     }
     let found = checkpoint(target).map(|(run, checkpoint)| (run, Some(checkpoint)));
     found.ok_or_else(|| {
-        Error::file(
+        FileError::new(
             target,
             "is neither a run (a folder with recipe.toml), nor a checkpoint of one (RUN/phases/PHASE/step-000400), nor an .npz of samples",
-        )
+        ).into()
     })
 }
 

@@ -14,7 +14,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::error::{Error, panic_text};
+use crate::Error;
+use sextant_model::device::panic_text;
 
 /// Train diffusion transformers with guidance that is a plugin.
 #[derive(Parser)]

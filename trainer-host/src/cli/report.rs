@@ -8,9 +8,9 @@ use serde_json::json;
 use super::OutputArgs;
 use super::commands::{print_json, quoted};
 use crate::compare::{self, Request};
-use crate::error::Error;
-use crate::recipe::Score;
-use crate::report::{self, Report};
+use crate::Error;
+use sextant_recipe::Score;
+use sextant_report::{self as report, Report};
 
 /// Examples of the help.
 pub const EXAMPLES: &str = "Examples:

@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::commands::{default_out, options, print_json, quoted};
 use super::{ComputeArgs, OutputArgs, log};
-use crate::error::Error;
-use crate::recipe;
+use crate::Error;
+use sextant_recipe as recipe;
 use crate::sweep::{self, Request, Tuned, Vary};
 
 /// What `sextant sweep` takes.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::error::Error;
+use crate::Error;
 use crate::watch::{self, Watched};
 
 /// What `sextant watch` takes.

@@ -5,10 +5,12 @@ use std::path::Path;
 use super::difference;
 use super::protocol::{self, Protocol};
 use super::record::{Record, RecordedVariant};
-use crate::error::Error;
-use crate::evaluation;
-use crate::recipe::{Recipe, RecipeFile, Score};
-use crate::train::{Options, Run, RunFolder, RunResult, Tour};
+use crate::Error;
+use sextant_records::FileError;
+use sextant_evaluation as evaluation;
+use sextant_recipe::{Recipe, RecipeFile, Score};
+use sextant_train::{Options, Run, Tour};
+use sextant_records::{RunFolder, RunResult};
 
 /// One variant with one seed, looked at and found able to run. It holds no data: images and features of all that wait would be
 /// in memory at once, and in every one's peak.
@@ -30,10 +32,10 @@ pub struct Contender {
 /// Whatever in the recipe or the folder cannot work.
 pub fn contenders(file: &RecipeFile, folder: &Path, seeds: &[u64], options: &Options) -> Result<Vec<Contender>, Error> {
     if file.variants.is_empty() {
-        return Err(Error::file(
+        return Err(FileError::new(
             file.path(),
             "has no [[variants]]: a comparison needs at least one; `sextant train` runs a recipe without them",
-        ));
+        ).into());
     }
     if let Some(twice) = (1..seeds.len()).find(|&i| seeds[..i].contains(&seeds[i])) {
         return Err(Error::Input(format!("--seeds names {} twice", seeds[twice])));
@@ -150,13 +152,13 @@ fn same_training(folder: &RunFolder, recipe: &Recipe) -> Result<(), Error> {
     let (there, here) = (difference::training(&folder.recipe()?)?, difference::training(recipe)?);
     match difference::first(&there, &here, "recipe") {
         None => Ok(()),
-        Some(difference) => Err(Error::file(
+        Some(difference) => Err(FileError::new(
             folder.path(),
             format!(
                 "holds a run of another recipe: {} is {} there and {} here; choose another folder with --out",
                 difference.key, difference.first, difference.second
             ),
-        )),
+        ).into()),
     }
 }
 

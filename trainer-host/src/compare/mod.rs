@@ -27,10 +27,11 @@ pub use assemble::write;
 pub(crate) use contenders::{Contender, contenders};
 pub use frame::Request;
 
-use crate::error::Error;
-use crate::recipe::RecipeFile;
-use crate::report::{Outcome, Report};
-use crate::train::Options;
+use crate::Error;
+use sextant_records::FileError;
+use sextant_recipe::RecipeFile;
+use sextant_report::{Outcome, Report};
+use sextant_train::Options;
 use gather::Source;
 
 /// How a comparison ended.
@@ -66,7 +67,7 @@ pub fn compare(
     entering: impl Fn(&Path),
 ) -> Result<Comparison, Error> {
     let contenders = contenders(file, folder, seeds, options)?;
-    std::fs::create_dir_all(folder).map_err(|e| Error::file(folder, format!("cannot be made: {e}")))?;
+    std::fs::create_dir_all(folder).map_err(|e| FileError::new(folder, format!("cannot be made: {e}")))?;
     // First, so that an interrupted comparison can be reported as it stands.
     contenders::record(file, folder, seeds, &contenders, command)?.write(folder)?;
     let mut failed = Vec::new();

@@ -17,10 +17,11 @@ pub use setting::{Choice, Setting, Vary, grid};
 pub use text::{markdown, terminal};
 
 use crate::compare::{self, Contender};
-use crate::error::Error;
-use crate::recipe::{Recipe, RecipeFile, Variant};
-use crate::train::Options;
-use crate::train::checkpoint::write_whole;
+use crate::Error;
+use sextant_records::FileError;
+use sextant_recipe::{Recipe, RecipeFile, Variant};
+use sextant_train::Options;
+use sextant_records::write_whole;
 
 /// What a trial is scored by, whatever decides the comparison: samples of short trials tell settings apart less well.
 const SCORE: &str = "validation loss";
@@ -106,10 +107,10 @@ pub fn sweep(
 /// The settings of each variant.
 fn settings(file: &RecipeFile, request: &Request) -> Result<Vec<Vec<Setting>>, Error> {
     if file.variants.is_empty() {
-        return Err(Error::file(
+        return Err(FileError::new(
             file.path(),
             "has no [[variants]]: a sweep gives each of them the same settings; for one training, use [[variants]] with a name alone",
-        ));
+        ).into());
     }
     if request.vary.is_empty() && request.vary_in.is_empty() {
         return Err(Error::Input(
@@ -198,10 +199,10 @@ fn same_budget(contenders: &[Contender]) -> Result<u64, Error> {
             .iter()
             .any(|earlier| earlier.folder() == contender.folder())
         {
-            return Err(Error::file(
+            return Err(FileError::new(
                 contender.folder().path(),
                 "would hold two settings, whose values read alike as a folder's name; vary one of them less",
-            ));
+            ).into());
         }
     }
     Ok(steps)
@@ -255,7 +256,7 @@ mod tests {
     "#;
 
     fn file() -> RecipeFile {
-        crate::recipe::parse(Path::new("test.toml"), RECIPE, &[]).unwrap()
+        sextant_recipe::parse(Path::new("test.toml"), RECIPE, &[]).unwrap()
     }
 
     fn request(vary: &[&str], vary_in: &[(&str, &str)]) -> Request {
@@ -339,7 +340,7 @@ mod tests {
         };
         let path = write_tuned(&file, folder.path(), &sweep).unwrap().unwrap();
         assert!(path.ends_with("test-tuned.toml"));
-        let read = crate::recipe::load(&path, &[]).unwrap();
+        let read = sextant_recipe::load(&path, &[]).unwrap();
         let recipes: Vec<_> = read.variants.iter().map(|v| read.variant(v).unwrap()).collect();
         assert_eq!(recipes.iter().map(|r| r.optimiser.lr).collect::<Vec<_>>(), [1e-4, 1e-3]);
         assert_eq!(recipes[1].phases[1].steps, 300);

@@ -50,7 +50,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::recipe::overlay;
+    use sextant_recipe::overlay;
 
     /// The base with the overlay on it, after a key was set.
     fn placed(over: Value, key: &str, value: Value) -> Result<(Value, Value), String> {

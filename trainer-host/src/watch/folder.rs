@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::error::Error;
-use crate::train::RunFolder;
-use crate::train::journal::{self, Line};
+use crate::Error;
+use sextant_records::FileError;
+use sextant_records::RunFolder;
+use sextant_records::journal::{self, Line};
 
 /// How deep runs are looked for: `seed-0/VARIANT` of a comparison is two, `seed-1000/VARIANT/SETTING` of a sweep three.
 const DEPTH: usize = 4;
@@ -87,10 +88,10 @@ impl Watched {
     /// Where there is no such folder.
     pub fn look(folder: &Path) -> Result<Self, Error> {
         if !folder.is_dir() {
-            return Err(Error::file(
+            return Err(FileError::new(
                 folder,
                 "there is no such folder: name a run, or a folder of runs",
-            ));
+            ).into());
         }
         let mut found = Vec::new();
         find(folder, DEPTH, &mut found);

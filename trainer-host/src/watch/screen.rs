@@ -13,7 +13,7 @@ use ratatui::{DefaultTerminal, Frame};
 
 use super::folder::{At, Watched, WatchedRun};
 use super::text::{place, trouble};
-use crate::error::Error;
+use crate::Error;
 
 const EVERY: Duration = Duration::from_secs(2);
 const BAR: usize = 20;
@@ -230,7 +230,7 @@ mod tests {
 
     use super::super::folder::tests::{ALIGN, TRAIN, run};
     use super::*;
-    use crate::train::RunFolder;
+    use sextant_records::RunFolder;
 
     fn drawn(watched: &Watched, view: &View) -> String {
         let mut terminal = Terminal::new(TestBackend::new(80, 20)).unwrap();

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::folder::{At, Watched, WatchedRun};
-use crate::error::Error;
-use crate::train::duration;
+use crate::Error;
+use sextant_records::duration;
 
 /// Characters of a chart.
 const WIDTH: usize = 40;
@@ -128,7 +128,7 @@ fn chart(watched: &Watched, run: &WatchedRun, column: &str) -> String {
 mod tests {
     use super::super::folder::tests::{ALIGN, TRAIN, run};
     use super::*;
-    use crate::train::RunFolder;
+    use sextant_records::RunFolder;
 
     #[test]
     fn a_folder_that_is_empty_yet_waits() {

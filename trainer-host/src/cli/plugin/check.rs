@@ -8,13 +8,11 @@ use clap::Args;
 use serde_json::json;
 
 use super::{SearchArgs, read_config};
-use crate::check::{
-    Case, FieldShape, Finding, Invariant, Isolation, Options, Report, Reporter, Settings, Subject, Verdict, hold,
-    invariant, invariants,
-};
+use sextant_check::{Case, FieldShape, Finding, Invariant, Isolation, Options, Report, Reporter, Settings, Subject, Verdict, hold, invariant, invariants};
 use crate::cli::OutputArgs;
 use crate::cli::commands::{print_json, quoted};
-use crate::error::Error;
+use crate::Error;
+use sextant_records::FileError;
 
 /// Arguments of `sextant plugin check`.
 #[derive(Args)]
@@ -80,7 +78,7 @@ pub fn check(args: CheckArgs) -> Result<(), Error> {
     if let Some(file) = &args.config {
         read_config(file)?;
     }
-    let program = std::env::current_exe().map_err(|e| Error::file("the running program", e))?;
+    let program = std::env::current_exe().map_err(|e| FileError::new("the running program", e))?;
     let isolation = Isolation {
         program,
         arguments: args.arguments(),

@@ -6,8 +6,8 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{OutputArgs, SearchArgs, print_json};
-use crate::error::Error;
-use crate::guidance::{GuidanceError, Library, plugin_name};
+use crate::Error;
+use sextant_guidance::{GuidanceError, Library, plugin_name};
 
 #[derive(Args)]
 pub struct ListArgs {

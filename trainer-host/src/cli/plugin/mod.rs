@@ -13,8 +13,9 @@ use clap::{Args, Subcommand};
 
 use super::OutputArgs;
 use super::commands::print_json;
-use crate::error::Error;
-use crate::guidance::SearchPath;
+use crate::Error;
+use sextant_records::FileError;
+use sextant_guidance::SearchPath;
 
 /// What `sextant plugin` can do.
 #[derive(Subcommand)]
@@ -68,9 +69,9 @@ impl SearchArgs {
 
 /// A source's keys from a file: TOML as below `config` in a recipe, or JSON where the name ends so.
 fn read_config(path: &Path) -> Result<toml::Table, Error> {
-    let text = std::fs::read_to_string(path).map_err(|e| Error::file(path, e))?;
+    let text = std::fs::read_to_string(path).map_err(|e| FileError::new(path, e))?;
     match path.extension().is_some_and(|e| e == "json") {
-        true => serde_json::from_str(&text).map_err(|e| Error::file(path, e)),
-        false => toml::from_str(&text).map_err(|e| Error::file(path, e)),
+        true => serde_json::from_str(&text).map_err(|e| FileError::new(path, e).into()),
+        false => toml::from_str(&text).map_err(|e| FileError::new(path, e).into()),
     }
 }

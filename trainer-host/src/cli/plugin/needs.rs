@@ -3,8 +3,8 @@
 use serde::Serialize;
 use sextant_plugin_api::{Agreement, DType, Network, TapKind};
 
-use crate::guidance::SourcePlan;
-use crate::guidance::plan::{Initial, TapRequest};
+use sextant_guidance::SourcePlan;
+use sextant_guidance::plan::{Initial, TapRequest};
 
 /// A plan in words. Field names are those of the JSON.
 #[derive(Debug, PartialEq, Serialize)]

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::error::Error;
-use crate::guidance::file_name;
-use crate::template::{self, Language, SourceName};
+use crate::Error;
+use sextant_guidance::file_name;
+use sextant_check::template::{self, Language, SourceName};
 
 #[derive(Args)]
 pub struct NewArgs {

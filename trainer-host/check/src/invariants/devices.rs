@@ -1,0 +1,43 @@
+//! The same loss wherever it is computed.
+
+use crate::outcome::close;
+use crate::{Break, Case, Evidence, Invariant, Scene, Subject};
+use sextant_model::device;
+
+/// Relative difference between two devices in float32, whose products may be computed in fewer bits (TF32).
+const TOLERANCE: f64 = 1e-2;
+
+/// See its sentence.
+pub struct Devices;
+
+impl Invariant for Devices {
+    fn name(&self) -> &'static str {
+        "devices"
+    }
+
+    fn sentence(&self) -> &'static str {
+        "Every device that this program was built for gives the same loss, within the rounding of its products."
+    }
+
+    fn applies(&self, _: &Subject) -> Result<(), String> {
+        match device::list().len() {
+            0 | 1 => Err("this program was built for one device, or finds one only".into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Devices that compile a kernel for each shape take seconds over a new one.
+    fn most_cases(&self) -> u32 {
+        8
+    }
+
+    fn examine(&self, subject: &Subject, case: &Case, _: &mut Evidence) -> Result<(), Break> {
+        let loss = Scene::new(subject, case)?.guide()?.loss;
+        for listed in device::list() {
+            let other = device::open(&listed.name).map_err(|error| Break::Discard(error.to_string()))?;
+            let elsewhere = Scene::new(&subject.on(other), case)?.guide()?.loss;
+            close("the loss", &loss, &elsewhere, TOLERANCE, &format!("on {}", listed.name))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,61 @@
+//! Handles live as long as their step.
+
+use crate::{Break, Case, Evidence, Invariant, Scene, Subject};
+use sextant_guidance::stray_calls;
+
+/// Steps guided by one instance.
+const STEPS: u64 = 1000;
+
+/// Steps after which the table of tensors has its size: sources may do a little more in one step than in another.
+const WARM: u64 = 100;
+
+/// See its sentence.
+pub struct Handles;
+
+impl Invariant for Handles {
+    fn name(&self) -> &'static str {
+        "handles"
+    }
+
+    fn sentence(&self) -> &'static str {
+        "Over 1,000 steps of one instance the table of tensors does not grow, no handle is used after its step, and none \
+         is given back late."
+    }
+
+    fn most_cases(&self) -> u32 {
+        1
+    }
+
+    fn examine(&self, subject: &Subject, case: &Case, _: &mut Evidence) -> Result<(), Break> {
+        // What leaks, leaks in a small step too; in an empty batch there would be nothing to leak.
+        let case = Case {
+            depth: case.depth,
+            teacher_depth: case.teacher_depth,
+            path: case.path,
+            numbers: case.numbers,
+            ..Case::plain()
+        };
+        let stray = stray_calls();
+        let mut scene = Scene::new(subject, &case)?;
+        let mut warm = 0;
+        for step in 0..STEPS {
+            scene.advance(step)?;
+            if step + 1 == WARM {
+                warm = scene.handle_slots();
+            }
+        }
+        let slots = scene.handle_slots();
+        drop(scene);
+        if slots > warm {
+            return Err(Break::broken(format!(
+                "{warm} tensors were alive at once in the first {WARM} steps, {slots} in {STEPS}: they grow in number"
+            )));
+        }
+        match stray_calls() - stray {
+            0 => Ok(()),
+            calls => Err(Break::broken(format!(
+                "{calls} calls came outside a step: a handle was kept beyond it"
+            ))),
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! A source's state is in the host, and nowhere else.
+
+use crate::outcome::{same_bits, same_tensors};
+use crate::rehearsal::Rehearsal;
+use crate::{Break, Case, Evidence, Invariant, Scene, Subject};
+
+/// See its sentence.
+pub struct Resume;
+
+impl Invariant for Resume {
+    fn name(&self) -> &'static str {
+        "resume"
+    }
+
+    fn sentence(&self) -> &'static str {
+        "Saving, loading into a new instance and going on changes nothing, to the last bit of student, moving average, \
+         parameters and buffers; and a step changes nothing that it was lent: a buffer's new value is what it returns."
+    }
+
+    fn most_cases(&self) -> u32 {
+        64
+    }
+
+    fn examine(&self, subject: &Subject, case: &Case, _: &mut Evidence) -> Result<(), Break> {
+        let mut scene = Scene::new(subject, case)?;
+        let before = scene.lent()?;
+        scene.guide()?;
+        for (name, value) in scene.lent()? {
+            same_bits(&name, &before[&name], &value, "after the step")?;
+        }
+        if case.samples.is_empty() {
+            return Ok(());
+        }
+        let mut through = Rehearsal::new(subject, case, Some(subject.config().clone()))?;
+        let stop = 1 + case.numbers % 2;
+        let mut resumed = None;
+        for step in 0..3 {
+            if step == stop {
+                resumed = Some(through.resumed()?);
+            }
+            through.step(step)?;
+            if let Some(resumed) = &mut resumed {
+                resumed.step(step)?;
+            }
+        }
+        let resumed = resumed.map(|resumed| resumed.state()).transpose()?;
+        same_tensors(&through.state()?, &resumed.unwrap_or_default(), "after a stop")
+    }
+}

@@ -1,0 +1,215 @@
+//! Prepares the next steps' data while the present step computes.
+
+use super::batch::Batch;
+use super::dataset::Dataset;
+use super::draws::Draws;
+use super::error::DataError;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread::JoinHandle;
+
+/// How many steps wait ready in the channel.
+const AHEAD: usize = 2;
+
+/// Everything one step reads, on the CPU.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepItem {
+    /// The step, counted from 0; its batch has the same number.
+    pub step: u64,
+    /// Images, labels and fields.
+    pub batch: Batch,
+    /// Random numbers.
+    pub draws: Draws,
+}
+
+impl StepItem {
+    /// The item of `step` in the run `seed`: what the loader yields, computed on the spot.
+    pub fn new(dataset: &Dataset, seed: u64, step: u64, batch_size: usize) -> Self {
+        Self::with_batch(dataset, seed, dataset.batch(seed, step, batch_size))
+    }
+
+    fn with_batch(dataset: &Dataset, seed: u64, batch: Batch) -> Self {
+        let draws = Draws::new(seed, batch.index, &batch.ids, dataset.sample_len());
+        Self {
+            step: batch.index,
+            batch,
+            draws,
+        }
+    }
+}
+
+/// The steps of a run, in order. Nothing depends on an iterator's history, so a run resumes by starting the range at its
+/// next step.
+#[derive(Debug, Clone)]
+pub struct StepLoader {
+    dataset: Arc<Dataset>,
+    seed: u64,
+    batch_size: usize,
+    steps: Range<u64>,
+    labels: Option<Arc<[i64]>>,
+}
+
+impl StepLoader {
+    /// The steps `steps` of the run `seed`.
+    pub fn new(dataset: Arc<Dataset>, seed: u64, batch_size: usize, steps: Range<u64>) -> Self {
+        Self {
+            dataset,
+            seed,
+            batch_size,
+            steps,
+            labels: None,
+        }
+    }
+
+    /// With these labels in place of the set's own, one for every image of the set.
+    ///
+    /// Panics if there are fewer or more.
+    pub fn with_labels(self, labels: Vec<i64>) -> Self {
+        assert_eq!(labels.len(), self.dataset.len(), "a label for every image");
+        Self {
+            labels: Some(labels.into()),
+            ..self
+        }
+    }
+    /// Starts a thread that prepares the items; it ends with the iterator.
+    pub fn iter(&self) -> Steps {
+        let (sender, receiver) = sync_channel(AHEAD);
+        let total = self.steps.end.saturating_sub(self.steps.start);
+        let Self {
+            dataset,
+            seed,
+            batch_size,
+            steps,
+            labels,
+        } = self.clone();
+        let worker = std::thread::spawn(move || {
+            let mut order = dataset.order(seed, batch_size);
+            for step in steps {
+                let mut batch = dataset.collect(step, &order.batch(step));
+                if let Some(labels) = &labels {
+                    batch.labels = batch.ids.iter().map(|&id| labels[id as usize]).collect();
+                }
+                // The iterator is gone when its end of the channel is.
+                if sender.send(StepItem::with_batch(&dataset, seed, batch)).is_err() {
+                    return;
+                }
+            }
+        });
+        Steps {
+            receiver: Some(receiver),
+            worker: Some(worker),
+            done: 0,
+            total,
+        }
+    }
+}
+
+/// Steps that a thread prepares; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Steps {
+    receiver: Option<Receiver<StepItem>>,
+    worker: Option<JoinHandle<()>>,
+    done: u64,
+    total: u64,
+}
+
+impl Iterator for Steps {
+    type Item = Result<StepItem, DataError>;
+
+    /// `Err` once if the thread died before its last step, then `None`.
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.receiver.as_ref()?.recv() {
+            Ok(item) => {
+                self.done += 1;
+                Some(Ok(item))
+            }
+            Err(_) => {
+                self.receiver = None;
+                let died = self.worker.take().is_some_and(|worker| worker.join().is_err());
+                died.then(|| {
+                    Err(DataError::LoaderDied {
+                        done: self.done,
+                        total: self.total,
+                    })
+                })
+            }
+        }
+    }
+}
+
+impl Drop for Steps {
+    fn drop(&mut self) {
+        // Hanging up first frees a thread that waits to send.
+        self.receiver = None;
+        if let Some(worker) = self.worker.take() {
+            let _ = worker.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load;
+    use sextant_recipe::DataConfig;
+
+    fn loader(steps: Range<u64>) -> StepLoader {
+        let dataset = load(&DataConfig::Emoji { size: 8, split_seed: 0 }).unwrap();
+        StepLoader::new(Arc::new(dataset), 9, 32, steps)
+    }
+
+    #[test]
+    fn should_yield_what_asking_directly_gives() {
+        let loader = loader(40..55);
+        let items: Vec<StepItem> = loader.iter().map(Result::unwrap).collect();
+        assert_eq!(items.len(), 15);
+        for (item, step) in items.iter().zip(40..) {
+            assert_eq!(*item, StepItem::new(&loader.dataset, 9, step, 32));
+        }
+    }
+
+    #[test]
+    fn should_go_on_where_another_loader_stopped() {
+        let whole: Vec<StepItem> = loader(0..6).iter().map(Result::unwrap).collect();
+        let rest: Vec<StepItem> = loader(4..6).iter().map(Result::unwrap).collect();
+        assert_eq!(whole[4..], rest);
+    }
+
+    #[test]
+    fn should_show_other_labels_and_change_nothing_else() {
+        let loader = loader(3..5);
+        let labels = loader.dataset.shuffled_labels(1);
+        for (plain, relabelled) in loader.iter().zip(loader.clone().with_labels(labels.clone()).iter()) {
+            let (plain, relabelled) = (plain.unwrap(), relabelled.unwrap());
+            assert_ne!(plain.batch.labels, relabelled.batch.labels);
+            let wanted: Vec<i64> = plain.batch.ids.iter().map(|&id| labels[id as usize]).collect();
+            assert_eq!(relabelled.batch.labels, wanted);
+            let mut restored = relabelled;
+            restored.batch.labels = plain.batch.labels.clone();
+            assert_eq!(plain, restored);
+        }
+    }
+
+    #[test]
+    fn should_end_its_thread_when_dropped_early() {
+        let loader = loader(0..1_000_000);
+        let mut steps = loader.iter();
+        assert_eq!(steps.next().unwrap().unwrap().step, 0);
+        drop(steps);
+        // Dropping joins the thread, which held the other reference.
+        assert_eq!(Arc::strong_count(&loader.dataset), 1);
+    }
+
+    #[test]
+    fn should_report_a_thread_that_died() {
+        // A batch size that cannot be allocated for stands in for any panic in the thread.
+        let broken = StepLoader {
+            batch_size: usize::MAX,
+            ..loader(0..3)
+        };
+        let mut steps = broken.iter();
+        assert!(steps.next().unwrap().is_err());
+        assert!(steps.next().is_none());
+    }
+}

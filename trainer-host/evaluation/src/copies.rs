@@ -1,0 +1,310 @@
+//! Whether samples are copies of training images, in the pixels themselves.
+//!
+//! Distances are root mean square differences of pixels on the scale 0 to 1. A sample is a copy if both hold:
+//! it lies as near to a training image as only one in twenty held-out images does ([`memorisation`]), and three times nearer than
+//! to the second nearest (Yoon et al. 2023, "Diffusion Probabilistic Models Generalize when They Fail to Memorize"). The first
+//! alone would call a plain image a copy, since plain images are near to each other; the second alone an odd one out. Held-out
+//! images are judged by the same rule: what it calls copies among them is its error.
+//!
+//! The second nearest is one of another group of near-duplicates: a copy of an image that the data has in five tints is one.
+
+use super::result::{Copies, CopyRule};
+use sextant_data::Dataset;
+use crate::Error;
+use sextant_stats::measure::{Features, MeasureError, Nearness, memorisation};
+use sextant_train::sample::grid_png;
+
+/// The share of held-out images whose distance a copy stays within.
+const QUANTILE: f64 = 0.05;
+
+/// A copy's distance to the nearest training image, in distances to the second nearest, is at most this.
+const RATIO: f64 = 1.0 / 3.0;
+
+/// Samples in the picture, and how many stand beside each other.
+const SHOWN: usize = 12;
+const SHOWN_ACROSS: usize = 3;
+
+/// What was found, in numbers and as a picture.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FoundCopies {
+    /// The numbers.
+    pub copies: Copies,
+    /// The dozen samples with the smallest ratio, copies first, each beside its nearest and its second nearest training image,
+    /// row by row; as PNG.
+    pub neighbours_png: Vec<u8>,
+}
+
+/// A row's nearest training image and the nearest of another group.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Pair {
+    /// Places in the training part.
+    ids: [usize; 2],
+    distance: f64,
+    ratio: f64,
+}
+
+/// Looks for training images in samples, RGB bytes `[N, side, side, 3]` of the data's size, drawn at `scale`.
+///
+/// # Errors
+/// Bytes that are no whole images, fewer than 19 held-out images, a training part of one image only.
+pub fn copies(pixels: &[u8], scale: f64, dataset: &Dataset) -> Result<FoundCopies, Error> {
+    let failed = |e: MeasureError| Error::Input(format!("copies of training images: {e}"));
+    let of = |ids: &[usize]| dataset.to_pixels(&dataset.gather(ids));
+    let training = of(dataset.train());
+    let rows = |pixels: &[u8]| rows(pixels, dataset.sample_len()).map_err(failed);
+    // Enough neighbours that one is of another group.
+    let enough = largest_group(dataset) + 1;
+    let (samples, held_out) = (rows(pixels)?, rows(&of(dataset.held_out()))?);
+    let found = memorisation(&samples, &rows(&training)?, &held_out, QUANTILE, enough).map_err(failed)?;
+
+    let pairs = |near: &[Nearness]| near.iter().map(|near| pair(near, dataset)).collect::<Vec<_>>();
+    let (of_samples, of_held_out) = (pairs(&found.samples), pairs(&found.held_out));
+    let rule = CopyRule {
+        distance: found.threshold,
+        quantile: QUANTILE,
+        ratio: RATIO,
+    };
+    let is_copy = |pair: &Pair| pair.distance <= rule.distance && pair.ratio <= rule.ratio;
+    let share = |pairs: &[Pair]| pairs.iter().filter(|pair| is_copy(pair)).count() as f64 / pairs.len() as f64;
+    let copies = Copies {
+        samples: of_samples.len(),
+        scale,
+        fraction: share(&of_samples),
+        held_out_fraction: share(&of_held_out),
+        distance: median(of_samples.iter().map(|pair| pair.distance)),
+        held_out_distance: median(of_held_out.iter().map(|pair| pair.distance)),
+        ratio: median(of_samples.iter().map(|pair| pair.ratio)),
+        held_out_ratio: median(of_held_out.iter().map(|pair| pair.ratio)),
+        rule: Some(rule),
+    };
+
+    let mut suspects: Vec<usize> = (0..of_samples.len()).collect();
+    let suspicion = |&sample: &usize| (!is_copy(&of_samples[sample]), of_samples[sample].ratio);
+    suspects.sort_by(|a, b| {
+        let (a, b) = (suspicion(a), suspicion(b));
+        a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))
+    });
+    suspects.truncate(SHOWN);
+    Ok(FoundCopies {
+        copies,
+        neighbours_png: picture(pixels, &training, &suspects, &of_samples, dataset)?,
+    })
+}
+
+/// Images of `len` bytes as rows, scaled so that their Euclidean distance is the root mean square difference.
+fn rows(pixels: &[u8], len: usize) -> Result<Features, MeasureError> {
+    let scale = 255.0 * (len as f64).sqrt();
+    Features::new(pixels.iter().map(|&pixel| f64::from(pixel) / scale).collect(), len)
+}
+
+/// The most training images that a group has.
+fn largest_group(dataset: &Dataset) -> usize {
+    let mut sizes = std::collections::HashMap::new();
+    let members = dataset.train().iter().map(|&id| dataset.groups()[id]);
+    members.for_each(|group| *sizes.entry(group).or_insert(0) += 1);
+    sizes.into_values().max().unwrap_or(1)
+}
+
+/// The nearest, and the nearest of another group; where all are of one group, the second nearest.
+fn pair(near: &Nearness, dataset: &Dataset) -> Pair {
+    let group = |place: usize| dataset.groups()[dataset.train()[place]];
+    let neighbours = &near.neighbours;
+    let first = neighbours[0];
+    let other = neighbours.iter().find(|other| group(other.index) != group(first.index));
+    let second = *other.unwrap_or(&neighbours[1]);
+    Pair {
+        ids: [first.index, second.index],
+        distance: first.distance,
+        ratio: if second.distance > 0.0 {
+            first.distance / second.distance
+        } else {
+            1.0
+        },
+    }
+}
+
+/// The middle value; of an even number the mean of the middle two.
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len().is_multiple_of(2) {
+        true => (values[middle - 1] + values[middle]) / 2.0,
+        false => values[middle],
+    }
+}
+
+/// Triples of sample, nearest and second nearest, with an empty place between two that stand beside each other.
+fn picture(
+    pixels: &[u8],
+    training: &[u8],
+    suspects: &[usize],
+    pairs: &[Pair],
+    dataset: &Dataset,
+) -> Result<Vec<u8>, Error> {
+    let len = dataset.sample_len();
+    let image = |set: &[u8], place: usize| set[place * len..(place + 1) * len].to_vec();
+    let mut cells: Vec<u8> = Vec::new();
+    for (shown, &sample) in suspects.iter().enumerate() {
+        if shown % SHOWN_ACROSS > 0 {
+            cells.extend(vec![255; len]);
+        }
+        cells.extend(image(pixels, sample));
+        pairs[sample]
+            .ids
+            .iter()
+            .for_each(|&place| cells.extend(image(training, place)));
+    }
+    grid_png(&cells, dataset.shape()[1], 4 * SHOWN_ACROSS - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::Rng;
+
+    use super::*;
+    use sextant_recipe::DataConfig;
+    use sextant_data::{Stream, load};
+    use sextant_train::sample::GRID_SCALE;
+
+    fn emoji() -> Dataset {
+        load(&DataConfig::Emoji {
+            size: 16,
+            split_seed: 0,
+        })
+        .unwrap()
+    }
+
+    fn pixels(dataset: &Dataset, ids: &[usize]) -> Vec<u8> {
+        dataset.to_pixels(&dataset.gather(ids))
+    }
+
+    /// Each pixel moved by at most `most`.
+    fn shaken(mut pixels: Vec<u8>, most: i16) -> Vec<u8> {
+        let mut rng = Stream::new(0, "test/shaken").at(&[]);
+        for pixel in &mut pixels {
+            *pixel = (i16::from(*pixel) + rng.random_range(-most..=most)).clamp(0, 255) as u8;
+        }
+        pixels
+    }
+
+    #[test]
+    fn planted_copies_are_found_among_new_images() {
+        let dataset = emoji();
+        // Members of the largest group of near-duplicates are copies as others are.
+        let mut sizes = std::collections::BTreeMap::new();
+        dataset
+            .train()
+            .iter()
+            .for_each(|&id| *sizes.entry(dataset.groups()[id]).or_insert(0) += 1);
+        let largest = sizes
+            .iter()
+            .max_by_key(|(_, size)| **size)
+            .map(|(group, _)| *group)
+            .unwrap();
+        let duplicates = dataset
+            .train()
+            .iter()
+            .copied()
+            .filter(|&id| dataset.groups()[id] == largest);
+        let mut copied: Vec<usize> = duplicates.take(4).collect();
+        copied.extend(dataset.train().iter().step_by(100).take(16));
+        let new = &dataset.held_out()[..60];
+        let samples = [
+            pixels(&dataset, new),
+            pixels(&dataset, &copied),
+            shaken(pixels(&dataset, &copied), 4),
+        ]
+        .concat();
+
+        let found = copies(&samples, 1.5, &dataset).unwrap().copies;
+        assert_eq!((found.samples, found.scale), (100, 1.5));
+        assert!((0.40..=0.42).contains(&found.fraction), "{found:?}");
+        let rule = found.rule.unwrap();
+        assert_eq!((rule.quantile, rule.ratio), (QUANTILE, RATIO));
+        assert!(
+            0.0 < rule.distance && rule.distance < found.held_out_distance,
+            "{found:?}"
+        );
+        let only_new = copies(&pixels(&dataset, new), 1.5, &dataset).unwrap().copies;
+        assert!(only_new.fraction <= 0.02, "{only_new:?}");
+        assert!(only_new.held_out_fraction <= 0.02, "{only_new:?}");
+        assert!(
+            found.distance < only_new.distance && found.ratio < only_new.ratio,
+            "{found:?} {only_new:?}"
+        );
+    }
+
+    #[test]
+    fn plain_images_are_near_to_the_data_and_no_copies() {
+        let dataset = emoji();
+        let plain: Vec<u8> = [180u8, 200, 220, 240]
+            .iter()
+            .flat_map(|&grey| vec![grey; 16 * 16 * 3])
+            .collect();
+        let found = copies(&plain, 1.0, &dataset).unwrap().copies;
+        assert_eq!(found.fraction, 0.0, "{found:?}");
+    }
+
+    #[test]
+    fn distances_are_of_pixels_from_0_to_1() {
+        let dataset = emoji();
+        let mut sample = pixels(&dataset, &dataset.train()[500..501]);
+        // Every value a tenth of the range away.
+        sample
+            .iter_mut()
+            .for_each(|value| *value = if *value > 127 { *value - 51 } else { *value + 51 });
+        let found = copies(&sample, 1.0, &dataset).unwrap().copies;
+        assert!(found.distance <= 0.2 + 1e-12, "{found:?}");
+        let exact = copies(&pixels(&dataset, &dataset.train()[500..501]), 1.0, &dataset)
+            .unwrap()
+            .copies;
+        assert_eq!((exact.distance, exact.ratio, exact.fraction), (0.0, 0.0, 1.0));
+    }
+
+    #[test]
+    fn the_picture_shows_the_most_suspicious_beside_their_neighbours() {
+        let dataset = emoji();
+        let original = dataset.train()[700];
+        let samples = [
+            pixels(&dataset, &dataset.held_out()[..14]),
+            pixels(&dataset, &[original]),
+        ]
+        .concat();
+        let png = copies(&samples, 1.0, &dataset).unwrap().neighbours_png;
+        let picture = image::load_from_memory(&png).unwrap().to_rgb8();
+        assert_eq!(
+            picture.dimensions(),
+            ((11 * 17 + 1) * GRID_SCALE, (4 * 17 + 1) * GRID_SCALE)
+        );
+        let cell = |column: u32| -> Vec<u8> {
+            let at = |x: u32, y: u32| {
+                picture
+                    .get_pixel((column * 17 + 1 + x) * GRID_SCALE, (1 + y) * GRID_SCALE)
+                    .0
+            };
+            (0..16).flat_map(|y| (0..16).flat_map(move |x| at(x, y))).collect()
+        };
+        assert_eq!(cell(0), pixels(&dataset, &[original]));
+        assert_eq!(cell(1), cell(0));
+        assert_ne!(cell(2), cell(0));
+        assert!(cell(3).iter().all(|&value| value == 255));
+        let one = copies(&samples[..16 * 16 * 3], 1.0, &dataset).unwrap().neighbours_png;
+        assert!(image::load_from_memory(&one).is_ok());
+    }
+
+    #[test]
+    fn what_is_no_image_is_refused() {
+        let dataset = emoji();
+        for bytes in [0, 5] {
+            let message = copies(&vec![0; bytes], 1.0, &dataset).unwrap_err().to_string();
+            assert!(message.contains("copies of training images"), "{message}");
+        }
+    }
+
+    #[test]
+    fn the_middle_is_the_median() {
+        assert_eq!(median([3.0, 1.0, 2.0].into_iter()), 2.0);
+        assert_eq!(median([4.0, 1.0, 2.0, 3.0].into_iter()), 2.5);
+    }
+}

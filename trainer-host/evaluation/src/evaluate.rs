@@ -1,0 +1,437 @@
+//! The order in which a network is measured. Each part is kept as soon as it is there, so that a killed evaluation goes on.
+
+use std::path::Path;
+
+use burn::tensor::Device;
+use burn::train::Interrupter;
+use rand::Rng;
+
+use super::folder::{EvaluationFolder, Fingerprints, Protocol};
+use super::quality::{self, Reference};
+use super::representations::{guide_part, representations};
+use super::{
+    Copies, Evaluation, Guided, Quality, QualityRecipe, Representations, RepresentationsRecipe, ScaleSweep, Showing,
+    SweepPoint, copies, maps,
+};
+use sextant_data::{Dataset, Stream};
+use sextant_model::encoder::{self, Encoder};
+use crate::Error;
+use sextant_records::FileError;
+use crate::judge::{self, Judge};
+use sextant_stats::measure::Features;
+use sextant_model::{Sit, collect, fingerprint};
+use sextant_recipe::Recipe;
+use sextant_train::sample::{self, Drawing};
+
+/// A trained network, and what it is measured with.
+pub struct Subject<'a> {
+    /// The recipe that it was trained by; `evaluation` says what is measured.
+    pub recipe: &'a Recipe,
+    /// The data.
+    pub dataset: &'a Dataset,
+    /// The moving average of the weights.
+    pub network: Sit,
+    /// Optimiser steps done.
+    pub step: u64,
+    /// What the last phase's source aims at, where that can be told.
+    pub guided: Option<Guided<'a>>,
+    /// The guide's features of the held-out images, where the last phase's sources read them.
+    pub guide: Option<Features>,
+    /// Where it computes.
+    pub device: &'a Device,
+    /// Stops it from outside, between two parts.
+    pub interrupter: &'a Interrupter,
+    /// Its run, for what is said when it is stopped.
+    pub run: &'a Path,
+}
+
+impl Subject<'_> {
+    /// What its measurements belong to: weights, not what a device computes with them, whose last bits are its own.
+    fn fingerprints(&self) -> Result<Fingerprints, Error> {
+        let of = |network: &Sit, target: &str| {
+            let architecture = format!("{:?}{target}", network.config());
+            fingerprint(&architecture, &collect(network))
+        };
+        let taught = |guided: &Guided| {
+            let target = format!(", depth {}, scale {:?}", guided.depth, guided.scale);
+            of(guided.network, &target)
+        };
+        let guide = self.recipe.guide.as_ref().filter(|_| self.guide.is_some());
+        let guide = guide.map(|guide| encoder::guide(guide, self.device)).transpose()?;
+        Ok(Fingerprints {
+            network: of(&self.network, ""),
+            teacher: self.guided.as_ref().map(taught),
+            guide: guide.as_ref().map(Encoder::fingerprint),
+        })
+    }
+}
+
+/// # Errors
+/// Where someone asked to stop.
+pub fn go_on(interrupter: &Interrupter, step: u64, run: &Path) -> Result<(), Error> {
+    if !interrupter.should_stop() {
+        return Ok(());
+    }
+    Err(Error::Interrupted {
+        phase: "evaluation".into(),
+        step,
+        run: run.to_owned(),
+    })
+}
+
+/// Measures a network, or goes on with what is left, in `folder`. `part` is told of each part before it begins.
+///
+/// # Errors
+/// Judges that cannot be read or do not fit, what cannot be measured, an interrupt. What was measured stays. Representations that
+/// are not defined for this network are no error; [`Evaluation::trouble`] says why there are none.
+pub fn evaluate(subject: &Subject, folder: &EvaluationFolder, mut part: impl FnMut(&str)) -> Result<Evaluation, Error> {
+    let judges = judges(subject.recipe, subject.dataset, subject.device)?;
+    let identities: Vec<_> = judges.iter().map(|judge| judge.identity().clone()).collect();
+    let protocol = Protocol::new(
+        subject.recipe,
+        subject.dataset,
+        subject.step,
+        subject.fingerprints()?,
+        identities.clone(),
+    );
+    if let Some(evaluation) = folder.finished(&protocol) {
+        return Ok(evaluation);
+    }
+    folder.begin(&protocol)?;
+    let mut part = |name: &str| {
+        part(name);
+        go_on(subject.interrupter, subject.step, subject.run)
+    };
+    let mut evaluation = Evaluation {
+        step: subject.step,
+        judges: identities,
+        ..Evaluation::default()
+    };
+    if let Some(recipe) = &subject.recipe.evaluation.quality {
+        let scoring = Scoring::new(subject, recipe, &judges)?;
+        let sweep = scoring.sweep(folder, &mut part)?;
+        let scales = if sweep.chosen == 1.0 {
+            vec![1.0]
+        } else {
+            vec![1.0, sweep.chosen]
+        };
+        for scale in scales {
+            let scored = scoring.scored(scale, folder, &mut part)?;
+            evaluation.quality.extend(scored);
+        }
+        evaluation.floors = folder.part("floors", || quality::floors(&scoring.references, recipe.samples))?;
+        part("copies")?;
+        evaluation.copies = Some(folder.part("copies", || scoring.copies(sweep.chosen, folder))?);
+        evaluation.sweep = Some(sweep);
+    }
+    if let Some(recipe) = &subject.recipe.evaluation.representations {
+        part("representations")?;
+        let found = folder.part("representations", || held(subject, recipe, &judges[0], folder));
+        (evaluation.representations, evaluation.trouble) = defined(found)?;
+    }
+    folder.finish(&evaluation)?;
+    Ok(evaluation)
+}
+
+/// Representations, or why there are none: a measure that is not defined for a network must not cost the others.
+fn defined(found: Result<Representations, Error>) -> Result<(Option<Representations>, Option<String>), Error> {
+    match found {
+        Ok(found) => Ok((Some(found), None)),
+        // What `representations` says of its measures.
+        Err(Error::Training(reason)) => {
+            tracing::warn!("no representations: {reason}");
+            Ok((None, Some(reason)))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The judges that a recipe names; none where it measures nothing that needs one. Whatever is judged gets its judges here.
+///
+/// # Errors
+/// Where one cannot be read, does not fit the data, or is the recipe's guide.
+pub fn judges(recipe: &Recipe, dataset: &Dataset, device: &Device) -> Result<Vec<Judge>, Error> {
+    let evaluation = &recipe.evaluation;
+    let names = match (&evaluation.quality, &evaluation.representations) {
+        (Some(quality), _) => quality.judges.clone(),
+        // Representations are compared with a network that guided nobody.
+        (None, Some(_)) => QualityRecipe::default().judges[..1].to_vec(),
+        (None, None) => return Ok(Vec::new()),
+    };
+    let judges = judge::load(&names, dataset, device)?;
+    let guide = recipe.guide.as_ref().map(|guide| encoder::guide(guide, device));
+    judge::refuse_guide(&judges, guide.transpose()?.as_ref())?;
+    Ok(judges)
+}
+
+/// Draws samples and has them judged.
+struct Scoring<'a> {
+    subject: &'a Subject<'a>,
+    recipe: &'a QualityRecipe,
+    references: Vec<Reference<'a>>,
+    /// Name of the first judge.
+    judge: String,
+}
+
+impl<'a> Scoring<'a> {
+    fn new(subject: &'a Subject, recipe: &'a QualityRecipe, judges: &'a [Judge]) -> Result<Self, Error> {
+        Ok(Self {
+            subject,
+            recipe,
+            references: quality::references(judges, subject.dataset)?,
+            judge: judges[0].name().to_owned(),
+        })
+    }
+
+    /// Samples at this scale, as RGB bytes. The same noise and labels for every network and scale; `domain` names the noise.
+    fn draw(&self, domain: &str, count: usize, scale: f64) -> Result<Vec<u8>, Error> {
+        let Subject {
+            recipe,
+            dataset,
+            network,
+            device,
+            ..
+        } = self.subject;
+        let mut drawing = Drawing::of(recipe);
+        drawing.sampler.cfg_scale = scale;
+        drawing.seed = Stream::new(recipe.seed, domain).at(&[]).random();
+        let labels = quality::labels_as_in_data(dataset, count);
+        sample::draw(network, &drawing, &labels, dataset, device)
+    }
+
+    /// The scale with the smallest kernel distance to the first judge, on samples that are not scored afterwards.
+    fn sweep(
+        &self,
+        folder: &EvaluationFolder,
+        part: &mut impl FnMut(&str) -> Result<(), Error>,
+    ) -> Result<ScaleSweep, Error> {
+        let reference = &self.references[0];
+        let mut scales = self.recipe.scales.clone();
+        scales.sort_by(f64::total_cmp);
+        scales.dedup();
+        let mut points: Vec<SweepPoint> = Vec::new();
+        for scale in scales {
+            part(&format!("scale {scale}"))?;
+            points.push(folder.part(&format!("sweep-{scale}"), || {
+                let pixels = self.draw("evaluation/sweep", self.recipe.sweep_samples, scale)?;
+                let kernel = reference.kernel(&pixels)?;
+                Ok(SweepPoint {
+                    scale,
+                    kernel: kernel.value,
+                    kernel_error: kernel.standard_error,
+                })
+            })?);
+        }
+        let best = points.iter().min_by(|a, b| a.kernel.total_cmp(&b.kernel));
+        Ok(ScaleSweep {
+            judge: self.judge.clone(),
+            samples: self.recipe.sweep_samples,
+            chosen: best.map_or(1.0, |point| point.scale),
+            points,
+        })
+    }
+
+    /// Scores of every judge at this scale. The samples stay, as the published evaluator reads them.
+    fn scored(
+        &self,
+        scale: f64,
+        folder: &EvaluationFolder,
+        part: &mut impl FnMut(&str) -> Result<(), Error>,
+    ) -> Result<Vec<Quality>, Error> {
+        part(&format!("samples at scale {scale}"))?;
+        folder.part(&format!("quality-{scale}"), || {
+            let pixels = self.draw("evaluation/scored", self.recipe.samples, scale)?;
+            let side = self.subject.dataset.shape()[1];
+            folder.write_bytes(&samples_file(scale), &sample::npz(&pixels, side)?)?;
+            quality::qualities(&self.references, &pixels, scale)
+        })
+    }
+
+    fn copies(&self, scale: f64, folder: &EvaluationFolder) -> Result<Copies, Error> {
+        let pixels = sample::read_npz(&folder.path().join(samples_file(scale)))?;
+        let found = copies::copies(&pixels.bytes, scale, self.subject.dataset)?;
+        folder.write_bytes("neighbours.png", &found.neighbours_png)?;
+        Ok(found.copies)
+    }
+}
+
+fn samples_file(scale: f64) -> String {
+    format!("samples-{scale}.npz")
+}
+
+fn held(
+    subject: &Subject,
+    recipe: &RepresentationsRecipe,
+    judge: &Judge,
+    folder: &EvaluationFolder,
+) -> Result<Representations, Error> {
+    let Subject {
+        dataset,
+        network,
+        guided,
+        guide,
+        ..
+    } = subject;
+    let showing = Showing {
+        dataset,
+        path: subject.recipe.diffusion.path,
+        device: subject.device,
+    };
+    let other = judge.features_of(dataset, dataset.held_out())?;
+    let mut found = representations(network, showing, recipe, (judge.name(), &other), guided.as_ref())?;
+    if let Some(guide) = guide {
+        found.label_parts.push(guide_part(dataset, guide)?);
+    }
+    for (mut map, png) in maps(network, showing, recipe, guided.as_ref())? {
+        map.file = format!("maps/{}", map.file);
+        folder.write_bytes(&map.file, &png)?;
+        found.maps.push(map);
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::module::Param;
+    use burn::tensor::Tensor;
+
+    use super::super::fixture;
+    use super::*;
+    use sextant_recipe::DataConfig;
+    use sextant_data::load;
+    use sextant_recipe::parse_resolved;
+
+    fn emoji() -> Dataset {
+        load(&DataConfig::Emoji { size: 8, split_seed: 0 }).unwrap()
+    }
+
+    fn recipe(evaluation: &str) -> Recipe {
+        let text = format!(
+            "data = {{ kind = \"emoji\", size = 8 }}\nmodel = {{ patch_size = 2, hidden_size = 16, depth = 2, num_heads = 2 }}\n\
+             phases = [{{ name = \"train\", steps = 1 }}]\nevaluation = {{ {evaluation} }}"
+        );
+        parse_resolved(Path::new("recipe.toml"), &text).unwrap()
+    }
+
+    fn nought<const D: usize>(param: &mut Param<Tensor<D>>) {
+        *param = param.clone().map(|values| values.mul_scalar(0.0));
+    }
+
+    fn subject<'a>(
+        recipe: &'a Recipe,
+        dataset: &'a Dataset,
+        network: Sit,
+        device: &'a Device,
+        interrupter: &'a Interrupter,
+    ) -> Subject<'a> {
+        Subject {
+            recipe,
+            dataset,
+            network,
+            step: 1,
+            guided: None,
+            guide: None,
+            device,
+            interrupter,
+            run: Path::new("run"),
+        }
+    }
+
+    #[test]
+    fn a_measure_that_is_not_defined_costs_the_representations_alone() {
+        let (dataset, device, interrupter) = (emoji(), Device::flex(), Interrupter::new());
+        let recipe = recipe("representations = { times = [0.5], images = 20, pictures = 1 }");
+        // Blind: to it all images are one, at every depth.
+        let mut network = fixture::network(1, &device);
+        nought(&mut network.x_embedder.proj.weight);
+        nought(&mut network.x_embedder.proj.bias);
+        nought(&mut network.pos_embed);
+        let subject = subject(&recipe, &dataset, network, &device, &interrupter);
+        let place = tempfile::tempdir().unwrap();
+        let folder = EvaluationFolder::of(place.path());
+        let found = evaluate(&subject, &folder, |_| ()).unwrap();
+        assert_eq!(found.representations, None);
+        let reason = found.trouble.as_deref().unwrap();
+        assert!(
+            reason.contains("depth 0, t = 0.5") && reason.contains("not defined"),
+            "{reason}"
+        );
+        assert_eq!(folder.result().unwrap(), Some(found));
+        let failed = Err(FileError::new("maps", "no room").into());
+        assert!(defined(failed).is_err(), "what cannot be written is no measure");
+    }
+
+    #[test]
+    fn measurements_belong_to_their_network_and_to_what_guided_it() {
+        let (dataset, device, interrupter) = (emoji(), Device::flex(), Interrupter::new());
+        let recipe = recipe("");
+        let of = |seed| {
+            subject(
+                &recipe,
+                &dataset,
+                fixture::network(seed, &device),
+                &device,
+                &interrupter,
+            )
+        };
+        let prints = of(1).fingerprints().unwrap();
+        assert_eq!(prints, of(1).fingerprints().unwrap());
+        assert_ne!(prints.network, of(2).fingerprints().unwrap().network);
+        assert_eq!((prints.teacher, prints.guide), (None, None));
+
+        let teacher = fixture::network(2, &device);
+        let taught = |scale| {
+            let guided = Guided {
+                network: &teacher,
+                depth: 2,
+                scale,
+            };
+            Subject {
+                guided: Some(guided),
+                ..of(1)
+            }
+            .fingerprints()
+            .unwrap()
+        };
+        assert_eq!(taught(None).network, prints.network);
+        assert!(taught(None).teacher.is_some());
+        assert_ne!(taught(None).teacher, taught(Some(30.0)).teacher);
+
+        let mut guided = recipe.clone();
+        guided.guide = Some(encoder::GuideConfig::default());
+        let features = Features::new(vec![1.0, 2.0], 1).unwrap();
+        let read = |guide| {
+            Subject {
+                recipe: &guided,
+                guide,
+                ..of(1)
+            }
+            .fingerprints()
+            .unwrap()
+            .guide
+        };
+        let weights = encoder::guide(&encoder::GuideConfig::default(), &device)
+            .unwrap()
+            .fingerprint();
+        assert_eq!(
+            (read(Some(features)), read(None)),
+            (Some(weights), None),
+            "of a guide that is read"
+        );
+    }
+
+    #[test]
+    fn a_judge_that_is_the_guide_judges_nothing() {
+        let (dataset, device) = (emoji(), Device::flex());
+        let guide = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(guide.path(), encoder::EMBEDDED_GUIDE).unwrap();
+        let judge = format!("quality = {{ judges = [{:?}] }}", guide.path().display().to_string());
+        let mut recipe = recipe(&judge);
+        assert_eq!(judges(&recipe, &dataset, &device).unwrap().len(), 1);
+        recipe.guide = Some(encoder::GuideConfig::default());
+        let message = judges(&recipe, &dataset, &device).unwrap_err().to_string();
+        assert!(message.contains("guide.weights"), "{message}");
+        recipe.evaluation.quality = None;
+        assert!(judges(&recipe, &dataset, &device).unwrap().is_empty());
+    }
+}

@@ -1,0 +1,231 @@
+//! From the names in a recipe to judges.
+
+use super::base::{Backbone, Judge};
+use super::error::JudgeError;
+use super::trained::Trained;
+use super::untrained::Untrained;
+use sextant_data::Dataset;
+use sextant_model::encoder::Encoder;
+use crate::Error;
+use burn::tensor::Device;
+
+/// The judge that ships inside the binary: `configs/judge.toml`, trained. At most 1.5 MB.
+pub const EMBEDDED_JUDGE: &[u8] = include_bytes!("../../../assets/judge.safetensors");
+
+/// The judges that `evaluation.quality.judges` names, in that order: `"embedded"`, `"untrained"`, or the path of a file that
+/// `sextant encoder train` wrote.
+///
+/// # Errors
+/// A file that cannot be read, a judge that was trained on another split than the data's, a network named twice, data that is
+/// not RGB.
+pub fn load(names: &[String], dataset: &Dataset, device: &Device) -> Result<Vec<Judge>, Error> {
+    let [channels, _, _] = dataset.shape();
+    if channels != 3 {
+        return Err(JudgeError::Channels(channels).into());
+    }
+    let mut judges: Vec<Judge> = Vec::with_capacity(names.len());
+    for name in names {
+        let judge = Judge::new(name, backbone(name, dataset, device)?, device);
+        let same = |other: &&Judge| other.identity().fingerprint == judge.identity().fingerprint;
+        if let Some(first) = judges.iter().find(same) {
+            return Err(JudgeError::Twice {
+                first: first.name().into(),
+                second: name.clone(),
+            }
+            .into());
+        }
+        judges.push(judge);
+    }
+    Ok(judges)
+}
+
+fn backbone(name: &str, dataset: &Dataset, device: &Device) -> Result<Box<dyn Backbone>, JudgeError> {
+    let encoder = match name {
+        "untrained" => return Ok(Box::new(Untrained::new(device))),
+        "embedded" => Encoder::from_bytes(EMBEDDED_JUDGE, name, device),
+        path => Encoder::load(path, device),
+    };
+    let encoder = encoder.map_err(|source| JudgeError::Encoder {
+        judge: name.into(),
+        source,
+    })?;
+    let (trained, data) = (&encoder.origin().split, dataset.split_fingerprint());
+    if *trained != data {
+        let short = |hash: &str| hash.chars().take(12).collect();
+        return Err(JudgeError::Split {
+            judge: name.into(),
+            trained: short(trained),
+            data: short(&data),
+        });
+    }
+    Ok(Box::new(Trained::new(encoder, dataset)))
+}
+
+/// An error where one of `judges` is the network that guides: weights are compared, not names or paths.
+///
+/// # Errors
+/// The first judge that is the guide.
+pub fn refuse_guide(judges: &[Judge], guide: Option<&Encoder>) -> Result<(), JudgeError> {
+    let Some(fingerprint) = guide.map(Encoder::fingerprint) else {
+        return Ok(());
+    };
+    match judges.iter().find(|judge| judge.identity().fingerprint == fingerprint) {
+        Some(judge) => Err(JudgeError::Guide {
+            judge: judge.name().into(),
+        }),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sextant_recipe::DataConfig;
+    use sextant_data::load as read;
+    use sextant_recipe::{EncoderConfig, GuideConfig};
+    use sextant_model::encoder::{KnnAccuracy, guide};
+    use sextant_stats::measure::Features;
+
+    const RECIPE: &str = include_str!("../../../../configs/judge.toml");
+
+    fn emoji(size: usize, split_seed: u64) -> Dataset {
+        read(&DataConfig::Emoji { size, split_seed }).unwrap()
+    }
+
+    fn named(name: &str, dataset: &Dataset) -> Judge {
+        load(&[name.into()], dataset, &Device::flex()).unwrap().remove(0)
+    }
+
+    fn refusal(names: &[&str], dataset: &Dataset) -> String {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        load(&names, dataset, &Device::flex()).unwrap_err().to_string()
+    }
+
+    fn largest_gap(left: &Features, right: &Features) -> f64 {
+        let gaps = left.values().iter().zip(right.values()).map(|(a, b)| (a - b).abs());
+        gaps.fold(0.0, f64::max)
+    }
+
+    #[test]
+    fn the_shipped_judge_is_of_its_recipe_and_akin_to_no_guide() {
+        let recipe: EncoderConfig = toml::from_str(RECIPE).unwrap();
+        recipe.validate().unwrap();
+        let judge = Encoder::from_bytes(EMBEDDED_JUDGE, "embedded", &Device::flex()).unwrap();
+        assert_eq!(judge.origin().recipe, recipe);
+        assert_eq!(judge.origin().data, read(&recipe.data).unwrap().fingerprint());
+        assert!(EMBEDDED_JUDGE.len() <= 1_500_000);
+        let guide = guide(&GuideConfig::default(), &Device::flex()).unwrap();
+        let guide = &guide.origin().recipe;
+        assert_ne!(recipe.network.family, guide.network.family);
+        assert_ne!(recipe.objective.kind, guide.objective.kind);
+        assert_ne!(recipe.training.seed, guide.training.seed);
+    }
+
+    #[test]
+    fn the_shipped_judge_knows_more_than_before_its_training_and_than_pixels() {
+        let (dataset, device) = (emoji(16, 0), Device::flex());
+        let all: Vec<usize> = (0..dataset.len()).collect();
+        let known = |judge: &Judge| {
+            let features = judge.features_of(&dataset, &all).unwrap();
+            let rows: Vec<f32> = features.values().iter().map(|&value| value as f32).collect();
+            KnnAccuracy::of(&dataset, &rows, 10)
+        };
+        let trained = Encoder::from_bytes(EMBEDDED_JUDGE, "embedded", &device).unwrap();
+        let raw = Encoder::untrained(&trained.origin().recipe, &dataset, &device).unwrap();
+        let raw = known(&Judge::new("raw", Box::new(Trained::new(raw, &dataset)), &device));
+        let trained = known(&named("embedded", &dataset));
+        let pixels = KnnAccuracy::of(&dataset, &dataset.gather(&all), 10);
+        for other in [raw, pixels] {
+            assert!(trained.classes > other.classes + 0.03, "{trained:?} {other:?}");
+            assert!(trained.subclasses > other.subclasses + 0.03, "{trained:?} {other:?}");
+        }
+    }
+
+    #[test]
+    fn judges_see_each_image_alone_and_every_size() {
+        let (small, large) = (emoji(16, 0), emoji(32, 0));
+        for name in ["embedded", "untrained"] {
+            let judge = named(name, &small);
+            let together = judge.features_of(&small, &[3, 7, 900]).unwrap();
+            assert_eq!((together.len(), together.width()), (3, judge.width()));
+            let alone = judge.features_of(&small, &[7]).unwrap();
+            assert!(largest_gap(&alone, &together.select(&[1])) < 1e-4, "{name}");
+            // Twice the size is nearly the same picture, another image is not.
+            let larger = judge.features_of(&large, &[7]).unwrap();
+            let other = largest_gap(&alone, &together.select(&[2]));
+            assert!(largest_gap(&alone, &larger) < 0.5 * other, "{name}");
+        }
+    }
+
+    #[test]
+    fn judges_keep_their_names_order_and_identity() {
+        let dataset = emoji(16, 0);
+        let names = ["untrained".to_owned(), "embedded".to_owned()];
+        let judges = load(&names, &dataset, &Device::flex()).unwrap();
+        assert_eq!(
+            judges.iter().map(Judge::name).collect::<Vec<_>>(),
+            ["untrained", "embedded"]
+        );
+        let again = named("untrained", &emoji(32, 3));
+        assert_eq!(again.identity(), judges[0].identity());
+        assert_eq!(
+            judges[1].identity().description,
+            "patch network, supervised on 98 classes, 64 features"
+        );
+        for judge in &judges {
+            assert_eq!(judge.identity().fingerprint.len(), 64);
+        }
+    }
+
+    #[test]
+    fn a_judge_that_cannot_be_had_is_named() {
+        let dataset = emoji(16, 0);
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        for (name, reason) in [("absent", "No such file"), ("broken", "broken")] {
+            std::fs::write(path("broken"), b"no tensors here").unwrap();
+            let message = refusal(&[&path(name)], &dataset);
+            assert!(
+                message.contains("evaluation.quality.judges") && message.contains(&path(name)),
+                "{message}"
+            );
+            assert!(message.contains(reason), "{message}");
+        }
+        let message = refusal(&["embedded"], &emoji(16, 1));
+        assert!(
+            message.contains("\"embedded\"") && message.contains("data.split_seed"),
+            "{message}"
+        );
+        std::fs::write(path("twin"), EMBEDDED_JUDGE).unwrap();
+        let message = refusal(&["embedded", &path("twin")], &dataset);
+        assert!(
+            message.contains("same network") && message.contains("twin"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn a_guide_is_refused_as_a_judge_by_whatever_path() {
+        let (dataset, device) = (emoji(16, 0), Device::flex());
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("another-name.safetensors");
+        std::fs::write(&path, sextant_model::encoder::EMBEDDED_GUIDE).unwrap();
+        let judges = load(&["embedded".into(), path.display().to_string()], &dataset, &device).unwrap();
+        let guide = guide(&GuideConfig::default(), &device).unwrap();
+        let message = refuse_guide(&judges, Some(&guide)).unwrap_err().to_string();
+        for part in ["evaluation.quality.judges", "guide.weights", "another-name"] {
+            assert!(message.contains(part), "{message}");
+        }
+        refuse_guide(&judges[..1], Some(&guide)).unwrap();
+        refuse_guide(&judges, None).unwrap();
+    }
+
+    #[test]
+    fn bytes_that_are_no_images_are_refused() {
+        let judge = named("untrained", &emoji(16, 0));
+        for (bytes, side) in [(0, 16), (767, 16), (768, 0), (769, 16)] {
+            let message = judge.features(&vec![0; bytes], side).unwrap_err().to_string();
+            assert!(message.contains(&format!("{bytes} bytes")), "{message}");
+        }
+    }
+}

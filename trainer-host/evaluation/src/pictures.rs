@@ -1,0 +1,39 @@
+//! Sample grids over training, from the checkpoints that are kept.
+
+use super::EvaluationFolder;
+use sextant_data::Dataset;
+use crate::Error;
+use sextant_recipe::Recipe;
+use sextant_train::sample;
+use sextant_records::RunFolder;
+use sextant_train::{average, checkpoint};
+
+/// Draws the grid of every earlier checkpoint of the last phase that is still there, as the final one is drawn: same noise,
+/// labels and sampler. `grids/step-000400.png`; one that is there already is kept. `due` is asked before each, with its step.
+///
+/// # Errors
+/// Where a checkpoint cannot be read or a picture not written.
+pub fn grids(
+    recipe: &Recipe,
+    dataset: &Dataset,
+    run: &RunFolder,
+    folder: &EvaluationFolder,
+    device: &burn::tensor::Device,
+    mut due: impl FnMut(u64) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let Some(phase) = recipe.phases.last() else {
+        return Ok(());
+    };
+    for saved in checkpoint::list(&run.phase(&phase.name)) {
+        let name = format!("grids/step-{:06}.png", saved.step);
+        if saved.step >= phase.steps || folder.path().join(&name).exists() {
+            continue;
+        }
+        due(saved.step)?;
+        let network = average(recipe, dataset, &saved, device)?;
+        let (_, pixels) = sample::grid(recipe, &network, dataset, device)?;
+        let png = sample::grid_png(&pixels, dataset.shape()[1], recipe.evaluation.columns)?;
+        folder.write_bytes(&name, &png)?;
+    }
+    Ok(())
+}

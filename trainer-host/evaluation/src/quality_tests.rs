@@ -1,0 +1,261 @@
+//! What scores say of real images, spoilt images and repeated images, by both shipped judges.
+
+use burn::tensor::Device;
+use rand::Rng;
+use rand_distr::StandardNormal;
+
+use super::*;
+use sextant_recipe::DataConfig;
+use sextant_data::{Stream, load};
+use crate::judge;
+
+const SIDE: usize = 16;
+const IMAGE: usize = SIDE * SIDE * 3;
+
+fn emoji() -> Dataset {
+    load(&DataConfig::Emoji {
+        size: SIDE,
+        split_seed: 0,
+    })
+    .unwrap()
+}
+
+fn judges(dataset: &Dataset) -> Vec<Judge> {
+    judge::load(&["embedded".into(), "untrained".into()], dataset, &Device::flex()).unwrap()
+}
+
+fn reference<'j>(judge: &'j Judge, dataset: &Dataset) -> Reference<'j> {
+    Reference::cached(judge, dataset, &Cache::none()).unwrap()
+}
+
+fn pixels(dataset: &Dataset, ids: &[usize]) -> Vec<u8> {
+    dataset.to_pixels(&dataset.gather(ids))
+}
+
+/// `pixels` with normal noise, in units of the whole range.
+fn noisy(pixels: &[u8], deviation: f32) -> Vec<u8> {
+    let mut rng = Stream::new(0, "test/noise").at(&[]);
+    let mut spoil = |pixel: u8| f32::from(pixel) + 255.0 * deviation * rng.sample::<f32, _>(StandardNormal);
+    pixels
+        .iter()
+        .map(|&pixel| spoil(pixel).round().clamp(0.0, 255.0) as u8)
+        .collect()
+}
+
+#[test]
+fn the_data_itself_is_at_distance_0_and_covers_itself() {
+    let dataset = emoji();
+    for judge in &judges(&dataset) {
+        let found = reference(judge, &dataset)
+            .quality(&pixels(&dataset, dataset.train()), 1.0)
+            .unwrap();
+        let Scores {
+            frechet,
+            kernel,
+            precision,
+            recall,
+            coverage,
+            ..
+        } = found.scores;
+        assert!(frechet < 1e-8, "{frechet:e}");
+        // Unbiased, so that it is below 0 where the sets are not only of one law but equal.
+        assert!(kernel < 0.0, "{kernel:e}");
+        assert_eq!([precision, recall, coverage], [1.0; 3]);
+    }
+}
+
+#[test]
+fn noise_raises_every_distance_and_lowers_recall() {
+    let dataset = emoji();
+    let real = pixels(&dataset, &dataset.held_out()[..360]);
+    for judge in &judges(&dataset) {
+        let reference = reference(judge, &dataset);
+        let score = |deviation| reference.quality(&noisy(&real, deviation), 1.0).unwrap().scores;
+        let (floor, little, much) = (reference.floor(360).unwrap().scores, score(0.1), score(0.3));
+        assert!(floor.kernel.abs() < 3.0 * floor.kernel_error, "{floor:?}");
+        assert!(little.frechet > 1.5 * floor.frechet, "{floor:?} {little:?}");
+        assert!(
+            much.frechet > 5.0 * floor.frechet && much.frechet > 2.0 * little.frechet,
+            "{much:?}"
+        );
+        assert!(
+            little.kernel > floor.kernel + 2.0 * floor.kernel_error,
+            "{floor:?} {little:?}"
+        );
+        assert!(
+            much.kernel > 5.0 * much.kernel_error && much.kernel > 2.0 * little.kernel,
+            "{much:?}"
+        );
+        assert!(much.recall < floor.recall - 0.3, "{floor:?} {much:?}");
+    }
+}
+
+#[test]
+fn repeated_images_are_as_precise_and_cover_little() {
+    let dataset = emoji();
+    // Forty real images, nine times each.
+    let few = pixels(&dataset, &dataset.held_out()[..40]).repeat(9);
+    for judge in &judges(&dataset) {
+        let reference = reference(judge, &dataset);
+        let (floor, collapsed) = (
+            reference.floor(360).unwrap().scores,
+            reference.quality(&few, 1.0).unwrap().scores,
+        );
+        assert!(collapsed.precision > floor.precision - 0.1, "{collapsed:?}");
+        assert!(
+            collapsed.recall < 0.1 && collapsed.coverage < 0.5 * floor.coverage,
+            "{collapsed:?}"
+        );
+        assert!(collapsed.frechet > 5.0 * floor.frechet, "{collapsed:?}");
+    }
+}
+
+#[test]
+fn the_floor_is_the_score_of_held_out_images_as_far_as_they_go() {
+    let dataset = emoji();
+    let judges = judges(&dataset);
+    let reference = reference(&judges[1], &dataset);
+    let held_out = dataset.held_out().len();
+    let floor = reference.floor(held_out).unwrap();
+    let scored = reference.quality(&pixels(&dataset, dataset.held_out()), 1.0).unwrap();
+    assert_eq!((floor.samples, scored.samples), (held_out, held_out));
+    assert!((floor.scores.frechet - scored.scores.frechet).abs() < 1e-9);
+    assert!((floor.scores.kernel - scored.scores.kernel).abs() < 1e-9);
+    assert_eq!(floor.scores.precision, scored.scores.precision);
+    // With more, training images against the rest of them, and at most half.
+    assert_eq!(reference.floor(held_out + 1).unwrap().samples, held_out + 1);
+    let most = reference.floor(1_000_000).unwrap();
+    assert_eq!(most.samples, dataset.train().len() / 2);
+    assert!(most.scores.kernel.abs() < 3.0 * most.scores.kernel_error, "{most:?}");
+}
+
+#[test]
+fn the_kernel_alone_is_the_kernel_of_all_scores() {
+    let dataset = emoji();
+    let judges = judges(&dataset);
+    let references = judges
+        .iter()
+        .map(|judge| reference(judge, &dataset))
+        .collect::<Vec<_>>();
+    let samples = noisy(&pixels(&dataset, &dataset.held_out()[..20]), 0.2);
+    for (reference, quality) in references.iter().zip(qualities(&references, &samples, 2.0).unwrap()) {
+        let alone = reference.kernel(&samples).unwrap();
+        assert_eq!(quality.judge, reference.judge().name());
+        assert_eq!((quality.scale, quality.samples), (2.0, 20));
+        assert_eq!(
+            (quality.scores.kernel, quality.scores.kernel_error),
+            (alone.value, alone.standard_error)
+        );
+    }
+}
+
+#[test]
+fn more_samples_than_data_and_too_few_are_both_answered() {
+    let dataset = emoji();
+    let judges = judges(&dataset);
+    let reference = reference(&judges[1], &dataset);
+    let many = noisy(&pixels(&dataset, dataset.train()).repeat(2), 0.1);
+    let found = reference.quality(&many, 1.0).unwrap();
+    assert_eq!(found.samples, 2 * dataset.train().len());
+    assert!((0.5..=1.0).contains(&found.scores.precision), "{found:?}");
+    let refused = reference.quality(&many[..2 * IMAGE], 1.0).unwrap_err().to_string();
+    assert!(
+        refused.contains("untrained") && refused.contains("at least 3"),
+        "{refused}"
+    );
+    let ragged = reference.quality(&many[..IMAGE + 1], 1.0).unwrap_err().to_string();
+    assert!(ragged.contains("16 x 16"), "{ragged}");
+}
+
+#[test]
+fn what_is_cached_is_the_same_to_the_bit_and_is_used() {
+    let dataset = emoji();
+    let judges = judges(&dataset);
+    let judge = &judges[1];
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::at(folder.path());
+    let fresh = Reference::cached(judge, &dataset, &cache).unwrap();
+    let again = Reference::cached(judge, &dataset, &cache).unwrap();
+    assert_eq!((&fresh.training, &fresh.held_out), (&again.training, &again.held_out));
+
+    // Another reference under this one's key is taken for it: nothing is computed where a file is.
+    let forged = Real::fit(
+        judge
+            .features(&noisy(&pixels(&dataset, dataset.train()), 0.2), SIDE)
+            .unwrap(),
+    )
+    .unwrap();
+    cache.write(&key(judge, &dataset), &pack(&forged, fresh.held_out.as_ref()));
+    assert_eq!(Reference::cached(judge, &dataset, &cache).unwrap().training, forged);
+
+    // A damaged file is not, nor one of other shapes; and it is put right.
+    let file = std::fs::read_dir(folder.path())
+        .unwrap()
+        .flatten()
+        .next()
+        .unwrap()
+        .path();
+    let mut bytes = std::fs::read(&file).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    assert_eq!(
+        Reference::cached(judge, &dataset, &cache).unwrap().training,
+        fresh.training
+    );
+    let fewer = Real::fit(judge.features_of(&dataset, &dataset.train()[1..]).unwrap()).unwrap();
+    cache.write(&key(judge, &dataset), &pack(&fewer, fresh.held_out.as_ref()));
+    assert_eq!(
+        Reference::cached(judge, &dataset, &cache).unwrap().training,
+        fresh.training
+    );
+    assert_eq!(
+        Reference::cached(judge, &dataset, &cache).unwrap().training,
+        fresh.training
+    );
+}
+
+#[test]
+fn another_judge_or_other_data_has_another_key() {
+    let (dataset, large) = (emoji(), load(&DataConfig::default()).unwrap());
+    let judges = judges(&dataset);
+    let keys = [
+        key(&judges[0], &dataset),
+        key(&judges[1], &dataset),
+        key(&judges[1], &large),
+    ];
+    assert!(keys[0] != keys[1] && keys[1] != keys[2], "{keys:?}");
+}
+
+#[test]
+fn labels_come_as_often_as_in_the_data_from_the_first_on() {
+    let dataset = emoji();
+    let counts = dataset.train_counts();
+    let total: usize = counts.iter().sum();
+    for count in [0, 1, 9, 100, 360, total] {
+        let labels = labels_as_in_data(&dataset, count);
+        assert_eq!(labels.len(), count);
+        for length in [count / 3, count] {
+            for (class, &of_class) in counts.iter().enumerate() {
+                let found = labels[..length].iter().filter(|&&label| label == class).count();
+                let ideal = (of_class * length) as f64 / total as f64;
+                assert!(
+                    (found as f64 - ideal).abs() < 1.6,
+                    "{class} of {length}: {found}, {ideal}"
+                );
+            }
+        }
+    }
+    let all = labels_as_in_data(&dataset, total);
+    let found: Vec<usize> = (0..counts.len())
+        .map(|c| all.iter().filter(|&&label| label == c).count())
+        .collect();
+    assert_eq!(found, counts);
+}
+
+#[test]
+fn what_is_left_goes_to_the_largest_remainders() {
+    // 10 in proportion 5 : 3 : 1: 5.56, 3.33, 1.11.
+    assert_eq!(quotas(&[5, 3, 1], 10), [6, 3, 1]);
+    assert_eq!(quotas(&[1, 1, 1], 2), [1, 1, 0]);
+    assert_eq!(quotas(&[0, 4], 3), [0, 3]);
+}

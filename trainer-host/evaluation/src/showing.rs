@@ -1,0 +1,200 @@
+//! Images as networks are shown them when their representations are looked at: diffused with noise that depends on the
+//! image and the time alone, so that every variant of every comparison sees the same.
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use rand::Rng;
+use rand_distr::StandardNormal;
+
+use super::guided::Guided;
+use sextant_data::{Dataset, Stream};
+use sextant_model::diffusion::Path;
+use crate::Error;
+use sextant_stats::measure::{Features, MeasureError};
+use sextant_model::Sit;
+
+/// Images of one pass.
+const BATCH: usize = 64;
+
+/// Which class a network is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// The null class: what is in the features then comes from the image.
+    Null,
+    /// The image's own.
+    Own,
+}
+
+/// Data, path and device: how images are shown.
+#[derive(Clone, Copy, Debug)]
+pub struct Showing<'a> {
+    /// Where images and classes come from.
+    pub dataset: &'a Dataset,
+    /// How images become noise.
+    pub path: Path,
+    /// Where the network computes. No autodiff is needed.
+    pub device: &'a Device,
+}
+
+impl Showing<'_> {
+    /// x_t of the images `ids`, `[ids, C, H, W]`, on the device.
+    pub fn diffused(&self, ids: &[usize], t: f64) -> Tensor<4> {
+        let [c, h, w] = self.dataset.shape();
+        let sample = c * h * w;
+        let stream = Stream::new(0, "representations/noise");
+        let noise: Vec<f32> = ids
+            .iter()
+            .flat_map(|&id| {
+                let normals = stream.at(&[id as u64, t.to_bits()]);
+                normals.sample_iter::<f32, _>(StandardNormal).take(sample)
+            })
+            .collect();
+        let tensor = |values| Tensor::from_data(TensorData::new(values, [ids.len(), c, h, w]), self.device);
+        self.path.diffuse(
+            tensor(self.dataset.gather(ids)),
+            tensor(noise),
+            &vec![t as f32; ids.len()],
+        )
+    }
+
+    /// Features of the images `ids` at `depths`, mean-pooled over their tokens: `[ids, D]` a depth. The null class is told.
+    ///
+    /// # Errors
+    /// Where the network gives no numbers.
+    pub fn pooled(&self, network: &Sit, ids: &[usize], t: f64, depths: &[usize]) -> Result<Vec<Features>, Error> {
+        self.gather(network, ids, t, Told::Null, depths, |tokens| tokens.mean_dim(1))
+    }
+
+    /// Every token of the images `ids` at `depths`, image by image: `[ids * T, D]` a depth.
+    ///
+    /// # Errors
+    /// Where the network gives no numbers.
+    pub fn tokens(
+        &self,
+        network: &Sit,
+        ids: &[usize],
+        t: f64,
+        told: Told,
+        depths: &[usize],
+    ) -> Result<Vec<Features>, Error> {
+        self.gather(network, ids, t, told, depths, |tokens| tokens)
+    }
+
+    /// Every token of the images `ids` that a teacher gives: told the image's class, and told the null class.
+    ///
+    /// # Errors
+    /// Where the teacher gives no numbers, or lacks the depth.
+    pub fn guided(&self, teacher: &Guided, ids: &[usize], t: f64) -> Result<[Features; 2], Error> {
+        teacher.check()?;
+        let of = |told| self.tokens(teacher.network, ids, t, told, &[teacher.depth]);
+        Ok([of(Told::Own)?.remove(0), of(Told::Null)?.remove(0)])
+    }
+
+    fn gather(
+        &self,
+        network: &Sit,
+        ids: &[usize],
+        t: f64,
+        told: Told,
+        depths: &[usize],
+        rows: impl Fn(Tensor<3>) -> Tensor<3>,
+    ) -> Result<Vec<Features>, Error> {
+        let mut values: Vec<Vec<f32>> = vec![Vec::new(); depths.len()];
+        for ids in ids.chunks(BATCH) {
+            let null = network.config().null_class() as i64;
+            let labels = ids.iter().map(|&id| match told {
+                Told::Null => null,
+                Told::Own => self.dataset.labels()[id],
+            });
+            let labels: Vec<i64> = labels.collect();
+            let labels = Tensor::<1, Int>::from_data(TensorData::new(labels, [ids.len()]), self.device);
+            let times = Tensor::full([ids.len()], t, self.device);
+            let found = network.features(self.diffused(ids, t), times, labels, depths);
+            for (values, tokens) in values.iter_mut().zip(found) {
+                values.extend(rows(tokens).into_data().iter::<f32>());
+            }
+        }
+        let width = network.config().hidden_size;
+        let place = |depth, error: MeasureError| at(depth, t, error);
+        values
+            .into_iter()
+            .zip(depths)
+            .map(|(values, &depth)| Features::from_f32(&values, width).map_err(|error| place(depth, error)))
+            .collect()
+    }
+}
+
+/// What a measure says of features at a depth and a time.
+pub fn at(depth: usize, t: f64, error: MeasureError) -> Error {
+    Error::Training(format!("representations at depth {depth}, t = {t}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture;
+    use super::*;
+
+    #[test]
+    fn noise_depends_on_the_image_and_the_time_alone() {
+        let (dataset, device) = (fixture::dataset(), Device::flex());
+        let showing = fixture::showing(&dataset, &device);
+        let values = |ids: &[usize], t| showing.diffused(ids, t).into_data().try_to_vec::<f32>().unwrap();
+        let sample = dataset.sample_len();
+        let (together, alone) = (values(&[3, 8], 0.5), values(&[8], 0.5));
+        assert_eq!(together[sample..], alone);
+        // x_t - (1 - t) x is t n: not the same noise at two times.
+        let noise = |t: f64| -> Vec<f32> {
+            let x = dataset.image(8);
+            let x_t = values(&[8], t);
+            x_t.iter()
+                .zip(x)
+                .map(|(x_t, x)| (x_t - (1.0 - t as f32) * x) / t as f32)
+                .collect()
+        };
+        let (early, late) = (noise(0.5), noise(0.8));
+        assert!(early.iter().zip(&late).filter(|(a, b)| (*a - *b).abs() > 0.1).count() > sample / 2);
+        let mean = late.iter().sum::<f32>() / sample as f32;
+        assert!(mean.abs() < 0.3, "{mean}");
+    }
+
+    #[test]
+    fn pooling_is_the_mean_over_an_images_tokens() {
+        let (dataset, device) = (fixture::dataset(), Device::flex());
+        let showing = fixture::showing(&dataset, &device);
+        let network = fixture::network(1, &device);
+        // More than one batch.
+        let ids: Vec<usize> = (0..70).collect();
+        let pooled = showing.pooled(&network, &ids, 0.3, &[2]).unwrap().remove(0);
+        let tokens = showing.tokens(&network, &ids, 0.3, Told::Null, &[2]).unwrap().remove(0);
+        assert_eq!((pooled.len(), pooled.width()), (70, 16));
+        assert_eq!(tokens.len(), 70 * fixture::TOKENS);
+        for image in [0, 69] {
+            for column in 0..16 {
+                let rows = image * fixture::TOKENS..(image + 1) * fixture::TOKENS;
+                let mean = rows.map(|row| tokens.row(row)[column]).sum::<f64>() / fixture::TOKENS as f64;
+                assert!((pooled.row(image)[column] - mean).abs() < 1e-5);
+            }
+        }
+    }
+
+    #[test]
+    fn a_class_is_told_only_where_it_is_asked_for_and_never_reaches_depth_0() {
+        let (dataset, device) = (fixture::dataset(), Device::flex());
+        let showing = fixture::showing(&dataset, &device);
+        let network = fixture::network(1, &device);
+        let tokens = |told| showing.tokens(&network, &[5, 200], 0.5, told, &[0, 1]).unwrap();
+        let (own, null) = (tokens(Told::Own), tokens(Told::Null));
+        assert_eq!(own[0], null[0]);
+        assert_ne!(own[1], null[1]);
+    }
+
+    #[test]
+    fn a_network_that_gives_no_numbers_is_named_by_its_place() {
+        let (dataset, device) = (fixture::dataset(), Device::flex());
+        let showing = fixture::showing(&dataset, &device);
+        let mut network = fixture::network(1, &device);
+        let bias = &mut network.blocks[1].mlp.fc2.bias;
+        *bias = bias.clone().map(|bias| bias.mul_scalar(f32::NAN));
+        let error = showing.pooled(&network, &[1], 0.5, &[1, 2]).unwrap_err().to_string();
+        assert!(error.contains("depth 2, t = 0.5") && error.contains("NaN"), "{error}");
+    }
+}

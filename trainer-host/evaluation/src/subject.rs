@@ -1,0 +1,224 @@
+//! What can be evaluated: a run, one checkpoint of it, samples alone.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::{Device, TensorData};
+
+use super::evaluate::{Subject, evaluate, go_on, judges};
+use super::folder::{EvaluationFolder, Fingerprints, Protocol};
+use super::{Evaluation, Guided, copies, guide_of, guided_of, pictures, quality, values};
+use sextant_data::{self as data, Dataset};
+use crate::Error;
+use sextant_records::FileError;
+use crate::judge::Judge;
+use sextant_model::fingerprint;
+use sextant_recipe::Recipe;
+use sextant_train::sample::Pixels;
+use sextant_train::checkpoint::Saved;
+use sextant_train::{Run, Trainee, average, checkpoint, validation_loss, validation_set};
+use sextant_records::{RunFolder, ValidationLoss, journal};
+
+/// One checkpoint of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Name of its phase.
+    pub phase: String,
+    /// Optimiser steps of that phase.
+    pub step: u64,
+}
+
+/// What can be wrong with a run's evaluation, before its training begins: judges that cannot be read or do not fit the data,
+/// and a judge that is the guide.
+///
+/// # Errors
+/// Names the key at fault.
+pub fn check(run: &Run) -> Result<(), Error> {
+    judges(run.recipe(), run.dataset(), &run.options().device).map(|_| ())
+}
+
+/// Measures a run that is trained to its end, as its recipe says; none where that says nothing. What was measured before, by
+/// the same settings, is not measured again. With `grids`, the samples over training are drawn too.
+///
+/// # Errors
+/// What cannot be measured or written, an interrupt. What was measured stays.
+pub fn of_run(run: &Run, folder: &RunFolder, grids: bool) -> Result<Option<Evaluation>, Error> {
+    let asked = &run.recipe().evaluation;
+    if asked.quality.is_none() && asked.representations.is_none() {
+        return Ok(None);
+    }
+    let place = EvaluationFolder::of(folder.path());
+    // The result of the training has its validation loss.
+    let measured = measure(run, folder, None, &place, false).and_then(|evaluation| {
+        if grids && asked.quality.is_some() {
+            over_training(run, folder, &place)?;
+        }
+        let phase = last_phase(run.recipe());
+        journal::record(folder, phase, evaluation.step, &values(&evaluation))?;
+        Ok(evaluation)
+    });
+    measured.inspect_err(|error| folder.note_failure(error)).map(Some)
+}
+
+/// Measures a network of a run, that of a checkpoint or by default its last, into `place`; its validation loss too.
+///
+/// An earlier phase's network is measured as itself, without what guided it.
+///
+/// # Errors
+/// As [`of_run`]; and where there is no such checkpoint.
+pub fn of_network(
+    run: &Run,
+    folder: &RunFolder,
+    checkpoint: Option<&Checkpoint>,
+    place: &EvaluationFolder,
+) -> Result<Evaluation, Error> {
+    measure(run, folder, checkpoint, place, true)
+}
+
+fn measure(
+    run: &Run,
+    folder: &RunFolder,
+    checkpoint: Option<&Checkpoint>,
+    place: &EvaluationFolder,
+    validate: bool,
+) -> Result<Evaluation, Error> {
+    let (recipe, dataset, options) = (run.recipe(), run.dataset(), run.options());
+    let last = last_phase(recipe);
+    let phase = checkpoint.map_or(last, |checkpoint| checkpoint.phase.as_str());
+    let saved = saved(folder, phase, checkpoint.map(|checkpoint| checkpoint.step))?;
+    let device = options.device.clone().inner();
+    // A run hands out the sources and the teacher of its last phase alone.
+    let (mut teacher, mut target, mut guide) = (None, None, None);
+    if phase == last {
+        let sources = run.last_sources()?;
+        teacher = run.teacher(folder)?;
+        target = guided_of(&sources);
+        guide = guide_of(&sources, dataset)?;
+    }
+    let guided = teacher.as_ref().zip(target).map(|(network, target)| Guided {
+        network,
+        depth: target.depth,
+        scale: target.scale,
+    });
+    let subject = Subject {
+        recipe,
+        dataset,
+        network: average(recipe, dataset, &saved, &device)?,
+        step: saved.step,
+        guided,
+        guide,
+        device: &device,
+        interrupter: &options.interrupter,
+        run: folder.path(),
+    };
+    let mut evaluation = evaluate(&subject, place, |part| options.evaluating(part))?;
+    if validate && evaluation.validation.is_none() {
+        options.evaluating("validation loss");
+        evaluation.validation = validation(&subject);
+        place.finish(&evaluation)?;
+    }
+    Ok(evaluation)
+}
+
+fn last_phase(recipe: &Recipe) -> &str {
+    recipe
+        .phases
+        .last()
+        .map(|phase| phase.name.as_str())
+        .unwrap_or_default()
+}
+
+/// The checkpoint of a phase after `step`, by default its last.
+fn saved(folder: &RunFolder, phase: &str, step: Option<u64>) -> Result<Saved, Error> {
+    let mut there = checkpoint::list(&folder.phase(phase));
+    let steps: Vec<String> = there.iter().map(|saved| saved.step.to_string()).collect();
+    there.retain(|saved| step.is_none_or(|step| saved.step == step));
+    there.pop().ok_or_else(|| {
+        let reason = match step {
+            Some(step) if !steps.is_empty() => format!(
+                "has no checkpoint of phase {phase:?} after step {step}; kept are those after {}",
+                steps.join(", ")
+            ),
+            _ => format!("has no checkpoint of phase {phase:?} yet"),
+        };
+        FileError::new(folder.path(), reason).into()
+    })
+}
+
+/// Denoising loss on the fixed validation set, as the training measures it. None where it is no number, which JSON has not.
+fn validation(subject: &Subject) -> Option<ValidationLoss> {
+    let model = Trainee {
+        student: subject.network.clone(),
+        sources: Default::default(),
+    };
+    let recipe = subject.recipe;
+    let batches = validation_set(subject.dataset, &recipe.evaluation, &recipe.diffusion);
+    Some(validation_loss(&model, batches.into_iter())).filter(ValidationLoss::is_finite)
+}
+
+fn over_training(run: &Run, folder: &RunFolder, place: &EvaluationFolder) -> Result<(), Error> {
+    let (recipe, dataset, options) = (run.recipe(), run.dataset(), run.options());
+    let device = options.device.clone().inner();
+    pictures::grids(recipe, dataset, folder, place, &device, |step| {
+        options.evaluating(&format!("samples after {step} steps"));
+        go_on(&options.interrupter, step, folder.path())
+    })
+}
+
+/// Scores samples alone, with the judges and the data of `recipe`; numbers and nearest neighbours stay in `place`, if there is one.
+///
+/// # Errors
+/// Where they are of another size than the data, or `place` holds something else.
+pub fn of_samples(
+    pixels: &Pixels,
+    recipe: &Recipe,
+    device: &Device,
+    place: Option<&EvaluationFolder>,
+) -> Result<Evaluation, Error> {
+    let dataset = data::load(&recipe.data)?;
+    let [channels, side, _] = dataset.shape();
+    if channels != 3 || side != pixels.side {
+        return Err(Error::Input(format!(
+            "the samples are {} pixels a side, the data {side} with {channels} channels; give the recipe that they were drawn by with --recipe",
+            pixels.side
+        )));
+    }
+    let judges = judges(recipe, &dataset, device)?;
+    let Some(place) = place else {
+        return Ok(scored(pixels, &dataset, &judges)?.0);
+    };
+    let identities = judges.iter().map(|judge| judge.identity().clone()).collect();
+    let protocol = Protocol::new(recipe, &dataset, 0, fingerprints(pixels), identities);
+    if let Some(evaluation) = place.finished(&protocol) {
+        return Ok(evaluation);
+    }
+    place.begin(&protocol)?;
+    let (evaluation, neighbours_png) = scored(pixels, &dataset, &judges)?;
+    place.write_bytes("neighbours.png", &neighbours_png)?;
+    place.finish(&evaluation)?;
+    Ok(evaluation)
+}
+
+/// What samples' measurements belong to.
+fn fingerprints(pixels: &Pixels) -> Fingerprints {
+    let bytes = TensorData::new(pixels.bytes.clone(), [pixels.bytes.len()]);
+    let kind = format!("samples of {} pixels a side", pixels.side);
+    Fingerprints {
+        network: fingerprint(&kind, &BTreeMap::from([("pixels".to_owned(), bytes)])),
+        ..Fingerprints::default()
+    }
+}
+
+/// All that can be said of samples, and the picture of the nearest neighbours.
+fn scored(pixels: &Pixels, dataset: &Dataset, judges: &[Judge]) -> Result<(Evaluation, Vec<u8>), Error> {
+    let references = quality::references(judges, dataset)?;
+    let count = pixels.bytes.len() / (3 * pixels.side * pixels.side);
+    let found = copies::copies(&pixels.bytes, 1.0, dataset)?;
+    let evaluation = Evaluation {
+        judges: judges.iter().map(|judge| judge.identity().clone()).collect(),
+        quality: quality::qualities(&references, &pixels.bytes, 1.0)?,
+        floors: quality::floors(&references, count)?,
+        copies: Some(found.copies),
+        ..Evaluation::default()
+    };
+    Ok((evaluation, found.neighbours_png))
+}

@@ -1,0 +1,79 @@
+//! The geometry, as the plugin sees it.
+
+use sextant_plugin_api::abi::{DType, FieldInfo, Geometry, MAX_RANK, Network, NetworkInfo};
+
+use crate::boundary::{lend_list, lend_text};
+use crate::geometry::{GuidanceGeometry, NetworkShape};
+use crate::operations::Spec;
+
+/// What a [`Geometry`] points to, while a call lasts.
+pub(super) struct Shown<'a> {
+    geometry: &'a GuidanceGeometry,
+    networks: Vec<NetworkInfo>,
+    fields: Vec<FieldInfo>,
+}
+
+impl<'a> Shown<'a> {
+    /// The error names a field that cannot be handed over.
+    pub fn new(geometry: &'a GuidanceGeometry) -> Result<Self, String> {
+        let networks = [
+            (Network::Student, Some(&geometry.student)),
+            (Network::Teacher, geometry.teacher.as_ref()),
+            (Network::Ema, Some(&geometry.ema)),
+        ];
+        let networks = networks
+            .into_iter()
+            .filter_map(|(network, shape)| Some(network_info(network, shape?)));
+        let fields = geometry.fields.iter().map(|(name, shape)| field_info(name, shape));
+        Ok(Self {
+            geometry,
+            networks: networks.collect(),
+            fields: fields.collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Borrows from `self`: not to be kept beyond it.
+    pub fn geometry(&self) -> Geometry {
+        let geometry = self.geometry;
+        Geometry {
+            size: size_of::<Geometry>() as u64,
+            batch: geometry.batch as u64,
+            channels: geometry.channels as u64,
+            height: geometry.height as u64,
+            width: geometry.width as u64,
+            patch: geometry.patch as u64,
+            classes: geometry.classes as u64,
+            networks: lend_list(&self.networks),
+            fields: lend_list(&self.fields),
+        }
+    }
+}
+
+fn network_info(network: Network, shape: &NetworkShape) -> NetworkInfo {
+    NetworkInfo {
+        network: network as u32,
+        depth: shape.depth as u32,
+        width: shape.width as u64,
+        heads: shape.heads as u32,
+        prefix_tokens: 0,
+        grid_rows: shape.grid[0] as u32,
+        grid_cols: shape.grid[1] as u32,
+    }
+}
+
+fn field_info(name: &str, shape: &[usize]) -> Result<FieldInfo, String> {
+    // One dimension is the batch's.
+    if shape.len() >= MAX_RANK {
+        return Err(format!(
+            "the batch field \"{name}\" has {} dimensions, at most {} can be handed over",
+            shape.len(),
+            MAX_RANK - 1
+        ));
+    }
+    Ok(FieldInfo {
+        name: lend_text(name),
+        dtype: DType::F32 as u32,
+        reserved: 0,
+        shape: Spec::new(DType::F32, shape.to_vec()).reference(0).shape,
+    })
+}

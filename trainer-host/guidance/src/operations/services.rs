@@ -1,0 +1,205 @@
+//! What a source asks of the host's networks and of its path.
+
+use std::f64::consts::FRAC_PI_2;
+use std::time::Instant;
+
+use burn::backend::ops::FloatTensorOps;
+use burn::backend::{Dispatch, DispatchTensor, Scalar};
+use burn::tensor::{Int, Tensor, TensorData};
+use sextant_plugin_api::abi::{self, Condition, DType, Network};
+
+use super::creation::from_data;
+use super::spec::{inner, reshaped, same_dtype};
+use super::{Checked, Context, Operands, Request, Spec, constant};
+use sextant_model::diffusion::Path;
+use crate::trace;
+
+type D = Dispatch;
+
+/// Rows of one pass; beyond it, a number is taken for a mistake.
+const MAX_ROWS: usize = 1 << 20;
+
+pub(super) fn forward<'a>(request: &Request<'_>, context: &Context) -> Result<Checked<'a>, String> {
+    let (x, t) = (request.input(0), request.input(1));
+    let attributes: abi::Forward = request.attributes.read()?;
+    let list = |array, what| request.attributes.list::<u32>(array, MAX_ROWS, what);
+    let depths = list(attributes.depths, "the depths")?;
+    let samples = list(attributes.rows, "the rows")?;
+    let conditions = list(attributes.conditions, "the conditions")?;
+
+    let network = Network::from_code(attributes.network)
+        .ok_or_else(|| format!("network {} does not exist", attributes.network))?;
+    let frozen = context.networks.get(&network).ok_or_else(|| match network {
+        Network::Student => "the student is seen through taps only".to_owned(),
+        other => format!("the plan declares no tap of the {other:?} network"),
+    })?;
+    if depths.is_empty() {
+        return Err("no depth is asked for".into());
+    }
+    let depths: Vec<usize> = depths.iter().map(|depth| *depth as usize).collect();
+    if let Some(depth) = depths.iter().find(|depth| !frozen.depths.contains(depth)) {
+        return Err(format!(
+            "the plan declares depths {:?} of the {network:?} network, but not {depth}",
+            frozen.depths
+        ));
+    }
+    let config = frozen.network.config();
+    let rows = samples.len();
+    let wanted = [rows, config.in_channels, config.input_size, config.input_size];
+    if x.dtype != DType::F32 || x.shape != wanted {
+        return Err(format!("x_t must be f32 {wanted:?} for {rows} rows"));
+    }
+    if t.dtype != DType::F32 || t.shape != [rows] {
+        return Err(format!("t must be f32 [{rows}]"));
+    }
+    if conditions.len() != rows {
+        return Err(format!("{} conditions are given for {rows} rows", conditions.len()));
+    }
+    let labels = labels(&samples, &conditions, context)?;
+    trace::forward(network, &depths, &samples);
+    let output = Spec::new(DType::F32, vec![rows, config.tokens(), config.hidden_size]);
+    Ok(Checked {
+        outputs: vec![output; depths.len()],
+        takes_empty: false,
+        run: Box::new(move |operands, context| Ok(features(operands, network, labels, &depths, context))),
+    })
+}
+
+/// The label of each row, from what the host drew on the CPU.
+fn labels(samples: &[u32], conditions: &[u32], context: &Context) -> Result<Vec<i64>, String> {
+    let batch = context.labels.len();
+    samples
+        .iter()
+        .zip(conditions)
+        .map(|(sample, condition)| {
+            let sample = *sample as usize;
+            if sample >= batch {
+                return Err(format!("row {sample} is asked for, but the batch has {batch} samples"));
+            }
+            match Condition::from_code(*condition) {
+                Some(Condition::Own) => Ok(context.labels[sample]),
+                Some(Condition::Null) => Ok(context.null_class),
+                Some(Condition::Dropped) => Ok(context.dropped[sample]),
+                None => Err(format!("condition {condition} does not exist")),
+            }
+        })
+        .collect()
+}
+
+fn features(
+    mut operands: Operands,
+    network: Network,
+    mut labels: Vec<i64>,
+    depths: &[usize],
+    context: &mut Context,
+) -> Vec<DispatchTensor> {
+    let started = Instant::now();
+    let (mut x, mut t) = (inner(operands.take(0)), inner(operands.take(1)));
+    let rows = labels.len();
+    let padded = match context.pad_rows {
+        true => padded_rows(rows, context.labels.len()),
+        false => rows,
+    };
+    if padded > rows {
+        let numbers: Vec<i64> = (0..padded).map(|row| if row < rows { row as i64 } else { 0 }).collect();
+        let numbers = from_data(TensorData::new(numbers, [padded]), DType::Int, &context.device);
+        x = D::float_select(x, 0, numbers.clone());
+        t = D::float_select(t, 0, numbers);
+        labels.resize(padded, labels[0]);
+    }
+    let labels = from_data(TensorData::new(labels, [padded]), DType::Int, &context.device);
+    let frozen = context.networks.get(&network).expect("the check has seen it");
+    let features = frozen.network.features(
+        Tensor::<4>::from_dispatch(x),
+        Tensor::<1>::from_dispatch(t),
+        Tensor::<1, Int>::from_dispatch(labels),
+        depths,
+    );
+    let features = features
+        .into_iter()
+        .map(|tokens| match padded > rows {
+            true => tokens.narrow(0, 0, rows),
+            false => tokens,
+        })
+        .map(|tokens| inner(tokens.into_dispatch()))
+        .collect();
+    context.counters.rows += rows as u64;
+    context.counters.padded_rows += (padded - rows) as u64;
+    context.counters.calls += 1;
+    context.counters.seconds += started.elapsed().as_secs_f64();
+    features
+}
+
+/// The next size of the ladder: powers of two up to the batch, then its multiples.
+fn padded_rows(rows: usize, batch: usize) -> usize {
+    match rows {
+        rows if rows <= batch => rows.next_power_of_two().min(batch),
+        rows => rows.next_multiple_of(batch.max(1)),
+    }
+}
+
+pub(super) fn diffuse<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
+    let (x, n, t) = (request.input(0), request.input(1), request.input(2));
+    x.needs_float("x")?;
+    same_dtype(x, n)?;
+    same_dtype(x, t)?;
+    if x.rank() == 0 || x.shape != n.shape {
+        return Err("x and n must have one shape, whose first extent counts rows".into());
+    }
+    if t.shape != x.shape[..1] {
+        return Err(format!("t must have shape [{}]", x.shape[0]));
+    }
+    let mut column = vec![1; x.rank()];
+    column[0] = x.shape[0];
+    let dtype = t.dtype;
+    Checked::one(x.with_shape(x.shape.clone()), move |mut operands, context| {
+        let (x, n, t) = (operands.take(0), operands.take(1), operands.take(2));
+        let [alpha, sigma, ..] = coefficients(t, dtype, context);
+        let alpha = reshaped(alpha, column.clone().into());
+        let sigma = reshaped(sigma, column.into());
+        D::float_add(D::float_mul(x, alpha), D::float_mul(n, sigma))
+    })
+}
+
+pub(super) fn path_coefficients<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
+    let t = request.input(0).clone();
+    t.needs_float("t")?;
+    t.needs_rank("t", 1)?;
+    Ok(Checked {
+        outputs: vec![t.with_shape(t.shape.clone()); 4],
+        takes_empty: false,
+        run: Box::new(move |mut operands, context| Ok(coefficients(operands.take(0), t.dtype, context).into())),
+    })
+}
+
+/// alpha, sigma and their derivatives at t, on the device: the formulas of [`Path::coefficients`].
+fn coefficients(t: DispatchTensor, dtype: DType, context: &Context) -> [DispatchTensor; 4] {
+    let scaled = |tensor, factor: f64| D::float_mul_scalar(tensor, Scalar::Float(factor));
+    match context.path {
+        Path::Linear => {
+            let spec = Spec { dtype, ..Spec::of(&t) };
+            let number = |value| constant(&spec, value, &context.device);
+            let alpha = D::float_add_scalar(scaled(t.clone(), -1.0), Scalar::Float(1.0));
+            [alpha, t, number(-1.0), number(1.0)]
+        }
+        Path::Cosine => {
+            let angle = scaled(t, FRAC_PI_2);
+            let (cos, sin) = (D::float_cos(angle.clone()), D::float_sin(angle));
+            let (d_alpha, d_sigma) = (scaled(sin.clone(), -FRAC_PI_2), scaled(cos.clone(), FRAC_PI_2));
+            [cos, sin, d_alpha, d_sigma]
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn should_fill_up_to_a_small_ladder_of_sizes() {
+        let sizes: Vec<usize> = (1..=14).map(|rows| padded_rows(rows, 6)).collect();
+        assert_eq!(sizes, [1, 2, 4, 4, 6, 6, 12, 12, 12, 12, 12, 12, 18, 18]);
+        let sizes: Vec<usize> = (1..=16).map(|rows| padded_rows(rows, 8)).collect();
+        assert_eq!(sizes, [1, 2, 4, 4, 8, 8, 8, 8, 16, 16, 16, 16, 16, 16, 16, 16]);
+    }
+}

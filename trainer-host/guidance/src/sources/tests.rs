@@ -1,0 +1,242 @@
+use std::collections::BTreeMap;
+
+use burn::tensor::TensorData;
+use sextant_plugin_api::schemars::{self, JsonSchema};
+use sextant_plugin_api::{
+    Buffer, Condition, Error, Geometry, Guidance, GuidanceSource, Init, Plan, Step, describe_guidance, descriptor,
+};
+
+use super::*;
+use crate::fixture::{StepFixture, geometry, scripted};
+
+/// A source that uses everything, written as an author would.
+struct Everything(Config);
+
+#[derive(serde::Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+struct Config {
+    depth: u32,
+    field: String,
+    panic: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            depth: 2,
+            field: "features".into(),
+            panic: false,
+        }
+    }
+}
+
+impl GuidanceSource for Everything {
+    type Config = Config;
+
+    fn new(config: Config) -> Result<Self, Error> {
+        Ok(Self(config))
+    }
+
+    fn plan(&self, _: &Geometry) -> Result<Plan, Error> {
+        Ok(Plan::new()
+            .tap(self.0.depth)
+            .teacher(2)
+            .field(self.0.field.clone())
+            .parameter("head.weight", [6, 8], Init::XavierUniform)
+            .buffer(Buffer::new("seen", [1], Init::Constant(0.0)))
+            .metric("mean"))
+    }
+
+    fn guide(&self, step: &Step) -> Result<Guidance, Error> {
+        assert!(!self.0.panic, "asked to");
+        let h = step.tap(self.0.depth)?.linear(step.parameter("head.weight")?, None);
+        let z = step.field("features")?;
+        let rows = [1u32, 2];
+        let x_t = step.x_t().gather(0, &rows);
+        let t = step.t().gather(0, &rows);
+        let conditions = [Condition::Own; 2];
+        let teacher = step
+            .forward(sextant_plugin_api::Network::Teacher, x_t, t, &[2], &rows, &conditions)?
+            .remove(0);
+        let near = (h - z).square().mean_per_sample();
+        let weight = teacher.square().mean_per_sample().scatter(0, &rows, step.batch());
+        let loss = near * weight;
+        Ok(Guidance::new(loss.clone())
+            .metric("mean", loss.mean(&[0]))
+            .buffer("seen", step.buffer("seen")? + 1.0))
+    }
+}
+
+describe_guidance!(Everything, name = "everything");
+
+fn library() -> Library {
+    // SAFETY: written by the public API, which keeps the contract.
+    #[allow(unsafe_code)]
+    unsafe { Library::in_process(descriptor::<Everything>()) }.unwrap()
+}
+
+fn config(text: &str) -> SourceConfig {
+    toml::from_str(&format!("plugin = \"everything\"\n{text}")).unwrap()
+}
+
+fn load(texts: &[&str], geometry: &GuidanceGeometry) -> Result<Sources, GuidanceError> {
+    Sources::with_libraries(texts.iter().map(|text| (config(text), library())).collect(), geometry)
+}
+
+#[test]
+fn should_say_what_its_sources_need() {
+    let sources = load(
+        &["", "name = \"b\"\nstart_step = 5\nstop_step = 9\nconfig.depth = 0"],
+        &geometry(),
+    )
+    .unwrap();
+    assert_eq!(sources.names(), ["everything", "b"]);
+    assert_eq!(sources.student_depths(), [0, 2]);
+    assert_eq!(sources.fields(), ["features"]);
+    assert!(sources.needs_teacher() && !sources.needs_ema() && !sources.needs_output());
+    assert_eq!(sources.active_at(4), ["everything"]);
+    assert_eq!(sources.active_at(5), ["everything", "b"]);
+    assert_eq!(sources.stretches(12), [0..5, 5..9, 9..12]);
+    assert_eq!(sources.stretches(6), [0..5, 5..6]);
+    assert_eq!(sources.deepest_asked(), Some(2));
+    let drawn = sources.init_parameters(0, &Device::flex());
+    assert_eq!(sources.trainable_count(), drawn.num_trainable());
+    let stopping = load(&["stop_step = 9"], &geometry()).unwrap();
+    assert!(stopping.needs_teacher_from(8) && !stopping.needs_teacher_from(9));
+    assert_eq!(sources.libraries()[1].plugin, "everything");
+    fn sendable<T: Send>(_: T) {}
+    sendable(sources);
+}
+
+#[test]
+fn should_know_a_setting_that_was_given_or_that_the_schema_tells() {
+    let sources = load(&["", "name = \"b\"\nconfig.depth = 0"], &geometry()).unwrap();
+    let depth = |name| sources.setting(name, "depth").and_then(|value| value.as_u64());
+    assert_eq!(
+        [depth("everything"), depth("b"), depth("nowhere")],
+        [Some(2), Some(0), None]
+    );
+    assert_eq!(sources.setting("b", "scale"), None);
+}
+
+#[test]
+fn should_guide_with_every_active_source() {
+    let mut sources = load(&["coefficient = 2.0", "name = \"late\"\nstart_step = 5"], &geometry()).unwrap();
+    let device = Device::flex().autodiff();
+    let (params, mut buffers) = (sources.init_parameters(1, &device), sources.init_buffers(1, &device));
+    assert_eq!(
+        params.named().keys().collect::<Vec<_>>(),
+        ["everything.head.weight", "late.head.weight"]
+    );
+    let mut fixture = StepFixture::new();
+    for (index, names) in [(4, vec!["everything"]), (5, vec!["everything", "late"])] {
+        let tap = fixture.taps[&2].clone();
+        let (step, services) = fixture.parts(index);
+        let losses = sources.guide(step, &params, &buffers, services).unwrap();
+        assert_eq!(losses.iter().map(|loss| loss.name.as_str()).collect::<Vec<_>>(), names);
+        let first = &losses[0];
+        assert_eq!(first.coefficient, 2.0);
+        let values: Vec<f32> = first.loss.to_data().try_to_vec().unwrap();
+        // Samples 0 and 3 have no teacher's weight.
+        assert!(
+            values[0] == 0.0 && values[1] > 0.0 && values[2] > 0.0 && values[3] == 0.0,
+            "{values:?}"
+        );
+        assert_eq!(first.metrics[0].0, "mean");
+        let mean = first.metrics[0].1.to_data().try_to_vec::<f32>().unwrap()[0];
+        assert!((mean - values.iter().sum::<f32>() / 4.0).abs() < 1e-6);
+        let mut gradients = first.loss.clone().sum().backward();
+        assert!(tap.grad(&gradients).is_some());
+        let of_params = burn::optim::GradientsParams::from_module(&mut gradients, &params);
+        assert_eq!(of_params.len(), 1);
+        buffers.commit(&losses);
+    }
+    let seen = buffers.named().unwrap();
+    assert_eq!(seen["everything.seen"], TensorData::from([2f32]));
+    assert_eq!(seen["late.seen"], TensorData::from([1f32]));
+    assert_eq!((fixture.counters.rows, fixture.counters.calls), (6, 3));
+}
+
+#[test]
+fn should_turn_a_panic_of_a_source_into_an_error() {
+    let mut sources = load(&["config.panic = true"], &geometry()).unwrap();
+    let device = Device::flex().autodiff();
+    let (params, buffers) = (sources.init_parameters(1, &device), sources.init_buffers(1, &device));
+    let mut fixture = StepFixture::new();
+    let (step, services) = fixture.parts(7);
+    let error = sources
+        .guide(step, &params, &buffers, services)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("asked to") && error.contains("step 7") && error.contains("\"everything\""),
+        "{error}"
+    );
+}
+
+#[test]
+fn should_name_the_source_and_the_setting_at_fault() {
+    let mut poor = geometry();
+    poor.fields.clear();
+    let mut alone = geometry();
+    alone.teacher = None;
+    for (error, part) in [
+        (load(&["", ""], &geometry()), "occurs twice"),
+        (load(&["config.dpeth = 1"], &geometry()), "dpeth"),
+        (load(&["config.depth = 4"], &geometry()), "depth 4 of the student"),
+        (
+            load(&["config.field = \"dino\""], &geometry()),
+            "fields of the data: features",
+        ),
+        (load(&[""], &poor), "fields of the data: none"),
+        (load(&[""], &alone), "set `teacher`"),
+        (load(&["coefficient = nan"], &geometry()), "coefficient is NaN"),
+    ] {
+        let error = error.unwrap_err().to_string();
+        assert!(
+            error.contains(part) && error.contains("\"everything\""),
+            "{part} in {error}"
+        );
+    }
+    let missing = Sources::load(&[SourceConfig::new("nowhere")], &SearchPath::only(vec![]), &geometry());
+    assert!(
+        missing
+            .unwrap_err()
+            .to_string()
+            .contains("\"nowhere\" is not installed")
+    );
+}
+
+#[test]
+fn should_miss_a_teacher_that_is_not_given() {
+    let mut sources = load(&[""], &geometry()).unwrap();
+    let device = Device::flex().autodiff();
+    let (params, buffers) = (sources.init_parameters(1, &device), sources.init_buffers(1, &device));
+    let mut fixture = StepFixture::new();
+    let (step, mut services) = fixture.parts(0);
+    services.teacher = None;
+    let error = sources
+        .guide(step, &params, &buffers, services)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("the teacher"), "{error}");
+}
+
+#[test]
+fn should_draw_the_same_beginning_for_the_same_seed() {
+    let sources = load(&[""], &geometry()).unwrap();
+    let draw = |seed| sources.init_parameters(seed, &Device::flex().autodiff()).named();
+    assert_eq!(draw(1), draw(1));
+    assert_ne!(draw(1), draw(2));
+}
+
+#[test]
+fn should_not_create_a_source_without_its_consent() {
+    let (library, _) = scripted(|_, _| Ok(()));
+    let error = Sources::with_libraries(vec![(SourceConfig::new("scripted"), library)], &geometry()).unwrap_err();
+    assert!(matches!(error, GuidanceError::Create { .. }), "{error}");
+    let empty = Sources::with_libraries(vec![], &geometry()).unwrap();
+    assert!(
+        empty.is_empty() && BTreeMap::<String, TensorData>::new() == empty.init_parameters(1, &Device::flex()).named()
+    );
+}

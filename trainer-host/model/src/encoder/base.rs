@@ -1,0 +1,384 @@
+//! A trained encoder: network and provenance.
+
+use super::error::EncoderError;
+use super::network::Network;
+use crate::network::{fingerprint, write_safetensors};
+use burn::tensor::module::interpolate;
+use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
+use burn::tensor::{Device, Tensor, TensorData};
+use safetensors::SafeTensors;
+use serde::{Deserialize, Serialize};
+use sextant_data::{Dataset, Field, Standardisation, Stream};
+use sextant_recipe::{EncoderConfig, GuideConfig, KeyError};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// The guide that ships inside the binary: `configs/encoder.toml`, trained. At most 2 MB.
+pub const EMBEDDED_GUIDE: &[u8] = include_bytes!("../../../assets/guide.safetensors");
+
+/// The batch field that holds an encoder's features.
+pub const FEATURES: &str = "features";
+
+/// Images that are encoded together.
+const CHUNK: usize = 64;
+
+/// A frozen encoder, trained on the training part of the data: whose features a guidance source can align to, or a judge's.
+#[derive(Debug, Clone)]
+pub struct Encoder {
+    network: Network,
+    origin: Origin,
+}
+
+/// Where an encoder comes from; the `json` entry of its file's metadata.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The recipe, whole.
+    pub recipe: EncoderConfig,
+    /// [`Dataset::fingerprint`] of the data it was trained on.
+    pub data: String,
+    /// [`Dataset::split_fingerprint`] of that data.
+    pub split: String,
+    /// How its pixels were standardised. Files from before this was kept lack it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standardisation: Option<Standardisation>,
+}
+
+impl Encoder {
+    /// A frozen copy of `network` on `device`, trained on `dataset`.
+    pub(super) fn new(
+        network: &Network,
+        recipe: EncoderConfig,
+        dataset: &Dataset,
+        device: &Device,
+    ) -> Result<Self, EncoderError> {
+        let origin = Origin {
+            recipe,
+            data: dataset.fingerprint().into(),
+            split: dataset.split_fingerprint(),
+            standardisation: Some(dataset.standardisation()),
+        };
+        Self::assemble(origin, &network.tensors(), "in memory", device)
+    }
+
+    /// An encoder with its initial weights: what training has to beat.
+    pub fn untrained(config: &EncoderConfig, dataset: &Dataset, device: &Device) -> Result<Self, EncoderError> {
+        config.validate()?;
+        let mut rng = Stream::new(config.training.seed, "encoder/init").at(&[]);
+        Self::new(
+            &Network::init(&config.network, &mut rng, device),
+            config.clone(),
+            dataset,
+            device,
+        )
+    }
+
+    /// This encoder before its training: its recipe with no steps, and so its initial weights.
+    fn reset(self, device: &Device) -> Self {
+        let mut origin = self.origin;
+        let mut rng = Stream::new(origin.recipe.training.seed, "encoder/init").at(&[]);
+        origin.recipe.training.steps = 0;
+        let network = Network::init(&origin.recipe.network, &mut rng, device);
+        Self { network, origin }
+    }
+
+    /// Reads a file that [`Encoder::save`] wrote.
+    pub fn load(path: impl AsRef<Path>, device: &Device) -> Result<Self, EncoderError> {
+        let path = path.as_ref();
+        let bytes = std::fs::read(path).map_err(|source| EncoderError::Io {
+            path: path.into(),
+            source,
+        })?;
+        Self::from_bytes(&bytes, &path.display().to_string(), device)
+    }
+
+    /// Reads the bytes of such a file; `origin` names them in errors.
+    pub fn from_bytes(bytes: &[u8], origin: &str, device: &Device) -> Result<Self, EncoderError> {
+        let format = |reason: String| EncoderError::Format {
+            origin: origin.into(),
+            reason,
+        };
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| format(e.to_string()))?;
+        let json = header
+            .metadata()
+            .as_ref()
+            .and_then(|metadata| metadata.get("json"))
+            .ok_or_else(|| {
+                format("its metadata lacks the key `json`; was it written by `sextant encoder train`?".into())
+            })?;
+        let provenance: Origin =
+            serde_json::from_str(json).map_err(|e| format(format!("its metadata cannot be read: {e}")))?;
+        provenance.recipe.network.validate()?;
+        let file = SafeTensors::deserialize(bytes).map_err(|e| format(e.to_string()))?;
+        let mut tensors = BTreeMap::new();
+        for (name, view) in file.tensors() {
+            if view.dtype() != safetensors::Dtype::F32 {
+                return Err(format(format!("tensor `{name}` holds {:?}, not F32", view.dtype())));
+            }
+            let values: Vec<f32> = view
+                .data()
+                .as_chunks()
+                .0
+                .iter()
+                .map(|&bytes| f32::from_le_bytes(bytes))
+                .collect();
+            tensors.insert(name, TensorData::new(values, view.shape().to_vec()));
+        }
+        Self::assemble(provenance, &tensors, origin, device)
+    }
+
+    fn assemble(
+        origin: Origin,
+        tensors: &BTreeMap<String, TensorData>,
+        name: &str,
+        device: &Device,
+    ) -> Result<Self, EncoderError> {
+        // The draws are overwritten; they only give the network its shape.
+        let mut rng = Stream::new(0, "encoder/shape").at(&[]);
+        let network = Network::init(&origin.recipe.network, &mut rng, device);
+        let network = network.with(tensors).map_err(|source| EncoderError::Weights {
+            origin: name.into(),
+            source,
+        })?;
+        Ok(Self { network, origin })
+    }
+
+    /// Writes weights and provenance as safetensors, whole or not at all.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), EncoderError> {
+        let json = serde_json::to_string(&self.origin)
+            .map_err(|e| KeyError(format!("the recipe cannot be written as JSON: {e}")))?;
+        let metadata = BTreeMap::from([("json".to_owned(), json)]);
+        Ok(write_safetensors(path, &self.network.tensors(), &metadata)?)
+    }
+
+    /// The network alone.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// The recipe and the data behind the weights.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// SHA-256 (hex) of architecture and weights: equal for equal networks, wherever their files lie.
+    pub fn fingerprint(&self) -> String {
+        let network = &self.origin.recipe.network;
+        // The family by its own name, and what shapes of tensors do not tell.
+        let architecture = format!(
+            "{:?}, input {}, patch {}",
+            network.family,
+            network.input,
+            network.patch()
+        );
+        fingerprint(&architecture, &self.network.tensors())
+    }
+
+    /// `[T, E]`: shape of the features of one image.
+    pub fn shape(&self) -> [usize; 2] {
+        let network = &self.origin.recipe.network;
+        [network.grid().pow(2), network.output]
+    }
+
+    /// Tokens `[B, T, E]`, row by row, of standardised images `[B, 3, H, W]`.
+    ///
+    /// Images of another size than `network.input` are resized (bilinear), as REPA resizes for DINOv2. Panics
+    /// unless there are three channels.
+    pub fn features(&self, images: Tensor<4>) -> Tensor<3> {
+        let input = self.origin.recipe.network.input;
+        let [_, _, height, width] = images.dims();
+        let images = if [height, width] == [input; 2] {
+            images
+        } else {
+            let options = InterpolateOptions::new(InterpolateMode::Bilinear)
+                .with_align_corners(false)
+                .with_output_size([input; 2]);
+            interpolate(images, options)
+        };
+        self.network.forward(images)
+    }
+
+    /// The features of every image of `dataset`, `[N, T, E]`, row-major.
+    ///
+    /// Errors: a data set split differently from the one the encoder was trained on (it would have seen held-out
+    /// images), or not RGB.
+    pub fn encode(&self, dataset: &Dataset, device: &Device) -> Result<Vec<f32>, EncoderError> {
+        let split = dataset.split_fingerprint();
+        // What was never trained has seen nothing.
+        if split != self.origin.split && self.origin.recipe.training.steps > 0 {
+            let short = |hash: &str| hash.chars().take(12).collect();
+            return Err(EncoderError::Split {
+                trained: short(&self.origin.split),
+                data: short(&split),
+            });
+        }
+        let [channels, height, width] = dataset.shape();
+        if channels != 3 {
+            return Err(EncoderError::Channels(channels));
+        }
+        let ids: Vec<usize> = (0..dataset.len()).collect();
+        let mut values = Vec::with_capacity(ids.len() * self.shape().iter().product::<usize>());
+        for chunk in ids.chunks(CHUNK) {
+            let data = TensorData::new(dataset.gather(chunk), [chunk.len(), channels, height, width]);
+            let features = self.features(Tensor::from_data(data, device)).into_data();
+            values.extend(features.iter::<f32>());
+        }
+        Ok(values)
+    }
+
+    /// Adds the features of every image to `dataset` as the batch field [`FEATURES`], `[T, E]` a sample.
+    ///
+    /// Errors: those of [`Encoder::encode`].
+    pub fn add_features(&self, dataset: &mut Dataset, device: &Device) -> Result<(), EncoderError> {
+        let values = self.encode(dataset, device)?;
+        Ok(dataset.insert_field(
+            FEATURES,
+            Field {
+                shape: self.shape().to_vec(),
+                values,
+            },
+        )?)
+    }
+}
+
+/// The encoder that a recipe's `[guide]` section names.
+pub fn guide(config: &GuideConfig, device: &Device) -> Result<Encoder, EncoderError> {
+    match config.weights.as_str() {
+        "embedded" => Encoder::from_bytes(EMBEDDED_GUIDE, "embedded", device),
+        "untrained" => Ok(Encoder::from_bytes(EMBEDDED_GUIDE, "embedded", device)?.reset(device)),
+        path => Encoder::load(path, device),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encoder::{KnnAccuracy, mean_pool};
+    use sextant_data::load;
+    use sextant_recipe::DataConfig;
+
+    const RECIPE: &str = include_str!("../../../../configs/encoder.toml");
+
+    fn embedded() -> Encoder {
+        guide(&GuideConfig::default(), &Device::flex()).unwrap()
+    }
+
+    fn emoji(size: usize, split_seed: u64) -> Dataset {
+        load(&DataConfig::Emoji { size, split_seed }).unwrap()
+    }
+
+    #[test]
+    fn should_ship_a_guide_of_this_recipe_and_this_data() {
+        let recipe: EncoderConfig = toml::from_str(RECIPE).unwrap();
+        recipe.validate().unwrap();
+        let dataset = load(&recipe.data).unwrap();
+        let guide = embedded();
+        assert_eq!(guide.origin().recipe, recipe);
+        assert_eq!(guide.origin().data, dataset.fingerprint());
+        assert!(EMBEDDED_GUIDE.len() <= 2_000_000);
+    }
+
+    #[test]
+    fn should_add_finite_features_of_the_declared_shape_at_every_size() {
+        for size in [32, 16] {
+            let mut dataset = emoji(size, 0);
+            embedded().add_features(&mut dataset, &Device::flex()).unwrap();
+            let field = &dataset.fields()[FEATURES];
+            assert_eq!(field.shape, [64, 96]);
+            assert!(field.values.iter().all(|value| value.is_finite()));
+        }
+    }
+
+    #[test]
+    fn should_know_more_than_pixels_and_than_an_untrained_network() {
+        let (dataset, device) = (emoji(32, 0), Device::flex());
+        let judge = |encoder: &Encoder| {
+            let features = encoder.encode(&dataset, &device).unwrap();
+            KnnAccuracy::of(&dataset, &mean_pool(&features, encoder.shape()), 10)
+        };
+        let guide = embedded();
+        let trained = judge(&guide);
+        let untrained = judge(&Encoder::untrained(&guide.origin().recipe, &dataset, &device).unwrap());
+        let all: Vec<usize> = (0..dataset.len()).collect();
+        let pixels = KnnAccuracy::of(&dataset, &dataset.gather(&all), 10);
+        for other in [untrained, pixels] {
+            assert!(trained.classes > other.classes + 0.02, "{trained:?} {other:?}");
+            assert!(trained.subclasses > other.subclasses + 0.02, "{trained:?} {other:?}");
+        }
+    }
+
+    #[test]
+    fn should_be_its_untrained_self_by_name() {
+        let (dataset, device) = (emoji(32, 0), Device::flex());
+        let config = GuideConfig {
+            weights: "untrained".into(),
+        };
+        let named = guide(&config, &device).unwrap();
+        let wanted = Encoder::untrained(&embedded().origin().recipe, &dataset, &device).unwrap();
+        assert_eq!(named.network.tensors(), wanted.network.tensors());
+        assert_ne!(named.network.tensors(), embedded().network.tensors());
+        // It has seen no image, so no split can be wrong.
+        named.encode(&emoji(8, 1), &device).unwrap();
+    }
+
+    #[test]
+    fn should_treat_each_image_alone() {
+        let (dataset, device) = (emoji(32, 0), Device::flex());
+        let encode = |ids: &[usize]| -> Vec<f32> {
+            let data = TensorData::new(dataset.gather(ids), [ids.len(), 3, 32, 32]);
+            embedded()
+                .features(Tensor::from_data(data, &device))
+                .into_data()
+                .try_to_vec()
+                .unwrap()
+        };
+        let (alone, together) = (encode(&[7]), encode(&[3, 7, 900]));
+        let same = &together[alone.len()..2 * alone.len()];
+        assert!(alone.iter().zip(same).all(|(a, b)| (a - b).abs() < 1e-4));
+    }
+
+    #[test]
+    fn should_come_back_from_its_file_bit_for_bit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("guide.safetensors");
+        embedded().save(&path).unwrap();
+        let again = Encoder::load(&path, &Device::flex()).unwrap();
+        assert_eq!(again.origin(), embedded().origin());
+        assert_eq!(again.network.tensors(), embedded().network.tensors());
+        assert_eq!(again.fingerprint(), embedded().fingerprint());
+    }
+
+    #[test]
+    fn should_refuse_data_that_is_split_differently() {
+        let error = embedded()
+            .encode(&emoji(32, 1), &Device::flex())
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("data.split_seed"), "{error}");
+    }
+
+    #[test]
+    fn should_say_what_is_wrong_with_a_file() {
+        let device = Device::flex();
+        let message = |bytes: &[u8]| {
+            Encoder::from_bytes(bytes, "my.safetensors", &device)
+                .unwrap_err()
+                .to_string()
+        };
+        assert!(message(b"no tensors here").contains("my.safetensors"));
+        let bare = safetensors::serialize([] as [(&str, safetensors::tensor::TensorView); 0], None);
+        assert!(message(&bare.unwrap()).contains("`json`"));
+        let json = serde_json::to_string(embedded().origin()).unwrap();
+        let empty = [] as [(&str, safetensors::tensor::TensorView); 0];
+        let hollow = safetensors::serialize(empty, Some([("json".to_owned(), json)].into()));
+        assert!(message(&hollow.unwrap()).contains("missing"));
+        let absent = GuideConfig {
+            weights: "/nowhere/guide".into(),
+        };
+        assert!(
+            guide(&absent, &device)
+                .unwrap_err()
+                .to_string()
+                .contains("/nowhere/guide")
+        );
+    }
+}

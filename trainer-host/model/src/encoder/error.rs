@@ -1,0 +1,58 @@
+//! What can go wrong with an encoder.
+
+use crate::network::{TensorFileError, WeightsError};
+use sextant_data::DataError;
+use sextant_recipe::KeyError;
+use std::path::PathBuf;
+
+/// An error in an encoder's recipe, file or use.
+#[derive(Debug, thiserror::Error)]
+pub enum EncoderError {
+    /// A key of the recipe has an impossible value.
+    #[error("encoder recipe: {0}")]
+    Config(#[from] KeyError),
+    /// The data could not be loaded, or its features not be added.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The file cannot be opened.
+    #[error("encoder weights {}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The file could not be written.
+    #[error(transparent)]
+    File(#[from] TensorFileError),
+    /// The file is not one that `sextant encoder train` wrote.
+    #[error("encoder weights {origin}: {reason}")]
+    Format {
+        /// The file, or "embedded".
+        origin: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The file's tensors do not fit the geometry that its metadata states.
+    #[error("encoder weights {origin}: {source}")]
+    Weights {
+        /// The file, or "embedded".
+        origin: String,
+        /// The tensor at fault.
+        source: WeightsError,
+    },
+    /// The encoder saw images that this data set holds out, or another set altogether.
+    #[error(
+        "the encoder was trained on another split (its {trained}, the data's {data}), so it may have seen held-out \
+         images; set data.split_seed to its recipe's, or train one with `sextant encoder train`"
+    )]
+    Split {
+        /// Fingerprint of the encoder's split, shortened.
+        trained: String,
+        /// Fingerprint of the data's split, shortened.
+        data: String,
+    },
+    /// The images cannot be given to the encoder.
+    #[error("the encoder reads RGB images; the data has {0} channels")]
+    Channels(usize),
+}

@@ -1,0 +1,87 @@
+//! The exponential moving average of a network's parameters.
+
+use std::collections::HashMap;
+
+use burn::backend::DispatchTensor;
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::tensor::Tensor;
+
+use super::sit::Sit;
+
+/// A copy of `sit` without autodiff, none of whose parameters is ever trained. It shares memory with the original until one
+/// of the two changes, and its parameters' ids for good: never give both to one optimiser.
+pub fn frozen_copy(sit: &Sit) -> Sit {
+    sit.valid().no_grad()
+}
+
+/// `decay * ema + (1 - decay) * student`, for every parameter, the untrained position table too.
+///
+/// `ema` is a [`frozen_copy`] of a network of the student's geometry. A parameter that the student lacks stays as it is.
+pub fn ema_update(ema: Sit, student: &Sit, decay: f64) -> Sit {
+    #[derive(Default)]
+    struct Values(HashMap<ParamId, DispatchTensor>);
+    impl ModuleVisitor for Values {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let value = param.val().without_autodiff();
+            self.0.insert(param.id, value.into_dispatch());
+        }
+    }
+
+    struct Average {
+        values: Values,
+        decay: f64,
+    }
+    impl ModuleMapper for Average {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            match self.values.0.remove(&param.id) {
+                Some(value) => param.map(|ema| {
+                    let value = Tensor::<D>::from_dispatch(value);
+                    // The order of PyTorch's `ema.mul_(d).add_(p, alpha=1 - d)`.
+                    ema.mul_scalar(self.decay) + value.mul_scalar(1.0 - self.decay)
+                }),
+                None => param,
+            }
+        }
+    }
+
+    let mut values = Values::default();
+    student.visit(&mut values);
+    ema.map(&mut Average { values, decay })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::{SitConfig, collect};
+    use burn::tensor::Device;
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
+    fn network(seed: u64) -> Sit {
+        let config = SitConfig::named("S/8", 8, 1, 2, true).unwrap();
+        let config = SitConfig { depth: 1, ..config };
+        let device = Device::flex().autodiff();
+        Sit::init(&config, &mut ChaCha8Rng::seed_from_u64(seed), &device).unwrap()
+    }
+
+    #[test]
+    fn should_average_every_parameter_without_tracking_it() {
+        let (start, student) = (network(1), network(2));
+        let (before, now) = (collect(&start), collect(&student));
+        let ema = ema_update(frozen_copy(&start), &student, 0.75);
+        assert!(!ema.blocks[0].attn.qkv.weight.val().is_autodiff());
+        for (name, found) in collect(&ema) {
+            let wanted = before[&name].iter::<f32>().zip(now[&name].iter::<f32>());
+            for (found, (ema, p)) in found.iter::<f32>().zip(wanted) {
+                assert!((found - (ema * 0.75 + p * 0.25)).abs() <= 1e-7, "{name}");
+            }
+        }
+        assert_eq!(collect(&start), before);
+    }
+
+    #[test]
+    fn should_stay_frozen_even_when_training_is_switched_on() {
+        let ema = frozen_copy(&network(1)).train();
+        assert!(!ema.blocks[0].attn.qkv.weight.val().is_require_grad());
+    }
+}

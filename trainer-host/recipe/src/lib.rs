@@ -1,0 +1,33 @@
+//! Recipes: what a run does, in TOML.
+//!
+//! [`load`] reads a file, then `SEXTANT__…` environment variables, then `--set key=value`; [`Recipe`] is the
+//! typed result with every default filled in. A comparison is a recipe with `[[variants]]`, each an overlay
+//! on the rest ([`overlay`]). An unknown key is an error that suggests the nearest known one.
+//!
+//! This crate reads and checks values. Whether a recipe fits its data, its network and its plugins is asked by those who have them.
+
+mod data;
+mod diffusion;
+mod encoder;
+mod error;
+mod evaluation;
+mod file;
+mod guidance;
+mod overlay;
+mod sampler;
+mod schema;
+mod time;
+
+pub use data::DataConfig;
+pub use diffusion::{Path, PathCoefficients, Prediction};
+pub use encoder::{
+    EncoderConfig, Family, GuideConfig, NetworkConfig, Objective, ObjectiveConfig, TrainingConfig, ViewConfig,
+};
+pub use error::KeyError;
+pub use evaluation::{QualityRecipe, RepresentationsRecipe};
+pub use file::{RecipeError, RecipeFile, load, parse, parse_resolved};
+pub use guidance::{SettingError, SourceConfig, check_name};
+pub use overlay::{Variant, overlay};
+pub use sampler::{SamplerConfig, SamplerMethod};
+pub use schema::*;
+pub use time::{TimeSampling, from_normal};

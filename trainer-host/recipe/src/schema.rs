@@ -1,0 +1,422 @@
+//! The keys of a recipe, with their defaults.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    DataConfig, GuideConfig, KeyError, Path, Prediction, QualityRecipe, RepresentationsRecipe, SamplerConfig,
+    SourceConfig, TimeSampling,
+};
+
+/// A whole recipe, defaults filled in. It is written beside the results and runs again.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Recipe {
+    /// What the run is called in tables and reports.
+    #[serde(default = "untitled")]
+    pub title: String,
+    /// Seed of everything that is drawn: weights, batches, times, noise, dropped labels.
+    #[serde(default)]
+    pub seed: u64,
+    /// The data set.
+    pub data: DataConfig,
+    /// Frozen encoder whose features become the batch field `features`; none if absent.
+    #[serde(default)]
+    pub guide: Option<GuideConfig>,
+    /// The network.
+    pub model: ModelRecipe,
+    /// Path, prediction and times.
+    #[serde(default)]
+    pub diffusion: DiffusionRecipe,
+    /// Optimiser, batch and moving average.
+    #[serde(default)]
+    pub optimiser: OptimiserRecipe,
+    /// Trainings, one after another; the last is the one that is compared.
+    pub phases: Vec<Phase>,
+    /// What is measured.
+    #[serde(default)]
+    pub evaluation: EvaluationRecipe,
+    /// What is written, and how often.
+    #[serde(default)]
+    pub output: OutputRecipe,
+}
+
+fn untitled() -> String {
+    "untitled".into()
+}
+
+/// The network's geometry. Input size, channels and classes come from the data.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ModelRecipe {
+    /// A published size, such as `"B/2"`; then depth, width, heads and patch need not be given.
+    #[serde(default)]
+    pub size: Option<String>,
+    /// Side of a patch.
+    #[serde(default)]
+    pub patch_size: Option<usize>,
+    /// Width D of the tokens.
+    #[serde(default)]
+    pub hidden_size: Option<usize>,
+    /// Number of blocks.
+    #[serde(default)]
+    pub depth: Option<usize>,
+    /// Attention heads.
+    #[serde(default)]
+    pub num_heads: Option<usize>,
+    /// Width of the MLPs over D.
+    #[serde(default = "mlp_ratio")]
+    pub mlp_ratio: f64,
+    /// LayerNorm on queries and keys (REPA: off; Self-Transcendence: on).
+    #[serde(default)]
+    pub qk_norm: bool,
+}
+
+fn mlp_ratio() -> f64 {
+    4.0
+}
+
+/// The diffusion that is trained.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DiffusionRecipe {
+    /// Interpolant between data (t = 0) and noise (t = 1).
+    pub path: Path,
+    /// What the network predicts.
+    pub prediction: Prediction,
+    /// How times are drawn.
+    pub time: TimeSampling,
+    /// Probability that a label becomes the null class.
+    pub label_dropout: f64,
+}
+
+impl Default for DiffusionRecipe {
+    fn default() -> Self {
+        Self {
+            path: Path::Linear,
+            prediction: Prediction::Velocity,
+            time: TimeSampling::Uniform,
+            label_dropout: 0.1,
+        }
+    }
+}
+
+/// AdamW and what surrounds it. The defaults are the published ones.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OptimiserRecipe {
+    /// Learning rate, constant after warm-up.
+    pub lr: f64,
+    /// Steps over which the learning rate rises linearly from 0.
+    pub warmup_steps: u64,
+    /// Decay rates of the two moments.
+    pub betas: [f64; 2],
+    /// AdamW's epsilon.
+    pub eps: f64,
+    /// Decoupled weight decay.
+    pub weight_decay: f64,
+    /// Largest global gradient norm over all trained parameters; larger ones are scaled down to it.
+    pub max_grad_norm: f64,
+    /// Samples of an optimiser step.
+    pub batch: usize,
+    /// Parts into which a step's batch is cut, to save memory; the gradient is their mean.
+    pub accumulation: usize,
+    /// Decay of the moving average of the weights, after every optimiser step.
+    pub ema_decay: f64,
+    /// Raise the decay slowly, min(decay, (1+s)/(10+s)), for short trainings.
+    pub ema_warmup: bool,
+}
+
+impl Default for OptimiserRecipe {
+    fn default() -> Self {
+        Self {
+            lr: 1e-4,
+            warmup_steps: 0,
+            betas: [0.9, 0.999],
+            eps: 1e-8,
+            weight_decay: 0.0,
+            max_grad_norm: 1.0,
+            batch: 256,
+            accumulation: 1,
+            ema_decay: 0.9999,
+            ema_warmup: false,
+        }
+    }
+}
+
+/// One training.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Phase {
+    /// Its name, unique in the recipe; checkpoints lie in a folder of this name.
+    pub name: String,
+    /// Optimiser steps.
+    pub steps: u64,
+    /// Where the student's weights come from.
+    #[serde(default)]
+    pub init: Init,
+    /// The frozen network that sources may ask for.
+    #[serde(default)]
+    pub teacher: Option<TeacherRecipe>,
+    /// Train with labels that have changed places among the training images, once and for all: a control.
+    #[serde(default)]
+    pub shuffle_labels: bool,
+    /// Guidance sources; their losses add up.
+    #[serde(default)]
+    pub guidance: Vec<SourceConfig>,
+}
+
+/// Where a phase's student begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Init {
+    /// New weights, drawn from the seed.
+    #[default]
+    Fresh,
+    /// The weights and moving average with which the phase before ended.
+    Continue,
+}
+
+/// A network of an earlier phase.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TeacherRecipe {
+    /// Name of the phase.
+    pub phase: String,
+    /// Which of its networks. The released Self-Transcendence trainer loads `model`.
+    #[serde(default)]
+    pub weights: TeacherWeights,
+}
+
+/// Which weights of a finished phase are the teacher's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TeacherWeights {
+    /// The trained weights.
+    #[default]
+    Model,
+    /// Their moving average.
+    Ema,
+}
+
+/// What is measured of the last phase.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EvaluationRecipe {
+    /// Steps between two validations; 0 for one at the end.
+    pub every: u64,
+    /// Held-out images in the fixed validation set.
+    pub images: usize,
+    /// Fixed times for each of them, spread evenly over (0, 1).
+    pub times: usize,
+    /// Images in the sample grid.
+    pub samples: usize,
+    /// Columns of the grid.
+    pub columns: usize,
+    /// How they are drawn, from the moving average.
+    pub sampler: SamplerConfig,
+    /// The one score that decides a comparison over seeds, named before the run.
+    pub primary: Score,
+    /// Scores of samples by judges; none without this section.
+    pub quality: Option<QualityRecipe>,
+    /// Probes and pictures of representations; none without this section.
+    pub representations: Option<RepresentationsRecipe>,
+}
+
+/// A score by which variants are compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Score {
+    /// Denoising loss on the fixed validation set after the last step; lower is better.
+    #[default]
+    ValidationLoss,
+    /// Kernel distance of samples to the data by the first judge, at each run's chosen scale of classifier-free guidance; lower is
+    /// better.
+    KernelDistance,
+    /// Frechet distance, likewise.
+    FrechetDistance,
+}
+
+impl Score {
+    /// Whether judges have to score samples for it.
+    pub fn needs_judges(self) -> bool {
+        self != Self::ValidationLoss
+    }
+
+    /// As a recipe writes it.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::ValidationLoss => "validation-loss",
+            Self::KernelDistance => "kernel-distance",
+            Self::FrechetDistance => "frechet-distance",
+        }
+    }
+}
+
+impl Default for EvaluationRecipe {
+    fn default() -> Self {
+        Self {
+            every: 0,
+            images: 128,
+            times: 8,
+            samples: 36,
+            columns: 9,
+            sampler: SamplerConfig::default(),
+            primary: Score::default(),
+            quality: None,
+            representations: None,
+        }
+    }
+}
+
+/// What a run writes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OutputRecipe {
+    /// Steps between two lines of `metrics.jsonl`; each is the mean over the steps since the last.
+    pub log_every: u64,
+    /// Steps between two measurements of each source's share of the trunk's gradient norm, which cost
+    /// another forward and backward pass for each source; 0 for never.
+    pub share_every: u64,
+    /// Steps between two checkpoints; 0 for one at the end of each phase.
+    pub checkpoint_every: u64,
+    /// Checkpoints kept of each phase.
+    pub keep: usize,
+}
+
+impl Default for OutputRecipe {
+    fn default() -> Self {
+        Self {
+            log_every: 25,
+            share_every: 100,
+            checkpoint_every: 500,
+            keep: 2,
+        }
+    }
+}
+
+impl Recipe {
+    /// Checks what types cannot: ranges, names, references between phases.
+    ///
+    /// # Errors
+    /// Names the key at fault and what would be right.
+    pub fn validate(&self) -> Result<(), KeyError> {
+        self.diffusion.validate()?;
+        self.optimiser.validate()?;
+        self.evaluation.validate()?;
+        let output = &self.output;
+        at_least("output.log_every", output.log_every, 1)?;
+        at_least("output.keep", output.keep as u64, 1)?;
+        if self.phases.is_empty() {
+            return Err(KeyError(
+                "phases is empty: a recipe needs at least one [[phases]] table with name and steps".into(),
+            ));
+        }
+        for (i, phase) in self.phases.iter().enumerate() {
+            self.validate_phase(i, phase)?;
+        }
+        Ok(())
+    }
+
+    fn validate_phase(&self, i: usize, phase: &Phase) -> Result<(), KeyError> {
+        let earlier: Vec<&str> = self.phases[..i].iter().map(|p| p.name.as_str()).collect();
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if phase.name.is_empty() || !phase.name.chars().all(plain) {
+            return Err(KeyError(format!(
+                "phases.{i}.name is {:?}: use letters, digits, - and _, since it names a folder",
+                phase.name
+            )));
+        }
+        if earlier.contains(&phase.name.as_str()) {
+            return Err(KeyError(format!("phases.{i}.name: {:?} is there twice", phase.name)));
+        }
+        at_least(&format!("phases.{i}.steps"), phase.steps, 1)?;
+        if phase.init == Init::Continue && i == 0 {
+            return Err(KeyError(
+                "phases.0.init is \"continue\", but no phase is before it; use \"fresh\"".into(),
+            ));
+        }
+        if let Some(teacher) = &phase.teacher
+            && !earlier.contains(&teacher.phase.as_str())
+        {
+            return Err(KeyError(format!(
+                "phases.{i}.teacher.phase is {:?}, which is not an earlier phase; earlier are: [{}]",
+                teacher.phase,
+                earlier.join(", ")
+            )));
+        }
+        for (j, source) in phase.guidance.iter().enumerate() {
+            source
+                .validate()
+                .map_err(|e| KeyError(format!("phases.{i}.guidance.{j}.{e}")))?;
+        }
+        Ok(())
+    }
+}
+
+fn at_least(key: &str, value: u64, least: u64) -> Result<(), KeyError> {
+    if value < least {
+        return Err(KeyError(format!("{key} is {value}; it must be at least {least}")));
+    }
+    Ok(())
+}
+
+fn within(key: &str, value: f64, low: f64, high: f64) -> Result<(), KeyError> {
+    if !(low..=high).contains(&value) {
+        return Err(KeyError(format!(
+            "{key} is {value}; it must be a number from {low} to {high}"
+        )));
+    }
+    Ok(())
+}
+
+impl DiffusionRecipe {
+    fn validate(&self) -> Result<(), KeyError> {
+        within("diffusion.label_dropout", self.label_dropout, 0.0, 1.0)
+    }
+}
+
+impl OptimiserRecipe {
+    fn validate(&self) -> Result<(), KeyError> {
+        within("optimiser.lr", self.lr, 0.0, 1e3)?;
+        within("optimiser.betas.0", self.betas[0], 0.0, 1.0)?;
+        within("optimiser.betas.1", self.betas[1], 0.0, 1.0)?;
+        within("optimiser.eps", self.eps, 0.0, 1.0)?;
+        within("optimiser.weight_decay", self.weight_decay, 0.0, 1e3)?;
+        within(
+            "optimiser.max_grad_norm",
+            self.max_grad_norm,
+            f64::MIN_POSITIVE,
+            f64::MAX,
+        )?;
+        within("optimiser.ema_decay", self.ema_decay, 0.0, 1.0)?;
+        at_least("optimiser.batch", self.batch as u64, 1)?;
+        at_least("optimiser.accumulation", self.accumulation as u64, 1)?;
+        if !self.batch.is_multiple_of(self.accumulation) {
+            return Err(KeyError(format!(
+                "optimiser.accumulation is {}, which does not divide optimiser.batch = {}",
+                self.accumulation, self.batch
+            )));
+        }
+        Ok(())
+    }
+}
+
+impl EvaluationRecipe {
+    fn validate(&self) -> Result<(), KeyError> {
+        at_least("evaluation.images", self.images as u64, 1)?;
+        at_least("evaluation.times", self.times as u64, 1)?;
+        at_least("evaluation.samples", self.samples as u64, 1)?;
+        at_least("evaluation.columns", self.columns as u64, 1)?;
+        if self.primary.needs_judges() && self.quality.is_none() {
+            return Err(KeyError(format!(
+                "evaluation.primary is \"{}\", but no judge scores samples: add a section [evaluation.quality], or use \
+                 \"validation-loss\"",
+                self.primary.key()
+            )));
+        }
+        if let Some(quality) = &self.quality {
+            quality.validate().map_err(|e| e.within("evaluation.quality"))?;
+        }
+        if let Some(representations) = &self.representations {
+            let checked = representations.validate();
+            checked.map_err(|e| e.within("evaluation.representations"))?;
+        }
+        self.sampler.validate().map_err(|e| e.within("evaluation.sampler"))
+    }
+}

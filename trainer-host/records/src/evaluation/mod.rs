@@ -1,0 +1,10 @@
+//! What an evaluation measured, and where it lies.
+
+mod folder;
+mod result;
+
+pub use folder::{DataFingerprints, EvaluationFolder, Fingerprints, Protocol};
+pub use result::{
+    Alignment, Copies, CopyRule, Evaluation, JudgeIdentity, LabelPart, Map, MapOf, Probing, Quality, Representations,
+    ScaleSweep, Scores, SweepPoint,
+};

@@ -1,0 +1,19 @@
+//! A run on disk: what lies where, the journal, results, evaluations; files are written whole or not at all.
+//!
+//! This crate knows nothing of networks: tensors in a checkpoint are read by those who have some.
+
+pub mod checkpoint;
+mod cost;
+mod error;
+pub mod evaluation;
+mod events;
+pub mod journal;
+mod run;
+mod validation;
+mod write;
+
+pub use cost::{Bill, GuideCost, Operations, Parts, Seconds, TeacherCounters, duration};
+pub use error::{FileError, RecordError};
+pub use run::{LibraryRecord, RunFailure, RunFolder, RunInfo, RunResult};
+pub use validation::ValidationLoss;
+pub use write::{sync_folder, write_synced, write_whole};

@@ -1,0 +1,292 @@
+//! A run's folder: what lies where.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use sextant_recipe::{Recipe, SourceConfig, parse_resolved};
+
+use super::checkpoint::{Saved, list};
+use super::{Bill, FileError, RecordError, Seconds, TeacherCounters, write_whole};
+
+/// A run on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunFolder(PathBuf);
+
+/// `run.json`: what ran, where, on which data.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RunInfo {
+    /// Version of Sextant.
+    pub sextant: String,
+    /// Version of burn.
+    pub burn: String,
+    /// Version of the plugin contract.
+    pub abi: String,
+    /// Operating system and processor.
+    pub platform: String,
+    /// The device's name and burn's description of it.
+    pub device: String,
+    /// SHA-256 over pixels, labels, split and standardisation.
+    pub data: String,
+    /// The libraries of all phases.
+    pub plugins: Vec<LibraryRecord>,
+}
+
+/// What a run records of a library that it loaded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LibraryRecord {
+    /// Instance name.
+    pub source: String,
+    /// The plugin's own name.
+    pub plugin: String,
+    /// The plugin's own version.
+    pub version: String,
+    /// Version of the contract that it was built with.
+    pub abi: String,
+    /// SHA-256 of the file.
+    pub sha256: String,
+    /// Where it was found.
+    pub path: String,
+}
+
+/// `result.json`: what a finished run measured.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RunResult {
+    /// Optimiser steps of the last phase.
+    pub steps: u64,
+    /// Denoising loss of the moving average on the fixed validation set.
+    pub validation_loss: f64,
+    /// The same at each of the fixed times: time and loss, in rising order of time. Runs of earlier versions have none.
+    #[serde(default)]
+    pub validation_by_time: Vec<[f64; 2]>,
+    /// Mean guidance loss of each source over the last log line.
+    pub guidance_loss: BTreeMap<String, f64>,
+    /// Median seconds of a step of the last phase.
+    pub seconds_per_step: f64,
+    /// Where the time of the last phase went.
+    pub seconds: Seconds,
+    /// Rows and passes of other networks in the last phase.
+    pub teacher: TeacherCounters,
+    /// Largest resident memory of the process while this run went on, in bytes, if the system tells.
+    pub peak_memory_bytes: Option<u64>,
+    /// Trained parameters of the student.
+    pub student_parameters: u64,
+    /// Trained parameters of the sources of the last phase.
+    pub guidance_parameters: u64,
+    /// Share of the last phase's steps whose gradient was clipped.
+    pub clipped_share: f64,
+    /// Seconds of the steps of earlier phases.
+    pub earlier_phases_seconds: f64,
+    /// Labels of the sample grid, in its order.
+    pub sample_labels: Vec<usize>,
+    /// What it cost beside its time; runs of earlier versions have none until they are looked at again.
+    #[serde(default)]
+    pub bill: Option<Bill>,
+}
+
+/// `failed.json`: why a run stopped; gone when it goes on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunFailure {
+    /// The error as the user saw it.
+    pub message: String,
+}
+
+impl RunFolder {
+    /// The folder at this path, whether there is one yet or not.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Makes the folder with recipe and facts in it.
+    ///
+    /// # Errors
+    /// Where something is there already, or the folder cannot be written.
+    pub fn create(&self, recipe: &Recipe, info: &RunInfo) -> Result<(), FileError> {
+        if fs::read_dir(&self.0).is_ok_and(|mut entries| entries.next().is_some()) {
+            return Err(FileError::new(
+                &self.0,
+                "there is something in this folder already; choose another with --out, or go on with `sextant train --resume`",
+            ));
+        }
+        fs::create_dir_all(&self.0).map_err(|e| FileError::new(&self.0, format!("cannot be made: {e}")))?;
+        let text = toml::to_string(recipe).map_err(|e| FileError::new(self.recipe_path(), e))?;
+        self.write_json("run.json", info)?;
+        // Last, since a folder with a recipe is a run.
+        write_whole(&self.recipe_path(), text.as_bytes())
+    }
+
+    /// The resolved recipe's file.
+    pub fn recipe_path(&self) -> PathBuf {
+        self.0.join("recipe.toml")
+    }
+
+    /// The resolved recipe.
+    ///
+    /// # Errors
+    /// Where the folder is no run.
+    pub fn recipe(&self) -> Result<Recipe, RecordError> {
+        let path = self.recipe_path();
+        if !path.exists() {
+            return Err(FileError::new(&self.0, "is not a run: it has no recipe.toml").into());
+        }
+        // As it was resolved: overrides of this call do not belong to it.
+        let text = fs::read_to_string(&path).map_err(|e| FileError::new(&path, e))?;
+        Ok(parse_resolved(&path, &text)?)
+    }
+
+    /// The resolved recipe without the sources of these names, in every phase: how a run goes on whose plugin fails.
+    /// A name is that of the instance, or the `plugin` of the recipe.
+    ///
+    /// # Errors
+    /// Where the folder is no run, or a source is not there.
+    pub fn recipe_without(&self, names: &[String]) -> Result<Recipe, RecordError> {
+        let mut recipe = self.recipe()?;
+        let recorded = self.info().map(|info| info.plugins).unwrap_or_default();
+        let of = |source: &SourceConfig| {
+            let record = recorded.iter().find(|record| record.path == source.plugin);
+            let given = source
+                .name
+                .clone()
+                .or_else(|| record.map(|record| record.source.clone()));
+            given.unwrap_or_else(|| source.plugin.clone())
+        };
+        for name in names {
+            let all: Vec<String> = recipe
+                .phases
+                .iter()
+                .flat_map(|phase| phase.guidance.iter().map(of))
+                .collect();
+            let mut found = false;
+            for phase in &mut recipe.phases {
+                phase.guidance.retain(|source| {
+                    let this = of(source) == *name || source.plugin == *name;
+                    found |= this;
+                    !this
+                });
+            }
+            if !found {
+                let reason = format!("has no source called \"{name}\"; its sources: {}", all.join(", "));
+                return Err(FileError::new(&self.0, reason).into());
+            }
+        }
+        Ok(recipe)
+    }
+
+    /// Replaces the resolved recipe; the one before stays beside it, as `recipe.1.toml` or the next number that is free.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn replace_recipe(&self, recipe: &Recipe) -> Result<(), FileError> {
+        let path = self.recipe_path();
+        let before = fs::read(&path).map_err(|e| FileError::new(&path, e))?;
+        let kept = (1..)
+            .map(|n| self.0.join(format!("recipe.{n}.toml")))
+            .find(|kept| !kept.exists());
+        write_whole(&kept.expect("a number is free"), &before)?;
+        let text = toml::to_string(recipe).map_err(|e| FileError::new(self.recipe_path(), e))?;
+        write_whole(&path, text.as_bytes())
+    }
+
+    /// `run.json`.
+    ///
+    /// # Errors
+    /// Where it is not there or not whole.
+    pub fn info(&self) -> Result<RunInfo, FileError> {
+        self.read_json("run.json")
+    }
+
+    /// `result.json`, if the run is finished.
+    pub fn result(&self) -> Option<RunResult> {
+        self.read_json("result.json").ok()
+    }
+
+    /// Writes `result.json`, which makes the run finished.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn finish(&self, result: &RunResult) -> Result<(), FileError> {
+        self.write_json("result.json", result)
+    }
+
+    /// `failed.json`, if the run ended with an error and has not gone on since. A run with a result too was trained, and
+    /// failed in what comes after.
+    pub fn failure(&self) -> Option<RunFailure> {
+        self.read_json("failed.json").ok()
+    }
+
+    /// Writes `failed.json`, for a report that is made later. Where that fails, the log says so: the error itself is what the
+    /// user has to see.
+    pub fn note_failure(&self, message: impl ToString) {
+        let failure = RunFailure {
+            message: message.to_string(),
+        };
+        if let Err(unwritten) = self.write_json("failed.json", &failure) {
+            tracing::warn!("{unwritten}");
+        }
+    }
+
+    /// Removes `failed.json`, since the run goes on.
+    ///
+    /// # Errors
+    /// Where it is there and cannot be removed.
+    pub fn forget_failure(&self) -> Result<(), FileError> {
+        let path = self.0.join("failed.json");
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(FileError::new(&path, e)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Where the log is.
+    pub fn metrics(&self) -> PathBuf {
+        self.0.join("metrics.jsonl")
+    }
+
+    /// Where a phase's checkpoints are.
+    pub fn phase(&self, name: &str) -> PathBuf {
+        self.0.join("phases").join(name)
+    }
+
+    /// The latest checkpoint of a phase.
+    pub fn latest(&self, phase: &str) -> Option<Saved> {
+        list(&self.phase(phase)).pop()
+    }
+
+    /// Takes the final sample grid away, so that it is drawn again.
+    ///
+    /// # Errors
+    /// Where it cannot be removed.
+    pub fn forget_samples(&self) -> Result<(), FileError> {
+        for name in ["final.npz", "final.png"] {
+            let path = self.samples().join(name);
+            if path.exists() {
+                fs::remove_file(&path).map_err(|e| FileError::new(&path, e))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Where samples are.
+    pub fn samples(&self) -> PathBuf {
+        self.0.join("samples")
+    }
+
+    fn write_json(&self, name: &str, value: &impl Serialize) -> Result<(), FileError> {
+        let path = self.0.join(name);
+        let text = serde_json::to_string_pretty(value).map_err(|e| FileError::new(&path, e))?;
+        write_whole(&path, format!("{text}\n").as_bytes())
+    }
+
+    fn read_json<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<T, FileError> {
+        let path = self.0.join(name);
+        let text = fs::read_to_string(&path).map_err(|e| FileError::new(&path, e))?;
+        serde_json::from_str(&text).map_err(|e| FileError::new(&path, e))
+    }
+}

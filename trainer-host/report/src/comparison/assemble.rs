@@ -1,0 +1,316 @@
+//! A report from runs on disk.
+
+use std::path::Path;
+
+use super::control::controls;
+use super::difference;
+use super::entry::{Ending, Entry};
+use super::frame::{self, Frame, Request, distinct};
+use super::gather::Source;
+use super::judges;
+use super::measured;
+use super::pictures::Pictures;
+use super::protocol::{self, Protocol};
+use super::speed_up::speed_ups;
+use super::summary::{Background, summary};
+use super::verdict::{self, Yardstick};
+use crate::Error;
+use crate::{self as report, Plugin, Report, SampleGrid, SeedRun, Variant};
+use sextant_data::{self as data, DataError, Dataset};
+use sextant_recipe::Init;
+use sextant_records::FileError;
+use sextant_records::write_whole;
+use sextant_stats::statistics;
+
+/// The report of these sources.
+///
+/// # Errors
+/// Runs that do not belong together (see [`Frame::new`] and [`protocol::same`]), with what differs.
+pub fn assemble(sources: Vec<Source>, request: &Request) -> Result<Report, Error> {
+    let folders: Vec<String> = sources
+        .iter()
+        .map(|source| source.folder.display().to_string())
+        .collect();
+    let (sources, twice) = frame::once(sources)?;
+    let frame = Frame::new(&sources, request)?;
+    let entries: Vec<Entry> = sources.into_iter().flat_map(|source| source.entries).collect();
+    protocol::same(&entries.iter().map(Protocol::of).collect::<Vec<_>>())?;
+    let names: Vec<String> = frame.variants.iter().map(|(name, _)| name.clone()).collect();
+    let runs = measured::runs(&names, &frame.seeds, &entries, frame.baseline.as_deref());
+    let variants = frame
+        .variants
+        .iter()
+        .map(|(name, overlay)| variant(name, overlay, &frame.seeds, &entries, &runs));
+    let dataset = data::load(&entries[0].recipe.data);
+    let mut report = Report {
+        title: frame.title.clone(),
+        recipe: frame.recipe.clone(),
+        created: jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC").to_string(),
+        device: distinct(entries.iter().map(|entry| entry.info.device.clone())).join(" and "),
+        versions: versions(&entries),
+        data: facts(&entries[0].info.data, &dataset),
+        command: frame.command.clone(),
+        variants: variants.collect::<Result<_, _>>()?,
+        base_recipe: frame.base.clone(),
+        grid: grid(
+            &entries,
+            frame.seeds[0],
+            dataset.as_ref().map_or(&[], |dataset| dataset.class_names()),
+        ),
+        seeds: frame.seeds.clone(),
+        runs,
+        chosen_afterwards: frame.chosen_afterwards,
+        shared: shared(&names, &entries, frame.baseline.as_deref())?,
+        ..Report::default()
+    };
+    let mut background = judge(&mut report, &frame, &names, &entries)?;
+    if !twice.is_empty() {
+        background.remarks.push(format!(
+            "Runs of {} are the same in several of {}: each is taken once.",
+            twice.join(", "),
+            distinct(folders).join(", ")
+        ));
+    }
+    report.summary = summary(&report, &background);
+    Ok(report)
+}
+
+/// Fills in what the scores say of the variants.
+fn judge(report: &mut Report, frame: &Frame, names: &[String], entries: &[Entry]) -> Result<Background, Error> {
+    let mut background = Background {
+        remarks: remarks(entries, &frame.absent),
+        ..Background::default()
+    };
+    // Correction is for all that the recipe compares: a family must not shrink because a run has not begun.
+    let others: Vec<String> = names
+        .iter()
+        .chain(&frame.absent)
+        .filter(|name| Some(*name) != frame.baseline.as_ref())
+        .cloned()
+        .collect();
+    let (Some(baseline), false) = (&frame.baseline, others.is_empty()) else {
+        return Ok(background);
+    };
+    let primary = Yardstick::primary(frame.primary, verdict::first_judge(entries));
+    report.verdict = Some(verdict::compare(&primary, baseline, &others, entries)?);
+    for yardstick in verdict::secondary(&primary, entries) {
+        let comparison = verdict::compare(&yardstick, baseline, &others, entries)?;
+        if verdict::says_something(&comparison) {
+            report.scores.push(comparison);
+        }
+    }
+    report.speed_ups = speed_ups(entries, &report.runs, baseline, &others);
+    report.disagreements = judges::disagreements(baseline, &others, entries)?;
+    background.controls = controls(names, entries, baseline);
+    for longer in background.controls.iter().filter(|control| control.is_longer) {
+        let guided = |name: &&String| !entries.iter().any(|e| e.variant == **name && e.is_unguided());
+        let guided: Vec<String> = others.iter().filter(guided).cloned().collect();
+        let comparison: statistics::Comparison = verdict::compare(&primary, &longer.name, &guided, entries)?;
+        background.against_longer.push(comparison);
+    }
+    Ok(background)
+}
+
+/// Writes `report.html`, `report.md`, `results.csv`, `measures.csv`, and every plot as `plots/NAME.svg`.
+///
+/// # Errors
+/// Where they cannot be written.
+pub fn write(report: &Report, folder: &Path) -> Result<(), Error> {
+    std::fs::create_dir_all(folder).map_err(|e| FileError::new(folder, format!("cannot be made: {e}")))?;
+    for (name, text) in [
+        ("report.md", report::markdown(report)),
+        ("results.csv", report::csv(report)),
+        ("measures.csv", report::measures_csv(report)),
+        ("report.html", report::render(report)),
+    ] {
+        write_whole(&folder.join(name), text.as_bytes())?;
+    }
+    let plots = folder.join("plots");
+    std::fs::create_dir_all(&plots).map_err(|e| FileError::new(&plots, format!("cannot be made: {e}")))?;
+    for (name, svg) in report::svgs(report) {
+        write_whole(&plots.join(name), svg.as_bytes())?;
+    }
+    Ok(())
+}
+
+fn variant(name: &str, overlay: &str, seeds: &[u64], entries: &[Entry], runs: &[SeedRun]) -> Result<Variant, Error> {
+    let of_seed = |seed: &u64| {
+        entries
+            .iter()
+            .find(|entry| entry.variant == name && entry.seed == *seed)
+    };
+    let first = seeds.iter().find_map(of_seed);
+    let first = first.ok_or_else(|| Error::Input(format!("variant {name:?} has no run")))?;
+    let outcome = measured::over_seeds(runs, name);
+    let pictures = Pictures::of(first);
+    let plugins = first.info.plugins.iter().map(|plugin| Plugin {
+        name: plugin.plugin.clone(),
+        version: plugin.version.clone(),
+        sha256: plugin.sha256.clone(),
+    });
+    let of = |seed| of_seed(seed);
+    Ok(Variant {
+        name: name.to_owned(),
+        guidance: measured::description(&first.recipe),
+        seed_curves: seeds
+            .iter()
+            .map(|seed| of(seed).map(|e| measured::curves(&e.log)).unwrap_or_default())
+            .collect(),
+        pace: measured::pace(&first.recipe, &outcome),
+        grids: pictures.grids,
+        evaluations: seeds
+            .iter()
+            .map(|seed| of(seed).and_then(|e| e.evaluation.clone()))
+            .collect(),
+        neighbours_png: pictures.neighbours,
+        map_pngs: pictures.maps,
+        curves: measured::curves(&first.log),
+        samples_png: pictures.samples,
+        overlay: overlay.to_owned(),
+        plugins: plugins.collect(),
+        outcome,
+    })
+}
+
+/// What ran; where runs differ, all that ran.
+fn versions(entries: &[Entry]) -> Vec<(String, String)> {
+    let of = |value: fn(&Entry) -> &String| distinct(entries.iter().map(|entry| value(entry).clone())).join(" and ");
+    vec![
+        ("sextant".to_owned(), of(|entry| &entry.info.sextant)),
+        ("burn".to_owned(), of(|entry| &entry.info.burn)),
+        ("plugin ABI".to_owned(), of(|entry| &entry.info.abi)),
+        ("platform".to_owned(), of(|entry| &entry.info.platform)),
+    ]
+}
+
+/// The data in words, as far as it is still there.
+fn facts(fingerprint: &str, dataset: &Result<Dataset, DataError>) -> String {
+    let short: String = fingerprint.chars().take(16).collect();
+    match dataset {
+        Ok(dataset) if dataset.fingerprint() == fingerprint => format!(
+            "{} training and {} held-out images of {} classes; fingerprint {short}",
+            dataset.train().len(),
+            dataset.held_out().len(),
+            dataset.class_names().len()
+        ),
+        Ok(_) => format!("fingerprint {short}, which is not that of the data as it is read now"),
+        Err(error) => format!("fingerprint {short}; it cannot be read now: {error}"),
+    }
+}
+
+/// How the grids of the first seed are laid out.
+fn grid(entries: &[Entry], seed: u64, classes: &[String]) -> SampleGrid {
+    let first = entries.iter().find(|entry| entry.seed == seed).unwrap_or(&entries[0]);
+    let evaluation = &first.recipe.evaluation;
+    let sampler = &evaluation.sampler;
+    SampleGrid {
+        columns: evaluation.columns,
+        rows: evaluation.samples.div_ceil(evaluation.columns),
+        labels: grid_labels(classes, evaluation.columns, evaluation.samples),
+        note: format!(
+            "{:?}, {} steps, guidance scale {} for t in [{}, {}]; moving average of the weights; seed {seed}",
+            sampler.method, sampler.steps, sampler.cfg_scale, sampler.guidance_low, sampler.guidance_high,
+        ),
+    }
+}
+
+/// One label a column where a column is one class, else one a cell.
+fn grid_labels(classes: &[String], columns: usize, count: usize) -> Vec<String> {
+    let cells = if columns == classes.len() { columns } else { count };
+    (0..cells)
+        .filter_map(|i| classes.get(i.checked_rem(classes.len())?).cloned())
+        .collect()
+}
+
+/// What the runs of one seed have in common, in a sentence that names the variants which have it otherwise.
+fn shared(names: &[String], entries: &[Entry], baseline: Option<&str>) -> Result<String, Error> {
+    let first = |name: &str| entries.iter().find(|entry| entry.variant == name);
+    let Some(base) = baseline.and_then(first).or(entries.first()) else {
+        return Ok(String::new());
+    };
+    let base = difference::value(&base.recipe)?;
+    let (mut other_weights, mut other_draws) = (Vec::new(), Vec::new());
+    for name in names {
+        let Some(entry) = first(name) else { continue };
+        let recipe = difference::value(&entry.recipe)?;
+        let differs = |keys: &[&str]| keys.iter().any(|key| base.pointer(key) != recipe.pointer(key));
+        let continues = entry
+            .recipe
+            .phases
+            .last()
+            .is_some_and(|phase| phase.init == Init::Continue);
+        if differs(&["/data", "/diffusion", "/optimiser/batch"]) {
+            other_draws.push(name.as_str());
+        } else if continues || differs(&["/model"]) {
+            other_weights.push(name.as_str());
+        }
+    }
+    let mut but = String::new();
+    for (what, names) in [("the initial weights of ", &other_weights), ("", &other_draws)] {
+        if !names.is_empty() {
+            let so_far = if but.is_empty() { ", but for " } else { " and " };
+            but.push_str(&format!("{so_far}{what}{}", names.join(", ")));
+        }
+    }
+    Ok(format!(
+        "Runs of one seed share initial weights, batches, times, noise and dropped labels{but}."
+    ))
+}
+
+/// What is said of a variant of which a run failed.
+fn failed(name: &str, entries: &[Entry]) -> Option<String> {
+    let of_name = || entries.iter().filter(|entry| entry.variant == name);
+    let seeds = of_name().filter(|entry| matches!(entry.ending, Ending::Failed(_)));
+    let seeds: Vec<String> = seeds.map(|entry| entry.seed.to_string()).collect();
+    let others = match of_name().any(|entry| entry.result().is_some()) {
+        true => ": its other seeds are the lucky ones",
+        false => "",
+    };
+    (!seeds.is_empty()).then(|| {
+        format!(
+            "{name} failed with {} {}, and is not compared{others}.",
+            if seeds.len() == 1 { "seed" } else { "seeds" },
+            seeds.join(", ")
+        )
+    })
+}
+
+/// What went wrong, a sentence each.
+fn remarks(entries: &[Entry], absent: &[String]) -> Vec<String> {
+    let mut remarks = Vec::new();
+    if !absent.is_empty() {
+        remarks.push(format!(
+            "Not begun yet: {}; the corrections are for all variants of the recipe.",
+            absent.join(", ")
+        ));
+    }
+    remarks.extend(
+        distinct(entries.iter().map(|entry| entry.variant.clone()))
+            .iter()
+            .filter_map(|name| failed(name, entries)),
+    );
+    for entry in entries {
+        let run = format!("{}, seed {}", entry.variant, entry.seed);
+        if matches!(entry.ending, Ending::Finished(_))
+            && let Some((name, step)) = entry.unsound()
+        {
+            remarks.push(format!(
+                "{run}: {name} is not a number at step {step}; the curve has a gap there, and the variant is not compared."
+            ));
+        }
+        if let Some(reason) = entry
+            .evaluation
+            .as_ref()
+            .and_then(|evaluation| evaluation.trouble.as_ref())
+        {
+            remarks.push(format!("{run}: its representations were not measured: {reason}."));
+        }
+        if let Some(trouble) = &entry.trouble {
+            remarks.push(format!("{run}: {trouble}."));
+        }
+    }
+    if distinct(entries.iter().map(|entry| entry.info.device.clone())).len() > 1 {
+        remarks.push("The runs are of different devices, so their times do not compare.".into());
+    }
+    remarks
+}

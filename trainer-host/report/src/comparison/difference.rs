@@ -1,0 +1,228 @@
+//! What differs between two recipes.
+
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use crate::Error;
+use sextant_recipe::Recipe;
+
+/// A key on which two recipes differ. What one of them lacks is null.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Difference {
+    /// The key, with dots.
+    pub key: String,
+    /// The value of the first.
+    pub first: Value,
+    /// The value of the second.
+    pub second: Value,
+}
+
+impl Difference {
+    /// Both values, each with the folder that has it.
+    pub fn between(&self, first: &Path, second: &Path) -> String {
+        format!(
+            "{} is {} in {} and {} in {}",
+            self.key,
+            self.first,
+            first.display(),
+            self.second,
+            second.display()
+        )
+    }
+}
+
+/// The first key on which two values differ; `path` is that of the values themselves, empty for whole recipes.
+pub fn first(one: &Value, other: &Value, path: &str) -> Option<Difference> {
+    let below = |key: &str| match path {
+        "" => key.to_owned(),
+        path => format!("{path}.{key}"),
+    };
+    match (one, other) {
+        (Value::Object(a), Value::Object(b)) => {
+            let keys = a.keys().chain(b.keys().filter(|key| !a.contains_key(*key)));
+            let of = |map: &Map<String, Value>, key: &String| map.get(key).cloned().unwrap_or_default();
+            keys.into_iter()
+                .find_map(|key| first(&of(a, key), &of(b, key), &below(key)))
+        }
+        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
+            let pairs = a.iter().zip(b).enumerate();
+            let mut found = pairs.map(|(i, (a, b))| first(a, b, &below(&i.to_string())));
+            found.find_map(|difference| difference)
+        }
+        (a, b) if a == b => None,
+        (a, b) => Some(Difference {
+            key: path.to_owned(),
+            first: a.clone(),
+            second: b.clone(),
+        }),
+    }
+}
+
+/// A recipe as a value.
+///
+/// # Errors
+/// None that a recipe which was read can cause.
+pub fn value(recipe: &Recipe) -> Result<Value, Error> {
+    serde_json::to_value(recipe).map_err(|e| Error::Text {
+        what: "a recipe",
+        reason: e.to_string(),
+    })
+}
+
+/// What a recipe says of the training and of the validation curve. Left out are its title, what is written, and what is
+/// measured of the finished network: a run can be measured in another way without being trained again.
+///
+/// # Errors
+/// As [`value`].
+pub fn training(recipe: &Recipe) -> Result<Value, Error> {
+    let mut value = value(recipe)?;
+    let mut remove = |table: &str, keys: &[&str]| {
+        let table = match table {
+            "" => value.as_object_mut(),
+            table => value.get_mut(table).and_then(Value::as_object_mut),
+        };
+        if let Some(table) = table {
+            keys.iter().for_each(|key| {
+                table.remove(*key);
+            });
+        }
+    };
+    remove("", &["title", "output"]);
+    let measured = ["quality", "representations", "samples", "columns", "sampler", "primary"];
+    remove("evaluation", &measured);
+    Ok(value)
+}
+
+/// What has to be added to `base` to get `recipe`, as TOML: tables key by key, everything else whole; keys that only
+/// `base` has as comments. Title and seed are left out, since a variant has neither.
+///
+/// # Errors
+/// As [`value`].
+pub fn overlay(base: &Recipe, recipe: &Recipe) -> Result<String, Error> {
+    let [base, recipe] = [base, recipe].map(|recipe| {
+        value(recipe).map(|mut value| {
+            if let Some(table) = value.as_object_mut() {
+                table.remove("title");
+                table.remove("seed");
+            }
+            value
+        })
+    });
+    let mut without = Vec::new();
+    let changed = changes(&base?, &recipe?, "", &mut without);
+    let text = toml::to_string(&changed).map_err(|e| Error::Text {
+        what: "a variant's overlay",
+        reason: e.to_string(),
+    })?;
+    let without: String = without.iter().map(|key| format!("# without {key}\n")).collect();
+    Ok(format!("{without}{text}"))
+}
+
+/// The entries of `new` that `old` has not, or has otherwise; TOML has no null, so that what is gone is listed apart.
+fn changes(old: &Value, new: &Value, path: &str, without: &mut Vec<String>) -> Value {
+    let (Value::Object(old), Value::Object(new)) = (old, new) else {
+        return present(new);
+    };
+    let mut changed = Map::new();
+    let keys = new.keys().chain(old.keys().filter(|key| !new.contains_key(*key)));
+    for key in keys {
+        let here = if path.is_empty() {
+            key.clone()
+        } else {
+            format!("{path}.{key}")
+        };
+        let (before, after) = (
+            old.get(key).unwrap_or(&Value::Null),
+            new.get(key).unwrap_or(&Value::Null),
+        );
+        if before == after {
+            continue;
+        }
+        match after {
+            Value::Null => without.push(here),
+            after => match changes(before, after, &here, without) {
+                Value::Object(table) if table.is_empty() => {}
+                change => {
+                    changed.insert(key.clone(), change);
+                }
+            },
+        }
+    }
+    Value::Object(changed)
+}
+
+/// The value without what is null.
+fn present(value: &Value) -> Value {
+    match value {
+        Value::Object(table) => {
+            let entries = table.iter().filter(|(_, value)| !value.is_null());
+            Value::Object(entries.map(|(key, value)| (key.clone(), present(value))).collect())
+        }
+        Value::Array(list) => Value::Array(list.iter().map(present).collect()),
+        other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::fixture;
+    use super::*;
+
+    #[test]
+    fn the_first_difference_has_its_key_and_both_values() {
+        let one = json!({"a": {"x": 1, "y": [1, {"z": 2}]}});
+        let other = json!({"a": {"x": 1, "y": [1, {"z": 3}]}});
+        let difference = first(&one, &other, "").unwrap();
+        assert_eq!((difference.key.as_str(), &difference.first), ("a.y.1.z", &json!(2)));
+        assert_eq!(
+            difference.between(Path::new("A"), Path::new("B")),
+            "a.y.1.z is 2 in A and 3 in B"
+        );
+        assert_eq!(first(&one, &one, ""), None);
+        assert_eq!(first(&json!({}), &json!({"k": 1}), "recipe").unwrap().key, "recipe.k");
+    }
+
+    #[test]
+    fn measuring_is_not_training() {
+        let recipe = fixture::recipe(0, None);
+        let mut other = recipe.clone();
+        other.evaluation.samples += 1;
+        other.evaluation.quality = Some(Default::default());
+        other.output.keep += 1;
+        assert_eq!(training(&recipe).unwrap(), training(&other).unwrap());
+        for change in [
+            (|r| r.evaluation.every += 1) as fn(&mut Recipe),
+            |r| r.evaluation.images += 1,
+            |r| r.evaluation.times += 1,
+            |r| r.optimiser.lr *= 2.0,
+            |r| r.seed += 1,
+        ] {
+            let mut other = recipe.clone();
+            change(&mut other);
+            assert_ne!(training(&recipe).unwrap(), training(&other).unwrap());
+        }
+    }
+
+    #[test]
+    fn an_overlay_has_what_changed_and_names_what_is_gone() {
+        let base = fixture::recipe(0, None);
+        let mut guided = fixture::recipe(7, Some("repa"));
+        guided.optimiser.lr = 0.5;
+        guided.title = "another".into();
+        let overlay_text = overlay(&base, &guided).unwrap();
+        let table: toml::Table = overlay_text.parse().unwrap();
+        assert_eq!(table["optimiser"].as_table().unwrap().len(), 1);
+        assert_eq!(table["phases"][0]["guidance"][0]["plugin"].as_str(), Some("repa"));
+        assert!(
+            !table.contains_key("title") && !table.contains_key("seed"),
+            "{overlay_text}"
+        );
+        assert_eq!(overlay(&base, &base).unwrap(), "");
+        let mut sized = base.clone();
+        sized.model.patch_size = None;
+        assert_eq!(overlay(&base, &sized).unwrap(), "# without model.patch_size\n");
+    }
+}

@@ -1,0 +1,47 @@
+//! From run folders to a [`Report`](crate::Report): which runs belong together, what they are compared by, and what is said.
+
+mod assemble;
+mod control;
+pub mod difference;
+mod entry;
+#[cfg(test)]
+mod fixture;
+mod frame;
+mod gather;
+mod judges;
+mod measured;
+mod pictures;
+pub mod protocol;
+pub mod record;
+#[cfg(test)]
+mod report_tests;
+mod speed_up;
+mod summary;
+mod verdict;
+
+use std::path::PathBuf;
+
+pub use assemble::{assemble, write};
+pub use entry::Entry;
+pub use frame::{Request, distinct};
+pub use gather::Source;
+
+use crate::{Error, Report};
+
+/// The report of finished runs: of a comparison's folder, of several, of single runs, put together. Writes nothing; see [`write()`].
+///
+/// # Errors
+/// Folders without runs; runs that cannot be read or do not belong together, with what differs.
+pub fn report(folders: &[PathBuf], request: &Request) -> Result<Report, Error> {
+    let sources = folders.iter().map(|folder| Source::read(folder));
+    let sources = sources.collect::<Result<Vec<_>, _>>()?;
+    for source in &sources {
+        for run in source.unlisted() {
+            tracing::warn!(
+                "{} is left out: it is not of the comparison that comparison.json describes; name it to have it in",
+                run.display()
+            );
+        }
+    }
+    assemble::assemble(sources, request)
+}

@@ -1,0 +1,305 @@
+//! What a comparison's report says, as plain data.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use sextant_records::evaluation::Evaluation;
+pub use sextant_records::{GuideCost, Operations, Parts};
+use sextant_stats::statistics::{Comparison, SpeedUp};
+
+/// Everything that the page of a comparison shows. All text is plain text: escaping is the renderer's business.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Report {
+    /// Heading of the page.
+    pub title: String,
+    /// File name of the base recipe, as the user gave it.
+    pub recipe: String,
+    /// One or more sentences on what this many seeds and steps can and cannot tell. Shown first; an empty line starts
+    /// a new paragraph.
+    pub summary: String,
+    /// When the report was made, as it should be read.
+    pub created: String,
+    /// The device that trained, in words.
+    pub device: String,
+    /// What ran, by name and version: sextant, burn, the plugin ABI, the operating system.
+    pub versions: Vec<(String, String)>,
+    /// The data set in words: name, size, split, fingerprint.
+    pub data: String,
+    /// The command that makes this comparison again.
+    pub command: String,
+    /// The variants in the order of the recipe, which is also their order in every table, legend and grid.
+    pub variants: Vec<Variant>,
+    /// The resolved base recipe (TOML) that the variants' overlays change.
+    pub base_recipe: String,
+    /// How the sample grids are laid out; the same for every variant.
+    pub grid: SampleGrid,
+    /// The seeds that every variant was trained with. Curves, samples and plugins are of the first.
+    pub seeds: Vec<u64>,
+    /// Every run, variant by variant, seed by seed.
+    pub runs: Vec<SeedRun>,
+    /// What the primary score says over the seeds; none without a baseline.
+    pub verdict: Option<Comparison>,
+    /// Whether the primary score is another than the recipes had declared before the runs.
+    pub chosen_afterwards: bool,
+    /// What runs of one seed share, as a sentence; empty where nothing is to be said of it.
+    pub shared: String,
+    /// How much sooner each variant is as good as the baseline at its end, by name.
+    pub speed_ups: BTreeMap<String, SpeedUps>,
+    /// Every score beside the primary one, compared over the seeds in the same way.
+    pub scores: Vec<Comparison>,
+    /// Where judges disagree on a score, in words.
+    pub disagreements: Vec<String>,
+}
+
+/// The speed-up of a variant over the baseline, by the validation loss.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SpeedUps {
+    /// In optimiser steps of the last phase.
+    pub steps: SpeedUp,
+    /// In training images, those of earlier phases on the bill.
+    pub images: Option<SpeedUp>,
+    /// In floating-point operations, earlier phases and the making of a guide on the bill; none where they were not
+    /// counted.
+    pub operations: Option<SpeedUp>,
+    /// In seconds of training steps, earlier phases on the bill.
+    pub seconds: SpeedUp,
+}
+
+/// One variant with one seed.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SeedRun {
+    /// The variant's name.
+    pub variant: String,
+    /// The seed.
+    pub seed: u64,
+    /// How its run ended.
+    pub outcome: Outcome,
+}
+
+/// The layout that all variants' sample grids share.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct SampleGrid {
+    /// Images in a row.
+    pub columns: usize,
+    /// Rows of images.
+    pub rows: usize,
+    /// Class names: one a column, or one a cell (row by row). Any other number is listed as it is.
+    pub labels: Vec<String>,
+    /// How the samples were drawn (sampler, steps, guidance scale, weights, seed), in words; may be empty.
+    pub note: String,
+}
+
+/// One variant of the comparison.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Variant {
+    /// The name that the recipe gives it.
+    pub name: String,
+    /// Its guidance in a few words, for instance `repa, depth 4, coefficient 0.5`.
+    pub guidance: String,
+    /// How its run ended; with several seeds, the mean of what they measured, or the first that did not finish.
+    pub outcome: Outcome,
+    /// What was logged during the last phase with each seed, in the order of [`Report::seeds`]; empty where a run has no log.
+    pub seed_curves: Vec<BTreeMap<String, Vec<Point>>>,
+    /// What a step costs, by which curves can be drawn over images, operations and time.
+    pub pace: Pace,
+    /// Sample grids over training, of the first seed, in rising order of steps; the last is that of the end.
+    pub grids: Vec<Grid>,
+    /// What was measured with each seed, in the order of [`Report::seeds`]; none where it was not.
+    pub evaluations: Vec<Option<Evaluation>>,
+    /// The most suspicious samples of the first seed, each with its nearest training images: an encoded PNG.
+    pub neighbours_png: Option<Vec<u8>>,
+    /// The pictures that the first evaluation's maps name, encoded PNGs by file name.
+    pub map_pngs: BTreeMap<String, Vec<u8>>,
+    /// What was logged during its last phase, by name. `denoising`, `validation`, `guidance`, `grad_norm` and
+    /// `guidance_share` are shown first and under readable titles; others follow under their own names.
+    /// Points may be in any order; of several points at one step, the last counts.
+    pub curves: BTreeMap<String, Vec<Point>>,
+    /// The sample grid, an encoded PNG laid out as [`Report::grid`] says.
+    pub samples_png: Option<Vec<u8>>,
+    /// What this variant changes in the base recipe (TOML); empty when it changes nothing.
+    pub overlay: String,
+    /// The plugins that its run loaded.
+    pub plugins: Vec<Plugin>,
+}
+
+/// What one step of a variant's last phase costs, and what had been spent before it began.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Pace {
+    /// Images a step.
+    pub images: f64,
+    /// Floating-point operations a step; none where they were not counted.
+    pub operations: Option<f64>,
+    /// Seconds a step.
+    pub seconds: f64,
+    /// Images of earlier phases.
+    pub earlier_images: f64,
+    /// Floating-point operations of earlier phases; none where they were not counted.
+    pub earlier_operations: Option<f64>,
+    /// Seconds of earlier phases.
+    pub earlier_seconds: f64,
+}
+
+/// A sample grid at one point of the training.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Grid {
+    /// Optimiser steps done.
+    pub step: u64,
+    /// An encoded PNG, laid out as [`Report::grid`] says.
+    pub png: Vec<u8>,
+}
+
+/// How a variant's run ended.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "most runs finish, and a report has few")]
+pub enum Outcome {
+    /// It ran to its last step.
+    Finished(Measurements),
+    /// It was stopped, and can be resumed.
+    Interrupted {
+        /// The last completed step.
+        step: u64,
+    },
+    /// It ended with an error.
+    Failed {
+        /// The error as the user saw it.
+        message: String,
+    },
+}
+
+/// What a finished run measured: one row of the table.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Measurements {
+    /// Optimiser steps of the last phase.
+    pub steps: u64,
+    /// Denoising loss on the fixed validation set with fixed times and noise, after the last step.
+    #[serde(serialize_with = "number_or_null::serialize")]
+    pub validation_loss: f64,
+    /// The same at each of the fixed times: time and loss, in rising order of time.
+    pub validation_by_time: Vec<[f64; 2]>,
+    /// Mean guidance loss at the end, before its coefficient; `None` without a source.
+    pub guidance_loss: Option<f64>,
+    /// Median wall time of a step in the last phase, in seconds.
+    #[serde(serialize_with = "number_or_null::serialize")]
+    pub seconds_per_step: f64,
+    /// Extra time of a step as a fraction of the baseline's (0.25 is a quarter more); `None` for the baseline itself or
+    /// when there is none.
+    pub overhead: Option<f64>,
+    /// Largest resident memory of the process during the run, in bytes; `None` where the system does not tell.
+    pub peak_memory_bytes: Option<u64>,
+    /// Trainable parameters of the student.
+    pub student_parameters: u64,
+    /// Trainable parameters of the sources, dropped after training.
+    pub guidance_parameters: u64,
+    /// Fraction (0 to 1) of the step's time spent in frozen networks.
+    #[serde(serialize_with = "number_or_null::serialize")]
+    pub teacher_share: f64,
+    /// Fraction (0 to 1) of the steps whose gradient was clipped.
+    #[serde(serialize_with = "number_or_null::serialize")]
+    pub clipped_share: f64,
+    /// Wall time of all training steps that this variant needed, earlier phases included, in seconds.
+    #[serde(serialize_with = "number_or_null::serialize")]
+    pub total_seconds: f64,
+    /// The part of it that earlier phases took, such as Self-Transcendence's teacher, in seconds.
+    #[serde(serialize_with = "number_or_null::serialize")]
+    pub earlier_phases_seconds: f64,
+    /// Where a step's time goes.
+    pub parts: Parts,
+    /// Floating-point operations; none where they were not counted.
+    pub operations: Option<Operations>,
+    /// Parameters of the last phase's teacher; 0 without one.
+    pub teacher_parameters: u64,
+    /// What it took to make the guide whose features a source reads, where that is known: on the bill as well.
+    pub guide: Option<GuideCost>,
+}
+
+impl Measurements {
+    /// The mean of what several seeds measured; none of none. Counts are those of the first: seeds do not change them.
+    pub fn mean(of: &[&Self]) -> Option<Self> {
+        let first = *of.first()?;
+        let mean = |value: fn(&Self) -> f64| of.iter().map(|m| value(m)).sum::<f64>() / of.len() as f64;
+        // What one of them lacks has no mean.
+        let optional = |value: fn(&Self) -> Option<f64>| {
+            let all: Option<Vec<f64>> = of.iter().map(|m| value(m)).collect();
+            all.map(|all| all.iter().sum::<f64>() / all.len() as f64)
+        };
+        Some(Self {
+            validation_loss: mean(|m| m.validation_loss),
+            validation_by_time: by_time(of),
+            guidance_loss: optional(|m| m.guidance_loss),
+            seconds_per_step: mean(|m| m.seconds_per_step),
+            overhead: optional(|m| m.overhead),
+            peak_memory_bytes: of.iter().map(|m| m.peak_memory_bytes).max().flatten(),
+            teacher_share: mean(|m| m.teacher_share),
+            clipped_share: mean(|m| m.clipped_share),
+            total_seconds: mean(|m| m.total_seconds),
+            earlier_phases_seconds: mean(|m| m.earlier_phases_seconds),
+            parts: Parts {
+                data: mean(|m| m.parts.data),
+                student: mean(|m| m.parts.student),
+                teacher: mean(|m| m.parts.teacher),
+                guidance: mean(|m| m.parts.guidance),
+                backward: mean(|m| m.parts.backward),
+                update: mean(|m| m.parts.update),
+            },
+            ..first.clone()
+        })
+    }
+}
+
+/// The mean loss at each time; none where the times differ.
+fn by_time(of: &[&Measurements]) -> Vec<[f64; 2]> {
+    let first = &of[0].validation_by_time;
+    let times = |m: &Measurements| -> Vec<f64> { m.validation_by_time.iter().map(|[t, _]| *t).collect() };
+    if of.iter().any(|m| times(m) != times(of[0])) {
+        return Vec::new();
+    }
+    let mean = |i: usize| of.iter().map(|m| m.validation_by_time[i][1]).sum::<f64>() / of.len() as f64;
+    first.iter().enumerate().map(|(i, [t, _])| [*t, mean(i)]).collect()
+}
+
+/// One logged value.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Point {
+    /// The optimiser step, counted from 1.
+    pub step: u64,
+    /// The value; one that is not finite is a gap in the curve.
+    #[serde(serialize_with = "number_or_null::serialize")]
+    pub value: f64,
+}
+
+/// A shared library that a run loaded.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Plugin {
+    /// The source's name, as its plugin states it.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// SHA-256 of the library's file, in hexadecimal.
+    pub sha256: String,
+}
+
+/// JSON has no NaN and no infinity: both are written as `null`.
+mod number_or_null {
+    use serde::{Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+        value.is_finite().then_some(*value).serialize(serializer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_that_json_cannot_hold_are_null() {
+        let point = |step, value| Point { step, value };
+        let json = serde_json::to_string(&[point(1, 0.1 + 0.2), point(2, f64::INFINITY)]).unwrap();
+        assert_eq!(
+            json,
+            r#"[{"step":1,"value":0.30000000000000004},{"step":2,"value":null}]"#
+        );
+    }
+}

@@ -1,0 +1,96 @@
+//! Samples of a trained network: drawn, laid out as a grid, written as PNG and `.npz`.
+
+mod grid;
+mod npz;
+
+pub use grid::{GRID_SCALE, grid_png};
+pub use npz::{Pixels, npz, read_npz};
+
+use burn::tensor::{Device, Int, Tensor};
+
+use sextant_data::Dataset;
+use sextant_model::diffusion::sampler::SampleStreams;
+use sextant_model::diffusion::{Path, Prediction, Sampler, SamplerConfig};
+use crate::Error;
+use sextant_model::Sit;
+use sextant_recipe::Recipe;
+
+/// Samples of one pass.
+const BATCH: usize = 64;
+
+/// How samples are drawn.
+#[derive(Clone, Debug)]
+pub struct Drawing {
+    /// Method, steps, guidance.
+    pub sampler: SamplerConfig,
+    /// The path of the training.
+    pub path: Path,
+    /// What the network predicts.
+    pub prediction: Prediction,
+    /// Seed of the noise.
+    pub seed: u64,
+}
+
+impl Drawing {
+    /// As a recipe says, with its seed.
+    pub fn of(recipe: &Recipe) -> Self {
+        Self {
+            sampler: recipe.evaluation.sampler.clone(),
+            path: recipe.diffusion.path,
+            prediction: recipe.diffusion.prediction,
+            seed: recipe.seed,
+        }
+    }
+}
+
+/// The sample grid of a recipe, drawn by `network`: labels, and RGB bytes as of [`draw`].
+///
+/// # Errors
+/// As [`draw`].
+pub fn grid(
+    recipe: &Recipe,
+    network: &Sit,
+    dataset: &Dataset,
+    device: &Device,
+) -> Result<(Vec<usize>, Vec<u8>), Error> {
+    let labels = labels(dataset.class_names().len(), recipe.evaluation.samples);
+    let pixels = draw(network, &Drawing::of(recipe), &labels, dataset, device)?;
+    Ok((labels, pixels))
+}
+
+/// One label a sample: class i modulo the number of classes, so that a grid with a column a class has one class a column.
+pub fn labels(classes: usize, count: usize) -> Vec<usize> {
+    (0..count).map(|i| i % classes).collect()
+}
+
+/// Draws one image a label, as RGB bytes `[N, H, W, 3]`. Sample i depends on the seed, i and its label alone.
+///
+/// # Errors
+/// Where the settings or a label are none that the sampler can follow.
+pub fn draw(
+    network: &Sit,
+    drawing: &Drawing,
+    labels: &[usize],
+    dataset: &Dataset,
+    device: &Device,
+) -> Result<Vec<u8>, Error> {
+    let sampler = Sampler {
+        config: drawing.sampler.clone(),
+        path: drawing.path,
+        prediction: drawing.prediction,
+        null_class: network.config().null_class(),
+    };
+    let mut pixels = Vec::new();
+    for (chunk, labels) in labels.chunks(BATCH).enumerate() {
+        let first = (chunk * BATCH) as u64;
+        let mut streams = SampleStreams::new(drawing.seed, first..first + labels.len() as u64);
+        let start = streams.initial(dataset.shape());
+        let forward = |x: Tensor<4>, t: Tensor<1>, y: Tensor<1, Int>| network.forward(x, t, y, &[]).velocity;
+        let latents = sampler
+            .sample(forward, start, labels, &mut streams, device)
+            .map_err(|e| Error::Input(e.to_string()))?;
+        let values: Vec<f32> = latents.values.iter().map(|v| *v as f32).collect();
+        pixels.extend(dataset.to_pixels(&values));
+    }
+    Ok(pixels)
+}
