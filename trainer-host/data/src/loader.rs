@@ -1,9 +1,9 @@
 //! Prepares the next steps' data while the present step computes.
 
-use super::batch::Batch;
 use super::dataset::Dataset;
-use super::draws::Draws;
 use super::error::DataError;
+use super::host_batch::HostBatch;
+use sextant_recipe::DiffusionRecipe;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -11,33 +11,6 @@ use std::thread::JoinHandle;
 
 /// How many steps wait ready in the channel.
 const AHEAD: usize = 2;
-
-/// Everything one step reads, on the CPU.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StepItem {
-    /// The step, counted from 0; its batch has the same number.
-    pub step: u64,
-    /// Images, labels and fields.
-    pub batch: Batch,
-    /// Random numbers.
-    pub draws: Draws,
-}
-
-impl StepItem {
-    /// The item of `step` in the run `seed`: what the loader yields, computed on the spot.
-    pub fn new(dataset: &Dataset, seed: u64, step: u64, batch_size: usize) -> Self {
-        Self::with_batch(dataset, seed, dataset.batch(seed, step, batch_size))
-    }
-
-    fn with_batch(dataset: &Dataset, seed: u64, batch: Batch) -> Self {
-        let draws = Draws::new(seed, batch.index, &batch.ids, dataset.sample_len());
-        Self {
-            step: batch.index,
-            batch,
-            draws,
-        }
-    }
-}
 
 /// The steps of a run, in order. Nothing depends on an iterator's history, so a run resumes by starting the range at its
 /// next step.
@@ -47,17 +20,28 @@ pub struct StepLoader {
     seed: u64,
     batch_size: usize,
     steps: Range<u64>,
+    diffusion: DiffusionRecipe,
+    null_class: i64,
     labels: Option<Arc<[i64]>>,
 }
 
 impl StepLoader {
-    /// The steps `steps` of the run `seed`.
-    pub fn new(dataset: Arc<Dataset>, seed: u64, batch_size: usize, steps: Range<u64>) -> Self {
+    /// The steps `steps` of the run `seed`; a dropped label becomes `null_class`.
+    pub fn new(
+        dataset: Arc<Dataset>,
+        seed: u64,
+        batch_size: usize,
+        steps: Range<u64>,
+        diffusion: DiffusionRecipe,
+        null_class: i64,
+    ) -> Self {
         Self {
             dataset,
             seed,
             batch_size,
             steps,
+            diffusion,
+            null_class,
             labels: None,
         }
     }
@@ -81,6 +65,8 @@ impl StepLoader {
             seed,
             batch_size,
             steps,
+            diffusion,
+            null_class,
             labels,
         } = self.clone();
         let worker = std::thread::spawn(move || {
@@ -91,7 +77,7 @@ impl StepLoader {
                     batch.labels = batch.ids.iter().map(|&id| labels[id as usize]).collect();
                 }
                 // The iterator is gone when its end of the channel is.
-                if sender.send(StepItem::with_batch(&dataset, seed, batch)).is_err() {
+                if sender.send(HostBatch::draw(&dataset, seed, batch, &diffusion, null_class)).is_err() {
                     return;
                 }
             }
@@ -108,14 +94,14 @@ impl StepLoader {
 /// Steps that a thread prepares; it ends when this is dropped.
 #[derive(Debug)]
 pub struct Steps {
-    receiver: Option<Receiver<StepItem>>,
+    receiver: Option<Receiver<HostBatch>>,
     worker: Option<JoinHandle<()>>,
     done: u64,
     total: u64,
 }
 
 impl Iterator for Steps {
-    type Item = Result<StepItem, DataError>;
+    type Item = Result<HostBatch, DataError>;
 
     /// `Err` once if the thread died before its last step, then `None`.
     fn next(&mut self) -> Option<Self::Item> {
@@ -156,23 +142,23 @@ mod tests {
 
     fn loader(steps: Range<u64>) -> StepLoader {
         let dataset = load(&DataConfig::Emoji { size: 8, split_seed: 0 }).unwrap();
-        StepLoader::new(Arc::new(dataset), 9, 32, steps)
+        StepLoader::new(Arc::new(dataset), 9, 32, steps, DiffusionRecipe::default(), 9)
     }
 
     #[test]
     fn should_yield_what_asking_directly_gives() {
         let loader = loader(40..55);
-        let items: Vec<StepItem> = loader.iter().map(Result::unwrap).collect();
+        let items: Vec<HostBatch> = loader.iter().map(Result::unwrap).collect();
         assert_eq!(items.len(), 15);
         for (item, step) in items.iter().zip(40..) {
-            assert_eq!(*item, StepItem::new(&loader.dataset, 9, step, 32));
+            assert_eq!(*item, HostBatch::new(&loader.dataset, 9, step, 32, &loader.diffusion, 9));
         }
     }
 
     #[test]
     fn should_go_on_where_another_loader_stopped() {
-        let whole: Vec<StepItem> = loader(0..6).iter().map(Result::unwrap).collect();
-        let rest: Vec<StepItem> = loader(4..6).iter().map(Result::unwrap).collect();
+        let whole: Vec<HostBatch> = loader(0..6).iter().map(Result::unwrap).collect();
+        let rest: Vec<HostBatch> = loader(4..6).iter().map(Result::unwrap).collect();
         assert_eq!(whole[4..], rest);
     }
 
@@ -182,11 +168,14 @@ mod tests {
         let labels = loader.dataset.shuffled_labels(1);
         for (plain, relabelled) in loader.iter().zip(loader.clone().with_labels(labels.clone()).iter()) {
             let (plain, relabelled) = (plain.unwrap(), relabelled.unwrap());
-            assert_ne!(plain.batch.labels, relabelled.batch.labels);
-            let wanted: Vec<i64> = plain.batch.ids.iter().map(|&id| labels[id as usize]).collect();
-            assert_eq!(relabelled.batch.labels, wanted);
+            assert_ne!(plain.labels, relabelled.labels);
+            let wanted: Vec<i64> = plain.ids.iter().map(|&id| labels[id as usize]).collect();
+            assert_eq!(relabelled.labels, wanted);
+            let kept = |dropped: &[i64]| dropped.iter().map(|label| *label == 9).collect::<Vec<_>>();
+            assert_eq!(kept(&plain.dropped), kept(&relabelled.dropped), "the same labels are dropped");
             let mut restored = relabelled;
-            restored.batch.labels = plain.batch.labels.clone();
+            restored.labels = plain.labels.clone();
+            restored.dropped = plain.dropped.clone();
             assert_eq!(plain, restored);
         }
     }

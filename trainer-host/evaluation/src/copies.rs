@@ -8,7 +8,7 @@
 //!
 //! The second nearest is one of another group of near-duplicates: a copy of an image that the data has in five tints is one.
 
-use super::result::{Copies, CopyRule};
+use sextant_records::evaluation::{Copies, CopyRule};
 use sextant_data::Dataset;
 use crate::Error;
 use sextant_stats::measure::{Features, MeasureError, Nearness, memorisation};
@@ -155,7 +155,7 @@ fn picture(
             .iter()
             .for_each(|&place| cells.extend(image(training, place)));
     }
-    grid_png(&cells, dataset.shape()[1], 4 * SHOWN_ACROSS - 1)
+    Ok(grid_png(&cells, dataset.shape()[1], 4 * SHOWN_ACROSS - 1)?)
 }
 
 #[cfg(test)]

@@ -6,17 +6,17 @@ use burn::tensor::Device;
 use burn::train::Interrupter;
 use rand::Rng;
 
-use super::folder::{EvaluationFolder, Fingerprints, Protocol};
 use super::quality::{self, Reference};
 use super::representations::{guide_part, representations};
-use super::{
-    Copies, Evaluation, Guided, Quality, QualityRecipe, Representations, RepresentationsRecipe, ScaleSweep, Showing,
-    SweepPoint, copies, maps,
+use super::{Guided, Showing, copies, maps};
+use sextant_records::evaluation::{
+    Copies, DataFingerprints, Evaluation, EvaluationFolder, Fingerprints, Protocol, Quality, Representations, ScaleSweep,
+    SweepPoint,
 };
+use sextant_recipe::{QualityRecipe, RepresentationsRecipe};
 use sextant_data::{Dataset, Stream};
 use sextant_model::encoder::{self, Encoder};
 use crate::Error;
-use sextant_records::FileError;
 use crate::judge::{self, Judge};
 use sextant_stats::measure::Features;
 use sextant_model::{Sit, collect, fingerprint};
@@ -66,17 +66,28 @@ impl Subject<'_> {
     }
 }
 
+/// The fingerprints of a data set and of its split.
+pub fn data_fingerprints(dataset: &Dataset) -> DataFingerprints {
+    DataFingerprints {
+        images: dataset.fingerprint().into(),
+        split: dataset.split_fingerprint(),
+    }
+}
+
+/// Goes on unless someone asked to stop.
+///
 /// # Errors
-/// Where someone asked to stop.
+/// Where someone did.
 pub fn go_on(interrupter: &Interrupter, step: u64, run: &Path) -> Result<(), Error> {
     if !interrupter.should_stop() {
         return Ok(());
     }
-    Err(Error::Interrupted {
+    Err(sextant_train::Error::Interrupted {
         phase: "evaluation".into(),
         step,
         run: run.to_owned(),
-    })
+    }
+    .into())
 }
 
 /// Measures a network, or goes on with what is left, in `folder`. `part` is told of each part before it begins.
@@ -89,7 +100,7 @@ pub fn evaluate(subject: &Subject, folder: &EvaluationFolder, mut part: impl FnM
     let identities: Vec<_> = judges.iter().map(|judge| judge.identity().clone()).collect();
     let protocol = Protocol::new(
         subject.recipe,
-        subject.dataset,
+        data_fingerprints(subject.dataset),
         subject.step,
         subject.fingerprints()?,
         identities.clone(),
@@ -138,7 +149,7 @@ fn defined(found: Result<Representations, Error>) -> Result<(Option<Representati
     match found {
         Ok(found) => Ok((Some(found), None)),
         // What `representations` says of its measures.
-        Err(Error::Training(reason)) => {
+        Err(Error::Failed(reason)) => {
             tracing::warn!("no representations: {reason}");
             Ok((None, Some(reason)))
         }
@@ -196,7 +207,7 @@ impl<'a> Scoring<'a> {
         drawing.sampler.cfg_scale = scale;
         drawing.seed = Stream::new(recipe.seed, domain).at(&[]).random();
         let labels = quality::labels_as_in_data(dataset, count);
-        sample::draw(network, &drawing, &labels, dataset, device)
+        Ok(sample::draw(network, &drawing, &labels, dataset, device)?)
     }
 
     /// The scale with the smallest kernel distance to the first judge, on samples that are not scored afterwards.
@@ -215,7 +226,7 @@ impl<'a> Scoring<'a> {
             points.push(folder.part(&format!("sweep-{scale}"), || {
                 let pixels = self.draw("evaluation/sweep", self.recipe.sweep_samples, scale)?;
                 let kernel = reference.kernel(&pixels)?;
-                Ok(SweepPoint {
+                Ok::<_, Error>(SweepPoint {
                     scale,
                     kernel: kernel.value,
                     kernel_error: kernel.standard_error,

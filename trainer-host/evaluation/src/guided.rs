@@ -1,7 +1,7 @@
 //! What a phase's teacher gives: whose tokens at which depth, and how they are sharpened; and what its guide gives.
 
 use serde_json::Value;
-use sextant_plugin_api::abi::Network;
+use sextant_guidance::plan::Network;
 
 use sextant_data::{Dataset, Field};
 use sextant_model::encoder;
@@ -88,7 +88,7 @@ fn held_out(field: &Field, dataset: &Dataset) -> Result<Features, Error> {
         .flat_map(|&id| &field.values[id * width..(id + 1) * width])
         .copied()
         .collect();
-    Features::from_f32(&values, width).map_err(|error| Error::Training(format!("the guide's features: {error}")))
+    Features::from_f32(&values, width).map_err(|error| Error::Failed(format!("the guide's features: {error}")))
 }
 
 /// f_u + w (f_c - f_u), row by row. Both have the same shape.

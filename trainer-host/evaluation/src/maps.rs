@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 
 use super::colours::{Coordinates, colours, coordinates, turned, without_places};
 use super::guided::{Guided, sharpened};
-use super::recipe::RepresentationsRecipe;
+use sextant_recipe::RepresentationsRecipe;
 use super::representations::spread;
-use super::result::{Map, MapOf};
+use sextant_records::evaluation::{Map, MapOf};
 use super::showing::{Showing, Told, at};
 use sextant_data::Dataset;
 use crate::Error;

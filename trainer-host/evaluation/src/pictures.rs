@@ -1,6 +1,6 @@
 //! Sample grids over training, from the checkpoints that are kept.
 
-use super::EvaluationFolder;
+use sextant_records::evaluation::EvaluationFolder;
 use sextant_data::Dataset;
 use crate::Error;
 use sextant_recipe::Recipe;

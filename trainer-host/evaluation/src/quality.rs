@@ -14,7 +14,7 @@ use burn::tensor::TensorData;
 use std::collections::BTreeMap;
 
 use super::cache::Cache;
-use super::result::{Quality, Scores};
+use sextant_records::evaluation::{Quality, Scores};
 use sextant_data::Dataset;
 use crate::Error;
 use crate::judge::Judge;

@@ -9,8 +9,8 @@ use std::num::NonZeroUsize;
 use std::thread;
 
 use super::guided::{Guided, sharpened};
-use super::recipe::RepresentationsRecipe;
-use super::result::{Alignment, LabelPart, Probing, Representations};
+use sextant_recipe::RepresentationsRecipe;
+use sextant_records::evaluation::{Alignment, LabelPart, Probing, Representations};
 use super::showing::{Showing, at};
 use sextant_data::Dataset;
 use crate::Error;
@@ -197,7 +197,7 @@ fn label_parts(showing: Showing, guided: &Guided, t: f64) -> Result<Vec<LabelPar
 /// Where the share is not defined.
 pub(super) fn guide_part(dataset: &Dataset, features: &Features) -> Result<LabelPart, Error> {
     let found = label_share(features, &labels_of(dataset, dataset.held_out()));
-    let found = found.map_err(|error| Error::Training(format!("the guide's features: {error}")))?;
+    let found = found.map_err(|error| Error::Failed(format!("the guide's features: {error}")))?;
     Ok(LabelPart {
         target: "guide's features".into(),
         t: 0.0,

@@ -7,7 +7,7 @@ use rand_distr::StandardNormal;
 
 use super::guided::Guided;
 use sextant_data::{Dataset, Stream};
-use sextant_model::diffusion::Path;
+use sextant_model::diffusion::{Interpolant, Path};
 use crate::Error;
 use sextant_stats::measure::{Features, MeasureError};
 use sextant_model::Sit;
@@ -125,7 +125,7 @@ impl Showing<'_> {
 
 /// What a measure says of features at a depth and a time.
 pub fn at(depth: usize, t: f64, error: MeasureError) -> Error {
-    Error::Training(format!("representations at depth {depth}, t = {t}: {error}"))
+    Error::Failed(format!("representations at depth {depth}, t = {t}: {error}"))
 }
 
 #[cfg(test)]

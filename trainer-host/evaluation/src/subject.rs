@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Device, TensorData};
 
-use super::evaluate::{Subject, evaluate, go_on, judges};
-use super::folder::{EvaluationFolder, Fingerprints, Protocol};
-use super::{Evaluation, Guided, copies, guide_of, guided_of, pictures, quality, values};
+use super::evaluate::{Subject, data_fingerprints, evaluate, go_on, judges};
+use super::{Guided, copies, guide_of, guided_of, pictures, quality, values};
+use sextant_records::evaluation::{Evaluation, EvaluationFolder, Fingerprints, Protocol};
 use sextant_data::{self as data, Dataset};
 use crate::Error;
 use sextant_records::FileError;
@@ -15,7 +15,7 @@ use sextant_model::fingerprint;
 use sextant_recipe::Recipe;
 use sextant_train::sample::Pixels;
 use sextant_train::checkpoint::Saved;
-use sextant_train::{Run, Trainee, average, checkpoint, validation_loss, validation_set};
+use sextant_train::{Run, average, checkpoint, validation_loss, validation_set};
 use sextant_records::{RunFolder, ValidationLoss, journal};
 
 /// One checkpoint of a run.
@@ -146,13 +146,9 @@ fn saved(folder: &RunFolder, phase: &str, step: Option<u64>) -> Result<Saved, Er
 
 /// Denoising loss on the fixed validation set, as the training measures it. None where it is no number, which JSON has not.
 fn validation(subject: &Subject) -> Option<ValidationLoss> {
-    let model = Trainee {
-        student: subject.network.clone(),
-        sources: Default::default(),
-    };
     let recipe = subject.recipe;
     let batches = validation_set(subject.dataset, &recipe.evaluation, &recipe.diffusion);
-    Some(validation_loss(&model, batches.into_iter())).filter(ValidationLoss::is_finite)
+    Some(validation_loss(&subject.network, &batches)).filter(ValidationLoss::is_finite)
 }
 
 fn over_training(run: &Run, folder: &RunFolder, place: &EvaluationFolder) -> Result<(), Error> {
@@ -187,7 +183,7 @@ pub fn of_samples(
         return Ok(scored(pixels, &dataset, &judges)?.0);
     };
     let identities = judges.iter().map(|judge| judge.identity().clone()).collect();
-    let protocol = Protocol::new(recipe, &dataset, 0, fingerprints(pixels), identities);
+    let protocol = Protocol::new(recipe, data_fingerprints(&dataset), 0, fingerprints(pixels), identities);
     if let Some(evaluation) = place.finished(&protocol) {
         return Ok(evaluation);
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{CopyRule, Evaluation, Quality};
+use sextant_records::evaluation::{CopyRule, Evaluation, Quality};
 use sextant_records::ValidationLoss;
 
 /// Tables of everything that was measured.
@@ -148,7 +148,7 @@ fn quality(out: &mut String, evaluation: &Evaluation) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Copies;
+    use sextant_records::evaluation::Copies;
     use super::*;
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Evaluation, Quality};
+use sextant_records::evaluation::{Evaluation, Quality};
 use sextant_records::journal::EVALUATION;
 
 /// One number a name: `evaluation.quality.JUDGE.kernel@1` and `…@best` (the chosen scale, which is `evaluation.quality.scale`),
@@ -60,7 +60,7 @@ fn scores(values: &mut BTreeMap<String, f64>, quality: &Quality, scale: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{ScaleSweep, Scores};
+    use sextant_records::evaluation::{ScaleSweep, Scores};
     use super::*;
 
     #[test]

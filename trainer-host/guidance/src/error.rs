@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use sextant_recipe::SettingError;
+
 /// An error in a guidance source, its library, its settings or its step. Every message names the source or file at fault.
 #[derive(Debug, thiserror::Error)]
 pub enum GuidanceError {
@@ -123,4 +125,19 @@ pub enum GuidanceError {
     /// A checkpoint's parameters or buffers are not those of the sources.
     #[error("checkpoint of the guidance sources: {0}")]
     Checkpoint(String),
+}
+
+impl From<SettingError> for GuidanceError {
+    fn from(error: SettingError) -> Self {
+        let SettingError {
+            source_name,
+            key,
+            reason,
+        } = error;
+        Self::Setting {
+            source_name,
+            key,
+            reason,
+        }
+    }
 }

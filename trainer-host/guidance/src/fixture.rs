@@ -7,8 +7,7 @@ use std::ptr::{null, null_mut};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 
-use burn::backend::DispatchTensor;
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use sextant_plugin_api::abi::{
@@ -20,9 +19,10 @@ use super::boundary::{lend_list, lend_text, lossy};
 use super::callbacks::HOST;
 use super::geometry::{GuidanceGeometry, NetworkShape};
 use super::library::Library;
-use super::step::{GuidanceStep, Services, TeacherCounters};
+use super::step::{GuidanceStep, Services};
 use sextant_model::diffusion::Path;
-use sextant_model::{Sit, SitConfig, frozen_copy};
+use sextant_model::{Sit, SitConfig, TrainBatch, frozen_copy};
+use sextant_records::TeacherCounters;
 
 /// A student of 3 blocks, a teacher of 2, one field.
 pub fn geometry() -> GuidanceGeometry {
@@ -85,17 +85,11 @@ pub fn tensor<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
 
 /// Everything that a step borrows, on a CPU with autodiff.
 pub struct StepFixture {
-    pub images: [Tensor<4>; 4],
-    pub t: Tensor<1>,
-    pub labels: Tensor<1, Int>,
-    pub dropped: Tensor<1, Int>,
+    pub batch: TrainBatch,
+    pub x_t: Tensor<4>,
+    pub velocity: Tensor<4>,
     pub taps: BTreeMap<usize, Tensor<3>>,
     pub attention: BTreeMap<usize, Tensor<4>>,
-    pub fields: BTreeMap<String, DispatchTensor>,
-    pub ids: Vec<u64>,
-    pub times: Vec<f32>,
-    pub label_values: Vec<i64>,
-    pub dropped_values: Vec<i64>,
     pub teacher: Sit,
     pub ema: Sit,
     pub counters: TeacherCounters,
@@ -108,22 +102,30 @@ impl StepFixture {
         let device = Device::flex().autodiff();
         let times = vec![0.1f32, 0.45, 0.6, 0.9];
         let (label_values, dropped_values) = (vec![0i64, 1, 2, 3], vec![0i64, 5, 2, 5]);
+        let image = |factor: f32| tensor([4, 3, 4, 4], &device).mul_scalar(factor);
         let taps = (0..=3).map(|depth| {
             let tokens = tensor([4, 4, 8], &device).mul_scalar(1.0 + depth as f32).require_grad();
             (depth, tokens)
         });
         Self {
-            images: std::array::from_fn(|i| tensor([4, 3, 4, 4], &device).mul_scalar(1.0 + i as f32)),
-            t: Tensor::from_data(times.as_slice(), &device),
-            labels: Tensor::from_data(label_values.as_slice(), &device),
-            dropped: Tensor::from_data(dropped_values.as_slice(), &device),
+            batch: TrainBatch {
+                step: 0,
+                x: image(1.0),
+                noise: image(2.0),
+                t: Tensor::from_data(times.as_slice(), &device),
+                labels: Tensor::from_data(label_values.as_slice(), &device),
+                dropped: Tensor::from_data(dropped_values.as_slice(), &device),
+                fields: BTreeMap::from([("features".into(), tensor([4, 4, 6], &device).into_dispatch())]),
+                ids: vec![11, 12, 13, 14],
+                times,
+                label_values,
+                dropped_values,
+                share: 1.0,
+            },
+            x_t: image(3.0),
+            velocity: image(4.0),
             taps: taps.collect(),
             attention: BTreeMap::from([(2, tensor([4, 2, 4, 4], &device).require_grad())]),
-            fields: BTreeMap::from([("features".into(), tensor([4, 4, 6], &device).into_dispatch())]),
-            ids: vec![11, 12, 13, 14],
-            times,
-            label_values,
-            dropped_values,
             teacher: network(2),
             ema: network(3),
             counters: TeacherCounters::default(),
@@ -133,24 +135,14 @@ impl StepFixture {
     }
 
     pub fn parts(&mut self, index: u64) -> (GuidanceStep<'_>, Services<'_>) {
-        let [x, noise, x_t, velocity] = &self.images;
+        self.batch.step = index;
         let step = GuidanceStep {
-            index,
-            x,
-            noise,
-            x_t,
-            t: &self.t,
-            velocity,
-            labels: &self.labels,
-            dropped: &self.dropped,
+            batch: &self.batch,
+            x_t: &self.x_t,
+            velocity: &self.velocity,
             taps: &self.taps,
             attention: &self.attention,
             output: None,
-            fields: &self.fields,
-            ids: &self.ids,
-            times: &self.times,
-            label_values: &self.label_values,
-            dropped_values: &self.dropped_values,
         };
         let services = Services {
             teacher: Some(&self.teacher),

@@ -9,7 +9,6 @@
 mod boundary;
 mod buffers;
 mod callbacks;
-mod config;
 mod error;
 mod geometry;
 mod initial;
@@ -29,7 +28,6 @@ mod trace;
 mod fixture;
 
 pub use buffers::Buffers;
-pub use config::SourceConfig;
 pub use error::GuidanceError;
 pub use geometry::{GuidanceGeometry, NetworkShape};
 pub use library::Library;
@@ -37,8 +35,8 @@ pub use parameters::SourceParams;
 pub use plan::SourcePlan;
 pub use search::{SearchPath, file_name, plugin_name};
 pub use session::stray_calls;
-pub use sources::{LibraryRecord, Sources};
-pub use step::{GuidanceStep, Services, SourceLoss, TeacherCounters};
+pub use sources::Sources;
+pub use step::{GuidanceStep, Services, SourceLoss};
 pub use trace::{Asked, Trace, traced};
 
 /// Version of the plugin contract that this host has, as `major.minor`.

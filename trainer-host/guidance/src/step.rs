@@ -3,34 +3,23 @@
 use std::collections::BTreeMap;
 
 use burn::backend::DispatchTensor;
-use burn::tensor::{Int, Tensor};
-use serde::{Deserialize, Serialize};
+use burn::tensor::Tensor;
+use sextant_records::TeacherCounters;
 
 use sextant_model::diffusion::Path;
-use sextant_model::Sit;
+use sextant_model::{Sit, TrainBatch};
 
-/// One micro-batch of one optimiser step; B samples.
+/// One micro-batch of one optimiser step, and what the student made of it; B samples.
 ///
 /// Tensors are on one device. Those with autodiff keep their graph: gradients of a source's loss reach `taps` and `output`.
-/// The plain numbers are the same as the tensors beside them, so that reading them costs no synchronisation.
 #[derive(Clone, Copy, Debug)]
 pub struct GuidanceStep<'a> {
-    /// Optimiser step, counted from 0.
-    pub index: u64,
-    /// Clean latents `[B, C, H, W]`.
-    pub x: &'a Tensor<4>,
-    /// Noise `[B, C, H, W]`.
-    pub noise: &'a Tensor<4>,
+    /// Data, noise, times and labels.
+    pub batch: &'a TrainBatch,
     /// The student's input `[B, C, H, W]`.
     pub x_t: &'a Tensor<4>,
-    /// Times `[B]`.
-    pub t: &'a Tensor<1>,
     /// Velocity of the path `[B, C, H, W]`.
     pub velocity: &'a Tensor<4>,
-    /// Labels before dropout `[B]`.
-    pub labels: &'a Tensor<1, Int>,
-    /// Labels after dropout `[B]`.
-    pub dropped: &'a Tensor<1, Int>,
     /// The student's tokens `[B, T, D]`, by depth: at least those of [`Sources::student_depths`](super::Sources::student_depths).
     pub taps: &'a BTreeMap<usize, Tensor<3>>,
     /// The student's attention probabilities `[B, heads, T, T]`, by depth: at least those of
@@ -38,16 +27,6 @@ pub struct GuidanceStep<'a> {
     pub attention: &'a BTreeMap<usize, Tensor<4>>,
     /// The student's output `[B, C, H, W]`, where a source [needs it](super::Sources::needs_output).
     pub output: Option<&'a Tensor<4>>,
-    /// Batch fields `[B, …]`, by name.
-    pub fields: &'a BTreeMap<String, DispatchTensor>,
-    /// Identities of the samples: B.
-    pub ids: &'a [u64],
-    /// Times: B.
-    pub times: &'a [f32],
-    /// Labels before dropout: B.
-    pub label_values: &'a [i64],
-    /// Labels after dropout: B.
-    pub dropped_values: &'a [i64],
 }
 
 /// What sources may ask the host for in a step, besides tensor operations.
@@ -67,29 +46,6 @@ pub struct Services<'a> {
     pub pad_rows: bool,
     /// Added to by every forward pass.
     pub counters: &'a mut TeacherCounters,
-}
-
-/// Work of frozen networks on behalf of sources.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct TeacherCounters {
-    /// Rows that sources asked for.
-    pub rows: u64,
-    /// Rows run beyond those, to fill up a size.
-    pub padded_rows: u64,
-    /// Forward passes.
-    pub calls: u64,
-    /// Wall time of the passes as the host saw it; on an asynchronous device the time to queue them.
-    pub seconds: f64,
-}
-
-impl TeacherCounters {
-    /// Adds the counts of `other`.
-    pub fn add(&mut self, other: Self) {
-        self.rows += other.rows;
-        self.padded_rows += other.padded_rows;
-        self.calls += other.calls;
-        self.seconds += other.seconds;
-    }
 }
 
 /// What one source answered.

@@ -1,4 +1,4 @@
-//! What sources asked of the host, for those who look over their shoulder ([`crate::check`]).
+//! What sources asked of the host, for those who look over their shoulder (`sextant plugin check`).
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;

@@ -3,11 +3,13 @@
 //! This crate knows nothing of guidance, of plugins or of the training loop. "Give me the tokens at these depths" is all that
 //! guidance asks of it.
 
+mod batch;
 pub mod device;
 pub mod diffusion;
 pub mod encoder;
 pub mod network;
 
+pub use batch::TrainBatch;
 pub use network::{
     Sit, SitConfig, SitOutput, TensorFileError, WeightsError, apply, collect, ema_update, fingerprint, frozen_copy,
     param_id, read_safetensors, read_with_metadata, write_safetensors,

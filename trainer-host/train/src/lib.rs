@@ -1,39 +1,33 @@
-//! Training: recipes' phases, the loop, checkpoints, logs.
+//! Training: recipes' phases, the loop, checkpoints, samples.
 //!
-//! Knows guidance only as "give me per-sample losses" ([`sextant_guidance::Sources::guide`]).
+//! The loop is [`Training::run`], the step [`Worker::gradients`] and [`Worker::apply`]. Guidance is known only as "give me losses
+//! per sample" ([`sextant_guidance::Sources::guide`]).
 
-mod bill;
+mod accumulator;
 pub mod checkpoint;
-mod events;
-mod fixed;
-mod folder;
+mod cost;
+mod error;
 mod gradients;
-pub mod journal;
-mod launch;
 mod memory;
+mod objective;
+mod phase;
 mod progress;
-mod quiet;
-mod replica;
+mod result;
 mod run;
-mod scalars;
+pub mod sample;
 mod schedule;
-mod step_data;
-mod strategy;
-mod trainee;
-mod update;
+mod setup;
 mod validation;
-mod window;
+mod worker;
 
-pub use bill::{Bill, GuideCost, Operations, Parts};
-pub use fixed::Fixed;
-pub use folder::{RunFailure, RunFolder, RunInfo, RunResult};
-pub use launch::{Launch, learner};
-pub use progress::{Itinerary, Left, PhaseSteps, ProgressMode, Stage, Tour, duration};
-pub use quiet::Quiet;
-pub use replica::{Losses, Replica, Seconds, Terms};
-pub use run::{Options, Run, average, geometry, planned_geometry, write_samples};
-pub use step_data::{Feed, StepData, StepInput};
-pub use strategy::{Ending, Observer, Plan};
-pub use trainee::{StepOutput, Trainee, ValidationBatch};
-pub use update::{Updated, update};
-pub use validation::{ValidationLoss, validation_loss, validation_set};
+pub use error::{Error, StepError};
+pub use gradients::Norms;
+pub use objective::{Losses, StepOutput, Terms};
+pub use phase::{Ending, Observer, Plan, Training};
+pub use progress::{Itinerary, Left, PhaseSteps, ProgressMode, Stage, Tour};
+pub use result::write_samples;
+pub use run::{Options, Run};
+pub use schedule::{ema_decay, learning_rate};
+pub use setup::{average, geometry, planned_geometry};
+pub use validation::{ValidationBatch, validation_loss, validation_set};
+pub use worker::{Gradients, TrainModule, Worker, accumulate};

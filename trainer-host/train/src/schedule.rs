@@ -1,40 +1,15 @@
-//! The learning rate of a step, and the decay of the moving average.
+//! The learning rate of a step, and the decay of the moving average: functions of the step alone.
 
-use burn::lr_scheduler::{LrScheduler, LrSchedulerRecord};
+use sextant_recipe::OptimiserRecipe;
 
-/// Rises linearly over the first `warmup` steps, then stays: step s (from 0) has lr * min(1, (s + 1) / warmup).
-#[derive(Clone, Debug)]
-pub struct WarmUp {
-    lr: f64,
-    warmup: u64,
-    step: u64,
-}
-
-impl WarmUp {
-    /// At step 0.
-    pub fn new(lr: f64, warmup: u64) -> Self {
-        Self { lr, warmup, step: 0 }
-    }
-}
-
-impl LrScheduler for WarmUp {
-    fn step(&mut self) -> f64 {
-        self.step += 1;
-        if self.step >= self.warmup {
-            self.lr
-        } else {
-            self.lr * self.step as f64 / self.warmup as f64
-        }
-    }
-
-    fn to_record(&self) -> LrSchedulerRecord {
-        LrSchedulerRecord::new().with_scalar("step", self.step)
-    }
-
-    fn load_record(&mut self, record: LrSchedulerRecord) {
-        if let Some(step) = record.scalar("step") {
-            self.step = step;
-        }
+/// The learning rate of step `step` (from 0): it rises linearly over the first `warmup_steps`, then stays:
+/// lr * min(1, (step + 1) / warmup).
+pub fn learning_rate(optimiser: &OptimiserRecipe, step: u64) -> f64 {
+    let (lr, warmup, reached) = (optimiser.lr, optimiser.warmup_steps, step + 1);
+    if reached >= warmup {
+        lr
+    } else {
+        lr * reached as f64 / warmup as f64
     }
 }
 
@@ -52,18 +27,23 @@ pub fn ema_decay(decay: f64, warmup: bool, step: u64) -> f64 {
 mod tests {
     use super::*;
 
+    fn warm_up(warmup_steps: u64) -> OptimiserRecipe {
+        OptimiserRecipe {
+            lr: 1.0,
+            warmup_steps,
+            ..OptimiserRecipe::default()
+        }
+    }
+
     #[test]
-    fn warm_up_ends_at_the_full_rate_and_survives_a_restart() {
-        let mut schedule = WarmUp::new(1.0, 4);
-        assert_eq!([schedule.step(), schedule.step()], [0.25, 0.5]);
-        let mut again = WarmUp::new(1.0, 4);
-        again.load_record(schedule.to_record());
-        assert_eq!([again.step(), again.step(), again.step()], [0.75, 1.0, 1.0]);
+    fn warm_up_ends_at_the_full_rate() {
+        let rates = [0, 1, 2, 3, 4, 5].map(|step| learning_rate(&warm_up(4), step));
+        assert_eq!(rates, [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]);
     }
 
     #[test]
     fn without_warm_up_the_first_step_has_the_full_rate() {
-        assert_eq!(WarmUp::new(0.5, 0).step(), 0.5);
+        assert_eq!(learning_rate(&warm_up(0), 0), 1.0);
     }
 
     #[test]

@@ -2,17 +2,54 @@
 
 use std::collections::BTreeMap;
 
-use burn::train::InferenceStep;
+use burn::tensor::{Int, Tensor, TensorData};
 use rand::Rng;
 use rand_distr::StandardNormal;
-use serde::{Deserialize, Serialize};
-
-use super::{Trainee, ValidationBatch};
 use sextant_data::{Dataset, Stream};
-use sextant_recipe::{DiffusionRecipe, EvaluationRecipe};
+use sextant_model::Sit;
+use sextant_model::diffusion::{Interpolant, Target};
+use sextant_recipe::{DiffusionRecipe, EvaluationRecipe, Path, Prediction};
+use sextant_records::ValidationLoss;
+
+use super::objective::per_sample;
 
 /// Samples of one pass.
 const BATCH: usize = 64;
+
+/// A part of the fixed validation set.
+#[derive(Clone, Debug)]
+pub struct ValidationBatch {
+    /// `[B, C, H, W]`.
+    pub shape: [usize; 4],
+    /// Clean latents.
+    pub x: Vec<f32>,
+    /// Noise.
+    pub noise: Vec<f32>,
+    /// Times.
+    pub t: Vec<f32>,
+    /// Labels, none dropped.
+    pub labels: Vec<i64>,
+    /// The path of the training.
+    pub path: Path,
+    /// What the network predicts.
+    pub prediction: Prediction,
+}
+
+impl ValidationBatch {
+    /// Denoising loss of `network` per sample `[B]`, without gradients.
+    fn losses(&self, network: &Sit) -> Tensor<1> {
+        let device = network.pos_embed.device().inner();
+        let images = |values: &[f32]| Tensor::<4>::from_data(TensorData::new(values.to_vec(), self.shape), &device);
+        let count = [self.shape[0]];
+        let (x, noise) = (images(&self.x), images(&self.noise));
+        let (x_t, _) = self.path.interpolate(x.clone(), noise.clone(), &self.t);
+        let target = self.prediction.target(self.path, x, noise, &self.t);
+        let t = Tensor::from_data(TensorData::new(self.t.clone(), count), &device);
+        let labels = Tensor::<1, Int>::from_data(TensorData::new(self.labels.clone(), count), &device);
+        let output = network.forward(x_t, t, labels, &[]).output;
+        per_sample((output - target).square())
+    }
+}
 
 /// Batches that pair the first `images` held-out images with `times` times each, spread evenly over (0, 1). Noise is
 /// keyed by image and time under a seed of its own, so that it is the same in every run on this data.
@@ -58,37 +95,18 @@ pub fn validation_set(
         .collect()
 }
 
-/// Denoising loss over a validation set.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ValidationLoss {
-    /// Over all of it.
-    pub mean: f64,
-    /// Time and mean loss at that time, in rising order of time.
-    pub by_time: Vec<[f64; 2]>,
-}
-
-impl ValidationLoss {
-    /// Whether all of it is a number.
-    pub fn is_finite(&self) -> bool {
-        self.mean.is_finite() && self.by_time.iter().flatten().all(|value| value.is_finite())
-    }
-}
-
-/// Denoising loss over a validation set. A synchronisation per batch.
-pub fn validation_loss(model: &Trainee, batches: impl Iterator<Item = ValidationBatch>) -> ValidationLoss {
+/// Denoising loss of a network over a validation set. A synchronisation per batch.
+pub fn validation_loss(network: &Sit, batches: &[ValidationBatch]) -> ValidationLoss {
     // Times in [0, 1] are ordered as their bits are.
     let mut of_time: BTreeMap<u32, (f64, usize)> = BTreeMap::new();
     let (mut sum, mut count) = (0.0, 0usize);
     for batch in batches {
-        let times = batch.t.clone();
-        if let Some(losses) = InferenceStep::step(model, batch).denoising {
-            let losses: Vec<f32> = losses.into_data().iter::<f32>().collect();
-            count += losses.len();
-            sum += losses.iter().map(|l| *l as f64).sum::<f64>();
-            for (t, loss) in times.iter().zip(&losses) {
-                let of = of_time.entry(t.to_bits()).or_default();
-                *of = (of.0 + f64::from(*loss), of.1 + 1);
-            }
+        let losses: Vec<f32> = batch.losses(network).into_data().iter::<f32>().collect();
+        count += losses.len();
+        sum += losses.iter().map(|l| *l as f64).sum::<f64>();
+        for (t, loss) in batch.t.iter().zip(&losses) {
+            let of = of_time.entry(t.to_bits()).or_default();
+            *of = (of.0 + f64::from(*loss), of.1 + 1);
         }
     }
     ValidationLoss {

@@ -1,7 +1,7 @@
 //! Judges: networks in whose features samples are compared with the data.
 //!
 //! A [`Judge`] turns RGB bytes into one row of features an image. What does so underneath is a [`Backbone`]: an encoder that
-//! was trained on the data's training part ([`crate::encoder`]), or convolutions that nobody trained. A published encoder
+//! was trained on the data's training part ([`sextant_model::encoder`]), or convolutions that nobody trained. A published encoder
 //! such as DINOv2 becomes a judge as one more backbone and one more name in [`load`]; resizing and normalisation are a
 //! backbone's own business, and nothing else changes.
 //!

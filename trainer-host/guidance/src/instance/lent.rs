@@ -38,7 +38,7 @@ impl Lent {
     ) -> Result<Self, GuidanceError> {
         let full = |reason| GuidanceError::Guide {
             source_name: name.to_owned(),
-            step: step.index,
+            step: step.batch.step,
             reason,
         };
         let mut lend = |tensor: DispatchTensor| lend(table, tensor).map_err(full);
@@ -64,7 +64,8 @@ impl Lent {
             });
         let taps: Vec<DispatchTensor> = taps.collect::<Result<_, _>>()?;
         let fields = plan.fields.iter().map(|field| {
-            step.fields
+            step.batch
+                .fields
                 .get(field)
                 .cloned()
                 .map(inner)
@@ -77,13 +78,13 @@ impl Lent {
         let (taps, fields) = (lend_all(taps)?, lend_all(fields)?);
         let (parameters, buffers) = (lend_all(parameters)?, lend_all(buffers)?);
         Ok(Self {
-            x: lend(inner(step.x.clone().into_dispatch()))?,
-            noise: lend(inner(step.noise.clone().into_dispatch()))?,
+            x: lend(inner(step.batch.x.clone().into_dispatch()))?,
+            noise: lend(inner(step.batch.noise.clone().into_dispatch()))?,
             x_t: lend(inner(step.x_t.clone().into_dispatch()))?,
-            t: lend(inner(step.t.clone().into_dispatch()))?,
+            t: lend(inner(step.batch.t.clone().into_dispatch()))?,
             velocity: lend(inner(step.velocity.clone().into_dispatch()))?,
-            labels: lend(step.labels.clone().into_dispatch())?,
-            dropped: lend(step.dropped.clone().into_dispatch())?,
+            labels: lend(step.batch.labels.clone().into_dispatch())?,
+            dropped: lend(step.batch.dropped.clone().into_dispatch())?,
             taps,
             fields,
             parameters,
@@ -106,19 +107,19 @@ fn lend(table: &mut Table, tensor: DispatchTensor) -> Result<TensorRef, String> 
 pub(super) fn missing(name: &str, step: &GuidanceStep<'_>, what: String) -> GuidanceError {
     GuidanceError::Missing {
         source_name: name.to_owned(),
-        step: step.index,
+        step: step.batch.step,
         what,
     }
 }
 
 /// The pointers that a plugin gets are valid for B elements.
 pub(super) fn check_step(step: &GuidanceStep<'_>) -> Result<(), String> {
-    let batch = step.x.dims()[0];
+    let batch = step.batch.x.dims()[0];
     let counts = [
-        step.ids.len(),
-        step.times.len(),
-        step.label_values.len(),
-        step.dropped_values.len(),
+        step.batch.ids.len(),
+        step.batch.times.len(),
+        step.batch.label_values.len(),
+        step.batch.dropped_values.len(),
     ];
     match counts.iter().all(|count| *count == batch) {
         true => Ok(()),

@@ -121,10 +121,10 @@ impl Instance {
     ) -> Result<Answer, GuidanceError> {
         let fault = |name: &str, reason: String| GuidanceError::Guide {
             source_name: name.to_owned(),
-            step: step.index,
+            step: step.batch.step,
             reason,
         };
-        let batch = step.ids.len();
+        let batch = step.batch.ids.len();
         check_step(step).map_err(|reason| fault(&self.name, reason))?;
         let context = self.context(plan, step, services)?;
         let mut session = Session::new(std::mem::take(&mut self.table), context);
@@ -156,8 +156,8 @@ impl Instance {
         let shown = Step {
             size: size_of::<Step>() as u64,
             session: session.number(),
-            index: step.index,
-            batch: step.ids.len() as u64,
+            index: step.batch.step,
+            batch: step.batch.ids.len() as u64,
             x: lent.x,
             noise: lent.noise,
             x_t: lent.x_t,
@@ -169,10 +169,10 @@ impl Instance {
             fields: lend_list(&lent.fields),
             parameters: lend_list(&lent.parameters),
             buffers: lend_list(&lent.buffers),
-            sample_ids: step.ids.as_ptr(),
-            t_values: step.times.as_ptr(),
-            label_values: step.label_values.as_ptr(),
-            dropped_label_values: step.dropped_values.as_ptr(),
+            sample_ids: step.batch.ids.as_ptr(),
+            t_values: step.batch.times.as_ptr(),
+            label_values: step.batch.label_values.as_ptr(),
+            dropped_label_values: step.batch.dropped_values.as_ptr(),
         };
         let mut guided = Guided {
             size: size_of::<Guided>() as u64,
@@ -215,13 +215,13 @@ impl Instance {
             );
         }
         Ok(Context {
-            device: step.x.device().without_autodiff().as_dispatch().clone(),
+            device: step.batch.x.device().without_autodiff().as_dispatch().clone(),
             instance: self.name.clone(),
             seed: services.seed,
-            step: step.index,
-            ids: step.ids.to_vec(),
-            labels: step.label_values.to_vec(),
-            dropped: step.dropped_values.to_vec(),
+            step: step.batch.step,
+            ids: step.batch.ids.to_vec(),
+            labels: step.batch.label_values.to_vec(),
+            dropped: step.batch.dropped_values.to_vec(),
             null_class: services.null_class,
             networks,
             path: services.path,

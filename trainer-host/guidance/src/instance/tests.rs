@@ -246,14 +246,14 @@ fn should_refuse_a_step_whose_numbers_do_not_match_its_tensors() {
     let mut instance = Instance::create(&library, "test", &config).unwrap();
     let plan = instance.plan(&geometry()).unwrap();
     let mut fixture = StepFixture::new();
-    fixture.ids.pop();
+    fixture.batch.ids.pop();
     let (step, mut services) = fixture.parts(0);
     let error = instance
         .guide(&plan, &step, vec![], vec![], &mut services)
         .unwrap_err()
         .to_string();
     assert!(error.contains("[3, 4, 4, 4]"), "{error}");
-    fixture.ids.push(1);
+    fixture.batch.ids.push(1);
     fixture.taps.remove(&1);
     let (step, mut services) = fixture.parts(0);
     let error = instance

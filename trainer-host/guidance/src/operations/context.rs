@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use burn::backend::DispatchDevice;
 use sextant_plugin_api::abi::Network;
 
-use sextant_model::diffusion::Path;
-use crate::step::TeacherCounters;
 use sextant_model::Sit;
+use sextant_model::diffusion::Path;
+use sextant_records::TeacherCounters;
 
 /// The step of one instance.
 pub(crate) struct Context {

@@ -9,8 +9,8 @@ use sextant_plugin_api::abi::{self, DType, Distribution};
 
 use super::spec::{bool_dtype, float_dtype, int_dtype, physical};
 use super::{Checked, Context, Request, Spec, constant};
-use sextant_data::Stream;
 use crate::plan::dims;
+use sextant_data::Stream;
 
 type D = Dispatch;
 

@@ -11,8 +11,8 @@ use sextant_plugin_api::abi::{self, Condition, DType, Network};
 use super::creation::from_data;
 use super::spec::{inner, reshaped, same_dtype};
 use super::{Checked, Context, Operands, Request, Spec, constant};
-use sextant_model::diffusion::Path;
 use crate::trace;
+use sextant_model::diffusion::Path;
 
 type D = Dispatch;
 

@@ -6,7 +6,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use burn::backend::DispatchTensor;
-use burn::module::{Content, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor, Param};
+use burn::module::{Content, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -83,7 +83,7 @@ impl SourceParams {
     }
 
     /// Adds the parameters of a source with these values, in f32 and of the plan's shape.
-    pub(crate) fn add_with(
+    pub fn add_with(
         &mut self,
         source: &str,
         plans: &[ParameterPlan],
@@ -130,6 +130,13 @@ impl SourceParams {
     /// Replaces every value. The names must be those of [`named`](Self::named), no more and no fewer, with their shapes.
     pub fn load_named(self, values: &BTreeMap<String, TensorData>) -> Result<Self, GuidanceError> {
         model::apply(self, values).map_err(|error| GuidanceError::Checkpoint(error.to_string()))
+    }
+
+    /// The source of each parameter, by the parameter's id.
+    pub fn owners(&self) -> BTreeMap<ParamId, String> {
+        let id = |weight: &Weight| with_param!(weight, param => param.id);
+        let entries = self.entries.iter();
+        entries.map(|entry| (id(&entry.weight), entry.source.clone())).collect()
     }
 
     /// Gives every trainable parameter of the sources that `active` names a gradient of 0 where backward gave it none:

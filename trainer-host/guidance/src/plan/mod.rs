@@ -8,7 +8,7 @@ mod tests;
 pub use check::check;
 pub(super) use read::{MAX_ELEMENTS, dims, read};
 
-use sextant_plugin_api::abi::{Agreement, DType, Network, TapKind};
+pub use sextant_plugin_api::abi::{Agreement, DType, Network, TapKind};
 
 /// Everything that a source asked for and promised. What is not here is not handed over.
 #[derive(Clone, Debug, PartialEq)]

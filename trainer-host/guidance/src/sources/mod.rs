@@ -8,11 +8,11 @@ use std::ops::Range;
 use std::path::Path;
 
 use burn::tensor::Device;
-use serde::{Deserialize, Serialize};
 use sextant_plugin_api::abi::Network;
+use sextant_recipe::{SourceConfig, check_name};
+use sextant_records::LibraryRecord;
 
 use super::buffers::Buffers;
-use super::config::{SourceConfig, check_name};
 use super::error::GuidanceError;
 use super::geometry::GuidanceGeometry;
 use super::instance::Instance;
@@ -33,23 +33,6 @@ struct Source {
     config: SourceConfig,
     plan: SourcePlan,
     instance: Instance,
-}
-
-/// What a run records of a library that it loaded.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LibraryRecord {
-    /// Instance name.
-    pub source: String,
-    /// The plugin's own name.
-    pub plugin: String,
-    /// The plugin's own version.
-    pub version: String,
-    /// Version of the contract that it was built with.
-    pub abi: String,
-    /// SHA-256 of the file.
-    pub sha256: String,
-    /// Where it was found.
-    pub path: String,
 }
 
 impl Sources {
@@ -193,7 +176,7 @@ impl Sources {
     }
 
     /// The steps `0..steps`, cut where a source begins or ends to be called.
-    pub fn stretches(&self, steps: u64) -> Vec<Range<u64>> {
+    pub fn active_intervals(&self, steps: u64) -> Vec<Range<u64>> {
         let ends = self.sources.iter().flat_map(|source| {
             let config = &source.config;
             std::iter::once(config.start_step).chain(config.stop_step)
@@ -273,7 +256,7 @@ impl Sources {
     ) -> Result<Vec<SourceLoss>, GuidanceError> {
         let mut losses = Vec::new();
         for Source { config, plan, instance } in &mut self.sources {
-            if !config.active_at(step.index) {
+            if !config.active_at(step.batch.step) {
                 continue;
             }
             let name = instance.name().to_owned();
@@ -281,7 +264,7 @@ impl Sources {
             if values.len() != plan.parameters.len() || state.len() != plan.buffers.len() {
                 return Err(GuidanceError::Missing {
                     source_name: name,
-                    step: step.index,
+                    step: step.batch.step,
                     what: "its own parameters and buffers".into(),
                 });
             }
@@ -290,7 +273,7 @@ impl Sources {
             let buffers = answer.buffers.into_iter();
             losses.push(SourceLoss {
                 name,
-                coefficient: config.coefficient_at(step.index),
+                coefficient: config.coefficient_at(step.batch.step),
                 loss: answer.loss,
                 denoising_weight: answer.denoising_weight,
                 metrics: metrics

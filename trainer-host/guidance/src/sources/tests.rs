@@ -96,8 +96,8 @@ fn should_say_what_its_sources_need() {
     assert!(sources.needs_teacher() && !sources.needs_ema() && !sources.needs_output());
     assert_eq!(sources.active_at(4), ["everything"]);
     assert_eq!(sources.active_at(5), ["everything", "b"]);
-    assert_eq!(sources.stretches(12), [0..5, 5..9, 9..12]);
-    assert_eq!(sources.stretches(6), [0..5, 5..6]);
+    assert_eq!(sources.active_intervals(12), [0..5, 5..9, 9..12]);
+    assert_eq!(sources.active_intervals(6), [0..5, 5..6]);
     assert_eq!(sources.deepest_asked(), Some(2));
     let drawn = sources.init_parameters(0, &Device::flex());
     assert_eq!(sources.trainable_count(), drawn.num_trainable());

@@ -57,7 +57,7 @@ pub struct Sit {
 #[derive(Clone, Debug)]
 pub struct SitOutput {
     /// The network's raw output `[B, C, H, W]`; a velocity unless it was trained to predict something else.
-    pub velocity: Tensor<4>,
+    pub output: Tensor<4>,
     /// The tokens `[B, T, D]` at each depth asked for, in that order.
     pub taps: Vec<Tensor<3>>,
     /// The attention probabilities `[B, heads, T, T]` of each block asked for, in that order.
@@ -92,7 +92,7 @@ impl Sit {
         let patches = self.final_layer.forward(h, activated);
         let config = &self.config;
         SitOutput {
-            velocity: unpatchify(patches, config.grid(), config.patch_size, config.in_channels),
+            output: unpatchify(patches, config.grid(), config.patch_size, config.in_channels),
             taps,
             attention,
         }
@@ -204,7 +204,7 @@ mod tests {
         let device = Device::flex();
         let (x, t, y) = inputs(2, &device);
         let output = network(&device).forward(x, t, y, &[0, 3]);
-        assert_eq!(output.velocity.abs().max().into_scalar::<f32>(), 0.0);
+        assert_eq!(output.output.abs().max().into_scalar::<f32>(), 0.0);
         assert_eq!(output.taps[0].to_data(), output.taps[1].to_data());
     }
 
@@ -246,7 +246,7 @@ mod tests {
         for device in [Device::flex(), Device::flex().autodiff()] {
             let (x, t, y) = inputs(0, &device);
             let output = network(&device).forward(x, t, y, &[1]);
-            assert_eq!(output.velocity.dims(), [0, 3, 4, 4]);
+            assert_eq!(output.output.dims(), [0, 3, 4, 4]);
             assert_eq!(output.taps[0].dims(), [0, 4, 16]);
         }
     }

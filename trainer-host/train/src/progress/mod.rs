@@ -1,5 +1,6 @@
 //! What a person sees while runs go on: bars on a terminal, a line every so often in a pipe.
 
+mod dashboard;
 mod itinerary;
 mod tour;
 
@@ -10,7 +11,11 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
+use burn::train::Interrupter;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use sextant_records::duration;
+
+use dashboard::Dashboard;
 
 /// Seconds between two lines in a pipe.
 const EVERY: Duration = Duration::from_secs(10);
@@ -27,12 +32,14 @@ pub enum ProgressMode {
 }
 
 impl ProgressMode {
-    /// Starts the display of a phase that has done `done` of `total` steps.
-    pub fn start(self, label: &str, done: u64, total: u64) -> Progress {
+    /// Starts the display of a phase that has done `done` of `total` steps. A dashboard may ask `interrupter` to stop.
+    pub fn start(self, label: &str, done: u64, total: u64, interrupter: &Interrupter) -> Progress {
         let show = match self {
             Self::Auto if std::io::stderr().is_terminal() => Show::Bar(bar(label, done, total)),
             Self::Auto => Show::Lines { last: Instant::now() },
-            Self::Dashboard | Self::Quiet => Show::Nothing,
+            Self::Dashboard => Dashboard::open(label, done, total, interrupter)
+                .map_or(Show::Nothing, |it| Show::Dashboard(Box::new(it))),
+            Self::Quiet => Show::Nothing,
         };
         Progress::new(show, label, done, total)
     }
@@ -60,6 +67,7 @@ struct PhaseOfStage {
 enum Show {
     Bar(ProgressBar),
     Lines { last: Instant },
+    Dashboard(Box<Dashboard>),
     Nothing,
 }
 
@@ -77,7 +85,14 @@ impl Progress {
     }
 
     /// The same for a phase of one of several runs, whose bar is among `lines`.
-    fn of_stage(stage: Stage, lines: Option<MultiProgress>, label: &str, phase: &str, done: u64, total: u64) -> Self {
+    fn of_stage(
+        stage: Stage,
+        lines: Option<MultiProgress>,
+        label: &str,
+        phase: &str,
+        (done, total): (u64, u64),
+        interrupter: &Interrupter,
+    ) -> Self {
         let mut progress = match lines {
             // Added before it is drawn, so that the lines do not overwrite each other.
             Some(lines) => Self::new(
@@ -86,7 +101,7 @@ impl Progress {
                 done,
                 total,
             ),
-            None => stage.mode().start(label, done, total),
+            None => stage.mode().start(label, done, total, interrupter),
         };
         progress.stage = Some(PhaseOfStage {
             stage,
@@ -97,8 +112,11 @@ impl Progress {
         progress
     }
 
-    /// The latest means, shown from now on.
+    /// The means of a line of the log, shown from now on.
     pub fn log(&mut self, means: &BTreeMap<String, f64>) {
+        if let Show::Dashboard(dashboard) = &mut self.show {
+            dashboard.log(means);
+        }
         let shown = |name: &str| !name.contains('.') && name != "clipped";
         self.values = means
             .iter()
@@ -129,6 +147,7 @@ impl Progress {
                     self.values
                 );
             }
+            Show::Dashboard(dashboard) => dashboard.step(done),
             Show::Lines { .. } | Show::Nothing => {}
         }
     }
@@ -149,7 +168,7 @@ impl Drop for Progress {
             (Show::Bar(bar), None) => bar.abandon(),
             // Of several runs only the one that goes on has a line.
             (Show::Bar(bar), Some(_)) => bar.finish_and_clear(),
-            (Show::Lines { .. } | Show::Nothing, _) => {}
+            (Show::Lines { .. } | Show::Dashboard(_) | Show::Nothing, _) => {}
         }
         if let Some(of) = &self.stage {
             of.stage.ended();
@@ -168,30 +187,4 @@ fn drawn(bar: ProgressBar, label: &str, done: u64) -> ProgressBar {
     bar.set_position(done);
     bar.reset_eta();
     bar
-}
-
-/// Seconds as a person writes them: `42 s`, `3 min 10 s`, `2 h 5 min`.
-pub fn duration(seconds: f64) -> String {
-    if !seconds.is_finite() {
-        return "unknown".into();
-    }
-    let whole = seconds.round() as u64;
-    match whole {
-        0..60 => format!("{whole} s"),
-        60..3600 => format!("{} min {} s", whole / 60, whole % 60),
-        _ => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::duration;
-
-    #[test]
-    fn durations_read_well() {
-        assert_eq!(duration(41.6), "42 s");
-        assert_eq!(duration(190.0), "3 min 10 s");
-        assert_eq!(duration(7500.0), "2 h 5 min");
-        assert_eq!(duration(f64::INFINITY), "unknown");
-    }
 }

@@ -27,7 +27,7 @@ pub fn grid_png(pixels: &[u8], side: usize, columns: usize) -> Result<Vec<u8>, E
     );
     for (i, image) in images.iter().enumerate() {
         let image = RgbImage::from_raw(side as u32, side as u32, image.to_vec())
-            .ok_or_else(|| Error::Training("an image of the grid has the wrong size".into()))?;
+            .ok_or_else(|| Error::Pixels("an image of the grid has the wrong size".into()))?;
         let (x, y) = ((i % columns) as u32 * cell + GAP, (i / columns) as u32 * cell + GAP);
         imageops::replace(&mut grid, &image, x.into(), y.into());
     }
@@ -35,7 +35,7 @@ pub fn grid_png(pixels: &[u8], side: usize, columns: usize) -> Result<Vec<u8>, E
     let grid = imageops::resize(&grid, width, height, imageops::FilterType::Nearest);
     let mut png = Cursor::new(Vec::new());
     grid.write_to(&mut png, ImageFormat::Png)
-        .map_err(|e| Error::Training(format!("the grid's PNG cannot be encoded: {e}")))?;
+        .map_err(|e| Error::Pixels(format!("the grid's PNG cannot be encoded: {e}")))?;
     Ok(png.into_inner())
 }
 

@@ -8,11 +8,11 @@ pub use npz::{Pixels, npz, read_npz};
 
 use burn::tensor::{Device, Int, Tensor};
 
+use crate::Error;
 use sextant_data::Dataset;
+use sextant_model::Sit;
 use sextant_model::diffusion::sampler::SampleStreams;
 use sextant_model::diffusion::{Path, Prediction, Sampler, SamplerConfig};
-use crate::Error;
-use sextant_model::Sit;
 use sextant_recipe::Recipe;
 
 /// Samples of one pass.
@@ -85,10 +85,8 @@ pub fn draw(
         let first = (chunk * BATCH) as u64;
         let mut streams = SampleStreams::new(drawing.seed, first..first + labels.len() as u64);
         let start = streams.initial(dataset.shape());
-        let forward = |x: Tensor<4>, t: Tensor<1>, y: Tensor<1, Int>| network.forward(x, t, y, &[]).velocity;
-        let latents = sampler
-            .sample(forward, start, labels, &mut streams, device)
-            .map_err(|e| Error::Input(e.to_string()))?;
+        let forward = |x: Tensor<4>, t: Tensor<1>, y: Tensor<1, Int>| network.forward(x, t, y, &[]).output;
+        let latents = sampler.sample(forward, start, labels, &mut streams, device)?;
         let values: Vec<f32> = latents.values.iter().map(|v| *v as f32).collect();
         pixels.extend(dataset.to_pixels(&values));
     }

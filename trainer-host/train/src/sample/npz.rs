@@ -16,7 +16,7 @@ use sextant_records::FileError;
 /// # Errors
 /// Where the encoder fails.
 pub fn npz(pixels: &[u8], side: usize) -> Result<Vec<u8>, Error> {
-    let failed = |e: std::io::Error| Error::Training(format!("the samples' .npz cannot be encoded: {e}"));
+    let failed = |e: std::io::Error| Error::Pixels(format!("the samples' .npz cannot be encoded: {e}"));
     let shape = [(pixels.len() / (side * side * 3)) as u64, side as u64, side as u64, 3];
     let mut bytes = Cursor::new(Vec::new());
     {

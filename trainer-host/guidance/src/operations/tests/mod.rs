@@ -15,12 +15,12 @@ use burn::tensor::{Bool, Device, Int, Tensor, activation, module};
 use sextant_plugin_api::abi::{self, DType, Handle, MAX_RANK, Operand, Operation, Shape};
 
 use super::*;
-use sextant_model::diffusion::Path;
 use crate::boundary::{NO_LIST, lend_list, lend_text};
 use crate::fixture::{network, tensor};
 use crate::session::{OperationCall, Session};
-use crate::step::TeacherCounters;
 use crate::table::{Table, Value};
+use sextant_model::diffusion::{Interpolant, Path};
+use sextant_records::TeacherCounters;
 
 /// A session to ask for operations, without a plugin.
 struct Bench(Session);

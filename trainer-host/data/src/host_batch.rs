@@ -1,0 +1,68 @@
+//! The batch of a step on the CPU: images, labels, fields, times, noise and dropped labels.
+
+use std::collections::BTreeMap;
+
+use sextant_recipe::DiffusionRecipe;
+
+use super::batch::{Batch, FieldBatch};
+use super::dataset::Dataset;
+use super::draws::Draws;
+
+/// The data of one optimiser step, on the CPU. All lists have one entry a sample, tensors are row-major.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HostBatch {
+    /// The optimiser step, counted from 0.
+    pub step: u64,
+    /// `[B, C, H, W]`.
+    pub shape: [usize; 4],
+    /// Clean latents.
+    pub x: Vec<f32>,
+    /// Noise.
+    pub noise: Vec<f32>,
+    /// Times.
+    pub t: Vec<f32>,
+    /// Labels.
+    pub labels: Vec<i64>,
+    /// Labels after dropout: some are the null class.
+    pub dropped: Vec<i64>,
+    /// Identities of the samples.
+    pub ids: Vec<u64>,
+    /// Further fields, each with a first dimension B.
+    pub fields: BTreeMap<String, FieldBatch>,
+}
+
+impl HostBatch {
+    /// Batch `step` of the run `seed`: what the loader yields, computed on the spot.
+    pub fn new(
+        dataset: &Dataset,
+        seed: u64,
+        step: u64,
+        batch_size: usize,
+        diffusion: &DiffusionRecipe,
+        null_class: i64,
+    ) -> Self {
+        Self::draw(dataset, seed, dataset.batch(seed, step, batch_size), diffusion, null_class)
+    }
+
+    /// Turns the raw draws of a batch's step and samples into times, noise and dropped labels.
+    pub(crate) fn draw(dataset: &Dataset, seed: u64, batch: Batch, diffusion: &DiffusionRecipe, null_class: i64) -> Self {
+        let draws = Draws::new(seed, batch.index, &batch.ids, dataset.sample_len());
+        let times = draws.uniform.iter().zip(&draws.normal);
+        let dropped = batch.labels.iter().zip(&draws.drop);
+        Self {
+            step: batch.index,
+            shape: batch.shape,
+            t: times
+                .map(|(uniform, normal)| diffusion.time.at(diffusion.path, *uniform, *normal))
+                .collect(),
+            dropped: dropped
+                .map(|(label, draw)| if *draw < diffusion.label_dropout { null_class } else { *label })
+                .collect(),
+            x: batch.x,
+            noise: draws.noise,
+            labels: batch.labels,
+            ids: batch.ids,
+            fields: batch.fields,
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! What can keep a network or samples from being measured.
+
+use sextant_data::DataError;
+use sextant_model::encoder::EncoderError;
+use sextant_model::{TensorFileError, WeightsError};
+use sextant_records::{FileError, RecordError};
+use sextant_recipe::{KeyError, RecipeError};
+use sextant_stats::measure::MeasureError;
+
+use super::judge::JudgeError;
+
+/// Why an evaluation cannot be made ready, or ended before its end.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A run, its checkpoints or its samples.
+    #[error(transparent)]
+    Train(#[from] sextant_train::Error),
+    /// A recipe that is wrong.
+    #[error(transparent)]
+    Recipe(#[from] RecipeError),
+    /// A value of a recipe that nothing can be measured with.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// Data that cannot be read.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// An encoder that cannot be read, or does not fit.
+    #[error(transparent)]
+    Encoder(#[from] EncoderError),
+    /// A judge that cannot be had, or that must not judge.
+    #[error(transparent)]
+    Judge(#[from] JudgeError),
+    /// A measure that is not defined for what it was given.
+    #[error(transparent)]
+    Measure(#[from] MeasureError),
+    /// Weights that do not fit a network.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// Tensors that cannot be read or written.
+    #[error(transparent)]
+    Tensors(#[from] TensorFileError),
+    /// A file or folder that cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A run that cannot be read.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// Something that cannot be measured as asked; the message names it.
+    #[error("{0}")]
+    Input(String),
+    /// A measurement that cannot be finished.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl Error {
+    /// Whether someone asked to stop: no failure.
+    pub fn is_interrupt(&self) -> bool {
+        matches!(self, Self::Train(error) if error.is_interrupt())
+    }
+}

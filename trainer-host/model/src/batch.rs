@@ -1,0 +1,108 @@
+//! The batch of a step on its device, from the loader to the sources.
+
+use std::collections::BTreeMap;
+
+use burn::backend::ops::FloatTensorOps;
+use burn::backend::{Dispatch, DispatchTensor};
+use burn::tensor::{Device, Int, Shape, Slice, Tensor, TensorData};
+use sextant_data::{FieldBatch, HostBatch};
+
+/// The samples of one optimiser step, or a part of them; outside autodiff.
+///
+/// The plain numbers are the same as the tensors beside them, so that reading them costs no synchronisation.
+#[derive(Clone, Debug)]
+pub struct TrainBatch {
+    /// The optimiser step, counted from 0.
+    pub step: u64,
+    /// Clean latents `[B, C, H, W]`.
+    pub x: Tensor<4>,
+    /// Noise `[B, C, H, W]`.
+    pub noise: Tensor<4>,
+    /// Times `[B]`.
+    pub t: Tensor<1>,
+    /// Labels before dropout `[B]`.
+    pub labels: Tensor<1, Int>,
+    /// Labels after dropout `[B]`: some are the null class.
+    pub dropped: Tensor<1, Int>,
+    /// Batch fields `[B, …]`, by name.
+    pub fields: BTreeMap<String, DispatchTensor>,
+    /// Identities of the samples: B.
+    pub ids: Vec<u64>,
+    /// Times: B.
+    pub times: Vec<f32>,
+    /// Labels before dropout: B.
+    pub label_values: Vec<i64>,
+    /// Labels after dropout: B.
+    pub dropped_values: Vec<i64>,
+    /// Share of the step's samples that are in here: 1 for the whole batch.
+    pub share: f64,
+}
+
+impl TrainBatch {
+    /// The whole batch, on `device`.
+    pub fn upload(batch: HostBatch, device: &Device) -> Self {
+        let device = &device.clone().inner();
+        let images = |values: Vec<f32>| Tensor::from_data(TensorData::new(values, batch.shape), device);
+        let count = [batch.shape[0]];
+        let labels = |values: &[i64]| Tensor::from_data(TensorData::new(values.to_vec(), count), device);
+        Self {
+            step: batch.step,
+            x: images(batch.x),
+            noise: images(batch.noise),
+            t: Tensor::from_data(TensorData::new(batch.t.clone(), count), device),
+            labels: labels(&batch.labels),
+            dropped: labels(&batch.dropped),
+            fields: batch
+                .fields
+                .into_iter()
+                .map(|(name, field)| (name, upload_field(field, device)))
+                .collect(),
+            ids: batch.ids,
+            times: batch.t,
+            label_values: batch.labels,
+            dropped_values: batch.dropped,
+            share: 1.0,
+        }
+    }
+
+    /// Number of samples B.
+    pub fn samples(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Samples `start..start + count` alone: a micro-batch. Its tensors are views.
+    pub fn part(&self, start: usize, count: usize) -> Self {
+        let all = self.samples();
+        if count == all {
+            return self.clone();
+        }
+        let rows = start..start + count;
+        Self {
+            step: self.step,
+            x: self.x.clone().narrow(0, start, count),
+            noise: self.noise.clone().narrow(0, start, count),
+            t: self.t.clone().narrow(0, start, count),
+            labels: self.labels.clone().narrow(0, start, count),
+            dropped: self.dropped.clone().narrow(0, start, count),
+            fields: self
+                .fields
+                .iter()
+                .map(|(name, field)| {
+                    let rows = Slice::from(start as isize..(start + count) as isize);
+                    (name.clone(), Dispatch::float_slice(field.clone(), &[rows]))
+                })
+                .collect(),
+            ids: self.ids[rows.clone()].to_vec(),
+            times: self.times[rows.clone()].to_vec(),
+            label_values: self.label_values[rows.clone()].to_vec(),
+            dropped_values: self.dropped_values[rows].to_vec(),
+            share: self.share * (count as f64 / all as f64),
+        }
+    }
+}
+
+/// A field of any rank: the rank lives in the value, not in the type.
+fn upload_field(field: FieldBatch, device: &Device) -> DispatchTensor {
+    let flat = Tensor::<1>::from_data(TensorData::new(field.values.clone(), [field.values.len()]), device);
+    Dispatch::float_reshape(flat.into_dispatch(), Shape::from(field.shape))
+}

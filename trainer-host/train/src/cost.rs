@@ -1,0 +1,129 @@
+//! The operations of a run, counted from shapes in a rehearsal of a few steps.
+
+use sextant_data::HostBatch;
+use sextant_guidance::traced;
+use sextant_model::TrainBatch;
+use sextant_recipe::Phase;
+use sextant_records::checkpoint::Saved;
+use sextant_records::{Bill, Operations};
+
+use super::Run;
+use super::checkpoint::SavedTensors;
+use super::error::Error;
+use super::objective::Terms;
+
+/// Steps that are rehearsed of each interval in which the same sources are called.
+const REHEARSED: u64 = 4;
+
+/// Floating-point operations of a phase's mean step.
+#[derive(Clone, Copy, Default)]
+struct StepOperations {
+    student: f64,
+    teacher: f64,
+    guidance: f64,
+}
+
+impl StepOperations {
+    fn sum(self) -> f64 {
+        self.student + self.teacher + self.guidance
+    }
+}
+
+impl Run {
+    /// The bill of a run whose phases ended with the checkpoints `saved`.
+    ///
+    /// Operations are counted in a rehearsal of a few steps of each phase, and so need nothing that the training had counted.
+    pub(super) fn bill(&self, saved: &[Saved]) -> Bill {
+        let recipe = &self.recipe;
+        let images = recipe.optimiser.batch as u64;
+        let (last, earlier) = match recipe.phases.split_last() {
+            Some((last, earlier)) => (Some(last), earlier),
+            None => (None, &[][..]),
+        };
+        let taught = last.is_some_and(|phase| phase.teacher.is_some());
+        let operations = self.operations(saved);
+        Bill {
+            operations: operations
+                .inspect_err(|error| tracing::warn!("operations were not counted: {error}"))
+                .ok(),
+            images_per_step: images,
+            earlier_images: earlier.iter().map(|phase| phase.steps * images).sum(),
+            teacher_parameters: if taught { self.model.trainable_count() as u64 } else { 0 },
+            guide: self.guide,
+        }
+    }
+
+    fn operations(&self, saved: &[Saved]) -> Result<Operations, Error> {
+        let mut operations = Operations::default();
+        for (index, phase) in self.recipe.phases.iter().enumerate() {
+            let step = self.rehearse(phase, index, saved)?;
+            operations = Operations {
+                student: step.student,
+                teacher: step.teacher,
+                guidance: step.guidance,
+                earlier_phases: operations.earlier_phases + operations.last_phase,
+                last_phase: step.sum() * phase.steps as f64,
+            };
+        }
+        Ok(operations)
+    }
+
+    /// Sets a phase up again and lets its sources guide a few of its steps: how much they ask for can depend on the draws.
+    fn rehearse(&self, phase: &Phase, index: usize, saved: &[Saved]) -> Result<StepOperations, Error> {
+        let batch = self.recipe.optimiser.batch;
+        let student = (self.model.training_operations() * batch as u64) as f64;
+        if phase.guidance.is_empty() {
+            return Ok(StepOperations {
+                student,
+                ..StepOperations::default()
+            });
+        }
+        let ended = saved
+            .get(index)
+            .ok_or_else(|| Error::Phase(format!("phase {:?} has no checkpoint", phase.name)))?;
+        let seed = self.phase_seed(index);
+        let mut worker = self.worker(phase, index, &saved[..index], seed)?;
+        let parts = self.recipe.optimiser.accumulation;
+        let null_class = self.model.null_class() as i64;
+        let (mut guidance, mut rows, mut passes) = (0.0, 0, 0);
+        for interval in worker.sources.active_intervals(phase.steps) {
+            if worker.active_names(interval.start).is_empty() {
+                continue;
+            }
+            let length = interval.end - interval.start;
+            let count = REHEARSED.min(length);
+            let mut work = 0;
+            for i in 0..count {
+                // In the middle of each of as many equal parts.
+                let step = interval.start + (2 * i + 1) * length / (2 * count);
+                let data = HostBatch::new(&self.dataset, seed, step, batch, &self.recipe.diffusion, null_class);
+                let data = TrainBatch::upload(data, worker.device()).part(0, batch / parts);
+                let (losses, trace) = traced(|| worker.losses(&data, Terms::All));
+                losses?;
+                work += trace.work;
+                for asked in trace.forwards {
+                    let deepest = asked.depths.into_iter().max().unwrap_or(0);
+                    rows += asked.samples.len() as u64;
+                    passes += asked.samples.len() as u64 * self.model.feature_operations(deepest);
+                }
+            }
+            guidance += work as f64 / count as f64 * parts as f64 * length as f64;
+        }
+        let row = match rows {
+            // The rehearsed draws had no row that counts.
+            0 => {
+                let deepest = worker.sources.deepest_asked();
+                deepest.map_or(0.0, |depth| self.model.feature_operations(depth) as f64)
+            }
+            rows => passes as f64 / rows as f64,
+        };
+        // How many rows there were in the whole phase is known.
+        let counters = ended.state()?.teacher;
+        let steps = phase.steps as f64;
+        Ok(StepOperations {
+            student,
+            teacher: row * (counters.rows + counters.padded_rows) as f64 / steps,
+            guidance: guidance / steps,
+        })
+    }
+}

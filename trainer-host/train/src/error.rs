@@ -1,0 +1,116 @@
+//! What can end a training.
+
+use std::path::PathBuf;
+
+use sextant_data::DataError;
+use sextant_guidance::GuidanceError;
+use sextant_model::diffusion::SampleError;
+use sextant_model::encoder::EncoderError;
+use sextant_model::{TensorFileError, WeightsError};
+use sextant_recipe::{KeyError, RecipeError};
+use sextant_records::{FileError, RecordError};
+
+/// Why a step failed. Nothing has changed then: neither weights, moments, average nor buffers.
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
+    /// The batch did not come.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The loader had no batch left.
+    #[error("the loader ended before the phase")]
+    NoBatch,
+    /// A source, or what it answered.
+    #[error(transparent)]
+    Guidance(#[from] GuidanceError),
+    /// burn or a driver below it.
+    #[error("the backend failed: {0}")]
+    Backend(String),
+    /// Nothing to train.
+    #[error("no parameter has a gradient")]
+    NoGradient,
+}
+
+/// Why a run cannot be made ready, or ended before its end.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A recipe that is wrong.
+    #[error(transparent)]
+    Recipe(#[from] RecipeError),
+    /// A value of a recipe that no network or sampler can have.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// Data that cannot be read.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// An encoder that cannot be read, or does not fit.
+    #[error(transparent)]
+    Encoder(#[from] EncoderError),
+    /// A source that cannot be loaded, or does not fit.
+    #[error("phase {phase:?}: {source}")]
+    Sources {
+        /// The phase whose source it is.
+        phase: String,
+        /// The source's fault.
+        source: GuidanceError,
+    },
+    /// Parameters or buffers of a source that cannot be restored.
+    #[error(transparent)]
+    Guidance(#[from] GuidanceError),
+    /// Weights that do not fit a network.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// Tensors that cannot be read or written.
+    #[error(transparent)]
+    Tensors(#[from] TensorFileError),
+    /// A sampler that cannot draw.
+    #[error(transparent)]
+    Sample(#[from] SampleError),
+    /// A file or folder that cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A run that cannot be read.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// A phase that is not there.
+    #[error("{0}")]
+    Phase(String),
+    /// Pixels that make no picture.
+    #[error("{0}")]
+    Pixels(String),
+    /// A training step that failed; the last good step is on disk.
+    #[error(
+        "step {step} of phase {phase:?} failed: {reason}\nthe run stopped after step {last_good}, whose checkpoint is {checkpoint}"
+    )]
+    Step {
+        /// The phase.
+        phase: String,
+        /// The step that failed, counted from 1.
+        step: u64,
+        /// Why.
+        reason: String,
+        /// The last step that was done.
+        last_good: u64,
+        /// Its folder.
+        checkpoint: PathBuf,
+    },
+    /// Someone asked to stop; the last good step is on disk.
+    #[error("stopped after step {step} of phase {phase:?}; go on with: sextant train --resume {run}")]
+    Interrupted {
+        /// The phase.
+        phase: String,
+        /// The last step that was done.
+        step: u64,
+        /// The run's folder.
+        run: PathBuf,
+    },
+    /// Training went wrong in a way that no checkpoint helps.
+    #[error("{0}")]
+    Diverged(String),
+}
+
+impl Error {
+    /// Whether someone asked to stop: no failure.
+    pub fn is_interrupt(&self) -> bool {
+        matches!(self, Self::Interrupted { .. })
+    }
+}

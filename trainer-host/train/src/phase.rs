@@ -1,0 +1,304 @@
+//! One phase: the training loop, and what is due between its steps.
+//!
+//! A step that fails leaves no trace: nothing is changed before all of it is known to be good. The last good step is written to
+//! disk, as it is on an interrupt.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use burn::tensor::Tensor;
+use burn::train::Interrupter;
+use sextant_data::{DataError, HostBatch};
+use sextant_guidance::GuidanceError;
+use sextant_model::TrainBatch;
+use sextant_recipe::{OptimiserRecipe, OutputRecipe};
+use sextant_records::ValidationLoss;
+use sextant_records::checkpoint::{Saved, list};
+use sextant_records::journal::Journal;
+
+use super::accumulator::{Diverged, ScalarAccumulator};
+use super::checkpoint::{self, Contents, State};
+use super::error::{Error, StepError};
+use super::gradients::Norms;
+use super::objective::{StepOutput, Terms};
+use super::progress::Progress;
+use super::schedule::{ema_decay, learning_rate};
+use super::validation::{ValidationBatch, validation_loss};
+use super::worker::{Worker, accumulate};
+
+/// Settings of a phase's loop.
+pub struct Plan {
+    /// Name of the phase.
+    pub phase: String,
+    /// Steps of the phase in all.
+    pub steps: u64,
+    /// Optimiser settings.
+    pub optimiser: OptimiserRecipe,
+    /// What is written, and how often.
+    pub output: OutputRecipe,
+    /// Steps between two validations; 0 for one at the end, none for no validation at all.
+    pub validate_every: Option<u64>,
+    /// Where checkpoints go.
+    pub folder: PathBuf,
+}
+
+/// The end of a phase's training.
+#[derive(Debug)]
+pub enum Ending {
+    /// All steps are done.
+    Finished(Saved),
+    /// Someone asked to stop.
+    Interrupted(Saved),
+    /// The step after the saved one failed, for this reason.
+    Failed {
+        /// The last good step (0 where the first failed).
+        saved: Saved,
+        /// The step that failed, counted from 1.
+        step: u64,
+        /// The cause.
+        reason: StepError,
+    },
+}
+
+/// Sees every step; what tests and other programs look through.
+pub trait Observer: Send {
+    /// After a step's update. `norm` is that of all gradients before clipping, `[1]`.
+    fn stepped(&mut self, step: u64, output: &StepOutput, norm: &Tensor<1>);
+}
+
+/// A phase under way.
+pub struct Training {
+    plan: Plan,
+    worker: Worker,
+    state: State,
+    scalars: ScalarAccumulator,
+    validation: Vec<ValidationBatch>,
+    progress: Progress,
+    interrupter: Interrupter,
+    journal: Option<Journal>,
+    observer: Option<Box<dyn Observer>>,
+}
+
+impl Training {
+    /// A phase that goes on from `state`, which `worker` is in.
+    pub fn new(plan: Plan, worker: Worker, state: State, progress: Progress, interrupter: Interrupter) -> Self {
+        Self {
+            scalars: ScalarAccumulator::restore(&state.scalars, worker.device()),
+            plan,
+            worker,
+            state,
+            validation: Vec::new(),
+            progress,
+            interrupter,
+            journal: None,
+            observer: None,
+        }
+    }
+
+    /// Writes the log here.
+    pub fn with_journal(self, journal: Journal) -> Self {
+        Self {
+            journal: Some(journal),
+            ..self
+        }
+    }
+
+    /// Validates on these batches.
+    pub fn with_validation(self, validation: Vec<ValidationBatch>) -> Self {
+        Self { validation, ..self }
+    }
+
+    /// Shows every step to `observer`.
+    pub fn with_observer(self, observer: Box<dyn Observer>) -> Self {
+        Self {
+            observer: Some(observer),
+            ..self
+        }
+    }
+
+    /// The device's part, as it stands.
+    pub fn worker(&self) -> &Worker {
+        &self.worker
+    }
+
+    /// Trains on `batches`, in their order, until the phase's steps are done.
+    ///
+    /// # Errors
+    /// A loss that is not finite, or a disk that is full: there is nothing good to save then.
+    pub fn run(&mut self, batches: impl Iterator<Item = Result<HostBatch, DataError>>) -> Result<Ending, Error> {
+        let mut batches = batches;
+        while self.state.step < self.plan.steps {
+            if self.interrupter.should_stop() {
+                return Ok(Ending::Interrupted(self.checkpoint()?));
+            }
+            let waiting = Instant::now();
+            let batch = batches.next();
+            self.worker.seconds.data += waiting.elapsed().as_secs_f64();
+            let stepped = batch
+                .ok_or(StepError::NoBatch)
+                .and_then(|batch| Ok(batch?))
+                .and_then(|batch| self.step(batch));
+            match stepped {
+                Ok(batch) => self.due(&batch)?,
+                Err(reason) => return self.failed(reason),
+            }
+        }
+        Ok(Ending::Finished(self.checkpoint()?))
+    }
+
+    /// One optimiser step. On an error nothing has changed.
+    fn step(&mut self, batch: HostBatch) -> Result<TrainBatch, StepError> {
+        let (step, optimiser) = (self.state.step, &self.plan.optimiser);
+        let started = Instant::now();
+        let batch = TrainBatch::upload(batch, self.worker.device());
+        let mut gradients = accumulate(&mut self.worker, &batch, optimiser.accumulation)?;
+        let norms = self.worker.clip(&mut gradients, optimiser.max_grad_norm)?;
+        let output = gradients.output.clone();
+        let decay = ema_decay(optimiser.ema_decay, optimiser.ema_warmup, step);
+        self.worker
+            .apply(gradients, step, learning_rate(optimiser, step), decay);
+        let seconds = started.elapsed().as_secs_f64();
+        self.worker.seconds.step += seconds;
+        self.state.step_seconds.push(seconds as f32);
+        self.add(&output, &norms);
+        if let Some(observer) = &mut self.observer {
+            observer.stepped(step, &output, &norms.all);
+        }
+        self.state.step += 1;
+        Ok(batch)
+    }
+
+    fn add(&mut self, output: &StepOutput, norms: &Norms) {
+        let (step, scalars) = (self.state.step, &mut self.scalars);
+        scalars.add("denoising", step, output.denoising.clone().mean());
+        for (name, loss) in &output.guidance {
+            scalars.add(&format!("guidance.{name}"), step, loss.clone().mean());
+        }
+        for (name, value) in &output.metrics {
+            scalars.add(&format!("metric.{name}"), step, value.clone());
+        }
+        let clipped = norms
+            .all
+            .clone()
+            .greater_elem(self.plan.optimiser.max_grad_norm)
+            .float();
+        scalars.add("clipped", step, clipped);
+        scalars.add("grad_norm", step, norms.all.clone());
+        for (name, norm) in &norms.sources {
+            scalars.watch(&format!("gradient.{name}"), step, norm.clone());
+        }
+    }
+
+    /// Log, validation, checkpoint: what is due after a step.
+    fn due(&mut self, batch: &TrainBatch) -> Result<(), Error> {
+        let (step, last) = (self.state.step, self.plan.steps);
+        let due = |every: u64| every > 0 && step.is_multiple_of(every);
+        let mut line = BTreeMap::new();
+        if due(self.plan.output.share_every) {
+            line.extend(self.shares(batch)?);
+        }
+        if let Some(every) = self.plan.validate_every
+            && (due(every) || step == last)
+        {
+            let loss = validation_loss(&self.worker.ema, &self.validation);
+            line.insert("validation".to_owned(), loss.mean);
+            self.state.validation = (step == last).then_some(loss).filter(ValidationLoss::is_finite);
+        }
+        if due(self.plan.output.log_every) || step == last {
+            line.extend(self.means()?);
+        }
+        if !line.is_empty() {
+            self.progress.log(&line);
+            if let Some(journal) = &mut self.journal {
+                journal.append(step, &line)?;
+            }
+        }
+        self.progress.step(step);
+        if due(self.plan.output.checkpoint_every) && step < last {
+            self.checkpoint()?;
+        }
+        Ok(())
+    }
+
+    fn means(&mut self) -> Result<BTreeMap<String, f64>, Error> {
+        let steps = self.scalars.count("clipped");
+        let means = self.scalars.take_means().map_err(|diverged| self.diverged(diverged))?;
+        if let Some(clipped) = means.get("clipped") {
+            let (sum, counted) = &mut self.state.clipped;
+            *sum += clipped * f64::from(steps);
+            *counted += u64::from(steps);
+        }
+        Ok(means)
+    }
+
+    /// Each source's share of the trunk's gradient norm: |c_i g_i| over the sum of such norms and the
+    /// denoising gradient's. Passes of their own, on the first micro-batch of the step that was just done.
+    fn shares(&mut self, batch: &TrainBatch) -> Result<Vec<(String, f64)>, Error> {
+        let names = self.worker.active_names(batch.step);
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let micro = batch.part(0, batch.samples() / self.plan.optimiser.accumulation);
+        let terms = std::iter::once(Terms::Denoising).chain((0..names.len()).map(Terms::Source));
+        let norms: Vec<f64> = self.worker.aside(|worker| {
+            let norms = terms.map(|terms| {
+                let norm = worker.aside(|worker| worker.trunk_norm(&micro, terms))?;
+                Ok::<_, GuidanceError>(norm.map_or(0.0, |norm| f64::from(norm.into_scalar::<f32>())))
+            });
+            norms.collect::<Result<_, _>>()
+        })?;
+        let sum: f64 = norms.iter().sum::<f64>().max(f64::MIN_POSITIVE);
+        let shares = names.iter().zip(&norms[1..]);
+        Ok(shares
+            .map(|(name, norm)| (format!("share.{name}"), norm / sum))
+            .collect())
+    }
+
+    fn checkpoint(&mut self) -> Result<Saved, Error> {
+        let scalars = self.scalars.state().map_err(|diverged| self.diverged(diverged))?;
+        self.state.scalars = scalars;
+        self.state.seconds = self.worker.seconds;
+        self.state.teacher = self.worker.counters;
+        let contents = Contents {
+            worker: &self.worker,
+            state: &self.state,
+        };
+        let saved = checkpoint::write(&self.plan.folder, contents, self.plan.output.keep)?;
+        tracing::info!("checkpoint {}", saved.folder.display());
+        Ok(saved)
+    }
+
+    fn failed(&mut self, reason: StepError) -> Result<Ending, Error> {
+        let step = self.state.step + 1;
+        tracing::info!("step {step} of {} failed: {reason}", self.plan.phase);
+        let saved = self
+            .checkpoint()
+            .map_err(|e| Error::Diverged(format!("{reason}\nand then no checkpoint could be written: {e}")))?;
+        Ok(Ending::Failed { saved, step, reason })
+    }
+
+    /// The error for a loss or gradient that is not finite: nothing good comes after it.
+    fn diverged(&self, diverged: Diverged) -> Error {
+        let Diverged { name, step, value } = diverged;
+        let culprit = match name.split_once('.') {
+            Some(("guidance", source)) => format!("the loss of source \"{source}\""),
+            Some(("gradient", source)) => format!("the gradient of source \"{source}\""),
+            _ if name == "denoising" => "the denoising loss".into(),
+            _ => match self.worker.active_names(step).as_slice() {
+                [] => "the gradient of the denoising loss".into(),
+                sources => format!("the gradient of the denoising loss or of {}", sources.join(", ")),
+            },
+        };
+        let before = list(&self.plan.folder).into_iter().rfind(|saved| saved.step <= step);
+        let kept = match before {
+            Some(saved) => format!("the last checkpoint before it is {}", saved.folder.display()),
+            None => "there is no checkpoint before it (output.checkpoint_every says how often one is written)".into(),
+        };
+        Error::Diverged(format!(
+            "phase {:?}: {culprit} became {value} at step {}; {kept}. A lower optimiser.lr or coefficient may help",
+            self.plan.phase,
+            step + 1
+        ))
+    }
+}

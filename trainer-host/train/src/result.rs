@@ -1,0 +1,90 @@
+//! The end of a run: samples, the validation loss, and what it cost.
+
+use std::path::{Path, PathBuf};
+
+use sextant_model::Sit;
+use sextant_records::checkpoint::Saved;
+use sextant_records::{FileError, RunFolder, RunResult, journal, write_whole};
+
+use super::checkpoint::SavedTensors;
+use super::setup::average;
+use super::validation::validation_loss;
+use super::{Error, Run, memory, sample};
+
+impl Run {
+    /// Draws `samples/final.*`; the labels of its images.
+    pub(super) fn draw_grid(&self, folder: &RunFolder, ema: &Sit) -> Result<Vec<usize>, Error> {
+        let (labels, pixels) = sample::grid(&self.recipe, ema, &self.dataset, &self.options.device)?;
+        let (side, columns) = (self.dataset.shape()[1], self.recipe.evaluation.columns);
+        write_samples(&folder.samples(), "final", &pixels, side, columns)?;
+        Ok(labels)
+    }
+
+    /// Samples, validation and the bill.
+    pub(super) fn conclude(&self, folder: &RunFolder, saved: &[Saved]) -> Result<RunResult, Error> {
+        let (last, earlier) = saved.split_last().ok_or_else(|| Error::Phase("no phase ran".into()))?;
+        let ema = average(&self.recipe, &self.dataset, last, &self.options.device)?;
+        let labels = self.draw_grid(folder, &ema)?;
+        let phase = self.last_phase()?;
+        let mut state = last.state()?;
+        let lines = journal::read(&folder.metrics());
+        let final_line = lines
+            .iter()
+            .rev()
+            .find(|l| l.phase == phase.name && l.values.contains_key("denoising"));
+        let guidance_loss = final_line.map(guidance_losses).unwrap_or_default();
+        let validation = state
+            .validation
+            .take()
+            .unwrap_or_else(|| validation_loss(&ema, &self.validation()));
+        let mut earlier_phases_seconds = 0.0;
+        for saved in earlier {
+            earlier_phases_seconds += saved.state()?.seconds.step;
+        }
+        let sources = self.sources(phase)?;
+        Ok(RunResult {
+            steps: last.step,
+            validation_loss: validation.mean,
+            validation_by_time: validation.by_time,
+            guidance_loss,
+            seconds_per_step: median(&state.step_seconds),
+            seconds: state.seconds,
+            teacher: state.teacher,
+            peak_memory_bytes: memory::peak_bytes(),
+            student_parameters: self.model.trainable_count() as u64,
+            guidance_parameters: sources.trainable_count() as u64,
+            clipped_share: state.clipped.0 / (state.clipped.1 as f64).max(1.0),
+            earlier_phases_seconds,
+            sample_labels: labels,
+            bill: Some(self.bill(saved)),
+        })
+    }
+}
+
+/// Writes `NAME.png` and `NAME.npz`.
+///
+/// # Errors
+/// Where they cannot be written.
+pub fn write_samples(folder: &Path, name: &str, pixels: &[u8], side: usize, columns: usize) -> Result<PathBuf, Error> {
+    std::fs::create_dir_all(folder).map_err(|e| FileError::new(folder, e))?;
+    let png = folder.join(format!("{name}.png"));
+    write_whole(&folder.join(format!("{name}.npz")), &sample::npz(pixels, side)?)?;
+    write_whole(&png, &sample::grid_png(pixels, side, columns)?)?;
+    Ok(png)
+}
+
+fn guidance_losses(line: &journal::Line) -> std::collections::BTreeMap<String, f64> {
+    line.values
+        .iter()
+        .filter_map(|(name, value)| Some((name.strip_prefix("guidance.")?.to_owned(), *value)))
+        .collect()
+}
+
+fn median(values: &[f32]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f32::total_cmp);
+    match sorted.len() {
+        0 => f64::NAN,
+        n => (f64::from(sorted[(n - 1) / 2]) + f64::from(sorted[n / 2])) / 2.0,
+    }
+}

@@ -1,0 +1,167 @@
+//! A phase before its first step: network, teacher, sources and their geometry.
+
+use burn::tensor::Device;
+use sextant_data::{self as data, Dataset, Stream};
+use sextant_guidance::{GuidanceGeometry, NetworkShape, SearchPath, Sources};
+use sextant_model::encoder::{self, Encoder};
+use sextant_model::{Sit, SitConfig, apply, frozen_copy};
+use sextant_recipe::{Init, OptimiserRecipe, Phase, Recipe, TeacherRecipe, TeacherWeights};
+use sextant_records::checkpoint::Saved;
+
+use super::checkpoint::{SavedTensors, Tensors};
+use super::validation::{ValidationBatch, validation_set};
+use super::worker::{TrainModule, Worker};
+use super::{Error, Run};
+
+impl Run {
+    /// The last phase draws from the run's seed, so that it is the same for all variants of a comparison; an earlier
+    /// one from a seed of its own.
+    pub(super) fn phase_seed(&self, index: usize) -> u64 {
+        use rand::Rng;
+        if index + 1 == self.recipe.phases.len() {
+            return self.recipe.seed;
+        }
+        let name = &self.recipe.phases[index].name;
+        Stream::new(self.recipe.seed, &format!("phase/{name}")).at(&[]).random()
+    }
+
+    /// The worker of a phase before its first step; `earlier` are the ends of the phases before it.
+    ///
+    /// # Errors
+    /// Where a source cannot be loaded, or an earlier phase's network does not fit.
+    pub(super) fn worker(&self, phase: &Phase, index: usize, earlier: &[Saved], seed: u64) -> Result<Worker, Error> {
+        let device = self.options.device.clone().autodiff();
+        let sources = self.sources(phase)?;
+        let mut student = self.new_network(seed, &device)?;
+        let before = match phase.init {
+            Init::Fresh => None,
+            Init::Continue => Some(&earlier[index - 1]),
+        };
+        if let Some(before) = before {
+            student = apply(student, &before.student()?)?;
+        }
+        let teacher = match &phase.teacher {
+            None => None,
+            Some(teacher) => {
+                let place = self.recipe.phases[..index].iter().position(|p| p.name == teacher.phase);
+                let place = place.ok_or_else(|| Error::Phase(format!("there is no phase {:?}", teacher.phase)))?;
+                let weights = teacher_weights(teacher, &earlier[place])?;
+                Some(apply(frozen_copy(&student), &weights)?)
+            }
+        };
+        let module = TrainModule {
+            sources: sources.init_parameters(seed, &device),
+            student,
+        };
+        let (optimiser, diffusion) = (&self.recipe.optimiser, self.recipe.diffusion.clone());
+        let device = self.options.device.clone();
+        let mut worker = Worker::new(module, sources, teacher, optimiser, diffusion, seed, device);
+        if let Some(before) = before {
+            worker.ema = apply(worker.ema, &before.ema()?)?;
+        }
+        Ok(worker)
+    }
+
+    /// The sources of a phase, planned anew.
+    pub(super) fn sources(&self, phase: &Phase) -> Result<Sources, Error> {
+        let fields = self.dataset.fields().iter();
+        let fields: Vec<_> = fields
+            .map(|(name, field)| (name.clone(), field.shape.clone()))
+            .collect();
+        let geometry = geometry(&self.recipe.optimiser, &self.model, phase, &fields);
+        load_sources(phase, &self.options.plugins, &geometry)
+    }
+
+    pub(super) fn new_network(&self, seed: u64, device: &Device) -> Result<Sit, Error> {
+        let mut weights = Stream::new(seed, "student/init").at(&[]);
+        Ok(Sit::init(&self.model, &mut weights, device)?)
+    }
+
+    pub(super) fn validation(&self) -> Vec<ValidationBatch> {
+        validation_set(&self.dataset, &self.recipe.evaluation, &self.recipe.diffusion)
+    }
+}
+
+pub(super) fn teacher_weights(teacher: &TeacherRecipe, saved: &Saved) -> Result<Tensors, Error> {
+    match teacher.weights {
+        TeacherWeights::Model => saved.student(),
+        TeacherWeights::Ema => saved.ema(),
+    }
+}
+
+/// The moving average of a checkpoint, ready to draw samples from.
+///
+/// # Errors
+/// Where its weights cannot be read or do not fit the recipe.
+pub fn average(recipe: &Recipe, dataset: &Dataset, saved: &Saved, device: &Device) -> Result<Sit, Error> {
+    let network = Sit::init(
+        &network(recipe, dataset)?,
+        &mut Stream::new(0, "replaced").at(&[]),
+        device,
+    )?;
+    Ok(apply(frozen_copy(&network), &saved.ema()?)?)
+}
+
+pub(super) fn network(recipe: &Recipe, dataset: &Dataset) -> Result<SitConfig, Error> {
+    let [channels, side, _] = dataset.shape();
+    let classes = dataset.class_names().len();
+    Ok(SitConfig::of(&recipe.model, side, channels, classes)?)
+}
+
+pub(super) fn load_sources(phase: &Phase, search: &SearchPath, geometry: &GuidanceGeometry) -> Result<Sources, Error> {
+    Sources::load(&phase.guidance, search, geometry).map_err(|source| Error::Sources {
+        phase: phase.name.clone(),
+        source,
+    })
+}
+
+pub(super) fn guide(recipe: &Recipe, device: &Device) -> Result<Option<Encoder>, Error> {
+    let guide = recipe.guide.as_ref().map(|guide| encoder::guide(guide, device));
+    Ok(guide.transpose()?)
+}
+
+/// Name and shape of the batch fields that a guide adds to the data.
+pub(super) fn guide_fields(guide: Option<&Encoder>) -> Vec<(String, Vec<usize>)> {
+    let fields = guide.map(|guide| (encoder::FEATURES.to_owned(), guide.shape().to_vec()));
+    fields.into_iter().collect()
+}
+
+/// What the sources of a recipe's last phase plan for. Reads data and guide, but no plugin.
+///
+/// # Errors
+/// Where data or guide cannot be read, or the model does not fit them.
+pub fn planned_geometry(recipe: &Recipe, device: &Device) -> Result<GuidanceGeometry, Error> {
+    let dataset = data::load(&recipe.data)?;
+    let model = network(recipe, &dataset)?;
+    let fields = guide_fields(guide(recipe, device)?.as_ref());
+    let phase = recipe.phases.last();
+    let phase = phase.ok_or_else(|| Error::Phase("the recipe has no phase".into()))?;
+    Ok(geometry(&recipe.optimiser, &model, phase, &fields))
+}
+
+/// What the sources of a phase plan for.
+pub fn geometry(
+    optimiser: &OptimiserRecipe,
+    model: &SitConfig,
+    phase: &Phase,
+    fields: &[(String, Vec<usize>)],
+) -> GuidanceGeometry {
+    let network = NetworkShape {
+        depth: model.depth,
+        width: model.hidden_size,
+        heads: model.num_heads,
+        grid: [model.grid(); 2],
+    };
+    GuidanceGeometry {
+        batch: optimiser.batch / optimiser.accumulation,
+        channels: model.in_channels,
+        height: model.input_size,
+        width: model.input_size,
+        patch: model.patch_size,
+        classes: model.num_classes,
+        student: network,
+        teacher: phase.teacher.as_ref().map(|_| network),
+        ema: network,
+        fields: fields.to_vec(),
+    }
+}

@@ -1,0 +1,285 @@
+//! Everything that belongs to one device: student, sources, optimiser, moving average, teacher, buffers.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use burn::module::Module;
+use burn::optim::{AdamWConfig, GradientsAccumulator, GradientsParams, ModuleOptimizer, OptimizerRecord};
+use burn::tensor::{Device, Tensor};
+use sextant_guidance::{Buffers, GuidanceError, GuidanceStep, Services, SourceParams, Sources};
+use sextant_model::device::{compiles_kernels, panic_text};
+use sextant_model::diffusion::{Interpolant, Target};
+use sextant_model::{Sit, TrainBatch, apply, ema_update, frozen_copy};
+use sextant_recipe::{DiffusionRecipe, OptimiserRecipe};
+use sextant_records::checkpoint::Saved;
+use sextant_records::{Seconds, TeacherCounters};
+
+use super::checkpoint::{SavedTensors, State};
+use super::error::{Error, StepError};
+use super::gradients::{self, Norms};
+use super::objective::{Losses, StepOutput, Terms, per_sample};
+
+/// All that is trained: the student and the sources' parameters.
+#[derive(Module, Debug)]
+pub struct TrainModule {
+    /// The network.
+    pub student: Sit,
+    /// Projectors and whatever else the sources declared; dropped after training.
+    pub sources: SourceParams,
+}
+
+/// One device's part of a training.
+pub struct Worker {
+    /// What is trained.
+    pub module: TrainModule,
+    /// Moving average of the student, as it stands after the last step.
+    pub ema: Sit,
+    /// The loaded sources.
+    pub sources: Sources,
+    /// Their buffers, as they stand after the last step.
+    pub buffers: Buffers,
+    /// Rows that other networks have run on.
+    pub counters: TeacherCounters,
+    /// Time spent, by part.
+    pub seconds: Seconds,
+    optimiser: ModuleOptimizer,
+    /// The frozen network of an earlier phase.
+    teacher: Option<Sit>,
+    diffusion: DiffusionRecipe,
+    /// Seed of the sources' draws.
+    seed: u64,
+    /// Pad the rows of other networks' passes to a few counts.
+    pad_rows: bool,
+    /// The device, without autodiff.
+    device: Device,
+    /// Buffers within a step that is not done yet.
+    working: Option<Buffers>,
+}
+
+/// The gradient of a step's mean loss, and the losses that it is of.
+pub struct Gradients {
+    params: GradientsParams,
+    /// The losses, before the update.
+    pub output: StepOutput,
+}
+
+impl Gradients {
+    /// The gradients by parameter.
+    pub fn params(&self) -> &GradientsParams {
+        &self.params
+    }
+}
+
+impl Worker {
+    /// The state before the first step: the moving average begins as the student. `device` is without autodiff, the module's
+    /// tensors with it.
+    pub fn new(
+        module: TrainModule,
+        sources: Sources,
+        teacher: Option<Sit>,
+        optimiser: &OptimiserRecipe,
+        diffusion: DiffusionRecipe,
+        seed: u64,
+        device: Device,
+    ) -> Self {
+        let adamw = AdamWConfig::new()
+            .with_beta_1(optimiser.betas[0] as f32)
+            .with_beta_2(optimiser.betas[1] as f32)
+            .with_epsilon(optimiser.eps as f32)
+            .with_weight_decay(optimiser.weight_decay as f32)
+            .init();
+        let device = device.inner();
+        Self {
+            ema: frozen_copy(&module.student),
+            buffers: sources.init_buffers(seed, &device),
+            module,
+            sources,
+            counters: TeacherCounters::default(),
+            seconds: Seconds::default(),
+            optimiser: adamw,
+            teacher,
+            diffusion,
+            seed,
+            pad_rows: compiles_kernels(&device),
+            device,
+            working: None,
+        }
+    }
+
+    /// The device, without autodiff.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Goes on from a checkpoint.
+    ///
+    /// # Errors
+    /// Where its files cannot be read or do not fit.
+    pub fn restore(mut self, saved: &Saved, state: &State) -> Result<Self, Error> {
+        let names = self.sources.names();
+        let (parameters, buffers) = (saved.sources_of(&names)?, saved.buffers_of(&names)?);
+        self.module = TrainModule {
+            student: apply(self.module.student, &saved.student()?)?,
+            sources: self.module.sources.load_named(&parameters)?,
+        };
+        self.ema = apply(self.ema, &saved.ema()?)?;
+        self.buffers = self.buffers.load_named(&buffers)?;
+        self.optimiser = self.optimiser.load_record(saved.optimiser()?);
+        self.seconds = state.seconds;
+        self.counters = state.teacher;
+        self.release_idle(state.step);
+        Ok(self)
+    }
+
+    /// The state of AdamW, for a checkpoint.
+    pub fn moments(&self) -> OptimizerRecord {
+        self.optimiser.to_record()
+    }
+
+    /// Names of the sources that are called at `step`.
+    pub fn active_names(&self, step: u64) -> Vec<String> {
+        self.sources.active_at(step).into_iter().map(str::to_owned).collect()
+    }
+
+    /// The gradient of the mean loss of `batch`, weighted with the batch's share of its step.
+    ///
+    /// # Errors
+    /// What a source or the backend reports.
+    pub fn gradients(&mut self, batch: &TrainBatch) -> Result<Gradients, StepError> {
+        let pass = catch_unwind(AssertUnwindSafe(|| {
+            let losses = self.losses(batch, Terms::All)?;
+            let started = Instant::now();
+            let loss = losses.total.clone() * batch.share;
+            let mut params = GradientsParams::from_grads(loss.backward(), &self.module);
+            // burn skips a parameter without gradient, and AdamW's moments would stall where PyTorch's do not.
+            let active = self.sources.active_at(batch.step);
+            let of_active = |name: &str| active.contains(&name);
+            self.module.sources.zero_missing_gradients(&mut params, of_active);
+            self.seconds.backward += started.elapsed().as_secs_f64();
+            Ok(Gradients {
+                params,
+                output: losses.into(),
+            })
+        }));
+        let gradients = pass.unwrap_or_else(|panic| Err(StepError::Backend(panic_text(panic.as_ref()))));
+        if gradients.is_err() {
+            self.working = None;
+        }
+        gradients
+    }
+
+    /// Scales all gradients so that their joint norm is at most `limit`; the norms before.
+    ///
+    /// # Errors
+    /// Where nothing has a gradient.
+    pub fn clip(&self, gradients: &mut Gradients, limit: f64) -> Result<Norms, StepError> {
+        gradients::clip(&self.module, &mut gradients.params, limit).ok_or(StepError::NoGradient)
+    }
+
+    /// Finishes optimiser step `step`, counted from 0: AdamW, moving average, new values of buffers.
+    pub fn apply(&mut self, gradients: Gradients, step: u64, lr: f64, ema_decay: f64) {
+        let started = Instant::now();
+        self.module = self.optimiser.step(lr, self.module.clone(), gradients.params);
+        self.ema = ema_update(self.ema.clone(), &self.module.student, ema_decay);
+        if let Some(buffers) = self.working.take() {
+            self.buffers = buffers;
+        }
+        self.release_idle(step + 1);
+        self.seconds.update += started.elapsed().as_secs_f64();
+    }
+
+    /// Forward passes and losses of a micro-batch (SiT, arXiv 2401.08740, eq. 2.11; guidance added per sample).
+    ///
+    /// # Errors
+    /// What a source reports.
+    pub fn losses(&mut self, batch: &TrainBatch, terms: Terms) -> Result<Losses, GuidanceError> {
+        let started = Instant::now();
+        let (path, prediction) = (self.diffusion.path, self.diffusion.prediction);
+        let (x, noise, times) = (&batch.x, &batch.noise, &batch.times);
+        let (x_t, velocity) = path.interpolate(x.clone(), noise.clone(), times);
+        let target = prediction.target(path, x.clone(), noise.clone(), times);
+        let (depths, attending) = (self.sources.student_depths(), self.sources.attention_depths());
+        let student = &self.module.student;
+        let (t, labels) = (batch.t.clone(), batch.dropped.clone());
+        let out = student.forward_attending(x_t.clone(), t, labels, &depths, &attending);
+        let denoising = per_sample((out.output.clone() - target).square());
+        self.seconds.student += started.elapsed().as_secs_f64();
+
+        let started = Instant::now();
+        let teacher_before = self.counters.seconds;
+        let step = GuidanceStep {
+            batch,
+            x_t: &x_t,
+            velocity: &velocity,
+            taps: &depths.into_iter().zip(out.taps).collect(),
+            attention: &attending.into_iter().zip(out.attention).collect(),
+            output: Some(&out.output),
+        };
+        let services = Services {
+            teacher: self.teacher.as_ref(),
+            ema: Some(&self.ema),
+            path,
+            seed: self.seed,
+            null_class: student.config().null_class() as i64,
+            pad_rows: self.pad_rows,
+            counters: &mut self.counters,
+        };
+        let buffers = self.working.get_or_insert_with(|| self.buffers.clone());
+        let guidance = self.sources.guide(step, &self.module.sources, buffers, services)?;
+        buffers.commit(&guidance);
+        let teacher = self.counters.seconds - teacher_before;
+        self.seconds.teacher += teacher;
+        self.seconds.guidance += started.elapsed().as_secs_f64() - teacher;
+        Ok(Losses::new(denoising, guidance, terms))
+    }
+
+    /// Does something that is no part of the training, such as a diagnostic pass: what it cost, and what buffers would have
+    /// become, is forgotten.
+    pub fn aside<T>(&mut self, pass: impl FnOnce(&mut Self) -> T) -> T {
+        let before = (self.seconds, self.counters, self.working.take());
+        let result = pass(self);
+        (self.seconds, self.counters, self.working) = before;
+        result
+    }
+
+    /// Norm of the gradient of some terms of the objective with respect to the student alone: `[1]`; none where the terms are a
+    /// constant.
+    ///
+    /// # Errors
+    /// What a source reports.
+    pub fn trunk_norm(&mut self, batch: &TrainBatch, terms: Terms) -> Result<Option<Tensor<1>>, GuidanceError> {
+        let losses = self.losses(batch, terms)?;
+        // A source whose loss is a constant at this step pulls at nothing.
+        if !losses.total.is_tracked() {
+            return Ok(None);
+        }
+        let grads = GradientsParams::from_grads(losses.total.backward(), &self.module);
+        Ok(gradients::norm(&self.module.student, &grads))
+    }
+
+    /// Lets the teacher go when no source will ask for it from `step` on.
+    fn release_idle(&mut self, step: u64) {
+        if self.teacher.is_some() && !self.sources.needs_teacher_from(step) {
+            self.teacher = None;
+        }
+    }
+}
+
+/// The gradient of a step's mean loss, from `parts` micro-batches one after another.
+///
+/// # Errors
+/// What a source or the backend reports; nothing has changed then.
+pub fn accumulate(worker: &mut Worker, batch: &TrainBatch, parts: usize) -> Result<Gradients, StepError> {
+    let size = batch.samples() / parts;
+    let mut sum = GradientsAccumulator::new();
+    let mut outputs = Vec::with_capacity(parts);
+    for part in 0..parts {
+        let gradients = worker.gradients(&batch.part(part * size, size))?;
+        sum.accumulate(&worker.module, gradients.params);
+        outputs.push(gradients.output);
+    }
+    Ok(Gradients {
+        params: sum.grads(),
+        output: StepOutput::joined(outputs).ok_or(StepError::NoBatch)?,
+    })
+}
