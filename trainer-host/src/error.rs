@@ -1,98 +1,85 @@
 //! What a command ends with, and its exit code.
 
-use std::any::Any;
-use std::path::PathBuf;
+use sextant_data::DataError;
+use sextant_guidance::GuidanceError;
+use sextant_model::device::DeviceError;
+use sextant_model::encoder::EncoderError;
+use sextant_model::{TensorFileError, WeightsError};
+use sextant_recipe::{KeyError, RecipeError};
+use sextant_records::{FileError, RecordError};
 
 /// Everything that can end a command, with a message for a person.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// A training, or what makes one ready.
+    #[error(transparent)]
+    Train(#[from] sextant_train::Error),
+    /// An evaluation.
+    #[error(transparent)]
+    Evaluation(#[from] sextant_evaluation::Error),
+    /// A report.
+    #[error(transparent)]
+    Report(#[from] sextant_report::Error),
+    /// A check of a source, or a template.
+    #[error(transparent)]
+    Check(#[from] sextant_check::Error),
     /// A recipe that is wrong.
     #[error(transparent)]
-    Recipe(#[from] sextant_recipe::RecipeError),
+    Recipe(#[from] RecipeError),
+    /// A value that a key cannot have.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// Data that cannot be read.
     #[error(transparent)]
-    Data(#[from] sextant_data::DataError),
+    Data(#[from] DataError),
     /// An encoder that cannot be read or trained.
     #[error(transparent)]
-    Encoder(#[from] sextant_model::encoder::EncoderError),
-    /// A judge that cannot be had, or that must not judge.
-    #[error(transparent)]
-    Judge(#[from] sextant_evaluation::judge::JudgeError),
+    Encoder(#[from] EncoderError),
     /// A source that cannot be loaded, or does not fit.
     #[error(transparent)]
-    Guidance(#[from] sextant_guidance::GuidanceError),
-    /// Weights that cannot be read or written.
+    Guidance(#[from] GuidanceError),
+    /// Weights that do not fit.
     #[error(transparent)]
-    Weights(#[from] sextant_model::WeightsError),
+    Weights(#[from] WeightsError),
+    /// Tensors that cannot be read or written.
+    #[error(transparent)]
+    Tensors(#[from] TensorFileError),
     /// A device that is not there.
     #[error(transparent)]
-    Device(#[from] sextant_model::device::DeviceError),
+    Device(#[from] DeviceError),
+    /// A file or folder that cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A run that cannot be read.
+    #[error(transparent)]
+    Record(#[from] RecordError),
     /// Any other bad input; the message names it.
     #[error("{0}")]
     Input(String),
-    /// A file or folder that cannot be read or written.
-    #[error("{path}: {reason}")]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
-    /// A training step that failed; the last good step is on disk.
-    #[error(
-        "step {step} of phase {phase:?} failed: {reason}\nthe run stopped after step {last_good}, whose checkpoint is {checkpoint}"
-    )]
-    Step {
-        /// The phase.
-        phase: String,
-        /// The step that failed, counted from 1.
-        step: u64,
-        /// Why.
-        reason: String,
-        /// The last step that was done.
-        last_good: u64,
-        /// Its folder.
-        checkpoint: PathBuf,
-    },
-    /// Someone asked to stop; the last good step is on disk.
-    #[error("stopped after step {step} of phase {phase:?}; go on with: sextant train --resume {run}")]
-    Interrupted {
-        /// The phase.
-        phase: String,
-        /// The last step that was done.
-        step: u64,
-        /// The run's folder.
-        run: PathBuf,
-    },
-    /// Training went wrong in a way that no checkpoint helps.
+    /// Work that was done and did not come out as it should.
     #[error("{0}")]
-    Training(String),
+    Failed(String),
 }
 
 impl Error {
-    /// An error about a path.
-    pub fn file(path: impl Into<PathBuf>, reason: impl ToString) -> Self {
-        Self::File {
-            path: path.into(),
-            reason: reason.to_string(),
-        }
-    }
-
     /// The process's exit code: 2 for bad input, 1 for a training that failed, 130 for an interrupt.
     pub fn exit_code(&self) -> u8 {
+        use sextant_evaluation::Error as Evaluation;
+        use sextant_train::Error as Train;
         match self {
-            Self::Step { .. } | Self::Training(_) => 1,
-            Self::Interrupted { .. } => 130,
+            error if error.is_interrupt() => 130,
+            Self::Train(Train::Step { .. } | Train::Diverged(_)) | Self::Failed(_) => 1,
+            Self::Evaluation(Evaluation::Failed(_)) => 1,
             _ => 2,
         }
     }
-}
 
-/// The text of a caught panic.
-pub fn panic_text(payload: &(dyn Any + Send)) -> String {
-    payload
-        .downcast_ref::<&str>()
-        .map(|s| s.to_string())
-        .or_else(|| payload.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "a panic without a message".into())
+    /// Whether someone asked to stop.
+    pub fn is_interrupt(&self) -> bool {
+        match self {
+            Self::Train(error) => error.is_interrupt(),
+            Self::Evaluation(error) => error.is_interrupt(),
+            _ => false,
+        }
+    }
 }

@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::field::FieldShape;
-use sextant_model::diffusion::Path;
 use sextant_guidance::{GuidanceGeometry, NetworkShape};
 use sextant_model::SitConfig;
+use sextant_model::diffusion::Path;
 
 /// Model, data and one step of them. Tensors are drawn from `numbers`, each row from the identity of its sample too: so a
 /// sample keeps its features when the batch is permuted or split.
@@ -103,8 +103,8 @@ impl Case {
     /// # Errors
     /// Names the key and what would be right.
     pub fn validate(&self) -> Result<(), String> {
-        self.network(self.depth).validate()?;
-        self.network(self.teacher_depth).validate()?;
+        self.network(self.depth).validate().map_err(|e| e.0)?;
+        self.network(self.teacher_depth).validate().map_err(|e| e.0)?;
         if !self.magnitude.is_finite() || self.magnitude < 0.0 {
             return Err(format!("magnitude is {}: it must be at least 0", self.magnitude));
         }

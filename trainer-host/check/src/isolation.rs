@@ -68,7 +68,7 @@ impl Reporter {
     pub fn end(&self, report: &Report) -> Result<(), Error> {
         let path = self.folder.join("report.json");
         let json = serde_json::to_vec(report).map_err(|error| FileError::new(&path, error))?;
-        sextant_records::write_whole(&path, &json)
+        Ok(sextant_records::write_whole(&path, &json)?)
     }
 }
 

@@ -5,7 +5,7 @@
 //!
 //! ```no_run
 //! use std::path::Path;
-//! use sextant::check::{Case, Options, Settings, Subject, hold, invariants};
+//! use sextant_check::{Case, Options, Settings, Subject, hold, invariants};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let subject = Subject::open(Path::new("target/release/libsextant_mine.so"), Settings::default())?;
@@ -25,6 +25,7 @@
 //! training of the production code on it; an [`Invariant`] tries cases, [`hold`] generates and shrinks them.
 
 mod case;
+mod error;
 mod field;
 mod generate;
 mod hold;
@@ -38,10 +39,12 @@ mod rehearsal;
 mod scene;
 mod subject;
 mod table;
+pub mod template;
 #[cfg(test)]
 mod tests;
 
 pub use case::{Case, Sample};
+pub use error::Error;
 pub use field::FieldShape;
 pub use hold::{Options, hold};
 pub use invariant::{Break, Evidence, Finding, Invariant, Verdict};

@@ -8,10 +8,11 @@ use rand_distr::StandardNormal;
 use super::case::Case;
 use sextant_data::Stream;
 use sextant_model::Sit;
-use sextant_model::linear::Linear;
+use sextant_model::network::linear::Linear;
+use sextant_recipe::KeyError;
 
 /// A network of the case, trainable on a device with autodiff. Networks with different `what` differ.
-pub fn draw(case: &Case, depth: usize, what: &str, device: &Device) -> Result<Sit, String> {
+pub fn draw(case: &Case, depth: usize, what: &str, device: &Device) -> Result<Sit, KeyError> {
     let mut rng = Stream::new(case.numbers, &format!("check/network/{what}")).at(&[]);
     let mut sit = Sit::init(&case.network(depth), &mut rng, device)?;
     // A new network is the identity with output 0, and hardly looks at time and label.

@@ -1,31 +1,27 @@
 //! Training steps of the production code on a case: a small student, and the source beside it.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard};
 
 use burn::optim::GradientsParams;
 use burn::tensor::TensorData;
-use burn::train::{Learner, TrainStep};
+use sextant_data::{FieldBatch, HostBatch};
+use sextant_guidance::Sources;
+use sextant_model::{TrainBatch, apply, collect, frozen_copy};
+use sextant_recipe::{DiffusionRecipe, OptimiserRecipe, SourceConfig};
+use sextant_train::{Terms, TrainModule, Worker, accumulate, ema_decay, learning_rate};
 
 use super::case::Case;
 use super::invariant::Break;
 use super::outcome::reached;
 use super::subject::Subject;
 use super::{network, numbers};
-use sextant_data::FieldBatch;
-use sextant_recipe::SourceConfig;
-use sextant_guidance::Sources;
-use sextant_model::{apply, collect, frozen_copy};
-use sextant_recipe::{DiffusionRecipe, OptimiserRecipe};
-use sextant_train::{Replica, StepData, StepInput, Terms, Trainee, learner, update};
 
 /// A training of a case's batch, over and over.
 pub struct Rehearsal<'a> {
     subject: &'a Subject,
     case: Case,
     config: Option<SourceConfig>,
-    learner: Learner<Trainee>,
-    replica: Arc<Mutex<Replica>>,
+    worker: Worker,
     optimiser: OptimiserRecipe,
 }
 
@@ -35,25 +31,17 @@ impl<'a> Rehearsal<'a> {
     /// # Errors
     /// A discard where the plan refuses the geometry.
     pub fn new(subject: &'a Subject, case: &Case, config: Option<SourceConfig>) -> Result<Self, Break> {
-        let device = subject.device();
-        let student = network::draw(case, case.depth, "student", device).map_err(Break::Discard)?;
         let optimiser = OptimiserRecipe {
             lr: 1e-2,
             ema_decay: 0.9,
             batch: case.samples.len(),
             ..OptimiserRecipe::default()
         };
-        let replica = replica(subject, case, config.clone())?;
-        let model = Trainee {
-            sources: numbers::parameters(case, &replica.sources, device),
-            student,
-        };
         Ok(Self {
             subject,
             case: case.clone(),
+            worker: worker(subject, case, config.clone(), &optimiser)?,
             config,
-            learner: learner(model, &optimiser),
-            replica: Arc::new(Mutex::new(replica)),
             optimiser,
         })
     }
@@ -63,12 +51,18 @@ impl<'a> Rehearsal<'a> {
     /// # Errors
     /// Where the source fails.
     pub fn step(&mut self, index: u64) -> Result<(), Break> {
-        let input = self.input(index);
-        let updated = update(&mut self.learner, &input, &self.optimiser, index);
+        let batch = self.batch(index);
+        let gradients = accumulate(&mut self.worker, &batch, self.optimiser.accumulation);
         self.subject.beat();
-        updated
-            .map(|_| ())
-            .map_err(|reason| Break::broken(format!("step {index} fails: {reason}")))
+        let updated = gradients.and_then(|mut gradients| {
+            self.worker.clip(&mut gradients, self.optimiser.max_grad_norm)?;
+            Ok(gradients)
+        });
+        let gradients = updated.map_err(|reason| Break::broken(format!("step {index} fails: {reason}")))?;
+        let decay = ema_decay(self.optimiser.ema_decay, self.optimiser.ema_warmup, index);
+        self.worker
+            .apply(gradients, index, learning_rate(&self.optimiser, index), decay);
+        Ok(())
     }
 
     /// Everything that a checkpoint would hold, by name, but for the optimiser's moments, which act on the next step.
@@ -76,16 +70,18 @@ impl<'a> Rehearsal<'a> {
     /// # Errors
     /// Where a buffer cannot be read.
     pub fn state(&self) -> Result<BTreeMap<String, TensorData>, Break> {
-        let (model, replica) = (self.learner.model(), self.replica());
+        let Worker {
+            module, ema, buffers, ..
+        } = &self.worker;
         let prefixed = |prefix: &'static str, tensors: BTreeMap<String, TensorData>| {
             tensors
                 .into_iter()
                 .map(move |(name, value)| (format!("{prefix} `{name}`"), value))
         };
-        Ok(prefixed("student's", collect(&model.student))
-            .chain(prefixed("moving average's", collect(&replica.ema)))
-            .chain(prefixed("parameter", model.sources.named()))
-            .chain(prefixed("buffer", replica.buffers.named()?))
+        Ok(prefixed("student's", collect(&module.student))
+            .chain(prefixed("moving average's", collect(ema)))
+            .chain(prefixed("parameter", module.sources.named()))
+            .chain(prefixed("buffer", buffers.named()?))
             .collect())
     }
 
@@ -94,23 +90,18 @@ impl<'a> Rehearsal<'a> {
     /// # Errors
     /// Where what was saved cannot be loaded.
     pub fn resumed(&self) -> Result<Self, Break> {
-        let (model, old) = (self.learner.model(), self.replica());
-        let mut fresh = Self::new(self.subject, &self.case, self.config.clone())?;
-        let new = fresh.learner.model();
+        let old = &self.worker;
         let load = |error: sextant_model::WeightsError| Break::broken(error.to_string());
-        let loaded = Trainee {
-            student: apply(new.student, &collect(&model.student)).map_err(load)?,
-            sources: new.sources.load_named(&model.sources.named())?,
+        let mut fresh = Self::new(self.subject, &self.case, self.config.clone())?;
+        let mut new = fresh.worker;
+        new.module = TrainModule {
+            student: apply(new.module.student, &collect(&old.module.student)).map_err(load)?,
+            sources: new.module.sources.load_named(&old.module.sources.named())?,
         };
+        new.ema = apply(new.ema, &collect(&old.ema)).map_err(load)?;
+        new.buffers = new.buffers.load_named(&old.buffers.named()?)?;
         // The optimiser's moments are kept in memory; that they survive a checkpoint is burn's business, not a source's.
-        fresh.learner = self.learner.clone();
-        fresh.learner.load_model(burn::module::Module::into_record(loaded));
-        {
-            let mut replica = fresh.replica();
-            replica.ema = apply(replica.ema.clone(), &collect(&old.ema)).map_err(load)?;
-            replica.buffers = std::mem::take(&mut replica.buffers).load_named(&old.buffers.named()?)?;
-        }
-        drop(old);
+        fresh.worker = new.with_moments(old.moments());
         Ok(fresh)
     }
 
@@ -119,46 +110,39 @@ impl<'a> Rehearsal<'a> {
     ///
     /// # Errors
     /// Where the source fails.
-    pub fn gradient(&self, terms: Terms) -> Result<Option<BTreeMap<String, Vec<f32>>>, Break> {
-        let model = self.learner.model();
-        let data = self.input(self.case.step).data;
-        let losses = self.replica().losses(&model, &data, terms)?;
+    pub fn gradient(&mut self, terms: Terms) -> Result<Option<BTreeMap<String, Vec<f32>>>, Break> {
+        let batch = self.batch(self.case.step);
+        let losses = self.worker.aside(|worker| worker.losses(&batch, terms))?;
         self.subject.beat();
         if !losses.total.is_tracked() {
             return Ok(None);
         }
-        Ok(Some(reached(&model, &losses.total.backward())))
+        Ok(Some(reached(&self.worker.module, &losses.total.backward())))
     }
 
     /// Whether the source weighs the denoising loss at this step.
     ///
     /// # Errors
     /// Where the source fails.
-    pub fn weighs_denoising(&self) -> Result<bool, Break> {
-        let data = self.input(self.case.step).data;
-        let losses = self.replica().losses(&self.learner.model(), &data, Terms::All)?;
+    pub fn weighs_denoising(&mut self) -> Result<bool, Break> {
+        let batch = self.batch(self.case.step);
+        let losses = self.worker.aside(|worker| worker.losses(&batch, Terms::All))?;
         Ok(losses.guidance.iter().any(|source| source.denoising_weight.is_some()))
     }
 
-    /// The gradients that one step of the production code gives the optimiser, and the model that they belong to.
+    /// The gradients that one step of the production code gives the optimiser, and the module that they belong to.
     ///
     /// # Errors
     /// Where the source fails.
-    pub fn gradients(&self) -> Result<(GradientsParams, Trainee), Break> {
-        let model = self.learner.model();
-        let output = TrainStep::step(&model, self.input(self.case.step));
+    pub fn gradients(&mut self) -> Result<(GradientsParams, TrainModule), Break> {
+        let batch = self.batch(self.case.step);
+        let gradients = self.worker.aside(|worker| worker.gradients(&batch));
         self.subject.beat();
-        match self.replica().take_error() {
-            Some(reason) => Err(Break::broken(format!("the step fails: {reason}"))),
-            None => Ok((output.grads, model)),
-        }
+        let gradients = gradients.map_err(|reason| Break::broken(format!("the step fails: {reason}")))?;
+        Ok((gradients.into_params(), self.worker.module.clone()))
     }
 
-    fn replica(&self) -> MutexGuard<'_, Replica> {
-        self.replica.lock().unwrap_or_else(|e| e.into_inner())
-    }
-
-    fn input(&self, step: u64) -> StepInput {
+    fn batch(&self, step: u64) -> TrainBatch {
         let case = &self.case;
         let side = case.side();
         let shape = [case.samples.len(), case.channels, side, side];
@@ -168,46 +152,51 @@ impl<'a> Rehearsal<'a> {
             let shape = [vec![case.samples.len()], shape].concat();
             (field.name.clone(), FieldBatch { shape, values })
         });
-        StepInput {
-            data: StepData {
-                step,
-                shape,
-                x: numbers::normal(case, "x", pixels),
-                noise: numbers::normal(case, "noise", pixels),
-                t: case.times(),
-                labels: case.labels(),
-                dropped: case.dropped(),
-                ids: case.ids(),
-                fields: fields.collect(),
-            },
-            replica: self.replica.clone(),
-            scale: 1.0,
-        }
+        let batch = HostBatch {
+            step,
+            shape,
+            x: numbers::normal(case, "x", pixels),
+            noise: numbers::normal(case, "noise", pixels),
+            t: case.times(),
+            labels: case.labels(),
+            dropped: case.dropped(),
+            ids: case.ids(),
+            fields: fields.collect(),
+        };
+        TrainBatch::upload(batch, self.worker.device())
     }
 }
 
-/// The state of the device, with new instances.
-fn replica(subject: &Subject, case: &Case, config: Option<SourceConfig>) -> Result<Replica, Break> {
+/// A worker before its first step, with new instances.
+fn worker(
+    subject: &Subject,
+    case: &Case,
+    config: Option<SourceConfig>,
+    optimiser: &OptimiserRecipe,
+) -> Result<Worker, Break> {
     let device = subject.device().clone();
     let plain = device.clone().inner();
     let sources = match config {
         Some(config) => subject.sources_with(config, case)?,
         None => Sources::with_libraries(Vec::new(), &case.geometry(subject.fields()))?,
     };
-    let frozen = |what, depth| {
-        network::draw(case, depth, what, &plain)
-            .map(|sit| frozen_copy(&sit))
-            .map_err(Break::Discard)
+    let draw = |what, depth, device| network::draw(case, depth, what, device).map_err(|e| Break::Discard(e.0));
+    let teacher = frozen_copy(&draw("teacher", case.teacher_depth, &plain)?);
+    let module = TrainModule {
+        sources: numbers::parameters(case, &sources, &device),
+        student: draw("student", case.depth, &device)?,
     };
     let diffusion = DiffusionRecipe {
         path: case.path,
         ..DiffusionRecipe::default()
     };
-    let buffers = sources.init_buffers(case.seed, &device);
-    let teacher = Some(frozen("teacher", case.teacher_depth)?);
-    // The average begins as the student, as it does in a run.
-    let ema = frozen("student", case.depth)?;
-    Ok(Replica::new(
-        ema, teacher, sources, buffers, diffusion, case.seed, plain,
+    Ok(Worker::new(
+        module,
+        sources,
+        Some(teacher),
+        optimiser,
+        diffusion,
+        case.seed,
+        plain,
     ))
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::{Dispatch, DispatchTensor};
 use burn::tensor::{Int, Shape, Tensor, TensorData};
-use sextant_plugin_api::abi::{Network, TapKind};
+use sextant_guidance::plan::{Network, TapKind};
 
 use super::case::Case;
 use super::invariant::Break;
@@ -13,8 +13,9 @@ use super::outcome::{Input, Outcome, floats, reached, read};
 use super::subject::{NAME, Subject};
 use super::{network, numbers};
 use sextant_guidance::{Buffers, GuidanceStep, Services, SourceLoss, SourceParams, SourcePlan, Sources, traced};
+use sextant_model::diffusion::Interpolant;
+use sextant_model::{Sit, TrainBatch, frozen_copy};
 use sextant_records::TeacherCounters;
-use sextant_model::{Sit, frozen_copy};
 
 /// One case, ready to be guided, as often as one likes.
 ///
@@ -88,7 +89,7 @@ impl<'a> Scene<'a> {
         let frozen = |what, depth| {
             network::draw(case, depth, what, &plain)
                 .map(|sit| frozen_copy(&sit))
-                .map_err(Break::Discard)
+                .map_err(|e| Break::Discard(e.0))
         };
         Ok(Self {
             subject,
@@ -194,31 +195,32 @@ impl<'a> Scene<'a> {
 
     fn answer(&mut self, index: u64) -> Result<(SourceLoss, Outcome), Break> {
         let case = &self.case;
-        let (ids, times) = (case.ids(), case.times());
-        let (label_values, dropped_values) = (case.labels(), case.dropped());
         let fields = self
             .fields
             .iter()
             .map(|(name, field)| (name.clone(), field.tensor.clone()));
-        let fields = fields.collect();
+        let batch = TrainBatch {
+            step: index,
+            x: self.x.clone(),
+            noise: self.noise.clone(),
+            t: self.t.clone(),
+            labels: self.labels.clone(),
+            dropped: self.dropped.clone(),
+            fields: fields.collect(),
+            ids: case.ids(),
+            times: case.times(),
+            label_values: case.labels(),
+            dropped_values: case.dropped(),
+            share: 1.0,
+        };
         let mut counters = TeacherCounters::default();
         let step = GuidanceStep {
-            index,
-            x: &self.x,
-            noise: &self.noise,
+            batch: &batch,
             x_t: &self.x_t,
-            t: &self.t,
             velocity: &self.velocity,
-            labels: &self.labels,
-            dropped: &self.dropped,
             taps: &self.taps,
             attention: &self.attention,
             output: Some(&self.output),
-            fields: &fields,
-            ids: &ids,
-            times: &times,
-            label_values: &label_values,
-            dropped_values: &dropped_values,
         };
         let services = Services {
             teacher: Some(&self.teacher),
@@ -297,7 +299,7 @@ impl<'a> Scene<'a> {
     /// Makes teacher and moving average trainable, so that a gradient could reach them.
     pub(super) fn train_networks(&mut self) -> Result<(), Break> {
         let (case, device) = (&self.case, self.subject.device());
-        let draw = |what, depth| network::draw(case, depth, what, device).map_err(Break::Discard);
+        let draw = |what, depth| network::draw(case, depth, what, device).map_err(|e| Break::Discard(e.0));
         (self.teacher, self.ema) = (draw("teacher", case.teacher_depth)?, draw("ema", case.depth)?);
         Ok(())
     }

@@ -41,11 +41,23 @@ impl HostBatch {
         diffusion: &DiffusionRecipe,
         null_class: i64,
     ) -> Self {
-        Self::draw(dataset, seed, dataset.batch(seed, step, batch_size), diffusion, null_class)
+        Self::draw(
+            dataset,
+            seed,
+            dataset.batch(seed, step, batch_size),
+            diffusion,
+            null_class,
+        )
     }
 
     /// Turns the raw draws of a batch's step and samples into times, noise and dropped labels.
-    pub(crate) fn draw(dataset: &Dataset, seed: u64, batch: Batch, diffusion: &DiffusionRecipe, null_class: i64) -> Self {
+    pub(crate) fn draw(
+        dataset: &Dataset,
+        seed: u64,
+        batch: Batch,
+        diffusion: &DiffusionRecipe,
+        null_class: i64,
+    ) -> Self {
         let draws = Draws::new(seed, batch.index, &batch.ids, dataset.sample_len());
         let times = draws.uniform.iter().zip(&draws.normal);
         let dropped = batch.labels.iter().zip(&draws.drop);
@@ -56,7 +68,13 @@ impl HostBatch {
                 .map(|(uniform, normal)| diffusion.time.at(diffusion.path, *uniform, *normal))
                 .collect(),
             dropped: dropped
-                .map(|(label, draw)| if *draw < diffusion.label_dropout { null_class } else { *label })
+                .map(|(label, draw)| {
+                    if *draw < diffusion.label_dropout {
+                        null_class
+                    } else {
+                        *label
+                    }
+                })
                 .collect(),
             x: batch.x,
             noise: draws.noise,

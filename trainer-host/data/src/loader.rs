@@ -77,7 +77,10 @@ impl StepLoader {
                     batch.labels = batch.ids.iter().map(|&id| labels[id as usize]).collect();
                 }
                 // The iterator is gone when its end of the channel is.
-                if sender.send(HostBatch::draw(&dataset, seed, batch, &diffusion, null_class)).is_err() {
+                if sender
+                    .send(HostBatch::draw(&dataset, seed, batch, &diffusion, null_class))
+                    .is_err()
+                {
                     return;
                 }
             }
@@ -151,7 +154,10 @@ mod tests {
         let items: Vec<HostBatch> = loader.iter().map(Result::unwrap).collect();
         assert_eq!(items.len(), 15);
         for (item, step) in items.iter().zip(40..) {
-            assert_eq!(*item, HostBatch::new(&loader.dataset, 9, step, 32, &loader.diffusion, 9));
+            assert_eq!(
+                *item,
+                HostBatch::new(&loader.dataset, 9, step, 32, &loader.diffusion, 9)
+            );
         }
     }
 
@@ -172,7 +178,11 @@ mod tests {
             let wanted: Vec<i64> = plain.ids.iter().map(|&id| labels[id as usize]).collect();
             assert_eq!(relabelled.labels, wanted);
             let kept = |dropped: &[i64]| dropped.iter().map(|label| *label == 9).collect::<Vec<_>>();
-            assert_eq!(kept(&plain.dropped), kept(&relabelled.dropped), "the same labels are dropped");
+            assert_eq!(
+                kept(&plain.dropped),
+                kept(&relabelled.dropped),
+                "the same labels are dropped"
+            );
             let mut restored = relabelled;
             restored.labels = plain.labels.clone();
             restored.dropped = plain.dropped.clone();

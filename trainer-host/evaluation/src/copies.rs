@@ -8,9 +8,9 @@
 //!
 //! The second nearest is one of another group of near-duplicates: a copy of an image that the data has in five tints is one.
 
-use sextant_records::evaluation::{Copies, CopyRule};
-use sextant_data::Dataset;
 use crate::Error;
+use sextant_data::Dataset;
+use sextant_records::evaluation::{Copies, CopyRule};
 use sextant_stats::measure::{Features, MeasureError, Nearness, memorisation};
 use sextant_train::sample::grid_png;
 
@@ -163,8 +163,8 @@ mod tests {
     use rand::Rng;
 
     use super::*;
-    use sextant_recipe::DataConfig;
     use sextant_data::{Stream, load};
+    use sextant_recipe::DataConfig;
     use sextant_train::sample::GRID_SCALE;
 
     fn emoji() -> Dataset {

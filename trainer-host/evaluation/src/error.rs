@@ -3,8 +3,8 @@
 use sextant_data::DataError;
 use sextant_model::encoder::EncoderError;
 use sextant_model::{TensorFileError, WeightsError};
-use sextant_records::{FileError, RecordError};
 use sextant_recipe::{KeyError, RecipeError};
+use sextant_records::{FileError, RecordError};
 use sextant_stats::measure::MeasureError;
 
 use super::judge::JudgeError;

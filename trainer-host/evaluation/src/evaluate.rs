@@ -9,18 +9,18 @@ use rand::Rng;
 use super::quality::{self, Reference};
 use super::representations::{guide_part, representations};
 use super::{Guided, Showing, copies, maps};
-use sextant_records::evaluation::{
-    Copies, DataFingerprints, Evaluation, EvaluationFolder, Fingerprints, Protocol, Quality, Representations, ScaleSweep,
-    SweepPoint,
-};
-use sextant_recipe::{QualityRecipe, RepresentationsRecipe};
-use sextant_data::{Dataset, Stream};
-use sextant_model::encoder::{self, Encoder};
 use crate::Error;
 use crate::judge::{self, Judge};
-use sextant_stats::measure::Features;
+use sextant_data::{Dataset, Stream};
+use sextant_model::encoder::{self, Encoder};
 use sextant_model::{Sit, collect, fingerprint};
 use sextant_recipe::Recipe;
+use sextant_recipe::{QualityRecipe, RepresentationsRecipe};
+use sextant_records::evaluation::{
+    Copies, DataFingerprints, Evaluation, EvaluationFolder, Fingerprints, Protocol, Quality, Representations,
+    ScaleSweep, SweepPoint,
+};
+use sextant_stats::measure::Features;
 use sextant_train::sample::{self, Drawing};
 
 /// A trained network, and what it is measured with.
@@ -308,8 +308,8 @@ mod tests {
 
     use super::super::fixture;
     use super::*;
-    use sextant_recipe::DataConfig;
     use sextant_data::load;
+    use sextant_recipe::DataConfig;
     use sextant_recipe::parse_resolved;
 
     fn emoji() -> Dataset {
@@ -368,7 +368,7 @@ mod tests {
             "{reason}"
         );
         assert_eq!(folder.result().unwrap(), Some(found));
-        let failed = Err(FileError::new("maps", "no room").into());
+        let failed = Err(sextant_records::FileError::new("maps", "no room").into());
         assert!(defined(failed).is_err(), "what cannot be written is no measure");
     }
 
@@ -409,7 +409,7 @@ mod tests {
         assert_ne!(taught(None).teacher, taught(Some(30.0)).teacher);
 
         let mut guided = recipe.clone();
-        guided.guide = Some(encoder::GuideConfig::default());
+        guided.guide = Some(sextant_recipe::GuideConfig::default());
         let features = Features::new(vec![1.0, 2.0], 1).unwrap();
         let read = |guide| {
             Subject {
@@ -421,7 +421,7 @@ mod tests {
             .unwrap()
             .guide
         };
-        let weights = encoder::guide(&encoder::GuideConfig::default(), &device)
+        let weights = encoder::guide(&sextant_recipe::GuideConfig::default(), &device)
             .unwrap()
             .fingerprint();
         assert_eq!(
@@ -439,7 +439,7 @@ mod tests {
         let judge = format!("quality = {{ judges = [{:?}] }}", guide.path().display().to_string());
         let mut recipe = recipe(&judge);
         assert_eq!(judges(&recipe, &dataset, &device).unwrap().len(), 1);
-        recipe.guide = Some(encoder::GuideConfig::default());
+        recipe.guide = Some(sextant_recipe::GuideConfig::default());
         let message = judges(&recipe, &dataset, &device).unwrap_err().to_string();
         assert!(message.contains("guide.weights"), "{message}");
         recipe.evaluation.quality = None;

@@ -8,11 +8,11 @@ use rand_distr::StandardNormal;
 
 use super::showing::Showing;
 use sextant_data::{Dataset, Images, emoji};
-use sextant_model::diffusion::Path;
 use sextant_guidance::SourcePlan;
 use sextant_guidance::plan::TapRequest;
-use sextant_stats::measure::Features;
+use sextant_model::diffusion::Path;
 use sextant_model::{Sit, SitConfig, frozen_copy};
+use sextant_stats::measure::Features;
 
 /// Tokens of an image for [`network`].
 pub const TOKENS: usize = 16;

@@ -3,12 +3,12 @@
 use serde_json::Value;
 use sextant_guidance::plan::Network;
 
-use sextant_data::{Dataset, Field};
-use sextant_model::encoder;
 use crate::Error;
+use sextant_data::{Dataset, Field};
 use sextant_guidance::{SourcePlan, Sources};
-use sextant_stats::measure::{Features, MeasureError};
 use sextant_model::Sit;
+use sextant_model::encoder;
+use sextant_stats::measure::{Features, MeasureError};
 
 /// The key of a source's `config` that, by convention, is the scale w of feature guidance.
 const SCALE: &str = "scale";
@@ -104,7 +104,7 @@ pub fn sharpened(conditional: &Features, unconditional: &Features, scale: f64) -
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use sextant_plugin_api::abi::TapKind;
+    use sextant_guidance::plan::TapKind;
 
     use super::super::fixture;
     use super::*;

@@ -7,14 +7,14 @@ use std::collections::BTreeSet;
 
 use super::colours::{Coordinates, colours, coordinates, turned, without_places};
 use super::guided::{Guided, sharpened};
-use sextant_recipe::RepresentationsRecipe;
 use super::representations::spread;
-use sextant_records::evaluation::{Map, MapOf};
 use super::showing::{Showing, Told, at};
-use sextant_data::Dataset;
 use crate::Error;
-use sextant_stats::measure::{Features, MeasureError};
+use sextant_data::Dataset;
 use sextant_model::Sit;
+use sextant_recipe::RepresentationsRecipe;
+use sextant_records::evaluation::{Map, MapOf};
+use sextant_stats::measure::{Features, MeasureError};
 use sextant_train::sample::grid_png;
 
 /// Held-out images, beside those that are shown, whose tokens components are fitted to.

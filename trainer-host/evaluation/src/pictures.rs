@@ -1,11 +1,11 @@
 //! Sample grids over training, from the checkpoints that are kept.
 
-use sextant_records::evaluation::EvaluationFolder;
-use sextant_data::Dataset;
 use crate::Error;
+use sextant_data::Dataset;
 use sextant_recipe::Recipe;
-use sextant_train::sample;
 use sextant_records::RunFolder;
+use sextant_records::evaluation::EvaluationFolder;
+use sextant_train::sample;
 use sextant_train::{average, checkpoint};
 
 /// Draws the grid of every earlier checkpoint of the last phase that is still there, as the final one is drawn: same noise,

@@ -14,11 +14,14 @@ use burn::tensor::TensorData;
 use std::collections::BTreeMap;
 
 use super::cache::Cache;
-use sextant_records::evaluation::{Quality, Scores};
-use sextant_data::Dataset;
 use crate::Error;
 use crate::judge::Judge;
-use sextant_stats::measure::{Features, Gaussian, KernelDistance, MeasureError, density_coverage, disjoint, frechet_distance, kernel_distance, precision_recall, shuffled};
+use sextant_data::Dataset;
+use sextant_records::evaluation::{Quality, Scores};
+use sextant_stats::measure::{
+    Features, Gaussian, KernelDistance, MeasureError, density_coverage, disjoint, frechet_distance, kernel_distance,
+    precision_recall, shuffled,
+};
 
 /// Neighbours that make a ball: of precision and recall (arXiv 1904.06991), and of density and coverage (arXiv 2002.09797).
 const PRECISION_NEIGHBOURS: usize = 3;

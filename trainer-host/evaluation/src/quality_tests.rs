@@ -5,9 +5,9 @@ use rand::Rng;
 use rand_distr::StandardNormal;
 
 use super::*;
-use sextant_recipe::DataConfig;
-use sextant_data::{Stream, load};
 use crate::judge;
+use sextant_data::{Stream, load};
+use sextant_recipe::DataConfig;
 
 const SIDE: usize = 16;
 const IMAGE: usize = SIDE * SIDE * 3;

@@ -9,13 +9,15 @@ use std::num::NonZeroUsize;
 use std::thread;
 
 use super::guided::{Guided, sharpened};
+use super::showing::{Showing, at};
+use crate::Error;
+use sextant_data::Dataset;
+use sextant_model::Sit;
 use sextant_recipe::RepresentationsRecipe;
 use sextant_records::evaluation::{Alignment, LabelPart, Probing, Representations};
-use super::showing::{Showing, at};
-use sextant_data::Dataset;
-use crate::Error;
-use sextant_stats::measure::{Features, Labelled, MeasureError, ProbeSettings, cknna, label_share, linear_cka, linear_probe};
-use sextant_model::Sit;
+use sextant_stats::measure::{
+    Features, Labelled, MeasureError, ProbeSettings, cknna, label_share, linear_cka, linear_probe,
+};
 
 /// Finer classes with fewer images than this in the whole set are not probed.
 const ENOUGH: usize = 10;

@@ -6,11 +6,11 @@ use rand::Rng;
 use rand_distr::StandardNormal;
 
 use super::guided::Guided;
-use sextant_data::{Dataset, Stream};
-use sextant_model::diffusion::{Interpolant, Path};
 use crate::Error;
-use sextant_stats::measure::{Features, MeasureError};
+use sextant_data::{Dataset, Stream};
 use sextant_model::Sit;
+use sextant_model::diffusion::{Interpolant, Path};
+use sextant_stats::measure::{Features, MeasureError};
 
 /// Images of one pass.
 const BATCH: usize = 64;

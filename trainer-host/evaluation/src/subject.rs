@@ -6,17 +6,17 @@ use burn::tensor::{Device, TensorData};
 
 use super::evaluate::{Subject, data_fingerprints, evaluate, go_on, judges};
 use super::{Guided, copies, guide_of, guided_of, pictures, quality, values};
-use sextant_records::evaluation::{Evaluation, EvaluationFolder, Fingerprints, Protocol};
-use sextant_data::{self as data, Dataset};
 use crate::Error;
-use sextant_records::FileError;
 use crate::judge::Judge;
+use sextant_data::{self as data, Dataset};
 use sextant_model::fingerprint;
 use sextant_recipe::Recipe;
-use sextant_train::sample::Pixels;
-use sextant_train::checkpoint::Saved;
-use sextant_train::{Run, average, checkpoint, validation_loss, validation_set};
+use sextant_records::FileError;
+use sextant_records::evaluation::{Evaluation, EvaluationFolder, Fingerprints, Protocol};
 use sextant_records::{RunFolder, ValidationLoss, journal};
+use sextant_train::checkpoint::Saved;
+use sextant_train::sample::Pixels;
+use sextant_train::{Run, average, checkpoint, validation_loss, validation_set};
 
 /// One checkpoint of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]

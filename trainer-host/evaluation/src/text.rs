@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use sextant_records::evaluation::{CopyRule, Evaluation, Quality};
 use sextant_records::ValidationLoss;
+use sextant_records::evaluation::{CopyRule, Evaluation, Quality};
 
 /// Tables of everything that was measured.
 pub fn text(evaluation: &Evaluation) -> String {
@@ -148,8 +148,8 @@ fn quality(out: &mut String, evaluation: &Evaluation) {
 
 #[cfg(test)]
 mod tests {
-    use sextant_records::evaluation::Copies;
     use super::*;
+    use sextant_records::evaluation::Copies;
 
     #[test]
     fn the_validation_loss_comes_first_and_a_copy_is_explained() {

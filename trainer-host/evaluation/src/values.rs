@@ -60,8 +60,8 @@ fn scores(values: &mut BTreeMap<String, f64>, quality: &Quality, scale: &str) {
 
 #[cfg(test)]
 mod tests {
-    use sextant_records::evaluation::{ScaleSweep, Scores};
     use super::*;
+    use sextant_records::evaluation::{ScaleSweep, Scores};
 
     #[test]
     fn a_score_at_scale_1_is_also_the_best_where_1_was_chosen() {

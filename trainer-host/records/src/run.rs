@@ -16,7 +16,7 @@ use super::{Bill, FileError, RecordError, Seconds, TeacherCounters, write_whole}
 pub struct RunFolder(PathBuf);
 
 /// `run.json`: what ran, where, on which data.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct RunInfo {
     /// Version of Sextant.
     pub sextant: String,

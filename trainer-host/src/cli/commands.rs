@@ -7,22 +7,22 @@ use serde_json::json;
 
 use super::{
     Command, CompareArgs, ComputeArgs, EncoderArgs, EncoderCommand, SampleArgs, SamplerName, TrainArgs, eval, log,
-    plugin, report, sweep, watch,
+    plugin, report, sweep,
 };
-use crate::compare::{self, Status};
-use sextant_model::diffusion::SamplerMethod;
-use sextant_recipe::EncoderConfig;
-use sextant_model::encoder::train_encoder;
 use crate::Error;
-use sextant_records::FileError;
+use crate::compare::{self, Status};
+use sextant_data as data;
 use sextant_evaluation as evaluation;
 use sextant_guidance::SearchPath;
+use sextant_model::device;
+use sextant_model::diffusion::SamplerMethod;
+use sextant_model::encoder::train_encoder;
+use sextant_recipe::EncoderConfig;
 use sextant_recipe::{self as recipe, RecipeFile};
+use sextant_records::FileError;
+use sextant_records::{RunFolder, RunResult, duration};
 use sextant_train::sample::{self, Drawing};
 use sextant_train::{Options, ProgressMode, Run, write_samples};
-use sextant_records::{RunFolder, RunResult, duration};
-use sextant_data as data;
-use sextant_model::device;
 
 /// Runs a command.
 pub fn run(command: Command) -> Result<(), Error> {
@@ -31,7 +31,6 @@ pub fn run(command: Command) -> Result<(), Error> {
         Command::Compare(args) => compare(args),
         Command::Report(args) => report::run(args),
         Command::Sweep(args) => sweep::run(args),
-        Command::Watch(args) => watch::run(args),
         Command::Sample(args) => draw(args),
         Command::Eval(args) => eval::run(args),
         Command::Encoder(EncoderCommand::Train(args)) => encoder(args),
@@ -108,7 +107,7 @@ fn compare(args: CompareArgs) -> Result<(), Error> {
     report::show(comparison.report, &folder, args.output.json);
     match comparison.status {
         Status::Complete => Ok(()),
-        Status::Failed(names) => Err(Error::Training(format!(
+        Status::Failed(names) => Err(Error::Failed(format!(
             "failed: {}; the report says why",
             names.join(", ")
         ))),
@@ -149,7 +148,7 @@ fn draw(args: SampleArgs) -> Result<(), Error> {
     let phase = recipe.phases.last().map(|p| p.name.clone()).unwrap_or_default();
     let saved = folder
         .latest(&phase)
-        .ok_or_else(|| FileError::new(folder.path(), format!("has no checkpoint of phase {phase:?} yet")).into())?;
+        .ok_or_else(|| FileError::new(folder.path(), format!("has no checkpoint of phase {phase:?} yet")))?;
     let compute = ComputeArgs {
         device: args.device,
         plugin_dir: Vec::new(),
@@ -167,7 +166,7 @@ fn draw(args: SampleArgs) -> Result<(), Error> {
     sampler.cfg_scale = args.cfg.unwrap_or(sampler.cfg_scale);
     sampler.guidance_low = args.guidance_low.unwrap_or(sampler.guidance_low);
     sampler.guidance_high = args.guidance_high.unwrap_or(sampler.guidance_high);
-    sampler.validate().map_err(Error::Input)?;
+    sampler.validate()?;
     let dataset = data::load(&recipe.data)?;
     let classes = dataset.class_names().len();
     let count = args.count.unwrap_or(recipe.evaluation.samples);
@@ -210,7 +209,7 @@ fn encoder(args: EncoderArgs) -> Result<(), Error> {
     } else {
         ProgressMode::Auto
     };
-    let mut progress = mode.start("encoder", 0, config.training.steps);
+    let mut progress = mode.start("encoder", 0, config.training.steps, &Interrupter::new());
     let encoder = train_encoder(&config, &dataset, &device, |at| {
         progress.log(
             &[
@@ -259,7 +258,7 @@ pub(super) fn options(compute: &ComputeArgs, quiet: bool, label: &str) -> Result
         stop.stop(Some("interrupted"));
         eprintln!("stopping after this step; once more to stop at once");
     })
-    .map_err(|e| Error::Training(format!("the interrupt cannot be caught: {e}")))?;
+    .map_err(|e| Error::Failed(format!("the interrupt cannot be caught: {e}")))?;
     Ok(Options {
         device: device::open(&compute.device)?,
         device_name: compute.device.clone(),

@@ -8,13 +8,13 @@ use serde_json::json;
 use super::commands::{options, print_json};
 use super::{ComputeArgs, OutputArgs};
 use crate::Error;
-use sextant_records::FileError;
 use sextant_evaluation::{self as evaluation, Checkpoint};
-use sextant_records::evaluation::{Evaluation, EvaluationFolder};
-use sextant_recipe::{QualityRecipe, RepresentationsRecipe};
 use sextant_recipe::{self as recipe, Recipe};
-use sextant_train::{Options, Run};
+use sextant_recipe::{QualityRecipe, RepresentationsRecipe};
+use sextant_records::FileError;
 use sextant_records::RunFolder;
+use sextant_records::evaluation::{Evaluation, EvaluationFolder};
+use sextant_train::{Options, Run};
 
 /// What to measure, and how.
 #[derive(Args)]
@@ -68,17 +68,21 @@ fn samples(args: &EvalArgs) -> Result<Evaluation, Error> {
     if let Some(place) = &place {
         outside(&args.target, place.path())?;
     }
-    evaluation::of_samples(&pixels, &recipe, &options.device, place.as_ref())
+    Ok(evaluation::of_samples(
+        &pixels,
+        &recipe,
+        &options.device,
+        place.as_ref(),
+    )?)
 }
 
 /// An error where the samples lie in the folder that is to be written, which would take them away.
 fn outside(samples: &Path, out: &Path) -> Result<(), Error> {
     let whole = |path: &Path| path.canonicalize().ok();
     match whole(samples).zip(whole(out)) {
-        Some((samples, inside)) if samples.starts_with(&inside) => Err(FileError::new(
-            out,
-            "holds the samples themselves; name another folder with --out",
-        ).into()),
+        Some((samples, inside)) if samples.starts_with(&inside) => {
+            Err(FileError::new(out, "holds the samples themselves; name another folder with --out").into())
+        }
         _ => Ok(()),
     }
 }
@@ -119,11 +123,11 @@ fn network(args: &EvalArgs) -> Result<Evaluation, Error> {
         None if own => EvaluationFolder::of(folder.path()),
         None => {
             scratch =
-                tempfile::tempdir().map_err(|e| Error::Training(format!("no folder for samples can be made: {e}")))?;
+                tempfile::tempdir().map_err(|e| Error::Failed(format!("no folder for samples can be made: {e}")))?;
             EvaluationFolder::at(scratch.path().join("evaluation"))
         }
     };
-    evaluation::of_network(&run, &folder, checkpoint.as_ref(), &place)
+    Ok(evaluation::of_network(&run, &folder, checkpoint.as_ref(), &place)?)
 }
 
 /// A run that asks for no evaluation is measured by the defaults.

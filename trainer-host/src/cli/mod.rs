@@ -6,7 +6,6 @@ mod log;
 mod plugin;
 mod report;
 mod sweep;
-mod watch;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -29,7 +28,6 @@ const EXAMPLES: &str = "\
 Examples:
   sextant compare configs/emoji-quick.toml              three strategies side by side, ending in a report
   sextant report runs/emoji-quick                       its report again, or of several folders together
-  sextant watch runs/emoji-quick                        its curves so far, from another terminal
   sextant sweep configs/emoji-quick.toml --lr 3e-4,1e-3 the same tuning budget for every variant
   sextant train configs/emoji.toml --variant repa       one of them alone
   sextant train --resume runs/emoji                     go on with an interrupted run
@@ -71,11 +69,6 @@ A variant that is finished is not run again; an interrupted one goes on where it
 
 Budgets that differ are refused. A run that is finished is not run again; an interrupted one goes on where it stopped.")]
     Sweep(sweep::SweepArgs),
-    /// Show the curves so far of a run, or of all runs in a folder, while another process trains them.
-    #[command(after_help = "Examples:
-  sextant watch runs/emoji-quick
-  sextant watch runs/emoji-quick --once --curve denoising")]
-    Watch(watch::WatchArgs),
     /// Draw samples from a run's network.
     #[command(after_help = "Examples:
   sextant sample runs/emoji-quick/none
@@ -248,7 +241,7 @@ pub fn main() -> ExitCode {
         if panic_text(panic.as_ref()).contains("Broken pipe") {
             return Ok(());
         }
-        Err(Error::Training(format!(
+        Err(Error::Failed(format!(
             "a fault of Sextant's own: {} (SEXTANT_LOG=debug says where; please report it)",
             panic_text(panic.as_ref())
         )))

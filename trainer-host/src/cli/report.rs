@@ -7,9 +7,9 @@ use serde_json::json;
 
 use super::OutputArgs;
 use super::commands::{print_json, quoted};
-use crate::compare::{self, Request};
 use crate::Error;
 use sextant_recipe::Score;
+use sextant_report::comparison::{self, Request};
 use sextant_report::{self as report, Report};
 
 /// Examples of the help.
@@ -73,8 +73,8 @@ pub fn run(args: ReportArgs) -> Result<(), Error> {
         baseline: args.baseline,
         primary: args.primary.map(Score::from),
     };
-    let report = compare::report(&args.folders, &request)?;
-    compare::write(&report, &folder)?;
+    let report = comparison::report(&args.folders, &request)?;
+    comparison::write(&report, &folder)?;
     show(report, &folder, args.output.json);
     Ok(())
 }

@@ -8,8 +8,8 @@ use serde_json::json;
 use super::commands::{default_out, options, print_json, quoted};
 use super::{ComputeArgs, OutputArgs, log};
 use crate::Error;
-use sextant_recipe as recipe;
 use crate::sweep::{self, Request, Tuned, Vary};
+use sextant_recipe as recipe;
 
 /// What `sextant sweep` takes.
 #[derive(Args)]
@@ -64,7 +64,7 @@ pub fn run(args: SweepArgs) -> Result<(), Error> {
         without => {
             let names: Vec<&str> = without.iter().map(|tuned| tuned.variant.as_str()).collect();
             let names = names.join(", ");
-            Err(Error::Training(format!(
+            Err(Error::Failed(format!(
                 "no run was finished of: {names}; {} says why, and no recipe is written",
                 folder.join("sweep.md").display()
             )))

@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
-use super::difference;
-use super::protocol::{self, Protocol};
-use super::record::{Record, RecordedVariant};
 use crate::Error;
-use sextant_records::FileError;
 use sextant_evaluation as evaluation;
 use sextant_recipe::{Recipe, RecipeFile, Score};
-use sextant_train::{Options, Run, Tour};
+use sextant_records::FileError;
 use sextant_records::{RunFolder, RunResult};
+use sextant_report::comparison::difference;
+use sextant_report::comparison::protocol::{self, Protocol};
+use sextant_report::comparison::record::{Record, RecordedVariant};
+use sextant_train::{Options, Run, Tour};
 
 /// One variant with one seed, looked at and found able to run. It holds no data: images and features of all that wait would be
 /// in memory at once, and in every one's peak.
@@ -35,7 +35,8 @@ pub fn contenders(file: &RecipeFile, folder: &Path, seeds: &[u64], options: &Opt
         return Err(FileError::new(
             file.path(),
             "has no [[variants]]: a comparison needs at least one; `sextant train` runs a recipe without them",
-        ).into());
+        )
+        .into());
     }
     if let Some(twice) = (1..seeds.len()).find(|&i| seeds[..i].contains(&seeds[i])) {
         return Err(Error::Input(format!("--seeds names {} twice", seeds[twice])));
@@ -60,7 +61,9 @@ pub fn contenders(file: &RecipeFile, folder: &Path, seeds: &[u64], options: &Opt
                 ..options.clone()
             };
             let run = Run::prepare(recipe.clone(), options.clone());
-            let run = run.and_then(|run| evaluation::check(&run).map(|()| run));
+            let run = run
+                .map_err(Error::from)
+                .and_then(|run| Ok(evaluation::check(&run).map(|()| run)?));
             let run = run.map_err(|e| Error::Input(format!("variant {:?}: {e}", variant.name)))?;
             contenders.push(Contender {
                 name: variant.name.clone(),
@@ -112,7 +115,7 @@ pub fn record(
             })
             .collect(),
         runs: given.into_iter().flat_map(names).collect(),
-        base: toml::to_string(&base).map_err(|e| Error::Training(e.to_string()))?,
+        base: toml::to_string(&base).map_err(|e| Error::Failed(e.to_string()))?,
     })
 }
 
@@ -158,7 +161,8 @@ fn same_training(folder: &RunFolder, recipe: &Recipe) -> Result<(), Error> {
                 "holds a run of another recipe: {} is {} there and {} here; choose another folder with --out",
                 difference.key, difference.first, difference.second
             ),
-        ).into()),
+        )
+        .into()),
     }
 }
 
@@ -196,7 +200,7 @@ impl Contender {
     pub fn carry_out(&self, entering: &impl Fn(&Path)) -> Result<Result<(), String>, Error> {
         let done = self.enter(entering)?.and_then(|run| {
             run.execute(&self.folder)?;
-            evaluation::of_run(&run, &self.folder, self.first)
+            Ok(evaluation::of_run(&run, &self.folder, self.first)?)
         });
         Ok(self.survived(done)?.map(|_| ()))
     }
@@ -206,7 +210,7 @@ impl Contender {
     /// # Errors
     /// As [`carry_out`](Self::carry_out).
     pub fn train(&self, entering: &impl Fn(&Path)) -> Result<Result<RunResult, String>, Error> {
-        let trained = self.enter(entering)?.and_then(|run| run.execute(&self.folder));
+        let trained = self.enter(entering)?.and_then(|run| Ok(run.execute(&self.folder)?));
         self.survived(trained)
     }
 
@@ -226,7 +230,7 @@ impl Contender {
                 if begun {
                     self.folder.note_failure(&error);
                 }
-                return Ok(Err(error));
+                return Ok(Err(error.into()));
             }
         };
         if !begun {
@@ -251,7 +255,7 @@ impl Contender {
     fn survived<T>(&self, ended: Result<T, Error>) -> Result<Result<T, String>, Error> {
         match ended {
             Ok(found) => Ok(Ok(found)),
-            Err(interrupted @ Error::Interrupted { .. }) => Err(interrupted),
+            Err(error) if error.is_interrupt() => Err(error),
             Err(error) => {
                 tracing::error!("variant {}: {error}", self.name);
                 Ok(Err(error.to_string()))
@@ -262,27 +266,39 @@ impl Contender {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::{self, Written};
     use super::*;
+    use sextant_recipe::parse_resolved;
+    use sextant_records::RunInfo;
+
+    const RECIPE: &str = "data = { kind = \"emoji\", size = 8 }
+model = { patch_size = 2, hidden_size = 8, depth = 1, num_heads = 1 }
+phases = [{ name = \"train\", steps = 1 }]
+evaluation = { primary = \"frechet-distance\", quality = {} }";
 
     #[test]
     fn a_score_is_declared_once() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path();
         assert_eq!(declared(path, None).unwrap(), None);
-        let frechet = |recipe: &mut Recipe| {
-            recipe.evaluation.primary = Score::FrechetDistance;
-            recipe.evaluation.quality = Some(Default::default());
-        };
-        let run = Written::new(0, None).change(frechet).at(&path.join("none"));
+        let recipe = parse_resolved(Path::new("recipe.toml"), RECIPE).unwrap();
+        let run = RunFolder::new(path.join("none"));
+        run.create(&recipe, &RunInfo::default()).unwrap();
         let now = || declared(path, Some(&run)).unwrap();
         assert_eq!(
             now(),
             Some(Score::FrechetDistance),
             "without a record, as the run has it"
         );
-        let mut record = fixture::record(&["none"], &["none"]);
-        record.primary = Score::KernelDistance;
+        let mut record = Record {
+            title: "test".into(),
+            recipe: "test.toml".into(),
+            command: "sextant compare test.toml".into(),
+            primary: Score::KernelDistance,
+            declared: None,
+            variants: Vec::new(),
+            runs: vec!["none".into()],
+            base: RECIPE.into(),
+        };
         record.write(path).unwrap();
         assert_eq!(now(), Some(Score::KernelDistance));
         // Changed, and changed again.

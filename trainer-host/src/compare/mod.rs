@@ -1,38 +1,18 @@
 //! A comparison: every variant of a recipe, then one page. The page is assembled from the runs' folders alone, so that it can
 //! be made again without running anything, and from runs of different folders.
 
-mod assemble;
 mod contenders;
-mod control;
-mod difference;
-mod entry;
-#[cfg(test)]
-mod fixture;
-mod frame;
-mod gather;
-mod judges;
-mod measured;
-mod pictures;
-mod protocol;
-mod record;
-#[cfg(test)]
-mod report_tests;
-mod speed_up;
-mod summary;
-mod verdict;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-pub use assemble::write;
 pub(crate) use contenders::{Contender, contenders};
-pub use frame::Request;
-
-use crate::Error;
-use sextant_records::FileError;
 use sextant_recipe::RecipeFile;
+use sextant_records::FileError;
+use sextant_report::comparison::{Request, Source, assemble, distinct, write};
 use sextant_report::{Outcome, Report};
 use sextant_train::Options;
-use gather::Source;
+
+use crate::Error;
 
 /// How a comparison ended.
 #[derive(Debug)]
@@ -81,36 +61,18 @@ pub fn compare(
         .filter(|entry| entry.trouble.is_some())
         .map(|entry| entry.variant.clone())
         .collect();
-    let report = assemble::assemble(vec![source], &Request::default())?;
+    let report = assemble(vec![source], &Request::default())?;
     write(&report, folder)?;
     let unfinished = report.variants.iter().filter(|variant| {
         let finished = matches!(variant.outcome, Outcome::Finished(_));
         !finished || troubled.contains(&variant.name)
     });
     failed.extend(unfinished.map(|variant| variant.name.clone()));
-    let failed = frame::distinct(failed);
+    let failed = distinct(failed);
     let status = if failed.is_empty() {
         Status::Complete
     } else {
         Status::Failed(failed)
     };
     Ok(Comparison { report, status })
-}
-
-/// The report of finished runs: of a comparison's folder, of several, of single runs, put together. Writes nothing; see [`write()`].
-///
-/// # Errors
-/// Folders without runs; runs that cannot be read or do not belong together, with what differs.
-pub fn report(folders: &[PathBuf], request: &Request) -> Result<Report, Error> {
-    let sources = folders.iter().map(|folder| Source::read(folder));
-    let sources = sources.collect::<Result<Vec<_>, _>>()?;
-    for source in &sources {
-        for run in source.unlisted() {
-            tracing::warn!(
-                "{} is left out: it is not of the comparison that comparison.json describes; name it to have it in",
-                run.display()
-            );
-        }
-    }
-    assemble::assemble(sources, request)
 }

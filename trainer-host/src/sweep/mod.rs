@@ -16,12 +16,12 @@ pub use outcome::{Edge, Sweep, Trial, Tuned};
 pub use setting::{Choice, Setting, Vary, grid};
 pub use text::{markdown, terminal};
 
-use crate::compare::{self, Contender};
 use crate::Error;
-use sextant_records::FileError;
+use crate::compare::{self, Contender};
 use sextant_recipe::{Recipe, RecipeFile, Variant};
-use sextant_train::Options;
+use sextant_records::FileError;
 use sextant_records::write_whole;
+use sextant_train::Options;
 
 /// What a trial is scored by, whatever decides the comparison: samples of short trials tell settings apart less well.
 const SCORE: &str = "validation loss";
@@ -97,7 +97,7 @@ pub fn sweep(
         budget,
         variants: variants.collect(),
     };
-    let text = serde_json::to_string_pretty(&sweep).map_err(|e| Error::Training(e.to_string()))?;
+    let text = serde_json::to_string_pretty(&sweep).map_err(|e| Error::Failed(e.to_string()))?;
     write_whole(&folder.join("sweep.json"), format!("{text}\n").as_bytes())?;
     write_whole(&folder.join("sweep.md"), markdown(&sweep).as_bytes())?;
     let tuned = write_tuned(file, folder, &sweep)?;
@@ -202,7 +202,8 @@ fn same_budget(contenders: &[Contender]) -> Result<u64, Error> {
             return Err(FileError::new(
                 contender.folder().path(),
                 "would hold two settings, whose values read alike as a folder's name; vary one of them less",
-            ).into());
+            )
+            .into());
         }
     }
     Ok(steps)

@@ -65,8 +65,8 @@ pub struct Gradients {
 
 impl Gradients {
     /// The gradients by parameter.
-    pub fn params(&self) -> &GradientsParams {
-        &self.params
+    pub fn into_params(self) -> GradientsParams {
+        self.params
     }
 }
 
@@ -134,6 +134,14 @@ impl Worker {
     /// The state of AdamW, for a checkpoint.
     pub fn moments(&self) -> OptimizerRecord {
         self.optimiser.to_record()
+    }
+
+    /// The worker with these moments of AdamW.
+    pub fn with_moments(self, moments: OptimizerRecord) -> Self {
+        Self {
+            optimiser: self.optimiser.load_record(moments),
+            ..self
+        }
     }
 
     /// Names of the sources that are called at `step`.

@@ -41,7 +41,7 @@ impl Invariant for LinearCoefficient {
             };
             Rehearsal::new(subject, case, Some(config))
         };
-        let (one, three) = (at(1.0)?, at(3.0)?);
+        let (mut one, mut three) = (at(1.0)?, at(3.0)?);
         let guidance = one.gradient(Terms::Source(0))?.unwrap_or_default();
         let all = one.gradient(Terms::All)?.unwrap_or_default();
         let thrice = three.gradient(Terms::All)?.unwrap_or_default();

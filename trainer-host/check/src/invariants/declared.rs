@@ -1,6 +1,6 @@
 //! What a source did not declare is not handed over.
 
-use sextant_plugin_api::abi::Network;
+use sextant_guidance::plan::Network;
 
 use crate::{Break, Case, Evidence, Invariant, Scene, Subject};
 use sextant_guidance::{SourcePlan, Trace};

@@ -1,6 +1,6 @@
 //! Where gradients go.
 
-use sextant_plugin_api::abi::{Network, TapKind};
+use sextant_guidance::plan::{Network, TapKind};
 
 use crate::{Break, Case, Evidence, Input, Invariant, Scene, Subject};
 use sextant_guidance::SourcePlan;

@@ -43,7 +43,7 @@ impl Invariant for UnusedParameters {
         let used = [(case.clone(), false)];
         let unused = outside.map(|t| (case.at_time(t), true));
         for (case, zero) in used.into_iter().chain(unused) {
-            let rehearsal = Rehearsal::new(subject, &case, Some(subject.config().clone()))?;
+            let mut rehearsal = Rehearsal::new(subject, &case, Some(subject.config().clone()))?;
             let (grads, model) = rehearsal.gradients()?;
             let mut visitor = Given {
                 grads: &grads,

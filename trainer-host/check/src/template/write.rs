@@ -40,7 +40,8 @@ fn refuse_what_exists(folder: &Path) -> Result<bool, Error> {
         Some(_) => Err(FileError::new(
             folder,
             "exists already and is not empty; choose another name, or another folder with --path",
-        ).into()),
+        )
+        .into()),
     }
 }
 

@@ -1,10 +1,10 @@
 //! What a judge is.
 
 use super::error::JudgeError;
+use burn::tensor::{Device, Tensor, TensorData};
 use sextant_data::Dataset;
 use sextant_records::evaluation::JudgeIdentity;
 use sextant_stats::measure::Features;
-use burn::tensor::{Device, Tensor, TensorData};
 use std::fmt::Debug;
 
 /// Images that are looked at together.

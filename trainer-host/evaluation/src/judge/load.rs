@@ -4,10 +4,10 @@ use super::base::{Backbone, Judge};
 use super::error::JudgeError;
 use super::trained::Trained;
 use super::untrained::Untrained;
-use sextant_data::Dataset;
-use sextant_model::encoder::Encoder;
 use crate::Error;
 use burn::tensor::Device;
+use sextant_data::Dataset;
+use sextant_model::encoder::Encoder;
 
 /// The judge that ships inside the binary: `configs/judge.toml`, trained. At most 1.5 MB.
 pub const EMBEDDED_JUDGE: &[u8] = include_bytes!("../../../assets/judge.safetensors");
@@ -80,10 +80,10 @@ pub fn refuse_guide(judges: &[Judge], guide: Option<&Encoder>) -> Result<(), Jud
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sextant_recipe::DataConfig;
     use sextant_data::load as read;
-    use sextant_recipe::{EncoderConfig, GuideConfig};
     use sextant_model::encoder::{KnnAccuracy, guide};
+    use sextant_recipe::DataConfig;
+    use sextant_recipe::{EncoderConfig, GuideConfig};
     use sextant_stats::measure::Features;
 
     const RECIPE: &str = include_str!("../../../../configs/judge.toml");

@@ -1,10 +1,10 @@
 //! An encoder that `sextant encoder train` made, as a judge.
 
 use super::base::Backbone;
+use burn::tensor::Tensor;
 use sextant_data::{Dataset, Standardisation};
 use sextant_model::encoder::Encoder;
 use sextant_recipe::{Family, Objective};
-use burn::tensor::Tensor;
 
 /// The mean token of an encoder.
 #[derive(Debug)]

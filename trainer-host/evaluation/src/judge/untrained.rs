@@ -4,13 +4,13 @@
 //! (Naeem et al. 2020, arXiv 2002.09797, section 3.3). There is no normalisation in it: brightness and contrast are seen.
 
 use super::base::Backbone;
-use sextant_data::Stream;
-use sextant_model::fingerprint;
 use burn::tensor::activation::relu;
 use burn::tensor::ops::{ConvOptions, InterpolateMode, InterpolateOptions};
 use burn::tensor::{Device, Tensor, TensorData, module};
 use rand::Rng;
 use rand_distr::StandardNormal;
+use sextant_data::Stream;
+use sextant_model::fingerprint;
 use std::collections::BTreeMap;
 
 /// Pixels a side that it works at; other images are resized to it (bilinear), so that it is one network for every size.

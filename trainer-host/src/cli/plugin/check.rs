@@ -8,10 +8,13 @@ use clap::Args;
 use serde_json::json;
 
 use super::{SearchArgs, read_config};
-use sextant_check::{Case, FieldShape, Finding, Invariant, Isolation, Options, Report, Reporter, Settings, Subject, Verdict, hold, invariant, invariants};
+use crate::Error;
 use crate::cli::OutputArgs;
 use crate::cli::commands::{print_json, quoted};
-use crate::Error;
+use sextant_check::{
+    Case, FieldShape, Finding, Invariant, Isolation, Options, Report, Reporter, Settings, Subject, Verdict, hold,
+    invariant, invariants,
+};
 use sextant_records::FileError;
 
 /// Arguments of `sextant plugin check`.
@@ -111,7 +114,7 @@ pub fn check(args: CheckArgs) -> Result<(), Error> {
         .collect();
     match broken[..] {
         [] => Ok(()),
-        _ => Err(Error::Training(format!("{} breaks {}", args.plugin, broken.join(", ")))),
+        _ => Err(Error::Failed(format!("{} breaks {}", args.plugin, broken.join(", ")))),
     }
 }
 
@@ -132,7 +135,7 @@ fn report(args: &CheckArgs, invariant: &dyn Invariant, case: Option<&Case>, fold
             Report::Found(hold(invariant, &subject, &options))
         }
     };
-    reporter.end(&report)
+    Ok(reporter.end(&report)?)
 }
 
 fn read_case(json: &str) -> Result<Case, Error> {
@@ -151,7 +154,7 @@ impl CheckArgs {
             device: self.device.clone(),
             fields: self.field.clone(),
         };
-        Subject::open(&path, settings)
+        Ok(Subject::open(&path, settings)?)
     }
 
     /// The command line of this check, without what chooses an invariant or case.

@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 use super::keys::{Key, keys};
 use super::needs::Needs;
 use super::{OutputArgs, SearchArgs, print_json, read_config};
-use sextant_model::device;
-use sextant_model::encoder;
 use crate::Error;
 use sextant_guidance::{GuidanceError, GuidanceGeometry, Library, NetworkShape, Sources};
-use sextant_recipe::SourceConfig;
 use sextant_model::SitConfig;
+use sextant_model::device;
+use sextant_model::encoder;
 use sextant_recipe as recipe;
+use sextant_recipe::SourceConfig;
 use sextant_train::planned_geometry;
 
 #[derive(Args)]

@@ -14,8 +14,8 @@ use clap::{Args, Subcommand};
 use super::OutputArgs;
 use super::commands::print_json;
 use crate::Error;
-use sextant_records::FileError;
 use sextant_guidance::SearchPath;
+use sextant_records::FileError;
 
 /// What `sextant plugin` can do.
 #[derive(Subcommand)]

@@ -1,7 +1,7 @@
 //! What a source declares for a geometry, for a person and for a program.
 
 use serde::Serialize;
-use sextant_plugin_api::{Agreement, DType, Network, TapKind};
+use sextant_guidance::plan::{Agreement, DType, Network, TapKind};
 
 use sextant_guidance::SourcePlan;
 use sextant_guidance::plan::{Initial, TapRequest};

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use crate::Error;
-use sextant_guidance::file_name;
 use sextant_check::template::{self, Language, SourceName};
+use sextant_guidance::file_name;
 
 #[derive(Args)]
 pub struct NewArgs {
