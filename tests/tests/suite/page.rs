@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use sextant::report::{self, Report};
 
-const DRIVER: &str = include_str!("../page/driver.js");
+const DRIVER: &str = include_str!("../../page/driver.js");
 
 /// The page lies in a frame, since a window has a least width above that of a phone. What the driver says is written beside it.
 const FRAME: &str = r#"<!doctype html>

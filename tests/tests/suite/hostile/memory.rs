@@ -4,7 +4,7 @@ use std::process::Command;
 
 use sextant_tests::c;
 
-use crate::{build, each, ended, source, training};
+use super::{build, each, ended, source, training};
 
 /// The cases in which foreign pointers are read, and two runs from beginning to end, under valgrind: nothing is read or
 /// written that is not there.

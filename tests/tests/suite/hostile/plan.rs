@@ -1,6 +1,6 @@
 //! Sources that fail in create, or ask for what they cannot have.
 
-use crate::{build, each, refused, source, train};
+use super::{build, each, refused, source, train};
 
 #[test]
 fn what_cannot_be_given_is_refused_before_training() {

@@ -1,6 +1,6 @@
 //! Panics of a source in Rust.
 
-use crate::{refused, train};
+use super::{refused, train};
 
 #[test]
 fn panics_in_rust_are_messages() {

@@ -10,7 +10,7 @@ use sextant::guidance::{
 use sextant_tests::fixture::Fixture;
 use sextant_tests::{device, floats, plugins};
 
-use crate::case::Case;
+use super::case::Case;
 
 /// What a source answered.
 pub struct Found {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::{build, each, refused, resume_without, source, train};
+use super::{build, each, refused, resume_without, source, train};
 
 #[test]
 fn what_fails_in_a_step_stops_the_run_after_the_one_before() {

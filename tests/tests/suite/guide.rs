@@ -15,7 +15,7 @@ use std::process::Command;
 
 use sextant_tests::{program, stderr};
 
-const GUIDE: &str = include_str!("../../docs/plugin-authors-guide.md");
+const GUIDE: &str = include_str!("../../../docs/plugin-authors-guide.md");
 
 /// A fenced block.
 struct Block {

@@ -3,7 +3,7 @@
 use sextant::guidance::Library;
 use sextant_tests::{sextant, stderr};
 
-use crate::{build, each, refused, source, train};
+use super::{build, each, refused, source, train};
 
 #[test]
 fn files_that_are_no_source_are_refused() {

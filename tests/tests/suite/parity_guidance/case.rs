@@ -9,7 +9,7 @@ use sextant::model::{Sit, SitConfig, apply, collect, frozen_copy};
 use sextant_tests::fixture::Fixture;
 use sextant_tests::{device, floats};
 
-use crate::numbers::dims;
+use super::numbers::dims;
 
 /// A source with what it is given. Gradients are taken to the first tap and to all attention.
 pub struct Case {

@@ -1,0 +1,22 @@
+//! All tests that go through the program, in one binary: each binary more would link and optimise all of burn once more, and
+//! would run after the others instead of beside them. The tests share a process, so none may change its environment, its folder
+//! or a static; what needs a process of its own starts the program.
+
+mod abi;
+mod comparison;
+mod controls;
+mod evaluation;
+mod guide;
+mod hostile;
+mod input;
+mod page;
+mod parity_diffusion;
+mod parity_guidance;
+mod parity_model;
+mod parity_training;
+mod plugin_check;
+mod plugin_kit;
+mod report;
+mod runs;
+mod sources;
+mod sweep;
