@@ -361,6 +361,91 @@ fn a_library_that_crashes_while_it_is_loaded_ends_the_check() {
     assert_eq!(lines.matches("broken").count(), 1, "{lines}");
 }
 
+/// The reasons of one verdict, by invariant.
+fn reasons<'r>(report: &'r Value, verdict: &str) -> Vec<(&'r str, &'r str)> {
+    let findings = report["findings"].as_array().unwrap().iter();
+    findings
+        .filter(|finding| finding["verdict"] == verdict)
+        .map(|finding| {
+            let text = |key: &str| finding[key].as_str().unwrap_or_default();
+            (text("invariant"), text("reason"))
+        })
+        .collect()
+}
+
+#[cfg(unix)]
+#[test]
+fn an_endless_guide_costs_its_time_limit_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let library = ending(folder.path(), &[]).display().to_string();
+    let config = config(folder.path(), "case = \"hang\"");
+    let started = Instant::now();
+    let limit = Duration::from_secs(10);
+    let output = check(&[
+        &library,
+        "--config",
+        &config,
+        "--device",
+        "cpu",
+        "--time-limit",
+        "10",
+        "--json",
+    ]);
+    let took = started.elapsed();
+    assert!(took >= limit && took < 3 * limit, "{took:?}");
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let report = parsed(&output);
+    let broken = reasons(&report, "broken");
+    assert!(
+        matches!(broken[..], [("shape-and-finite", reason)] if reason.contains("hangs")),
+        "{report}"
+    );
+    let others = reasons(&report, "not-judged");
+    assert_eq!(others.len(), invariants().len() - 1, "{report}");
+    for (invariant, reason) in others {
+        assert_eq!(
+            reason, "not tried, since the library hangs: see shape-and-finite",
+            "{invariant}"
+        );
+    }
+}
+
+#[test]
+fn one_failure_of_the_source_is_one_finding() {
+    for (how, words) in [
+        ("error", "`guide` fails: asked to fail"),
+        ("panic", "`guide` fails: panicked: asked to panic"),
+        ("operation", "`guide` fails: operation `add` at "),
+        ("shape", "`guide` fails: its loss is f32 [1]"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(folder.path(), &format!("how = \"{how}\"\nstep = 0"));
+        let arguments = ["test-faulty", "--config", &config, "--device", "cpu", "--cases", "8"];
+        let output = check(&arguments);
+        let lines = stdout(&output);
+        assert_eq!(output.status.code(), Some(1), "{how}: {}", stderr(&output));
+        assert_eq!(lines.matches(" broken: ").count(), 1, "{how}: {lines}");
+        assert_eq!(lines.matches("replay: ").count(), 1, "{how}: {lines}");
+        let first = format!("{:<30} broken: {words}", "shape-and-finite");
+        assert!(lines.starts_with(&first), "{how}: {lines}");
+        // Those that guide a step; without one, a law may hold, or have nothing to say.
+        let judged = ["inactive", "t-range", "unused-parameters", "devices"];
+        for law in invariants().iter().skip(1).map(|law| law.name()) {
+            let line = lines.lines().find(|line| line.starts_with(law)).unwrap_or_default();
+            let known = line.ends_with("not judged: the source fails as in shape-and-finite");
+            assert_eq!(known, !judged.contains(&law), "{how}: {line}");
+        }
+        let said = stderr(&output);
+        assert_eq!(said.trim(), "error: test-faulty breaks shape-and-finite", "{how}");
+        // A program gets every finding, and what is the same.
+        let report = parsed(&check(&[&arguments[..], &["--json"]].concat()));
+        let findings = report["findings"].as_array().unwrap();
+        for finding in findings.iter().filter(|finding| finding["failed"] == true).skip(1) {
+            assert_eq!(finding["same_as"], "shape-and-finite", "{how}: {finding}");
+        }
+    }
+}
+
 /// A law of an author's own: the loss is a mean of cosines.
 struct Cosine;
 

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use proptest::test_runner::{Config, Reason, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
 use super::case::Case;
 use super::generate;
@@ -57,10 +57,19 @@ pub fn hold(invariant: &dyn Invariant, subject: &Subject, options: &Options<'_>)
 fn one(invariant: &dyn Invariant, subject: &Subject, case: &Case, options: &Options<'_>) -> Verdict {
     match examine(invariant, subject, case, &mut Evidence::default(), options) {
         Ok(()) => Verdict::Held { cases: 1 },
-        Err(Break::Discard(reason)) => Verdict::NotApplicable { reason },
-        Err(Break::Broken(reason)) => Verdict::Broken {
+        Err(broken) => verdict(broken, Some(case.clone())),
+    }
+}
+
+/// What is said of an invariant that did not hold.
+fn verdict(why: Break, case: Option<Case>) -> Verdict {
+    let failed = matches!(why, Break::Failed(_));
+    match why {
+        Break::Discard(reason) => Verdict::NotApplicable { reason },
+        Break::Broken(reason) | Break::Failed(reason) => Verdict::Broken {
             reason,
-            case: Some(Box::new(case.clone())),
+            failed,
+            case: case.map(Box::new),
         },
     }
 }
@@ -85,33 +94,36 @@ fn many(invariant: &dyn Invariant, subject: &Subject, options: &Options<'_>) -> 
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
     let mut runner = TestRunner::new_with_rng(config, rng);
     let evidence = RefCell::new(Evidence::default());
-    let (held, discarded) = (Cell::new(0u32), RefCell::new(String::new()));
+    // Of the last case that was discarded, and the last that broke it, which is the simplest.
+    let (held, discarded, broken) = (Cell::new(0u32), RefCell::new(String::new()), RefCell::new(None));
     let result = runner.run(&generate::cases(subject), |case| {
         match examine(invariant, subject, &case, &mut evidence.borrow_mut(), options) {
             Ok(()) => {
                 held.set(held.get() + 1);
                 Ok(())
             }
-            Err(Break::Broken(reason)) => Err(TestCaseError::fail(reason)),
             Err(Break::Discard(reason)) => {
                 discarded.borrow_mut().clone_from(&reason);
                 Err(TestCaseError::reject(reason))
             }
+            Err(why) => {
+                broken.replace(Some(why));
+                Err(TestCaseError::fail("it is broken"))
+            }
         }
     });
     match result {
-        Err(TestError::Fail(reason, case)) => Verdict::Broken {
-            reason: words(&reason),
-            case: Some(Box::new(case)),
-        },
+        Err(TestError::Fail(reason, case)) => {
+            let why = broken.into_inner();
+            verdict(why.unwrap_or_else(|| Break::broken(reason.message())), Some(case))
+        }
         // Too many cases were no cases for this source: those that were have held.
         Err(TestError::Abort(_)) if held.get() == 0 => Verdict::NotApplicable {
             reason: discarded.into_inner(),
         },
         _ => match invariant.conclude(subject, &evidence.into_inner()) {
             Ok(()) => Verdict::Held { cases: held.get() },
-            Err(Break::Discard(reason)) => Verdict::NotApplicable { reason },
-            Err(Break::Broken(reason)) => Verdict::Broken { reason, case: None },
+            Err(why) => verdict(why, None),
         },
     }
 }
@@ -127,9 +139,5 @@ fn examine(
         watch(case);
     }
     catch_unwind(AssertUnwindSafe(|| invariant.examine(subject, case, evidence)))
-        .unwrap_or_else(|panic| Err(Break::Broken(format!("the host panicked: {}", panic_text(&*panic)))))
-}
-
-fn words(reason: &Reason) -> String {
-    reason.message().to_owned()
+        .unwrap_or_else(|panic| Err(Break::Failed(format!("the host panicked: {}", panic_text(&*panic)))))
 }

@@ -51,6 +51,8 @@ pub trait Invariant: Sync {
 pub enum Break {
     /// The invariant is broken, for this reason.
     Broken(String),
+    /// The source failed, for this reason, so that no invariant holds.
+    Failed(String),
     /// The case is not one for this source, such as a geometry that its plan refuses.
     Discard(String),
 }
@@ -66,7 +68,7 @@ impl From<GuidanceError> for Break {
     fn from(error: GuidanceError) -> Self {
         match error {
             GuidanceError::Plan { reason, .. } => Self::Discard(reason),
-            GuidanceError::Guide { reason, .. } => Self::Broken(format!("`guide` fails: {reason}")),
+            GuidanceError::Guide { reason, .. } => Self::Failed(format!("`guide` fails: {reason}")),
             other => Self::Broken(other.to_string()),
         }
     }
@@ -98,7 +100,7 @@ pub struct Finding {
     pub verdict: Verdict,
 }
 
-/// Held, broken, or of no concern.
+/// Held, broken, of no concern, or not known.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "kebab-case")]
 pub enum Verdict {
@@ -111,6 +113,10 @@ pub enum Verdict {
     Broken {
         /// How.
         reason: String,
+        /// Whether the source itself failed, and no law that it keeps otherwise: `guide` gave an error, the library crashed
+        /// or hung, or the host panicked.
+        #[serde(default)]
+        failed: bool,
         /// The simplest case that breaks it; none where all cases together do.
         case: Option<Box<Case>>,
     },
@@ -119,11 +125,33 @@ pub enum Verdict {
         /// Why.
         reason: String,
     },
+    /// A failure that another invariant has shown already keeps it from being tried.
+    NotJudged {
+        /// Which.
+        reason: String,
+    },
 }
 
 impl Finding {
     /// Whether the invariant is broken.
     pub fn is_broken(&self) -> bool {
         matches!(self.verdict, Verdict::Broken { .. })
+    }
+
+    /// The earlier finding that shows the same failure of the source: one cause, met again.
+    pub fn known_from<'f>(&self, earlier: &'f [Self]) -> Option<&'f Self> {
+        let cause = self.cause()?;
+        earlier.iter().find(|other| other.cause().as_ref() == Some(&cause))
+    }
+
+    /// The words of the source's failure, if it failed, but for numbers: the simplest case differs from invariant to
+    /// invariant, and with it the shapes.
+    fn cause(&self) -> Option<String> {
+        match &self.verdict {
+            Verdict::Broken {
+                reason, failed: true, ..
+            } => Some(reason.replace(|c: char| c.is_ascii_digit(), "")),
+            _ => None,
+        }
     }
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::case::Case;
-use super::invariant::{Finding, Verdict};
+use super::invariant::{Finding, Invariant, Verdict};
 use crate::error::Error;
 
 /// Processes that shrinking after a crash may start, and how long it may take.
@@ -89,28 +89,74 @@ struct Death {
     hung: bool,
 }
 
-impl Isolation {
-    /// Tries an invariant, on one case if given.
-    ///
-    /// # Errors
-    /// Where the child cannot be started.
-    pub fn hold(&self, invariant: &str, case: Option<&Case>) -> Result<Report, Error> {
-        let death = match self.child(invariant, case)? {
-            Ok(report) => return Ok(report),
-            Err(death) => death,
+impl Death {
+    /// Why no other invariant is worth a process after this, if so: a hang costs the whole limit each time, and what dies
+    /// before the first case does so always.
+    fn hopeless(&self, invariant: &str) -> Option<String> {
+        let how = match (self.hung, &self.case) {
+            (true, _) => "hangs",
+            (false, None) => "ends the process before the first case",
+            (false, Some(_)) => return None,
         };
-        // A hang costs the whole limit each time, so it is not shrunk.
-        let case = match (death.case, death.hung) {
-            (Some(found), false) if case.is_none() => Some(self.shrink(invariant, found)?),
-            (found, _) => found.or(case.cloned()),
-        };
-        Ok(Report::Found(Finding {
+        Some(format!("not tried, since the library {how}: see {invariant}"))
+    }
+
+    /// The finding, on the case that was given or else on the one that was tried last.
+    fn finding(self, invariant: &str, given: Option<&Case>) -> Finding {
+        Finding {
             invariant: invariant.to_owned(),
             verdict: Verdict::Broken {
-                reason: death.how,
-                case: case.map(Box::new),
+                reason: self.how,
+                failed: true,
+                case: self.case.or_else(|| given.cloned()).map(Box::new),
             },
-        }))
+        }
+    }
+}
+
+impl Isolation {
+    /// Tries invariants one after the other, on one case if given, and tells each finding at once, with those before it.
+    ///
+    /// After a hang, or a death before the first case, the others are not tried.
+    ///
+    /// # Errors
+    /// Where a child cannot be started, or there is nothing to try.
+    pub fn hold(
+        &self,
+        invariants: &[&dyn Invariant],
+        case: Option<&Case>,
+        mut tell: impl FnMut(&Finding, &[Finding]),
+    ) -> Result<Vec<Finding>, Error> {
+        let (mut findings, mut hopeless) = (Vec::new(), None);
+        for invariant in invariants {
+            let name = invariant.name();
+            let finding = match &hopeless {
+                Some(reason) => Finding {
+                    invariant: name.to_owned(),
+                    verdict: Verdict::NotJudged { reason: reason.clone() },
+                },
+                None => match self.child(name, case)? {
+                    Ok(Report::Refused(reason)) => return Err(Error::Input(reason)),
+                    Ok(Report::Found(finding)) => finding,
+                    Err(death) => {
+                        hopeless = death.hopeless(name);
+                        // A hang costs the whole limit each time, and what is known is no news.
+                        let hung = death.hung;
+                        let mut finding = death.finding(name, case);
+                        let shrinks = case.is_none() && !hung && finding.known_from(&findings).is_none();
+                        if let Verdict::Broken { case: Some(found), .. } = &mut finding.verdict
+                            && shrinks
+                        {
+                            **found = self.shrink(name, Case::clone(found))?;
+                        }
+                        finding
+                    }
+                },
+            };
+            tell(&finding, &findings);
+            findings.push(finding);
+        }
+        Ok(findings)
     }
 
     /// The simplest case found that still kills the child; the case itself if it does not alone.

@@ -16,7 +16,7 @@ use crate::data::FieldBatch;
 use crate::guidance::{SourceConfig, Sources};
 use crate::model::{apply, collect, frozen_copy};
 use crate::recipe::{DiffusionRecipe, OptimiserRecipe};
-use crate::train::{Replica, StepData, StepInput, Terms, Trainee, learner, update};
+use crate::train::{Losses, Replica, StepData, StepInput, Terms, Trainee, learner, update};
 
 /// A training of a case's batch, over and over.
 pub struct Rehearsal<'a> {
@@ -65,9 +65,7 @@ impl<'a> Rehearsal<'a> {
         let input = self.input(index);
         let updated = update(&mut self.learner, &input, &self.optimiser, index);
         self.subject.beat();
-        updated
-            .map(|_| ())
-            .map_err(|reason| Break::broken(format!("step {index} fails: {reason}")))
+        updated.map(|_| ()).map_err(|reason| self.failure(index, &reason))
     }
 
     /// Everything that a checkpoint would hold, by name, but for the optimiser's moments, which act on the next step.
@@ -120,9 +118,7 @@ impl<'a> Rehearsal<'a> {
     /// Where the source fails.
     pub fn gradient(&self, terms: Terms) -> Result<Option<BTreeMap<String, Vec<f32>>>, Break> {
         let model = self.learner.model();
-        let data = self.input(self.case.step).data;
-        let losses = self.replica().losses(&model, &data, terms)?;
-        self.subject.beat();
+        let losses = self.losses(&model, self.case.step, terms)?;
         if !losses.total.is_tracked() {
             return Ok(None);
         }
@@ -134,8 +130,7 @@ impl<'a> Rehearsal<'a> {
     /// # Errors
     /// Where the source fails.
     pub fn weighs_denoising(&self) -> Result<bool, Break> {
-        let data = self.input(self.case.step).data;
-        let losses = self.replica().losses(&self.learner.model(), &data, Terms::All)?;
+        let losses = self.losses(&self.learner.model(), self.case.step, Terms::All)?;
         Ok(losses.guidance.iter().any(|source| source.denoising_weight.is_some()))
     }
 
@@ -145,12 +140,36 @@ impl<'a> Rehearsal<'a> {
     /// Where the source fails.
     pub fn gradients(&self) -> Result<(GradientsParams, Trainee), Break> {
         let model = self.learner.model();
+        let before = self.replica().measurements();
         let output = TrainStep::step(&model, self.input(self.case.step));
         self.subject.beat();
-        match self.replica().take_error() {
-            Some(reason) => Err(Break::broken(format!("the step fails: {reason}"))),
+        let mut replica = self.replica();
+        replica.restore_measurements(before);
+        let error = replica.take_error();
+        drop(replica);
+        match error {
+            Some(reason) => Err(self.failure(self.case.step, &reason)),
             None => Ok((output.grads, model)),
         }
+    }
+
+    /// Why a step failed. The production code gives words; whether they are the source's shows when it is asked again.
+    fn failure(&self, index: u64, reason: &str) -> Break {
+        match self.losses(&self.learner.model(), index, Terms::All) {
+            Err(why) => why,
+            Ok(_) => Break::broken(format!("step {} fails: {reason}", index + 1)),
+        }
+    }
+
+    /// The losses of a step of the case's batch, which leave no trace: what is evaluated next finds the buffers as this did.
+    fn losses(&self, model: &Trainee, index: u64, terms: Terms) -> Result<Losses, Break> {
+        let data = self.input(index).data;
+        let mut replica = self.replica();
+        let before = replica.measurements();
+        let losses = replica.losses(model, &data, terms);
+        replica.restore_measurements(before);
+        self.subject.beat();
+        Ok(losses?)
     }
 
     fn replica(&self) -> MutexGuard<'_, Replica> {

@@ -193,6 +193,11 @@ impl<'a> Scene<'a> {
         Ok(())
     }
 
+    /// Puts the buffers back to their beginning.
+    pub(super) fn rewind(&mut self) {
+        self.buffers = self.sources.init_buffers(self.case.seed, self.subject.device());
+    }
+
     fn answer(&mut self, index: u64) -> Result<(SourceLoss, Outcome), Break> {
         let case = &self.case;
         let (ids, times) = (case.ids(), case.times());

@@ -115,6 +115,8 @@ impl GuidanceSource for Source {
         let attention = step.attention(1)?.square().mean_per_sample() + size(step.field("attention")?);
         let drawn = step.random("noise", Distribution::Normal, [4]);
         let loss = loss + attention + size(step.output()?) * size(step.field("features")?) + size(drawn);
+        // A state that acts on the loss, as a bank of earlier tokens does.
+        let loss = loss * (step.buffer("seen")? + 1.0);
         let loss = match self.fault {
             Fault::Remembers => loss * f64::from(calls + 1),
             Fault::OwnNumbers => {

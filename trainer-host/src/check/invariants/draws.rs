@@ -29,7 +29,7 @@ impl Invariant for Draws {
         let again = Scene::new(subject, case)?.guide()?.loss;
         same_bits("the loss", loss, &again, "asked again").map_err(|broken| match broken {
             Break::Broken(reason) => Break::Broken(format!("numbers come from outside the step's stream: {reason}")),
-            discard => discard,
+            other => other,
         })?;
         if !outcome.trace.operations.contains("random") {
             return Ok(());

@@ -86,31 +86,17 @@ pub fn check(args: CheckArgs) -> Result<(), Error> {
         arguments: args.arguments(),
         limit: Duration::from_secs_f64(args.time_limit),
     };
-    let mut findings = Vec::new();
-    for invariant in chosen {
-        let finding = match isolation.hold(invariant.name(), case.as_ref())? {
-            Report::Found(finding) => finding,
-            Report::Refused(reason) => return Err(Error::Input(reason)),
-        };
+    let findings = isolation.hold(&chosen, case.as_ref(), |finding, earlier| {
         if !args.output.json {
-            print_finding(&finding, &args);
+            print_finding(finding, earlier, &args);
         }
-        // A library that dies before the first case does so each time.
-        let dead =
-            matches!(&finding.verdict, Verdict::Broken { reason, case: None } if reason.starts_with("the library "));
-        findings.push(finding);
-        if dead {
-            break;
-        }
-    }
+    })?;
     if args.output.json {
         print_findings(&findings, &path, &args);
     }
-    let broken: Vec<&str> = findings
-        .iter()
-        .filter(|finding| finding.is_broken())
-        .map(|finding| finding.invariant.as_str())
-        .collect();
+    let broken = findings.iter().enumerate().filter(|(_, finding)| finding.is_broken());
+    let news = broken.filter(|(i, finding)| finding.known_from(&findings[..*i]).is_none());
+    let broken: Vec<&str> = news.map(|(_, finding)| finding.invariant.as_str()).collect();
     match broken[..] {
         [] => Ok(()),
         _ => Err(Error::Training(format!("{} breaks {}", args.plugin, broken.join(", ")))),
@@ -200,13 +186,18 @@ impl CheckArgs {
     }
 }
 
-fn print_finding(finding: &Finding, args: &CheckArgs) {
+fn print_finding(finding: &Finding, earlier: &[Finding], args: &CheckArgs) {
     let name = &finding.invariant;
+    if let Some(known) = finding.known_from(earlier) {
+        println!("{name:<30} not judged: the source fails as in {}", known.invariant);
+        return;
+    }
     match &finding.verdict {
         Verdict::Held { cases: 1 } => println!("{name:<30} held (1 case)"),
         Verdict::Held { cases } => println!("{name:<30} held ({cases} cases)"),
         Verdict::NotApplicable { reason } => println!("{name:<30} not applicable: {reason}"),
-        Verdict::Broken { reason, case } => {
+        Verdict::NotJudged { reason } => println!("{name:<30} not judged: {reason}"),
+        Verdict::Broken { reason, case, .. } => {
             println!("{name:<30} broken: {reason}");
             if let Some(case) = case {
                 println!("    case: {}", json!(case));
@@ -219,8 +210,12 @@ fn print_finding(finding: &Finding, args: &CheckArgs) {
 fn print_findings(findings: &[Finding], path: &Path, args: &CheckArgs) {
     let rows: Vec<_> = findings
         .iter()
-        .map(|finding| {
+        .enumerate()
+        .map(|(i, finding)| {
             let mut row = json!(finding);
+            if let Some(known) = finding.known_from(&findings[..i]) {
+                row["same_as"] = json!(known.invariant);
+            }
             if let Verdict::Broken { case, .. } = &finding.verdict {
                 row["replay"] = json!(args.replay(&finding.invariant, case.as_deref()));
             }
