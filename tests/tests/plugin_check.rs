@@ -8,18 +8,18 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use sextant::check::{
-    Break, Case, Evidence, FieldShape, Input, Invariant, Options, Settings, Subject, Verdict, hold, invariant,
-    invariants, table,
+    Case, Evidence, FieldShape, Input, Invariant, Options, PluginUnderTest, Settings, Verdict, Violation, hold,
+    invariant, invariants, table,
 };
 use sextant_tests::{plugins, sextant, stderr, stdout};
 
-fn subject(plugin: &str, config: &str) -> Subject {
+fn under_test(plugin: &str, config: &str) -> PluginUnderTest {
     let path = plugins().resolve(plugin).unwrap_or_else(|e| panic!("{e}"));
     let settings = Settings {
         config: toml::from_str(config).unwrap(),
         ..Settings::default()
     };
-    Subject::open(&path, settings).unwrap_or_else(|e| panic!("{plugin}: {e}"))
+    PluginUnderTest::open(&path, settings).unwrap_or_else(|e| panic!("{plugin}: {e}"))
 }
 
 /// Does each on two threads.
@@ -38,13 +38,13 @@ fn each<T: Sync>(all: &[T], act: impl Fn(&T) + Sync) {
 
 /// The invariants that a source breaks.
 fn broken(plugin: &str, config: &str, cases: u32) -> Vec<&'static str> {
-    let subject = subject(plugin, config);
+    let tested = under_test(plugin, config);
     let options = Options {
         cases,
         ..Options::default()
     };
     let broken = invariants().into_iter().filter(|invariant| {
-        let finding = hold(*invariant, &subject, &options);
+        let finding = hold(*invariant, &tested, &options);
         if finding.is_broken() {
             println!("{plugin} {config}: {finding:?}");
         }
@@ -99,13 +99,13 @@ fn every_shipped_source_keeps_every_law() {
 fn sources_keep_the_laws_with_their_default_configuration_too() {
     let sources = ["repa", "vae-align", "self-transcendence", "haste"];
     each(&sources, |plugin| {
-        let subject = subject(plugin, "");
+        let tested = under_test(plugin, "");
         for name in ["shape-and-finite", "splitting", "gradients-only-where-declared"] {
             let options = Options {
                 cases: 3,
                 ..Options::default()
             };
-            let finding = hold(invariant(name).unwrap(), &subject, &options);
+            let finding = hold(invariant(name).unwrap(), &tested, &options);
             assert!(!finding.is_broken(), "{plugin}: {finding:?}");
         }
     });
@@ -290,9 +290,9 @@ fn a_plan_that_accepts_no_geometry_is_bad_input_with_its_reason() {
 
 #[test]
 fn depths_of_a_configuration_get_networks_as_deep() {
-    let subject = subject("repa", "depth = 8\nprojector_width = 8");
-    assert_eq!(subject.plan().taps[0].depth, 8);
-    let finding = hold(invariant("shape-and-finite").unwrap(), &subject, &Options::default());
+    let tested = under_test("repa", "depth = 8\nprojector_width = 8");
+    assert_eq!(tested.plan().taps[0].depth, 8);
+    let finding = hold(invariant("shape-and-finite").unwrap(), &tested, &Options::default());
     assert_eq!(finding.verdict, Verdict::Held { cases: 64 });
 }
 
@@ -458,11 +458,11 @@ impl Invariant for Cosine {
         "The loss lies in [-1, 1]."
     }
 
-    fn examine(&self, subject: &Subject, case: &Case, evidence: &mut Evidence) -> Result<(), Break> {
-        let outcome = subject.guide(case)?;
+    fn examine(&self, plugin: &PluginUnderTest, case: &Case, evidence: &mut Evidence) -> Result<(), Violation> {
+        let outcome = plugin.guide(case)?;
         evidence.saw("a case");
         match outcome.loss.iter().find(|loss| loss.abs() > 1.0 + 1e-5) {
-            Some(loss) => Err(Break::broken(format!("a loss is {loss}"))),
+            Some(loss) => Err(Violation::broken(format!("a loss is {loss}"))),
             None => Ok(()),
         }
     }
@@ -474,9 +474,13 @@ fn an_author_can_add_laws_of_their_own() {
         cases: 16,
         ..Options::default()
     };
-    let repa = subject("repa", "projector_width = 8");
+    let repa = under_test("repa", "projector_width = 8");
     assert_eq!(hold(&Cosine, &repa, &options).verdict, Verdict::Held { cases: 16 });
-    let summed = hold(&Cosine, &subject("test-mutants", "mutant = \"summed-loss\""), &options);
+    let summed = hold(
+        &Cosine,
+        &under_test("test-mutants", "mutant = \"summed-loss\""),
+        &options,
+    );
     assert!(summed.is_broken(), "{summed:?}");
 
     let outcome = repa.guide(&Case::plain()).unwrap();
@@ -499,8 +503,8 @@ fn a_field_of_ones_own_replaces_the_default() {
         fields: vec!["features=T,5".parse::<FieldShape>().unwrap()],
         ..Settings::default()
     };
-    let subject = Subject::open(&path, settings).unwrap();
-    let last = subject
+    let tested = PluginUnderTest::open(&path, settings).unwrap();
+    let last = tested
         .plan()
         .parameters
         .iter()

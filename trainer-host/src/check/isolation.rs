@@ -20,7 +20,7 @@ use crate::error::Error;
 const ATTEMPTS: usize = 40;
 const SHRINKING: Duration = Duration::from_secs(30);
 
-/// What a child process reports.
+/// A child process's report.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Report {
@@ -48,7 +48,7 @@ impl Reporter {
         let _ = fs::write(self.folder.join("case.json"), json);
     }
 
-    /// What to call as a sign of life; it writes a few times a second.
+    /// A function to call as a sign of life; it writes a few times a second.
     pub fn pulse(&self) -> impl Fn() + Send + Sync + 'static {
         let (path, began, last) = (self.folder.join("pulse"), Instant::now(), AtomicU64::new(0));
         move || {
@@ -63,7 +63,7 @@ impl Reporter {
     /// Ends the report.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// A file that cannot be written.
     pub fn end(&self, report: &Report) -> Result<(), Error> {
         let path = self.folder.join("report.json");
         let json = serde_json::to_vec(report).map_err(|error| Error::file(&path, error))?;
@@ -82,7 +82,7 @@ pub struct Isolation {
     pub limit: Duration,
 }
 
-/// How a child ended without a report.
+/// A child's end without a report.
 struct Death {
     how: String,
     case: Option<Case>,
@@ -90,7 +90,7 @@ struct Death {
 }
 
 impl Death {
-    /// Why no other invariant is worth a process after this, if so: a hang costs the whole limit each time, and what dies
+    /// The reason not to start another process after this, if there is one: a hang costs the whole limit each time, and what dies
     /// before the first case does so always.
     fn hopeless(&self, invariant: &str) -> Option<String> {
         let how = match (self.hung, &self.case) {
@@ -120,7 +120,7 @@ impl Isolation {
     /// After a hang, or a death before the first case, the others are not tried.
     ///
     /// # Errors
-    /// Where a child cannot be started, or there is nothing to try.
+    /// A child that cannot be started, or a source with which there is nothing to try.
     pub fn hold(
         &self,
         invariants: &[&dyn Invariant],
@@ -252,7 +252,7 @@ fn case_of(folder: &Path) -> Option<Case> {
     serde_json::from_slice(&fs::read(folder.join("case.json")).ok()?).ok()
 }
 
-/// How a process ended, in words.
+/// The end of a process in words.
 fn ended(status: ExitStatus) -> String {
     #[cfg(unix)]
     if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {

@@ -9,8 +9,8 @@ use serde_json::json;
 
 use super::{SearchArgs, read_config};
 use crate::check::{
-    Case, FieldShape, Finding, Invariant, Isolation, Options, Report, Reporter, Settings, Subject, Verdict, hold,
-    invariant, invariants,
+    Case, FieldShape, Finding, Invariant, Isolation, Options, PluginUnderTest, Report, Reporter, Settings, Verdict,
+    hold, invariant, invariants,
 };
 use crate::cli::OutputArgs;
 use crate::cli::commands::{print_json, quoted};
@@ -50,7 +50,7 @@ pub struct CheckArgs {
     search: SearchArgs,
     #[command(flatten)]
     output: OutputArgs,
-    /// Where a child process reports.
+    /// Folder that a child process reports into.
     #[arg(long, hide = true)]
     report: Option<PathBuf>,
 }
@@ -106,10 +106,10 @@ pub fn check(args: CheckArgs) -> Result<(), Error> {
 /// The child's part: tries one invariant and reports into `folder`.
 fn report(args: &CheckArgs, invariant: &dyn Invariant, case: Option<&Case>, folder: &Path) -> Result<(), Error> {
     let reporter = Reporter::new(folder);
-    let report = match args.subject() {
+    let report = match args.open() {
         Err(error) => Report::Refused(error.to_string()),
-        Ok(subject) => {
-            let subject = subject.with_pulse(reporter.pulse());
+        Ok(plugin) => {
+            let plugin = plugin.with_pulse(reporter.pulse());
             let watch = |case: &Case| reporter.case(case);
             let options = Options {
                 cases: args.cases,
@@ -117,7 +117,7 @@ fn report(args: &CheckArgs, invariant: &dyn Invariant, case: Option<&Case>, fold
                 case,
                 watch: Some(&watch),
             };
-            Report::Found(hold(invariant, &subject, &options))
+            Report::Found(hold(invariant, &plugin, &options))
         }
     };
     reporter.end(&report)
@@ -131,7 +131,7 @@ fn read_case(json: &str) -> Result<Case, Error> {
 }
 
 impl CheckArgs {
-    fn subject(&self) -> Result<Subject, Error> {
+    fn open(&self) -> Result<PluginUnderTest, Error> {
         let path = self.search.path().resolve(&self.plugin)?;
         let config = self.config.as_deref().map(read_config).transpose()?;
         let settings = Settings {
@@ -139,13 +139,13 @@ impl CheckArgs {
             device: self.device.clone(),
             fields: self.field.clone(),
         };
-        Subject::open(&path, settings)
+        PluginUnderTest::open(&path, settings)
     }
 
     /// The command line of this check, without what chooses an invariant or case.
     fn arguments(&self) -> Vec<OsString> {
         let mut words: Vec<OsString> = vec!["plugin".into(), "check".into(), (&self.plugin).into()];
-        words.extend(self.subject_arguments());
+        words.extend(self.plugin_arguments());
         let numbers = [("--cases", self.cases.to_string()), ("--seed", self.seed.to_string())];
         for (key, value) in numbers {
             words.extend([key.into(), value.into()]);
@@ -153,8 +153,8 @@ impl CheckArgs {
         words
     }
 
-    /// What decides what is checked.
-    fn subject_arguments(&self) -> Vec<OsString> {
+    /// The words that decide what is checked.
+    fn plugin_arguments(&self) -> Vec<OsString> {
         let mut words: Vec<OsString> = Vec::new();
         if let Some(config) = &self.config {
             words.extend(["--config".into(), config.into()]);
@@ -174,8 +174,8 @@ impl CheckArgs {
     /// The command that shows a finding again.
     fn replay(&self, invariant: &str, case: Option<&Case>) -> String {
         let mut words = vec!["sextant plugin check".to_owned(), quoted(&self.plugin)];
-        let subject = self.subject_arguments().into_iter();
-        words.extend(subject.map(|word| quoted(&word.to_string_lossy())));
+        let plugin = self.plugin_arguments().into_iter();
+        words.extend(plugin.map(|word| quoted(&word.to_string_lossy())));
         words.extend(["--only".into(), invariant.into()]);
         match case {
             Some(case) => words.extend(["--case".into(), quoted(&json!(case).to_string())]),

@@ -8,19 +8,19 @@ use burn::tensor::TensorData;
 use burn::train::{Learner, TrainStep};
 
 use super::case::Case;
-use super::invariant::Break;
 use super::outcome::reached;
-use super::subject::Subject;
+use super::plugin::PluginUnderTest;
+use super::violation::{Violation, discard};
 use super::{network, numbers};
 use crate::data::FieldBatch;
-use crate::guidance::{SourceConfig, Sources};
-use crate::model::{apply, collect, frozen_copy};
+use crate::guidance::SourceConfig;
+use crate::model::{apply, collect};
 use crate::recipe::{DiffusionRecipe, OptimiserRecipe};
 use crate::train::{Losses, Replica, StepData, StepInput, Terms, Trainee, learner, update};
 
 /// A training of a case's batch, over and over.
-pub struct Rehearsal<'a> {
-    subject: &'a Subject,
+pub struct TrainingHarness<'a> {
+    plugin: &'a PluginUnderTest,
     case: Case,
     config: Option<SourceConfig>,
     learner: Learner<Trainee>,
@@ -28,27 +28,30 @@ pub struct Rehearsal<'a> {
     optimiser: OptimiserRecipe,
 }
 
-impl<'a> Rehearsal<'a> {
+impl<'a> TrainingHarness<'a> {
     /// A training before its first step, with the source on this schedule, or without any.
     ///
     /// # Errors
-    /// A discard where the plan refuses the geometry.
-    pub fn new(subject: &'a Subject, case: &Case, config: Option<SourceConfig>) -> Result<Self, Break> {
-        let device = subject.device();
-        let student = network::draw(case, case.depth, "student", device).map_err(Break::Discard)?;
+    /// A discard where the plan refuses the geometry, and of a batch without samples.
+    pub fn new(plugin: &'a PluginUnderTest, case: &Case, config: Option<SourceConfig>) -> Result<Self, Violation> {
+        if case.samples.is_empty() {
+            return discard("no step has a batch without samples");
+        }
+        let device = plugin.device();
+        let student = network::draw(case, case.depth, "student", device)?;
         let optimiser = OptimiserRecipe {
             lr: 1e-2,
             ema_decay: 0.9,
             batch: case.samples.len(),
             ..OptimiserRecipe::default()
         };
-        let replica = replica(subject, case, config.clone())?;
+        let replica = replica(plugin, case, config.clone())?;
         let model = Trainee {
             sources: numbers::parameters(case, &replica.sources, device),
             student,
         };
         Ok(Self {
-            subject,
+            plugin,
             case: case.clone(),
             config,
             learner: learner(model, &optimiser),
@@ -60,19 +63,19 @@ impl<'a> Rehearsal<'a> {
     /// One optimiser step.
     ///
     /// # Errors
-    /// Where the source fails.
-    pub fn step(&mut self, index: u64) -> Result<(), Break> {
+    /// A failure of the source.
+    pub fn step(&mut self, index: u64) -> Result<(), Violation> {
         let input = self.input(index);
         let updated = update(&mut self.learner, &input, &self.optimiser, index);
-        self.subject.beat();
+        self.plugin.beat();
         updated.map(|_| ()).map_err(|reason| self.failure(index, &reason))
     }
 
     /// Everything that a checkpoint would hold, by name, but for the optimiser's moments, which act on the next step.
     ///
     /// # Errors
-    /// Where a buffer cannot be read.
-    pub fn state(&self) -> Result<BTreeMap<String, TensorData>, Break> {
+    /// A buffer that cannot be read.
+    pub fn state(&self) -> Result<BTreeMap<String, TensorData>, Violation> {
         let (model, replica) = (self.learner.model(), self.replica());
         let prefixed = |prefix: &'static str, tensors: BTreeMap<String, TensorData>| {
             tensors
@@ -89,12 +92,12 @@ impl<'a> Rehearsal<'a> {
     /// The same training after a stop: saved as a checkpoint saves it, and loaded into a new instance of the source.
     ///
     /// # Errors
-    /// Where what was saved cannot be loaded.
-    pub fn resumed(&self) -> Result<Self, Break> {
+    /// A state that cannot be loaded.
+    pub fn resumed(&self) -> Result<Self, Violation> {
         let (model, old) = (self.learner.model(), self.replica());
-        let mut fresh = Self::new(self.subject, &self.case, self.config.clone())?;
+        let mut fresh = Self::new(self.plugin, &self.case, self.config.clone())?;
         let new = fresh.learner.model();
-        let load = |error: crate::model::WeightsError| Break::broken(error.to_string());
+        let load = |error: crate::model::WeightsError| Violation::broken(error.to_string());
         let loaded = Trainee {
             student: apply(new.student, &collect(&model.student)).map_err(load)?,
             sources: new.sources.load_named(&model.sources.named())?,
@@ -115,8 +118,8 @@ impl<'a> Rehearsal<'a> {
     /// are a constant.
     ///
     /// # Errors
-    /// Where the source fails.
-    pub fn gradient(&self, terms: Terms) -> Result<Option<BTreeMap<String, Vec<f32>>>, Break> {
+    /// A failure of the source.
+    pub fn gradient(&self, terms: Terms) -> Result<Option<BTreeMap<String, Vec<f32>>>, Violation> {
         let model = self.learner.model();
         let losses = self.losses(&model, self.case.step, terms)?;
         if !losses.total.is_tracked() {
@@ -125,11 +128,11 @@ impl<'a> Rehearsal<'a> {
         Ok(Some(reached(&model, &losses.total.backward())))
     }
 
-    /// Whether the source weighs the denoising loss at this step.
+    /// Asks whether the source weighs the denoising loss at this step.
     ///
     /// # Errors
-    /// Where the source fails.
-    pub fn weighs_denoising(&self) -> Result<bool, Break> {
+    /// A failure of the source.
+    pub fn weighs_denoising(&self) -> Result<bool, Violation> {
         let losses = self.losses(&self.learner.model(), self.case.step, Terms::All)?;
         Ok(losses.guidance.iter().any(|source| source.denoising_weight.is_some()))
     }
@@ -137,12 +140,12 @@ impl<'a> Rehearsal<'a> {
     /// The gradients that one step of the production code gives the optimiser, and the model that they belong to.
     ///
     /// # Errors
-    /// Where the source fails.
-    pub fn gradients(&self) -> Result<(GradientsParams, Trainee), Break> {
+    /// A failure of the source.
+    pub fn gradients(&self) -> Result<(GradientsParams, Trainee), Violation> {
         let model = self.learner.model();
         let before = self.replica().measurements();
         let output = TrainStep::step(&model, self.input(self.case.step));
-        self.subject.beat();
+        self.plugin.beat();
         let mut replica = self.replica();
         replica.restore_measurements(before);
         let error = replica.take_error();
@@ -153,22 +156,22 @@ impl<'a> Rehearsal<'a> {
         }
     }
 
-    /// Why a step failed. The production code gives words; whether they are the source's shows when it is asked again.
-    fn failure(&self, index: u64, reason: &str) -> Break {
+    /// The reason why a step failed. The production code gives words; whether they are the source's shows when it is asked again.
+    fn failure(&self, index: u64, reason: &str) -> Violation {
         match self.losses(&self.learner.model(), index, Terms::All) {
             Err(why) => why,
-            Ok(_) => Break::broken(format!("step {} fails: {reason}", index + 1)),
+            Ok(_) => Violation::broken(format!("step {} fails: {reason}", index + 1)),
         }
     }
 
     /// The losses of a step of the case's batch, which leave no trace: what is evaluated next finds the buffers as this did.
-    fn losses(&self, model: &Trainee, index: u64, terms: Terms) -> Result<Losses, Break> {
+    fn losses(&self, model: &Trainee, index: u64, terms: Terms) -> Result<Losses, Violation> {
         let data = self.input(index).data;
         let mut replica = self.replica();
         let before = replica.measurements();
         let losses = replica.losses(model, &data, terms);
         replica.restore_measurements(before);
-        self.subject.beat();
+        self.plugin.beat();
         Ok(losses?)
     }
 
@@ -181,7 +184,7 @@ impl<'a> Rehearsal<'a> {
         let side = case.side();
         let shape = [case.samples.len(), case.channels, side, side];
         let pixels = case.channels * side * side;
-        let fields = self.subject.fields().iter().map(|field| {
+        let fields = self.plugin.fields().iter().map(|field| {
             let (shape, values) = (field.shape(case), numbers::field(case, field));
             let shape = [vec![case.samples.len()], shape].concat();
             (field.name.clone(), FieldBatch { shape, values })
@@ -205,26 +208,18 @@ impl<'a> Rehearsal<'a> {
 }
 
 /// The state of the device, with new instances.
-fn replica(subject: &Subject, case: &Case, config: Option<SourceConfig>) -> Result<Replica, Break> {
-    let device = subject.device().clone();
+fn replica(plugin: &PluginUnderTest, case: &Case, config: Option<SourceConfig>) -> Result<Replica, Violation> {
+    let device = plugin.device().clone();
     let plain = device.clone().inner();
-    let sources = match config {
-        Some(config) => subject.sources_with(config, case)?,
-        None => Sources::with_libraries(Vec::new(), &case.geometry(subject.fields()))?,
-    };
-    let frozen = |what, depth| {
-        network::draw(case, depth, what, &plain)
-            .map(|sit| frozen_copy(&sit))
-            .map_err(Break::Discard)
-    };
+    let sources = plugin.sources(config, case)?;
     let diffusion = DiffusionRecipe {
         path: case.path,
         ..DiffusionRecipe::default()
     };
     let buffers = sources.init_buffers(case.seed, &device);
-    let teacher = Some(frozen("teacher", case.teacher_depth)?);
+    let teacher = Some(network::frozen(case, case.teacher_depth, "teacher", &device)?);
     // The average begins as the student, as it does in a run.
-    let ema = frozen("student", case.depth)?;
+    let ema = network::frozen(case, case.depth, "student", &device)?;
     Ok(Replica::new(
         ema, teacher, sources, buffers, diffusion, case.seed, plain,
     ))
