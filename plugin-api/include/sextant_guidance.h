@@ -26,7 +26,8 @@
  *  - Handle 0 is no tensor. As an operand it means one that is left out, where the operation allows that (marked `?`);
  *    anywhere else it is the result of an operation that failed, and the operation fails as well, without a new message.
  *  - An operand may be marked consumed: the source gives its handle away, and the host may reuse its memory. The handle
- *    is dead after the call, even where the operation fails.
+ *    is dead after the call, even where the operation fails. A handle that is several operands of one call is given away
+ *    if any of them is marked.
  *  - A handle that is stale, made up, or of another instance is an error with a message, never undefined behaviour.
  *  - A source needs not release anything: what is left is released when guide returns. It saves memory to do so.
  *
@@ -178,7 +179,8 @@ typedef struct sextant_operand {
   sextant_handle handle;
   // 1 if the plugin gives its handle away with this call: the host then moves the tensor instead of
   // sharing it, so that in-place and fused kernels can reuse its memory. The handle is dead after it, even
-  // where the operation fails. 0 keeps the handle.
+  // where the operation fails. 0 keeps the handle. A handle that is several operands of one call is given
+  // away if any of them says so: the operation still sees it at all of its places.
   uint8_t consumed;
   // Padding, 0.
   uint8_t reserved[7];

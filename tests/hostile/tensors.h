@@ -35,6 +35,13 @@ static void handles(const source *self, const sextant_step *step) {
     sextant_tensor_ref result;
     sextant_call call = {sizeof call, step->session, SEXTANT_OP_NEG, 1, 1, 7, TEXT("hostile.c"), &given, NULL, &result};
     self->host->op(&call), self->host->op(&call);
+  } else if (is(self, "consumed-and-kept") || is(self, "kept-and-consumed")) {
+    const uint8_t first = is(self, "consumed-and-kept");
+    sextant_operand both[2] = {{x, first, {0}}, {x, !first, {0}}};
+    sextant_tensor_ref result;
+    sextant_call call = {sizeof call, step->session, SEXTANT_OP_ADD, 2, 1, 7, TEXT("hostile.c"), both, NULL, &result};
+    /* The sum is sound; what it was made of is gone. */
+    if (self->host->op(&call) == SEXTANT_OK) ONE(SEXTANT_OP_NEG, NULL, result.handle), ONE(SEXTANT_OP_EXP, NULL, x);
   } else if (is(self, "handles-million")) {
     for (int i = 0; i < 10000000; i++) full(self, step, 0.0, SEXTANT_DTYPE_F32, shape(1, 1));
   }

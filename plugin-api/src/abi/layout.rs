@@ -258,7 +258,8 @@ pub struct Operand {
     pub handle: Handle,
     /// 1 if the plugin gives its handle away with this call: the host then moves the tensor instead of
     /// sharing it, so that in-place and fused kernels can reuse its memory. The handle is dead after it, even
-    /// where the operation fails. 0 keeps the handle.
+    /// where the operation fails. 0 keeps the handle. A handle that is several operands of one call is given
+    /// away if any of them says so: the operation still sees it at all of its places.
     pub consumed: u8,
     /// Padding, 0.
     pub reserved: [u8; 7],

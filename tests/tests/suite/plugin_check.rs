@@ -8,18 +8,18 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use sextant::check::{
-    Break, Case, Evidence, FieldShape, Input, Invariant, Options, Settings, Subject, Verdict, hold, invariant,
-    invariants, table,
+    Case, Evidence, FieldShape, Input, Invariant, Options, PluginUnderTest, Settings, Verdict, Violation, hold,
+    invariant, invariants, table,
 };
 use sextant_tests::{plugins, sextant, stderr, stdout};
 
-fn subject(plugin: &str, config: &str) -> Subject {
+fn under_test(plugin: &str, config: &str) -> PluginUnderTest {
     let path = plugins().resolve(plugin).unwrap_or_else(|e| panic!("{e}"));
     let settings = Settings {
         config: toml::from_str(config).unwrap(),
         ..Settings::default()
     };
-    Subject::open(&path, settings).unwrap_or_else(|e| panic!("{plugin}: {e}"))
+    PluginUnderTest::open(&path, settings).unwrap_or_else(|e| panic!("{plugin}: {e}"))
 }
 
 /// Does each on two threads.
@@ -38,13 +38,13 @@ fn each<T: Sync>(all: &[T], act: impl Fn(&T) + Sync) {
 
 /// The invariants that a source breaks.
 fn broken(plugin: &str, config: &str, cases: u32) -> Vec<&'static str> {
-    let subject = subject(plugin, config);
+    let tested = under_test(plugin, config);
     let options = Options {
         cases,
         ..Options::default()
     };
     let broken = invariants().into_iter().filter(|invariant| {
-        let finding = hold(*invariant, &subject, &options);
+        let finding = hold(*invariant, &tested, &options);
         if finding.is_broken() {
             println!("{plugin} {config}: {finding:?}");
         }
@@ -99,13 +99,13 @@ fn every_shipped_source_keeps_every_law() {
 fn sources_keep_the_laws_with_their_default_configuration_too() {
     let sources = ["repa", "vae-align", "self-transcendence", "haste"];
     each(&sources, |plugin| {
-        let subject = subject(plugin, "");
+        let tested = under_test(plugin, "");
         for name in ["shape-and-finite", "splitting", "gradients-only-where-declared"] {
             let options = Options {
                 cases: 3,
                 ..Options::default()
             };
-            let finding = hold(invariant(name).unwrap(), &subject, &options);
+            let finding = hold(invariant(name).unwrap(), &tested, &options);
             assert!(!finding.is_broken(), "{plugin}: {finding:?}");
         }
     });
@@ -290,9 +290,9 @@ fn a_plan_that_accepts_no_geometry_is_bad_input_with_its_reason() {
 
 #[test]
 fn depths_of_a_configuration_get_networks_as_deep() {
-    let subject = subject("repa", "depth = 8\nprojector_width = 8");
-    assert_eq!(subject.plan().taps[0].depth, 8);
-    let finding = hold(invariant("shape-and-finite").unwrap(), &subject, &Options::default());
+    let tested = under_test("repa", "depth = 8\nprojector_width = 8");
+    assert_eq!(tested.plan().taps[0].depth, 8);
+    let finding = hold(invariant("shape-and-finite").unwrap(), &tested, &Options::default());
     assert_eq!(finding.verdict, Verdict::Held { cases: 64 });
 }
 
@@ -361,6 +361,91 @@ fn a_library_that_crashes_while_it_is_loaded_ends_the_check() {
     assert_eq!(lines.matches("broken").count(), 1, "{lines}");
 }
 
+/// The reasons of one verdict, by invariant.
+fn reasons<'r>(report: &'r Value, verdict: &str) -> Vec<(&'r str, &'r str)> {
+    let findings = report["findings"].as_array().unwrap().iter();
+    findings
+        .filter(|finding| finding["verdict"] == verdict)
+        .map(|finding| {
+            let text = |key: &str| finding[key].as_str().unwrap_or_default();
+            (text("invariant"), text("reason"))
+        })
+        .collect()
+}
+
+#[cfg(unix)]
+#[test]
+fn an_endless_guide_costs_its_time_limit_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let library = ending(folder.path(), &[]).display().to_string();
+    let config = config(folder.path(), "case = \"hang\"");
+    let started = Instant::now();
+    let limit = Duration::from_secs(10);
+    let output = check(&[
+        &library,
+        "--config",
+        &config,
+        "--device",
+        "cpu",
+        "--time-limit",
+        "10",
+        "--json",
+    ]);
+    let took = started.elapsed();
+    assert!(took >= limit && took < 3 * limit, "{took:?}");
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let report = parsed(&output);
+    let broken = reasons(&report, "broken");
+    assert!(
+        matches!(broken[..], [("shape-and-finite", reason)] if reason.contains("hangs")),
+        "{report}"
+    );
+    let others = reasons(&report, "not-judged");
+    assert_eq!(others.len(), invariants().len() - 1, "{report}");
+    for (invariant, reason) in others {
+        assert_eq!(
+            reason, "not tried, since the library hangs: see shape-and-finite",
+            "{invariant}"
+        );
+    }
+}
+
+#[test]
+fn one_failure_of_the_source_is_one_finding() {
+    for (how, words) in [
+        ("error", "`guide` fails: asked to fail"),
+        ("panic", "`guide` fails: panicked: asked to panic"),
+        ("operation", "`guide` fails: operation `add` at "),
+        ("shape", "`guide` fails: its loss is f32 [1]"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(folder.path(), &format!("how = \"{how}\"\nstep = 0"));
+        let arguments = ["test-faulty", "--config", &config, "--device", "cpu", "--cases", "8"];
+        let output = check(&arguments);
+        let lines = stdout(&output);
+        assert_eq!(output.status.code(), Some(1), "{how}: {}", stderr(&output));
+        assert_eq!(lines.matches(" broken: ").count(), 1, "{how}: {lines}");
+        assert_eq!(lines.matches("replay: ").count(), 1, "{how}: {lines}");
+        let first = format!("{:<30} broken: {words}", "shape-and-finite");
+        assert!(lines.starts_with(&first), "{how}: {lines}");
+        // Those that guide a step; without one, a law may hold, or have nothing to say.
+        let judged = ["inactive", "t-range", "unused-parameters", "devices"];
+        for law in invariants().iter().skip(1).map(|law| law.name()) {
+            let line = lines.lines().find(|line| line.starts_with(law)).unwrap_or_default();
+            let known = line.ends_with("not judged: the source fails as in shape-and-finite");
+            assert_eq!(known, !judged.contains(&law), "{how}: {line}");
+        }
+        let said = stderr(&output);
+        assert_eq!(said.trim(), "error: test-faulty breaks shape-and-finite", "{how}");
+        // A program gets every finding, and what is the same.
+        let report = parsed(&check(&[&arguments[..], &["--json"]].concat()));
+        let findings = report["findings"].as_array().unwrap();
+        for finding in findings.iter().filter(|finding| finding["failed"] == true).skip(1) {
+            assert_eq!(finding["same_as"], "shape-and-finite", "{how}: {finding}");
+        }
+    }
+}
+
 /// A law of an author's own: the loss is a mean of cosines.
 struct Cosine;
 
@@ -373,11 +458,11 @@ impl Invariant for Cosine {
         "The loss lies in [-1, 1]."
     }
 
-    fn examine(&self, subject: &Subject, case: &Case, evidence: &mut Evidence) -> Result<(), Break> {
-        let outcome = subject.guide(case)?;
+    fn examine(&self, plugin: &PluginUnderTest, case: &Case, evidence: &mut Evidence) -> Result<(), Violation> {
+        let outcome = plugin.guide(case)?;
         evidence.saw("a case");
         match outcome.loss.iter().find(|loss| loss.abs() > 1.0 + 1e-5) {
-            Some(loss) => Err(Break::broken(format!("a loss is {loss}"))),
+            Some(loss) => Err(Violation::broken(format!("a loss is {loss}"))),
             None => Ok(()),
         }
     }
@@ -389,9 +474,13 @@ fn an_author_can_add_laws_of_their_own() {
         cases: 16,
         ..Options::default()
     };
-    let repa = subject("repa", "projector_width = 8");
+    let repa = under_test("repa", "projector_width = 8");
     assert_eq!(hold(&Cosine, &repa, &options).verdict, Verdict::Held { cases: 16 });
-    let summed = hold(&Cosine, &subject("test-mutants", "mutant = \"summed-loss\""), &options);
+    let summed = hold(
+        &Cosine,
+        &under_test("test-mutants", "mutant = \"summed-loss\""),
+        &options,
+    );
     assert!(summed.is_broken(), "{summed:?}");
 
     let outcome = repa.guide(&Case::plain()).unwrap();
@@ -414,8 +503,8 @@ fn a_field_of_ones_own_replaces_the_default() {
         fields: vec!["features=T,5".parse::<FieldShape>().unwrap()],
         ..Settings::default()
     };
-    let subject = Subject::open(&path, settings).unwrap();
-    let last = subject
+    let tested = PluginUnderTest::open(&path, settings).unwrap();
+    let last = tested
         .plan()
         .parameters
         .iter()

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::Duration;
 
-use sextant_tests::{command, recipe, sextant, stderr};
+use sextant_tests::{command, recipe, sextant, stderr, stdout};
 
 /// The weights, averages, sources' parameters, optimiser and log of a finished or stopped run.
 fn state(run: &Path, step: u64) -> Vec<(PathBuf, Vec<u8>)> {
@@ -66,6 +66,24 @@ fn the_same_recipe_twice_gives_the_same_bits() {
         same(&at(&a), &at(&b), 8);
         let samples = |name: &str| std::fs::read(at(name).join("samples/final.npz")).unwrap();
         assert!(samples(&a) == samples(&b), "samples differ");
+    }
+}
+
+#[test]
+fn nothing_steers_a_terminal_that_is_not_there() {
+    let folder = tempfile::tempdir().unwrap();
+    // A source that logs, and the dashboard.
+    let faulty = r#"phases.0.guidance=[{ plugin = "test-faulty", config = { how = "panic-in-drop" } }]"#;
+    let output = train(
+        folder.path(),
+        "run",
+        &["--tui", "--set", "phases.0.steps=2", "--set", faulty],
+    );
+    succeed(&output);
+    let (said, shown) = (stderr(&output), stdout(&output));
+    assert!(said.contains("panicked when it was dropped"), "{said}");
+    for text in [said, shown] {
+        assert!(!text.contains('\x1b'), "{text:?}");
     }
 }
 

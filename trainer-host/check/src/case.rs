@@ -2,8 +2,6 @@
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::field::FieldShape;
-use sextant_guidance::{GuidanceGeometry, NetworkShape};
 use sextant_model::SitConfig;
 use sextant_model::diffusion::Path;
 
@@ -35,9 +33,9 @@ pub struct Case {
     /// Standard deviation of taps, output and batch fields.
     #[serde(serialize_with = "shortest")]
     pub magnitude: f32,
-    /// Whether those are rounded to the numbers that bfloat16 has.
+    /// Rounds those to the numbers that bfloat16 has.
     pub bf16: bool,
-    /// What is added to the parameters' initial values, as a standard deviation: 0 is the first step of a training.
+    /// The noise that is added to the parameters' initial values, as a standard deviation: 0 is the first step of a training.
     #[serde(serialize_with = "shortest")]
     pub parameter_noise: f32,
     /// Optimiser step, counted from 0.
@@ -59,7 +57,7 @@ pub struct Sample {
     pub t: f32,
     /// Its class before dropout.
     pub label: i64,
-    /// Whether the class was dropped: the null class stands for it.
+    /// Drops the class: the null class stands for it.
     pub dropped: bool,
 }
 
@@ -216,31 +214,6 @@ impl Case {
             num_classes: self.classes,
             qk_norm: false,
             mlp_ratio: 2.0,
-        }
-    }
-
-    /// What a source plans for.
-    pub(super) fn geometry(&self, fields: &[FieldShape]) -> GuidanceGeometry {
-        let network = |depth| NetworkShape {
-            depth,
-            width: self.width,
-            heads: self.heads,
-            grid: [self.grid; 2],
-        };
-        GuidanceGeometry {
-            batch: self.samples.len().max(1),
-            channels: self.channels,
-            height: self.side(),
-            width: self.side(),
-            patch: self.patch,
-            classes: self.classes,
-            student: network(self.depth),
-            teacher: Some(network(self.teacher_depth)),
-            ema: network(self.depth),
-            fields: fields
-                .iter()
-                .map(|field| (field.name.clone(), field.shape(self)))
-                .collect(),
         }
     }
 

@@ -54,7 +54,7 @@ impl FieldShape {
         self.extents.iter().map(extent).collect()
     }
 
-    /// Whether the values are probabilities over the last extent.
+    /// Tells whether the values are probabilities over the last extent.
     pub fn probabilities(&self) -> bool {
         self.name == "attention"
     }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::case::{Case, Sample};
-use super::subject::Subject;
+use super::plugin::PluginUnderTest;
 use sextant_model::diffusion::Path;
 
 /// The largest batch.
@@ -14,8 +14,8 @@ const BATCH: usize = 6;
 const MAGNITUDES: [f32; 8] = [1.0, 3.0, 0.1, 30.0, 1e-3, 1e3, 3e4, 1e-6];
 
 /// Cases for a source.
-pub fn cases(subject: &Subject) -> impl Strategy<Value = Case> + use<> {
-    let least = subject.depth();
+pub fn cases(plugin: &PluginUnderTest) -> impl Strategy<Value = Case> + use<> {
+    let least = plugin.depth();
     // Sources with depths of their own, such as 8 of 12, need networks as deep.
     let depths = || match least {
         4 => 2..=6usize,
@@ -31,7 +31,7 @@ pub fn cases(subject: &Subject) -> impl Strategy<Value = Case> + use<> {
         1..=4usize,
         1..=10usize,
     );
-    let times = select(special_times(subject));
+    let times = select(special_times(plugin));
     let time = prop_oneof![4 => (0..=64u32).prop_map(|n| n as f32 / 64.0), 3 => times];
     let sample = (time, any::<u8>(), any::<bool>());
     let batch = (proptest::collection::vec(sample, 0..=BATCH), 0..1000u64, 0..8u8);
@@ -79,9 +79,9 @@ pub fn cases(subject: &Subject) -> impl Strategy<Value = Case> + use<> {
 }
 
 /// Both ends of the path, and the ends of the source's range, just inside and just outside.
-fn special_times(subject: &Subject) -> Vec<f32> {
+fn special_times(plugin: &PluginUnderTest) -> Vec<f32> {
     let mut times = vec![0.0f32, 1.0];
-    if let Some([min, max]) = subject.plan().t_range {
+    if let Some([min, max]) = plugin.plan().t_range {
         let (min, max) = (min as f32, max as f32);
         times.extend([min, max, min.next_down(), min.next_up(), max.next_down(), max.next_up()]);
         times.push(0.5 * (min + max));

@@ -3,18 +3,19 @@
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use proptest::test_runner::{Config, Reason, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
 use super::case::Case;
 use super::generate;
-use super::invariant::{Break, Evidence, Finding, Invariant, Verdict};
-use super::subject::Subject;
+use super::invariant::{Evidence, Finding, Invariant, Verdict};
+use super::plugin::PluginUnderTest;
+use super::violation::Violation;
 use sextant_model::device::panic_text;
 
 /// Milliseconds that shrinking may take.
 const SHRINKING: u32 = 20_000;
 
-/// How an invariant is tried.
+/// The way in which an invariant is tried.
 #[derive(Clone, Copy)]
 pub struct Options<'a> {
     /// Generated cases.
@@ -40,12 +41,12 @@ impl Default for Options<'_> {
 
 /// Tries the invariant in this process, and shrinks what breaks it. A panic of the host is a finding; a crash or a hang of
 /// the library is one only for who runs this in [another process](super::Isolation).
-pub fn hold(invariant: &dyn Invariant, subject: &Subject, options: &Options<'_>) -> Finding {
-    let verdict = match invariant.applies(subject) {
+pub fn hold(invariant: &dyn Invariant, plugin: &PluginUnderTest, options: &Options<'_>) -> Finding {
+    let verdict = match invariant.applies(plugin) {
         Err(reason) => Verdict::NotApplicable { reason },
         Ok(()) => match options.case {
-            Some(case) => one(invariant, subject, case, options),
-            None => many(invariant, subject, options),
+            Some(case) => one(invariant, plugin, case, options),
+            None => many(invariant, plugin, options),
         },
     };
     Finding {
@@ -54,18 +55,27 @@ pub fn hold(invariant: &dyn Invariant, subject: &Subject, options: &Options<'_>)
     }
 }
 
-fn one(invariant: &dyn Invariant, subject: &Subject, case: &Case, options: &Options<'_>) -> Verdict {
-    match examine(invariant, subject, case, &mut Evidence::default(), options) {
+fn one(invariant: &dyn Invariant, plugin: &PluginUnderTest, case: &Case, options: &Options<'_>) -> Verdict {
+    match examine(invariant, plugin, case, &mut Evidence::default(), options) {
         Ok(()) => Verdict::Held { cases: 1 },
-        Err(Break::Discard(reason)) => Verdict::NotApplicable { reason },
-        Err(Break::Broken(reason)) => Verdict::Broken {
+        Err(broken) => verdict(broken, Some(case.clone())),
+    }
+}
+
+/// The verdict on an invariant that did not hold.
+fn verdict(why: Violation, case: Option<Case>) -> Verdict {
+    let failed = matches!(why, Violation::Failed(_));
+    match why {
+        Violation::Discard(reason) => Verdict::NotApplicable { reason },
+        Violation::Broken(reason) | Violation::Failed(reason) => Verdict::Broken {
             reason,
-            case: Some(Box::new(case.clone())),
+            failed,
+            case: case.map(Box::new),
         },
     }
 }
 
-fn many(invariant: &dyn Invariant, subject: &Subject, options: &Options<'_>) -> Verdict {
+fn many(invariant: &dyn Invariant, plugin: &PluginUnderTest, options: &Options<'_>) -> Verdict {
     let cases = options.cases.min(invariant.most_cases());
     let config = Config {
         cases,
@@ -85,51 +95,50 @@ fn many(invariant: &dyn Invariant, subject: &Subject, options: &Options<'_>) -> 
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
     let mut runner = TestRunner::new_with_rng(config, rng);
     let evidence = RefCell::new(Evidence::default());
-    let (held, discarded) = (Cell::new(0u32), RefCell::new(String::new()));
-    let result = runner.run(&generate::cases(subject), |case| {
-        match examine(invariant, subject, &case, &mut evidence.borrow_mut(), options) {
+    // Of the last case that was discarded, and the last that broke it, which is the simplest.
+    let (held, discarded, broken) = (Cell::new(0u32), RefCell::new(String::new()), RefCell::new(None));
+    let result = runner.run(&generate::cases(plugin), |case| {
+        match examine(invariant, plugin, &case, &mut evidence.borrow_mut(), options) {
             Ok(()) => {
                 held.set(held.get() + 1);
                 Ok(())
             }
-            Err(Break::Broken(reason)) => Err(TestCaseError::fail(reason)),
-            Err(Break::Discard(reason)) => {
+            Err(Violation::Discard(reason)) => {
                 discarded.borrow_mut().clone_from(&reason);
                 Err(TestCaseError::reject(reason))
+            }
+            Err(why) => {
+                broken.replace(Some(why));
+                Err(TestCaseError::fail("it is broken"))
             }
         }
     });
     match result {
-        Err(TestError::Fail(reason, case)) => Verdict::Broken {
-            reason: words(&reason),
-            case: Some(Box::new(case)),
-        },
+        Err(TestError::Fail(reason, case)) => {
+            let why = broken.into_inner();
+            verdict(why.unwrap_or_else(|| Violation::broken(reason.message())), Some(case))
+        }
         // Too many cases were no cases for this source: those that were have held.
         Err(TestError::Abort(_)) if held.get() == 0 => Verdict::NotApplicable {
             reason: discarded.into_inner(),
         },
-        _ => match invariant.conclude(subject, &evidence.into_inner()) {
+        _ => match invariant.conclude(plugin, &evidence.into_inner()) {
             Ok(()) => Verdict::Held { cases: held.get() },
-            Err(Break::Discard(reason)) => Verdict::NotApplicable { reason },
-            Err(Break::Broken(reason)) => Verdict::Broken { reason, case: None },
+            Err(why) => verdict(why, None),
         },
     }
 }
 
 fn examine(
     invariant: &dyn Invariant,
-    subject: &Subject,
+    plugin: &PluginUnderTest,
     case: &Case,
     evidence: &mut Evidence,
     options: &Options<'_>,
-) -> Result<(), Break> {
+) -> Result<(), Violation> {
     if let Some(watch) = options.watch {
         watch(case);
     }
-    catch_unwind(AssertUnwindSafe(|| invariant.examine(subject, case, evidence)))
-        .unwrap_or_else(|panic| Err(Break::Broken(format!("the host panicked: {}", panic_text(&*panic)))))
-}
-
-fn words(reason: &Reason) -> String {
-    reason.message().to_owned()
+    catch_unwind(AssertUnwindSafe(|| invariant.examine(plugin, case, evidence)))
+        .unwrap_or_else(|panic| Err(Violation::Failed(format!("the host panicked: {}", panic_text(&*panic)))))
 }

@@ -1,12 +1,12 @@
-//! What an invariant is, and what is found of one.
+//! Invariants, and the findings of them.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::case::Case;
-use super::subject::Subject;
-use sextant_guidance::GuidanceError;
+use super::plugin::PluginUnderTest;
+use super::violation::Violation;
 
 /// A law that holds for every guidance source that keeps the contract, or says why it does not concern one.
 ///
@@ -18,11 +18,11 @@ pub trait Invariant: Sync {
     /// The law in a sentence.
     fn sentence(&self) -> &'static str;
 
-    /// Whether it concerns this source; the error says why not.
+    /// Refuses a source that it does not concern.
     ///
     /// # Errors
-    /// Why it is not applicable.
-    fn applies(&self, _: &Subject) -> Result<(), String> {
+    /// The reason why it is not applicable.
+    fn applies(&self, _: &PluginUnderTest) -> Result<(), String> {
         Ok(())
     }
 
@@ -34,45 +34,19 @@ pub trait Invariant: Sync {
     /// Tries one case.
     ///
     /// # Errors
-    /// What broke, or why the case says nothing.
-    fn examine(&self, subject: &Subject, case: &Case, evidence: &mut Evidence) -> Result<(), Break>;
+    /// A violation, or the reason why the case says nothing.
+    fn examine(&self, plugin: &PluginUnderTest, case: &Case, evidence: &mut Evidence) -> Result<(), Violation>;
 
     /// Judges what all cases showed together, after none of them broke it.
     ///
     /// # Errors
-    /// What broke, or, as a discard, why the law is not applicable after all.
-    fn conclude(&self, _: &Subject, _: &Evidence) -> Result<(), Break> {
+    /// A violation, or, as a discard, the reason why the law is not applicable after all.
+    fn conclude(&self, _: &PluginUnderTest, _: &Evidence) -> Result<(), Violation> {
         Ok(())
     }
 }
 
-/// Why a case does not count as one that held.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Break {
-    /// The invariant is broken, for this reason.
-    Broken(String),
-    /// The case is not one for this source, such as a geometry that its plan refuses.
-    Discard(String),
-}
-
-impl Break {
-    /// The invariant is broken.
-    pub fn broken(reason: impl Into<String>) -> Self {
-        Self::Broken(reason.into())
-    }
-}
-
-impl From<GuidanceError> for Break {
-    fn from(error: GuidanceError) -> Self {
-        match error {
-            GuidanceError::Plan { reason, .. } => Self::Discard(reason),
-            GuidanceError::Guide { reason, .. } => Self::Broken(format!("`guide` fails: {reason}")),
-            other => Self::Broken(other.to_string()),
-        }
-    }
-}
-
-/// What was seen over the cases of one invariant, counted by a word.
+/// Sights over the cases of one invariant, counted by a word.
 #[derive(Clone, Debug, Default)]
 pub struct Evidence(BTreeMap<String, u64>);
 
@@ -82,48 +56,74 @@ impl Evidence {
         *self.0.entry(what.into()).or_default() += 1;
     }
 
-    /// How often it was seen.
+    /// The number of times that it was seen.
     pub fn count(&self, what: &str) -> u64 {
         self.0.get(what).copied().unwrap_or(0)
     }
 }
 
-/// What was found of one invariant.
+/// The finding of one invariant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
     /// Name of the invariant.
     pub invariant: String,
-    /// What was found.
+    /// The verdict.
     #[serde(flatten)]
     pub verdict: Verdict,
 }
 
-/// Held, broken, or of no concern.
+/// Held, broken, of no concern, or not known.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "kebab-case")]
 pub enum Verdict {
     /// It held in every case.
     Held {
-        /// How many were tried.
+        /// Number of cases.
         cases: u32,
     },
     /// It is broken.
     Broken {
-        /// How.
+        /// The words for people.
         reason: String,
+        /// Set where the source itself failed, and no law that it keeps otherwise: `guide` gave an error, the library crashed
+        /// or hung, or the host panicked.
+        #[serde(default)]
+        failed: bool,
         /// The simplest case that breaks it; none where all cases together do.
         case: Option<Box<Case>>,
     },
     /// It does not concern the source.
     NotApplicable {
-        /// Why.
+        /// The words for people.
+        reason: String,
+    },
+    /// A failure that another invariant has shown already keeps it from being tried.
+    NotJudged {
+        /// The words for people, which name the other.
         reason: String,
     },
 }
 
 impl Finding {
-    /// Whether the invariant is broken.
+    /// Tells whether the invariant is broken.
     pub fn is_broken(&self) -> bool {
         matches!(self.verdict, Verdict::Broken { .. })
+    }
+
+    /// The earlier finding that shows the same failure of the source: one cause, met again.
+    pub fn known_from<'f>(&self, earlier: &'f [Self]) -> Option<&'f Self> {
+        let cause = self.cause()?;
+        earlier.iter().find(|other| other.cause().as_ref() == Some(&cause))
+    }
+
+    /// The words of the source's failure, if it failed, but for numbers: the simplest case differs from invariant to
+    /// invariant, and with it the shapes.
+    fn cause(&self) -> Option<String> {
+        match &self.verdict {
+            Verdict::Broken {
+                reason, failed: true, ..
+            } => Some(reason.replace(|c: char| c.is_ascii_digit(), "")),
+            _ => None,
+        }
     }
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::case::Case;
-use super::invariant::{Finding, Verdict};
+use super::invariant::{Finding, Invariant, Verdict};
 use crate::Error;
 use sextant_records::FileError;
 
@@ -21,7 +21,7 @@ use sextant_records::FileError;
 const ATTEMPTS: usize = 40;
 const SHRINKING: Duration = Duration::from_secs(30);
 
-/// What a child process reports.
+/// A child process's report.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Report {
@@ -49,7 +49,7 @@ impl Reporter {
         let _ = fs::write(self.folder.join("case.json"), json);
     }
 
-    /// What to call as a sign of life; it writes a few times a second.
+    /// A function to call as a sign of life; it writes a few times a second.
     pub fn pulse(&self) -> impl Fn() + Send + Sync + 'static {
         let (path, began, last) = (self.folder.join("pulse"), Instant::now(), AtomicU64::new(0));
         move || {
@@ -64,7 +64,7 @@ impl Reporter {
     /// Ends the report.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// A file that cannot be written.
     pub fn end(&self, report: &Report) -> Result<(), Error> {
         let path = self.folder.join("report.json");
         let json = serde_json::to_vec(report).map_err(|error| FileError::new(&path, error))?;
@@ -83,35 +83,81 @@ pub struct Isolation {
     pub limit: Duration,
 }
 
-/// How a child ended without a report.
+/// A child's end without a report.
 struct Death {
     how: String,
     case: Option<Case>,
     hung: bool,
 }
 
-impl Isolation {
-    /// Tries an invariant, on one case if given.
-    ///
-    /// # Errors
-    /// Where the child cannot be started.
-    pub fn hold(&self, invariant: &str, case: Option<&Case>) -> Result<Report, Error> {
-        let death = match self.child(invariant, case)? {
-            Ok(report) => return Ok(report),
-            Err(death) => death,
+impl Death {
+    /// The reason not to start another process after this, if there is one: a hang costs the whole limit each time, and what dies
+    /// before the first case does so always.
+    fn hopeless(&self, invariant: &str) -> Option<String> {
+        let how = match (self.hung, &self.case) {
+            (true, _) => "hangs",
+            (false, None) => "ends the process before the first case",
+            (false, Some(_)) => return None,
         };
-        // A hang costs the whole limit each time, so it is not shrunk.
-        let case = match (death.case, death.hung) {
-            (Some(found), false) if case.is_none() => Some(self.shrink(invariant, found)?),
-            (found, _) => found.or(case.cloned()),
-        };
-        Ok(Report::Found(Finding {
+        Some(format!("not tried, since the library {how}: see {invariant}"))
+    }
+
+    /// The finding, on the case that was given or else on the one that was tried last.
+    fn finding(self, invariant: &str, given: Option<&Case>) -> Finding {
+        Finding {
             invariant: invariant.to_owned(),
             verdict: Verdict::Broken {
-                reason: death.how,
-                case: case.map(Box::new),
+                reason: self.how,
+                failed: true,
+                case: self.case.or_else(|| given.cloned()).map(Box::new),
             },
-        }))
+        }
+    }
+}
+
+impl Isolation {
+    /// Tries invariants one after the other, on one case if given, and tells each finding at once, with those before it.
+    ///
+    /// After a hang, or a death before the first case, the others are not tried.
+    ///
+    /// # Errors
+    /// A child that cannot be started, or a source with which there is nothing to try.
+    pub fn hold(
+        &self,
+        invariants: &[&dyn Invariant],
+        case: Option<&Case>,
+        mut tell: impl FnMut(&Finding, &[Finding]),
+    ) -> Result<Vec<Finding>, Error> {
+        let (mut findings, mut hopeless) = (Vec::new(), None::<String>);
+        for invariant in invariants {
+            let name = invariant.name();
+            let finding = match &hopeless {
+                Some(reason) => Finding {
+                    invariant: name.to_owned(),
+                    verdict: Verdict::NotJudged { reason: reason.clone() },
+                },
+                None => match self.child(name, case)? {
+                    Ok(Report::Refused(reason)) => return Err(Error::Input(reason)),
+                    Ok(Report::Found(finding)) => finding,
+                    Err(death) => {
+                        hopeless = death.hopeless(name);
+                        // A hang costs the whole limit each time, and what is known is no news.
+                        let hung = death.hung;
+                        let mut finding = death.finding(name, case);
+                        let shrinks = case.is_none() && !hung && finding.known_from(&findings).is_none();
+                        if let Verdict::Broken { case: Some(found), .. } = &mut finding.verdict
+                            && shrinks
+                        {
+                            **found = self.shrink(name, Case::clone(found))?;
+                        }
+                        finding
+                    }
+                },
+            };
+            tell(&finding, &findings);
+            findings.push(finding);
+        }
+        Ok(findings)
     }
 
     /// The simplest case found that still kills the child; the case itself if it does not alone.
@@ -207,7 +253,7 @@ fn case_of(folder: &Path) -> Option<Case> {
     serde_json::from_slice(&fs::read(folder.join("case.json")).ok()?).ok()
 }
 
-/// How a process ended, in words.
+/// The end of a process in words.
 fn ended(status: ExitStatus) -> String {
     #[cfg(unix)]
     if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {

@@ -5,29 +5,31 @@
 //!
 //! ```no_run
 //! use std::path::Path;
-//! use sextant_check::{Case, Options, Settings, Subject, hold, invariants};
+//! use sextant_check::{Case, Options, Settings, PluginUnderTest, hold, invariants};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let subject = Subject::open(Path::new("target/release/libsextant_mine.so"), Settings::default())?;
+//! let plugin = PluginUnderTest::open(Path::new("target/release/libsextant_mine.so"), Settings::default())?;
 //! for invariant in invariants() {
-//!     let finding = hold(invariant, &subject, &Options::default());
+//!     let finding = hold(invariant, &plugin, &Options::default());
 //!     assert!(!finding.is_broken(), "{finding:?}");
 //! }
 //! // A property of one's own: what the source answers in a case.
-//! let outcome = subject.guide(&Case::plain()).unwrap();
+//! let outcome = plugin.guide(&Case::plain()).unwrap();
 //! assert!(outcome.loss.iter().all(|loss| (-1.0..=1.0).contains(loss)));
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! From the outside in: a [`Subject`] is a library with a configuration; a [`Case`] is a geometry and one step of it, in few
-//! numbers; a [`Scene`] is a case on a device, ready to be guided, and an [`Outcome`] what came of it; a `Rehearsal` is a
-//! training of the production code on it; an [`Invariant`] tries cases, [`hold`] generates and shrinks them.
+//! From the outside in: a [`PluginUnderTest`] is a library with a configuration; a [`Case`] is a geometry and one step of it,
+//! in few numbers; a [`Harness`] is a case on a device, ready to be guided, and an [`Outcome`] its answer; a `TrainingHarness`
+//! is a training of the production code on it; an [`Invariant`] tries cases and finds a [`Violation`], [`hold`] generates
+//! and shrinks them.
 
 mod case;
 mod error;
 mod field;
 mod generate;
+mod harness;
 mod hold;
 mod invariant;
 mod invariants;
@@ -35,22 +37,23 @@ mod isolation;
 mod network;
 mod numbers;
 mod outcome;
-mod rehearsal;
-mod scene;
-mod subject;
+mod plugin;
 mod table;
 pub mod template;
 #[cfg(test)]
 mod tests;
+mod training_harness;
+mod violation;
 
 pub use case::{Case, Sample};
 pub use error::Error;
 pub use field::FieldShape;
+pub use harness::Harness;
 pub use hold::{Options, hold};
-pub use invariant::{Break, Evidence, Finding, Invariant, Verdict};
+pub use invariant::{Evidence, Finding, Invariant, Verdict};
 pub use invariants::{invariant, invariants};
 pub use isolation::{Isolation, Report, Reporter};
 pub use outcome::{Input, Outcome};
-pub use scene::Scene;
-pub use subject::{Settings, Subject};
+pub use plugin::{PluginUnderTest, Settings};
 pub use table::table;
+pub use violation::Violation;

@@ -6,15 +6,18 @@ use rand::Rng;
 use rand_distr::StandardNormal;
 
 use super::case::Case;
+use super::violation::Violation;
 use sextant_data::Stream;
-use sextant_model::Sit;
 use sextant_model::network::linear::Linear;
-use sextant_recipe::KeyError;
+use sextant_model::{Sit, frozen_copy};
 
 /// A network of the case, trainable on a device with autodiff. Networks with different `what` differ.
-pub fn draw(case: &Case, depth: usize, what: &str, device: &Device) -> Result<Sit, KeyError> {
+///
+/// # Errors
+/// A discard of a case that has no such network.
+pub fn draw(case: &Case, depth: usize, what: &str, device: &Device) -> Result<Sit, Violation> {
     let mut rng = Stream::new(case.numbers, &format!("check/network/{what}")).at(&[]);
-    let mut sit = Sit::init(&case.network(depth), &mut rng, device)?;
+    let mut sit = Sit::init(&case.network(depth), &mut rng, device).map_err(|error| Violation::Discard(error.0))?;
     // A new network is the identity with output 0, and hardly looks at time and label.
     let mut set = |linear: &mut Linear, deviation: f32| {
         linear.weight = redrawn(&linear.weight, deviation, &mut rng);
@@ -29,6 +32,14 @@ pub fn draw(case: &Case, depth: usize, what: &str, device: &Device) -> Result<Si
     let table = &mut sit.y_embedder.embedding_table.weight;
     *table = redrawn(table, 0.5, &mut rng);
     Ok(sit)
+}
+
+/// The same network frozen, on a device without autodiff.
+///
+/// # Errors
+/// As [`draw`].
+pub fn frozen(case: &Case, depth: usize, what: &str, device: &Device) -> Result<Sit, Violation> {
+    Ok(frozen_copy(&draw(case, depth, what, &device.clone().inner())?))
 }
 
 fn redrawn(weight: &Param<Tensor<2>>, deviation: f32, rng: &mut impl Rng) -> Param<Tensor<2>> {

@@ -1,4 +1,4 @@
-//! What a source answered in one case, read back to the CPU.
+//! The answer of a source in one case, read back to the CPU.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::fmt;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Gradients, Tensor, TensorData};
 
-use super::invariant::Break;
+use super::violation::{Violation, broken};
 use sextant_guidance::Trace;
 
 /// A tensor that a gradient might reach.
@@ -64,7 +64,7 @@ pub struct Outcome {
     pub buffers: BTreeMap<String, TensorData>,
     /// Gradient of the sum of the losses, row-major, for each input that it reached. Empty unless it was asked for.
     pub gradients: BTreeMap<Input, Vec<f32>>,
-    /// What the source asked of the host.
+    /// Calls of the host.
     pub trace: Trace,
 }
 
@@ -74,55 +74,46 @@ impl Outcome {
         self.gradients.get(input).map(Vec::as_slice)
     }
 
-    /// Whether all values are the same to the last bit, but for gradients and trace.
+    /// Compares all values to the last bit, but for gradients and trace.
     ///
     /// # Errors
     /// Names the first that differs. `how` says what the other answer is, as in "a second time".
-    pub fn same_bits(&self, other: &Self, how: &str) -> Result<(), Break> {
+    pub fn same_bits(&self, other: &Self, how: &str) -> Result<(), Violation> {
         same_bits("the loss", &self.loss, &other.loss, how)?;
         let weight = |outcome: &Self| outcome.denoising_weight.clone().unwrap_or_default();
         same_bits("the weight on the denoising loss", &weight(self), &weight(other), how)?;
         let names = |outcome: &Self| outcome.metrics.keys().cloned().collect::<Vec<_>>();
         if names(self) != names(other) {
-            return Err(Break::broken(format!(
+            return broken(format!(
                 "the metrics are {:?}, and {how} {:?}",
                 names(self),
                 names(other)
-            )));
+            ));
         }
         for (name, value) in &self.metrics {
             same_bits(&format!("metric `{name}`"), &[*value], &[other.metrics[name]], how)?;
         }
         if self.buffers != other.buffers {
             let names: Vec<_> = self.buffers.keys().collect();
-            return Err(Break::broken(format!(
-                "new values of the buffers {names:?} differ {how}"
-            )));
+            return broken(format!("new values of the buffers {names:?} differ {how}"));
         }
         Ok(())
     }
 }
 
-/// Whether two lists of numbers are the same to the last bit.
-pub(super) fn same_bits(what: &str, a: &[f32], b: &[f32], how: &str) -> Result<(), Break> {
+/// Compares two lists of numbers to the last bit.
+pub(super) fn same_bits(what: &str, a: &[f32], b: &[f32], how: &str) -> Result<(), Violation> {
     if a.len() != b.len() {
-        return Err(Break::broken(format!(
-            "{what} has {} numbers, and {how} {}",
-            a.len(),
-            b.len()
-        )));
+        return broken(format!("{what} has {} numbers, and {how} {}", a.len(), b.len()));
     }
     match a.iter().zip(b).position(|(a, b)| a.to_bits() != b.to_bits()) {
         None => Ok(()),
-        Some(i) => Err(Break::broken(format!(
-            "{what}[{i}] is {:?}, and {how} {:?}",
-            a[i], b[i]
-        ))),
+        Some(i) => broken(format!("{what}[{i}] is {:?}, and {how} {:?}", a[i], b[i])),
     }
 }
 
-/// Whether two lists of losses agree as far as float32 can tell: products of other sizes add up in another order.
-pub(super) fn close(what: &str, a: &[f32], b: &[f32], tolerance: f64, how: &str) -> Result<(), Break> {
+/// Compares two lists of losses as far as float32 can tell: products of other sizes add up in another order.
+pub(super) fn close(what: &str, a: &[f32], b: &[f32], tolerance: f64, how: &str) -> Result<(), Violation> {
     let largest = a.iter().chain(b).fold(0f64, |most, v| most.max(f64::from(v.abs())));
     let floor = 0.1 * tolerance * largest + 1e-6;
     for (i, (a, b)) in a.iter().zip(b).enumerate() {
@@ -130,7 +121,7 @@ pub(super) fn close(what: &str, a: &[f32], b: &[f32], tolerance: f64, how: &str)
         let near = (x - y).abs() <= tolerance * x.abs().max(y.abs()) + floor;
         // NaN is near nothing.
         if !near {
-            return Err(Break::broken(format!("{what}[{i}] is {a:?}, and {how} {b:?}")));
+            return broken(format!("{what}[{i}] is {a:?}, and {how} {b:?}"));
         }
     }
     Ok(())
@@ -188,12 +179,12 @@ pub(super) fn floats(data: &TensorData) -> Vec<f32> {
     }
 }
 
-/// Whether two sets of tensors by name are the same to the last bit, as far as `b` has a counterpart.
+/// Compares two sets of tensors by name to the last bit, as far as `b` has a counterpart.
 pub(super) fn same_tensors(
     a: &BTreeMap<String, TensorData>,
     b: &BTreeMap<String, TensorData>,
     how: &str,
-) -> Result<(), Break> {
+) -> Result<(), Violation> {
     for (name, value) in a {
         if let Some(other) = b.get(name)
             && value.as_bytes() != other.as_bytes()

@@ -115,6 +115,8 @@ impl GuidanceSource for Source {
         let attention = step.attention(1)?.square().mean_per_sample() + size(step.field("attention")?);
         let drawn = step.random("noise", Distribution::Normal, [4]);
         let loss = loss + attention + size(step.output()?) * size(step.field("features")?) + size(drawn);
+        // A state that acts on the loss, as a bank of earlier tokens does.
+        let loss = loss * (step.buffer("seen")? + 1.0);
         let loss = match self.fault {
             Fault::Remembers => loss * f64::from(calls + 1),
             Fault::OwnNumbers => {
@@ -159,7 +161,7 @@ impl Source {
 
 describe_guidance!(Source, name = "check-tests");
 
-fn subject(fault: &str) -> Subject {
+fn plugin(fault: &str) -> PluginUnderTest {
     // SAFETY: written by the public API, which keeps the contract.
     #[allow(unsafe_code)]
     let library = unsafe { Library::in_process(descriptor::<Source>()) }.unwrap();
@@ -167,22 +169,22 @@ fn subject(fault: &str) -> Subject {
         config: toml::from_str(&format!("fault = \"{fault}\"")).unwrap(),
         ..Settings::default()
     };
-    Subject::new(library, settings).unwrap()
+    PluginUnderTest::new(library, settings).unwrap()
 }
 
-fn finding(law: &str, subject: &Subject) -> Finding {
+fn finding(law: &str, plugin: &PluginUnderTest) -> Finding {
     let options = Options {
         cases: 32,
         ..Options::default()
     };
-    hold(invariant(law).unwrap(), subject, &options)
+    hold(invariant(law).unwrap(), plugin, &options)
 }
 
 #[test]
 fn should_hold_for_a_source_that_uses_everything() {
-    let subject = subject("none");
+    let plugin = plugin("none");
     for invariant in invariants() {
-        let finding = finding(invariant.name(), &subject);
+        let finding = finding(invariant.name(), &plugin);
         match invariant.name() {
             "t-range" | "devices" => assert!(matches!(finding.verdict, Verdict::NotApplicable { .. }), "{finding:?}"),
             _ => assert!(matches!(finding.verdict, Verdict::Held { .. }), "{finding:?}"),
@@ -214,7 +216,7 @@ fn should_find_each_fault_by_the_law_that_forbids_it() {
         ("teacher-outside", "t-range", "the Teacher network is run"),
         ("grows", "handles", "they grow in number"),
     ] {
-        let finding = finding(law, &subject(fault));
+        let finding = finding(law, &plugin(fault));
         match &finding.verdict {
             Verdict::Broken { reason, .. } => assert!(reason.contains(words), "{fault}: {reason}"),
             other => panic!("{fault}: {law} is {other:?}"),
@@ -224,14 +226,14 @@ fn should_find_each_fault_by_the_law_that_forbids_it() {
 
 #[test]
 fn should_shrink_to_what_matters() {
-    let finding = finding("splitting", &subject("coupled"));
+    let finding = finding("splitting", &plugin("coupled"));
     let Verdict::Broken { case: Some(case), .. } = &finding.verdict else {
         panic!("{finding:?}");
     };
     assert_eq!(case.samples.len(), 2, "{case:?}");
     let finding = hold(
         invariant("splitting").unwrap(),
-        &subject("coupled"),
+        &plugin("coupled"),
         &Options {
             case: Some(case),
             ..Options::default()
@@ -252,11 +254,11 @@ fn should_count_a_refused_geometry_as_no_case() {
             "No case is one."
         }
 
-        fn examine(&self, _: &Subject, case: &Case, _: &mut Evidence) -> Result<(), Break> {
-            Err(Break::Discard(format!("{} blocks are too many", case.depth)))
+        fn examine(&self, _: &PluginUnderTest, case: &Case, _: &mut Evidence) -> Result<(), Violation> {
+            Err(Violation::Discard(format!("{} blocks are too many", case.depth)))
         }
     }
-    let finding = hold(&Never, &subject("none"), &Options::default());
+    let finding = hold(&Never, &plugin("none"), &Options::default());
     let Verdict::NotApplicable { reason } = &finding.verdict else {
         panic!("{finding:?}");
     };

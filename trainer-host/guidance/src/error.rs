@@ -103,21 +103,24 @@ pub enum GuidanceError {
         reason: String,
     },
     /// `guide` failed: an operation in it, the source itself, or its result.
-    #[error("guidance source \"{source_name}\" failed at step {step}: {reason}")]
+    #[error("guidance source \"{source_name}\" failed at step {}: {reason}", step + 1)]
     Guide {
         /// Instance name.
         source_name: String,
-        /// Optimiser step, counted from 0.
+        /// Optimiser step, counted from 0 here and from 1 in the message.
         step: u64,
         /// The first error of the step.
         reason: String,
     },
     /// The training loop did not hand over what a plan needs.
-    #[error("guidance source \"{source_name}\" needs {what}, which the training loop did not give at step {step}")]
+    #[error(
+        "guidance source \"{source_name}\" needs {what}, which the training loop did not give at step {}",
+        step + 1
+    )]
     Missing {
         /// Instance name.
         source_name: String,
-        /// Optimiser step.
+        /// Optimiser step, counted as above.
         step: u64,
         /// What is missing.
         what: String,

@@ -23,6 +23,7 @@ mod sources;
 mod step;
 mod table;
 mod trace;
+mod watchdog;
 
 #[cfg(test)]
 mod fixture;

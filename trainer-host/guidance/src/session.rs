@@ -190,13 +190,16 @@ impl Session {
         Ok(references)
     }
 
-    /// Moves consumed operands out of the table and shares the others. One that occurs twice moves with its last occurrence.
+    /// Moves consumed operands out of the table and shares the others. A handle that occurs several times is consumed if it
+    /// is at any of its places, and moves with the last.
     fn operands(&mut self, operands: &[Operand]) -> Result<Operands, String> {
         let tensors = operands.iter().enumerate().map(|(index, operand)| {
-            let again = operands[index + 1..].iter().any(|later| later.handle == operand.handle);
+            let places = || operands.iter().enumerate().filter(|(_, o)| o.handle == operand.handle);
+            let consumed = places().any(|(_, place)| place.consumed != 0);
+            let last = places().all(|(place, _)| place <= index);
             match operand.handle {
                 0 => Ok(None),
-                handle if operand.consumed != 0 && !again => Ok(self.table.take(handle)?.tensor),
+                handle if consumed && last => Ok(self.table.take(handle)?.tensor),
                 handle => Ok(self.table.get(handle)?.tensor.clone()),
             }
         });

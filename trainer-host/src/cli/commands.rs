@@ -1,5 +1,6 @@
 //! What each command does.
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use burn::train::Interrupter;
@@ -245,8 +246,9 @@ fn devices(json: bool) -> Result<(), Error> {
 pub(super) fn options(compute: &ComputeArgs, quiet: bool, label: &str) -> Result<Options, Error> {
     let progress = match (quiet, compute.tui) {
         (true, _) => ProgressMode::Quiet,
-        (false, true) => ProgressMode::Dashboard,
-        (false, false) => ProgressMode::Auto,
+        // It draws on standard output, and would fill a file with escape codes.
+        (false, true) if std::io::stdout().is_terminal() => ProgressMode::Dashboard,
+        (false, _) => ProgressMode::Auto,
     };
     let interrupter = Interrupter::new();
     let stop = interrupter.clone();

@@ -1,7 +1,8 @@
 //! Logs: to the terminal what `SEXTANT_LOG` asks for (warnings by default), and to the run's `log.txt` from info on.
 
+use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -22,6 +23,7 @@ pub fn install() {
         .with(
             fmt::layer()
                 .with_writer(io::stderr)
+                .with_ansi(colours(io::stderr().is_terminal(), std::env::var_os("NO_COLOR")))
                 .without_time()
                 .with_filter(terminal),
         )
@@ -32,6 +34,11 @@ pub fn install() {
                 .with_filter(LevelFilter::INFO),
         )
         .try_init();
+}
+
+/// Whether the log may be coloured: on a terminal, unless the user says otherwise (<https://no-color.org>).
+fn colours(terminal: bool, no_color: Option<OsString>) -> bool {
+    terminal && no_color.is_none_or(|value| value.is_empty())
 }
 
 /// From now on `folder/log.txt` gets the log too.
@@ -57,5 +64,17 @@ impl Write for RunLog {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::colours;
+
+    #[test]
+    fn should_colour_a_terminal_alone_and_only_if_it_may() {
+        assert!(colours(true, None) && colours(true, Some("".into())));
+        assert!(!colours(true, Some("1".into())));
+        assert!(!colours(false, None));
     }
 }

@@ -107,7 +107,7 @@ struct ComputeArgs {
     /// Search plugins here first; may be given more than once. Then SEXTANT_PLUGIN_PATH, then beside this program.
     #[arg(long, value_name = "DIR")]
     plugin_dir: Vec<PathBuf>,
-    /// Show burn-train's dashboard instead of a progress bar.
+    /// Show burn-train's dashboard instead of a progress bar, where there is a terminal.
     #[arg(long)]
     tui: bool,
 }

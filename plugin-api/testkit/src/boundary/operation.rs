@@ -62,7 +62,7 @@ unsafe fn asked(call: &Call) -> Result<Request, String> {
     Ok(Request {
         session: call.session,
         operation,
-        inputs: operands.iter().map(|o| (o.handle, o.consumed == 1)).collect(),
+        inputs: operands.iter().map(|o| (o.handle, o.consumed != 0)).collect(),
         attributes,
         file: string(&call.file),
         line: call.line,

@@ -301,3 +301,30 @@ impl State {
         Ok(results.into_iter().map(held).collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::strategy::small;
+
+    #[test]
+    fn a_handle_is_given_away_if_any_of_its_operands_is_marked() {
+        let inputs = Inputs::draw(&small(), &Declared::default(), 0, &[0.5]);
+        let session = open(&inputs, &small(), &Declared::default());
+        for marks in [[true, false], [false, true]] {
+            let a = enter(Value::new(vec![2], vec![1.0, 2.0]), None);
+            let twice = perform(Request {
+                session,
+                operation: Operation::Add,
+                inputs: marks.map(|consumed| (a, consumed)).to_vec(),
+                attributes: Attributes::None,
+                file: "source.rs".into(),
+                line: 1,
+            });
+            let (handle, value) = twice.expect("it is there at both places").remove(0);
+            assert_eq!(value.data, [2.0, 4.0]);
+            assert!(read(a).is_err() && read(handle).is_ok(), "{marks:?}");
+        }
+        assert_eq!(close(), None);
+    }
+}

@@ -49,6 +49,7 @@ fn nothing_is_touched_that_is_not_there() {
         "stale",
         "released-twice",
         "consumed-twice",
+        "consumed-and-kept",
         "thread-during",
         "thread-after",
         "call-null",

@@ -18,7 +18,7 @@ fn panics_in_rust_are_messages() {
     assert!(
         outcome
             .said
-            .contains("\"test-faulty\" failed at step 2: panicked: asked to panic"),
+            .contains("\"test-faulty\" failed at step 3: panicked: asked to panic"),
         "{}",
         outcome.said
     );

@@ -1,8 +1,12 @@
 //! Sources that fail in a step, or answer with what they did not declare.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::Stdio;
+use std::sync::mpsc;
+use std::time::Instant;
 
-use super::{build, each, refused, resume_without, source, train};
+use super::{LIMIT, build, each, refused, resume_without, source, train, training};
 
 #[test]
 fn what_fails_in_a_step_stops_the_run_after_the_one_before() {
@@ -50,6 +54,8 @@ fn what_fails_in_a_step_stops_the_run_after_the_one_before() {
         ("released-stale", dead),
         ("released-elsewhere", "is not the one that runs here"),
         ("consumed-twice", dead),
+        ("consumed-and-kept", "operation `exp` at hostile.c:7"),
+        ("kept-and-consumed", "operation `exp` at hostile.c:7"),
         ("handles-million", "65536 tensors are alive"),
         ("thread-during", "the host refused the other thread"),
         ("thread-after", "the host refused the other thread"),
@@ -121,6 +127,31 @@ fn what_fails_in_a_step_stops_the_run_after_the_one_before() {
     );
 }
 
+#[test]
+fn a_guide_that_never_returns_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let library = folder.path().join("libguide.so");
+    build("guide", &library, &[]);
+    let mut command = training(folder.path(), "run", &source(&library, "endless"));
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let (send, said) = mpsc::channel();
+    let reader = std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| send.send(line)));
+    let (mut all, began) = (Vec::new(), Instant::now());
+    let named = loop {
+        match said.recv_timeout(LIMIT.saturating_sub(began.elapsed())) {
+            Ok(line) if line.contains("guidance source \"endless\" has been in `guide` for") => break Some(line),
+            Ok(line) => all.push(line),
+            Err(_) => break None,
+        }
+    };
+    child.kill().unwrap();
+    child.wait().unwrap();
+    drop(said);
+    let _ = reader.join().unwrap();
+    assert!(named.is_some_and(|line| line.contains("at step 3")), "{all:?}");
+}
+
 /// The run stopped after a good step, from which it goes on to its end without the source.
 fn goes_on_without(folder: &Path, run: &str) {
     let checkpoints = sextant::train::checkpoint::list(&folder.join(run).join("phases/train"));
@@ -140,7 +171,7 @@ fn handles_of_another_instance_are_refused() {
     let outcome = train(folder.path(), "run", &both);
     assert_eq!(outcome.code, Some(1), "{}", outcome.said);
     assert!(
-        outcome.said.contains("\"foreign\" failed at step 2")
+        outcome.said.contains("\"foreign\" failed at step 3")
             && outcome.said.contains("belongs to another step or source"),
         "{}",
         outcome.said

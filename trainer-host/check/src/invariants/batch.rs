@@ -1,7 +1,8 @@
-//! What the loss of a sample has to do with the others.
+//! Independence of a sample's loss from its neighbours.
 
 use crate::outcome::close;
-use crate::{Break, Case, Evidence, Invariant, Scene, Subject};
+use crate::violation::broken;
+use crate::{Case, Evidence, Harness, Invariant, PluginUnderTest, Violation};
 
 /// Relative difference up to which float32 may not tell two losses apart.
 const TOLERANCE: f64 = 1e-3;
@@ -19,19 +20,33 @@ impl Invariant for Permutation {
          its neighbours."
     }
 
-    fn applies(&self, subject: &Subject) -> Result<(), String> {
-        match subject.plan().batch_coupled {
+    fn applies(&self, plugin: &PluginUnderTest) -> Result<(), String> {
+        match plugin.plan().batch_coupled {
             true => Err("the plan declares the loss batch-coupled".into()),
             false => Ok(()),
         }
     }
 
-    fn examine(&self, subject: &Subject, case: &Case, _: &mut Evidence) -> Result<(), Break> {
-        let loss = Scene::new(subject, case)?.guide()?.loss;
-        let mut reversed = Scene::new(subject, &case.reversed())?.guide()?.loss;
-        reversed.reverse();
-        close("the loss", &loss, &reversed, TOLERANCE, "with the batch in reverse")
+    fn examine(&self, plugin: &PluginUnderTest, case: &Case, _: &mut Evidence) -> Result<(), Violation> {
+        let loss = Harness::new(plugin, case)?.guide()?.loss;
+        permuted(plugin, case, &loss)
     }
+}
+
+/// Compares a case's losses with those of the reversed batch.
+pub fn permuted(plugin: &PluginUnderTest, case: &Case, loss: &[f32]) -> Result<(), Violation> {
+    let mut reversed = Harness::new(plugin, &case.reversed())?.guide()?.loss;
+    reversed.reverse();
+    close("the loss", loss, &reversed, TOLERANCE, "with the batch in reverse")
+}
+
+/// Compares a case's losses with those of its halves.
+pub fn split(plugin: &PluginUnderTest, case: &Case, loss: &[f32]) -> Result<(), Violation> {
+    let mut parts = Vec::with_capacity(loss.len());
+    for half in case.halves() {
+        parts.extend(Harness::new(plugin, &half)?.guide()?.loss);
+    }
+    close("the loss", loss, &parts, TOLERANCE, "with the batch split in two")
 }
 
 /// See its sentence.
@@ -47,27 +62,19 @@ impl Invariant for Splitting {
          batch-coupled, it must differ in some case: or the declaration is wrong."
     }
 
-    fn examine(&self, subject: &Subject, case: &Case, evidence: &mut Evidence) -> Result<(), Break> {
-        let mut scene = Scene::new(subject, case)?;
-        let loss = scene.guide()?.loss;
-        let mut parts = Vec::with_capacity(loss.len());
-        for half in case.halves() {
-            parts.extend(Scene::new(subject, &half)?.guide()?.loss);
-        }
-        let same = close("the loss", &loss, &parts, TOLERANCE, "with the batch split in two");
-        match (same, scene.plan().batch_coupled) {
-            (Err(_), true) => evidence.saw("coupled"),
-            (same, false) => same?,
-            (Ok(()), true) => {}
+    fn examine(&self, plugin: &PluginUnderTest, case: &Case, evidence: &mut Evidence) -> Result<(), Violation> {
+        let mut harness = Harness::new(plugin, case)?;
+        let loss = harness.guide()?.loss;
+        match split(plugin, case, &loss) {
+            Err(Violation::Broken(_)) if harness.plan().batch_coupled => evidence.saw("coupled"),
+            same => same?,
         }
         Ok(())
     }
 
-    fn conclude(&self, subject: &Subject, evidence: &Evidence) -> Result<(), Break> {
-        match subject.plan().batch_coupled && evidence.count("coupled") == 0 {
-            true => Err(Break::broken(
-                "the plan declares the loss batch-coupled, but splitting the batch never changed it",
-            )),
+    fn conclude(&self, plugin: &PluginUnderTest, evidence: &Evidence) -> Result<(), Violation> {
+        match plugin.plan().batch_coupled && evidence.count("coupled") == 0 {
+            true => broken("the plan declares the loss batch-coupled, but splitting the batch never changed it"),
             false => Ok(()),
         }
     }

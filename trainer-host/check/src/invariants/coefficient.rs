@@ -1,9 +1,10 @@
-//! What the coefficient multiplies.
+//! The factor in front of a source's loss.
 
 use std::collections::BTreeMap;
 
-use crate::rehearsal::Rehearsal;
-use crate::{Break, Case, Evidence, Invariant, Subject};
+use crate::training_harness::TrainingHarness;
+use crate::violation::{broken, discard};
+use crate::{Case, Evidence, Invariant, PluginUnderTest, Violation};
 use sextant_recipe::SourceConfig;
 use sextant_train::Terms;
 
@@ -30,16 +31,13 @@ impl Invariant for LinearCoefficient {
         64
     }
 
-    fn examine(&self, subject: &Subject, case: &Case, evidence: &mut Evidence) -> Result<(), Break> {
-        if case.samples.is_empty() {
-            return Err(Break::Discard("no step has a batch without samples".into()));
-        }
+    fn examine(&self, plugin: &PluginUnderTest, case: &Case, evidence: &mut Evidence) -> Result<(), Violation> {
         let at = |coefficient| {
             let config = SourceConfig {
                 coefficient,
-                ..subject.config().clone()
+                ..plugin.config().clone()
             };
-            Rehearsal::new(subject, case, Some(config))
+            TrainingHarness::new(plugin, case, Some(config))
         };
         let (mut one, mut three) = (at(1.0)?, at(3.0)?);
         let guidance = one.gradient(Terms::Source(0))?.unwrap_or_default();
@@ -56,16 +54,16 @@ impl Invariant for LinearCoefficient {
         Ok(())
     }
 
-    fn conclude(&self, _: &Subject, evidence: &Evidence) -> Result<(), Break> {
+    fn conclude(&self, _: &PluginUnderTest, evidence: &Evidence) -> Result<(), Violation> {
         match evidence.count("a gradient") {
-            0 => Err(Break::Discard("the loss has no gradient in any case".into())),
+            0 => discard("the loss has no gradient in any case"),
             _ => Ok(()),
         }
     }
 }
 
-/// Whether the gradient is the sum of the parts, each times its factor.
-fn linear(when: &str, whole: &Gradient, parts: &[(f64, &Gradient)]) -> Result<(), Break> {
+/// Compares a gradient with the sum of the parts, each times its factor.
+fn linear(when: &str, whole: &Gradient, parts: &[(f64, &Gradient)]) -> Result<(), Violation> {
     for (name, found) in whole {
         let parts: Vec<_> = parts
             .iter()
@@ -84,10 +82,10 @@ fn linear(when: &str, whole: &Gradient, parts: &[(f64, &Gradient)]) -> Result<()
         for (i, value) in found.iter().enumerate() {
             let near = (f64::from(*value) - wanted(i)).abs() <= TOLERANCE * largest + 1e-9;
             if !near {
-                return Err(Break::broken(format!(
+                return broken(format!(
                     "{when}, the gradient of `{name}` is {value} at element {i}, but {} is the sum of its parts",
                     wanted(i)
-                )));
+                ));
             }
         }
     }

@@ -1,8 +1,9 @@
-//! What a source did not declare is not handed over.
+//! Nothing is handed over that a source did not declare.
 
 use sextant_guidance::plan::Network;
 
-use crate::{Break, Case, Evidence, Invariant, Scene, Subject};
+use crate::violation::broken;
+use crate::{Case, Evidence, Harness, Invariant, PluginUnderTest, Violation};
 use sextant_guidance::{SourcePlan, Trace};
 
 /// See its sentence.
@@ -18,18 +19,18 @@ impl Invariant for NothingUndeclared {
          plan leaves out, the loss keeps its bits; and those networks are asked for declared depths only."
     }
 
-    fn examine(&self, subject: &Subject, case: &Case, _: &mut Evidence) -> Result<(), Break> {
-        let mut scene = Scene::new(subject, case)?;
-        let sound = scene.guide()?;
-        asked(scene.plan(), &sound.trace)?;
-        scene.poison_undeclared();
-        let poisoned = scene.guide()?;
-        asked(scene.plan(), &poisoned.trace)?;
+    fn examine(&self, plugin: &PluginUnderTest, case: &Case, _: &mut Evidence) -> Result<(), Violation> {
+        let mut harness = Harness::new(plugin, case)?;
+        let sound = harness.guide()?;
+        asked(harness.plan(), &sound.trace)?;
+        harness.poison_undeclared();
+        let poisoned = harness.guide()?;
+        asked(harness.plan(), &poisoned.trace)?;
         sound.same_bits(&poisoned, "with NaN in all that the plan does not declare")
     }
 }
 
-fn asked(plan: &SourcePlan, trace: &Trace) -> Result<(), Break> {
+fn asked(plan: &SourcePlan, trace: &Trace) -> Result<(), Violation> {
     for forward in &trace.forwards {
         let declared = plan.depths(forward.network);
         let what = match forward.network {
@@ -37,9 +38,9 @@ fn asked(plan: &SourcePlan, trace: &Trace) -> Result<(), Break> {
             _ => "the moving average",
         };
         if let Some(depth) = forward.depths.iter().find(|depth| !declared.contains(depth)) {
-            return Err(Break::broken(format!(
+            return broken(format!(
                 "{what} is asked for depth {depth}, but the plan declares {declared:?}"
-            )));
+            ));
         }
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! A source is a pure function of its step.
 
-use crate::{Break, Case, Evidence, Invariant, Scene, Subject};
+use crate::violation::broken;
+use crate::{Case, Evidence, Harness, Invariant, PluginUnderTest, Violation};
 use sextant_model::device::panic_text;
 
 /// See its sentence.
@@ -16,10 +17,10 @@ impl Invariant for SameBits {
          thread while this one guides too; and the same geometry gives the same plan."
     }
 
-    fn examine(&self, subject: &Subject, case: &Case, _: &mut Evidence) -> Result<(), Break> {
-        let mut scene = Scene::new(subject, case)?;
-        let first = scene.guide()?;
-        first.same_bits(&scene.guide()?, "a second time")?;
+    fn examine(&self, plugin: &PluginUnderTest, case: &Case, _: &mut Evidence) -> Result<(), Violation> {
+        let mut harness = Harness::new(plugin, case)?;
+        let first = harness.guide()?;
+        first.same_bits(&harness.guide()?, "a second time")?;
 
         let other = Case {
             step: case.step + 1,
@@ -27,25 +28,22 @@ impl Invariant for SameBits {
             numbers: case.numbers + 1,
             ..case.reversed()
         };
-        let mut elsewhere = Scene::new(subject, &other)?;
+        let mut elsewhere = Harness::new(plugin, &other)?;
         elsewhere.guide()?;
-        scene.advance(case.step + 7)?;
-        // A new scene has the buffers of the beginning; the old one is where the source has been guided elsewhere.
-        let mut again = Scene::new(subject, case)?;
-        if again.plan() != scene.plan() {
-            return Err(Break::broken(
-                "another instance gives another plan for the same geometry",
-            ));
+        harness.advance(case.step + 7)?;
+        let mut again = Harness::new(plugin, case)?;
+        if again.plan() != harness.plan() {
+            return broken("another instance gives another plan for the same geometry");
         }
         first.same_bits(&again.guide()?, "from another instance, after other steps,")?;
-        if scene.plan().buffers.is_empty() {
-            first.same_bits(&scene.guide()?, "after other steps")?;
-        }
+        // What may remember is the buffers alone.
+        harness.rewind();
+        first.same_bits(&harness.guide()?, "after other steps")?;
 
         let beside = std::thread::scope(|threads| {
-            let thread = threads.spawn(|| Scene::new(subject, case)?.guide());
+            let thread = threads.spawn(|| Harness::new(plugin, case)?.guide());
             let here = elsewhere.guide();
-            let beside = thread.join().map_err(|panic| Break::Broken(panic_text(&*panic)))?;
+            let beside = thread.join().map_err(|panic| Violation::Failed(panic_text(&*panic)))?;
             here.and(beside)
         })?;
         first.same_bits(&beside, "on another thread")

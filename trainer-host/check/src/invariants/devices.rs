@@ -1,7 +1,7 @@
 //! The same loss wherever it is computed.
 
 use crate::outcome::close;
-use crate::{Break, Case, Evidence, Invariant, Scene, Subject};
+use crate::{Case, Evidence, Harness, Invariant, PluginUnderTest, Violation};
 use sextant_model::device;
 
 /// Relative difference between two devices in float32, whose products may be computed in fewer bits (TF32).
@@ -19,7 +19,7 @@ impl Invariant for Devices {
         "Every device that this program was built for gives the same loss, within the rounding of its products."
     }
 
-    fn applies(&self, _: &Subject) -> Result<(), String> {
+    fn applies(&self, _: &PluginUnderTest) -> Result<(), String> {
         match device::list().len() {
             0 | 1 => Err("this program was built for one device, or finds one only".into()),
             _ => Ok(()),
@@ -31,11 +31,11 @@ impl Invariant for Devices {
         8
     }
 
-    fn examine(&self, subject: &Subject, case: &Case, _: &mut Evidence) -> Result<(), Break> {
-        let loss = Scene::new(subject, case)?.guide()?.loss;
+    fn examine(&self, plugin: &PluginUnderTest, case: &Case, _: &mut Evidence) -> Result<(), Violation> {
+        let loss = Harness::new(plugin, case)?.guide()?.loss;
         for listed in device::list() {
-            let other = device::open(&listed.name).map_err(|error| Break::Discard(error.to_string()))?;
-            let elsewhere = Scene::new(&subject.on(other), case)?.guide()?.loss;
+            let other = device::open(&listed.name).map_err(|error| Violation::Discard(error.to_string()))?;
+            let elsewhere = Harness::new(&plugin.on(other), case)?.guide()?.loss;
             close("the loss", &loss, &elsewhere, TOLERANCE, &format!("on {}", listed.name))?;
         }
         Ok(())

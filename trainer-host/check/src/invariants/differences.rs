@@ -4,7 +4,8 @@ use rand::Rng;
 use rand_distr::StandardNormal;
 
 use super::gradients::inputs;
-use crate::{Break, Case, Evidence, Input, Invariant, Scene, Subject};
+use crate::violation::{broken, discard};
+use crate::{Case, Evidence, Harness, Input, Invariant, PluginUnderTest, Violation};
 use sextant_data::Stream;
 
 /// The larger of the two steps, relative to the length of the input.
@@ -27,16 +28,16 @@ impl Invariant for FiniteDifferences {
          does what disagrees in a source that detaches something, which differences cannot know."
     }
 
-    fn examine(&self, subject: &Subject, case: &Case, evidence: &mut Evidence) -> Result<(), Break> {
+    fn examine(&self, plugin: &PluginUnderTest, case: &Case, evidence: &mut Evidence) -> Result<(), Violation> {
         // What is compared is the formula. Features near 0 or far from it are for other laws: there a loss bends too fast.
         let case = &Case {
             magnitude: case.magnitude.clamp(0.3, 3.0),
             bf16: false,
             ..case.clone()
         };
-        let mut scene = Scene::new(subject, case)?;
-        let outcome = scene.differentiate()?;
-        let reached = inputs(scene.plan());
+        let mut harness = Harness::new(plugin, case)?;
+        let outcome = harness.differentiate()?;
+        let reached = inputs(harness.plan());
         let reached: Vec<&Input> = reached
             .iter()
             .filter(|input| outcome.gradients.contains_key(input))
@@ -46,7 +47,7 @@ impl Invariant for FiniteDifferences {
         }
         let input = reached[case.numbers as usize % reached.len()];
         let gradient = &outcome.gradients[input];
-        let Some(values) = scene.values(input) else {
+        let Some(values) = harness.values(input) else {
             return Ok(());
         };
         let Some(direction) = direction(case, input, &values, gradient) else {
@@ -59,11 +60,11 @@ impl Invariant for FiniteDifferences {
         let largest_step = STEP.min(0.02 * size / slope.abs());
         let mut ratios = [0.0; 2];
         for (ratio, step) in ratios.iter_mut().zip([largest_step, 0.5 * largest_step]) {
-            let mut at = |step: f64| -> Result<(Vec<f32>, f64), Break> {
+            let mut at = |step: f64| -> Result<(Vec<f32>, f64), Violation> {
                 let moved = values.iter().zip(&direction);
                 let moved: Vec<f32> = moved.map(|(v, d)| (f64::from(*v) + step * d) as f32).collect();
-                scene.set_values(input, moved.clone())?;
-                Ok((moved, sum(&scene.guide()?.loss, |loss| loss)))
+                harness.set_values(input, moved.clone())?;
+                Ok((moved, sum(&harness.guide()?.loss, |loss| loss)))
             };
             let ((ahead, above), (behind, below)) = (at(step)?, at(-step)?);
             // The way that was gone after rounding to float32, which for short steps is another.
@@ -85,16 +86,14 @@ impl Invariant for FiniteDifferences {
         if outcome.trace.operations.contains("detach") {
             return Ok(());
         }
-        Err(Break::broken(format!(
+        broken(format!(
             "along one direction in {input} the loss changes {fine:.3} times as much as its gradient says"
-        )))
+        ))
     }
 
-    fn conclude(&self, _: &Subject, evidence: &Evidence) -> Result<(), Break> {
+    fn conclude(&self, _: &PluginUnderTest, evidence: &Evidence) -> Result<(), Violation> {
         match evidence.count("a point") {
-            0 => Err(Break::Discard(
-                "no case had a gradient at a point that differences in float32 can judge".into(),
-            )),
+            0 => discard("no case had a gradient at a point that differences in float32 can judge"),
             _ => Ok(()),
         }
     }

@@ -1,7 +1,9 @@
 //! Randomness by key, not by call order.
 
-use crate::outcome::{close, same_bits};
-use crate::{Break, Case, Evidence, Invariant, Sample, Scene, Subject};
+use super::batch::{permuted, split};
+use crate::outcome::same_bits;
+use crate::violation::{broken, discard};
+use crate::{Case, Evidence, Harness, Invariant, PluginUnderTest, Sample, Violation};
 
 /// Cases after which draws that never depend on a key do not.
 const ENOUGH: u64 = 8;
@@ -22,34 +24,30 @@ impl Invariant for Draws {
          permuted or split batch, and they change with the seed, the step and the sample's identity."
     }
 
-    fn examine(&self, subject: &Subject, case: &Case, evidence: &mut Evidence) -> Result<(), Break> {
-        let mut scene = Scene::new(subject, case)?;
-        let outcome = scene.guide()?;
+    fn examine(&self, plugin: &PluginUnderTest, case: &Case, evidence: &mut Evidence) -> Result<(), Violation> {
+        let mut harness = Harness::new(plugin, case)?;
+        let outcome = harness.guide()?;
         let loss = &outcome.loss;
-        let again = Scene::new(subject, case)?.guide()?.loss;
+        let again = Harness::new(plugin, case)?.guide()?.loss;
         same_bits("the loss", loss, &again, "asked again").map_err(|broken| match broken {
-            Break::Broken(reason) => Break::Broken(format!("numbers come from outside the step's stream: {reason}")),
-            discard => discard,
+            Violation::Broken(reason) => {
+                Violation::Broken(format!("numbers come from outside the step's stream: {reason}"))
+            }
+            other => other,
         })?;
         if !outcome.trace.operations.contains("random") {
             return Ok(());
         }
         evidence.saw("a draw");
-        if !scene.plan().batch_coupled {
-            let mut reversed = Scene::new(subject, &case.reversed())?.guide()?.loss;
-            reversed.reverse();
-            close("the loss", loss, &reversed, 1e-3, "with the batch in reverse")?;
-            let mut parts = Vec::new();
-            for half in case.halves() {
-                parts.extend(Scene::new(subject, &half)?.guide()?.loss);
-            }
-            close("the loss", loss, &parts, 1e-3, "with the batch split in two")?;
+        if !harness.plan().batch_coupled {
+            permuted(plugin, case, loss)?;
+            split(plugin, case, loss)?;
         }
         if loss.iter().all(|loss| *loss == 0.0) {
             return Ok(());
         }
         evidence.saw("a loss");
-        // Another seed or identity would draw other tensors too, so the scene stays and its keys change.
+        // Another seed or identity would draw other tensors too, so the harness stays and its keys change.
         let keys = [
             ("seed", (|case| case.seed += 1) as Change),
             ("step", |case| case.step += 1),
@@ -58,20 +56,20 @@ impl Invariant for Draws {
         for (key, change) in keys {
             let mut other = case.clone();
             change(&mut other);
-            if scene.guide_as(&other)?.loss != *loss {
+            if harness.guide_as(&other)?.loss != *loss {
                 evidence.saw(key);
             }
         }
         Ok(())
     }
 
-    fn conclude(&self, _: &Subject, evidence: &Evidence) -> Result<(), Break> {
+    fn conclude(&self, _: &PluginUnderTest, evidence: &Evidence) -> Result<(), Violation> {
         if evidence.count("a draw") == 0 {
-            return Err(Break::Discard("the source draws nothing from the step's stream".into()));
+            return discard("the source draws nothing from the step's stream");
         }
         for key in ["seed", "step", "sample's identity"] {
             if evidence.count("a loss") >= ENOUGH && evidence.count(key) == 0 {
-                return Err(Break::broken(format!("the draws never change with the {key}")));
+                return broken(format!("the draws never change with the {key}"));
             }
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! One finite number a sample, at every time and for every batch.
 
-use crate::{Break, Case, Evidence, Invariant, Scene, Subject};
+use crate::violation::broken;
+use crate::{Case, Evidence, Harness, Invariant, PluginUnderTest, Violation};
 
 /// See its sentence.
 pub struct ShapeAndFinite;
@@ -16,19 +17,19 @@ impl Invariant for ShapeAndFinite {
          meets, for no sample and for one, and where every label was dropped."
     }
 
-    fn examine(&self, subject: &Subject, case: &Case, _: &mut Evidence) -> Result<(), Break> {
+    fn examine(&self, plugin: &PluginUnderTest, case: &Case, _: &mut Evidence) -> Result<(), Violation> {
         let first = case.samples.iter().take(1).copied().collect();
         for case in [case.clone(), case.with_samples(first), case.with_samples(Vec::new())] {
-            let outcome = Scene::new(subject, &case)?.guide()?;
+            let outcome = Harness::new(plugin, &case)?.guide()?;
             let weight = outcome.denoising_weight.unwrap_or_default();
             for (what, values) in [("loss", &outcome.loss), ("weight on the denoising loss", &weight)] {
                 if let Some(i) = values.iter().position(|value| !value.is_finite()) {
-                    return Err(Break::broken(format!(
+                    return broken(format!(
                         "the {what} of sample {i} of {} (t = {}) is {}",
                         case.samples.len(),
                         case.samples[i].t,
                         values[i]
-                    )));
+                    ));
                 }
             }
         }

@@ -1,8 +1,9 @@
-//! Where gradients go.
+//! The places that gradients reach.
 
 use sextant_guidance::plan::{Network, TapKind};
 
-use crate::{Break, Case, Evidence, Input, Invariant, Scene, Subject};
+use crate::violation::broken;
+use crate::{Case, Evidence, Harness, Input, Invariant, PluginUnderTest, Violation};
 use sextant_guidance::SourcePlan;
 
 /// Cases with a loss after which a tap or parameter without a gradient never gets one.
@@ -22,22 +23,22 @@ impl Invariant for OnlyWhereDeclared {
          gets one, and so does each trainable parameter."
     }
 
-    fn examine(&self, subject: &Subject, case: &Case, evidence: &mut Evidence) -> Result<(), Break> {
-        let mut scene = Scene::new(subject, case)?;
-        scene.train_networks()?;
-        let outcome = scene.differentiate()?;
-        let declared = inputs(scene.plan());
+    fn examine(&self, plugin: &PluginUnderTest, case: &Case, evidence: &mut Evidence) -> Result<(), Violation> {
+        let mut harness = Harness::new(plugin, case)?;
+        harness.train_networks()?;
+        let outcome = harness.differentiate()?;
+        let declared = inputs(harness.plan());
         for (input, gradient) in &outcome.gradients {
             if !declared.contains(input) {
-                return Err(Break::broken(format!(
+                return broken(format!(
                     "a gradient reaches {input}, which the plan does not declare as a tap or trainable parameter"
-                )));
+                ));
             }
             if let Some(i) = gradient.iter().position(|value| !value.is_finite()) {
-                return Err(Break::broken(format!(
+                return broken(format!(
                     "the gradient with respect to {input} is {} at element {i}",
                     gradient[i]
-                )));
+                ));
             }
             if gradient.iter().any(|value| *value != 0.0) {
                 evidence.saw(input.to_string());
@@ -52,30 +53,26 @@ impl Invariant for OnlyWhereDeclared {
         Ok(())
     }
 
-    fn conclude(&self, subject: &Subject, evidence: &Evidence) -> Result<(), Break> {
+    fn conclude(&self, plugin: &PluginUnderTest, evidence: &Evidence) -> Result<(), Violation> {
         // A source without a loss, such as `none`, has no gradients either.
         if evidence.count("a loss") < ENOUGH {
             return Ok(());
         }
-        let declared = inputs(subject.plan());
+        let declared = inputs(plugin.plan());
         if declared.iter().any(|input| !matches!(input, Input::Parameter(_))) && evidence.count("a tap") == 0 {
-            return Err(Break::broken(
-                "no declared tap ever gets a gradient: the student learns nothing",
-            ));
+            return broken("no declared tap ever gets a gradient: the student learns nothing");
         }
         let parameters = declared.iter().filter(|input| matches!(input, Input::Parameter(_)));
         for parameter in parameters {
             if evidence.count(&parameter.to_string()) == 0 {
-                return Err(Break::broken(format!(
-                    "{parameter} is declared trainable, but never gets a gradient"
-                )));
+                return broken(format!("{parameter} is declared trainable, but never gets a gradient"));
             }
         }
         Ok(())
     }
 }
 
-/// What a gradient may reach.
+/// Inputs that a gradient may reach.
 pub fn inputs(plan: &SourcePlan) -> Vec<Input> {
     let taps = plan.taps.iter().filter(|tap| tap.network == Network::Student);
     let taps = taps.map(|tap| match tap.kind {

@@ -1,6 +1,7 @@
 //! Handles live as long as their step.
 
-use crate::{Break, Case, Evidence, Invariant, Scene, Subject};
+use crate::violation::broken;
+use crate::{Case, Evidence, Harness, Invariant, PluginUnderTest, Violation};
 use sextant_guidance::stray_calls;
 
 /// Steps guided by one instance.
@@ -26,7 +27,7 @@ impl Invariant for Handles {
         1
     }
 
-    fn examine(&self, subject: &Subject, case: &Case, _: &mut Evidence) -> Result<(), Break> {
+    fn examine(&self, plugin: &PluginUnderTest, case: &Case, _: &mut Evidence) -> Result<(), Violation> {
         // What leaks, leaks in a small step too; in an empty batch there would be nothing to leak.
         let case = Case {
             depth: case.depth,
@@ -36,26 +37,26 @@ impl Invariant for Handles {
             ..Case::plain()
         };
         let stray = stray_calls();
-        let mut scene = Scene::new(subject, &case)?;
+        let mut harness = Harness::new(plugin, &case)?;
         let mut warm = 0;
         for step in 0..STEPS {
-            scene.advance(step)?;
+            harness.advance(step)?;
             if step + 1 == WARM {
-                warm = scene.handle_slots();
+                warm = harness.handle_slots();
             }
         }
-        let slots = scene.handle_slots();
-        drop(scene);
+        let slots = harness.handle_slots();
+        drop(harness);
         if slots > warm {
-            return Err(Break::broken(format!(
+            return broken(format!(
                 "{warm} tensors were alive at once in the first {WARM} steps, {slots} in {STEPS}: they grow in number"
-            )));
+            ));
         }
         match stray_calls() - stray {
             0 => Ok(()),
-            calls => Err(Break::broken(format!(
+            calls => broken(format!(
                 "{calls} calls came outside a step: a handle was kept beyond it"
-            ))),
+            )),
         }
     }
 }

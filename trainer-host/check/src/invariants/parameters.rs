@@ -5,8 +5,9 @@ use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
 use crate::outcome::read;
-use crate::rehearsal::Rehearsal;
-use crate::{Break, Case, Evidence, Invariant, Subject};
+use crate::training_harness::TrainingHarness;
+use crate::violation::broken;
+use crate::{Case, Evidence, Invariant, PluginUnderTest, Violation};
 
 /// See its sentence.
 pub struct UnusedParameters;
@@ -21,8 +22,8 @@ impl Invariant for UnusedParameters {
          lies outside the declared range, it is exactly 0, so that the optimiser's momentum decays and does not stall."
     }
 
-    fn applies(&self, subject: &Subject) -> Result<(), String> {
-        match subject.plan().parameters.iter().any(|parameter| parameter.trainable) {
+    fn applies(&self, plugin: &PluginUnderTest) -> Result<(), String> {
+        match plugin.plan().parameters.iter().any(|parameter| parameter.trainable) {
             true => Ok(()),
             false => Err("the source has no trainable parameter".into()),
         }
@@ -32,19 +33,16 @@ impl Invariant for UnusedParameters {
         64
     }
 
-    fn examine(&self, subject: &Subject, case: &Case, _: &mut Evidence) -> Result<(), Break> {
-        if case.samples.is_empty() {
-            return Err(Break::Discard("no step has a batch without samples".into()));
-        }
-        let outside = subject.plan().t_range.and_then(|[min, max]| {
+    fn examine(&self, plugin: &PluginUnderTest, case: &Case, _: &mut Evidence) -> Result<(), Violation> {
+        let outside = plugin.plan().t_range.and_then(|[min, max]| {
             let ends = [(min as f32).next_down(), (max as f32).next_up()];
             ends.into_iter().find(|t| (0.0..=1.0).contains(t))
         });
         let used = [(case.clone(), false)];
         let unused = outside.map(|t| (case.at_time(t), true));
         for (case, zero) in used.into_iter().chain(unused) {
-            let mut rehearsal = Rehearsal::new(subject, &case, Some(subject.config().clone()))?;
-            let (grads, model) = rehearsal.gradients()?;
+            let mut training_harness = TrainingHarness::new(plugin, &case, Some(plugin.config().clone()))?;
+            let (grads, model) = training_harness.gradients()?;
             let mut visitor = Given {
                 grads: &grads,
                 path: Vec::new(),
@@ -53,7 +51,7 @@ impl Invariant for UnusedParameters {
             };
             model.sources.visit(&mut visitor);
             if let Some(reason) = visitor.broken {
-                return Err(Break::Broken(reason));
+                return broken(reason);
             }
         }
         Ok(())
@@ -64,7 +62,7 @@ impl Invariant for UnusedParameters {
 struct Given<'a> {
     grads: &'a GradientsParams,
     path: Vec<String>,
-    /// Whether every gradient must be 0.
+    /// Asks every gradient to be 0.
     zero: bool,
     broken: Option<String>,
 }

@@ -1,6 +1,7 @@
 //! The declared range of times.
 
-use crate::{Break, Case, Evidence, Input, Invariant, Scene, Subject};
+use crate::violation::broken;
+use crate::{Case, Evidence, Harness, Input, Invariant, PluginUnderTest, Violation};
 
 /// See its sentence.
 pub struct TRange;
@@ -15,26 +16,26 @@ impl Invariant for TRange {
          exactly 0, and no other network is run on it; at an end the loss is what it is just inside."
     }
 
-    fn applies(&self, subject: &Subject) -> Result<(), String> {
-        match subject.plan().t_range {
+    fn applies(&self, plugin: &PluginUnderTest) -> Result<(), String> {
+        match plugin.plan().t_range {
             Some(_) => Ok(()),
             None => Err("the plan declares no range of times".into()),
         }
     }
 
-    fn examine(&self, subject: &Subject, case: &Case, _: &mut Evidence) -> Result<(), Break> {
-        let mut scene = Scene::new(subject, case)?;
-        let Some(range) = scene.plan().t_range else {
+    fn examine(&self, plugin: &PluginUnderTest, case: &Case, _: &mut Evidence) -> Result<(), Violation> {
+        let mut harness = Harness::new(plugin, case)?;
+        let Some(range) = harness.plan().t_range else {
             return Ok(());
         };
         // Times are float32, and are compared as such.
         let [min, max] = range.map(|end| end as f32);
         let outside = |t: f32| t < min || t > max;
-        let outcome = scene.differentiate()?;
+        let outcome = harness.differentiate()?;
         for (i, sample) in case.samples.iter().enumerate().filter(|(_, sample)| outside(sample.t)) {
             let of = format!("sample {i}, whose t = {} lies outside [{min}, {max}],", sample.t);
             if outcome.loss[i] != 0.0 {
-                return Err(Break::broken(format!("{of} has the loss {}", outcome.loss[i])));
+                return broken(format!("{of} has the loss {}", outcome.loss[i]));
             }
             let rows = outcome
                 .gradients
@@ -43,7 +44,7 @@ impl Invariant for TRange {
             for (input, gradient) in rows {
                 let width = gradient.len() / case.samples.len();
                 if gradient[i * width..(i + 1) * width].iter().any(|value| *value != 0.0) {
-                    return Err(Break::broken(format!("{of} has a gradient with respect to {input}")));
+                    return broken(format!("{of} has a gradient with respect to {input}"));
                 }
             }
             if let Some(forward) = outcome
@@ -52,19 +53,16 @@ impl Invariant for TRange {
                 .iter()
                 .find(|forward| forward.samples.contains(&i))
             {
-                return Err(Break::broken(format!(
-                    "the {:?} network is run on {of} for nothing",
-                    forward.network
-                )));
+                return broken(format!("the {:?} network is run on {of} for nothing", forward.network));
             }
         }
-        self.ends(subject, case, [(min, min.next_up()), (max, max.next_down())])
+        self.ends(plugin, case, [(min, min.next_up()), (max, max.next_down())])
     }
 }
 
 impl TRange {
     /// A loss that vanishes smoothly at an end is next to 0 just inside; one that jumps has lost its end.
-    fn ends(&self, subject: &Subject, case: &Case, ends: [(f32, f32); 2]) -> Result<(), Break> {
+    fn ends(&self, plugin: &PluginUnderTest, case: &Case, ends: [(f32, f32); 2]) -> Result<(), Violation> {
         let [(min, _), (max, _)] = ends;
         let inside = |t: f32| t >= min && t <= max && (0.0..=1.0).contains(&t);
         // One end a case is enough, and half the price.
@@ -72,14 +70,14 @@ impl TRange {
         if !inside(end) || !inside(within) {
             return Ok(());
         }
-        let loss = |t: f32| Ok::<_, Break>(Scene::new(subject, &case.at_time(t))?.guide()?.loss);
+        let loss = |t: f32| Ok::<_, Violation>(Harness::new(plugin, &case.at_time(t))?.guide()?.loss);
         let (at, near) = (loss(end)?, loss(within)?);
         for (i, (at, near)) in at.iter().zip(&near).enumerate() {
             if *at == 0.0 && near.abs() > 1e-3 {
-                return Err(Break::broken(format!(
+                return broken(format!(
                     "sample {i} has the loss 0 at t = {end}, an end of the declared range, which belongs to it, but {near} \
                      at t = {within}"
-                )));
+                ));
             }
         }
         Ok(())

@@ -1,8 +1,8 @@
 //! A source's state is in the host, and nowhere else.
 
 use crate::outcome::{same_bits, same_tensors};
-use crate::rehearsal::Rehearsal;
-use crate::{Break, Case, Evidence, Invariant, Scene, Subject};
+use crate::training_harness::TrainingHarness;
+use crate::{Case, Evidence, Harness, Invariant, PluginUnderTest, Violation};
 
 /// See its sentence.
 pub struct Resume;
@@ -21,17 +21,17 @@ impl Invariant for Resume {
         64
     }
 
-    fn examine(&self, subject: &Subject, case: &Case, _: &mut Evidence) -> Result<(), Break> {
-        let mut scene = Scene::new(subject, case)?;
-        let before = scene.lent()?;
-        scene.guide()?;
-        for (name, value) in scene.lent()? {
+    fn examine(&self, plugin: &PluginUnderTest, case: &Case, _: &mut Evidence) -> Result<(), Violation> {
+        let mut harness = Harness::new(plugin, case)?;
+        let before = harness.lent()?;
+        harness.guide()?;
+        for (name, value) in harness.lent()? {
             same_bits(&name, &before[&name], &value, "after the step")?;
         }
         if case.samples.is_empty() {
             return Ok(());
         }
-        let mut through = Rehearsal::new(subject, case, Some(subject.config().clone()))?;
+        let mut through = TrainingHarness::new(plugin, case, Some(plugin.config().clone()))?;
         let stop = 1 + case.numbers % 2;
         let mut resumed = None;
         for step in 0..3 {

@@ -1,8 +1,8 @@
 //! A source that is not active is not there.
 
 use crate::outcome::same_tensors;
-use crate::rehearsal::Rehearsal;
-use crate::{Break, Case, Evidence, Invariant, Subject};
+use crate::training_harness::TrainingHarness;
+use crate::{Case, Evidence, Invariant, PluginUnderTest, Violation};
 use sextant_recipe::SourceConfig;
 
 /// Optimiser steps that are compared: the second sees what the first left in the optimiser.
@@ -25,11 +25,8 @@ impl Invariant for Inactive {
         64
     }
 
-    fn examine(&self, subject: &Subject, case: &Case, _: &mut Evidence) -> Result<(), Break> {
-        if case.samples.is_empty() {
-            return Err(Break::Discard("no step has a batch without samples".into()));
-        }
-        let config = subject.config().clone();
+    fn examine(&self, plugin: &PluginUnderTest, case: &Case, _: &mut Evidence) -> Result<(), Violation> {
+        let config = plugin.config().clone();
         let (config, when) = match case.numbers % 3 {
             0 => (
                 SourceConfig {
@@ -53,8 +50,8 @@ impl Invariant for Inactive {
                 "from stop_step on",
             ),
         };
-        let mut without = Rehearsal::new(subject, case, None)?;
-        let mut with = Rehearsal::new(subject, case, Some(config))?;
+        let mut without = TrainingHarness::new(plugin, case, None)?;
+        let mut with = TrainingHarness::new(plugin, case, Some(config))?;
         let before = with.state()?;
         for step in STEPS {
             without.step(step)?;

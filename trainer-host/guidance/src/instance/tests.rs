@@ -91,7 +91,7 @@ fn should_report_the_first_failed_operation_whatever_guide_returns() {
         .unwrap_err();
         for part in [
             "\"test\"",
-            "step 7",
+            "step 8",
             "`add`",
             "src/author.rs:42",
             "a: f32 [4, 4, 8]",

@@ -21,11 +21,13 @@ use super::parameters::SourceParams;
 use super::plan::SourcePlan;
 use super::search::{SearchPath, is_path};
 use super::step::{GuidanceStep, Services, SourceLoss};
+use super::watchdog::Watchdog;
 
 /// The sources of a phase, ready to guide; one set a replica.
 #[derive(Debug)]
 pub struct Sources {
     sources: Vec<Source>,
+    watchdog: Watchdog,
 }
 
 #[derive(Debug)]
@@ -91,7 +93,10 @@ impl Sources {
             }
             sources.push(Source { config, plan, instance });
         }
-        Ok(Self { sources })
+        Ok(Self {
+            sources,
+            watchdog: Watchdog::new(),
+        })
     }
 
     /// Whether there is no source at all.
@@ -268,7 +273,8 @@ impl Sources {
                     what: "its own parameters and buffers".into(),
                 });
             }
-            let answer = instance.guide(plan, &step, values, state, &mut services)?;
+            let guide = || instance.guide(plan, &step, values, state, &mut services);
+            let answer = self.watchdog.during(&name, step.batch.step, guide)?;
             let metrics = answer.metrics.into_iter();
             let buffers = answer.buffers.into_iter();
             losses.push(SourceLoss {

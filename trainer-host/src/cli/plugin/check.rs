@@ -12,8 +12,8 @@ use crate::Error;
 use crate::cli::OutputArgs;
 use crate::cli::commands::{print_json, quoted};
 use sextant_check::{
-    Case, FieldShape, Finding, Invariant, Isolation, Options, Report, Reporter, Settings, Subject, Verdict, hold,
-    invariant, invariants,
+    Case, FieldShape, Finding, Invariant, Isolation, Options, PluginUnderTest, Report, Reporter, Settings, Verdict,
+    hold, invariant, invariants,
 };
 use sextant_records::FileError;
 
@@ -51,7 +51,7 @@ pub struct CheckArgs {
     search: SearchArgs,
     #[command(flatten)]
     output: OutputArgs,
-    /// Where a child process reports.
+    /// Folder that a child process reports into.
     #[arg(long, hide = true)]
     report: Option<PathBuf>,
 }
@@ -87,31 +87,17 @@ pub fn check(args: CheckArgs) -> Result<(), Error> {
         arguments: args.arguments(),
         limit: Duration::from_secs_f64(args.time_limit),
     };
-    let mut findings = Vec::new();
-    for invariant in chosen {
-        let finding = match isolation.hold(invariant.name(), case.as_ref())? {
-            Report::Found(finding) => finding,
-            Report::Refused(reason) => return Err(Error::Input(reason)),
-        };
+    let findings = isolation.hold(&chosen, case.as_ref(), |finding, earlier| {
         if !args.output.json {
-            print_finding(&finding, &args);
+            print_finding(finding, earlier, &args);
         }
-        // A library that dies before the first case does so each time.
-        let dead =
-            matches!(&finding.verdict, Verdict::Broken { reason, case: None } if reason.starts_with("the library "));
-        findings.push(finding);
-        if dead {
-            break;
-        }
-    }
+    })?;
     if args.output.json {
         print_findings(&findings, &path, &args);
     }
-    let broken: Vec<&str> = findings
-        .iter()
-        .filter(|finding| finding.is_broken())
-        .map(|finding| finding.invariant.as_str())
-        .collect();
+    let broken = findings.iter().enumerate().filter(|(_, finding)| finding.is_broken());
+    let news = broken.filter(|(i, finding)| finding.known_from(&findings[..*i]).is_none());
+    let broken: Vec<&str> = news.map(|(_, finding)| finding.invariant.as_str()).collect();
     match broken[..] {
         [] => Ok(()),
         _ => Err(Error::Failed(format!("{} breaks {}", args.plugin, broken.join(", ")))),
@@ -121,10 +107,10 @@ pub fn check(args: CheckArgs) -> Result<(), Error> {
 /// The child's part: tries one invariant and reports into `folder`.
 fn report(args: &CheckArgs, invariant: &dyn Invariant, case: Option<&Case>, folder: &Path) -> Result<(), Error> {
     let reporter = Reporter::new(folder);
-    let report = match args.subject() {
+    let report = match args.open() {
         Err(error) => Report::Refused(error.to_string()),
-        Ok(subject) => {
-            let subject = subject.with_pulse(reporter.pulse());
+        Ok(plugin) => {
+            let plugin = plugin.with_pulse(reporter.pulse());
             let watch = |case: &Case| reporter.case(case);
             let options = Options {
                 cases: args.cases,
@@ -132,7 +118,7 @@ fn report(args: &CheckArgs, invariant: &dyn Invariant, case: Option<&Case>, fold
                 case,
                 watch: Some(&watch),
             };
-            Report::Found(hold(invariant, &subject, &options))
+            Report::Found(hold(invariant, &plugin, &options))
         }
     };
     Ok(reporter.end(&report)?)
@@ -146,7 +132,7 @@ fn read_case(json: &str) -> Result<Case, Error> {
 }
 
 impl CheckArgs {
-    fn subject(&self) -> Result<Subject, Error> {
+    fn open(&self) -> Result<PluginUnderTest, Error> {
         let path = self.search.path().resolve(&self.plugin)?;
         let config = self.config.as_deref().map(read_config).transpose()?;
         let settings = Settings {
@@ -154,13 +140,13 @@ impl CheckArgs {
             device: self.device.clone(),
             fields: self.field.clone(),
         };
-        Ok(Subject::open(&path, settings)?)
+        Ok(PluginUnderTest::open(&path, settings)?)
     }
 
     /// The command line of this check, without what chooses an invariant or case.
     fn arguments(&self) -> Vec<OsString> {
         let mut words: Vec<OsString> = vec!["plugin".into(), "check".into(), (&self.plugin).into()];
-        words.extend(self.subject_arguments());
+        words.extend(self.plugin_arguments());
         let numbers = [("--cases", self.cases.to_string()), ("--seed", self.seed.to_string())];
         for (key, value) in numbers {
             words.extend([key.into(), value.into()]);
@@ -168,8 +154,8 @@ impl CheckArgs {
         words
     }
 
-    /// What decides what is checked.
-    fn subject_arguments(&self) -> Vec<OsString> {
+    /// The words that decide what is checked.
+    fn plugin_arguments(&self) -> Vec<OsString> {
         let mut words: Vec<OsString> = Vec::new();
         if let Some(config) = &self.config {
             words.extend(["--config".into(), config.into()]);
@@ -189,8 +175,8 @@ impl CheckArgs {
     /// The command that shows a finding again.
     fn replay(&self, invariant: &str, case: Option<&Case>) -> String {
         let mut words = vec!["sextant plugin check".to_owned(), quoted(&self.plugin)];
-        let subject = self.subject_arguments().into_iter();
-        words.extend(subject.map(|word| quoted(&word.to_string_lossy())));
+        let plugin = self.plugin_arguments().into_iter();
+        words.extend(plugin.map(|word| quoted(&word.to_string_lossy())));
         words.extend(["--only".into(), invariant.into()]);
         match case {
             Some(case) => words.extend(["--case".into(), quoted(&json!(case).to_string())]),
@@ -201,13 +187,18 @@ impl CheckArgs {
     }
 }
 
-fn print_finding(finding: &Finding, args: &CheckArgs) {
+fn print_finding(finding: &Finding, earlier: &[Finding], args: &CheckArgs) {
     let name = &finding.invariant;
+    if let Some(known) = finding.known_from(earlier) {
+        println!("{name:<30} not judged: the source fails as in {}", known.invariant);
+        return;
+    }
     match &finding.verdict {
         Verdict::Held { cases: 1 } => println!("{name:<30} held (1 case)"),
         Verdict::Held { cases } => println!("{name:<30} held ({cases} cases)"),
         Verdict::NotApplicable { reason } => println!("{name:<30} not applicable: {reason}"),
-        Verdict::Broken { reason, case } => {
+        Verdict::NotJudged { reason } => println!("{name:<30} not judged: {reason}"),
+        Verdict::Broken { reason, case, .. } => {
             println!("{name:<30} broken: {reason}");
             if let Some(case) = case {
                 println!("    case: {}", json!(case));
@@ -220,8 +211,12 @@ fn print_finding(finding: &Finding, args: &CheckArgs) {
 fn print_findings(findings: &[Finding], path: &Path, args: &CheckArgs) {
     let rows: Vec<_> = findings
         .iter()
-        .map(|finding| {
+        .enumerate()
+        .map(|(i, finding)| {
             let mut row = json!(finding);
+            if let Some(known) = finding.known_from(&findings[..i]) {
+                row["same_as"] = json!(known.invariant);
+            }
             if let Verdict::Broken { case, .. } = &finding.verdict {
                 row["replay"] = json!(args.replay(&finding.invariant, case.as_deref()));
             }

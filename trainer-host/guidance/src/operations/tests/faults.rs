@@ -88,14 +88,14 @@ fn should_refuse_shapes_that_do_not_fit() {
 fn should_move_consumed_operands_out_of_the_table() {
     let mut bench = Bench::new();
     let a = bench.lend(a().into_dispatch());
-    let consumed = Operand {
+    let given = Operand {
         handle: a,
         consumed: 1,
         reserved: [0; 7],
     };
     let mut call = OperationCall {
         opcode: Operation::Mul as u32,
-        operands: vec![consumed, consumed],
+        operands: vec![given; 2],
         attributes: Attributes::NONE,
         capacity: 1,
         place: String::new(),
@@ -103,9 +103,24 @@ fn should_move_consumed_operands_out_of_the_table() {
     assert!(bench.0.operate(&call).is_some(), "an operand may occur twice");
     assert!(bench.0.table.get(a).is_err());
     assert_eq!(bench.0.table.len(), 1);
+    // One mark is enough, wherever it stands: nothing that was given away stays behind.
+    for marks in [[1, 0], [0, 1]] {
+        let b = bench.lend(tensor::<1>([3], &cpu()).into_dispatch());
+        call.operands = marks
+            .map(|consumed| Operand {
+                handle: b,
+                consumed,
+                ..given
+            })
+            .to_vec();
+        let product = bench.0.operate(&call).expect("it is there at both places")[0];
+        assert!(bench.0.table.get(b).is_err(), "{marks:?}");
+        assert!(bench.0.table.get(product.handle).is_ok(), "{marks:?}");
+    }
+    assert_eq!(bench.0.table.len(), 3, "three products, and no operand");
     // Dead even if the operation fails.
     let b = bench.lend(tensor::<1>([3], &cpu()).into_dispatch());
-    call.operands = vec![Operand { handle: b, ..consumed }];
+    call.operands = vec![Operand { handle: b, ..given }];
     assert!(bench.0.operate(&call).is_none());
     assert!(bench.0.table.get(b).is_err());
 }

@@ -5,32 +5,34 @@ use std::collections::BTreeMap;
 use burn::optim::GradientsParams;
 use burn::tensor::TensorData;
 use sextant_data::{FieldBatch, HostBatch};
-use sextant_guidance::Sources;
-use sextant_model::{TrainBatch, apply, collect, frozen_copy};
+use sextant_model::{TrainBatch, apply, collect};
 use sextant_recipe::{DiffusionRecipe, OptimiserRecipe, SourceConfig};
-use sextant_train::{Terms, TrainModule, Worker, accumulate, ema_decay, learning_rate};
+use sextant_train::{Losses, StepError, Terms, TrainModule, Worker, accumulate, ema_decay, learning_rate};
 
 use super::case::Case;
-use super::invariant::Break;
 use super::outcome::reached;
-use super::subject::Subject;
+use super::plugin::PluginUnderTest;
+use super::violation::{Violation, discard};
 use super::{network, numbers};
 
 /// A training of a case's batch, over and over.
-pub struct Rehearsal<'a> {
-    subject: &'a Subject,
+pub struct TrainingHarness<'a> {
+    plugin: &'a PluginUnderTest,
     case: Case,
     config: Option<SourceConfig>,
     worker: Worker,
     optimiser: OptimiserRecipe,
 }
 
-impl<'a> Rehearsal<'a> {
+impl<'a> TrainingHarness<'a> {
     /// A training before its first step, with the source on this schedule, or without any.
     ///
     /// # Errors
-    /// A discard where the plan refuses the geometry.
-    pub fn new(subject: &'a Subject, case: &Case, config: Option<SourceConfig>) -> Result<Self, Break> {
+    /// A discard where the plan refuses the geometry, and of a batch without samples.
+    pub fn new(plugin: &'a PluginUnderTest, case: &Case, config: Option<SourceConfig>) -> Result<Self, Violation> {
+        if case.samples.is_empty() {
+            return discard("no step has a batch without samples");
+        }
         let optimiser = OptimiserRecipe {
             lr: 1e-2,
             ema_decay: 0.9,
@@ -38,9 +40,9 @@ impl<'a> Rehearsal<'a> {
             ..OptimiserRecipe::default()
         };
         Ok(Self {
-            subject,
+            plugin,
             case: case.clone(),
-            worker: worker(subject, case, config.clone(), &optimiser)?,
+            worker: worker(plugin, case, config.clone(), &optimiser)?,
             config,
             optimiser,
         })
@@ -49,16 +51,14 @@ impl<'a> Rehearsal<'a> {
     /// One optimiser step.
     ///
     /// # Errors
-    /// Where the source fails.
-    pub fn step(&mut self, index: u64) -> Result<(), Break> {
+    /// A failure of the source.
+    pub fn step(&mut self, index: u64) -> Result<(), Violation> {
         let batch = self.batch(index);
         let gradients = accumulate(&mut self.worker, &batch, self.optimiser.accumulation);
-        self.subject.beat();
-        let updated = gradients.and_then(|mut gradients| {
-            self.worker.clip(&mut gradients, self.optimiser.max_grad_norm)?;
-            Ok(gradients)
-        });
-        let gradients = updated.map_err(|reason| Break::broken(format!("step {index} fails: {reason}")))?;
+        self.plugin.beat();
+        let mut gradients = gradients.map_err(|error| failure(error, index))?;
+        let clipped = self.worker.clip(&mut gradients, self.optimiser.max_grad_norm);
+        clipped.map_err(|error| failure(error, index))?;
         let decay = ema_decay(self.optimiser.ema_decay, self.optimiser.ema_warmup, index);
         self.worker
             .apply(gradients, index, learning_rate(&self.optimiser, index), decay);
@@ -68,8 +68,8 @@ impl<'a> Rehearsal<'a> {
     /// Everything that a checkpoint would hold, by name, but for the optimiser's moments, which act on the next step.
     ///
     /// # Errors
-    /// Where a buffer cannot be read.
-    pub fn state(&self) -> Result<BTreeMap<String, TensorData>, Break> {
+    /// A buffer that cannot be read.
+    pub fn state(&self) -> Result<BTreeMap<String, TensorData>, Violation> {
         let Worker {
             module, ema, buffers, ..
         } = &self.worker;
@@ -88,11 +88,11 @@ impl<'a> Rehearsal<'a> {
     /// The same training after a stop: saved as a checkpoint saves it, and loaded into a new instance of the source.
     ///
     /// # Errors
-    /// Where what was saved cannot be loaded.
-    pub fn resumed(&self) -> Result<Self, Break> {
+    /// A state that cannot be loaded.
+    pub fn resumed(&self) -> Result<Self, Violation> {
         let old = &self.worker;
-        let load = |error: sextant_model::WeightsError| Break::broken(error.to_string());
-        let mut fresh = Self::new(self.subject, &self.case, self.config.clone())?;
+        let load = |error: sextant_model::WeightsError| Violation::broken(error.to_string());
+        let mut fresh = Self::new(self.plugin, &self.case, self.config.clone())?;
         let mut new = fresh.worker;
         new.module = TrainModule {
             student: apply(new.module.student, &collect(&old.module.student)).map_err(load)?,
@@ -109,37 +109,42 @@ impl<'a> Rehearsal<'a> {
     /// are a constant.
     ///
     /// # Errors
-    /// Where the source fails.
-    pub fn gradient(&mut self, terms: Terms) -> Result<Option<BTreeMap<String, Vec<f32>>>, Break> {
-        let batch = self.batch(self.case.step);
-        let losses = self.worker.aside(|worker| worker.losses(&batch, terms))?;
-        self.subject.beat();
+    /// A failure of the source.
+    pub fn gradient(&mut self, terms: Terms) -> Result<Option<BTreeMap<String, Vec<f32>>>, Violation> {
+        let losses = self.losses(terms)?;
         if !losses.total.is_tracked() {
             return Ok(None);
         }
         Ok(Some(reached(&self.worker.module, &losses.total.backward())))
     }
 
-    /// Whether the source weighs the denoising loss at this step.
+    /// Asks whether the source weighs the denoising loss at this step.
     ///
     /// # Errors
-    /// Where the source fails.
-    pub fn weighs_denoising(&mut self) -> Result<bool, Break> {
-        let batch = self.batch(self.case.step);
-        let losses = self.worker.aside(|worker| worker.losses(&batch, Terms::All))?;
+    /// A failure of the source.
+    pub fn weighs_denoising(&mut self) -> Result<bool, Violation> {
+        let losses = self.losses(Terms::All)?;
         Ok(losses.guidance.iter().any(|source| source.denoising_weight.is_some()))
     }
 
     /// The gradients that one step of the production code gives the optimiser, and the module that they belong to.
     ///
     /// # Errors
-    /// Where the source fails.
-    pub fn gradients(&mut self) -> Result<(GradientsParams, TrainModule), Break> {
+    /// A failure of the source.
+    pub fn gradients(&mut self) -> Result<(GradientsParams, TrainModule), Violation> {
         let batch = self.batch(self.case.step);
         let gradients = self.worker.aside(|worker| worker.gradients(&batch));
-        self.subject.beat();
-        let gradients = gradients.map_err(|reason| Break::broken(format!("the step fails: {reason}")))?;
+        self.plugin.beat();
+        let gradients = gradients.map_err(|error| failure(error, self.case.step))?;
         Ok((gradients.into_params(), self.worker.module.clone()))
+    }
+
+    /// The losses of the case's step, which leave no trace: what is evaluated next finds the buffers as this did.
+    fn losses(&mut self, terms: Terms) -> Result<Losses, Violation> {
+        let batch = self.batch(self.case.step);
+        let losses = self.worker.aside(|worker| worker.losses(&batch, terms));
+        self.plugin.beat();
+        Ok(losses?)
     }
 
     fn batch(&self, step: u64) -> TrainBatch {
@@ -147,7 +152,7 @@ impl<'a> Rehearsal<'a> {
         let side = case.side();
         let shape = [case.samples.len(), case.channels, side, side];
         let pixels = case.channels * side * side;
-        let fields = self.subject.fields().iter().map(|field| {
+        let fields = self.plugin.fields().iter().map(|field| {
             let (shape, values) = (field.shape(case), numbers::field(case, field));
             let shape = [vec![case.samples.len()], shape].concat();
             (field.name.clone(), FieldBatch { shape, values })
@@ -167,24 +172,27 @@ impl<'a> Rehearsal<'a> {
     }
 }
 
+/// A source's failure is its own; what else fails a step, counted from 0, is a violation.
+fn failure(error: StepError, step: u64) -> Violation {
+    match error {
+        StepError::Guidance(error) => error.into(),
+        error => Violation::broken(format!("step {} fails: {error}", step + 1)),
+    }
+}
+
 /// A worker before its first step, with new instances.
 fn worker(
-    subject: &Subject,
+    plugin: &PluginUnderTest,
     case: &Case,
     config: Option<SourceConfig>,
     optimiser: &OptimiserRecipe,
-) -> Result<Worker, Break> {
-    let device = subject.device().clone();
-    let plain = device.clone().inner();
-    let sources = match config {
-        Some(config) => subject.sources_with(config, case)?,
-        None => Sources::with_libraries(Vec::new(), &case.geometry(subject.fields()))?,
-    };
-    let draw = |what, depth, device| network::draw(case, depth, what, device).map_err(|e| Break::Discard(e.0));
-    let teacher = frozen_copy(&draw("teacher", case.teacher_depth, &plain)?);
+) -> Result<Worker, Violation> {
+    let device = plugin.device().clone();
+    let sources = plugin.sources(config, case)?;
+    let teacher = network::frozen(case, case.teacher_depth, "teacher", &device)?;
     let module = TrainModule {
         sources: numbers::parameters(case, &sources, &device),
-        student: draw("student", case.depth, &device)?,
+        student: network::draw(case, case.depth, "student", &device)?,
     };
     let diffusion = DiffusionRecipe {
         path: case.path,
@@ -197,6 +205,6 @@ fn worker(
         optimiser,
         diffusion,
         case.seed,
-        plain,
+        device.inner(),
     ))
 }

@@ -7,11 +7,8 @@ use burn::tensor::Device;
 
 use super::case::Case;
 use super::field::FieldShape;
-use super::invariant::Break;
-use super::outcome::Outcome;
-use super::scene::Scene;
 use crate::Error;
-use sextant_guidance::{GuidanceError, Library, SourcePlan, Sources};
+use sextant_guidance::{GuidanceError, GuidanceGeometry, Library, NetworkShape, SourcePlan, Sources};
 use sextant_recipe::SourceConfig;
 
 /// Depths of networks that are tried, until the plan accepts one.
@@ -20,7 +17,7 @@ const DEPTHS: [usize; 7] = [4, 8, 12, 16, 24, 28, 32];
 /// Instance name of the source in every case: it keys draws and parameters.
 pub(super) const NAME: &str = "subject";
 
-/// How a source is to be checked.
+/// Settings of a check.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The source's own configuration, as a recipe's `config` table.
@@ -43,7 +40,7 @@ impl Default for Settings {
 
 /// A library with a configuration, on a device, with the data that it is offered.
 #[derive(Clone)]
-pub struct Subject {
+pub struct PluginUnderTest {
     library: Library,
     config: SourceConfig,
     device: Device,
@@ -53,11 +50,11 @@ pub struct Subject {
     pulse: Option<Arc<dyn Fn() + Send + Sync>>,
 }
 
-impl Subject {
+impl PluginUnderTest {
     /// Opens the library at `path` and looks for a geometry that its plan accepts.
     ///
     /// # Errors
-    /// Where the library cannot be loaded, refuses its configuration or every geometry, or the device is not there.
+    /// A library that cannot be loaded, or refuses its configuration or every geometry; a device that is not there.
     pub fn open(path: &Path, settings: Settings) -> Result<Self, Error> {
         Self::new(Library::open(path)?, settings)
     }
@@ -111,7 +108,7 @@ impl Subject {
         &self.library
     }
 
-    /// The plan for an ordinary geometry. That of a case may differ: ask its [`Scene`].
+    /// The plan for an ordinary geometry. That of a case may differ: ask its [`Harness`](super::Harness).
     pub fn plan(&self) -> &SourcePlan {
         &self.plan
     }
@@ -136,14 +133,10 @@ impl Subject {
         &self.config
     }
 
-    /// A new instance, planned for the case.
-    pub(super) fn sources(&self, case: &Case) -> Result<Sources, GuidanceError> {
-        self.sources_with(self.config.clone(), case)
-    }
-
-    /// A new instance on another schedule.
-    pub(super) fn sources_with(&self, config: SourceConfig, case: &Case) -> Result<Sources, GuidanceError> {
-        let sources = Sources::with_libraries(vec![(config, self.library.clone())], &case.geometry(&self.fields));
+    /// A new instance, planned for the case, on the schedule of a section; no instance without one.
+    pub(super) fn sources(&self, config: Option<SourceConfig>, case: &Case) -> Result<Sources, GuidanceError> {
+        let opened = config.into_iter().map(|config| (config, self.library.clone()));
+        let sources = Sources::with_libraries(opened.collect(), &geometry(case, &self.fields));
         self.beat();
         sources
     }
@@ -154,13 +147,36 @@ impl Subject {
             pulse();
         }
     }
+}
 
-    /// Plans and guides one case with a new instance, and differentiates the sum of the losses.
-    ///
-    /// # Errors
-    /// Where the plan refuses the geometry, or `guide` fails.
-    pub fn guide(&self, case: &Case) -> Result<Outcome, Break> {
-        Scene::new(self, case)?.differentiate()
+/// The plan of the one source.
+pub(super) fn plan(sources: &Sources) -> SourcePlan {
+    let plan = sources.plans().next().map(|(_, plan)| plan.clone());
+    plan.expect("one source was given")
+}
+
+/// The geometry that a source plans for.
+fn geometry(case: &Case, fields: &[FieldShape]) -> GuidanceGeometry {
+    let network = |depth| NetworkShape {
+        depth,
+        width: case.width,
+        heads: case.heads,
+        grid: [case.grid; 2],
+    };
+    GuidanceGeometry {
+        batch: case.samples.len().max(1),
+        channels: case.channels,
+        height: case.side(),
+        width: case.side(),
+        patch: case.patch,
+        classes: case.classes,
+        student: network(case.depth),
+        teacher: Some(network(case.teacher_depth)),
+        ema: network(case.depth),
+        fields: fields
+            .iter()
+            .map(|field| (field.name.clone(), field.shape(case)))
+            .collect(),
     }
 }
 
@@ -177,11 +193,8 @@ fn probe(
             teacher_depth: depth,
             ..Case::plain()
         };
-        match Sources::with_libraries(vec![(config.clone(), library.clone())], &case.geometry(fields)) {
-            Ok(sources) => {
-                let plan = sources.plans().next().map(|(_, plan)| plan.clone());
-                return Ok((plan.expect("one source was given"), depth));
-            }
+        match Sources::with_libraries(vec![(config.clone(), library.clone())], &geometry(&case, fields)) {
+            Ok(sources) => return Ok((plan(&sources), depth)),
             Err(error @ GuidanceError::Plan { .. }) => refused = Some(error),
             Err(error) => return Err(error),
         }

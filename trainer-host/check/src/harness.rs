@@ -8,21 +8,21 @@ use burn::tensor::{Int, Shape, Tensor, TensorData};
 use sextant_guidance::plan::{Network, TapKind};
 
 use super::case::Case;
-use super::invariant::Break;
 use super::outcome::{Input, Outcome, floats, reached, read};
-use super::subject::{NAME, Subject};
+use super::plugin::{self, NAME, PluginUnderTest};
+use super::violation::{Violation, broken};
 use super::{network, numbers};
 use sextant_guidance::{Buffers, GuidanceStep, Services, SourceLoss, SourceParams, SourcePlan, Sources, traced};
 use sextant_model::diffusion::Interpolant;
-use sextant_model::{Sit, TrainBatch, frozen_copy};
+use sextant_model::{Sit, TrainBatch};
 use sextant_records::TeacherCounters;
 
 /// One case, ready to be guided, as often as one likes.
 ///
 /// Taps, attention and output are independent leaves of the autodiff graph, and so is everything else: a gradient that
 /// reached what it should not can be read.
-pub struct Scene<'a> {
-    subject: &'a Subject,
+pub struct Harness<'a> {
+    plugin: &'a PluginUnderTest,
     case: Case,
     sources: Sources,
     plan: SourcePlan,
@@ -49,16 +49,14 @@ struct Field {
     tensor: DispatchTensor,
 }
 
-impl<'a> Scene<'a> {
+impl<'a> Harness<'a> {
     /// Plans for the case with a new instance, and draws its tensors.
     ///
     /// # Errors
     /// A discard where the plan refuses the geometry.
-    pub fn new(subject: &'a Subject, case: &Case) -> Result<Self, Break> {
-        let sources = subject.sources(case)?;
-        let plan = sources.plans().next().map(|(_, plan)| plan.clone());
-        let plan = plan.expect("one source was given");
-        let device = subject.device();
+    pub fn new(plugin: &'a PluginUnderTest, case: &Case) -> Result<Self, Violation> {
+        let sources = plugin.sources(Some(plugin.config().clone()), case)?;
+        let device = plugin.device();
         let batch = case.samples.len();
         let (tokens, width, heads) = (case.tokens(), case.width, case.heads);
         let image = [batch, case.channels, case.side(), case.side()];
@@ -78,21 +76,15 @@ impl<'a> Scene<'a> {
             let values = numbers::probabilities(case, &format!("attention/{depth}"), maps, tokens);
             (depth, leaf4(values, [batch, heads, tokens, tokens]).require_grad())
         });
-        let fields = subject.fields().iter().map(|field| {
+        let fields = plugin.fields().iter().map(|field| {
             let (shape, values) = (field.shape(case), numbers::field(case, field));
             let leaf = Tensor::<1>::from_data(TensorData::new(values.clone(), [values.len()]), device).require_grad();
             let shape = Shape::from([vec![batch], shape].concat());
             let tensor = Dispatch::float_reshape(leaf.clone().into_dispatch(), shape);
             (field.name.clone(), Field { leaf, tensor })
         });
-        let plain = device.clone().inner();
-        let frozen = |what, depth| {
-            network::draw(case, depth, what, &plain)
-                .map(|sit| frozen_copy(&sit))
-                .map_err(|e| Break::Discard(e.0))
-        };
         Ok(Self {
-            subject,
+            plugin,
             x_t: x_t.detach().require_grad(),
             velocity: velocity.detach().require_grad(),
             x: x.require_grad(),
@@ -106,15 +98,15 @@ impl<'a> Scene<'a> {
             fields: fields.collect(),
             parameters: numbers::parameters(case, &sources, device),
             buffers: sources.init_buffers(case.seed, device),
-            teacher: frozen("teacher", case.teacher_depth)?,
-            ema: frozen("ema", case.depth)?,
+            teacher: network::frozen(case, case.teacher_depth, "teacher", device)?,
+            ema: network::frozen(case, case.depth, "ema", device)?,
+            plan: plugin::plan(&sources),
             sources,
-            plan,
             case: case.clone(),
         })
     }
 
-    /// What the source declared for this geometry.
+    /// The plan of the source for this geometry.
     pub fn plan(&self) -> &SourcePlan {
         &self.plan
     }
@@ -127,13 +119,13 @@ impl<'a> Scene<'a> {
     /// Calls the source.
     ///
     /// # Errors
-    /// Where `guide` fails.
-    pub fn guide(&mut self) -> Result<Outcome, Break> {
+    /// A failure of `guide`.
+    pub fn guide(&mut self) -> Result<Outcome, Violation> {
         Ok(self.answer(self.case.step)?.1)
     }
 
     /// Calls the source with these tensors, but with the step, seed and identities of another case with as many samples.
-    pub(super) fn guide_as(&mut self, case: &Case) -> Result<Outcome, Break> {
+    pub(super) fn guide_as(&mut self, case: &Case) -> Result<Outcome, Violation> {
         let own = std::mem::replace(&mut self.case, case.clone());
         let outcome = self.guide();
         self.case = own;
@@ -143,8 +135,8 @@ impl<'a> Scene<'a> {
     /// Calls the source, and differentiates the sum of its losses by everything that a gradient might reach.
     ///
     /// # Errors
-    /// Where `guide` fails.
-    pub fn differentiate(&mut self) -> Result<Outcome, Break> {
+    /// A failure of `guide`.
+    pub fn differentiate(&mut self) -> Result<Outcome, Violation> {
         let (answer, mut outcome) = self.answer(self.case.step)?;
         // A loss that is a constant has no graph.
         if answer.loss.is_tracked() && !self.case.samples.is_empty() {
@@ -179,7 +171,7 @@ impl<'a> Scene<'a> {
             }
             for (what, network) in [("teacher", &self.teacher), ("moving average", &self.ema)] {
                 if let Some(name) = reached(network, &gradients).keys().next() {
-                    return Err(Break::broken(format!("a gradient reaches `{name}` of the {what}")));
+                    return broken(format!("a gradient reaches `{name}` of the {what}"));
                 }
             }
         }
@@ -187,13 +179,18 @@ impl<'a> Scene<'a> {
     }
 
     /// Calls the source at another optimiser step, and takes over its buffers.
-    pub(super) fn advance(&mut self, step: u64) -> Result<(), Break> {
+    pub(super) fn advance(&mut self, step: u64) -> Result<(), Violation> {
         let (answer, _) = self.answer(step)?;
         self.buffers.commit(&[answer]);
         Ok(())
     }
 
-    fn answer(&mut self, index: u64) -> Result<(SourceLoss, Outcome), Break> {
+    /// Puts the buffers back to their beginning.
+    pub(super) fn rewind(&mut self) {
+        self.buffers = self.sources.init_buffers(self.case.seed, self.plugin.device());
+    }
+
+    fn answer(&mut self, index: u64) -> Result<(SourceLoss, Outcome), Violation> {
         let case = &self.case;
         let fields = self
             .fields
@@ -228,12 +225,12 @@ impl<'a> Scene<'a> {
             path: case.path,
             seed: case.seed,
             null_class: case.classes as i64,
-            pad_rows: sextant_model::device::compiles_kernels(self.subject.device()),
+            pad_rows: sextant_model::device::compiles_kernels(self.plugin.device()),
             counters: &mut counters,
         };
         let (sources, parameters, buffers) = (&mut self.sources, &self.parameters, &self.buffers);
         let (losses, trace) = traced(|| sources.guide(step, parameters, buffers, services));
-        self.subject.beat();
+        self.plugin.beat();
         let answer = losses?.into_iter().next().expect("the source is active at every step");
         let outcome = Outcome {
             loss: read(answer.loss.clone().inner()),
@@ -251,7 +248,7 @@ impl<'a> Scene<'a> {
     }
 
     /// The values that buffers would have after the step, of those that it gave anew.
-    fn read_buffers(&self, answer: &SourceLoss) -> Result<BTreeMap<String, TensorData>, Break> {
+    fn read_buffers(&self, answer: &SourceLoss) -> Result<BTreeMap<String, TensorData>, Violation> {
         if answer.buffers.is_empty() {
             return Ok(BTreeMap::new());
         }
@@ -261,7 +258,7 @@ impl<'a> Scene<'a> {
     }
 
     /// Every value that is lent to the source, by what it is: a step may change none of them.
-    pub(super) fn lent(&self) -> Result<BTreeMap<String, Vec<f32>>, Break> {
+    pub(super) fn lent(&self) -> Result<BTreeMap<String, Vec<f32>>, Violation> {
         let mut lent = BTreeMap::new();
         for (name, image) in [
             ("x", &self.x),
@@ -297,10 +294,10 @@ impl<'a> Scene<'a> {
     }
 
     /// Makes teacher and moving average trainable, so that a gradient could reach them.
-    pub(super) fn train_networks(&mut self) -> Result<(), Break> {
-        let (case, device) = (&self.case, self.subject.device());
-        let draw = |what, depth| network::draw(case, depth, what, device).map_err(|e| Break::Discard(e.0));
-        (self.teacher, self.ema) = (draw("teacher", case.teacher_depth)?, draw("ema", case.depth)?);
+    pub(super) fn train_networks(&mut self) -> Result<(), Violation> {
+        let (case, device) = (&self.case, self.plugin.device());
+        self.teacher = network::draw(case, case.teacher_depth, "teacher", device)?;
+        self.ema = network::draw(case, case.depth, "ema", device)?;
         Ok(())
     }
 
@@ -346,8 +343,8 @@ impl<'a> Scene<'a> {
     }
 
     /// Sets such an input to these values, as many as it has.
-    pub(super) fn set_values(&mut self, input: &Input, values: Vec<f32>) -> Result<(), Break> {
-        let device = self.subject.device();
+    pub(super) fn set_values(&mut self, input: &Input, values: Vec<f32>) -> Result<(), Violation> {
+        let device = self.plugin.device();
         let (parameters, taps, attention) = (&mut self.parameters, &mut self.taps, &mut self.attention);
         match input {
             Input::Tap(depth) => {
@@ -379,4 +376,14 @@ impl<'a> Scene<'a> {
 
 fn path(parameter: &str) -> String {
     format!("{NAME}.{parameter}")
+}
+
+impl PluginUnderTest {
+    /// Plans and guides one case with a new instance, and differentiates the sum of the losses.
+    ///
+    /// # Errors
+    /// A discard where the plan refuses the geometry; a failure of `guide`.
+    pub fn guide(&self, case: &Case) -> Result<Outcome, Violation> {
+        Harness::new(self, case)?.differentiate()
+    }
 }
