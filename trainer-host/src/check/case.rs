@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::field::FieldShape;
-use crate::diffusion::Path;
+use crate::diffusion::{Path, Prediction};
 use crate::guidance::{GuidanceGeometry, NetworkShape};
 use crate::model::SitConfig;
 
@@ -234,6 +234,8 @@ impl Case {
             width: self.side(),
             patch: self.patch,
             classes: self.classes,
+            prediction: Prediction::Velocity,
+            path: self.path,
             student: network(self.depth),
             teacher: Some(network(self.teacher_depth)),
             ema: network(self.depth),

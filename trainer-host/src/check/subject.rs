@@ -75,7 +75,7 @@ impl Subject {
         }
         let config = SourceConfig {
             name: Some(NAME.into()),
-            coefficient: 1.0,
+            coefficient: Some(1.0),
             config: settings.config,
             ..SourceConfig::new(library.path().display().to_string())
         };

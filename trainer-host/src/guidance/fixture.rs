@@ -21,7 +21,7 @@ use super::callbacks::HOST;
 use super::geometry::{GuidanceGeometry, NetworkShape};
 use super::library::Library;
 use super::step::{GuidanceStep, Services, TeacherCounters};
-use crate::diffusion::Path;
+use crate::diffusion::{Path, Prediction};
 use crate::model::{Sit, SitConfig, frozen_copy};
 
 /// A student of 3 blocks, a teacher of 2, one field.
@@ -39,6 +39,8 @@ pub fn geometry() -> GuidanceGeometry {
         width: 4,
         patch: 2,
         classes: 5,
+        prediction: Prediction::Velocity,
+        path: Path::Linear,
         student: network(3),
         teacher: Some(network(2)),
         ema: network(3),
@@ -196,6 +198,7 @@ pub fn descriptor() -> Descriptor {
         guide: Some(guide),
         destroy: Some(destroy),
         config_schema: None,
+        coefficient: None,
     }
 }
 

@@ -182,9 +182,14 @@ impl Run {
                 setup.replica.commit();
                 work += trace.work;
                 for asked in trace.forwards {
-                    let deepest = asked.depths.into_iter().max().unwrap_or(0);
+                    let pass = match asked.output {
+                        true => self.model.forward_operations(),
+                        false => self
+                            .model
+                            .feature_operations(asked.depths.into_iter().max().unwrap_or(0)),
+                    };
                     rows += asked.samples.len() as u64;
-                    passes += asked.samples.len() as u64 * self.model.feature_operations(deepest);
+                    passes += asked.samples.len() as u64 * pass;
                 }
             }
             guidance += work as f64 / count as f64 * parts as f64 * length as f64;
@@ -192,8 +197,12 @@ impl Run {
         let row = match rows {
             // The rehearsed draws had no row that counts.
             0 => {
-                let deepest = setup.replica.sources.deepest_asked();
-                deepest.map_or(0.0, |depth| self.model.feature_operations(depth) as f64)
+                let sources = &setup.replica.sources;
+                let deepest = sources
+                    .deepest_asked()
+                    .map(|depth| self.model.feature_operations(depth));
+                let whole = sources.asks_for_outputs().then(|| self.model.forward_operations());
+                whole.or(deepest).unwrap_or(0) as f64
             }
             rows => passes as f64 / rows as f64,
         };

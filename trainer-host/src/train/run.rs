@@ -23,7 +23,7 @@ use crate::encoder::{self, Encoder};
 use crate::error::Error;
 use crate::guidance::{self, GuidanceGeometry, NetworkShape, SearchPath, Sources};
 use crate::model::{Sit, SitConfig, apply, frozen_copy};
-use crate::recipe::{Init, OptimiserRecipe, Phase, Recipe, TeacherRecipe, TeacherWeights};
+use crate::recipe::{DiffusionRecipe, Init, OptimiserRecipe, Phase, Recipe, TeacherRecipe, TeacherWeights};
 use crate::sample;
 
 /// What a run needs beside its recipe.
@@ -68,23 +68,22 @@ pub struct Run {
 }
 
 impl Run {
-    /// Reads data, guide and plugins and checks each phase's plan. Writes nothing.
+    /// Reads data, guide and plugins and checks each phase's plan. Writes nothing. What the recipe left to its plugins (their
+    /// coefficients, and the defaults of their own keys) stands in the recipe that the run has.
     ///
     /// # Errors
     /// Whatever in the recipe cannot work here, with the key at fault.
-    pub fn prepare(recipe: Recipe, options: Options) -> Result<Self, Error> {
+    pub fn prepare(mut recipe: Recipe, options: Options) -> Result<Self, Error> {
         let mut dataset = data::load(&recipe.data)?;
         let model = network(&recipe, &dataset)?;
         let guide = guide(&recipe, &options.device)?;
         let fields = guide_fields(guide.as_ref());
         let mut plugins = Vec::new();
         let mut guided = false;
-        for phase in &recipe.phases {
-            let sources = load_sources(
-                phase,
-                &options.plugins,
-                &geometry(&recipe.optimiser, &model, phase, &fields),
-            )?;
+        for phase in &mut recipe.phases {
+            let geometry = geometry(&recipe.optimiser, &recipe.diffusion, &model, phase, &fields);
+            let sources = load_sources(phase, &options.plugins, &geometry)?;
+            phase.guidance = sources.resolved_configs();
             guided |= sources.fields().iter().any(|field| field == encoder::FEATURES);
             for library in sources.libraries() {
                 if !plugins.contains(&library) {
@@ -391,7 +390,10 @@ impl Run {
         let fields: Vec<_> = fields
             .map(|(name, field)| (name.clone(), field.shape.clone()))
             .collect();
-        let geometry = geometry(&self.recipe.optimiser, &self.model, phase, &fields);
+        let Recipe {
+            optimiser, diffusion, ..
+        } = &self.recipe;
+        let geometry = geometry(optimiser, diffusion, &self.model, phase, &fields);
         load_sources(phase, &self.options.plugins, &geometry)
     }
 
@@ -552,12 +554,13 @@ pub fn planned_geometry(recipe: &Recipe, device: &Device) -> Result<GuidanceGeom
     let fields = guide_fields(guide(recipe, device)?.as_ref());
     let phase = recipe.phases.last();
     let phase = phase.ok_or_else(|| Error::Input("the recipe has no phase".into()))?;
-    Ok(geometry(&recipe.optimiser, &model, phase, &fields))
+    Ok(geometry(&recipe.optimiser, &recipe.diffusion, &model, phase, &fields))
 }
 
 /// What the sources of a phase plan for.
 pub fn geometry(
     optimiser: &OptimiserRecipe,
+    diffusion: &DiffusionRecipe,
     model: &SitConfig,
     phase: &Phase,
     fields: &[(String, Vec<usize>)],
@@ -575,6 +578,8 @@ pub fn geometry(
         width: model.input_size,
         patch: model.patch_size,
         classes: model.num_classes,
+        prediction: diffusion.prediction,
+        path: diffusion.path,
         student: network,
         teacher: phase.teacher.as_ref().map(|_| network),
         ema: network,

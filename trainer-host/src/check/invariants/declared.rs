@@ -41,6 +41,11 @@ fn asked(plan: &SourcePlan, trace: &Trace) -> Result<(), Break> {
                 "{what} is asked for depth {depth}, but the plan declares {declared:?}"
             )));
         }
+        if forward.output && !plan.needs_output(forward.network) {
+            return Err(Break::broken(format!(
+                "{what} is asked for its output, which the plan does not declare"
+            )));
+        }
     }
     Ok(())
 }
