@@ -174,6 +174,41 @@ mod tests {
     use crate::{Buffer, SettingMeaning, TimeRange};
 
     #[test]
+    fn a_host_before_1_2_says_nothing_of_the_diffusion() {
+        let student = abi::NetworkInfo {
+            network: 0,
+            depth: 4,
+            width: 8,
+            heads: 2,
+            prefix_tokens: 0,
+            grid_rows: 2,
+            grid_cols: 2,
+        };
+        let networks = [student];
+        let mut raw = abi::Geometry {
+            size: size_of::<abi::Geometry>() as u64,
+            batch: 1,
+            channels: 3,
+            height: 4,
+            width: 4,
+            patch: 2,
+            classes: 5,
+            networks: array(&networks),
+            fields: array::<abi::FieldInfo>(&[]),
+            prediction: PredictionKind::Data as u32,
+            path: PathKind::Cosine as u32,
+        };
+        // SAFETY: the struct has the bytes that it states, and its lists are alive.
+        let read = |raw: &abi::Geometry| unsafe { geometry(raw) }.map(|read| (read.prediction, read.path));
+        assert_eq!(read(&raw), Ok((Some(PredictionKind::Data), Some(PathKind::Cosine))));
+        // Of a later one that this crate does not know.
+        raw.path = 77;
+        assert_eq!(read(&raw), Ok((Some(PredictionKind::Data), None)));
+        raw.size = std::mem::offset_of!(abi::Geometry, prediction) as u64;
+        assert_eq!(read(&raw), Ok((None, None)));
+    }
+
+    #[test]
     fn a_plan_reads_back_as_it_was_declared() {
         let plan = Plan::new()
             .tap(2)

@@ -6,9 +6,9 @@ use serde_json::{Value as Json, json};
 use sextant_plugin_api::abi::OPERATIONS;
 use sextant_plugin_api::{
     Buffer, Condition, Convolution, DType, Distribution, Error, Geometry, Guidance, GuidanceSource, Init,
-    Interpolation, Network, Plan, Resize, Step, Tensor, describe_guidance,
+    Interpolation, Network, PathKind, Plan, PredictionKind, Resize, Step, Tensor, describe_guidance,
 };
-use sextant_plugin_testkit::{Bench, Outcome, strategy};
+use sextant_plugin_testkit::{Bench, Outcome, Path, strategy};
 
 /// One group of operations on small matrices; what came of it is a buffer.
 struct Calculator(String);
@@ -289,6 +289,17 @@ fn every_operation_of_the_table_is_there_and_right() {
         .map(|row| row.name)
         .collect();
     assert!(missing.is_empty(), "no script asks for {missing:?}");
+}
+
+#[test]
+fn a_step_lies_on_the_path_of_its_geometry() {
+    let geometry = strategy::small().with_diffusion(PredictionKind::Noise, PathKind::Cosine);
+    let bench = Bench::new::<Calculator>(json!({ "script": "draws" })).unwrap();
+    let inputs = bench.planned(&geometry).unwrap().inputs(3, &[0.25]);
+    assert_eq!(inputs.path, Path::Cosine);
+    let [alpha, sigma, ..] = Path::Cosine.coefficients(0.25);
+    let expected = alpha * inputs.x.data[0] + sigma * inputs.noise.data[0];
+    assert!((inputs.x_t.data[0] - expected).abs() < 1e-12);
 }
 
 #[test]

@@ -62,9 +62,9 @@ pub fn network(depth: usize) -> Sit {
         mlp_ratio: 2.0,
     };
     let mut sit = Sit::init(&config, &mut ChaCha8Rng::seed_from_u64(depth as u64), &Device::flex()).unwrap();
-    // Modulations begin at 0, which would hide time and label.
-    for block in &mut sit.blocks {
-        let linear = &mut block.adaLN_modulation._1;
+    // Modulations begin at 0, which would hide time and label, and so does the last layer, which would hide all.
+    let modulations = sit.blocks.iter_mut().map(|block| &mut block.adaLN_modulation._1);
+    for linear in modulations.chain([&mut sit.final_layer.linear]) {
         linear.weight = linear.weight.clone().map(|w| {
             let count = w.shape().num_elements();
             Tensor::from_data(TensorData::new(wave(count), w.shape()), &w.device())

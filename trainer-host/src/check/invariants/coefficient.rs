@@ -36,7 +36,7 @@ impl Invariant for LinearCoefficient {
         }
         let at = |coefficient| {
             let config = SourceConfig {
-                coefficient,
+                coefficient: Some(coefficient),
                 ..subject.config().clone()
             };
             Rehearsal::new(subject, case, Some(config))

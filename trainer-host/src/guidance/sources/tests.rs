@@ -3,10 +3,12 @@ use std::collections::BTreeMap;
 use burn::tensor::TensorData;
 use sextant_plugin_api::schemars::{self, JsonSchema};
 use sextant_plugin_api::{
-    Buffer, Condition, Error, Geometry, Guidance, GuidanceSource, Init, Plan, Step, describe_guidance, descriptor,
+    Buffer, Condition, Error, Geometry, Guidance, GuidanceSource, Init, PathKind, Plan, PredictionKind, SettingMeaning,
+    Step, describe_guidance, descriptor,
 };
 
 use super::*;
+use crate::diffusion::{Path, Prediction};
 use crate::guidance::fixture::{StepFixture, geometry, scripted};
 
 /// A source that uses everything, written as an author would.
@@ -41,8 +43,12 @@ impl GuidanceSource for Everything {
         Ok(Self(config))
     }
 
-    fn plan(&self, _: &Geometry) -> Result<Plan, Error> {
+    fn plan(&self, geometry: &Geometry) -> Result<Plan, Error> {
+        let prediction = geometry.prediction.ok_or("no prediction")?;
+        let path = geometry.path.ok_or("no path")?;
         Ok(Plan::new()
+            .setting("prediction", f64::from(prediction as u32), SettingMeaning::Plain)
+            .setting("path", f64::from(path as u32), SettingMeaning::FeatureGuidance)
             .tap(self.0.depth)
             .teacher(2)
             .field(self.0.field.clone())
@@ -110,6 +116,36 @@ fn should_say_what_its_sources_need() {
     assert_eq!(sources.libraries()[1].plugin, "everything");
     fn sendable<T: Send>(_: T) {}
     sendable(sources);
+}
+
+#[test]
+fn should_tell_prediction_and_path_and_take_settings() {
+    for (prediction, path, told) in [
+        (
+            Prediction::Velocity,
+            Path::Linear,
+            (PredictionKind::Velocity, PathKind::Linear),
+        ),
+        (Prediction::Data, Path::Cosine, (PredictionKind::Data, PathKind::Cosine)),
+        (
+            Prediction::Noise,
+            Path::Linear,
+            (PredictionKind::Noise, PathKind::Linear),
+        ),
+    ] {
+        let geometry = GuidanceGeometry {
+            prediction,
+            path,
+            ..geometry()
+        };
+        let sources = load(&[""], &geometry).unwrap();
+        let (_, plan) = sources.plans().next().unwrap();
+        let names: Vec<&str> = plan.settings.iter().map(|setting| setting.name.as_str()).collect();
+        assert_eq!(names, ["prediction", "path"]);
+        let of = |meaning| plan.setting(meaning).unwrap() as u32;
+        assert_eq!(of(SettingMeaning::Plain), told.0 as u32);
+        assert_eq!(of(SettingMeaning::FeatureGuidance), told.1 as u32);
+    }
 }
 
 #[test]
