@@ -147,6 +147,12 @@ static void destroy(void *instance) { free(instance); }
 
 static sextant_text config_schema(void) { return (sextant_text)TEXT(schema); }
 
+/* The published one, whatever the depths: what a recipe trains with that names none. */
+static double coefficient(sextant_text config) {
+  (void)config;
+  return 0.2;
+}
+
 SEXTANT_EXPORT const sextant_descriptor *sextant_guidance_entry(void) {
   static const sextant_descriptor descriptor = {
       .size = sizeof descriptor,
@@ -160,6 +166,7 @@ SEXTANT_EXPORT const sextant_descriptor *sextant_guidance_entry(void) {
       .guide = guide,
       .destroy = destroy,
       .config_schema = config_schema,
+      .coefficient = coefficient,
   };
   return &descriptor;
 }

@@ -1,5 +1,5 @@
 /* The contract between Sextant and a guidance source: what a shared library must export to guide the training of a
- * diffusion transformer, and what it may ask of the trainer (the host) in return. Version 1.1.
+ * diffusion transformer, and what it may ask of the trainer (the host) in return. Version 1.2.
  *
  * Made from the Rust source of sextant-plugin-api by its tests; not to be edited. examples/c/ holds a whole source in C.
  *
@@ -73,7 +73,7 @@ extern "C" {
 #define SEXTANT_ABI_MAJOR 1
 
 // Minor version: raised when something is added (a field at a struct's end, an operation, a tap kind).
-#define SEXTANT_ABI_MINOR 1
+#define SEXTANT_ABI_MINOR 2
 
 // Largest rank of a tensor that crosses the boundary.
 #define SEXTANT_MAX_RANK 8
@@ -233,6 +233,31 @@ typedef struct sextant_host {
   void (*log)(uint32_t level, struct sextant_text text);
 } sextant_host;
 
+// What the output of the student and of the frozen networks stands for: they are trained alike.
+enum sextant_prediction_kind {
+  // The velocity of the path, `d_alpha x + d_sigma n`.
+  SEXTANT_PREDICTION_KIND_VELOCITY = 1,
+  // The clean latents x.
+  SEXTANT_PREDICTION_KIND_DATA = 2,
+  // The noise n.
+  SEXTANT_PREDICTION_KIND_NOISE = 3,
+};
+
+// What a network's output stands for (sextant_prediction_kind as its number); 0 where the host does not say, before 1.2.
+typedef uint32_t sextant_prediction_kind_code;
+
+// Paths between data (t = 0) and noise (t = 1), x_t = alpha x + sigma n. A source that only needs points and coefficients
+// of the path asks for SEXTANT_OP_DIFFUSE and SEXTANT_OP_PATH_COEFFICIENTS instead.
+enum sextant_path_kind {
+  // alpha = 1 - t, sigma = t.
+  SEXTANT_PATH_KIND_LINEAR = 1,
+  // alpha = cos(pi t / 2), sigma = sin(pi t / 2).
+  SEXTANT_PATH_KIND_COSINE = 2,
+};
+
+// How data turns into noise (sextant_path_kind as its number); 0 where the host does not say, before 1.2.
+typedef uint32_t sextant_path_kind_code;
+
 // What is fixed before training starts. Belongs to the host; valid during the call.
 typedef struct sextant_geometry {
   // sizeof(sextant_geometry) as the host knows it.
@@ -253,6 +278,10 @@ typedef struct sextant_geometry {
   struct sextant_array networks;
   // sextant_field_info of each field of the data.
   struct sextant_array fields;
+  // A sextant_prediction_kind; 0 on a host before 1.2. Since 1.2.
+  sextant_prediction_kind_code prediction;
+  // A sextant_path_kind; 0 on a host before 1.2. Since 1.2.
+  sextant_path_kind_code path;
 } sextant_geometry;
 
 // What a source declares before training. What it did not declare is not handed over; what the run cannot give ends
@@ -284,6 +313,9 @@ typedef struct sextant_plan {
   struct sextant_array buffers;
   // sextant_text values: names of the scalar metrics that it may return.
   struct sextant_array metrics;
+  // sextant_setting_info values: numbers that reports may show. They need no minor version: a host that does not know them shows
+  // none. Since 1.2.
+  struct sextant_array settings;
 } sextant_plan;
 
 // One step, as `guide` sees it. B is the batch. Belongs to the host and is valid, with all that it points to, until
@@ -388,7 +420,8 @@ typedef struct sextant_descriptor {
                          struct sextant_message *error);
   // Computes the loss of one step. Not null. `[after plan]`
   //
-  // Called once a step (once a micro-batch, where a step has several), on the thread on which the host's `op` and
+  // Called for every micro-batch of a step in which the source is active, and now and then for one of them again, for
+  // diagnostics and to count its operations; an answer may go unused. Always on the thread on which the host's `op` and
   // `release` must be called until it returns. The loss is a pure function of the step: state belongs into buffers,
   // random numbers come from the operation `random`. `step` and what it points to are valid during the call only.
   // What `guided` points to belongs to the instance and stays as it is until its next call. When it returns,
@@ -403,6 +436,13 @@ typedef struct sextant_descriptor {
   // defaults and descriptions. The text is static, like the descriptor; it should be the same at every call. Null
   // where the library does not describe its configuration. Since 1.1. `[any thread]`
   struct sextant_text (*config_schema)(void);
+  // The weight on the loss that was published for a configuration, a JSON object as sextant_descriptor.create gets it. A
+  // recipe that names no `coefficient` trains with it; with 0.5 where the source states none. Finite and above 0; or 0
+  // where it states none, or where the configuration is none. Null where it never states one. Since 1.2. `[any thread]`
+  //
+  // It is a function of the configuration because a coefficient is: a bounded cosine and an unbounded squared error of
+  // one method have two.
+  double (*coefficient)(struct sextant_text config);
 } sextant_descriptor;
 
 // Type of the function that a library exports under the name SEXTANT_ENTRY_SYMBOL.
@@ -410,6 +450,12 @@ typedef struct sextant_descriptor {
 // Answers the library's sextant_descriptor, static memory that is the same at every call; null on failure, and the
 // library is refused. `[first call into the library, any thread]`
 typedef const struct sextant_descriptor *(*sextant_entry)(void);
+
+// Type of a function that a library may export under the name SEXTANT_REFUSAL_SYMBOL: says why sextant_entry gave null.
+//
+// Static text for the person who wanted to load the library, empty where there is nothing to say. Only asked for after
+// the entry gave null. Since 1.2. `[any thread]`
+typedef struct sextant_text (*sextant_refusal)(void);
 
 // Networks whose features a source can read.
 enum sextant_network {
@@ -428,7 +474,7 @@ typedef uint32_t sextant_network_code;
 enum sextant_tap_kind {
   // The output of a block, `[B, T, D]`: depth 1 to N; depth 0 is the embedding, positions included.
   SEXTANT_TAP_KIND_BLOCK = 0,
-  // The network's output, `[B, C, H, W]`; its depth is ignored.
+  // The network's output, `[B, C, H, W]`; its depth is ignored. Of a network other than the student since 1.2.
   SEXTANT_TAP_KIND_OUTPUT = 1,
   // The attention probabilities of a block (after the softmax; rows are queries), `[B, heads, T, T]`: depth 1 to N. Of
   // the student only. Since 1.1.
@@ -490,6 +536,8 @@ enum sextant_init_kind {
   SEXTANT_INIT_KIND_NORMAL = 2,
   // Given elements, f32 in row-major order.
   SEXTANT_INIT_KIND_VALUES = 3,
+  // Uniform between -`value` and `value`. Since 1.2.
+  SEXTANT_INIT_KIND_UNIFORM = 4,
 };
 
 // How a parameter or buffer begins (sextant_init_kind as its number).
@@ -537,7 +585,8 @@ typedef struct sextant_buffer_info {
   sextant_agreement_code agreement;
   // Its shape.
   struct sextant_shape shape;
-  // 1 if a step replaces rows of it (a memory bank), 0 if the whole.
+  // 1 for a buffer of rows, oldest first (a memory bank): fewer rows than it has replace the oldest, and stand last. 0
+  // where a new value is the whole.
   uint8_t rows;
   // Padding, 0.
   uint8_t reserved[3];
@@ -548,6 +597,30 @@ typedef struct sextant_buffer_info {
   // f32 elements for SEXTANT_INIT_KIND_VALUES.
   struct sextant_array values;
 } sextant_buffer_info;
+
+// Meanings of a source's numbers, for reports. A number that a host does not know reads as plain.
+enum sextant_setting_meaning {
+  // A number with a name.
+  SEXTANT_SETTING_MEANING_PLAIN = 0,
+  // w of guidance in feature space, f_u + w (f_c - f_u), with the features of the frozen teacher at the one depth that the
+  // plan declares, under the sample's own condition (f_c) and under none (f_u).
+  SEXTANT_SETTING_MEANING_FEATURE_GUIDANCE = 1,
+};
+
+// What a number is to the method (sextant_setting_meaning as its number).
+typedef uint32_t sextant_setting_meaning_code;
+
+// A number of the source's that reports may show.
+typedef struct sextant_setting_info {
+  // Its name, unique among them: that of the key in the configuration, where it is one.
+  struct sextant_text name;
+  // A sextant_setting_meaning.
+  sextant_setting_meaning_code meaning;
+  // Padding, 0.
+  uint32_t reserved;
+  // The number, finite.
+  double value;
+} sextant_setting_info;
 
 // A tensor for an entry of the plan.
 typedef struct sextant_named {
@@ -625,6 +698,9 @@ enum sextant_operation {
   // The error function.
   //   (a) -> (result)
   SEXTANT_OP_ERF = 32,
+  // The largest whole number that is not above a; the gradient is 0. Since 1.2.
+  //   (a) -> (result)
+  SEXTANT_OP_FLOOR = 33,
   // `a == b`, with broadcasting; truth values.
   //   (a, b) -> (mask)
   SEXTANT_OP_EQUAL = 40,
@@ -664,6 +740,13 @@ enum sextant_operation {
   // Minimum over dimensions, none of them empty.
   //   (a) [sextant_dims] -> (result)
   SEXTANT_OP_MIN = 63,
+  // Index of the smallest element of a dimension that is not empty; the dimension disappears. Integers. Of equal
+  // elements the first on the CPU, any of them elsewhere. Since 1.2.
+  //   (a) [sextant_dim] -> (index)
+  SEXTANT_OP_ARGMIN = 64,
+  // Index of the largest element of a dimension that is not empty; as `argmin`. Since 1.2.
+  //   (a) [sextant_dim] -> (index)
+  SEXTANT_OP_ARGMAX = 65,
   // The same elements, row by row, in another shape.
   //   (a) [sextant_new_shape] -> (result)
   SEXTANT_OP_RESHAPE = 80,
@@ -729,7 +812,7 @@ enum sextant_operation {
   SEXTANT_OP_DOWNLOAD = 125,
   // Activations of a frozen network, several taps in one pass and no deeper than the deepest; no gradients. Row i of
   // the inputs belongs to sample `rows[i]` of the batch, whose condition is used as `conditions[i]` says. One result
-  // per depth, in the order asked.
+  // per depth, in the order asked; where its kind is the output, `[R, C, H, W]` instead of tokens.
   //   (x_t, t) [sextant_forward] -> (features*)
   SEXTANT_OP_FORWARD = 140,
   // x_t of the path: `alpha(t) x + sigma(t) n`, for x and n `[R, …]` and t `[R]`.
@@ -961,6 +1044,9 @@ typedef struct sextant_forward {
   struct sextant_array rows;
   // uint32_t sextant_condition values, one per row of the inputs.
   struct sextant_array conditions;
+  // uint32_t sextant_tap_kind values, one per depth: a block, or the output, whose depth is ignored. Empty where all are blocks.
+  // Since 1.2.
+  struct sextant_array kinds;
 } sextant_forward;
 
 // Put before the definition of the entry, so that the library exports it.
@@ -976,6 +1062,11 @@ typedef struct sextant_forward {
 #define SEXTANT_ENTRY_SYMBOL "sextant_guidance_entry"
 
 SEXTANT_EXPORT const sextant_descriptor *sextant_guidance_entry(void);
+
+// Name of a function that a library may export, of type sextant_refusal: why the entry gives null.
+#define SEXTANT_REFUSAL_SYMBOL "sextant_guidance_refusal"
+
+SEXTANT_EXPORT sextant_text sextant_guidance_refusal(void);
 
 #ifdef __cplusplus
 } // extern "C"

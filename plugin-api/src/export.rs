@@ -28,7 +28,7 @@ macro_rules! export_guidance {
 
         const _: () = {
             extern "C" fn note() {
-                $crate::export::register($crate::descriptor::<$source>());
+                $crate::export::register::<$source>();
             }
 
             // SAFETY: the section holds functions that the loader calls, without arguments, when the library is

@@ -1,7 +1,7 @@
 //! What is fixed before training starts.
 
 use crate::Error;
-use crate::abi::{DType, Network};
+use crate::abi::{DType, Network, PathKind, PredictionKind};
 use crate::error::listed;
 
 /// Sizes of the data and of the networks. A source reads it in `plan`, and again from the step.
@@ -19,6 +19,11 @@ pub struct Geometry {
     pub patch: usize,
     /// Number of classes; the null class is this number.
     pub classes: usize,
+    /// What the networks' outputs stand for, the teacher's and the moving average's too. None on a host before 1.2.
+    pub prediction: Option<PredictionKind>,
+    /// How data turns into noise. None on a host before 1.2. Points and coefficients of the path are
+    /// [`crate::Step::diffuse`]'s and [`crate::Step::path_coefficients`]'s to give, whatever it is.
+    pub path: Option<PathKind>,
     pub(crate) student: NetworkGeometry,
     pub(crate) teacher: Option<NetworkGeometry>,
     pub(crate) ema: Option<NetworkGeometry>,
@@ -51,6 +56,18 @@ impl NetworkGeometry {
     pub fn depth_at(&self, fraction: f64) -> u32 {
         ((f64::from(self.depth) * fraction).round() as u32).max(1)
     }
+
+    /// The published depth for a network of this size. `published` has pairs of a network's blocks and the depth in it, such
+    /// as `[(12, 4), (28, 8)]`; another size takes the fraction of the nearest one, of two the smaller.
+    ///
+    /// # Panics
+    /// If nothing is published.
+    pub fn published_depth(&self, published: &[(u32, u32)]) -> u32 {
+        let distance = |(blocks, _): &&(u32, u32)| (blocks.abs_diff(self.depth), *blocks);
+        let nearest = published.iter().min_by_key(distance);
+        let (blocks, depth) = nearest.expect("a published network");
+        self.depth_at(f64::from(*depth) / f64::from(*blocks))
+    }
 }
 
 /// A batch field of the data set, such as an encoder's features.
@@ -66,7 +83,7 @@ pub struct FieldGeometry {
 
 impl Geometry {
     /// A geometry of `batch` latents `[channels, height, width]` in patches of `patch`, without teacher, EMA
-    /// or fields: a start for a source's own tests.
+    /// or fields, whose networks predict the velocity of the linear path: a start for a source's own tests.
     pub fn new(batch: usize, latent: [usize; 3], patch: usize, student: NetworkGeometry) -> Self {
         Self {
             batch,
@@ -75,11 +92,19 @@ impl Geometry {
             width: latent[2],
             patch,
             classes: 0,
+            prediction: Some(PredictionKind::Velocity),
+            path: Some(PathKind::Linear),
             student,
             teacher: None,
             ema: None,
             fields: Vec::new(),
         }
+    }
+
+    /// The same with another diffusion.
+    pub fn with_diffusion(mut self, prediction: PredictionKind, path: PathKind) -> Self {
+        (self.prediction, self.path) = (Some(prediction), Some(path));
+        self
     }
 
     /// The same with a teacher.
@@ -193,5 +218,18 @@ mod tests {
         assert_eq!(student(12).depth_at(1.0 / 3.0), 4);
         assert_eq!(student(1).depth_at(1.0 / 6.0), 1);
         assert_eq!(student(28).depth_at(2.0 / 3.0), 19);
+    }
+
+    #[test]
+    fn a_published_depth_is_exact_and_scales_from_the_nearest_network() {
+        let depth = |blocks| student(blocks).published_depth(&[(12, 4), (24, 8), (28, 8)]);
+        assert_eq!([12, 24, 28].map(depth), [4, 8, 8]);
+        // A third of 3, 6 and 18 blocks (as near to 24: the smaller counts), two sevenths of 32.
+        assert_eq!([3, 6, 18, 32].map(depth), [1, 2, 6, 9]);
+        assert_eq!(
+            student(20).published_depth(&[(28, 8), (12, 2)]),
+            3,
+            "the order is nothing"
+        );
     }
 }

@@ -60,7 +60,10 @@ mod time;
 /// What derives the description of a configuration: `#[derive(JsonSchema)]`.
 pub use schemars;
 
-pub use abi::{Agreement, Condition, DType, Distribution, Interpolation, Network, Operation, TapKind};
+pub use abi::{
+    Agreement, Condition, DType, Distribution, Interpolation, Network, Operation, PathKind, PredictionKind,
+    SettingMeaning, TapKind,
+};
 pub use error::Error;
 pub use geometry::{FieldGeometry, Geometry, NetworkGeometry};
 pub use operations::operations_markdown;

@@ -1,6 +1,6 @@
 //! What a source declares before training.
 
-use crate::abi::{Agreement, DType, MAX_RANK, Network, TapKind};
+use crate::abi::{Agreement, DType, MAX_RANK, Network, SettingMeaning, TapKind};
 use crate::error::listed;
 use crate::{Error, TimeRange};
 
@@ -22,6 +22,7 @@ pub struct Plan {
     pub(crate) parameters: Vec<Parameter>,
     pub(crate) buffers: Vec<Buffer>,
     pub(crate) metrics: Vec<String>,
+    pub(crate) settings: Vec<Setting>,
     pub(crate) t_range: Option<TimeRange>,
     pub(crate) batch_coupled: bool,
     pub(crate) required_minor: u32,
@@ -35,6 +36,14 @@ pub(crate) struct Tap {
     pub depth: u32,
 }
 
+/// A number that reports may show.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Setting {
+    pub name: String,
+    pub value: f64,
+    pub meaning: SettingMeaning,
+}
+
 /// How a parameter or a buffer begins. The host draws it, from a stream keyed by seed, source and name.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Init {
@@ -42,6 +51,8 @@ pub enum Init {
     Constant(f64),
     /// Uniform within ±sqrt(6 / (fan in + fan out)), as `torch.nn.init.xavier_uniform_`.
     XavierUniform,
+    /// Uniform within ±bound; as PyTorch begins layers, ±1/sqrt(fan in). A plan with it needs minor version 2.
+    Uniform(f64),
     /// Normal with mean 0 and this standard deviation.
     Normal(f64),
     /// These elements, in row-major order.
@@ -51,6 +62,14 @@ pub enum Init {
 impl Init {
     /// All zeros.
     pub const ZEROS: Self = Self::Constant(0.0);
+
+    /// The minor version that has it.
+    fn minor(&self) -> u32 {
+        match self {
+            Self::Uniform(_) => 2,
+            _ => 0,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -98,8 +117,8 @@ impl Buffer {
         self
     }
 
-    /// A step replaces some of its rows rather than the whole, as in a memory bank. The source answers the whole buffer
-    /// all the same; this tells how the answers of several devices are put together.
+    /// A buffer of rows, oldest first, as a memory bank is. A step may answer the whole, or fewer rows: those take the place
+    /// of the oldest, and stand last. A step that answers no row leaves it as it is.
     pub fn rows(mut self) -> Self {
         self.rows = true;
         self
@@ -135,9 +154,19 @@ impl Plan {
         self.with_tap(Network::Teacher, TapKind::Block, depth)
     }
 
+    /// Asks that [`crate::Step::forward_output`] may read the output of the frozen teacher. Needs minor version 2.
+    pub fn teacher_output(self) -> Self {
+        self.with_tap(Network::Teacher, TapKind::Output, 0).requires_minor(2)
+    }
+
     /// Asks that `forward` may read the student's moving average at `depth`.
     pub fn ema(self, depth: u32) -> Self {
         self.with_tap(Network::Ema, TapKind::Block, depth)
+    }
+
+    /// Asks that [`crate::Step::forward_output`] may read the output of the student's moving average. Needs minor version 2.
+    pub fn ema_output(self) -> Self {
+        self.with_tap(Network::Ema, TapKind::Output, 0).requires_minor(2)
     }
 
     fn with_tap(mut self, network: Network, kind: TapKind, depth: u32) -> Self {
@@ -167,25 +196,37 @@ impl Plan {
         self.with_parameter(name.into(), shape.as_ref(), init, false)
     }
 
-    fn with_parameter(mut self, name: String, shape: &[usize], init: Init, trainable: bool) -> Self {
-        self.parameters.push(Parameter {
+    fn with_parameter(self, name: String, shape: &[usize], init: Init, trainable: bool) -> Self {
+        let mut plan = self.requires_minor(init.minor());
+        plan.parameters.push(Parameter {
             name,
             shape: shape.to_vec(),
             init,
             trainable,
         });
-        self
+        plan
     }
 
     /// Declares state between steps.
-    pub fn buffer(mut self, buffer: Buffer) -> Self {
-        self.buffers.push(buffer);
-        self
+    pub fn buffer(self, buffer: Buffer) -> Self {
+        let mut plan = self.requires_minor(buffer.init.minor());
+        plan.buffers.push(buffer);
+        plan
     }
 
     /// Declares a scalar that `guide` may report.
     pub fn metric(mut self, name: impl Into<String>) -> Self {
         self.metrics.push(name.into());
+        self
+    }
+
+    /// Declares a number that reports may show, under the name of its key, and says what it is to the method.
+    pub fn setting(mut self, name: impl Into<String>, value: f64, meaning: SettingMeaning) -> Self {
+        self.settings.push(Setting {
+            name: name.into(),
+            value,
+            meaning,
+        });
         self
     }
 
@@ -214,6 +255,7 @@ impl Plan {
         unique("parameter", self.parameters.iter().map(|p| p.name.as_str()))?;
         unique("buffer", self.buffers.iter().map(|b| b.name.as_str()))?;
         unique("metric", self.metrics.iter().map(String::as_str))?;
+        unique("setting", self.settings.iter().map(|s| s.name.as_str()))?;
         for parameter in &self.parameters {
             initial("parameter", &parameter.name, &parameter.shape, &parameter.init)?;
         }
@@ -251,9 +293,9 @@ fn initial(what: &str, name: &str, shape: &[usize], init: &Init) -> Result<(), E
             "{what} {name:?} of shape {shape:?} has {elements} elements, but {} initial values",
             values.len()
         ))),
-        Init::Constant(value) | Init::Normal(value) if !value.is_finite() => Err(Error::new(format!(
-            "{what} {name:?} has an initial value that is not finite"
-        ))),
+        Init::Constant(value) | Init::Normal(value) | Init::Uniform(value) if !value.is_finite() => Err(Error::new(
+            format!("{what} {name:?} has an initial value that is not finite"),
+        )),
         _ => Ok(()),
     }
 }
@@ -286,6 +328,22 @@ mod tests {
     fn values_must_fill_the_shape() {
         let plan = Plan::new().parameter("w", [2, 3], Init::Values(vec![0.0; 5]));
         assert!(error(plan).contains("has 6 elements, but 5 initial values"));
+    }
+
+    #[test]
+    fn what_came_later_needs_its_minor_version() {
+        let minor = |plan: Plan| plan.required_minor;
+        assert_eq!(minor(Plan::new().tap(1).output().teacher(2).ema(2)), 0);
+        assert_eq!(minor(Plan::new().setting("w", 1.0, SettingMeaning::Plain)), 0);
+        assert_eq!(minor(Plan::new().attention(1)), 1);
+        for plan in [
+            Plan::new().teacher_output(),
+            Plan::new().ema_output().attention(1),
+            Plan::new().frozen("w", [1], Init::Uniform(0.1)),
+            Plan::new().buffer(Buffer::new("b", [1], Init::Uniform(0.1))),
+        ] {
+            assert_eq!(minor(plan), 2);
+        }
     }
 
     #[test]

@@ -7,14 +7,21 @@ use crate::{Error, Geometry, Plan, Step, Tensor};
 
 /// A source of guidance.
 ///
-/// The host makes one instance for each device from the recipe's keys, asks it once for a [`Plan`], and then
-/// for the [`Guidance`] of each step. An instance keeps no tensors: parameters and buffers are declared in the
+/// The host makes an instance for each device from the recipe's keys, asks it for a [`Plan`], and then for the
+/// [`Guidance`] of each micro-batch. An instance keeps no tensors: parameters and buffers are declared in the
 /// plan and live in the host. It is never called from two threads at once, but may move between them.
 pub trait GuidanceSource: Sized + Send + 'static {
     /// The keys of a source's `config` table in a recipe. Give it `#[serde(default, deny_unknown_fields)]` and a
     /// [`Default`], so that every key may be left out and a wrong one is an error that lists the right ones; and derive
     /// [`JsonSchema`], so that `sextant plugin info` shows keys, types, defaults and their documentation.
     type Config: DeserializeOwned + JsonSchema;
+
+    /// The weight on the loss that was published for this configuration, finite and above 0: what a recipe trains with
+    /// that names no `coefficient`. None where nothing was published; the weight is then 0.5.
+    fn coefficient(config: &Self::Config) -> Option<f64> {
+        let _ = config;
+        None
+    }
 
     /// Makes an instance. Refuse here what is wrong in itself, whatever the model.
     fn new(config: Self::Config) -> Result<Self, Error>;
@@ -52,13 +59,14 @@ impl Guidance {
         self
     }
 
-    /// Weighs the denoising loss of each sample, f32 `[B]`.
+    /// Weighs the denoising loss of each sample, f32 `[B]`: the host takes the mean of weight times loss. Gradients flow
+    /// through it, as far as it has any. Weights of several sources multiply.
     pub fn denoising_weight(mut self, weight: Tensor) -> Self {
         self.denoising_weight = Some(weight);
         self
     }
 
-    /// Gives a declared buffer its new value, of its shape. Without one it stays as it is. It is kept once the step has
+    /// Gives a declared buffer its new value, of its shape (of a buffer of rows, of as many rows as are new). Without one it stays as it is. It is kept once the step has
     /// succeeded, outside the autodiff graph.
     pub fn buffer(mut self, name: impl Into<String>, value: Tensor) -> Self {
         self.buffers.push((name.into(), value));

@@ -191,7 +191,43 @@ impl Step {
         rows: &[u32],
         conditions: &[Condition],
     ) -> Result<Vec<Tensor>, Error> {
-        let at = Location::caller();
+        let inputs = [x_t.into(), t.into()];
+        self.run(network, inputs, depths, false, rows, conditions, Location::caller())
+    }
+
+    /// The output `[R, C, H, W]` of the frozen teacher or the EMA network, with its activations at `depths` on the way
+    /// there, which may be none. What it stands for is [`Geometry::prediction`]. Otherwise as [`Self::forward`].
+    ///
+    /// # Errors
+    /// If the plan did not declare the output or a depth of this network, or rows and conditions differ in number.
+    #[track_caller]
+    pub fn forward_output(
+        &self,
+        network: Network,
+        x_t: impl Into<Tensor>,
+        t: impl Into<Tensor>,
+        depths: &[u32],
+        rows: &[u32],
+        conditions: &[Condition],
+    ) -> Result<(Tensor, Vec<Tensor>), Error> {
+        let inputs = [x_t.into(), t.into()];
+        let mut results = self.run(network, inputs, depths, true, rows, conditions, Location::caller())?;
+        Ok((results.remove(0), results))
+    }
+
+    /// The output first, if it is asked for; then one result a depth.
+    #[expect(clippy::too_many_arguments)]
+    fn run(
+        &self,
+        network: Network,
+        inputs: [Tensor; 2],
+        depths: &[u32],
+        output: bool,
+        rows: &[u32],
+        conditions: &[Condition],
+        at: &'static Location<'static>,
+    ) -> Result<Vec<Tensor>, Error> {
+        let declares = |tap: &crate::plan::Tap| tap.network == network && tap.kind == TapKind::Output;
         let declared: Vec<u32> = self
             .plan
             .taps
@@ -206,6 +242,11 @@ impl Step {
             let asked = format!("of depth {depth}");
             return Err(undeclared(&format!("{network:?} tap"), &asked, declared));
         }
+        if output && !self.plan.taps.iter().any(declares) {
+            return Err(Error::new(format!(
+                "the output of {network:?} was not declared in the plan"
+            )));
+        }
         if rows.len() != conditions.len() {
             return Err(Error::new(format!(
                 "`forward` was given {} rows, but {} conditions",
@@ -213,8 +254,10 @@ impl Step {
                 conditions.len()
             )));
         }
-        let inputs = [x_t.into(), t.into()];
-        Ok(self.session.forward(network, inputs, depths, rows, conditions, at))
+        let output = output.then_some((TapKind::Output, 0));
+        let blocks = depths.iter().map(|depth| (TapKind::Block, *depth));
+        let taps: Vec<_> = output.into_iter().chain(blocks).collect();
+        Ok(self.session.forward(network, inputs, &taps, rows, conditions, at))
     }
 
     /// x_t of the path, `alpha(t) x + sigma(t) n`, for x and n `[R, …]` and t `[R]`.

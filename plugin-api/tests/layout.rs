@@ -31,20 +31,21 @@ fn contract() -> String {
         Message { size, text, owner, release }
         Shape { rank, reserved, dims }
         TensorRef { handle, dtype, reserved, shape }
-        Descriptor { size, abi_major, abi_minor, name, version, summary, create, plan, guide, destroy, config_schema }
+        Descriptor { size, abi_major, abi_minor, name, version, summary, create, plan, guide, destroy, config_schema, coefficient }
         Host { size, abi_major, abi_minor, op, release, log }
         Call { size, session, opcode, inputs_len, outputs_len, line, file, inputs, attributes, outputs }
         Operand { handle, consumed, reserved }
         NetworkInfo { network, depth, width, heads, prefix_tokens, grid_rows, grid_cols }
         FieldInfo { name, dtype, reserved, shape }
-        Geometry { size, batch, channels, height, width, patch, classes, networks, fields }
+        Geometry { size, batch, channels, height, width, patch, classes, networks, fields, prediction, path }
         Tap { network, kind, depth, reserved }
         ParameterInfo { name, shape, init, trainable, reserved, value, values }
         BufferInfo { name, dtype, agreement, shape, rows, reserved, init, value, values }
         Plan {
             size, required_minor, batch_coupled, has_t_range, reserved, t_min, t_max, taps, fields, parameters, buffers,
-            metrics
+            metrics, settings
         }
+        SettingInfo { name, meaning, reserved, value }
         Step {
             size, session, index, batch, x, noise, x_t, t, velocity, labels, dropped_labels, taps, fields, parameters,
             buffers, sample_ids, t_values, label_values, dropped_label_values
@@ -65,17 +66,20 @@ fn contract() -> String {
         Random { size, distribution, reserved, tag, shape }
         Cast { size, dtype, reserved }
         Download { size, data, bytes }
-        Forward { size, network, reserved, depths, rows, conditions }
+        Forward { size, network, reserved, depths, rows, conditions, kinds }
     }
     numbers! { text:
         DType { F32, BF16, F16, F64, Int, Bool }
         Network { Student, Teacher, Ema }
         TapKind { Block, Output, Attention }
-        InitKind { Constant, XavierUniform, Normal, Values }
+        InitKind { Constant, XavierUniform, Normal, Values, Uniform }
         Agreement { Mean, Gathered, Replicated }
         Interpolation { Nearest, Bilinear, Bicubic }
         Distribution { Normal, Uniform }
         Condition { Own, Null, Dropped }
+        PredictionKind { Velocity, Data, Noise }
+        PathKind { Linear, Cosine }
+        SettingMeaning { Plain, FeatureGuidance }
     }
     for row in OPERATIONS {
         let (inputs, outputs) = (row.inputs.join(" "), row.outputs.join(" "));
@@ -211,13 +215,14 @@ impl Version {
 }
 
 /// Structs without a size that cross in arrays only, whose stride says how long an element is.
-const LIST_ELEMENTS: [&str; 6] = [
+const LIST_ELEMENTS: [&str; 7] = [
     "NetworkInfo",
     "FieldInfo",
     "Tap",
     "ParameterInfo",
     "BufferInfo",
     "Named",
+    "SettingInfo",
 ];
 
 #[test]

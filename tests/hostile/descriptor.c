@@ -39,6 +39,9 @@
 #ifndef SCHEMA
 #define SCHEMA TEXT("{}")
 #endif
+#ifndef COEFFICIENT
+#define COEFFICIENT 0.0
+#endif
 #ifndef ENTRY
 #define ENTRY sextant_guidance_entry
 #endif
@@ -69,11 +72,21 @@ MAYBE void destroy(void *instance) { good_destroy(instance); }
 
 static sextant_text config_schema(void) { return (sextant_text)SCHEMA; }
 
+static double coefficient(sextant_text config) {
+  (void)config;
+  return COEFFICIENT;
+}
+
+#ifdef REFUSAL
+SEXTANT_EXPORT sextant_text sextant_guidance_refusal(void) { return (sextant_text)REFUSAL; }
+#endif
+
 SEXTANT_EXPORT const sextant_descriptor *ENTRY(void) {
   static const struct {
     sextant_descriptor known;
     uint8_t later[TAIL];
-  } all = {{SIZE, MAJOR, MINOR, NAME, VERSION, TEXT("spoils its descriptor"), CREATE, PLAN, GUIDE, DESTROY, config_schema},
+  } all = {{SIZE, MAJOR, MINOR, NAME, VERSION, TEXT("spoils its descriptor"), CREATE, PLAN, GUIDE, DESTROY, config_schema,
+            coefficient},
            {1}};
   const sextant_descriptor *descriptor = &all.known;
   (void)descriptor;

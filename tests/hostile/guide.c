@@ -69,6 +69,6 @@ static void destroy(void *instance) {
 SEXTANT_EXPORT const sextant_descriptor *sextant_guidance_entry(void) {
   static const sextant_descriptor descriptor = {
       sizeof descriptor, SEXTANT_ABI_MAJOR, SEXTANT_ABI_MINOR, TEXT("hostile"), TEXT("0.1.0"), TEXT("guides badly"),
-      create,            plan,              guide,             destroy,         NULL};
+      create,            plan,              guide,             destroy,         NULL, NULL};
   return &descriptor;
 }

@@ -35,7 +35,7 @@ static void taps(const source *self, sextant_plan *plan, sextant_tap *tap) {
   if (is(self, "network-77")) tap->network = 77;
   if (is(self, "kind-77")) tap->kind = 77;
   if (is(self, "attention-0")) *tap = (sextant_tap){SEXTANT_NETWORK_STUDENT, SEXTANT_TAP_KIND_ATTENTION, 0, 0};
-  if (is(self, "output-of-ema")) *tap = (sextant_tap){SEXTANT_NETWORK_EMA, SEXTANT_TAP_KIND_OUTPUT, 1, 0};
+  if (is(self, "attention-of-ema")) *tap = (sextant_tap){SEXTANT_NETWORK_EMA, SEXTANT_TAP_KIND_ATTENTION, 1, 0};
   if (is(self, "taps-null")) plan->taps.ptr = NULL;
   if (is(self, "taps-trillion")) plan->taps.len = (uint64_t)1 << 40;
   if (is(self, "taps-wrapping")) plan->taps.len = UINT64_MAX;
@@ -143,6 +143,6 @@ static sextant_status guide(void *instance, const sextant_step *step, sextant_gu
 SEXTANT_EXPORT const sextant_descriptor *sextant_guidance_entry(void) {
   static const sextant_descriptor descriptor = {
       sizeof descriptor, SEXTANT_ABI_MAJOR, SEXTANT_ABI_MINOR, TEXT("hostile"), TEXT("0.1.0"), TEXT("plans badly"),
-      create,            plan,              guide,             good_destroy,    NULL};
+      create,            plan,              guide,             good_destroy,    NULL, NULL};
   return &descriptor;
 }

@@ -101,10 +101,12 @@ static void shapes(const source *self, const sextant_step *step) {
     const sextant_dims all = {sizeof all, UINT32_MAX, 0, {0}, {0}};
     ONE(SEXTANT_OP_SUM, &all, x);
   } else if (is(self, "forward-student")) {
-    const sextant_forward pass = {sizeof pass, SEXTANT_NETWORK_STUDENT, 0, {NULL, 0, 0}, {NULL, 0, 0}, {NULL, 0, 0}};
+    const sextant_forward pass = {sizeof pass, SEXTANT_NETWORK_STUDENT, 0, {NULL, 0, 0}, {NULL, 0, 0}, {NULL, 0, 0},
+                                  {NULL, 0, 0}};
     TWO(SEXTANT_OP_FORWARD, &pass, x, step->t.handle);
   } else if (is(self, "forward-undeclared")) {
-    const sextant_forward pass = {sizeof pass, SEXTANT_NETWORK_EMA, 0, {NULL, 0, 0}, {NULL, 0, 0}, {NULL, 0, 0}};
+    const sextant_forward pass = {sizeof pass, SEXTANT_NETWORK_EMA, 0, {NULL, 0, 0}, {NULL, 0, 0}, {NULL, 0, 0},
+                                  {NULL, 0, 0}};
     TWO(SEXTANT_OP_FORWARD, &pass, x, step->t.handle);
   }
 }

@@ -115,7 +115,7 @@ impl Bridged {
         };
         let teacher = (loss == Loss::SelfTranscendence).then(|| frozen_copy(&network(config, 2, device)));
         let source = SourceConfig {
-            coefficient: COEFFICIENT,
+            coefficient: Some(COEFFICIENT),
             config: toml::Table::from_iter([("projector_width".to_owned(), (sizes.projector as i64).into())]),
             ..SourceConfig::new(loss.plugin())
         };
@@ -135,7 +135,7 @@ impl Bridged {
         let sources = Sources::load(
             &phase.guidance,
             &SearchPath::new(&[]),
-            &geometry(&optimiser, config, &phase, &fields),
+            &geometry(&optimiser, &DiffusionRecipe::default(), config, &phase, &fields),
         )
         .unwrap_or_else(|error| panic!("{error}"));
         let params = sources.init_parameters(0, &device.clone().autodiff());

@@ -125,6 +125,12 @@ pub struct TensorRef {
 /// library is refused. `[first call into the library, any thread]`
 pub type Entry = unsafe extern "C" fn() -> *const Descriptor;
 
+/// Type of a function that a library may export under the name [`super::REFUSAL_SYMBOL`]: says why [`Entry`] gave null.
+///
+/// Static text for the person who wanted to load the library, empty where there is nothing to say. Only asked for after
+/// the entry gave null. Since 1.2. `[any thread]`
+pub type Refusal = unsafe extern "C" fn() -> Text;
+
 /// What a library is. Static and never written: it lives as long as the process, as do its texts. The first three
 /// fields never move, in any version, so that any host can refuse any library with both versions in its message.
 ///
@@ -178,7 +184,8 @@ pub struct Descriptor {
     >,
     /// Computes the loss of one step. Not null. `[after plan]`
     ///
-    /// Called once a step (once a micro-batch, where a step has several), on the thread on which the host's `op` and
+    /// Called for every micro-batch of a step in which the source is active, and now and then for one of them again, for
+    /// diagnostics and to count its operations; an answer may go unused. Always on the thread on which the host's `op` and
     /// `release` must be called until it returns. The loss is a pure function of the step: state belongs into buffers,
     /// random numbers come from the operation `random`. `step` and what it points to are valid during the call only.
     /// What `guided` points to belongs to the instance and stays as it is until its next call. When it returns,
@@ -197,6 +204,13 @@ pub struct Descriptor {
     /// defaults and descriptions. The text is static, like the descriptor; it should be the same at every call. Null
     /// where the library does not describe its configuration. Since 1.1. `[any thread]`
     pub config_schema: Option<unsafe extern "C" fn() -> Text>,
+    /// The weight on the loss that was published for a configuration, a JSON object as [`Descriptor::create`] gets it. A
+    /// recipe that names no `coefficient` trains with it; with 0.5 where the source states none. Finite and above 0; or 0
+    /// where it states none, or where the configuration is none. Null where it never states one. Since 1.2. `[any thread]`
+    ///
+    /// It is a function of the configuration because a coefficient is: a bounded cosine and an unbounded squared error of
+    /// one method have two.
+    pub coefficient: Option<unsafe extern "C" fn(config: Text) -> f64>,
 }
 
 /// What the host offers. Lives as long as the process; the same for every instance.
@@ -298,7 +312,7 @@ pub type TapKindCode = u32;
 pub enum TapKind {
     /// The output of a block, `[B, T, D]`: depth 1 to N; depth 0 is the embedding, positions included.
     Block = 0,
-    /// The network's output, `[B, C, H, W]`; its depth is ignored.
+    /// The network's output, `[B, C, H, W]`; its depth is ignored. Of a network other than the student since 1.2.
     Output = 1,
     /// The attention probabilities of a block (after the softmax; rows are queries), `[B, heads, T, T]`: depth 1 to N. Of
     /// the student only. Since 1.1.
@@ -348,6 +362,53 @@ pub struct FieldInfo {
     pub shape: Shape,
 }
 
+/// What a network's output stands for ([`PredictionKind`] as its number); 0 where the host does not say, before 1.2.
+pub type PredictionKindCode = u32;
+
+/// What the output of the student and of the frozen networks stands for: they are trained alike.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PredictionKind {
+    /// The velocity of the path, `d_alpha x + d_sigma n`.
+    Velocity = 1,
+    /// The clean latents x.
+    Data = 2,
+    /// The noise n.
+    Noise = 3,
+}
+
+impl PredictionKind {
+    /// The kind with this number, if there is one.
+    pub fn from_code(code: u32) -> Option<Self> {
+        [Self::Velocity, Self::Data, Self::Noise]
+            .into_iter()
+            .find(|kind| *kind as u32 == code)
+    }
+}
+
+/// How data turns into noise ([`PathKind`] as its number); 0 where the host does not say, before 1.2.
+pub type PathKindCode = u32;
+
+/// Paths between data (t = 0) and noise (t = 1), x_t = alpha x + sigma n. A source that only needs points and coefficients
+/// of the path asks for [`super::Operation::Diffuse`] and [`super::Operation::PathCoefficients`] instead.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathKind {
+    /// alpha = 1 - t, sigma = t.
+    Linear = 1,
+    /// alpha = cos(pi t / 2), sigma = sin(pi t / 2).
+    Cosine = 2,
+}
+
+impl PathKind {
+    /// The kind with this number, if there is one.
+    pub fn from_code(code: u32) -> Option<Self> {
+        [Self::Linear, Self::Cosine]
+            .into_iter()
+            .find(|kind| *kind as u32 == code)
+    }
+}
+
 /// What is fixed before training starts. Belongs to the host; valid during the call.
 #[repr(C)]
 #[derive(Debug)]
@@ -370,6 +431,10 @@ pub struct Geometry {
     pub networks: Array,
     /// [`FieldInfo`] of each field of the data.
     pub fields: Array,
+    /// A [`PredictionKind`]; 0 on a host before 1.2. Since 1.2.
+    pub prediction: PredictionKindCode,
+    /// A [`PathKind`]; 0 on a host before 1.2. Since 1.2.
+    pub path: PathKindCode,
 }
 
 /// One activation that a source wants.
@@ -401,6 +466,8 @@ pub enum InitKind {
     Normal = 2,
     /// Given elements, f32 in row-major order.
     Values = 3,
+    /// Uniform between -`value` and `value`. Since 1.2.
+    Uniform = 4,
 }
 
 /// A parameter that the host optimises, clips, checkpoints and moves like the student's.
@@ -451,7 +518,8 @@ pub struct BufferInfo {
     pub agreement: AgreementCode,
     /// Its shape.
     pub shape: Shape,
-    /// 1 if a step replaces rows of it (a memory bank), 0 if the whole.
+    /// 1 for a buffer of rows, oldest first (a memory bank): fewer rows than it has replace the oldest, and stand last. 0
+    /// where a new value is the whole.
     pub rows: u8,
     /// Padding, 0.
     pub reserved: [u8; 3],
@@ -461,6 +529,44 @@ pub struct BufferInfo {
     pub value: f64,
     /// f32 elements for [`InitKind::Values`].
     pub values: Array,
+}
+
+/// What a number is to the method ([`SettingMeaning`] as its number).
+pub type SettingMeaningCode = u32;
+
+/// Meanings of a source's numbers, for reports. A number that a host does not know reads as plain.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SettingMeaning {
+    /// A number with a name.
+    Plain = 0,
+    /// w of guidance in feature space, f_u + w (f_c - f_u), with the features of the frozen teacher at the one depth that the
+    /// plan declares, under the sample's own condition (f_c) and under none (f_u).
+    FeatureGuidance = 1,
+}
+
+impl SettingMeaning {
+    /// The meaning with this number; plain, if it is of a later version.
+    pub fn from_code(code: u32) -> Self {
+        match code {
+            1 => Self::FeatureGuidance,
+            _ => Self::Plain,
+        }
+    }
+}
+
+/// A number of the source's that reports may show.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct SettingInfo {
+    /// Its name, unique among them: that of the key in the configuration, where it is one.
+    pub name: Text,
+    /// A [`SettingMeaning`].
+    pub meaning: SettingMeaningCode,
+    /// Padding, 0.
+    pub reserved: u32,
+    /// The number, finite.
+    pub value: f64,
 }
 
 /// What a source declares before training. What it did not declare is not handed over; what the run cannot give ends
@@ -494,6 +600,9 @@ pub struct Plan {
     pub buffers: Array,
     /// [`Text`]s: names of the scalar metrics that it may return.
     pub metrics: Array,
+    /// [`SettingInfo`]s: numbers that reports may show. They need no minor version: a host that does not know them shows
+    /// none. Since 1.2.
+    pub settings: Array,
 }
 
 /// One step, as `guide` sees it. B is the batch. Belongs to the host and is valid, with all that it points to, until

@@ -1,4 +1,4 @@
-//! The C contract between the host and a guidance source, version 1.1.
+//! The C contract between the host and a guidance source, version 1.2.
 //!
 //! Nothing of Rust's or burn's layout crosses the boundary: only `#[repr(C)]` structs that begin with their
 //! own size, function pointers, integers and UTF-8 slices. Rust authors do not meet this module, they
@@ -8,7 +8,7 @@
 //! # Lifecycle
 //! A library exports one symbol, [`ENTRY_SYMBOL`], a function of type [`Entry`]. It answers a
 //! [`Descriptor`] that lives as long as the process (libraries are never unloaded). Then, for each
-//! replica: `create` → `plan` → `guide`, once per step → `destroy`. The host never calls one instance
+//! replica: `create` → `plan` → `guide`, for each micro-batch of each step → `destroy`. The host never calls one instance
 //! from two threads at once, but may move it between threads from call to call.
 //!
 //! # Tensors
@@ -36,6 +36,8 @@ pub use operation::*;
 /// Major version: raised when something that exists changes its layout or meaning.
 pub const ABI_MAJOR: u32 = 1;
 /// Minor version: raised when something is added (a field at a struct's end, an operation, a tap kind).
-pub const ABI_MINOR: u32 = 1;
+pub const ABI_MINOR: u32 = 2;
 /// The one symbol that a library exports, of type [`Entry`].
 pub const ENTRY_SYMBOL: &str = "sextant_guidance_entry";
+/// A symbol that a library may export, of type [`Refusal`]: why the entry gives null.
+pub const REFUSAL_SYMBOL: &str = "sextant_guidance_refusal";

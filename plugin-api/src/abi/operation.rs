@@ -101,6 +101,8 @@ operations! {
     31 Gelu "gelu" ("a") [] -> ("result");
     /// The error function.
     32 Erf "erf" ("a") [] -> ("result");
+    /// The largest whole number that is not above a; the gradient is 0. Since 1.2.
+    33 Floor "floor" ("a") [] -> ("result");
 
     /// `a == b`, with broadcasting; truth values.
     40 Equal "equal" ("a", "b") [] -> ("mask");
@@ -129,6 +131,11 @@ operations! {
     62 Max "max" ("a") [Dims] -> ("result");
     /// Minimum over dimensions, none of them empty.
     63 Min "min" ("a") [Dims] -> ("result");
+    /// Index of the smallest element of a dimension that is not empty; the dimension disappears. Integers. Of equal
+    /// elements the first on the CPU, any of them elsewhere. Since 1.2.
+    64 Argmin "argmin" ("a") [Dim] -> ("index");
+    /// Index of the largest element of a dimension that is not empty; as `argmin`. Since 1.2.
+    65 Argmax "argmax" ("a") [Dim] -> ("index");
 
     /// The same elements, row by row, in another shape.
     80 Reshape "reshape" ("a") [NewShape] -> ("result");
@@ -177,7 +184,7 @@ operations! {
 
     /// Activations of a frozen network, several taps in one pass and no deeper than the deepest; no gradients.
     /// Row i of the inputs belongs to sample `rows[i]` of the batch, whose condition is used as `conditions[i]` says.
-    /// One result per depth, in the order asked.
+    /// One result per depth, in the order asked; where its kind is the output, `[R, C, H, W]` instead of tokens.
     140 Forward "forward" ("x_t", "t") [Forward] -> ("features*");
     /// x_t of the path: `alpha(t) x + sigma(t) n`, for x and n `[R, …]` and t `[R]`.
     141 Diffuse "diffuse" ("x", "n", "t") [] -> ("x_t");
@@ -451,4 +458,7 @@ pub struct Forward {
     pub rows: Array,
     /// `u32` [`Condition`]s, one per row of the inputs.
     pub conditions: Array,
+    /// `u32` [`super::TapKind`]s, one per depth: a block, or the output, whose depth is ignored. Empty where all are blocks.
+    /// Since 1.2.
+    pub kinds: Array,
 }

@@ -42,6 +42,7 @@ pub const fn descriptor<S: Exported>() -> &'static Descriptor {
             guide: Some(guide::<S>),
             destroy: Some(destroy::<S>),
             config_schema: Some(config_schema::<S>),
+            coefficient: Some(coefficient::<S>),
         }
     }
 }
@@ -171,6 +172,17 @@ unsafe extern "C" fn config_schema<S: GuidanceSource>() -> Text {
     });
     // Empty where deriving the schema panicked: a description is not worth a run.
     text(schema.unwrap_or_default())
+}
+
+/// 0 where the source states none, where the configuration is none, and where the author's code panicked: `create` then says
+/// what is wrong.
+unsafe extern "C" fn coefficient<S: GuidanceSource>(json: Text) -> f64 {
+    // SAFETY: the host follows the contract of `Descriptor::coefficient`: the text is valid for the call.
+    let Ok(json) = (unsafe { memory::string(&json, "a configuration") }) else {
+        return 0.0;
+    };
+    let stated = catch_unwind(|| config::parse(&json).ok().and_then(|config| S::coefficient(&config)));
+    stated.unwrap_or_default().unwrap_or(0.0)
 }
 
 /// # Safety

@@ -1,9 +1,9 @@
 //! Geometry in, plan out.
 
 use super::memory::{self, array, extents, text};
-use crate::abi::{self, Agreement, DType, InitKind, Network, Shape};
+use crate::abi::{self, Agreement, DType, InitKind, Network, PathKind, PredictionKind, Shape};
 use crate::geometry::{FieldGeometry, NetworkGeometry};
-use crate::plan::{Init, Tap};
+use crate::plan::{Init, Setting, Tap};
 use crate::tensor::shape_of;
 use crate::{Error, Geometry, Plan};
 
@@ -46,6 +46,8 @@ pub(super) unsafe fn geometry(from: *const abi::Geometry) -> Result<Geometry, Er
         width: raw.width as usize,
         patch: raw.patch as usize,
         classes: raw.classes as usize,
+        prediction: PredictionKind::from_code(raw.prediction),
+        path: PathKind::from_code(raw.path),
         student: network(Network::Student).ok_or_else(|| Error::new("the host has no student"))?,
         teacher: network(Network::Teacher),
         ema: network(Network::Ema),
@@ -61,6 +63,7 @@ pub(super) struct Declaration {
     _parameters: Vec<abi::ParameterInfo>,
     _buffers: Vec<abi::BufferInfo>,
     _metrics: Vec<abi::Text>,
+    _settings: Vec<abi::SettingInfo>,
 }
 
 impl Declaration {
@@ -69,6 +72,7 @@ impl Declaration {
         let taps: Vec<_> = plan.taps.iter().map(tap).collect();
         let fields: Vec<_> = plan.fields.iter().map(|name| text(name)).collect();
         let metrics: Vec<_> = plan.metrics.iter().map(|name| text(name)).collect();
+        let settings: Vec<_> = plan.settings.iter().map(setting).collect();
         let parameters: Vec<_> = plan
             .parameters
             .iter()
@@ -118,12 +122,14 @@ impl Declaration {
                 parameters: array(&parameters),
                 buffers: array(&buffers),
                 metrics: array(&metrics),
+                settings: array(&settings),
             },
             _taps: taps,
             _fields: fields,
             _parameters: parameters,
             _buffers: buffers,
             _metrics: metrics,
+            _settings: settings,
         })
     }
 }
@@ -137,6 +143,15 @@ fn tap(tap: &Tap) -> abi::Tap {
     }
 }
 
+fn setting(setting: &Setting) -> abi::SettingInfo {
+    abi::SettingInfo {
+        name: text(&setting.name),
+        meaning: setting.meaning as u32,
+        reserved: 0,
+        value: setting.value,
+    }
+}
+
 /// A shape whose rank `Plan::check` has seen.
 fn checked(shape: &[usize]) -> Shape {
     shape_of(shape).unwrap_or_default()
@@ -146,6 +161,7 @@ fn initial(init: &Init) -> (u32, f64, abi::Array) {
     let (kind, value, values): (_, _, &[f32]) = match init {
         Init::Constant(value) => (InitKind::Constant, *value, &[]),
         Init::XavierUniform => (InitKind::XavierUniform, 0.0, &[]),
+        Init::Uniform(bound) => (InitKind::Uniform, *bound, &[]),
         Init::Normal(deviation) => (InitKind::Normal, *deviation, &[]),
         Init::Values(values) => (InitKind::Values, 0.0, values),
     };
@@ -155,7 +171,42 @@ fn initial(init: &Init) -> (u32, f64, abi::Array) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Buffer, TimeRange};
+    use crate::{Buffer, SettingMeaning, TimeRange};
+
+    #[test]
+    fn a_host_before_1_2_says_nothing_of_the_diffusion() {
+        let student = abi::NetworkInfo {
+            network: 0,
+            depth: 4,
+            width: 8,
+            heads: 2,
+            prefix_tokens: 0,
+            grid_rows: 2,
+            grid_cols: 2,
+        };
+        let networks = [student];
+        let mut raw = abi::Geometry {
+            size: size_of::<abi::Geometry>() as u64,
+            batch: 1,
+            channels: 3,
+            height: 4,
+            width: 4,
+            patch: 2,
+            classes: 5,
+            networks: array(&networks),
+            fields: array::<abi::FieldInfo>(&[]),
+            prediction: PredictionKind::Data as u32,
+            path: PathKind::Cosine as u32,
+        };
+        // SAFETY: the struct has the bytes that it states, and its lists are alive.
+        let read = |raw: &abi::Geometry| unsafe { geometry(raw) }.map(|read| (read.prediction, read.path));
+        assert_eq!(read(&raw), Ok((Some(PredictionKind::Data), Some(PathKind::Cosine))));
+        // Of a later one that this crate does not know.
+        raw.path = 77;
+        assert_eq!(read(&raw), Ok((Some(PredictionKind::Data), None)));
+        raw.size = std::mem::offset_of!(abi::Geometry, prediction) as u64;
+        assert_eq!(read(&raw), Ok((None, None)));
+    }
 
     #[test]
     fn a_plan_reads_back_as_it_was_declared() {
@@ -171,6 +222,7 @@ mod tests {
                     .rows(),
             )
             .metric("cosine")
+            .setting("scale", 30.0, SettingMeaning::FeatureGuidance)
             .t_range(TimeRange::new(0.4, 0.7).unwrap())
             .batch_coupled()
             .requires_minor(0);
@@ -196,6 +248,9 @@ mod tests {
             assert_eq!((buffer.rows, buffer.agreement, buffer.value), (1, 1, 0.5));
             let metric: Vec<abi::Text> = memory::elements(&raw.metrics, "").unwrap();
             assert_eq!(memory::string(&metric[0], "").unwrap(), "cosine");
+            let setting = &*raw.settings.ptr.cast::<abi::SettingInfo>();
+            assert_eq!(memory::string(&setting.name, "").unwrap(), "scale");
+            assert_eq!((setting.meaning, setting.value), (1, 30.0));
         }
     }
 }

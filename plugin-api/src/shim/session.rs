@@ -7,7 +7,9 @@ use std::ptr;
 use std::rc::Rc;
 
 use super::memory;
-use crate::abi::{self, Call, Distribution, Handle, Host, Network, OK, Operand, Operation, Shape, Status, TensorRef};
+use crate::abi::{
+    self, Call, Distribution, Handle, Host, Network, OK, Operand, Operation, Shape, Status, TapKind, TensorRef,
+};
 use crate::tensor::Element;
 use crate::{Condition, Error, Tensor};
 
@@ -198,29 +200,33 @@ impl Session {
         unsafe { self.call(Operation::Random, &[], pointer, 1, at) }.remove(0)
     }
 
-    /// Runs another network; one result a depth.
+    /// Runs another network; one result a tap.
     pub(crate) fn forward(
         self: &Rc<Self>,
         network: Network,
         inputs: [Tensor; 2],
-        depths: &[u32],
+        taps: &[(TapKind, u32)],
         rows: &[u32],
         conditions: &[Condition],
         at: &'static Location<'static>,
     ) -> Vec<Tensor> {
         let conditions: Vec<u32> = conditions.iter().map(|c| *c as u32).collect();
+        let depths: Vec<u32> = taps.iter().map(|(_, depth)| *depth).collect();
+        let kinds: Vec<u32> = taps.iter().map(|(kind, _)| *kind as u32).collect();
+        let only_blocks = taps.iter().all(|(kind, _)| *kind == TapKind::Block);
         let attributes = abi::Forward {
             size: size_of::<abi::Forward>() as u64,
             network: network as u32,
             reserved: 0,
-            depths: memory::array(depths),
+            depths: memory::array(&depths),
             rows: memory::array(rows),
             conditions: memory::array(&conditions),
+            kinds: memory::array(if only_blocks { &[] } else { &kinds }),
         };
         let pointer = ptr::from_ref(&attributes).cast();
         let inputs = inputs.map(Some);
         // SAFETY: the attributes and their arrays outlive the call.
-        unsafe { self.call(Operation::Forward, &inputs, pointer, depths.len(), at) }
+        unsafe { self.call(Operation::Forward, &inputs, pointer, taps.len(), at) }
     }
 
     /// # Safety

@@ -41,6 +41,8 @@ unary! {
     gelu Gelu;
     /// The error function.
     erf Erf;
+    /// The largest whole number that is not above a. Its gradient is 0. Needs minor version 2, which the plan must say.
+    floor Floor;
     /// The same numbers, outside the autodiff graph for good.
     detach Detach;
 }

@@ -42,6 +42,21 @@ impl Tensor {
         }
     }
 
+    /// Index of the smallest element of a dimension, which disappears: integers, for [`Tensor::gather_by`]. Of equal elements
+    /// the first on the CPU, any of them elsewhere. Needs minor version 2, which the plan must say.
+    #[must_use]
+    #[track_caller]
+    pub fn argmin(self, dim: usize) -> Tensor {
+        self.apply(Operation::Argmin, &dim_of(dim))
+    }
+
+    /// Index of the largest element of a dimension; otherwise as [`Self::argmin`].
+    #[must_use]
+    #[track_caller]
+    pub fn argmax(self, dim: usize) -> Tensor {
+        self.apply(Operation::Argmax, &dim_of(dim))
+    }
+
     /// Mean over everything but the batch: `[B, …]` to `[B]`.
     #[must_use]
     #[track_caller]
@@ -49,6 +64,13 @@ impl Tensor {
         let dims: Vec<usize> = (1..self.rank()).collect();
         self.mean(&dims)
     }
+}
+
+pub(super) fn dim_of(dim: usize) -> abi::Dim {
+    sized!(Dim {
+        dim: dim as u32,
+        reserved: 0,
+    })
 }
 
 pub(super) fn dims_of(dims: &[usize], keep: bool) -> Option<abi::Dims> {

@@ -3,19 +3,12 @@
 use std::ops::Range;
 use std::panic::Location;
 
-use super::reduce::dims_of;
+use super::reduce::{dim_of, dims_of};
 use super::{Tensor, shape_of, sized};
 use crate::Error;
-use crate::abi::{self, Operation};
+use crate::abi::Operation;
 
 const TOO_MANY: &str = "a shape with more dimensions than a tensor can have";
-
-fn dim(dim: usize) -> abi::Dim {
-    sized!(Dim {
-        dim: dim as u32,
-        reserved: 0,
-    })
-}
 
 impl Tensor {
     /// The same elements, row by row, in another shape.
@@ -107,7 +100,7 @@ impl Tensor {
             return Err(Error::new("there are no tensors to join"));
         };
         let session = first.session().clone();
-        Ok(session.one(Operation::Concat, &parts, &self::dim(dim), Location::caller()))
+        Ok(session.one(Operation::Concat, &parts, &dim_of(dim), Location::caller()))
     }
 
     /// Rows of a dimension, by number: `result[i] = a[rows[i]]`. A row may come more than once, or none.
@@ -122,7 +115,7 @@ impl Tensor {
     #[must_use]
     #[track_caller]
     pub fn gather_by(self, dim: usize, rows: impl Into<Tensor>) -> Tensor {
-        self.apply_with(Operation::Gather, [Some(rows.into())], &self::dim(dim))
+        self.apply_with(Operation::Gather, [Some(rows.into())], &dim_of(dim))
     }
 
     /// The reverse of gather: zeros with `count` rows in a dimension, to which row `rows[i]` gains `a[i]`.

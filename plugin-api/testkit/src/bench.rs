@@ -29,7 +29,7 @@ pub struct Outcome {
     /// New values of buffers, by name.
     pub buffers: BTreeMap<String, Value>,
     /// What a gradient of the loss can flow to: taps and parameters from which it was computed other than through
-    /// `detach`, comparisons or integers.
+    /// `detach`, `floor`, comparisons or integers.
     pub gradients: BTreeSet<Leaf>,
     /// Passes of the teacher and the moving average.
     pub passes: Vec<Pass>,

@@ -1,15 +1,15 @@
 //! What a source declares.
 
-use sextant_plugin_api::{DType, Init, Network};
+use sextant_plugin_api::{DType, Init, Network, SettingMeaning};
 
-/// An activation of the student.
+/// An activation of a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Tap {
     /// Tokens `[B, T, D]` after a block; 0 is the embedding.
     Block(u32),
     /// The output `[B, C, H, W]`.
     Output,
-    /// Attention probabilities `[B, heads, T, T]` of a block.
+    /// Attention probabilities `[B, heads, T, T]` of a block; of the student only.
     Attention(u32),
 }
 
@@ -52,6 +52,8 @@ pub struct Declared {
     pub buffers: Vec<BufferDeclared>,
     /// Metrics.
     pub metrics: Vec<String>,
+    /// Numbers that reports may show: name, value and meaning.
+    pub settings: Vec<(String, f64, SettingMeaning)>,
     /// Times outside which the loss is 0, ends inclusive.
     pub t_range: Option<(f64, f64)>,
     /// Whether the loss of a sample depends on the others of its batch.
@@ -65,6 +67,12 @@ impl Declared {
     pub fn student_taps(&self) -> impl Iterator<Item = Tap> {
         let students = self.taps.iter().filter(|(network, _)| *network == Network::Student);
         students.map(|(_, tap)| *tap)
+    }
+
+    /// Taps of a network.
+    pub(crate) fn taps_of(&self, network: Network) -> Vec<Tap> {
+        let taps = self.taps.iter().filter(|(of, _)| *of == network);
+        taps.map(|(_, tap)| *tap).collect()
     }
 
     /// Depths of a network's blocks.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use sextant_plugin_api::{Condition, DType, Distribution, Geometry, Init, Network};
+use sextant_plugin_api::{Condition, DType, Distribution, Geometry, Init, Network, PathKind};
 
 use crate::Value;
 use crate::declared::{BufferDeclared, Declared, ParameterDeclared, Tap};
@@ -15,8 +15,8 @@ use crate::draw::Draws;
 pub struct Row<'a> {
     /// Which network.
     pub network: Network,
-    /// The depth that is read.
-    pub depth: u32,
+    /// The depth of the block that is read; none where it is the output.
+    pub depth: Option<u32>,
     /// Number of its sample in the batch.
     pub sample: usize,
     /// Its condition, as it was asked.
@@ -27,13 +27,23 @@ pub struct Row<'a> {
     pub x_t: &'a [f64],
     /// Its time.
     pub t: f64,
-    /// Tokens T of the answer.
+    /// The network's tokens T.
     pub tokens: usize,
-    /// Width D of the answer.
+    /// Their width D.
     pub width: usize,
 }
 
-/// What answers for a network: features `[T, D]` of a row.
+impl Row<'_> {
+    /// How many numbers the answer has: T * D for a block, C * H * W for the output.
+    pub fn numbers(&self) -> usize {
+        match self.depth {
+            Some(_) => self.tokens * self.width,
+            None => self.x_t.len(),
+        }
+    }
+}
+
+/// What answers for a network: the [`Row::numbers`] of a row.
 pub(crate) type Answer = Arc<dyn Fn(&Row<'_>) -> Vec<f64> + Send + Sync>;
 
 /// The diffusion path.
@@ -122,9 +132,10 @@ impl fmt::Debug for Inputs {
 
 /// Features that depend smoothly on everything that a network is given.
 fn smooth(row: &Row<'_>) -> Vec<f64> {
-    let phase = 1.3 * row.label as f64 + 2.1 * row.t + 0.7 * f64::from(row.depth) + 5.0 * f64::from(row.network as u32);
+    let depth = row.depth.map_or(-1.0, f64::from);
+    let phase = 1.3 * row.label as f64 + 2.1 * row.t + 0.7 * depth + 5.0 * f64::from(row.network as u32);
     let feature = |place: usize| (phase + 0.37 * place as f64 + row.x_t[place % row.x_t.len().max(1)]).sin();
-    (0..row.tokens * row.width).map(feature).collect()
+    (0..row.numbers()).map(feature).collect()
 }
 
 impl Inputs {
@@ -176,7 +187,10 @@ impl Inputs {
             index: seed % 1000,
             dropped: ids.iter().zip(&labels).map(drop).collect(),
             labels,
-            path: Path::Linear,
+            path: match geometry.path {
+                Some(PathKind::Cosine) => Path::Cosine,
+                _ => Path::Linear,
+            },
             x: batch("x", &latent),
             noise: batch("noise", &latent),
             x_t: batch("x", &latent),
@@ -249,7 +263,7 @@ impl Inputs {
         self
     }
 
-    /// What the teacher and the moving average answer for a row: T * D numbers.
+    /// What the teacher and the moving average answer for a row: its [`Row::numbers`].
     pub fn with_network(mut self, answer: impl Fn(&Row<'_>) -> Vec<f64> + Send + Sync + 'static) -> Self {
         self.network = Arc::new(answer);
         self
@@ -347,6 +361,10 @@ fn start(name: &str, shape: &[usize], init: &Init, seed: u64) -> Value {
     let data = match init {
         Init::Constant(value) => vec![*value; count],
         Init::Values(values) => values.iter().map(|v| f64::from(*v)).collect(),
+        Init::Uniform(bound) => {
+            let uniform = draws.many(Distribution::Uniform, count);
+            uniform.iter().map(|u| (2.0 * u - 1.0) * bound).collect()
+        }
         Init::Normal(deviation) => draws
             .many(Distribution::Normal, count)
             .iter()

@@ -139,7 +139,7 @@ fn a_test_that_is_wrong_itself_is_told() {
         "the test's inputs have no tap Block(1), which the plan declares"
     );
     let short = error("", |inputs| inputs.with_network(|_| vec![1.0]));
-    assert!(short.contains("answered 1 numbers, not 4 * 8"), "{short}");
+    assert!(short.contains("answered 1 numbers for Block(2), not 32"), "{short}");
     let panicked = error("", |inputs| inputs.with_network(|_| panic!("on purpose")));
     assert!(panicked.contains("panicked during an operation"), "{panicked}");
 }

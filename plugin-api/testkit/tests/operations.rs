@@ -6,9 +6,9 @@ use serde_json::{Value as Json, json};
 use sextant_plugin_api::abi::OPERATIONS;
 use sextant_plugin_api::{
     Buffer, Condition, Convolution, DType, Distribution, Error, Geometry, Guidance, GuidanceSource, Init,
-    Interpolation, Network, Plan, Resize, Step, Tensor, describe_guidance,
+    Interpolation, Network, PathKind, Plan, PredictionKind, Resize, Step, Tensor, describe_guidance,
 };
-use sextant_plugin_testkit::{Bench, Outcome, strategy};
+use sextant_plugin_testkit::{Bench, Outcome, Path, strategy};
 
 /// One group of operations on small matrices; what came of it is a buffer.
 struct Calculator(String);
@@ -21,7 +21,7 @@ impl GuidanceSource for Calculator {
     }
 
     fn plan(&self, _: &Geometry) -> Result<Plan, Error> {
-        let lengths = [("services", 8), ("elements", 11)].into_iter();
+        let lengths = [("services", 10), ("elements", 12)].into_iter();
         let length = lengths
             .filter(|(name, _)| *name == self.0)
             .map(|(_, n)| n)
@@ -29,6 +29,7 @@ impl GuidanceSource for Calculator {
             .unwrap_or(6);
         Ok(Plan::new()
             .teacher(2)
+            .teacher_output()
             .ema(1)
             .buffer(Buffer::new("result", [length], Init::ZEROS)))
     }
@@ -66,6 +67,7 @@ fn script(name: &str, step: &Step) -> Result<Tensor, Error> {
                 half().sigmoid(),
                 (-half()).relu(),
                 half().silu(),
+                (-half()).floor(),
             ];
             Tensor::concat(all, 0)?
         }
@@ -89,6 +91,20 @@ fn script(name: &str, step: &Step) -> Result<Tensor, Error> {
                 a.min(&[0, 1]).reshape([1]),
             ];
             Tensor::concat(parts, 0)?
+        }
+        "indices" => {
+            let ends = step.upload(&[3f32, 1.0, 3.0, 5.0, 1.0, 1.0], [2, 3]);
+            let all = [
+                ends.clone().argmin(1),
+                ends.clone().argmax(1),
+                // Integers, and the rows that they choose.
+                a.clone()
+                    .gather_by(0, ends.cast(DType::Int).argmax(0).slice(0, 0..1))
+                    .cast(DType::Int)
+                    .argmax(1),
+                a.argmin(0).slice(0, 0..1),
+            ];
+            floats(Tensor::concat(all, 0)?)
         }
         "shapes" => {
             let column = a.clone().slice_every(1, 0..3, 2).permute([1, 0]).reshape([4]);
@@ -135,8 +151,17 @@ fn script(name: &str, step: &Step) -> Result<Tensor, Error> {
             };
             let error = (x_t - step.x_t()).abs().max(&[0, 1, 2, 3]).reshape([1]);
             let (teacher, ema) = (forward(Network::Teacher, 2)?, forward(Network::Ema, 1)?);
+            // The output, and a block on the way to it.
+            let (x_t_1, t) = (step.x_t().gather(0, &taken), step.t().gather(0, &taken));
+            let (output, mut way) =
+                step.forward_output(Network::Teacher, &x_t_1, t, &[2], &taken, &[Condition::Null])?;
+            if output.shape() != x_t_1.shape() {
+                return Err(Error::new(format!("an output {:?}", output.shape())));
+            }
+            let output = output.max(&[0, 1, 2, 3]).reshape([1]);
+            let way = way.remove(0).max(&[0, 1, 2]).reshape([1]);
             let slope = (path.d_alpha + path.d_sigma).slice(0, 0..1);
-            Tensor::concat([path.alpha, path.sigma, slope, error, teacher, ema], 0)?
+            Tensor::concat([path.alpha, path.sigma, slope, error, teacher, ema, output, way], 0)?
         }
         other => return Err(Error::new(format!("no script {other}"))),
     })
@@ -146,8 +171,8 @@ fn guide(script: &str) -> Outcome {
     let bench = Bench::new::<Calculator>(json!({ "script": script })).unwrap();
     let bench = bench.planned(&strategy::small()).unwrap();
     let network = |row: &sextant_plugin_testkit::Row<'_>| {
-        let answer = f64::from(row.depth) * 100.0 + row.label as f64 + row.t;
-        vec![answer; row.tokens * row.width]
+        let answer = row.depth.map_or(0.0, f64::from) * 100.0 + row.label as f64 + row.t;
+        vec![answer; row.numbers()]
     };
     bench
         .guide(&bench.inputs(3, &[0.25, 0.5]).with_network(network))
@@ -175,7 +200,8 @@ fn scripts() -> Vec<(&'static str, Json)> {
                 0.5f64.tanh(),
                 sigmoid,
                 0.0,
-                0.5 * sigmoid
+                0.5 * sigmoid,
+                -1.0
             ]),
         ),
         // Abramowitz and Stegun, table 7.1.
@@ -204,6 +230,7 @@ fn scripts() -> Vec<(&'static str, Json)> {
         ("masks", json!([10.0, 11.0, 0.0, 10.0, 11.0, 0.0])),
         ("choice", json!([2.0, 2.0, 2.0, 4.0, 5.0, 6.0])),
         ("reductions", json!([6.0, 15.0, 2.0, 5.0, 6.0, 1.0])),
+        ("indices", json!([1.0, 1.0, 0.0, 0.0, 2.0, 0.0])),
         ("shapes", json!([1.0, 4.0, 3.0, 6.0, 0.0, 0.0])),
         ("rows", json!([5.0, 7.0, 9.0, 4.0, 5.0, 6.0])),
         // a b^T = [[12, 30], [30, 75]].
@@ -233,7 +260,10 @@ fn scripts() -> Vec<(&'static str, Json)> {
             json!([-1.0 / 9.0, 0.0, 17.0 / 54.0, 37.0 / 54.0, 1.0, 10.0 / 9.0]),
         ),
         ("copies", json!([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])),
-        ("services", json!([0.75, 0.5, 0.25, 0.5, 0.0, 0.0, 205.5, 105.5])),
+        (
+            "services",
+            json!([0.75, 0.5, 0.25, 0.5, 0.0, 0.0, 205.5, 105.5, 5.5, 205.5]),
+        ),
     ]
 }
 
@@ -259,6 +289,17 @@ fn every_operation_of_the_table_is_there_and_right() {
         .map(|row| row.name)
         .collect();
     assert!(missing.is_empty(), "no script asks for {missing:?}");
+}
+
+#[test]
+fn a_step_lies_on_the_path_of_its_geometry() {
+    let geometry = strategy::small().with_diffusion(PredictionKind::Noise, PathKind::Cosine);
+    let bench = Bench::new::<Calculator>(json!({ "script": "draws" })).unwrap();
+    let inputs = bench.planned(&geometry).unwrap().inputs(3, &[0.25]);
+    assert_eq!(inputs.path, Path::Cosine);
+    let [alpha, sigma, ..] = Path::Cosine.coefficients(0.25);
+    let expected = alpha * inputs.x.data[0] + sigma * inputs.noise.data[0];
+    assert!((inputs.x_t.data[0] - expected).abs() < 1e-12);
 }
 
 #[test]

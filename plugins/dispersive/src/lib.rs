@@ -69,6 +69,11 @@ fn dispersion(distances: Tensor, tau: f64) -> Tensor {
 impl GuidanceSource for Dispersive {
     type Config = Config;
 
+    /// The paper's; the release's 0.25 goes with its other settings.
+    fn coefficient(_: &Config) -> Option<f64> {
+        Some(0.5)
+    }
+
     fn new(config: Config) -> Result<Self, Error> {
         if !config.tau.is_finite() || config.tau <= 0.0 {
             return Err(Error::new(format!(

@@ -10,8 +10,8 @@
 //! ```
 //!
 //! The encoder's first heads are paired with the student's first heads, as many as both have. Published: student blocks 5 to
-//! 8 of 28 against blocks 9 to 12 of DINOv2-B, whose 12 heads meet the student's first 12; alignment at depth 8; both
-//! coefficients 0.5, here the recipe's `coefficient` with weight 1.
+//! 8, of 12 as of 28, against blocks 9 to 12 of DINOv2-B, whose 12 heads meet the student's first 12; tokens at REPA's depths;
+//! both coefficients 0.5, here the recipe's `coefficient` with weight 1.
 //!
 //! Its other half is the recipe's: all guidance ends at step 250,000, which is `stop_step`. Until then it keeps the student's
 //! attention, `[B, heads, T, T]` a block.
@@ -27,8 +27,8 @@ use sextant_plugin_api::{DType, Error, Geometry, Guidance, GuidanceSource, Plan,
 /// Least probability in a logarithm: below it f32 has no reciprocal for the gradient.
 const EPS: f64 = 1e-30;
 
-/// Blocks that are aligned unless the recipe or the data says otherwise.
-const BLOCKS: u32 = 4;
+/// First and last block that are aligned unless the recipe or the data says otherwise, in a student of any size that has them.
+const BLOCKS: [u32; 2] = [5, 8];
 
 /// The source.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ pub struct Haste {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Block of the student whose tokens are aligned; a third of its depth if left out.
+    /// Block of the student whose tokens are aligned. If left out 8 of 28 and of 24, 4 of 12, and in proportion.
     pub depth: Option<u32>,
     /// Batch field with the encoder's features, `[T, E]` a sample.
     pub field: String,
@@ -51,8 +51,8 @@ pub struct Config {
     pub target: Target,
     /// Batch field with the encoder's attention logits, `[blocks, heads, T, T]` a sample, without its class token.
     pub attention_field: String,
-    /// Blocks of the student whose attention is aligned. If left out those that end with `depth`: as many as the field has,
-    /// or up to four.
+    /// Blocks of the student whose attention is aligned. If left out 5 to 8, or of fewer than 8 blocks those in proportion; of a
+    /// field with other than four blocks as many that end there.
     pub attention_depths: Option<Vec<u32>>,
     /// Weight of the attention's term; that of the tokens' is 1.
     pub attention_weight: f64,
@@ -88,21 +88,19 @@ impl Default for Config {
 
 impl Haste {
     fn depth(&self, geometry: &Geometry) -> u32 {
-        let default = || geometry.student().depth_at(1.0 / 3.0);
-        self.config.depth.unwrap_or_else(default)
+        let published = || geometry.student().published_depth(&[(12, 4), (24, 8), (28, 8)]);
+        self.config.depth.unwrap_or_else(published)
     }
 
     /// Blocks of the student, one for each block of the encoder.
     fn attention_depths(&self, geometry: &Geometry) -> Result<Vec<u32>, Error> {
-        let last = self.depth(geometry);
         let blocks = match self.config.target {
             Target::Attention => Some(self.encoder_blocks(geometry)?),
             Target::Affinity => None,
         };
-        let count = blocks.map_or(BLOCKS, |blocks| blocks as u32);
         let depths = match &self.config.attention_depths {
             Some(depths) => depths.clone(),
-            None => (last.saturating_sub(count) + 1..=last).collect(),
+            None => usual_blocks(geometry.student().depth, blocks),
         };
         let field = &self.config.attention_field;
         match blocks {
@@ -173,6 +171,17 @@ impl Haste {
     }
 }
 
+/// Blocks of a student of `depth` that are aligned, one for each of the encoder's where that has a number of them.
+fn usual_blocks(depth: u32, encoders: Option<usize>) -> Vec<u32> {
+    let [first, last] = BLOCKS;
+    let end = depth.min(last);
+    let first = match encoders {
+        Some(count) => (end + 1).saturating_sub(count as u32).max(1),
+        None => ((f64::from(end * first) / f64::from(last)).round() as u32).max(1),
+    };
+    (first..=end).collect()
+}
+
 /// What to do about a field that is not there.
 fn without_attention(missing: Error) -> Error {
     let instead = "without an encoder's attention there is `target = \"affinity\"`, a stand-in";
@@ -202,6 +211,10 @@ fn cross_entropy(q: Tensor, p: Tensor) -> Tensor {
 
 impl GuidanceSource for Haste {
     type Config = Config;
+
+    fn coefficient(_: &Config) -> Option<f64> {
+        Some(0.5)
+    }
 
     fn new(config: Config) -> Result<Self, Error> {
         let Config {
@@ -256,3 +269,21 @@ impl GuidanceSource for Haste {
 }
 
 export_guidance!(Haste);
+
+#[cfg(test)]
+mod tests {
+    use super::usual_blocks;
+
+    #[test]
+    fn blocks_five_to_eight_of_every_published_size_and_in_proportion_below() {
+        for depth in [8, 12, 24, 28] {
+            assert_eq!(usual_blocks(depth, None), [5, 6, 7, 8]);
+            assert_eq!(usual_blocks(depth, Some(4)), [5, 6, 7, 8]);
+        }
+        assert_eq!(usual_blocks(12, Some(2)), [7, 8]);
+        assert_eq!(usual_blocks(6, None), [4, 5, 6]);
+        assert_eq!(usual_blocks(6, Some(4)), [3, 4, 5, 6]);
+        assert_eq!(usual_blocks(1, None), [1]);
+        assert_eq!(usual_blocks(2, Some(4)), [1, 2], "too few: the plan says so");
+    }
+}

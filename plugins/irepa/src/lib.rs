@@ -1,7 +1,7 @@
 //! `irepa`: alignment with the spatial structure of an encoder's features (iREPA, arXiv 2512.10794).
 //!
 //! REPA with two changes, each meant to pass on where things are rather than what the image is as a whole: the projector
-//! is a 3x3 convolution over the grid of tokens, and the features z lose most of what all tokens share. Per sample
+//! is a convolution over the grid of tokens, and the features z lose most of what all tokens share. Per sample
 //!
 //! ```text
 //! z'   = z - alpha * mean over tokens of z
@@ -9,8 +9,10 @@
 //! loss = -1/T * sum over tokens of cos(convolution(h), z'')
 //! ```
 //!
-//! with means and (unbiased) deviations for each channel. Published: depth 8 of 24 or 28, 4 of 12; alpha 0.6; coefficient 1.0
-//! in the recipe for latent diffusion.
+//! with means and (unbiased) deviations for each channel. The convolution begins as PyTorch's do, uniform within
+//! ±1/sqrt(fan in), bias too. Published: depth 8 of 24 or 28, 4 of 12; alpha 0.6 and coefficient 1.0 in the recipe for
+//! latent diffusion, 0.8 and 0.5 in that for pixels; a 3x3 kernel in the paper and the recipe for pixels, while the
+//! released recipe for latents sets none and so trains the 1x1 of its trainer's default.
 
 use serde::Deserialize;
 use sextant_plugin_api::parts::{cosine_alignment, feature_width};
@@ -29,12 +31,14 @@ pub struct IRepa {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Block of the student whose tokens are aligned; a third of its depth if left out.
+    /// Block of the student whose tokens are aligned. If left out 8 of 28 and of 24, 4 of 12, and in proportion.
     pub depth: Option<u32>,
     /// Batch field with the encoder's features, `[T, E]` a sample.
     pub field: String,
     /// How much of the features' mean over tokens is taken off, 0 (nothing) to 1 (all of it).
     pub alpha: f64,
+    /// Side of the convolution's kernel, odd.
+    pub kernel: usize,
 }
 
 impl Default for Config {
@@ -43,14 +47,15 @@ impl Default for Config {
             depth: None,
             field: "features".to_owned(),
             alpha: 0.6,
+            kernel: 3,
         }
     }
 }
 
 impl IRepa {
     fn depth(&self, geometry: &Geometry) -> u32 {
-        let default = || geometry.student().depth_at(1.0 / 3.0);
-        self.config.depth.unwrap_or_else(default)
+        let published = || geometry.student().published_depth(&[(12, 4), (24, 8), (28, 8)]);
+        self.config.depth.unwrap_or_else(published)
     }
 
     /// The projector: tokens `[B, T, D]` as an image `[B, D, rows, columns]`, convolved, and back to `[B, T, E]`.
@@ -61,7 +66,7 @@ impl IRepa {
         let features = weight.shape()[0];
         let image = h.transpose(1, 2).reshape([batch, width, rows, columns]);
         let padded = Convolution {
-            padding: [1, 1],
+            padding: [self.config.kernel / 2; 2],
             ..Convolution::default()
         };
         let projected = image.conv2d(weight, Some(bias), padded);
@@ -81,12 +86,19 @@ fn spatially_normalised(z: Tensor, alpha: f64) -> Result<Tensor, Error> {
 impl GuidanceSource for IRepa {
     type Config = Config;
 
+    fn coefficient(_: &Config) -> Option<f64> {
+        Some(1.0)
+    }
+
     fn new(config: Config) -> Result<Self, Error> {
         if !(0.0..=1.0).contains(&config.alpha) {
             return Err(Error::new(format!(
                 "`alpha` must be between 0 and 1, not {}",
                 config.alpha
             )));
+        }
+        if config.kernel % 2 == 0 {
+            return Err(Error::new(format!("`kernel` must be odd, not {}", config.kernel)));
         }
         Ok(Self { config })
     }
@@ -103,11 +115,14 @@ impl GuidanceSource for IRepa {
         if student.tokens() < 2 {
             return Err(Error::new("one token has no spatial structure: use smaller patches"));
         }
+        let side = self.config.kernel;
+        let fan_in = student.width * side * side;
+        let begin = Init::Uniform(1.0 / (fan_in as f64).sqrt());
         Ok(Plan::new()
             .tap(self.depth(geometry))
             .field(&self.config.field)
-            .parameter("weight", [features, student.width, 3, 3], Init::XavierUniform)
-            .parameter("bias", [features], Init::ZEROS))
+            .parameter("weight", [features, student.width, side, side], begin.clone())
+            .parameter("bias", [features], begin))
     }
 
     fn guide(&self, step: &Step) -> Result<Guidance, Error> {

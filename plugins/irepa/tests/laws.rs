@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::json;
 use sextant_irepa::IRepa;
-use sextant_plugin_api::Error;
+use sextant_plugin_api::{Error, Init};
 use sextant_plugin_testkit::{Bench, Value, laws, proptest, strategy};
 
 /// A 3x3 kernel that reads one place: each channel that of its own number.
@@ -17,7 +17,8 @@ fn convolved(alpha: f64, kernel: &Value, h: &Value, z: &Value) -> Result<Vec<f64
     let bench = Bench::new::<IRepa>(json!({ "depth": 2, "alpha": alpha }))?.planned(&strategy::small())?;
     let inputs = bench
         .inputs(7, &vec![0.5; h.shape[0]])
-        .with_parameter("weight", kernel.clone());
+        .with_parameter("weight", kernel.clone())
+        .with_parameter("bias", Value::full([8], 0.0));
     bench.loss(&inputs.with_tap(2, h.clone()).with_field("features", z.clone()))
 }
 
@@ -53,6 +54,31 @@ fn normalised(alpha: f64, z: &Value) -> Value {
 fn varied() -> impl Strategy<Value = Value> {
     let spread = |z: &Value| moments(z)[1].data.iter().all(|deviation| *deviation > 0.1);
     strategy::features([2, 4, 8]).prop_filter("a channel varies little", spread)
+}
+
+#[test]
+fn a_kernel_of_one_reads_the_token_alone_and_begins_as_pytorchs() {
+    let mut bench = Bench::new::<IRepa>(json!({ "depth": 2, "kernel": 1 })).unwrap();
+    let declared = bench.plan(&strategy::small()).unwrap();
+    let shapes: Vec<&[usize]> = declared.parameters.iter().map(|p| &p.shape[..]).collect();
+    assert_eq!(shapes, [&[8, 8, 1, 1][..], &[8]]);
+    for parameter in &declared.parameters {
+        assert_eq!(parameter.init, Init::Uniform(1.0 / 8f64.sqrt()));
+    }
+    assert_eq!(declared.required_minor, 2);
+    let three = Bench::new::<IRepa>("").unwrap().planned(&strategy::small()).unwrap();
+    assert_eq!(three.declared().parameters[0].init, Init::Uniform(1.0 / 72f64.sqrt()));
+
+    // With a kernel that hands a token on, the loss is that of a 3x3 kernel that reads its middle.
+    let inputs = bench.inputs(7, &[0.2, 0.5]);
+    let (h, z) = (inputs.tap(2).clone(), inputs.fields["features"].clone());
+    let through = Value::from_fn([8, 8, 1, 1], |i| f64::from(u8::from(i[0] == i[1])));
+    let inputs = inputs
+        .with_parameter("weight", through)
+        .with_parameter("bias", Value::full([8], 0.0));
+    laws::equal("1x1", &bench.loss(&inputs).unwrap(), &distance(0.6, &h, &z).unwrap()).unwrap();
+    let error = Bench::new::<IRepa>(json!({ "kernel": 2 })).err().unwrap();
+    assert_eq!(error.to_string(), "`kernel` must be odd, not 2");
 }
 
 proptest! {
@@ -111,7 +137,7 @@ proptest! {
     }
 
     #[test]
-    fn every_model_of_two_tokens_or_more_is_guided_at_a_third_of_its_depth(
+    fn every_model_of_two_tokens_or_more_is_guided_at_the_published_depth(
         geometry in strategy::geometries(), times in strategy::times((0.0, 1.0)), seed: u64
     ) {
         let bench = Bench::new::<IRepa>("").unwrap().planned(&geometry);
@@ -119,6 +145,6 @@ proptest! {
         let Ok(bench) = bench else { return Ok(()) };
         let inputs = bench.inputs(seed, &times);
         laws::sound(&bench, &inputs)?;
-        laws::gradients(&bench, &bench.guide(&inputs).unwrap(), &[geometry.student().depth_at(1.0 / 3.0)])?;
+        laws::gradients(&bench, &bench.guide(&inputs).unwrap(), &[geometry.student().published_depth(&[(12, 4), (24, 8), (28, 8)])])?;
     }
 }

@@ -34,14 +34,20 @@ impl LayerSync {
     fn depths(&self, geometry: &Geometry) -> [u32; 2] {
         let student = geometry.student();
         [
-            self.config.depth.unwrap_or(student.depth_at(2.0 / 7.0)),
-            self.config.target_depth.unwrap_or(student.depth_at(4.0 / 7.0)),
+            self.config.depth.unwrap_or_else(|| student.published_depth(&[(28, 8)])),
+            self.config
+                .target_depth
+                .unwrap_or_else(|| student.published_depth(&[(28, 16)])),
         ]
     }
 }
 
 impl GuidanceSource for LayerSync {
     type Config = Config;
+
+    fn coefficient(_: &Config) -> Option<f64> {
+        Some(0.2)
+    }
 
     fn new(config: Config) -> Result<Self, Error> {
         Ok(Self { config })

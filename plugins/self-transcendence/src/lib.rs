@@ -16,7 +16,7 @@ use serde::Deserialize;
 use sextant_plugin_api::parts::{Mask, Mlp, TimeMask, feature_cfg, squared_error};
 use sextant_plugin_api::schemars::{self, JsonSchema};
 use sextant_plugin_api::{
-    Condition, Error, Geometry, Guidance, GuidanceSource, Network, Plan, Step, Tensor, export_guidance,
+    Condition, Error, Geometry, Guidance, GuidanceSource, Network, Plan, SettingMeaning, Step, Tensor, export_guidance,
 };
 
 /// The source.
@@ -31,9 +31,9 @@ pub struct SelfTranscendence {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Block of the student that is guided; half of its depth if left out.
+    /// Block of the student that is guided. If left out 8 of 28, 6 of 12, and in proportion.
     pub student_depth: Option<u32>,
-    /// Block of the teacher that guides; two thirds of its depth if left out.
+    /// Block of the teacher that guides. If left out 16 of 28, 8 of 12, and in proportion.
     pub teacher_depth: Option<u32>,
     /// Feature guidance w.
     pub scale: f64,
@@ -65,8 +65,12 @@ impl SelfTranscendence {
     fn depths(&self, geometry: &Geometry) -> Result<[u32; 2], Error> {
         let (student, teacher) = (geometry.student(), geometry.network(Network::Teacher)?);
         Ok([
-            self.config.student_depth.unwrap_or(student.depth_at(1.0 / 2.0)),
-            self.config.teacher_depth.unwrap_or(teacher.depth_at(2.0 / 3.0)),
+            self.config
+                .student_depth
+                .unwrap_or_else(|| student.published_depth(&[(12, 6), (28, 8)])),
+            self.config
+                .teacher_depth
+                .unwrap_or_else(|| teacher.published_depth(&[(12, 8), (28, 16)])),
         ])
     }
 
@@ -89,6 +93,10 @@ impl SelfTranscendence {
 impl GuidanceSource for SelfTranscendence {
     type Config = Config;
 
+    fn coefficient(_: &Config) -> Option<f64> {
+        Some(0.5)
+    }
+
     fn new(config: Config) -> Result<Self, Error> {
         if !config.scale.is_finite() {
             return Err(Error::new("`scale` must be finite"));
@@ -110,7 +118,12 @@ impl GuidanceSource for SelfTranscendence {
             )));
         }
         let [shallow, deep] = self.depths(geometry)?;
-        let plan = self.mask.declare(Plan::new().tap(shallow).teacher(deep));
+        let plan =
+            Plan::new()
+                .tap(shallow)
+                .teacher(deep)
+                .setting("scale", self.config.scale, SettingMeaning::FeatureGuidance);
+        let plan = self.mask.declare(plan);
         let hidden = self.config.projector_width;
         self.projector
             .declare(plan, &[student.width, hidden, hidden, teacher.width])

@@ -4,16 +4,19 @@
 //! same image, noise and label (after dropout) at a little less noise. Per sample, with u uniform on [0, 1),
 //!
 //! ```text
-//! t'   = clamp(t - shift * u, 0, 1)
-//! z    = ema(x_t', t', label)
-//! loss = mean over tokens and channels of smooth_l1(head(h), z)
-//! smooth_l1(a, b) = (a - b)^2 / (2 beta)  where |a - b| < beta,  else |a - b| - beta / 2
+//! t' = clamp(t - shift * u, 0, 1)
+//! z  = ema(x_t', t', label)
+//!
+//! cosine:     loss = mean over channels (or tokens) of 1 - cos(head(h), z)
+//! smooth-l1:  loss = mean over tokens and channels of smooth_l1(head(h), z)
+//!             smooth_l1(a, b) = (a - b)^2 / (2 beta)  where |a - b| < beta,  else |a - b| - beta / 2
 //! ```
 //!
 //! with a head Linear(D, 2D) SiLU Linear(2D, D) that is trained along and dropped afterwards. Published: depths 4 and 8 of
-//! 12 (the trainer's default), 8 and 20 of 28; shift 0.2; beta 0.05; coefficient 0.2, from epoch 149 on times
-//! 10^(-(epoch - 149) / 1000), for which a recipe has `decay_start` and `decay_steps`. Since July 2026 the released
-//! trainer's default is [`Loss::Cosine`] with coefficient 0.5.
+//! 12, 8 and 20 of 28; shift 0.2. The paper has smooth L1 with beta 0.05 and coefficient 0.2, from epoch 149 on times
+//! 10^(-(epoch - 149) / 1000), for which a recipe has `decay_start` and `decay_steps`. Under it the features' norm grows: since
+//! July 2026 the authors' trainer has the cosine, with coefficient 0.5 and no decay. Theirs runs over the tokens, one for
+//! each channel; that of Self-Flow, a method of the same kind, over the channels, one for each token: [`Axis`].
 
 use serde::{Deserialize, Serialize};
 use sextant_plugin_api::parts::{Mlp, cosine_alignment};
@@ -34,14 +37,16 @@ pub struct Sra {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Block of the student that is guided; a third of its depth if left out.
+    /// Block of the student that is guided. If left out 8 of 28, 4 of 12, and in proportion.
     pub student_depth: Option<u32>,
-    /// Block of the moving average that guides; two thirds of its depth if left out.
+    /// Block of the moving average that guides. If left out 20 of 28, 8 of 12, and in proportion.
     pub teacher_depth: Option<u32>,
     /// The most by which the moving average's time lies before the student's, 0 to 1.
     pub shift: f64,
     /// How the two are compared.
     pub loss: Loss,
+    /// What a cosine runs over.
+    pub axis: Axis,
     /// Difference at which smooth L1 turns from a square to a line.
     pub beta: f64,
 }
@@ -50,11 +55,21 @@ pub struct Config {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Loss {
+    /// 1 - cosine (the authors' trainer since July 2026).
+    Cosine,
     /// Smooth L1 (the paper).
     #[serde(rename = "smooth-l1")]
     SmoothL1,
-    /// 1 - cosine over the token axis: one cosine a channel, of vectors with an element a token (the trainer since July 2026).
-    Cosine,
+}
+
+/// The vectors whose cosine is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Axis {
+    /// One a channel, with an element a token (the authors').
+    Tokens,
+    /// One a token, with an element a channel (Self-Flow's).
+    Channels,
 }
 
 impl Default for Config {
@@ -63,7 +78,8 @@ impl Default for Config {
             student_depth: None,
             teacher_depth: None,
             shift: 0.2,
-            loss: Loss::SmoothL1,
+            loss: Loss::Cosine,
+            axis: Axis::Tokens,
             beta: 0.05,
         }
     }
@@ -73,8 +89,12 @@ impl Sra {
     fn depths(&self, geometry: &Geometry) -> Result<[u32; 2], Error> {
         let (student, ema) = (geometry.student(), geometry.network(Network::Ema)?);
         Ok([
-            self.config.student_depth.unwrap_or(student.depth_at(1.0 / 3.0)),
-            self.config.teacher_depth.unwrap_or(ema.depth_at(2.0 / 3.0)),
+            self.config
+                .student_depth
+                .unwrap_or_else(|| student.published_depth(&[(12, 4), (28, 8)])),
+            self.config
+                .teacher_depth
+                .unwrap_or_else(|| ema.published_depth(&[(12, 8), (28, 20)])),
         ])
     }
 
@@ -96,9 +116,11 @@ impl Sra {
 
     /// Loss per sample `[B]` of tokens `[B, T, D]` against z.
     fn compare(&self, tokens: Tensor, z: Tensor) -> Tensor {
-        match self.config.loss {
-            Loss::SmoothL1 => smooth_l1(tokens, z, self.config.beta).mean_per_sample(),
-            Loss::Cosine => cosine_alignment(tokens.transpose(1, 2), z.transpose(1, 2)) + 1.0,
+        let Config { loss, axis, beta, .. } = self.config;
+        match (loss, axis) {
+            (Loss::SmoothL1, _) => smooth_l1(tokens, z, beta).mean_per_sample(),
+            (Loss::Cosine, Axis::Tokens) => cosine_alignment(tokens.transpose(1, 2), z.transpose(1, 2)) + 1.0,
+            (Loss::Cosine, Axis::Channels) => cosine_alignment(tokens, z) + 1.0,
         }
     }
 }
@@ -112,6 +134,13 @@ fn smooth_l1(a: Tensor, b: Tensor, beta: f64) -> Tensor {
 
 impl GuidanceSource for Sra {
     type Config = Config;
+
+    fn coefficient(config: &Config) -> Option<f64> {
+        Some(match config.loss {
+            Loss::Cosine => 0.5,
+            Loss::SmoothL1 => 0.2,
+        })
+    }
 
     fn new(config: Config) -> Result<Self, Error> {
         let Config { shift, beta, .. } = config;

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
-use sextant_plugin_api::{Condition, Error, Network};
+use sextant_plugin_api::{Condition, Error, GuidanceSource, Network};
 use sextant_plugin_testkit::{Bench, Path, Value, laws, proptest, strategy};
 use sextant_sra::Sra;
 
@@ -29,6 +29,13 @@ fn transposed(side: &Value) -> Value {
     Value::from_fn([batch, width, tokens], |i| side.at(&[i[0], i[2], i[1]]))
 }
 
+#[test]
+fn each_loss_states_its_published_coefficient() {
+    let stated = |config: Json| Sra::coefficient(&serde_json::from_value(config).unwrap());
+    assert_eq!(stated(json!({})), Some(0.5), "the cosine is the default");
+    assert_eq!(stated(json!({ "loss": "smooth-l1" })), Some(0.2));
+}
+
 proptest! {
     #![proptest_config(strategy::repeatable())]
 
@@ -36,7 +43,7 @@ proptest! {
     fn smooth_l1_meets_its_quadratic_and_its_linear_piece(
         h in strategy::features([2, 4, 8]), beta in 0.01..2.0f64, d in -3.0..3.0f64
     ) {
-        laws::smooth_l1(|h, z| distance(&json!({ "beta": beta }), h, z), beta, &h, d)?;
+        laws::smooth_l1(|h, z| distance(&json!({ "loss": "smooth-l1", "beta": beta }), h, z), beta, &h, d)?;
     }
 
     #[test]
@@ -44,7 +51,18 @@ proptest! {
         a in strategy::features([2, 8, 4]), b in strategy::features([2, 8, 4]), factors in strategy::factors()
     ) {
         let loss = |a: &Value, b: &Value| {
-            let losses = distance(&json!({ "loss": "cosine" }), &transposed(a), &transposed(b))?;
+            let losses = distance(&json!({}), &transposed(a), &transposed(b))?;
+            Ok(losses.iter().map(|loss| loss - 1.0).collect())
+        };
+        laws::cosine(loss, &a, &b, &factors)?;
+    }
+
+    #[test]
+    fn over_the_channels_the_cosine_is_a_tokens(
+        a in strategy::features([2, 4, 8]), b in strategy::features([2, 4, 8]), factors in strategy::factors()
+    ) {
+        let loss = |a: &Value, b: &Value| {
+            let losses = distance(&json!({ "axis": "channels" }), a, b)?;
             Ok(losses.iter().map(|loss| loss - 1.0).collect())
         };
         laws::cosine(loss, &a, &b, &factors)?;
@@ -61,7 +79,7 @@ proptest! {
         prop_assert_eq!(outcome.passes.len(), 1);
         let pass = &outcome.passes[0];
         prop_assert_eq!(pass.network, Network::Ema);
-        prop_assert_eq!(&pass.depths, &vec![geometry.student().depth_at(2.0 / 3.0)]);
+        prop_assert_eq!(&pass.depths, &vec![geometry.student().published_depth(&[(12, 8), (28, 20)])]);
         prop_assert_eq!(&pass.rows, &(0..times.len() as u32).collect::<Vec<_>>());
         prop_assert!(pass.conditions.iter().all(|c| *c == Condition::Dropped), "the label that the student sees");
         for (earlier, t) in pass.t.iter().zip(&times) {
@@ -88,6 +106,6 @@ proptest! {
         let bench = Bench::new::<Sra>(json!({ "loss": loss })).unwrap().planned(&geometry).unwrap();
         let inputs = bench.inputs(seed, &times);
         laws::sound(&bench, &inputs)?;
-        laws::gradients(&bench, &bench.guide(&inputs).unwrap(), &[geometry.student().depth_at(1.0 / 3.0)])?;
+        laws::gradients(&bench, &bench.guide(&inputs).unwrap(), &[geometry.student().published_depth(&[(12, 4), (28, 8)])])?;
     }
 }

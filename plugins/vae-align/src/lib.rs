@@ -27,7 +27,7 @@ pub struct VaeAlign {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Block of the student that is aligned; a sixth of its depth if left out.
+    /// Block of the student that is aligned. If left out 8 of 28, 2 of 12, and in proportion.
     pub depth: Option<u32>,
     /// What it is aligned with.
     pub target: Target,
@@ -66,8 +66,8 @@ impl Default for Config {
 
 impl VaeAlign {
     fn depth(&self, geometry: &Geometry) -> u32 {
-        let default = || geometry.student().depth_at(1.0 / 6.0);
-        self.config.depth.unwrap_or_else(default)
+        let published = || geometry.student().published_depth(&[(12, 2), (28, 8)]);
+        self.config.depth.unwrap_or_else(published)
     }
 
     /// The head: from tokens `[R, T, D]` to patches `[R, T, p*p*C]`.
@@ -80,6 +80,10 @@ impl VaeAlign {
 
 impl GuidanceSource for VaeAlign {
     type Config = Config;
+
+    fn coefficient(_: &Config) -> Option<f64> {
+        Some(0.5)
+    }
 
     fn new(config: Config) -> Result<Self, Error> {
         Ok(Self {

@@ -6,11 +6,11 @@ use std::path::Path;
 use std::process::Command;
 
 use burn::tensor::{Device, Distribution, Int, Tensor};
-use sextant::diffusion::Path as DiffusionPath;
+use sextant::diffusion::{Path as DiffusionPath, Prediction};
 use sextant::guidance::{
     GuidanceGeometry, GuidanceStep, Library, NetworkShape, SearchPath, Services, SourceConfig, Sources, TeacherCounters,
 };
-use sextant_tests::{c, floats, recipe, sextant, stderr};
+use sextant_tests::{c, floats, plugins, recipe, sextant, stderr};
 use sha2::{Digest, Sha256};
 
 /// Trains two steps and gives the values of the last line of the log.
@@ -88,6 +88,9 @@ fn the_example_in_c_trains_and_describes_itself() {
     }
     let schema = Library::open(&path).unwrap().config_schema().unwrap().unwrap();
     assert_eq!(schema["properties"]["deep"]["default"], 2);
+    // What the recipe left out stands in the run's, as the library stated it.
+    let resolved = std::fs::read_to_string(folder.path().join("run/recipe.toml")).unwrap();
+    assert!(resolved.contains("coefficient = 0.2"), "{resolved}");
 }
 
 #[test]
@@ -167,6 +170,8 @@ fn geometry() -> GuidanceGeometry {
         width: 6,
         patch: 2,
         classes: 3,
+        prediction: Prediction::Velocity,
+        path: DiffusionPath::Linear,
         student: network,
         teacher: None,
         ema: network,
@@ -174,36 +179,78 @@ fn geometry() -> GuidanceGeometry {
     }
 }
 
-/// SHA-256 of what must never change: the header of version 1.0 and a source written against it.
-const FROZEN: [(&str, &str); 2] = [
-    (
-        "sextant_guidance.h",
-        "114a2f4e7a51395a35b2411d984775a0701bfbbdf2b497828770b71a7cd0295b",
-    ),
-    (
-        "source.c",
-        "37ae8b8777ac832fb19ac3370af3620dc7a9f097bf0cac38e03cbe5430388191",
-    ),
-];
-
-#[test]
-fn a_library_of_version_1_0_trains_for_ever() {
-    let home = c::file("tests/abi-1.0");
-    for (name, hash) in FROZEN {
+/// A source as it was built against an earlier version, from files that must never change: the header of that version and what was
+/// written against it, with their SHA-256.
+fn frozen(version: &str, [header, source]: [&str; 2], library: &Path) {
+    let home = c::file(&format!("tests/abi-{version}"));
+    for (name, hash) in [("sextant_guidance.h", header), ("source.c", source)] {
         let bytes = std::fs::read(home.join(name)).unwrap();
         let found: String = Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect();
         assert_eq!(
             found, hash,
-            "tests/abi-1.0/{name} is frozen: a change belongs into a new version"
+            "tests/abi-{version}/{name} is frozen: a change belongs into a new version"
         );
     }
+    c::build(&home.join("source.c"), &home, library, &[]);
+}
+
+#[test]
+fn a_library_of_version_1_0_trains_for_ever() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("libold.so");
-    c::build(&home.join("source.c"), &home, &path, &[]);
+    let hashes = [
+        "114a2f4e7a51395a35b2411d984775a0701bfbbdf2b497828770b71a7cd0295b",
+        "37ae8b8777ac832fb19ac3370af3620dc7a9f097bf0cac38e03cbe5430388191",
+    ];
+    frozen("1.0", hashes, &path);
     let library = Library::open(&path).unwrap();
     assert_eq!(library.abi(), (1, 0));
     assert_eq!(library.config_schema().unwrap(), None);
     let values = train(folder.path(), "run", &format!(r#"{{ plugin = "{}" }}"#, path.display())).unwrap();
     let (loss, size) = (values["guidance.of-1-0"], values["metric.of-1-0.size"]);
     assert!(loss > 0.0 && (size / 8.0 - loss).abs() < 1e-4, "{values:?}");
+}
+
+#[test]
+fn a_library_of_version_1_1_trains_for_ever() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("libold.so");
+    let hashes = [
+        "fffbaf7194e91d5c728b1079abb0e6d3a9f1f634609defc8be13d10265345964",
+        "4a516adfc6a8d8bcf9bcf056272baa853daa044dec7903fd0f51abb17751a4e3",
+    ];
+    frozen("1.1", hashes, &path);
+    let library = Library::open(&path).unwrap();
+    assert_eq!(library.abi(), (1, 1));
+    assert_eq!(library.coefficient(&serde_json::json!({})).unwrap(), None);
+    let guided = |run: &str, config: &str| {
+        let source = format!(r#"{{ plugin = "{}", config = {config} }}"#, path.display());
+        train(folder.path(), run, &source).unwrap()
+    };
+    let values = guided("run", "{}");
+    let (loss, size) = (values["guidance.of-1-1"], values["metric.of-1-1.size"]);
+    assert!(loss > 0.0 && (size / 8.0 - loss).abs() < 1e-4, "{values:?}");
+    // Its schema says that the factor is 2 if left out; at none, attention and average are left.
+    assert!(guided("little", "{ factor = 0.0 }")["guidance.of-1-1"] < 0.9 * loss);
+}
+
+#[test]
+fn libraries_in_rust_with_no_source_and_with_two_are_told_apart() {
+    for (name, words) in [
+        (
+            "test-no-source",
+            "gives no source: the library exports no source: write `export_guidance!(MySource);` in its crate",
+        ),
+        (
+            "test-two-sources",
+            "gives no source: the library exports 2 sources (first, second), and can hold one: make a crate of each",
+        ),
+    ] {
+        let path = plugins().resolve(name).unwrap();
+        let error = Library::open(&path).unwrap_err().to_string();
+        assert!(
+            error.contains(words) && error.contains(path.to_str().unwrap()),
+            "{error}"
+        );
+    }
 }

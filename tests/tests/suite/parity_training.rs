@@ -125,6 +125,7 @@ fn source(fixture: &Fixture, kind: &str) -> SourceConfig {
             config.insert("student_depth".into(), student.into());
             config.insert("teacher_depth".into(), teacher.into());
             config.insert("shift".into(), SHIFT.into());
+            config.insert("loss".into(), "smooth-l1".into());
             "sra"
         }
         "layersync" => {
@@ -141,7 +142,7 @@ fn source(fixture: &Fixture, kind: &str) -> SourceConfig {
     };
     SourceConfig {
         name: Some(NAME.into()),
-        coefficient: s["coefficient"].as_f64().unwrap(),
+        coefficient: Some(s["coefficient"].as_f64().unwrap()),
         config,
         ..SourceConfig::new(plugin)
     }
@@ -188,7 +189,7 @@ fn train(fixture: &Fixture, kind: &str) -> Trajectory {
     let sources = Sources::load(
         &phase.guidance,
         &plugins(),
-        &geometry(&optimiser, &config, &phase, &fields),
+        &geometry(&optimiser, &DiffusionRecipe::default(), &config, &phase, &fields),
     )
     .unwrap();
     let student = network(&config, &fixture.group("init.model", ""), &tracked);

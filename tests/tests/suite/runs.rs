@@ -171,20 +171,99 @@ fn a_killed_run_goes_on_bit_for_bit() {
         let whole = format!("{variant}-whole");
         let killed = format!("{variant}-killed");
         succeed(&train(folder.path(), &whole, &["--variant", variant]));
-        // The run as it lay when it was killed after step 5 of the last phase: a checkpoint of step 4, a log that
-        // is further, and neither samples nor a result.
         succeed(&train(folder.path(), &killed, &["--variant", variant]));
         let run = at(&killed);
-        std::fs::remove_dir_all(run.join("phases/train/step-000008")).unwrap();
-        std::fs::remove_file(run.join("result.json")).unwrap();
-        std::fs::remove_dir_all(run.join("samples")).unwrap();
-        std::fs::create_dir(run.join("phases/train/.partial-step-000006")).unwrap();
+        kill(&run);
         succeed(&sextant(
             folder.path(),
             &["train", "--resume", &killed, "--device", "cpu"],
         ));
         same(&at(&whole), &run, 8);
     }
+}
+
+/// The run as it lay when it was killed after step 5: a checkpoint of step 4, a log that is further, and neither samples nor a
+/// result.
+fn kill(run: &Path) {
+    std::fs::remove_dir_all(run.join("phases/train/step-000008")).unwrap();
+    std::fs::remove_file(run.join("result.json")).unwrap();
+    std::fs::remove_dir_all(run.join("samples")).unwrap();
+    std::fs::create_dir(run.join("phases/train/.partial-step-000006")).unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_plugin_that_is_built_anew_with_other_defaults_does_not_change_a_run_silently() {
+    use sextant_tests::c;
+
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let library = at("librebuilt.so");
+    let build = |factor: &str, stated: &str| {
+        let flags = [format!("-DFACTOR={factor}"), format!("-DSTATED={stated}")];
+        let source = c::file("tests/rebuilt/source.c");
+        c::build(
+            &source,
+            &c::file("plugin-api/include"),
+            &library,
+            &flags.each_ref().map(String::as_str),
+        );
+    };
+    let resolved = |run: &str| {
+        let path = at(run).join("recipe.toml");
+        let recipe: toml::Table = std::fs::read_to_string(path).unwrap().parse().unwrap();
+        let source = &recipe["phases"][0]["guidance"][0];
+        let number = |value: &toml::Value| value.as_float().unwrap();
+        [number(&source["coefficient"]), number(&source["config"]["factor"])]
+    };
+    let guidance = format!("[{{ plugin = \"{}\" }}]", library.display());
+    let set = ["--set", &format!("phases.0.guidance={guidance}")];
+    build("2.0", "0.25");
+    for run in ["whole", "killed"] {
+        succeed(&train(folder.path(), run, &set));
+        assert_eq!(resolved(run), [0.25, 2.0]);
+    }
+    // A comparison knows its own run again.
+    let tiny = std::fs::read_to_string(recipe("tiny.toml")).unwrap();
+    let base = tiny.split("[[variants]]").next().unwrap();
+    let variant =
+        format!("[[variants]]\nname = \"rebuilt\"\nphases = [{{ name = \"train\", guidance = {guidance} }}]\n");
+    std::fs::write(
+        at("compare.toml"),
+        format!("{base}[[variants]]\nname = \"none\"\n\n{variant}"),
+    )
+    .unwrap();
+    let compare = || {
+        sextant(
+            folder.path(),
+            &["compare", "compare.toml", "--out", "compared", "--device", "cpu"],
+        )
+    };
+    let result = || {
+        std::fs::metadata(at("compared/rebuilt/result.json"))
+            .unwrap()
+            .modified()
+            .unwrap()
+    };
+    succeed(&compare());
+    let before = result();
+    succeed(&compare());
+    assert_eq!(result(), before, "a finished variant is kept");
+
+    build("3.0", "1.0");
+    kill(&at("killed"));
+    let resumed = sextant(folder.path(), &["train", "--resume", "killed", "--device", "cpu"]);
+    succeed(&resumed);
+    same(&at("whole"), &at("killed"), 8);
+    assert_eq!(resolved("killed"), [0.25, 2.0]);
+    let refused = compare();
+    assert_eq!(refused.status.code(), Some(2));
+    let words = "holds a run of another recipe: recipe.phases.0.guidance.0.coefficient is 0.25 there and 1.0 here";
+    assert!(stderr(&refused).contains(words), "{}", stderr(&refused));
+    // A new run takes the new defaults, and they matter.
+    succeed(&train(folder.path(), "fresh", &set));
+    assert_eq!(resolved("fresh"), [1.0, 3.0]);
+    assert!(state(&at("fresh"), 8) != state(&at("whole"), 8));
 }
 
 #[test]

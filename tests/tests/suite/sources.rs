@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use sextant::diffusion::{Path as DiffusionPath, Prediction};
 use sextant::evaluation::{Target, guided_of};
 use sextant::guidance::{GuidanceGeometry, NetworkShape, Sources};
 use sextant_tests::{plugins, recipe, sextant, stderr};
@@ -149,6 +150,8 @@ fn what_a_teacher_gives_is_read_off_plan_and_configuration() {
         width: 4,
         patch: 2,
         classes: 5,
+        prediction: Prediction::Velocity,
+        path: DiffusionPath::Linear,
         student: network,
         teacher: Some(network),
         ema: network,

@@ -318,7 +318,7 @@ impl<'a> Harness<'a> {
         for (_, attention) in self.attention.iter_mut().filter(|(depth, _)| !maps.contains(depth)) {
             *attention = attention.clone().inner().mul_scalar(f32::NAN);
         }
-        if !plan.needs_output() {
+        if !plan.needs_output(Network::Student) {
             self.output = self.output.clone().inner().mul_scalar(f32::NAN);
         }
         for (_, field) in self.fields.iter_mut().filter(|(name, _)| !plan.fields.contains(name)) {

@@ -9,7 +9,7 @@ use super::case::Case;
 use super::field::FieldShape;
 use crate::Error;
 use sextant_guidance::{GuidanceError, GuidanceGeometry, Library, NetworkShape, SourcePlan, Sources};
-use sextant_recipe::SourceConfig;
+use sextant_recipe::{Prediction, SourceConfig};
 
 /// Depths of networks that are tried, until the plan accepts one.
 const DEPTHS: [usize; 7] = [4, 8, 12, 16, 24, 28, 32];
@@ -73,7 +73,7 @@ impl PluginUnderTest {
         }
         let config = SourceConfig {
             name: Some(NAME.into()),
-            coefficient: 1.0,
+            coefficient: Some(1.0),
             config: settings.config,
             ..SourceConfig::new(library.path().display().to_string())
         };
@@ -170,6 +170,8 @@ fn geometry(case: &Case, fields: &[FieldShape]) -> GuidanceGeometry {
         width: case.side(),
         patch: case.patch,
         classes: case.classes,
+        prediction: Prediction::Velocity,
+        path: case.path,
         student: network(case.depth),
         teacher: Some(network(case.teacher_depth)),
         ema: network(case.depth),

@@ -112,5 +112,6 @@ pub fn plan(taps: Vec<TapRequest>) -> SourcePlan {
         parameters: Vec::new(),
         buffers: Vec::new(),
         metrics: Vec::new(),
+        settings: Vec::new(),
     }
 }

@@ -1,7 +1,6 @@
 //! What a phase's teacher gives: whose tokens at which depth, and how they are sharpened; and what its guide gives.
 
-use serde_json::Value;
-use sextant_guidance::plan::Network;
+use sextant_guidance::plan::{Network, SettingMeaning};
 
 use crate::Error;
 use sextant_data::{Dataset, Field};
@@ -10,10 +9,7 @@ use sextant_model::Sit;
 use sextant_model::encoder;
 use sextant_stats::measure::{Features, MeasureError};
 
-/// The key of a source's `config` that, by convention, is the scale w of feature guidance.
-const SCALE: &str = "scale";
-
-/// Which of the teacher's features guide, as far as plans and configurations tell.
+/// Which of the teacher's features guide, as far as plans tell.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Target {
     /// Depth of the teacher's tokens.
@@ -48,24 +44,19 @@ impl Guided<'_> {
 
 /// The target that a phase's teacher gives: of the first source that asks for the teacher's tokens, in the recipe's order.
 ///
-/// The depth is what the source declared in its plan, the deepest if there are several. The scale is the key `scale` of
-/// its `config`, as the recipe gives it or as the library's schema says that it is if left out; a source that declares
-/// several depths, or has no such key, has no scale here.
+/// The depth is what the source declared in its plan, the deepest if there are several. The scale is the setting that it declared
+/// as that of feature guidance; a source that declares several depths has no scale here.
 pub fn guided_of(sources: &Sources) -> Option<Target> {
-    let targets = sources
-        .plans()
-        .filter_map(|(name, plan)| target(plan, || sources.setting(name, SCALE)));
-    targets.into_iter().next()
+    sources.plans().find_map(|(_, plan)| target(plan))
 }
 
-fn target(plan: &SourcePlan, scale: impl FnOnce() -> Option<Value>) -> Option<Target> {
+fn target(plan: &SourcePlan) -> Option<Target> {
     let depths = plan.depths(Network::Teacher);
     Some(Target {
         depth: *depths.last()?,
-        scale: match depths.len() {
-            1 => scale().as_ref().and_then(Value::as_f64),
-            _ => None,
-        },
+        scale: plan
+            .setting(SettingMeaning::FeatureGuidance)
+            .filter(|_| depths.len() == 1),
     })
 }
 
@@ -103,12 +94,10 @@ pub fn sharpened(conditional: &Features, unconditional: &Features, scale: f64) -
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-    use sextant_guidance::plan::TapKind;
+    use sextant_guidance::plan::{Setting, TapKind, TapRequest};
 
     use super::super::fixture;
     use super::*;
-    use sextant_guidance::plan::TapRequest;
 
     fn plan(taps: &[(Network, usize)]) -> SourcePlan {
         let tap = |&(network, depth)| TapRequest {
@@ -119,33 +108,40 @@ mod tests {
         fixture::plan(taps.iter().map(tap).collect())
     }
 
-    #[test]
-    fn a_target_is_the_teachers_depth_and_the_scale_that_is_known() {
-        let one = plan(&[(Network::Student, 3), (Network::Teacher, 4)]);
-        let known = target(&one, || Some(json!(30)));
-        assert_eq!(
-            known,
-            Some(Target {
-                depth: 4,
-                scale: Some(30.0)
-            })
-        );
-        for unknown in [None, Some(json!("large"))] {
-            assert_eq!(target(&one, || unknown), Some(Target { depth: 4, scale: None }));
+    fn scale(value: f64, meaning: SettingMeaning) -> Setting {
+        Setting {
+            name: format!("{meaning:?}"),
+            value,
+            meaning,
         }
     }
 
     #[test]
+    fn a_target_is_the_teachers_depth_and_the_scale_that_is_declared() {
+        let mut one = plan(&[(Network::Student, 3), (Network::Teacher, 4)]);
+        // A number of that name is not enough.
+        one.settings = vec![scale(7.0, SettingMeaning::Plain)];
+        assert_eq!(target(&one), Some(Target { depth: 4, scale: None }));
+        one.settings.push(scale(30.0, SettingMeaning::FeatureGuidance));
+        let known = Target {
+            depth: 4,
+            scale: Some(30.0),
+        };
+        assert_eq!(target(&one), Some(known));
+    }
+
+    #[test]
     fn of_several_depths_the_deepest_is_shown_as_it_is() {
-        let several = plan(&[(Network::Teacher, 5), (Network::Teacher, 2)]);
-        let found = target(&several, || Some(json!(30.0)));
-        assert_eq!(found, Some(Target { depth: 5, scale: None }));
+        let mut several = plan(&[(Network::Teacher, 5), (Network::Teacher, 2)]);
+        several.settings = vec![scale(30.0, SettingMeaning::FeatureGuidance)];
+        assert_eq!(target(&several), Some(Target { depth: 5, scale: None }));
     }
 
     #[test]
     fn who_asks_nothing_of_the_teacher_gives_no_target() {
-        let without = plan(&[(Network::Student, 3), (Network::Ema, 4)]);
-        assert_eq!(target(&without, || unreachable!("there is no target")), None);
+        let mut without = plan(&[(Network::Student, 3), (Network::Ema, 4)]);
+        without.settings = vec![scale(30.0, SettingMeaning::FeatureGuidance)];
+        assert_eq!(target(&without), None);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 #![allow(unsafe_code)]
 
 use std::ffi::c_void;
-use std::mem::size_of;
+use std::mem::{offset_of, size_of};
 
 use sextant_plugin_api::abi::{self, Array, BufferInfo, Message, Named, ParameterInfo, Status, Tap, Text};
 
@@ -19,7 +19,10 @@ const MAX_SHOWN: u64 = 1 << 14;
 ///
 /// # Safety
 /// The type must be `Copy`, without references, enums, `bool` or other types that have invalid bit patterns.
-pub(super) unsafe trait Plain: Copy {}
+pub(super) unsafe trait Plain: Copy {
+    /// Its bytes in the version that brought it: what a library of any version has at least. The rest reads as zero.
+    const FIRST: usize = size_of::<Self>();
+}
 
 macro_rules! plain {
     ($($type:ty),* $(,)?) => {$(
@@ -54,8 +57,14 @@ plain!(
     abi::Random,
     abi::Cast,
     abi::Download,
-    abi::Forward,
+    abi::SettingInfo,
 );
+
+// SAFETY: as those above.
+unsafe impl Plain for abi::Forward {
+    // 1.2 added the kinds.
+    const FIRST: usize = offset_of!(Self, kinds);
+}
 
 /// The text, copied.
 ///
@@ -96,19 +105,17 @@ pub(super) unsafe fn list<T: Plain>(array: Array, most: usize, what: &str) -> Re
     if array.ptr.is_null() {
         return Err(format!("{what} has {} elements, but its pointer is null", array.len));
     }
-    let known = size_of::<T>() as u64;
-    if array.stride < known || array.stride > (1 << 16) {
+    let least = T::FIRST as u64;
+    if array.stride < least || array.stride > (1 << 16) {
         return Err(format!(
-            "elements of {what} are {} bytes apart; version {}.{} needs {known}",
-            array.stride,
-            abi::ABI_MAJOR,
-            abi::ABI_MINOR
+            "elements of {what} are {} bytes apart, at least {least} are needed",
+            array.stride
         ));
     }
     let (first, stride) = (array.ptr.cast::<u8>(), array.stride as usize);
     Ok((0..array.len as usize)
-        // SAFETY: the caller promises `len` elements `stride` bytes apart, and an element is no longer than the stride.
-        .map(|i| unsafe { first.add(i * stride).cast::<T>().read_unaligned() })
+        // SAFETY: the caller promises `len` elements `stride` bytes apart, and every bit pattern is a `T`.
+        .map(|i| unsafe { prefix(first.add(i * stride).cast::<T>(), array.stride) })
         .collect())
 }
 
@@ -230,14 +237,14 @@ impl Attributes {
         }
         // SAFETY: `new` promises a size in the first eight bytes.
         let size = unsafe { self.pointer.cast::<u64>().read_unaligned() };
-        if size < size_of::<T>() as u64 {
+        if size < T::FIRST as u64 {
             return Err(format!(
                 "its attributes are {size} bytes long, at least {} are needed",
-                size_of::<T>()
+                T::FIRST
             ));
         }
-        // SAFETY: `new` promises `size` bytes, which suffice for `T`, and every bit pattern is a `T`.
-        Ok(unsafe { self.pointer.cast::<T>().read_unaligned() })
+        // SAFETY: `new` promises `size` bytes, and every bit pattern is a `T`.
+        Ok(unsafe { prefix(self.pointer.cast::<T>(), size) })
     }
 
     /// A list inside the struct.

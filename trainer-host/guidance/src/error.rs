@@ -43,6 +43,14 @@ pub enum GuidanceError {
         /// The symbol that is missing.
         symbol: &'static str,
     },
+    /// The library exports the entry symbol, which gives no source.
+    #[error("{path} gives no source: {reason}")]
+    NoSource {
+        /// The file.
+        path: PathBuf,
+        /// The library's words, or what is known without any.
+        reason: String,
+    },
     /// The library was built for another major version of the contract.
     #[error(
         "{path} was built for version {}.{} of the guidance contract; this host has {}.{}: rebuild it with a matching sextant-plugin-api",

@@ -20,7 +20,7 @@ use super::callbacks::HOST;
 use super::geometry::{GuidanceGeometry, NetworkShape};
 use super::library::Library;
 use super::step::{GuidanceStep, Services};
-use sextant_model::diffusion::Path;
+use sextant_model::diffusion::{Path, Prediction};
 use sextant_model::{Sit, SitConfig, TrainBatch, frozen_copy};
 use sextant_records::TeacherCounters;
 
@@ -39,6 +39,8 @@ pub fn geometry() -> GuidanceGeometry {
         width: 4,
         patch: 2,
         classes: 5,
+        prediction: Prediction::Velocity,
+        path: Path::Linear,
         student: network(3),
         teacher: Some(network(2)),
         ema: network(3),
@@ -60,9 +62,9 @@ pub fn network(depth: usize) -> Sit {
         mlp_ratio: 2.0,
     };
     let mut sit = Sit::init(&config, &mut ChaCha8Rng::seed_from_u64(depth as u64), &Device::flex()).unwrap();
-    // Modulations begin at 0, which would hide time and label.
-    for block in &mut sit.blocks {
-        let linear = &mut block.adaLN_modulation._1;
+    // Modulations begin at 0, which would hide time and label, and so does the last layer, which would hide all.
+    let modulations = sit.blocks.iter_mut().map(|block| &mut block.adaLN_modulation._1);
+    for linear in modulations.chain([&mut sit.final_layer.linear]) {
         linear.weight = linear.weight.clone().map(|w| {
             let count = w.shape().num_elements();
             Tensor::from_data(TensorData::new(wave(count), w.shape()), &w.device())
@@ -188,6 +190,7 @@ pub fn descriptor() -> Descriptor {
         guide: Some(guide),
         destroy: Some(destroy),
         config_schema: None,
+        coefficient: None,
     }
 }
 

@@ -1,5 +1,7 @@
 //! What is fixed before training starts, as the host knows it.
 
+use sextant_recipe::{Path, Prediction};
+
 /// One network as a plan may know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NetworkShape {
@@ -28,6 +30,10 @@ pub struct GuidanceGeometry {
     pub patch: usize,
     /// Number of classes; the null class is this number.
     pub classes: usize,
+    /// What the networks' outputs stand for.
+    pub prediction: Prediction,
+    /// How data turns into noise.
+    pub path: Path,
     /// The network in training.
     pub student: NetworkShape,
     /// The frozen network that the phase names, if it names one.

@@ -13,7 +13,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sextant_plugin_api::abi::{ABI_MAJOR, ABI_MINOR, Descriptor, ENTRY_SYMBOL, Entry};
+use sextant_plugin_api::abi::{ABI_MAJOR, ABI_MINOR, Descriptor, ENTRY_SYMBOL, Entry, REFUSAL_SYMBOL, Refusal};
 use sha2::{Digest, Sha256};
 
 use super::boundary;
@@ -81,7 +81,13 @@ impl Library {
         })?;
         // SAFETY: the contract lets the entry be called on any thread, once; a second call gives the same descriptor.
         let descriptor = unsafe { entry() };
-        // SAFETY: by the contract, null or a static descriptor.
+        if descriptor.is_null() {
+            return Err(GuidanceError::NoSource {
+                path: path.to_owned(),
+                reason: refusal(library),
+            });
+        }
+        // SAFETY: by the contract a static descriptor, if it is not null.
         unsafe { Self::from_pointer(descriptor, path.to_owned(), sha256) }
     }
 
@@ -95,15 +101,12 @@ impl Library {
     }
 
     /// # Safety
-    /// `pointer` is null or points to a static descriptor that is valid for the size it states.
+    /// `pointer` points to a static descriptor that is valid for the size it states.
     unsafe fn from_pointer(pointer: *const Descriptor, path: PathBuf, sha256: String) -> Result<Self, GuidanceError> {
         let fault = |reason: String| GuidanceError::Descriptor {
             path: path.clone(),
             reason,
         };
-        if pointer.is_null() {
-            return Err(fault(format!("`{ENTRY_SYMBOL}` gave null")));
-        }
         if !pointer.is_aligned() {
             return Err(fault(format!("`{ENTRY_SYMBOL}` gave a pointer that is not aligned")));
         }
@@ -184,6 +187,45 @@ impl Library {
         &self.0.sha256
     }
 
+    /// What the schema of the configuration says that keys are if left out: each that is not null. What it says of the whole
+    /// table wins over what it says of a key. Empty where the library does not describe its configuration, or does it wrongly.
+    pub fn config_defaults(&self) -> toml::Table {
+        let Ok(Some(schema)) = self.config_schema() else {
+            return toml::Table::new();
+        };
+        let of = |value: &serde_json::Value, pick: fn(&serde_json::Value) -> &serde_json::Value| {
+            let keys = value.as_object().into_iter().flatten();
+            // TOML has no null, and its integers are smaller than JSON's: what it cannot hold stays the source's own to know.
+            let defaults =
+                keys.filter_map(|(key, value)| Some((key.clone(), toml::Value::try_from(pick(value)).ok()?)));
+            defaults.collect::<toml::Table>()
+        };
+        let mut defaults = of(&schema["properties"], |key| &key["default"]);
+        defaults.extend(of(&schema["default"], |value| value));
+        defaults
+    }
+
+    /// The weight on the loss that the source states for a configuration, a JSON object; none where it states none, as libraries
+    /// before version 1.2.
+    ///
+    /// # Errors
+    /// Where what it states is no weight.
+    pub fn coefficient(&self, config: &serde_json::Value) -> Result<Option<f64>, GuidanceError> {
+        let Some(coefficient) = self.0.descriptor.coefficient else {
+            return Ok(None);
+        };
+        let config = config.to_string();
+        // SAFETY: the contract lets it be called on any thread; the text lives during the call.
+        match unsafe { coefficient(boundary::lend_text(&config)) } {
+            0.0 => Ok(None),
+            stated if stated.is_finite() && stated > 0.0 => Ok(Some(stated)),
+            stated => Err(GuidanceError::Descriptor {
+                path: self.0.path.clone(),
+                reason: format!("it states the coefficient {stated}: a finite number above 0 is one, 0 is none"),
+            }),
+        }
+    }
+
     /// The source's configuration as JSON Schema; none where the library does not describe it, as those of version 1.0.
     ///
     /// # Errors
@@ -218,6 +260,22 @@ impl fmt::Debug for Library {
             .field("version", &self.0.version)
             .field("path", &self.0.path)
             .finish_non_exhaustive()
+    }
+}
+
+/// Why a library's entry gave null: in its own words, where it has any.
+fn refusal(library: &libloading::Library) -> String {
+    let unsaid = format!(
+        "its `{ENTRY_SYMBOL}` gave null, without a reason (a library in Rust then has no `export_guidance!`, or several)"
+    );
+    // SAFETY: the contract gives the symbol this type.
+    let Ok(refusal) = (unsafe { library.get::<Refusal>(REFUSAL_SYMBOL.as_bytes()) }) else {
+        return unsaid;
+    };
+    // SAFETY: the contract lets it be called on any thread, and makes the text static.
+    match unsafe { boundary::lossy(refusal()) } {
+        words if words.is_empty() => unsaid,
+        words => words,
     }
 }
 
@@ -292,6 +350,61 @@ mod tests {
     }
 
     #[test]
+    fn should_take_a_descriptor_of_version_1_1() {
+        // Behind the end of a descriptor of 1.1.
+        unsafe extern "C" fn not_its_own(_: sextant_plugin_api::abi::Text) -> f64 {
+            unreachable!("behind the end of the descriptor")
+        }
+        let mut old = descriptor();
+        (old.size, old.abi_minor) = (std::mem::offset_of!(Descriptor, coefficient) as u64, 1);
+        old.coefficient = Some(not_its_own);
+        // SAFETY: the descriptor is in order.
+        let library = unsafe { Library::in_process(Box::leak(Box::new(old))) }.unwrap();
+        assert_eq!(library.abi(), (1, 1));
+        assert_eq!(library.coefficient(&serde_json::json!({})).unwrap(), None);
+    }
+
+    #[test]
+    fn should_take_a_coefficient_that_is_one() {
+        unsafe extern "C" fn stated(config: sextant_plugin_api::abi::Text) -> f64 {
+            // SAFETY: the host lends a valid text.
+            let config: serde_json::Value = serde_json::from_str(&unsafe { boundary::lossy(config) }).unwrap();
+            config["stated"].as_f64().unwrap_or(f64::NAN)
+        }
+        let mut stating = descriptor();
+        stating.coefficient = Some(stated);
+        // SAFETY: the descriptor is in order.
+        let library = unsafe { Library::in_process(Box::leak(Box::new(stating))) }.unwrap();
+        let of = |config: serde_json::Value| library.coefficient(&config);
+        assert_eq!(of(serde_json::json!({ "stated": 0.2 })).unwrap(), Some(0.2));
+        assert_eq!(of(serde_json::json!({ "stated": 0 })).unwrap(), None);
+        for wrong in [serde_json::json!({ "stated": -1.0 }), serde_json::json!({})] {
+            let error = of(wrong).unwrap_err().to_string();
+            assert!(error.contains("states the coefficient"), "{error}");
+        }
+    }
+
+    #[test]
+    fn should_read_the_defaults_that_a_schema_tells_and_toml_can_hold() {
+        unsafe extern "C" fn schema() -> sextant_plugin_api::abi::Text {
+            boundary::lend_text(
+                r#"{"default": {"scale": 2.5}, "properties": {
+                    "depth": {"default": null}, "scale": {"default": 1.0}, "width": {"default": 2048},
+                    "list": {"default": [1, 2]}, "table": {"default": {"a": "b"}}, "holes": {"default": [null]},
+                    "large": {"default": 18446744073709551615}, "needed": {}}}"#,
+            )
+        }
+        let mut describing = descriptor();
+        describing.config_schema = Some(schema);
+        // SAFETY: the descriptor is in order.
+        let library = unsafe { Library::in_process(Box::leak(Box::new(describing))) }.unwrap();
+        let wanted: toml::Table = "width = 2048\nscale = 2.5\nlist = [1, 2]\ntable = { a = \"b\" }"
+            .parse()
+            .unwrap();
+        assert_eq!(library.config_defaults(), wanted);
+    }
+
+    #[test]
     fn should_refuse_another_major_version_with_both_numbers() {
         let error = refused(|d| (d.abi_major, d.abi_minor, d.size) = (7, 3, 16));
         assert!(
@@ -318,14 +431,6 @@ mod tests {
         ] {
             assert!(error.contains(part), "{part} in {error}");
         }
-    }
-
-    #[test]
-    fn should_refuse_an_entry_that_gives_nothing() {
-        // SAFETY: null is one of the things that it must cope with.
-        let nothing = unsafe { Library::from_pointer(std::ptr::null(), "x.so".into(), String::new()) };
-        let error = nothing.unwrap_err().to_string();
-        assert!(error.contains("x.so") && error.contains("gave null"), "{error}");
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub struct Asked {
     pub network: Network,
     /// Depths of its blocks.
     pub depths: Vec<usize>,
+    /// Whether its output was asked for.
+    pub output: bool,
     /// The sample in the batch to which each row belongs.
     pub samples: Vec<usize>,
 }
@@ -47,11 +49,12 @@ pub(super) fn operation(name: &'static str) {
 }
 
 /// Notes a forward pass, if somebody looks.
-pub(super) fn forward(network: Network, depths: &[usize], samples: &[u32]) {
+pub(super) fn forward(network: Network, depths: Vec<usize>, output: bool, samples: &[u32]) {
     note(|trace| {
         trace.forwards.push(Asked {
             network,
-            depths: depths.to_vec(),
+            depths,
+            output,
             samples: samples.iter().map(|sample| *sample as usize).collect(),
         });
     });

@@ -26,9 +26,10 @@ pub struct SourceConfig {
     /// Name of this instance in logs, checkpoints and random streams; by default the plugin's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Weight on the batch mean of the loss; at 0 the source is not called.
-    #[serde(default = "default_coefficient")]
-    pub coefficient: f64,
+    /// Weight on the batch mean of the loss; at 0 the source is not called. If left out, the one that the source states,
+    /// else a half; once the source is loaded it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coefficient: Option<f64>,
     /// First optimiser step that is guided, counted from 0.
     #[serde(default)]
     pub start_step: u64,
@@ -52,9 +53,8 @@ pub struct SourceConfig {
     pub config: toml::Table,
 }
 
-fn default_coefficient() -> f64 {
-    0.5
-}
+/// The coefficient where neither the recipe nor the source has one.
+pub const USUAL_COEFFICIENT: f64 = 0.5;
 
 impl SourceConfig {
     /// A source with every other key at its default.
@@ -62,7 +62,7 @@ impl SourceConfig {
         Self {
             plugin: plugin.into(),
             name: None,
-            coefficient: default_coefficient(),
+            coefficient: None,
             start_step: 0,
             stop_step: None,
             warmup_steps: 0,
@@ -90,10 +90,12 @@ impl SourceConfig {
         {
             return fault("name", reason.0);
         }
-        if !self.coefficient.is_finite() || self.coefficient < 0.0 {
+        if let Some(coefficient) = self.coefficient
+            && !(coefficient.is_finite() && coefficient >= 0.0)
+        {
             return fault(
                 "coefficient",
-                format!("is {}: it must be a finite number of at least 0", self.coefficient),
+                format!("is {coefficient}: it must be a finite number of at least 0"),
             );
         }
         if let Some(stop) = self.stop_step
@@ -130,6 +132,11 @@ impl SourceConfig {
         Ok(())
     }
 
+    /// The weight on the loss before any schedule: the recipe's, once the source is loaded also the source's own.
+    pub fn coefficient(&self) -> f64 {
+        self.coefficient.unwrap_or(USUAL_COEFFICIENT)
+    }
+
     /// The weight on the loss at optimiser step `step`: 0 outside `[start_step, stop_step)`.
     pub fn coefficient_at(&self, step: u64) -> f64 {
         if step < self.start_step || self.stop_step.is_some_and(|stop| step >= stop) {
@@ -143,7 +150,7 @@ impl SourceConfig {
             (Some(start), Some(steps)) if step > start => 10f64.powf(-((step - start) as f64) / steps),
             _ => 1.0,
         };
-        self.coefficient * risen * decayed
+        self.coefficient() * risen * decayed
     }
 
     /// Whether the source is called at `step`.
@@ -153,7 +160,7 @@ impl SourceConfig {
 
     /// Whether the source is called at any step from `step` on. Where it is not, what it needs (a teacher) can be let go.
     pub fn active_from(&self, step: u64) -> bool {
-        self.coefficient != 0.0 && self.stop_step.is_none_or(|stop| step < stop)
+        self.coefficient() != 0.0 && self.stop_step.is_none_or(|stop| step < stop)
     }
 }
 

@@ -26,7 +26,7 @@ pub use encoder::{
 pub use error::KeyError;
 pub use evaluation::{QualityRecipe, RepresentationsRecipe};
 pub use file::{RecipeError, RecipeFile, load, parse, parse_resolved};
-pub use guidance::{SettingError, SourceConfig, check_name};
+pub use guidance::{SettingError, SourceConfig, USUAL_COEFFICIENT, check_name};
 pub use overlay::{Variant, overlay};
 pub use sampler::{SamplerConfig, SamplerMethod};
 pub use schema::*;

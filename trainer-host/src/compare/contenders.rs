@@ -54,17 +54,19 @@ pub fn contenders(file: &RecipeFile, folder: &Path, seeds: &[u64], options: &Opt
                 Some(seed) => format!("{}, seed {seed}", variant.name),
             };
             let run_folder = RunFolder::new(folder.join(path(&variant.name, seed)));
-            same_training(&run_folder, &recipe)?;
             let options = Options {
                 label: format!("{what} ({}/{count})", contenders.len() + 1),
                 stage: Some(tour.stage(&variant.name, &recipe, &run_folder)),
                 ..options.clone()
             };
-            let run = Run::prepare(recipe.clone(), options.clone());
+            let run = Run::prepare(recipe, options.clone());
             let run = run
                 .map_err(Error::from)
                 .and_then(|run| Ok(evaluation::check(&run).map(|()| run)?));
             let run = run.map_err(|e| Error::Input(format!("variant {:?}: {e}", variant.name)))?;
+            // As the libraries resolve it, which is how the folder has it.
+            let recipe = run.recipe().clone();
+            same_training(&run_folder, &recipe)?;
             contenders.push(Contender {
                 name: variant.name.clone(),
                 folder: run_folder,

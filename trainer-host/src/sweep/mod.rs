@@ -283,7 +283,7 @@ mod tests {
         let recipe = file.variant(&trial).unwrap();
         let phases: Vec<_> = recipe.phases.iter().map(|p| (p.name.as_str(), p.steps)).collect();
         assert_eq!(phases, [("align", 50), ("train", 100)]);
-        assert_eq!(recipe.phases[1].guidance[0].coefficient, 0.25);
+        assert_eq!(recipe.phases[1].guidance[0].coefficient, Some(0.25));
         assert_eq!(recipe.phases[1].guidance[0].plugin, "repa");
         assert!(recipe.evaluation.quality.is_none());
     }

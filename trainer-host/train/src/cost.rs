@@ -102,9 +102,14 @@ impl Run {
                 losses?;
                 work += trace.work;
                 for asked in trace.forwards {
-                    let deepest = asked.depths.into_iter().max().unwrap_or(0);
+                    let pass = match asked.output {
+                        true => self.model.forward_operations(),
+                        false => self
+                            .model
+                            .feature_operations(asked.depths.into_iter().max().unwrap_or(0)),
+                    };
                     rows += asked.samples.len() as u64;
-                    passes += asked.samples.len() as u64 * self.model.feature_operations(deepest);
+                    passes += asked.samples.len() as u64 * pass;
                 }
             }
             guidance += work as f64 / count as f64 * parts as f64 * length as f64;
@@ -113,7 +118,10 @@ impl Run {
             // The rehearsed draws had no row that counts.
             0 => {
                 let deepest = worker.sources.deepest_asked();
-                deepest.map_or(0.0, |depth| self.model.feature_operations(depth) as f64)
+                let deepest = deepest.map(|depth| self.model.feature_operations(depth));
+                let asks_output = worker.sources.asks_for_outputs();
+                let whole = asks_output.then(|| self.model.forward_operations());
+                whole.or(deepest).unwrap_or(0) as f64
             }
             rows => passes as f64 / rows as f64,
         };

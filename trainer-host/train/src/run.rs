@@ -61,23 +61,22 @@ pub struct Run {
 }
 
 impl Run {
-    /// Reads data, guide and plugins and checks each phase's plan. Writes nothing.
+    /// Reads data, guide and plugins and checks each phase's plan. Writes nothing. What the recipe left to its plugins (their
+    /// coefficients, and the defaults of their own keys) stands in the recipe that the run has.
     ///
     /// # Errors
     /// Whatever in the recipe cannot work here, with the key at fault.
-    pub fn prepare(recipe: Recipe, options: Options) -> Result<Self, Error> {
+    pub fn prepare(mut recipe: Recipe, options: Options) -> Result<Self, Error> {
         let mut dataset = data::load(&recipe.data)?;
         let model = network(&recipe, &dataset)?;
         let guide = guide(&recipe, &options.device)?;
         let fields = guide_fields(guide.as_ref());
         let mut plugins = Vec::new();
         let mut guided = false;
-        for phase in &recipe.phases {
-            let sources = load_sources(
-                phase,
-                &options.plugins,
-                &geometry(&recipe.optimiser, &model, phase, &fields),
-            )?;
+        for phase in &mut recipe.phases {
+            let geometry = geometry(&recipe.optimiser, &recipe.diffusion, &model, phase, &fields);
+            let sources = load_sources(phase, &options.plugins, &geometry)?;
+            phase.guidance = sources.resolved_configs();
             guided |= sources.fields().iter().any(|field| field == encoder::FEATURES);
             for library in sources.libraries() {
                 if !plugins.contains(&library) {

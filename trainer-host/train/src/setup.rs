@@ -5,7 +5,7 @@ use sextant_data::{self as data, Dataset, Stream};
 use sextant_guidance::{GuidanceGeometry, NetworkShape, SearchPath, Sources};
 use sextant_model::encoder::{self, Encoder};
 use sextant_model::{Sit, SitConfig, apply, frozen_copy};
-use sextant_recipe::{Init, OptimiserRecipe, Phase, Recipe, TeacherRecipe, TeacherWeights};
+use sextant_recipe::{DiffusionRecipe, Init, OptimiserRecipe, Phase, Recipe, TeacherRecipe, TeacherWeights};
 use sextant_records::checkpoint::Saved;
 
 use super::checkpoint::{SavedTensors, Tensors};
@@ -68,7 +68,10 @@ impl Run {
         let fields: Vec<_> = fields
             .map(|(name, field)| (name.clone(), field.shape.clone()))
             .collect();
-        let geometry = geometry(&self.recipe.optimiser, &self.model, phase, &fields);
+        let Recipe {
+            optimiser, diffusion, ..
+        } = &self.recipe;
+        let geometry = geometry(optimiser, diffusion, &self.model, phase, &fields);
         load_sources(phase, &self.options.plugins, &geometry)
     }
 
@@ -136,12 +139,13 @@ pub fn planned_geometry(recipe: &Recipe, device: &Device) -> Result<GuidanceGeom
     let fields = guide_fields(guide(recipe, device)?.as_ref());
     let phase = recipe.phases.last();
     let phase = phase.ok_or_else(|| Error::Phase("the recipe has no phase".into()))?;
-    Ok(geometry(&recipe.optimiser, &model, phase, &fields))
+    Ok(geometry(&recipe.optimiser, &recipe.diffusion, &model, phase, &fields))
 }
 
 /// What the sources of a phase plan for.
 pub fn geometry(
     optimiser: &OptimiserRecipe,
+    diffusion: &DiffusionRecipe,
     model: &SitConfig,
     phase: &Phase,
     fields: &[(String, Vec<usize>)],
@@ -159,6 +163,8 @@ pub fn geometry(
         width: model.input_size,
         patch: model.patch_size,
         classes: model.num_classes,
+        prediction: diffusion.prediction,
+        path: diffusion.path,
         student: network,
         teacher: phase.teacher.as_ref().map(|_| network),
         ema: network,

@@ -102,6 +102,8 @@ impl Instance {
             classes: geometry.classes as u64,
             networks: array(&networks),
             fields: array(&fields),
+            prediction: geometry.prediction.map_or(0, |kind| kind as u32),
+            path: geometry.path.map_or(0, |kind| kind as u32),
         };
         // SAFETY: integers, floats and pointers: zeros are a plan.
         let mut out: Plan = unsafe { std::mem::zeroed() };
@@ -172,11 +174,12 @@ fn info(network: Network, sizes: &NetworkGeometry) -> NetworkInfo {
 /// The lists of the plan are valid for their lengths.
 unsafe fn declared(plan: &Plan) -> Result<Declared, Error> {
     // SAFETY: the caller's promise, for each of these.
-    let (taps, parameters, buffers, names) = unsafe {
+    let (taps, parameters, buffers, settings, names) = unsafe {
         (
             elements::<abi::Tap>(&plan.taps),
             elements::<ParameterInfo>(&plan.parameters),
             elements::<BufferInfo>(&plan.buffers),
+            elements::<SettingInfo>(&plan.settings),
             |list: &Array| elements::<Text>(list).iter().map(string).collect(),
         )
     };
@@ -212,6 +215,10 @@ unsafe fn declared(plan: &Plan) -> Result<Declared, Error> {
         parameters: parameters.iter().map(parameter).collect::<Result<_, Error>>()?,
         buffers: buffers.iter().map(buffer).collect::<Result<_, Error>>()?,
         metrics: names(&plan.metrics),
+        settings: settings
+            .iter()
+            .map(|s| (string(&s.name), s.value, SettingMeaning::from_code(s.meaning)))
+            .collect(),
         t_range: (plan.has_t_range == 1).then_some((plan.t_min, plan.t_max)),
         batch_coupled: plan.batch_coupled == 1,
         required_minor: plan.required_minor,
@@ -225,6 +232,7 @@ fn init(kind: u32, value: f64, values: &Array) -> Result<Init, Error> {
         2 => Init::Normal(value),
         // SAFETY: a list of the plan's, valid for its length.
         3 => Init::Values(unsafe { elements(values) }),
+        4 => Init::Uniform(value),
         other => {
             return Err(Error::new(format!(
                 "the plan begins something with init {other}, which is none"

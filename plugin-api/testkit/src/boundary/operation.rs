@@ -7,9 +7,9 @@ use std::ptr;
 use sextant_plugin_api::abi::{self, *};
 
 use super::memory::{self, elements, extents, string, tensor};
-use crate::Value;
 use crate::compute::Attributes;
 use crate::session::{self, Request};
+use crate::{Tap, Value};
 
 /// Runs an operation. `[during guide, on its thread]`
 pub(super) unsafe extern "C" fn op(call: *const Call) -> Status {
@@ -125,9 +125,21 @@ unsafe fn attributes(operation: Operation, from: *const c_void) -> Result<Attrib
             let forward = read!(Forward);
             // SAFETY: the caller's promise.
             let list = |list: &Array| unsafe { elements::<u32>(list) };
+            let (depths, mut kinds) = (list(&forward.depths), list(&forward.kinds));
+            if kinds.is_empty() {
+                kinds = vec![TapKind::Block as u32; depths.len()];
+            }
+            if kinds.len() != depths.len() {
+                return Err(format!("{} kinds are given for {} depths", kinds.len(), depths.len()));
+            }
+            let tap = |(kind, depth): (&u32, &u32)| match TapKind::from_code(*kind) {
+                Some(TapKind::Block) => Ok(Tap::Block(*depth)),
+                Some(TapKind::Output) => Ok(Tap::Output),
+                _ => Err(format!("`forward` gives no tap of kind {kind}")),
+            };
             Attributes::Forward {
                 network: Network::from_code(forward.network).ok_or("the network does not exist")?,
-                depths: list(&forward.depths),
+                taps: kinds.iter().zip(&depths).map(tap).collect::<Result<_, String>>()?,
                 rows: list(&forward.rows),
                 conditions: list(&forward.conditions),
             }

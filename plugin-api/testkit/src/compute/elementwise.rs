@@ -77,6 +77,7 @@ pub(super) fn unary(operands: &Operands<'_>) -> Result<Value, String> {
         O::Sigmoid => sigmoid,
         O::Relu => |a: f64| if a > 0.0 { a } else { a * 0.0 },
         O::Silu => |a: f64| a * sigmoid(a),
+        O::Floor => f64::floor,
         O::Gelu => |a: f64| 0.5 * a * (1.0 + erf(a / std::f64::consts::SQRT_2)),
         _ => erf,
     }))

@@ -8,7 +8,7 @@ mod shaping;
 use sextant_plugin_api::abi::{self, Operation};
 use sextant_plugin_api::{DType, Distribution, Network};
 
-use crate::Value;
+use crate::{Tap, Value};
 
 /// An operation's attributes, read out of the plugin's memory.
 #[derive(Debug)]
@@ -36,7 +36,8 @@ pub(crate) enum Attributes {
     Download(abi::Download),
     Forward {
         network: Network,
-        depths: Vec<u32>,
+        /// What is read: blocks by their depth, or the output.
+        taps: Vec<Tap>,
         rows: Vec<u32>,
         conditions: Vec<u32>,
     },
@@ -92,7 +93,8 @@ pub(crate) fn run(operands: &Operands<'_>, attributes: &Attributes) -> Result<Va
             | O::Relu
             | O::Silu
             | O::Gelu
-            | O::Erf,
+            | O::Erf
+            | O::Floor,
             _,
         ) => elementwise::unary(operands),
         (O::Equal | O::Greater | O::GreaterEqual | O::Lower | O::LowerEqual, _) => elementwise::compare(operands),
@@ -102,6 +104,7 @@ pub(crate) fn run(operands: &Operands<'_>, attributes: &Attributes) -> Result<Va
         (O::Detach, _) => Ok(a()?.clone()),
         (O::Full | O::Upload, A::Value(value)) => Ok(value.clone()),
         (O::Sum | O::Mean | O::Max | O::Min, A::Dims { dims, keep }) => shaping::reduce(operands, dims, *keep),
+        (O::Argmin | O::Argmax, A::Dim(dim)) => shaping::index_of_extreme(operands, *dim),
         (O::Reshape, A::Shape(shape)) => shaping::reshape(a()?, shape),
         (O::Permute, A::Dims { dims, .. }) => shaping::permute(a()?, dims),
         (O::Expand, A::Shape(shape)) => shaping::expand(a()?, shape),

@@ -62,6 +62,35 @@ pub(super) fn reduce(operands: &Operands<'_>, dims: &[usize], keep: bool) -> Res
     Ok(result)
 }
 
+/// Where the smallest or the largest element of a dimension stands; of equal ones the first.
+pub(super) fn index_of_extreme(operands: &Operands<'_>, dim: usize) -> Result<Value, String> {
+    let a = operands.get(0)?;
+    if a.dtype == DType::Bool {
+        return Err("masks have no order: cast a first".into());
+    }
+    needs_dim(a, dim)?;
+    if a.shape[dim] == 0 {
+        return Err(format!("dimension {dim} is empty, so there is nothing to take"));
+    }
+    let mut shape = a.shape.clone();
+    shape.remove(dim);
+    let largest = operands.operation == O::Argmax;
+    let index = Value::from_fn(shape, |index| {
+        let mut from = index.to_vec();
+        from.insert(dim, 0);
+        let mut best = (0, a.at(&from));
+        for place in 1..a.shape[dim] {
+            from[dim] = place;
+            let value = a.at(&from);
+            if if largest { value > best.1 } else { value < best.1 } {
+                best = (place, value);
+            }
+        }
+        best.0 as f64
+    });
+    Ok(index.of(DType::Int))
+}
+
 pub(super) fn reshape(a: &Value, shape: &[usize]) -> Result<Value, String> {
     match shape.iter().product::<usize>() == a.data.len() {
         true => Ok(Value::new(shape, a.data.clone()).of(a.dtype)),

@@ -42,8 +42,10 @@ pub struct Asked {
 pub struct Pass {
     /// Which network.
     pub network: Network,
-    /// Depths that are read.
+    /// Depths of the blocks that are read.
     pub depths: Vec<u32>,
+    /// Whether the output is read.
+    pub output: bool,
     /// Number of each row's sample in the batch.
     pub rows: Vec<u32>,
     /// Condition of each row.
@@ -96,8 +98,8 @@ struct Held {
 struct Context {
     inputs: Inputs,
     null_class: i64,
-    /// Tokens and width of each network, and the depths that may be read.
-    networks: BTreeMap<Network, (usize, usize, Vec<u32>)>,
+    /// Tokens and width of each network, and what may be read of it.
+    networks: BTreeMap<Network, (usize, usize, Vec<Tap>)>,
 }
 
 #[derive(Default)]
@@ -126,7 +128,7 @@ pub(crate) fn open(inputs: &Inputs, geometry: &sextant_plugin_api::Geometry, pla
     let networks = [(Network::Teacher, geometry.teacher()), (Network::Ema, geometry.ema())];
     let networks = networks.into_iter().filter_map(|(network, sizes)| {
         let sizes = sizes?;
-        Some((network, (sizes.tokens(), sizes.width, plan.depths(network))))
+        Some((network, (sizes.tokens(), sizes.width, plan.taps_of(network))))
     });
     let context = Context {
         inputs: inputs.clone(),
@@ -267,11 +269,11 @@ impl State {
                 Operation::Forward,
                 Attributes::Forward {
                     network,
-                    depths,
+                    taps,
                     rows,
                     conditions,
                 },
-            ) => self.forward(&operands, *network, depths, rows, conditions)?,
+            ) => self.forward(&operands, *network, taps, rows, conditions)?,
             (
                 Operation::Random,
                 Attributes::Random {
@@ -287,7 +289,10 @@ impl State {
             (Operation::Download, _) => vec![],
             (_, attributes) => vec![compute::run(&operands, attributes)?],
         };
-        if matches!(request.operation, Operation::Detach | Operation::Forward) {
+        if matches!(
+            request.operation,
+            Operation::Detach | Operation::Forward | Operation::Floor
+        ) {
             leaves.clear();
         }
         let held = |value: Value| Held {

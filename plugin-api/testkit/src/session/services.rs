@@ -5,7 +5,15 @@ use sextant_plugin_api::{Condition, Distribution, Network};
 use super::{Context, Pass, State};
 use crate::compute::Operands;
 use crate::draw::Draws;
-use crate::{Row, Value};
+use crate::{Row, Tap, Value};
+
+/// Depth of a block; none for the output.
+fn depth(tap: Tap) -> Option<u32> {
+    match tap {
+        Tap::Block(depth) => Some(depth),
+        _ => None,
+    }
+}
 
 impl State {
     fn context(&self) -> Result<&Context, String> {
@@ -16,7 +24,7 @@ impl State {
         &mut self,
         operands: &Operands<'_>,
         network: Network,
-        depths: &[u32],
+        taps: &[Tap],
         rows: &[u32],
         conditions: &[u32],
     ) -> Result<Vec<Value>, String> {
@@ -27,9 +35,9 @@ impl State {
             .networks
             .get(&network)
             .ok_or_else(|| format!("the geometry has no {network:?} network that can be asked"))?;
-        if let Some(depth) = depths.iter().find(|depth| !declared.contains(depth)) {
+        if let Some(tap) = taps.iter().find(|tap| !declared.contains(tap)) {
             return Err(format!(
-                "the plan declares depths {declared:?} of the {network:?} network, but not {depth}"
+                "the plan declares {declared:?} of the {network:?} network, but not {tap:?}"
             ));
         }
         let mut wanted = inputs.x.shape.clone();
@@ -45,13 +53,14 @@ impl State {
         }
         let mut pass = Pass {
             network,
-            depths: depths.to_vec(),
+            depths: taps.iter().filter_map(|tap| depth(*tap)).collect(),
+            output: taps.contains(&Tap::Output),
             rows: rows.to_vec(),
             conditions: Vec::new(),
             x_t: x_t.clone(),
             t: t.data.clone(),
         };
-        let mut results = vec![Vec::new(); depths.len()];
+        let mut results = vec![Vec::new(); taps.len()];
         let row_width = x_t.data.len().checked_div(rows.len()).unwrap_or(0);
         for (i, (row, code)) in rows.iter().zip(conditions).enumerate() {
             let sample = *row as usize;
@@ -63,10 +72,10 @@ impl State {
             }
             let condition = Condition::from_code(*code).ok_or_else(|| format!("condition {code} does not exist"))?;
             pass.conditions.push(condition);
-            for (depth, result) in depths.iter().zip(&mut results) {
-                let answer = (inputs.network)(&Row {
+            for (tap, result) in taps.iter().zip(&mut results) {
+                let row = Row {
                     network,
-                    depth: *depth,
+                    depth: depth(*tap),
                     sample,
                     condition,
                     label: match condition {
@@ -78,19 +87,24 @@ impl State {
                     t: t.data[i],
                     tokens: *tokens,
                     width: *width,
-                });
-                if answer.len() != tokens * width {
-                    let found = answer.len();
+                };
+                let answer = (inputs.network)(&row);
+                if answer.len() != row.numbers() {
                     return Err(format!(
-                        "the test's network answered {found} numbers, not {tokens} * {width}"
+                        "the test's network answered {} numbers for {tap:?}, not {}",
+                        answer.len(),
+                        row.numbers()
                     ));
                 }
                 result.extend(answer);
             }
         }
-        let shape = [rows.len(), *tokens, *width];
+        let tokens = [rows.len(), *tokens, *width];
+        let shape = |tap: &Tap| if *tap == Tap::Output { &wanted[..] } else { &tokens };
+        let results = taps.iter().zip(results);
+        let results = results.map(|(tap, data)| Value::new(shape(tap), data)).collect();
         self.trace.passes.push(pass);
-        Ok(results.into_iter().map(|data| Value::new(shape, data)).collect())
+        Ok(results)
     }
 
     pub(super) fn random(&self, distribution: Distribution, tag: &str, shape: &[usize]) -> Result<Value, String> {

@@ -28,6 +28,7 @@ static DESCRIPTOR: Shared = Shared(Descriptor {
     guide: None,
     destroy: None,
     config_schema: None,
+    coefficient: None,
 });
 
 /// The entry symbol.

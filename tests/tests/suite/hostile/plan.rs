@@ -21,7 +21,7 @@ fn what_cannot_be_given_is_refused_before_training() {
         ("network-77", "network 77, which does not exist"),
         ("kind-77", "kind 77, which this host does not know"),
         ("attention-0", "attention of depth 0"),
-        ("output-of-ema", "output of the ema"),
+        ("attention-of-ema", "attention of the ema"),
         ("field-missing", "\"dinov7\", which the data lacks"),
         ("field-null", "name of a field in its plan is not a text"),
         ("field-latin", "name of a field in its plan is not UTF-8"),

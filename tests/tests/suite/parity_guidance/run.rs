@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::{Tensor, TensorData};
-use sextant::diffusion::Path;
+use sextant::diffusion::{Path, Prediction};
 use sextant::guidance::{
     GuidanceGeometry, GuidanceStep, NetworkShape, Services, SourceConfig, Sources, TeacherCounters,
 };
@@ -119,6 +119,8 @@ fn geometry(fixture: &Fixture, case: &Case) -> GuidanceGeometry {
         width: model.input_size,
         patch: model.patch_size,
         classes: model.num_classes,
+        prediction: Prediction::Velocity,
+        path: Path::Linear,
         student: network,
         teacher: None,
         ema: network,

@@ -34,7 +34,7 @@ impl Invariant for LinearCoefficient {
     fn examine(&self, plugin: &PluginUnderTest, case: &Case, evidence: &mut Evidence) -> Result<(), Violation> {
         let at = |coefficient| {
             let config = SourceConfig {
-                coefficient,
+                coefficient: Some(coefficient),
                 ..plugin.config().clone()
             };
             TrainingHarness::new(plugin, case, Some(config))

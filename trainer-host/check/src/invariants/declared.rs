@@ -42,6 +42,11 @@ fn asked(plan: &SourcePlan, trace: &Trace) -> Result<(), Violation> {
                 "{what} is asked for depth {depth}, but the plan declares {declared:?}"
             ));
         }
+        if forward.output && !plan.needs_output(forward.network) {
+            return broken(format!(
+                "{what} is asked for its output, which the plan does not declare"
+            ));
+        }
     }
     Ok(())
 }

@@ -30,7 +30,7 @@ impl Invariant for Inactive {
         let (config, when) = match case.numbers % 3 {
             0 => (
                 SourceConfig {
-                    coefficient: 0.0,
+                    coefficient: Some(0.0),
                     ..config
                 },
                 "with coefficient 0",

@@ -100,6 +100,7 @@ impl Instance {
             parameters: NO_LIST,
             buffers: NO_LIST,
             metrics: NO_LIST,
+            settings: NO_LIST,
         };
         let call = self.library.descriptor().plan.expect("checked when it was opened");
         // SAFETY: the instance is alive, everything lent lives during the call, the message is fresh.
@@ -211,6 +212,7 @@ impl Instance {
                 Frozen {
                     network: network.clone(),
                     depths: plan.depths(which),
+                    output: plan.needs_output(which),
                 },
             );
         }

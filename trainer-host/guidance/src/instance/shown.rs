@@ -1,10 +1,11 @@
 //! The geometry, as the plugin sees it.
 
-use sextant_plugin_api::abi::{DType, FieldInfo, Geometry, MAX_RANK, Network, NetworkInfo};
+use sextant_plugin_api::abi::{DType, FieldInfo, Geometry, MAX_RANK, Network, NetworkInfo, PathKind, PredictionKind};
 
 use crate::boundary::{lend_list, lend_text};
 use crate::geometry::{GuidanceGeometry, NetworkShape};
 use crate::operations::Spec;
+use sextant_recipe::{Path, Prediction};
 
 /// What a [`Geometry`] points to, while a call lasts.
 pub(super) struct Shown<'a> {
@@ -45,7 +46,24 @@ impl<'a> Shown<'a> {
             classes: geometry.classes as u64,
             networks: lend_list(&self.networks),
             fields: lend_list(&self.fields),
+            prediction: prediction(geometry.prediction) as u32,
+            path: path(geometry.path) as u32,
         }
+    }
+}
+
+fn prediction(prediction: Prediction) -> PredictionKind {
+    match prediction {
+        Prediction::Velocity => PredictionKind::Velocity,
+        Prediction::Data => PredictionKind::Data,
+        Prediction::Noise => PredictionKind::Noise,
+    }
+}
+
+fn path(path: Path) -> PathKind {
+    match path {
+        Path::Linear => PathKind::Linear,
+        Path::Cosine => PathKind::Cosine,
     }
 }
 

@@ -110,6 +110,7 @@ pub(super) fn unary<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
             D::float_mul(a, gate)
         }
         Operation::Gelu => D::gelu(a),
+        Operation::Floor => D::float_floor(a),
         _ => D::float_erf(a),
     })
 }

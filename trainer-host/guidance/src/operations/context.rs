@@ -43,4 +43,6 @@ pub(crate) struct Frozen {
     pub network: Sit,
     /// Depths that may be asked for, ascending.
     pub depths: Vec<usize>,
+    /// Whether the output may be asked for.
+    pub output: bool,
 }

@@ -141,11 +141,13 @@ pub(super) fn check<'a>(request: &Request<'_>, context: &Context) -> Result<Chec
         | O::Relu
         | O::Silu
         | O::Gelu
-        | O::Erf => arithmetic::unary(request),
+        | O::Erf
+        | O::Floor => arithmetic::unary(request),
         O::Equal | O::Greater | O::GreaterEqual | O::Lower | O::LowerEqual => comparison::compare(request, context),
         O::And | O::Or | O::Not => comparison::logic(request),
         O::Where => comparison::choose(request),
         O::Sum | O::Mean | O::Max | O::Min => reduction::reduce(request),
+        O::Argmin | O::Argmax => reduction::index_of_extreme(request, context),
         O::Reshape => shaping::reshape(request),
         O::Permute => shaping::permute(request),
         O::Expand => shaping::expand(request),

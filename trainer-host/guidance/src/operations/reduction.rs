@@ -5,8 +5,8 @@ use burn::backend::{Dispatch, DispatchTensor};
 use burn::tensor::Shape;
 use sextant_plugin_api::abi::{self, DType, MAX_RANK, Operation};
 
-use super::spec::{physical, reshaped};
-use super::{Checked, Request, Spec};
+use super::spec::{inner, int_dtype, physical, reshaped};
+use super::{Checked, Context, Request, Spec};
 
 type D = Dispatch;
 
@@ -52,6 +52,37 @@ pub(super) fn reduce<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
             a = one(a, dim);
         }
         reshaped(a, target)
+    })
+}
+
+/// Where the smallest or the largest element of a dimension stands.
+pub(super) fn index_of_extreme<'a>(request: &Request<'_>, context: &Context) -> Result<Checked<'a>, String> {
+    let a = request.input(0);
+    let dim = request.attributes.read::<abi::Dim>()?.dim as usize;
+    a.needs_dim(dim)?;
+    if a.dtype == DType::Bool {
+        return Err("masks have no order: cast a first".into());
+    }
+    let mut shape = a.shape.clone();
+    let extent = shape.remove(dim);
+    if extent == 0 {
+        return Err(format!("dimension {dim} is empty, so there is nothing to take"));
+    }
+    let output = Spec {
+        bounds: Some((0, extent as i64 - 1)),
+        ..Spec::new(DType::Int, shape.clone())
+    };
+    let (largest, float) = (request.operation == Operation::Argmax, a.is_float());
+    let int = int_dtype(&context.device);
+    Checked::unary(output, move |a| {
+        let a = inner(a);
+        let index = match (float, largest) {
+            (true, true) => D::float_argmax(a, dim, int),
+            (true, false) => D::float_argmin(a, dim, int),
+            (false, true) => D::int_argmax(a, dim),
+            (false, false) => D::int_argmin(a, dim),
+        };
+        reshaped(index, physical(&shape))
     })
 }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::{Dispatch, DispatchTensor, Scalar};
 use burn::tensor::{Int, Tensor, TensorData};
-use sextant_plugin_api::abi::{self, Condition, DType, Network};
+use sextant_plugin_api::abi::{self, Condition, DType, Network, TapKind};
 
 use super::creation::from_data;
 use super::spec::{inner, reshaped, same_dtype};
@@ -24,6 +24,7 @@ pub(super) fn forward<'a>(request: &Request<'_>, context: &Context) -> Result<Ch
     let attributes: abi::Forward = request.attributes.read()?;
     let list = |array, what| request.attributes.list::<u32>(array, MAX_ROWS, what);
     let depths = list(attributes.depths, "the depths")?;
+    let kinds = list(attributes.kinds, "the kinds")?;
     let samples = list(attributes.rows, "the rows")?;
     let conditions = list(attributes.conditions, "the conditions")?;
 
@@ -36,12 +37,22 @@ pub(super) fn forward<'a>(request: &Request<'_>, context: &Context) -> Result<Ch
     if depths.is_empty() {
         return Err("no depth is asked for".into());
     }
-    let depths: Vec<usize> = depths.iter().map(|depth| *depth as usize).collect();
-    if let Some(depth) = depths.iter().find(|depth| !frozen.depths.contains(depth)) {
-        return Err(format!(
-            "the plan declares depths {:?} of the {network:?} network, but not {depth}",
-            frozen.depths
-        ));
+    let taps = taps(&depths, &kinds)?;
+    for tap in &taps {
+        match tap {
+            Tap::Block(depth) if !frozen.depths.contains(depth) => {
+                return Err(format!(
+                    "the plan declares depths {:?} of the {network:?} network, but not {depth}",
+                    frozen.depths
+                ));
+            }
+            Tap::Output if !frozen.output => {
+                return Err(format!(
+                    "the plan does not declare the output of the {network:?} network"
+                ));
+            }
+            _ => {}
+        }
     }
     let config = frozen.network.config();
     let rows = samples.len();
@@ -56,13 +67,52 @@ pub(super) fn forward<'a>(request: &Request<'_>, context: &Context) -> Result<Ch
         return Err(format!("{} conditions are given for {rows} rows", conditions.len()));
     }
     let labels = labels(&samples, &conditions, context)?;
-    trace::forward(network, &depths, &samples);
-    let output = Spec::new(DType::F32, vec![rows, config.tokens(), config.hidden_size]);
+    trace::forward(network, blocks(&taps), taps.contains(&Tap::Output), &samples);
+    let tokens = vec![rows, config.tokens(), config.hidden_size];
+    let output = |tap: &Tap| match tap {
+        Tap::Block(_) => Spec::new(DType::F32, tokens.clone()),
+        Tap::Output => Spec::new(DType::F32, wanted.to_vec()),
+    };
     Ok(Checked {
-        outputs: vec![output; depths.len()],
+        outputs: taps.iter().map(output).collect(),
         takes_empty: false,
-        run: Box::new(move |operands, context| Ok(features(operands, network, labels, &depths, context))),
+        run: Box::new(move |operands, context| Ok(activations(operands, network, labels, &taps, context))),
     })
+}
+
+/// One activation of a frozen network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tap {
+    /// Tokens after the block of this depth.
+    Block(usize),
+    /// What the network gives.
+    Output,
+}
+
+/// What is asked for. Without kinds, as before version 1.2, all are blocks.
+fn taps(depths: &[u32], kinds: &[u32]) -> Result<Vec<Tap>, String> {
+    if !kinds.is_empty() && kinds.len() != depths.len() {
+        return Err(format!("{} kinds are given for {} depths", kinds.len(), depths.len()));
+    }
+    let kinds = kinds.iter().map(|kind| (*kind, TapKind::from_code(*kind)));
+    let kinds = kinds.chain(std::iter::repeat((0, Some(TapKind::Block))));
+    let tap = |(depth, kind): (&u32, (u32, Option<TapKind>))| match kind {
+        (_, Some(TapKind::Block)) => Ok(Tap::Block(*depth as usize)),
+        (_, Some(TapKind::Output)) => Ok(Tap::Output),
+        (code, _) => Err(format!(
+            "taps of kind {code} are not given: only blocks and the output are"
+        )),
+    };
+    depths.iter().zip(kinds).map(tap).collect()
+}
+
+/// Depths of the blocks among them, in their order.
+fn blocks(taps: &[Tap]) -> Vec<usize> {
+    let depth = |tap: &Tap| match tap {
+        Tap::Block(depth) => Some(*depth),
+        Tap::Output => None,
+    };
+    taps.iter().filter_map(depth).collect()
 }
 
 /// The label of each row, from what the host drew on the CPU.
@@ -86,11 +136,11 @@ fn labels(samples: &[u32], conditions: &[u32], context: &Context) -> Result<Vec<
         .collect()
 }
 
-fn features(
+fn activations(
     mut operands: Operands,
     network: Network,
     mut labels: Vec<i64>,
-    depths: &[usize],
+    taps: &[Tap],
     context: &mut Context,
 ) -> Vec<DispatchTensor> {
     let started = Instant::now();
@@ -109,25 +159,35 @@ fn features(
     }
     let labels = from_data(TensorData::new(labels, [padded]), DType::Int, &context.device);
     let frozen = context.networks.get(&network).expect("the check has seen it");
-    let features = frozen.network.features(
-        Tensor::<4>::from_dispatch(x),
-        Tensor::<1>::from_dispatch(t),
-        Tensor::<1, Int>::from_dispatch(labels),
-        depths,
-    );
-    let features = features
-        .into_iter()
-        .map(|tokens| match padded > rows {
-            true => tokens.narrow(0, 0, rows),
-            false => tokens,
-        })
-        .map(|tokens| inner(tokens.into_dispatch()))
-        .collect();
+    let (x, t) = (Tensor::<4>::from_dispatch(x), Tensor::<1>::from_dispatch(t));
+    let (labels, depths) = (Tensor::<1, Int>::from_dispatch(labels), blocks(taps));
+    let (output, tokens) = match taps.contains(&Tap::Output) {
+        true => {
+            let whole = frozen.network.forward(x, t, labels, &depths);
+            (Some(cut(whole.output, rows)), whole.taps)
+        }
+        false => (None, frozen.network.features(x, t, labels, &depths)),
+    };
+    let mut tokens = tokens.into_iter().map(|tokens| cut(tokens, rows));
+    let activations = taps.iter().map(|tap| match tap {
+        Tap::Block(_) => tokens.next().expect("one for each depth"),
+        Tap::Output => output.clone().expect("the whole network ran"),
+    });
+    let activations = activations.collect();
     context.counters.rows += rows as u64;
     context.counters.padded_rows += (padded - rows) as u64;
     context.counters.calls += 1;
     context.counters.seconds += started.elapsed().as_secs_f64();
-    features
+    activations
+}
+
+/// The first `rows` rows, without autodiff.
+fn cut<const RANK: usize>(tensor: Tensor<RANK>, rows: usize) -> DispatchTensor {
+    let tensor = match tensor.dims()[0] > rows {
+        true => tensor.narrow(0, 0, rows),
+        false => tensor,
+    };
+    inner(tensor.into_dispatch())
 }
 
 /// The next size of the ladder: powers of two up to the batch, then its multiples.

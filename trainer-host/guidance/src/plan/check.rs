@@ -75,6 +75,7 @@ mod tests {
             parameters: vec![],
             buffers: vec![],
             metrics: vec![],
+            settings: vec![],
         }
     }
 
@@ -111,6 +112,27 @@ mod tests {
         attention(3).unwrap();
         assert!(attention(0).unwrap_err().contains("from 1 to 3"));
         assert!(attention(4).unwrap_err().contains("depth 4 of the student"));
+    }
+
+    #[test]
+    fn should_take_the_output_of_any_network_that_there_is() {
+        let output = |network, geometry: &GuidanceGeometry| {
+            let mut plan = plan(&[(network, 99)], &[]);
+            plan.taps[0].kind = TapKind::Output;
+            check(&plan, geometry)
+        };
+        for network in [Network::Student, Network::Teacher, Network::Ema] {
+            output(network, &geometry()).unwrap();
+        }
+        let without = GuidanceGeometry {
+            teacher: None,
+            ..geometry()
+        };
+        assert!(
+            output(Network::Teacher, &without)
+                .unwrap_err()
+                .contains("set `teacher`")
+        );
     }
 
     #[test]

@@ -8,7 +8,7 @@ mod tests;
 pub use check::check;
 pub(super) use read::{MAX_ELEMENTS, dims, read};
 
-pub use sextant_plugin_api::abi::{Agreement, DType, Network, TapKind};
+pub use sextant_plugin_api::abi::{Agreement, DType, Network, SettingMeaning, TapKind};
 
 /// Everything that a source asked for and promised. What is not here is not handed over.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +29,19 @@ pub struct SourcePlan {
     pub buffers: Vec<BufferPlan>,
     /// Names of the scalars that it may return.
     pub metrics: Vec<String>,
+    /// Numbers of its own that reports may show.
+    pub settings: Vec<Setting>,
+}
+
+/// A number that reports may show.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Setting {
+    /// Unique in the source.
+    pub name: String,
+    /// The number.
+    pub value: f64,
+    /// What it is to the method.
+    pub meaning: SettingMeaning,
 }
 
 /// One activation.
@@ -79,6 +92,8 @@ pub enum Initial {
     Constant(f64),
     /// Uniform in ±sqrt(6 / (fan_in + fan_out)), with PyTorch's fans.
     XavierUniform,
+    /// Uniform in ±this bound.
+    Uniform(f64),
     /// Normal with mean 0 and this standard deviation.
     Normal(f64),
     /// These values, row-major.
@@ -113,10 +128,16 @@ impl SourcePlan {
         self.taps.iter().any(|tap| tap.network == network)
     }
 
-    /// Whether it asks for the student's output.
-    pub fn needs_output(&self) -> bool {
+    /// Whether it asks for the output of `network`.
+    pub fn needs_output(&self, network: Network) -> bool {
         self.taps
             .iter()
-            .any(|tap| tap.network == Network::Student && tap.kind == TapKind::Output)
+            .any(|tap| tap.network == network && tap.kind == TapKind::Output)
+    }
+
+    /// The number with this meaning: the first, if there are several.
+    pub fn setting(&self, meaning: SettingMeaning) -> Option<f64> {
+        let setting = self.settings.iter().find(|setting| setting.meaning == meaning);
+        setting.map(|setting| setting.value)
     }
 }

@@ -4,11 +4,11 @@
 use std::collections::BTreeSet;
 
 use sextant_plugin_api::abi::{
-    self, ABI_MAJOR, ABI_MINOR, Agreement, Array, BufferInfo, DType, InitKind, MAX_RANK, Network, ParameterInfo, Shape,
-    Tap, TapKind, Text,
+    self, ABI_MAJOR, ABI_MINOR, Agreement, Array, BufferInfo, DType, InitKind, MAX_RANK, Network, ParameterInfo,
+    SettingInfo, SettingMeaning, Shape, Tap, TapKind, Text,
 };
 
-use super::{BufferPlan, Initial, ParameterPlan, SourcePlan, TapRequest};
+use super::{BufferPlan, Initial, ParameterPlan, Setting, SourcePlan, TapRequest};
 use crate::boundary::{list, text};
 
 /// Elements of one tensor; beyond it, a shape is taken for a mistake.
@@ -42,11 +42,12 @@ pub(crate) unsafe fn read(plan: &abi::Plan) -> Result<SourcePlan, String> {
         _ => Some([plan.t_min, plan.t_max]),
     };
     // SAFETY: the caller promises valid lists.
-    let (taps, parameters, buffers) = unsafe {
+    let (taps, parameters, buffers, settings) = unsafe {
         (
             list::<Tap>(plan.taps, MAX_ENTRIES, "the plan's taps")?,
             list::<ParameterInfo>(plan.parameters, MAX_ENTRIES, "the plan's parameters")?,
             list::<BufferInfo>(plan.buffers, MAX_ENTRIES, "the plan's buffers")?,
+            list::<SettingInfo>(plan.settings, MAX_ENTRIES, "the plan's settings")?,
         )
     };
     let stored = parameters
@@ -82,9 +83,15 @@ pub(crate) unsafe fn read(plan: &abi::Plan) -> Result<SourcePlan, String> {
             .collect::<Result<_, _>>()?,
         // SAFETY: the caller promises valid texts.
         metrics: unsafe { names(plan.metrics, "metric")? },
+        settings: settings
+            .iter()
+            // SAFETY: the caller promises valid texts.
+            .map(|s| unsafe { setting(s) })
+            .collect::<Result<_, _>>()?,
     };
     unique("field", plan.fields.iter())?;
     unique("metric", plan.metrics.iter())?;
+    unique("setting", plan.settings.iter().map(|s| &s.name))?;
     unique("parameter", plan.parameters.iter().map(|p| &p.name))?;
     unique("buffer", plan.buffers.iter().map(|b| &b.name))?;
     Ok(plan)
@@ -95,10 +102,9 @@ fn tap(tap: &Tap) -> Result<TapRequest, String> {
         .ok_or_else(|| format!("its plan has a tap of network {}, which does not exist", tap.network))?;
     let kind = TapKind::from_code(tap.kind)
         .ok_or_else(|| format!("its plan has a tap of kind {}, which this host does not know", tap.kind))?;
-    if kind != TapKind::Block && network != Network::Student {
-        let what = if kind == TapKind::Output { "output" } else { "attention" };
+    if kind == TapKind::Attention && network != Network::Student {
         return Err(format!(
-            "its plan taps the {what} of the {} network: `forward` gives outputs of blocks only",
+            "its plan taps the attention of the {} network: `forward` gives tokens and the output only",
             network_name(network)
         ));
     }
@@ -216,6 +222,22 @@ unsafe fn buffer(info: &BufferInfo) -> Result<BufferPlan, String> {
     })
 }
 
+unsafe fn setting(info: &SettingInfo) -> Result<Setting, String> {
+    // SAFETY: the caller promises a valid text.
+    let name = unsafe { checked_name(info.name, "setting")? };
+    if !info.value.is_finite() {
+        return Err(format!(
+            "setting `{name}` of its plan is {}, which is not finite",
+            info.value
+        ));
+    }
+    Ok(Setting {
+        name,
+        value: info.value,
+        meaning: SettingMeaning::from_code(info.meaning),
+    })
+}
+
 fn stored_shape(shape: &Shape, what: &str, name: &str) -> Result<Vec<usize>, String> {
     let dims = dims(shape).map_err(|reason| format!("{what} `{name}` of its plan: {reason}"))?;
     if dims.is_empty() || dims.contains(&0) {
@@ -252,6 +274,7 @@ unsafe fn initial(
         InitKind::XavierUniform,
         InitKind::Normal,
         InitKind::Values,
+        InitKind::Uniform,
     ]
     .into_iter()
     .find(|kind| *kind as u32 == code)
@@ -270,6 +293,10 @@ unsafe fn initial(
             ));
         }
         InitKind::Normal => Initial::Normal(finite()?),
+        InitKind::Uniform if value < 0.0 => {
+            return Err(format!("{what} `{name}` of its plan has the negative bound {value}"));
+        }
+        InitKind::Uniform => Initial::Uniform(finite()?),
         InitKind::XavierUniform if shape.len() < 2 => {
             return Err(format!(
                 "{what} `{name}` of its plan has shape {shape:?}: Xavier needs a rank of at least 2"

@@ -1,7 +1,7 @@
 #![allow(unsafe_code)]
 
 use sextant_plugin_api::abi::{
-    self, ABI_MINOR, Array, BufferInfo, InitKind, MAX_RANK, ParameterInfo, Shape, Tap, Text,
+    self, ABI_MINOR, Array, BufferInfo, InitKind, MAX_RANK, ParameterInfo, SettingInfo, Shape, Tap, Text,
 };
 
 use super::read::read;
@@ -22,6 +22,7 @@ fn empty() -> abi::Plan {
         parameters: NO_LIST,
         buffers: NO_LIST,
         metrics: NO_LIST,
+        settings: NO_LIST,
     }
 }
 
@@ -182,6 +183,18 @@ fn should_say_what_is_wrong_with_a_plan() {
             ..empty()
         })
     };
+    let setting = |name: &'static str, value| SettingInfo {
+        name: lend_text(name),
+        meaning: 0,
+        reserved: 0,
+        value,
+    };
+    let of_setting = |settings: &[SettingInfo]| {
+        fault(abi::Plan {
+            settings: lend_list(settings),
+            ..empty()
+        })
+    };
     let p = || parameter_info("w", &[2, 2]);
     let range = |t_min, t_max| {
         fault(abi::Plan {
@@ -203,20 +216,12 @@ fn should_say_what_is_wrong_with_a_plan() {
                 required_minor: ABI_MINOR + 1,
                 ..empty()
             }),
-            "this host has 1.1",
+            "this host has 1.2",
         ),
         (range(0.7, 0.4), "[0.7, 0.4]"),
         (range(f64::NAN, 1.0), "t range"),
         (of_tap(Tap { network: 9, ..tap }), "network 9"),
         (of_tap(Tap { kind: 9, ..tap }), "kind 9"),
-        (
-            of_tap(Tap {
-                network: 1,
-                kind: 1,
-                ..tap
-            }),
-            "output of the teacher",
-        ),
         (
             of_tap(Tap {
                 network: 2,
@@ -239,6 +244,12 @@ fn should_say_what_is_wrong_with_a_plan() {
             }),
             "null",
         ),
+        (of_setting(&[setting("w", f64::NAN)]), "setting `w` of its plan is NaN"),
+        (
+            of_setting(&[setting("w", 1.0), setting("w", 2.0)]),
+            "two settings called `w`",
+        ),
+        (of_setting(&[setting("a b", 1.0)]), "a setting called"),
         (of_names(&["a", "a"]), "two metrics called `a`"),
         (of_names(&["a b"]), "no spaces"),
         (of_names(&[""]), "not empty"),

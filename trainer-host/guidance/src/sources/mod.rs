@@ -9,7 +9,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use sextant_plugin_api::abi::Network;
-use sextant_recipe::{SourceConfig, check_name};
+use sextant_recipe::{SourceConfig, USUAL_COEFFICIENT, check_name};
 use sextant_records::LibraryRecord;
 
 use super::buffers::Buffers;
@@ -74,11 +74,7 @@ impl Sources {
                     reason: format!("\"{name}\" occurs twice: give each of the sources a `name` of its own"),
                 });
             }
-            let settings = serde_json::to_value(&config.config).map_err(|error| GuidanceError::Setting {
-                source_name: name.clone(),
-                key: "config",
-                reason: format!("cannot be handed over: {error}"),
-            })?;
+            let (config, settings) = resolved(config, &library, &name)?;
             let mut instance = Instance::create(&library, &name, &settings)?;
             let plan = instance.plan(geometry)?;
             // Parameters, checkpoints and the order of a step's lists all follow the plan.
@@ -114,14 +110,10 @@ impl Sources {
         self.sources.iter().map(|source| (source.instance.name(), &source.plan))
     }
 
-    /// The value of a key of the source's `config`: as the recipe gives it, else what the library's schema says that it is
-    /// if left out. None where neither knows.
-    pub fn setting(&self, name: &str, key: &str) -> Option<serde_json::Value> {
-        let source = self.sources.iter().find(|source| source.instance.name() == name)?;
-        if let Some(given) = source.config.config.get(key) {
-            return serde_json::to_value(given).ok();
-        }
-        default_of(&source.instance.library().config_schema().ok()??, key)
+    /// The recipe's tables with what they left to the libraries: the coefficient that a source states, and its own keys at
+    /// the defaults that its schema tells. A recipe with these trains the same when a library's defaults have changed.
+    pub fn resolved_configs(&self) -> Vec<SourceConfig> {
+        self.sources.iter().map(|source| source.config.clone()).collect()
     }
 
     /// Depths at which the student's tokens are needed, ascending: 0 is the embedding.
@@ -141,7 +133,8 @@ impl Sources {
 
     /// Whether a source needs the student's output.
     pub fn needs_output(&self) -> bool {
-        self.sources.iter().any(|source| source.plan.needs_output())
+        let needs = |source: &Source| source.plan.needs_output(Network::Student);
+        self.sources.iter().any(needs)
     }
 
     /// Whether a source needs the teacher at any step.
@@ -189,6 +182,15 @@ impl Sources {
         let cuts: BTreeSet<u64> = ends.filter(|end| *end < steps).chain([0, steps]).collect();
         let cuts: Vec<u64> = cuts.into_iter().collect();
         cuts.windows(2).map(|ends| ends[0]..ends[1]).collect()
+    }
+
+    /// Whether a source may ask for the output of a frozen network.
+    pub fn asks_for_outputs(&self) -> bool {
+        let asks = |source: &Source| {
+            let plan = &source.plan;
+            plan.needs_output(Network::Teacher) || plan.needs_output(Network::Ema)
+        };
+        self.sources.iter().any(asks)
     }
 
     /// The deepest block of a frozen network that a source may ask for, if any does.
@@ -294,10 +296,24 @@ impl Sources {
     }
 }
 
-/// What a schema says that a key is if left out. What it says of the whole table wins.
-fn default_of(schema: &serde_json::Value, key: &str) -> Option<serde_json::Value> {
-    let defaults = [&schema["default"][key], &schema["properties"][key]["default"]];
-    defaults.into_iter().find(|value| !value.is_null()).cloned()
+/// A source's table with nothing left to its library, as far as the library tells; and its own keys as they are handed over.
+fn resolved(
+    mut config: SourceConfig,
+    library: &Library,
+    name: &str,
+) -> Result<(SourceConfig, serde_json::Value), GuidanceError> {
+    for (key, default) in library.config_defaults() {
+        config.config.entry(key).or_insert(default);
+    }
+    let settings = serde_json::to_value(&config.config).map_err(|error| GuidanceError::Setting {
+        source_name: name.to_owned(),
+        key: "config",
+        reason: format!("cannot be handed over: {error}"),
+    })?;
+    if config.coefficient.is_none() {
+        config.coefficient = Some(library.coefficient(&settings)?.unwrap_or(USUAL_COEFFICIENT));
+    }
+    Ok((config, settings))
 }
 
 /// The recipe's name; else the plugin's; where that cannot be an instance's name, the file's.

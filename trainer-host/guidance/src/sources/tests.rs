@@ -3,11 +3,13 @@ use std::collections::BTreeMap;
 use burn::tensor::TensorData;
 use sextant_plugin_api::schemars::{self, JsonSchema};
 use sextant_plugin_api::{
-    Buffer, Condition, Error, Geometry, Guidance, GuidanceSource, Init, Plan, Step, describe_guidance, descriptor,
+    Buffer, Condition, Error, Geometry, Guidance, GuidanceSource, Init, PathKind, Plan, PredictionKind, SettingMeaning,
+    Step, describe_guidance, descriptor,
 };
 
 use super::*;
 use crate::fixture::{StepFixture, geometry, scripted};
+use sextant_recipe::{Path, Prediction};
 
 /// A source that uses everything, written as an author would.
 struct Everything(Config);
@@ -33,12 +35,20 @@ impl Default for Config {
 impl GuidanceSource for Everything {
     type Config = Config;
 
+    fn coefficient(config: &Config) -> Option<f64> {
+        Some(f64::from(config.depth) / 8.0)
+    }
+
     fn new(config: Config) -> Result<Self, Error> {
         Ok(Self(config))
     }
 
-    fn plan(&self, _: &Geometry) -> Result<Plan, Error> {
+    fn plan(&self, geometry: &Geometry) -> Result<Plan, Error> {
+        let prediction = geometry.prediction.ok_or("no prediction")?;
+        let path = geometry.path.ok_or("no path")?;
         Ok(Plan::new()
+            .setting("prediction", f64::from(prediction as u32), SettingMeaning::Plain)
+            .setting("path", f64::from(path as u32), SettingMeaning::FeatureGuidance)
             .tap(self.0.depth)
             .teacher(2)
             .field(self.0.field.clone())
@@ -109,14 +119,61 @@ fn should_say_what_its_sources_need() {
 }
 
 #[test]
-fn should_know_a_setting_that_was_given_or_that_the_schema_tells() {
-    let sources = load(&["", "name = \"b\"\nconfig.depth = 0"], &geometry()).unwrap();
-    let depth = |name| sources.setting(name, "depth").and_then(|value| value.as_u64());
-    assert_eq!(
-        [depth("everything"), depth("b"), depth("nowhere")],
-        [Some(2), Some(0), None]
-    );
-    assert_eq!(sources.setting("b", "scale"), None);
+fn should_tell_prediction_and_path_and_take_settings() {
+    for (prediction, path, told) in [
+        (
+            Prediction::Velocity,
+            Path::Linear,
+            (PredictionKind::Velocity, PathKind::Linear),
+        ),
+        (Prediction::Data, Path::Cosine, (PredictionKind::Data, PathKind::Cosine)),
+        (
+            Prediction::Noise,
+            Path::Linear,
+            (PredictionKind::Noise, PathKind::Linear),
+        ),
+    ] {
+        let geometry = GuidanceGeometry {
+            prediction,
+            path,
+            ..geometry()
+        };
+        let sources = load(&[""], &geometry).unwrap();
+        let (_, plan) = sources.plans().next().unwrap();
+        let names: Vec<&str> = plan.settings.iter().map(|setting| setting.name.as_str()).collect();
+        assert_eq!(names, ["prediction", "path"]);
+        let of = |meaning| plan.setting(meaning).unwrap() as u32;
+        assert_eq!(of(SettingMeaning::Plain), told.0 as u32);
+        assert_eq!(of(SettingMeaning::FeatureGuidance), told.1 as u32);
+    }
+}
+
+#[test]
+fn should_leave_nothing_to_the_library_that_it_tells() {
+    let given = "name = \"b\"\ncoefficient = 2.0\nstop_step = 9\nconfig.depth = 0";
+    let sources = load(&["", given], &geometry()).unwrap();
+    let whole = |text: &str| config(&format!("{text}\nconfig.field = \"features\"\nconfig.panic = false"));
+    let wanted = [whole("coefficient = 0.25\nconfig.depth = 2"), whole(given)];
+    assert_eq!(sources.resolved_configs(), wanted, "what was given stays");
+    // What it states is a function of the configuration.
+    let deeper = load(&["config.depth = 1"], &geometry()).unwrap();
+    assert_eq!(deeper.resolved_configs()[0].coefficient, Some(0.125));
+    // And what was resolved once is so for ever.
+    let libraries = wanted.iter().map(|config| (config.clone(), library()));
+    let again = Sources::with_libraries(libraries.collect(), &geometry()).unwrap();
+    assert_eq!(again.resolved_configs(), wanted);
+}
+
+#[test]
+fn should_guide_with_the_coefficient_that_a_source_states() {
+    let mut sources = load(&["", "name = \"given\"\ncoefficient = 3.0"], &geometry()).unwrap();
+    let device = Device::flex().autodiff();
+    let (params, buffers) = (sources.init_parameters(1, &device), sources.init_buffers(1, &device));
+    let mut fixture = StepFixture::new();
+    let (step, services) = fixture.parts(0);
+    let losses = sources.guide(step, &params, &buffers, services).unwrap();
+    let coefficients: Vec<f64> = losses.iter().map(|loss| loss.coefficient).collect();
+    assert_eq!(coefficients, [0.25, 3.0]);
 }
 
 #[test]

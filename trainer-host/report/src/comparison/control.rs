@@ -69,7 +69,7 @@ fn control(recipe: &Recipe, base: &Recipe) -> Option<(String, bool)> {
         phase
             .guidance
             .iter()
-            .any(|source| source.plugin != "none" && source.coefficient != 0.0)
+            .any(|source| source.plugin != "none" && source.coefficient() != 0.0)
     };
     (!aligned(teacher)).then(|| ("a teacher that nothing was aligned with".into(), false))
 }

@@ -135,7 +135,7 @@ impl Entry {
 /// Whether no phase of a recipe is guided.
 pub fn unguided(recipe: &Recipe) -> bool {
     let mut sources = recipe.phases.iter().flat_map(|p| &p.guidance);
-    sources.all(|s| s.plugin == "none" || s.coefficient == 0.0)
+    sources.all(|s| s.plugin == "none" || s.coefficient() == 0.0)
 }
 
 /// `result.json`, if it is there; a loss that is not a number, which JSON cannot hold, is a failure in words.

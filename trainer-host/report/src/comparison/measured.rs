@@ -139,7 +139,7 @@ fn is_one(lines: &[Line], prefix: &str) -> bool {
 
 /// A variant's guidance in words.
 pub fn description(recipe: &Recipe) -> String {
-    let source = |s: &SourceConfig| format!("{}, coefficient {}", s.plugin, s.coefficient);
+    let source = |s: &SourceConfig| format!("{}, coefficient {}", s.plugin, s.coefficient());
     let phases = recipe.phases.iter().map(|phase| {
         let sources: Vec<String> = phase.guidance.iter().map(source).collect();
         let guided = if sources.is_empty() {

@@ -15,7 +15,7 @@ use sextant_model::SitConfig;
 use sextant_model::device;
 use sextant_model::encoder;
 use sextant_recipe as recipe;
-use sextant_recipe::SourceConfig;
+use sextant_recipe::{Path, Prediction, SourceConfig};
 use sextant_train::planned_geometry;
 
 #[derive(Args)]
@@ -46,6 +46,8 @@ struct Info {
     abi: String,
     /// None where the library does not describe its configuration.
     config: Option<Vec<Key>>,
+    /// What a recipe trains with that names no coefficient; none where the source cannot plan.
+    coefficient: Option<f64>,
     /// What it was asked to plan for.
     geometry: Value,
     /// None where it cannot plan for that; the error then says why.
@@ -83,6 +85,10 @@ pub fn info(args: InfoArgs) -> Result<(), Error> {
         sha256: library.sha256().to_owned(),
         abi: format!("{major}.{minor}"),
         config: schema.as_ref().map(keys),
+        coefficient: planned
+            .as_ref()
+            .ok()
+            .and_then(|sources| sources.resolved_configs().first()?.coefficient),
         geometry: described(&geometry),
         needs: planned.as_ref().ok().and_then(|sources| {
             let plan = sources.plans().next();
@@ -103,11 +109,18 @@ fn print(info: &Info, geometry: &GuidanceGeometry, planned_for: &str) {
         Some(needs) => format!("built with {}, needs {}", info.abi, needs.abi),
         None => format!("built with {}", info.abi),
     };
-    table(&[
+    let mut lines = vec![
         ("library".into(), info.path.display().to_string()),
         ("SHA-256".into(), info.sha256.clone()),
         ("contract".into(), contract),
-    ]);
+    ];
+    if let Some(coefficient) = info.coefficient {
+        lines.push((
+            "coefficient".into(),
+            format!("{coefficient}, where a recipe names none"),
+        ));
+    }
+    table(&lines);
     println!("\nconfiguration");
     match &info.config {
         None => println!("  the library does not describe its configuration"),
@@ -161,6 +174,8 @@ fn published() -> GuidanceGeometry {
         width: model.input_size,
         patch: model.patch_size,
         classes: model.num_classes,
+        prediction: Prediction::Velocity,
+        path: Path::Linear,
         student: network,
         teacher: Some(network),
         ema: network,
@@ -178,6 +193,8 @@ fn described(geometry: &GuidanceGeometry) -> Value {
         "width": geometry.width,
         "patch": geometry.patch,
         "classes": geometry.classes,
+        "prediction": geometry.prediction,
+        "path": geometry.path,
         "student": network(&geometry.student),
         "teacher": geometry.teacher.as_ref().map(network),
         "fields": fields.map(|(name, shape)| (name.clone(), json!(shape))).collect::<serde_json::Map<_, _>>(),

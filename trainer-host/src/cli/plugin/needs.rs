@@ -1,7 +1,7 @@
 //! What a source declares for a geometry, for a person and for a program.
 
 use serde::Serialize;
-use sextant_guidance::plan::{Agreement, DType, Network, TapKind};
+use sextant_guidance::plan::{Agreement, DType, Network, SettingMeaning, TapKind};
 
 use sextant_guidance::SourcePlan;
 use sextant_guidance::plan::{Initial, TapRequest};
@@ -19,6 +19,8 @@ pub struct Needs {
     pub trained_scalars: usize,
     pub buffers: Vec<Buffer>,
     pub metrics: Vec<String>,
+    /// Numbers that reports may show.
+    pub settings: Vec<Setting>,
     /// Times outside which the loss is 0, both ends inclusive.
     pub t_range: Option<[f64; 2]>,
     pub batch_coupled: bool,
@@ -31,6 +33,15 @@ pub struct Tap {
     pub kind: &'static str,
     /// None for the output.
     pub depth: Option<usize>,
+}
+
+/// One number that reports may show.
+#[derive(Debug, PartialEq, Serialize)]
+pub struct Setting {
+    pub name: String,
+    pub value: f64,
+    /// What it is to the method; none for a number with a name.
+    pub meaning: Option<&'static str>,
 }
 
 /// One parameter.
@@ -86,6 +97,18 @@ impl Needs {
                 })
                 .collect(),
             metrics: plan.metrics.clone(),
+            settings: plan
+                .settings
+                .iter()
+                .map(|s| Setting {
+                    name: s.name.clone(),
+                    value: s.value,
+                    meaning: match s.meaning {
+                        SettingMeaning::Plain => None,
+                        SettingMeaning::FeatureGuidance => Some("scale of feature guidance"),
+                    },
+                })
+                .collect(),
             t_range: plan.t_range,
             batch_coupled: plan.batch_coupled,
         }
@@ -110,6 +133,7 @@ impl Needs {
                 },
             ),
             ("metrics".into(), listed(self.metrics.iter().cloned())),
+            ("settings".into(), listed(self.settings.iter().map(Setting::to_string))),
             (
                 "parameters".into(),
                 match self.parameters.len() {
@@ -146,6 +170,16 @@ impl std::fmt::Display for Tap {
     }
 }
 
+impl std::fmt::Display for Setting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} = {}", self.name, self.value)?;
+        match self.meaning {
+            Some(meaning) => write!(f, " ({meaning})"),
+            None => Ok(()),
+        }
+    }
+}
+
 fn listed(items: impl Iterator<Item = String>) -> String {
     let items: Vec<String> = items.collect();
     if items.is_empty() {
@@ -176,6 +210,7 @@ fn initial(initial: &Initial) -> String {
     match initial {
         Initial::Constant(value) => format!("all {value}"),
         Initial::XavierUniform => "Xavier-uniform".into(),
+        Initial::Uniform(bound) => format!("uniform within ±{bound}"),
         Initial::Normal(deviation) => format!("normal, deviation {deviation}"),
         Initial::Values(_) => "given values".into(),
     }

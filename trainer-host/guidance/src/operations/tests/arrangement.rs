@@ -19,6 +19,52 @@ fn should_reduce_over_any_dimensions() {
 }
 
 #[test]
+fn should_find_where_extremes_stand() {
+    let mut bench = Bench::new();
+    let numbers = [[3.0, 1.0, 3.0], [5.0, 1.0, 1.0f32]];
+    let tracked = Tensor::<2>::from_data(numbers, &cpu()).require_grad();
+    let whole = Tensor::<2, Int>::from_data([[3, 1, 3], [5, 1, 1]], &Device::flex());
+    for lent in [tracked.into_dispatch(), whole.into_dispatch()] {
+        let a = bench.lend(lent);
+        // Of equal elements the first, on this device.
+        for (operation, dimension, wanted) in [
+            (Operation::Argmin, 1, vec![1, 1]),
+            (Operation::Argmax, 1, vec![0, 0]),
+            (Operation::Argmin, 0, vec![0, 0, 1]),
+            (Operation::Argmax, 0, vec![1, 0, 0]),
+        ] {
+            let index = bench.one(operation, &[a], &dim(dimension));
+            let spec = bench.spec(index);
+            assert_eq!((spec.dtype, &spec.shape), (DType::Int, &vec![wanted.len()]));
+            assert_eq!(spec.bounds, Some((0, [1, 2][dimension as usize])));
+            let found = Tensor::<1, Int>::from_dispatch(bench.raw(index)).into_data();
+            assert_eq!(
+                found.iter::<i64>().collect::<Vec<_>>(),
+                wanted,
+                "{operation:?} of {dimension}"
+            );
+            // It can choose rows.
+            bench.one(Operation::Gather, &[a, index], &dim(dimension));
+        }
+        assert!(
+            bench
+                .ask(Operation::Argmin, &[a], &dim(2))
+                .unwrap_err()
+                .contains("dimension 2")
+        );
+    }
+    let empty = bench.lend_empty(DType::F32, &[2, 0]);
+    assert!(
+        bench
+            .ask(Operation::Argmax, &[empty], &dim(1))
+            .unwrap_err()
+            .contains("is empty")
+    );
+    let none = bench.one(Operation::Argmax, &[empty], &dim(0));
+    assert_eq!(bench.spec(none).shape, [0]);
+}
+
+#[test]
 fn should_treat_a_tensor_without_dimensions_as_a_number() {
     let mut bench = Bench::new();
     let a = a();

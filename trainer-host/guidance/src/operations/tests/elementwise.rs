@@ -48,6 +48,7 @@ fn should_apply_elementwise_functions() {
     agrees(O::Silu, a(), &[], &(), activation::silu);
     agrees(O::Gelu, a(), &[], &(), activation::gelu);
     agrees(O::Erf, a(), &[], &(), |a| a.erf());
+    agrees(O::Floor, a() * 7.0, &[], &(), |a| a.floor());
 }
 
 #[test]

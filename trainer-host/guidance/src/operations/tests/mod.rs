@@ -34,6 +34,7 @@ impl Bench {
         let frozen = Frozen {
             network: network(2),
             depths: vec![0, 2],
+            output: true,
         };
         let context = Context {
             device: Device::flex().as_dispatch().clone(),
@@ -196,5 +197,6 @@ fn forward(depths: &[u32], rows: &[u32], conditions: &[u32]) -> abi::Forward {
         depths: lend_list(depths),
         rows: lend_list(rows),
         conditions: lend_list(conditions),
+        kinds: NO_LIST,
     }
 }

@@ -111,6 +111,44 @@ fn should_run_a_network_on_chosen_rows_under_chosen_conditions() {
 }
 
 #[test]
+fn should_give_the_output_of_a_network_among_its_tokens() {
+    let x: Tensor<4> = tensor([5, 3, 4, 4], &Device::flex());
+    let t: Tensor<1> = tensor([5], &Device::flex()) + 0.5;
+    let kinds = [0u32, 1, 0];
+    for pad in [false, true] {
+        let mut bench = Bench::new();
+        bench.0.context.pad_rows = pad;
+        let inputs = [
+            bench.lend(x.clone().into_dispatch()),
+            bench.lend(t.clone().into_dispatch()),
+        ];
+        // The output's depth is ignored.
+        let asked = abi::Forward {
+            kinds: lend_list(&kinds),
+            ..forward(&[2, 77, 0], &[0, 1, 2, 0, 1], &[0, 0, 0, 1, 1])
+        };
+        let found = bench.ask(Operation::Forward, &inputs, &asked).unwrap();
+        let labels = Tensor::<1, Int>::from_data([0, 1, 2, 5, 5], &Device::flex());
+        let whole = network(2).forward(x.clone(), t.clone(), labels, &[2, 0]);
+        assert!(
+            whole.output.clone().abs().max().into_scalar::<f32>() > 1e-3,
+            "an output that says nothing"
+        );
+        close(bench.float::<4>(found[1]), whole.output);
+        close(bench.float::<3>(found[0]), whole.taps[0].clone());
+        close(bench.float::<3>(found[2]), whole.taps[1].clone());
+        assert_eq!(bench.spec(found[1]).shape, [5, 3, 4, 4]);
+        // A library of 1.1 ends before the kinds: what lies there is not its own.
+        let before = abi::Forward {
+            size: std::mem::offset_of!(abi::Forward, kinds) as u64,
+            ..asked
+        };
+        let error = bench.ask(Operation::Forward, &inputs, &before).unwrap_err();
+        assert!(error.contains("but not 77"), "{error}");
+    }
+}
+
+#[test]
 fn should_pad_rows_and_cut_them_off_again() {
     let x: Tensor<4> = tensor([5, 3, 4, 4], &Device::flex());
     let t: Tensor<1> = tensor([5], &Device::flex());
@@ -159,7 +197,15 @@ fn should_refuse_networks_depths_and_rows_that_the_plan_does_not_declare() {
         depths: NO_LIST,
         ..forward(&[], &[0], &[0])
     };
+    let few = [1u32];
+    let attention = [2u32];
+    let kinds = |kinds: &[u32], depths: &[u32]| abi::Forward {
+        kinds: lend_list(kinds),
+        ..forward(depths, &[0], &[0])
+    };
     for (attributes, part) in [
+        (kinds(&few, &[2, 0]), "1 kinds are given for 2 depths"),
+        (kinds(&attention, &[2]), "taps of kind 2"),
         (ema, "no tap of the Ema network"),
         (student, "through taps only"),
         (none, "no depth"),
@@ -172,6 +218,9 @@ fn should_refuse_networks_depths_and_rows_that_the_plan_does_not_declare() {
         let error = bench.ask(Operation::Forward, &inputs, &attributes).unwrap_err();
         assert!(error.contains(part), "{part} in {error}");
     }
+    bench.0.context.networks.get_mut(&abi::Network::Teacher).unwrap().output = false;
+    let error = bench.ask(Operation::Forward, &inputs, &kinds(&few, &[0])).unwrap_err();
+    assert!(error.contains("does not declare the output of the Teacher"), "{error}");
     assert_eq!(bench.0.context.counters.calls, 0);
 }
 
