@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
-use sextant::model::SitConfig;
-use sextant::model::tensor_file::read_with_metadata;
+use sextant_model::SitConfig;
+use sextant_model::read_with_metadata;
 
 /// One file.
 pub struct Fixture {

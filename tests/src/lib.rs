@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use burn::tensor::{Device, TensorData};
-use sextant::guidance::SearchPath;
+use sextant_guidance::SearchPath;
 
 /// The elements of a tensor's data as f32.
 pub fn floats(data: &TensorData) -> Vec<f32> {
@@ -20,7 +20,7 @@ pub fn floats(data: &TensorData) -> Vec<f32> {
 /// Where there is no such device.
 pub fn device() -> Device {
     let name = std::env::var("PARITY_DEVICE").unwrap_or_else(|_| "cpu".into());
-    sextant::device::open(&name).unwrap_or_else(|e| panic!("{e}"))
+    sextant_model::device::open(&name).unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// Where Cargo put the plugins: beside the running test.

@@ -8,22 +8,21 @@
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
-use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use burn::module::{Module, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData, activation};
-use burn::train::TrainStep;
 use criterion::{BatchSize, Criterion, SamplingMode};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use sextant::data::FieldBatch;
-use sextant::guidance::{SearchPath, SourceConfig, Sources};
-use sextant::model::linear::Linear;
-use sextant::model::{Sit, SitConfig, frozen_copy};
-use sextant::recipe::{DiffusionRecipe, Init, OptimiserRecipe, Phase, TeacherRecipe};
-use sextant::train::{Replica, StepData, StepInput, Trainee, geometry};
+use sextant_data::{FieldBatch, HostBatch};
+use sextant_guidance::{SearchPath, Sources};
+use sextant_model::diffusion::{Interpolant, Target};
+use sextant_model::network::linear::Linear;
+use sextant_model::{Sit, SitConfig, TrainBatch, frozen_copy};
+use sextant_recipe::{DiffusionRecipe, Init, OptimiserRecipe, Phase, SourceConfig, TeacherRecipe};
+use sextant_train::{TrainModule, Worker, geometry};
 
 const BATCH: usize = 4;
 const COEFFICIENT: f64 = 0.5;
@@ -98,11 +97,11 @@ impl Sizes {
     }
 }
 
-/// The step in production: [`Trainee::step`] with a source that is a loaded library.
+/// The step in production: [`Worker::gradients`] with a source that is a loaded library.
 struct Bridged {
-    model: Trainee,
-    replica: Arc<Mutex<Replica>>,
-    data: StepData,
+    worker: Worker,
+    data: HostBatch,
+    teacher: Option<Sit>,
 }
 
 impl Bridged {
@@ -138,41 +137,32 @@ impl Bridged {
             &geometry(&optimiser, &DiffusionRecipe::default(), config, &phase, &fields),
         )
         .unwrap_or_else(|error| panic!("{error}"));
-        let params = sources.init_parameters(0, &device.clone().autodiff());
-        let buffers = sources.init_buffers(0, device);
-        let replica = Replica::new(
-            frozen_copy(&student),
-            teacher,
-            sources,
-            buffers,
-            DiffusionRecipe::default(),
-            0,
-            device.clone(),
-        );
+        let module = TrainModule {
+            sources: sources.init_parameters(0, &device.clone().autodiff()),
+            student,
+        };
+        let diffusion = DiffusionRecipe::default();
         Self {
             data: data(sizes),
-            model: Trainee {
-                student,
-                sources: params,
-            },
-            replica: Arc::new(Mutex::new(replica)),
-        }
-    }
-
-    fn input(&self) -> StepInput {
-        StepInput {
-            data: self.data.clone(),
-            replica: self.replica.clone(),
-            scale: 1.0,
+            worker: Worker::new(
+                module,
+                sources,
+                teacher.clone(),
+                &optimiser,
+                diffusion,
+                0,
+                device.clone(),
+            ),
+            teacher,
         }
     }
 
     /// The gradients, and the guidance loss of each sample.
-    fn step(&self, input: StepInput) -> (GradientsParams, Tensor<1>) {
-        let mut output = self.model.step(input);
-        let failure = self.replica.lock().expect("no step panics").take_error();
-        assert_eq!(failure, None);
-        (output.grads, output.item.guidance.remove(0).1)
+    fn step(&mut self, data: HostBatch) -> (GradientsParams, Tensor<1>) {
+        let batch = TrainBatch::upload(data, self.worker.device());
+        let gradients = self.worker.gradients(&batch).expect("no step fails");
+        let loss = gradients.output.guidance[0].1.clone();
+        (gradients.into_params(), loss)
     }
 }
 
@@ -193,27 +183,26 @@ struct DirectModel {
 impl Direct {
     /// With the weights of `bridged`, in tensors of its own.
     fn beside(bridged: &Bridged, loss: Loss, device: &Device) -> Self {
-        let values = bridged.model.sources.named();
+        let values = bridged.worker.module.sources.named();
         let tracked = device.clone().autodiff();
         let value = |layer: usize, what: &str| values[&format!("{}.{}.{what}", loss.plugin(), 2 * layer)].clone();
         let projector = (0..3).map(|layer| Linear {
             weight: Param::from_data(value(layer, "weight"), &tracked),
             bias: Param::from_data(value(layer, "bias"), &tracked),
         });
-        let config = bridged.model.student.config();
-        let replica = bridged.replica.lock().expect("no step panics");
+        let config = bridged.worker.module.student.config();
         Self {
             loss,
             model: DirectModel {
                 student: network(config, 1, &tracked),
                 projector: projector.collect(),
             },
-            teacher: replica.teacher.clone(),
+            teacher: bridged.teacher.clone(),
             device: device.clone(),
         }
     }
 
-    fn step(&self, mut data: StepData) -> (GradientsParams, Tensor<1>) {
+    fn step(&self, mut data: HostBatch) -> (GradientsParams, Tensor<1>) {
         let images = |values| Tensor::<4>::from_data(TensorData::new(values, data.shape), &self.device);
         let (x, noise) = (images(data.x), images(data.noise));
         let t = Tensor::<1>::from_data(data.t.as_slice(), &self.device);
@@ -224,7 +213,7 @@ impl Direct {
 
         let student = &self.model.student;
         let mut output = student.forward(x_t.clone(), t.clone(), dropped, &[self.loss.depth()]);
-        let denoising = (output.velocity - target).square().mean();
+        let denoising = (output.output - target).square().mean();
         let tokens = output.taps.remove(0);
         let guidance = match self.loss {
             Loss::Repa => {
@@ -287,7 +276,7 @@ fn network(config: &SitConfig, seed: u64, device: &Device) -> Sit {
     Sit::init(config, &mut ChaCha8Rng::seed_from_u64(seed), device).expect("a valid geometry")
 }
 
-fn data(sizes: &Sizes) -> StepData {
+fn data(sizes: &Sizes) -> HostBatch {
     let config = &sizes.network;
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     let mut values = |count: usize| -> Vec<f32> { (0..count).map(|_| rng.random_range(-1.5..1.5)).collect() };
@@ -297,7 +286,7 @@ fn data(sizes: &Sizes) -> StepData {
         shape: vec![BATCH, config.tokens(), sizes.features],
         values: values(BATCH * config.tokens() * sizes.features),
     };
-    StepData {
+    HostBatch {
         step: 0,
         shape,
         x: values(count),
@@ -312,10 +301,10 @@ fn data(sizes: &Sizes) -> StepData {
 
 /// Both steps, which must have the same loss.
 fn both(loss: Loss, sizes: &Sizes, device: &Device) -> (Bridged, Direct) {
-    let bridged = Bridged::new(loss, sizes, device);
+    let mut bridged = Bridged::new(loss, sizes, device);
     let direct = Direct::beside(&bridged, loss, device);
     let floats = |loss: Tensor<1>| loss.into_data().iter::<f32>().collect::<Vec<_>>();
-    let losses = floats(bridged.step(bridged.input()).1)
+    let losses = floats(bridged.step(bridged.data.clone()).1)
         .into_iter()
         .zip(floats(direct.step(bridged.data.clone()).1));
     for (bridged, direct) in losses {
@@ -328,15 +317,15 @@ fn both(loss: Loss, sizes: &Sizes, device: &Device) -> (Bridged, Direct) {
 }
 
 /// Medians of both in seconds, by turns, in the order ABBA.
-fn alternate(rounds: usize, bridged: &Bridged, direct: &Direct) -> (f64, f64) {
+fn alternate(rounds: usize, bridged: &mut Bridged, direct: &Direct) -> (f64, f64) {
     let mut seconds = [Vec::new(), Vec::new()];
     for round in 0..rounds {
         for turn in 0..2 {
             let which = (round + turn) % 2;
-            let (input, data) = (bridged.input(), bridged.data.clone());
+            let data = bridged.data.clone();
             let started = Instant::now();
             match which {
-                0 => black_box(bridged.step(input)),
+                0 => black_box(bridged.step(data)),
                 _ => black_box(direct.step(data)),
             };
             seconds[which].push(started.elapsed().as_secs_f64());
@@ -360,12 +349,13 @@ fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     let mut lines = Vec::new();
     for loss in [Loss::Repa, Loss::SelfTranscendence] {
-        let (bridged, direct) = both(loss, &Sizes::published(), &device);
+        let (mut bridged, direct) = both(loss, &Sizes::published(), &device);
         let mut group = criterion.benchmark_group(loss.plugin());
         // A step takes seconds.
         group.sample_size(10).sampling_mode(SamplingMode::Flat);
         group.bench_function("plugin", |bencher| {
-            bencher.iter_batched(|| bridged.input(), |input| bridged.step(input), BatchSize::PerIteration);
+            let data = bridged.data.clone();
+            bencher.iter_batched(|| data.clone(), |data| bridged.step(data), BatchSize::PerIteration);
         });
         group.bench_function("direct", |bencher| {
             bencher.iter_batched(
@@ -375,9 +365,9 @@ fn main() {
             );
         });
         group.finish();
-        let (with, without) = alternate(rounds, &bridged, &direct);
-        let (bridged, direct) = both(loss, &Sizes::tiny(), &device);
-        let (tiny_with, tiny_without) = alternate(if testing { 1 } else { TINY_ROUNDS }, &bridged, &direct);
+        let (with, without) = alternate(rounds, &mut bridged, &direct);
+        let (mut bridged, direct) = both(loss, &Sizes::tiny(), &device);
+        let (tiny_with, tiny_without) = alternate(if testing { 1 } else { TINY_ROUNDS }, &mut bridged, &direct);
         let own = tiny_with - tiny_without;
         lines.push(format!(
             "{}: a step takes {with:.3} s through the plugin, {without:.3} s direct: {:+.2} % (medians of {rounds}, by turns). \

@@ -6,10 +6,11 @@ use std::path::Path;
 use std::process::Command;
 
 use burn::tensor::{Device, Distribution, Int, Tensor};
-use sextant::diffusion::{Path as DiffusionPath, Prediction};
-use sextant::guidance::{
-    GuidanceGeometry, GuidanceStep, Library, NetworkShape, SearchPath, Services, SourceConfig, Sources, TeacherCounters,
-};
+use sextant_guidance::{GuidanceGeometry, GuidanceStep, Library, NetworkShape, SearchPath, Services, Sources};
+use sextant_model::TrainBatch;
+use sextant_model::diffusion::{Path as DiffusionPath, Prediction};
+use sextant_recipe::SourceConfig;
+use sextant_records::TeacherCounters;
 use sextant_tests::{c, floats, plugins, recipe, sextant, stderr};
 use sha2::{Digest, Sha256};
 
@@ -30,7 +31,7 @@ fn train(folder: &Path, run: &str, source: &str) -> Result<BTreeMap<String, f64>
     if !output.status.success() {
         return Err(stderr(&output));
     }
-    let lines = sextant::train::journal::read(&folder.join(run).join("metrics.jsonl"));
+    let lines = sextant_records::journal::read(&folder.join(run).join("metrics.jsonl"));
     Ok(lines.last().expect("a line").values.clone())
 }
 
@@ -107,23 +108,27 @@ fn the_example_in_c_is_layersync() {
     let t = Tensor::<1>::full([4], 0.5, &device.clone().inner());
     let labels = Tensor::<1, Int>::zeros([4], &device.clone().inner());
     let (params, buffers) = (sources.init_parameters(0, &device), sources.init_buffers(0, &device));
+    let batch = TrainBatch {
+        step: 0,
+        x: x.clone(),
+        noise: x.clone(),
+        t,
+        labels: labels.clone(),
+        dropped: labels,
+        fields: BTreeMap::new(),
+        ids: vec![0, 1, 2, 3],
+        times: vec![0.5; 4],
+        label_values: vec![0; 4],
+        dropped_values: vec![0; 4],
+        share: 1.0,
+    };
     let step = GuidanceStep {
-        index: 0,
-        x: &x,
-        noise: &x,
+        batch: &batch,
         x_t: &x,
-        t: &t,
         velocity: &x,
-        labels: &labels,
-        dropped: &labels,
         taps: &BTreeMap::from([(1, shallow.clone()), (2, deep.clone())]),
         attention: &BTreeMap::new(),
         output: None,
-        fields: &BTreeMap::new(),
-        ids: &[0, 1, 2, 3],
-        times: &[0.5; 4],
-        label_values: &[0; 4],
-        dropped_values: &[0; 4],
     };
     let services = Services {
         teacher: None,

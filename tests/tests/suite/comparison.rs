@@ -118,7 +118,7 @@ fn the_last_phases_of_all_variants_are_paired() {
     };
     assert!(weights("alone").unwrap() == weights("after").unwrap());
     let before = |run: &str, phase: &str| {
-        sextant::train::journal::read(&folder.path().join(run).join("metrics.jsonl"))
+        sextant_records::journal::read(&folder.path().join(run).join("metrics.jsonl"))
             .into_iter()
             .find(|line| line.phase == phase)
             .unwrap()

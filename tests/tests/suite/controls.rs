@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use sextant::encoder::{GuideConfig, guide};
-use sextant::train::{Bill, RunFolder, RunResult};
+use sextant_model::encoder::guide;
+use sextant_recipe::GuideConfig;
+use sextant_records::{Bill, RunFolder, RunResult};
 use sextant_tests::{recipe, sextant, stderr};
 
 fn controls() -> PathBuf {
@@ -186,14 +187,14 @@ fn a_run_of_an_earlier_version_gets_its_bill_when_it_is_looked_at() {
 #[test]
 fn an_untrained_guide_has_other_features() {
     let features = |weights: &str| {
-        let data = sextant::data::DataConfig::Emoji { size: 8, split_seed: 0 };
+        let data = sextant_recipe::DataConfig::Emoji { size: 8, split_seed: 0 };
         let config = GuideConfig {
             weights: weights.into(),
         };
         let device = sextant_tests::device();
         let encoded = guide(&config, &device)
             .unwrap()
-            .encode(&sextant::data::load(&data).unwrap(), &device);
+            .encode(&sextant_data::load(&data).unwrap(), &device);
         encoded.unwrap()
     };
     assert_ne!(features("untrained"), features("embedded"));

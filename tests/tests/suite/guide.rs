@@ -179,7 +179,7 @@ fn every_command_and_listing_of_the_guide_is_true() {
             ("toml", None) => {
                 let part: toml::Table = block.text.parse().unwrap();
                 let guidance = &part["phases"]["guidance"][0];
-                let source: Result<sextant::guidance::SourceConfig, _> = guidance.clone().try_into();
+                let source: Result<sextant_recipe::SourceConfig, _> = guidance.clone().try_into();
                 source.unwrap().validate().unwrap();
             }
             _ => panic!(

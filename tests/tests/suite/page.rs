@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use sextant::report::{self, Report};
+use sextant_report::{self as report, Report};
 
 const DRIVER: &str = include_str!("../../page/driver.js");
 

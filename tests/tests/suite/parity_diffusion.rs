@@ -5,10 +5,10 @@ use sextant_tests::fixture;
 use burn::tensor::{Device, Int, Tensor};
 use rand::SeedableRng;
 use rand_chacha::ChaCha12Rng;
-use sextant::diffusion::sampler::{Latents, StepNoise};
-use sextant::diffusion::score::score_from_velocity;
-use sextant::diffusion::{Path, Prediction, Sampler, SamplerConfig, SamplerMethod};
-use sextant::model::{Sit, apply};
+use sextant_model::diffusion::sampler::{Latents, StepNoise};
+use sextant_model::diffusion::score::score_from_velocity;
+use sextant_model::diffusion::{Interpolant, Path, Prediction, Sampler, SamplerConfig, SamplerMethod};
+use sextant_model::{Sit, apply};
 use sextant_tests::fixture::{Fixture, max_abs, max_abs_error};
 
 #[test]
@@ -90,7 +90,7 @@ fn should_sample_what_pytorch_samples() {
     for fixture in fixture::all("samplers") {
         let sit = Sit::init(&fixture.geometry(true), &mut ChaCha12Rng::seed_from_u64(0), &device).unwrap();
         let sit = apply(sit, &fixture.group("model", "projectors")).unwrap();
-        let network = |x: Tensor<4>, t: Tensor<1>, y: Tensor<1, Int>| sit.forward(x, t, y, &[]).velocity;
+        let network = |x: Tensor<4>, t: Tensor<1>, y: Tensor<1, Int>| sit.forward(x, t, y, &[]).output;
         let labels: Vec<usize> = fixture.values::<i64>("in.y").into_iter().map(|y| y as usize).collect();
         let path: Path = serde_json::from_value(fixture.settings["path"].clone()).unwrap();
         for output in fixture.group("out", "").keys() {

@@ -8,8 +8,8 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use rand::SeedableRng;
 use rand_chacha::ChaCha12Rng;
-use sextant::model::naming::ModulePath;
-use sextant::model::{Sit, apply, collect, read_safetensors, write_safetensors};
+use sextant_model::network::naming::ModulePath;
+use sextant_model::{Sit, apply, collect, read_safetensors, write_safetensors};
 use sextant_tests::fixture::{Fixture, max_abs_error};
 
 const TOLERANCE: f64 = 1e-4;
@@ -58,7 +58,7 @@ fn check_outputs(fixture: &Fixture, device: &Device) -> f64 {
     // Out of order and with a repeat: taps come as asked.
     let taps: Vec<usize> = (1..=depth).rev().chain([1]).collect();
     let output = sit.forward(x.clone(), t.clone(), y.clone(), &taps);
-    let mut worst = max_abs_error(&output.velocity.into_data(), &fixture.data("out.velocity"));
+    let mut worst = max_abs_error(&output.output.into_data(), &fixture.data("out.velocity"));
     for (tap, depth) in output.taps.into_iter().zip(&taps) {
         let wanted = fixture.data(&format!("out.block.{depth}"));
         worst = worst.max(max_abs_error(&tap.into_data(), &wanted));
@@ -89,7 +89,7 @@ fn should_have_pytorchs_gradients() {
         let sit = load(&fixture, &device);
         let (x, t) = (fixture.tensor("in.x", &device), fixture.tensor("in.t", &device));
         let output = sit.forward(x, t, fixture.labels("in.y", &device), &[]);
-        let found = gradients(&sit, &output.velocity.square().mean().backward());
+        let found = gradients(&sit, &output.output.square().mean().backward());
         let wanted = fixture.group("grad", "projectors");
         let names = |map: &BTreeMap<String, TensorData>| map.keys().cloned().collect::<Vec<_>>();
         assert_eq!(names(&found), names(&wanted), "{}", fixture.name);

@@ -6,18 +6,17 @@ use std::sync::{Arc, Mutex};
 use burn::tensor::{Device, Tensor, TensorData};
 use burn::train::Interrupter;
 use rand::Rng;
-use sextant::data::{FieldBatch, Stream};
-use sextant::diffusion::{Path as Interpolant, Prediction};
-use sextant::guidance::{SourceConfig, Sources};
-use sextant::model::{Sit, SitConfig, apply, collect, frozen_copy};
-use sextant::recipe::{DiffusionRecipe, Init, OptimiserRecipe, OutputRecipe, Phase, TeacherRecipe};
-use sextant::train::checkpoint::{Saved, State, Tensors};
-use sextant::train::{
-    Ending, Fixed, Launch, Observer, Plan, ProgressMode, Quiet, Replica, StepData, StepInput, StepOutput, Trainee,
-    geometry, learner,
+use sextant_data::{FieldBatch, HostBatch, Stream};
+use sextant_guidance::Sources;
+use sextant_model::{Sit, SitConfig, apply, collect, frozen_copy};
+use sextant_recipe::{
+    DiffusionRecipe, Init, OptimiserRecipe, OutputRecipe, Path as Interpolant, Phase, Prediction, SourceConfig,
+    TeacherRecipe,
 };
 use sextant_tests::fixture::{self, Fixture};
 use sextant_tests::{floats, plugins};
+use sextant_train::checkpoint::{Saved, SavedTensors, State, Tensors};
+use sextant_train::{Ending, Observer, Plan, ProgressMode, StepOutput, TrainModule, Training, Worker, geometry};
 
 /// Name of the source under test: the fixtures call its parameters the head.
 const NAME: &str = "head";
@@ -73,7 +72,7 @@ struct Recorder(Arc<Mutex<Vec<Recorded>>>);
 impl Observer for Recorder {
     fn stepped(&mut self, _: u64, output: &StepOutput, norm: &Tensor<1>) {
         let read = |t: &Tensor<1>| floats(&t.clone().into_data());
-        let denoising = output.denoising.as_ref().map(read).unwrap_or_default();
+        let denoising = read(&output.denoising);
         self.0.lock().unwrap().push(Recorded {
             guidance: match output.guidance.first() {
                 Some((_, loss)) => read(loss),
@@ -186,10 +185,15 @@ fn train(fixture: &Fixture, kind: &str) -> Trajectory {
     };
     let features = fixture.data("steps.features").shape()[2..].to_vec();
     let fields = vec![("features".to_owned(), features)];
+    let diffusion = DiffusionRecipe {
+        path: Interpolant::Linear,
+        prediction: Prediction::Velocity,
+        ..DiffusionRecipe::default()
+    };
     let sources = Sources::load(
         &phase.guidance,
         &plugins(),
-        &geometry(&optimiser, &DiffusionRecipe::default(), &config, &phase, &fields),
+        &geometry(&optimiser, &diffusion, &config, &phase, &fields),
     )
     .unwrap();
     let student = network(&config, &fixture.group("init.model", ""), &tracked);
@@ -201,34 +205,11 @@ fn train(fixture: &Fixture, kind: &str) -> Trajectory {
         .map(|(name, data)| (format!("head.{name}"), data))
         .collect();
     let params = sources.init_parameters(0, &tracked).load_named(&head).unwrap();
-    let buffers = sources.init_buffers(0, &device);
-    let diffusion = DiffusionRecipe {
-        path: Interpolant::Linear,
-        prediction: Prediction::Velocity,
-        ..DiffusionRecipe::default()
-    };
-    let replica = Replica::new(
-        frozen_copy(&student),
-        teacher,
-        sources,
-        buffers,
-        diffusion,
-        SEED,
-        device.clone(),
-    );
-    let replica = Arc::new(Mutex::new(replica));
-    let inputs = steps(fixture, kind)
-        .into_iter()
-        .map(|data| StepInput {
-            data,
-            replica: replica.clone(),
-            scale: 1.0,
-        })
-        .collect();
-    let model = Trainee {
+    let module = TrainModule {
         student,
         sources: params,
     };
+    let worker = Worker::new(module, sources, teacher, &optimiser, diffusion, SEED, device);
     let plan = Plan {
         phase: phase.name,
         steps: phase.steps,
@@ -241,29 +222,16 @@ fn train(fixture: &Fixture, kind: &str) -> Trajectory {
         validate_every: None,
         folder: folder.path().into(),
     };
-    let launch = Launch {
-        learner: learner(model, &optimiser),
-        feed: Arc::new(Fixed::new(inputs)),
-        valid: Vec::new(),
-        device,
-        interrupter: Interrupter::new(),
-        renderer: Box::new(Quiet),
-        label: fixture.name.clone(),
-        plan,
-    };
     let recorded = Arc::new(Mutex::new(Vec::new()));
     let recorder = Box::new(Recorder(recorded.clone()));
-    let progress = ProgressMode::Quiet.start(&fixture.name, 0, 1);
-    let ending = launch.run(
-        replica.clone(),
-        State::default(),
-        |s| s.with_observer(recorder),
-        progress,
-    );
+    let interrupter = Interrupter::new();
+    let progress = ProgressMode::Quiet.start(&fixture.name, 0, 1, &interrupter);
+    let mut training = Training::new(plan, worker, State::default(), progress, interrupter).with_observer(recorder);
+    let ending = training.run(steps(fixture, kind).into_iter().map(Ok)).unwrap();
     let Ending::Finished(saved) = ending else {
         panic!("{}: {ending:?}", fixture.name)
     };
-    let counters = replica.lock().unwrap().counters;
+    let counters = training.worker().counters;
     Trajectory {
         steps: std::mem::take(&mut recorded.lock().unwrap()),
         saved,
@@ -274,7 +242,7 @@ fn train(fixture: &Fixture, kind: &str) -> Trajectory {
 }
 
 /// The fixture's batches, in the form that the production step takes.
-fn steps(fixture: &Fixture, kind: &str) -> Vec<StepData> {
+fn steps(fixture: &Fixture, kind: &str) -> Vec<HostBatch> {
     let shape = fixture.data("steps.x").shape().to_vec();
     let (count, batch) = (shape[0], shape[1]);
     let image: usize = shape[2..].iter().product();
@@ -289,7 +257,7 @@ fn steps(fixture: &Fixture, kind: &str) -> Vec<StepData> {
         .map(|step| {
             let rows = |values: &[f32], width: usize| values[step * width..(step + 1) * width].to_vec();
             let labels = |which: usize| y[(2 * step + which) * batch..][..batch].to_vec();
-            StepData {
+            HostBatch {
                 step: step as u64,
                 shape: [batch, shape[2], shape[3], shape[4]],
                 x: rows(&x, batch * image),

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use sextant::check::{
+use sextant_check::{
     Case, Evidence, FieldShape, Input, Invariant, Options, PluginUnderTest, Settings, Verdict, Violation, hold,
     invariant, invariants, table,
 };

@@ -42,7 +42,7 @@ fn json(folder: &Path, arguments: &[&str]) -> Value {
 }
 
 fn library(folder: &str, name: &str) -> String {
-    format!("./{folder}/{}", sextant::guidance::file_name(name))
+    format!("./{folder}/{}", sextant_guidance::file_name(name))
 }
 
 /// The mean guidance loss of two steps of the tiny recipe, which lies elsewhere, with the library at a relative path.
@@ -280,7 +280,7 @@ fn info_plans_for_settings_and_a_recipe() {
 #[test]
 fn list_gives_a_reason_beside_each_that_cannot_be_loaded() {
     let folder = tempfile::tempdir().unwrap();
-    let broken = sextant::guidance::file_name("broken");
+    let broken = sextant_guidance::file_name("broken");
     fs::write(folder.path().join(broken), "not a library").unwrap();
     let list = ["plugin", "list", "--plugin-dir", "."];
     let said = succeed(folder.path(), &list);

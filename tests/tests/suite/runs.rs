@@ -1,5 +1,6 @@
 //! Runs through the program: the same bits, resumed, interrupted, and with sources that fail.
 
+use sextant_train::checkpoint::SavedTensors;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::Duration;
@@ -113,7 +114,7 @@ fn accumulated_micro_batches_train_like_the_whole_batch() {
             .path()
             .join(name)
             .join("phases/train/step-000008/student.safetensors");
-        sextant::model::read_safetensors(path).unwrap()
+        sextant_model::read_safetensors(path).unwrap()
     };
     for ((name, a), (_, b)) in weights("whole").into_iter().zip(weights("parts")) {
         let off = a
@@ -155,7 +156,7 @@ fn every_path_prediction_and_law_of_times_trains_and_samples() {
         ];
         let out = format!("run-{i}");
         succeed(&train(folder.path(), &out, &set));
-        let log = sextant::train::journal::read(&folder.path().join(out).join("metrics.jsonl"));
+        let log = sextant_records::journal::read(&folder.path().join(out).join("metrics.jsonl"));
         assert!(
             log.iter().all(|line| line.values.values().all(|v| v.is_finite())),
             "{path} {prediction} {time}"
@@ -307,7 +308,7 @@ fn a_loss_that_is_not_a_number_ends_the_run() {
     let output = train(folder.path(), "nan", &["--set", &faulty]);
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     assert!(stderr(&output).contains("NaN"), "{}", stderr(&output));
-    let checkpoints = sextant::train::checkpoint::list(&folder.path().join("nan/phases/train"));
+    let checkpoints = sextant_train::checkpoint::list(&folder.path().join("nan/phases/train"));
     assert_eq!(
         checkpoints.iter().map(|s| s.step).collect::<Vec<_>>(),
         [4],
@@ -350,7 +351,7 @@ fn an_interrupt_writes_a_checkpoint_that_goes_on() {
     assert!(interrupted.unwrap().success());
     let status = child.wait().unwrap();
     assert_eq!(status.code(), Some(130));
-    let saved = sextant::train::checkpoint::list(&folder.path().join("run/phases/train"));
+    let saved = sextant_train::checkpoint::list(&folder.path().join("run/phases/train"));
     let last = saved.last().expect("a checkpoint").step;
     assert!(last >= 6, "stopped after step {last}");
     assert!(saved.last().unwrap().student().is_ok());

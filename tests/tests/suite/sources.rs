@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use sextant::diffusion::{Path as DiffusionPath, Prediction};
-use sextant::evaluation::{Target, guided_of};
-use sextant::guidance::{GuidanceGeometry, NetworkShape, Sources};
+use sextant_evaluation::{Target, guided_of};
+use sextant_guidance::{GuidanceGeometry, NetworkShape, Sources};
+use sextant_model::diffusion::{Path as DiffusionPath, Prediction};
 use sextant_tests::{plugins, recipe, sextant, stderr};
 
 /// The recipe with all sources, small.
@@ -42,7 +42,7 @@ fn all_sources_train_in_one_comparison() {
         ("layersync", 4),
         ("dispersive", 4),
     ] {
-        let lines = sextant::train::journal::read(&folder.path().join("all").join(source).join("metrics.jsonl"));
+        let lines = sextant_records::journal::read(&folder.path().join("all").join(source).join("metrics.jsonl"));
         let losses: Vec<f64> = lines
             .iter()
             .filter(|line| line.phase == "train")

@@ -62,7 +62,7 @@ fn a_sweep_ends_in_a_recipe_that_compares_the_best_settings() {
     );
 
     // The recipe has each variant's own best value, the recipe's own steps and seed, and is ready to run.
-    let tuned = sextant::recipe::load(&swept.join("tiny-tuned.toml"), &[]).unwrap();
+    let tuned = sextant_recipe::load(&swept.join("tiny-tuned.toml"), &[]).unwrap();
     for (variant, found) in tuned.variants.iter().zip(json["variants"].as_array().unwrap()) {
         let best = &found["trials"][found["best"].as_u64().unwrap() as usize]["setting"][0];
         let recipe = tuned.variant(variant).unwrap();

@@ -1,6 +1,6 @@
 //! Files that are no source, and descriptors that break the contract.
 
-use sextant::guidance::Library;
+use sextant_guidance::Library;
 use sextant_tests::{sextant, stderr};
 
 use super::{build, each, refused, source, train};

@@ -154,7 +154,7 @@ fn a_guide_that_never_returns_is_named() {
 
 /// The run stopped after a good step, from which it goes on to its end without the source.
 fn goes_on_without(folder: &Path, run: &str) {
-    let checkpoints = sextant::train::checkpoint::list(&folder.join(run).join("phases/train"));
+    let checkpoints = sextant_train::checkpoint::list(&folder.join(run).join("phases/train"));
     let last = checkpoints.last().map(|saved| saved.step);
     assert!(matches!(last, Some(2 | 3)), "{run}: the last checkpoint is {last:?}");
     let outcome = resume_without(folder, run, run);

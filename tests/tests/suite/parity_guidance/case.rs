@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::TensorData;
-use sextant::model::{Sit, SitConfig, apply, collect, frozen_copy};
+use sextant_model::{Sit, SitConfig, apply, collect, frozen_copy};
 use sextant_tests::fixture::Fixture;
 use sextant_tests::{device, floats};
 

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::{Tensor, TensorData};
-use sextant::diffusion::{Path, Prediction};
-use sextant::guidance::{
-    GuidanceGeometry, GuidanceStep, NetworkShape, Services, SourceConfig, Sources, TeacherCounters,
-};
+use burn::tensor::{Int, Tensor, TensorData};
+use sextant_guidance::{GuidanceGeometry, GuidanceStep, NetworkShape, Services, Sources};
+use sextant_model::TrainBatch;
+use sextant_model::diffusion::{Path, Prediction};
+use sextant_recipe::SourceConfig;
+use sextant_records::TeacherCounters;
 use sextant_tests::fixture::Fixture;
 use sextant_tests::{device, floats, plugins};
 
@@ -57,24 +58,28 @@ pub fn guide(fixture: &Fixture, case: Case) -> Found {
     let t = if case.ema.is_some() { t * 0.0 } else { t };
     let times = floats(&t.clone().into_data());
     let labels = vec![0i64; times.len()];
-    let label_tensor = Tensor::from_data(TensorData::new(labels.clone(), [times.len()]), &device);
+    let label_tensor: Tensor<1, Int> = Tensor::from_data(TensorData::new(labels.clone(), [times.len()]), &device);
+    let batch = TrainBatch {
+        step: 0,
+        x: x.clone(),
+        noise: x.clone(),
+        t,
+        labels: label_tensor.clone(),
+        dropped: label_tensor,
+        fields: uploaded.collect(),
+        ids: (0..times.len() as u64).collect(),
+        times,
+        label_values: labels.clone(),
+        dropped_values: labels,
+        share: 1.0,
+    };
     let step = GuidanceStep {
-        index: 0,
-        x: &x,
-        noise: &x,
+        batch: &batch,
         x_t: &x,
-        t: &t,
         velocity: &x,
-        labels: &label_tensor,
-        dropped: &label_tensor,
         taps: &taps,
         attention: &attention,
         output: None,
-        fields: &uploaded.collect(),
-        ids: &(0..times.len() as u64).collect::<Vec<_>>(),
-        times: &times,
-        label_values: &labels,
-        dropped_values: &labels,
     };
     let services = Services {
         teacher: None,
