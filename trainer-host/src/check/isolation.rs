@@ -127,7 +127,7 @@ impl Isolation {
         case: Option<&Case>,
         mut tell: impl FnMut(&Finding, &[Finding]),
     ) -> Result<Vec<Finding>, Error> {
-        let (mut findings, mut hopeless) = (Vec::new(), None);
+        let (mut findings, mut hopeless) = (Vec::new(), None::<String>);
         for invariant in invariants {
             let name = invariant.name();
             let finding = match &hopeless {
