@@ -74,7 +74,8 @@ fn parameter(case: &Case, plan: &ParameterPlan) -> Vec<f32> {
         Initial::Constant(value) => vec![*value as f32; count],
         Initial::Values(values) => values.clone(),
         Initial::Normal(deviation) => drawn("initial", *deviation),
-        // The deviation of Glorot's uniform draw.
+        // The deviations of uniform draws.
+        Initial::Uniform(bound) => drawn("initial", bound / 3f64.sqrt()),
         Initial::XavierUniform => {
             let field: usize = plan.shape.iter().skip(2).product();
             let outputs = fan_out * field;

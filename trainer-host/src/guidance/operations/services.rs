@@ -182,7 +182,7 @@ fn activations(
 }
 
 /// The first `rows` rows, without autodiff.
-fn cut<const D: usize>(tensor: Tensor<D>, rows: usize) -> DispatchTensor {
+fn cut<const RANK: usize>(tensor: Tensor<RANK>, rows: usize) -> DispatchTensor {
     let tensor = match tensor.dims()[0] > rows {
         true => tensor.narrow(0, 0, rows),
         false => tensor,
