@@ -448,14 +448,9 @@ typedef struct sextant_descriptor {
 // Type of the function that a library exports under the name SEXTANT_ENTRY_SYMBOL.
 //
 // Answers the library's sextant_descriptor, static memory that is the same at every call; null on failure, and the
-// library is refused. `[first call into the library, any thread]`
+// library is refused. Since 1.2 a library without a source to give can say why: it answers a descriptor whose four
+// functions are null, and whose sextant_descriptor.summary has the words. `[first call into the library, any thread]`
 typedef const struct sextant_descriptor *(*sextant_entry)(void);
-
-// Type of a function that a library may export under the name SEXTANT_REFUSAL_SYMBOL: says why sextant_entry gave null.
-//
-// Static text for the person who wanted to load the library, empty where there is nothing to say. Only asked for after
-// the entry gave null. Since 1.2. `[any thread]`
-typedef struct sextant_text (*sextant_refusal)(void);
 
 // Networks whose features a source can read.
 enum sextant_network {
@@ -1062,11 +1057,6 @@ typedef struct sextant_forward {
 #define SEXTANT_ENTRY_SYMBOL "sextant_guidance_entry"
 
 SEXTANT_EXPORT const sextant_descriptor *sextant_guidance_entry(void);
-
-// Name of a function that a library may export, of type sextant_refusal: why the entry gives null.
-#define SEXTANT_REFUSAL_SYMBOL "sextant_guidance_refusal"
-
-SEXTANT_EXPORT sextant_text sextant_guidance_refusal(void);
 
 #ifdef __cplusplus
 } // extern "C"

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use sextant_plugin_api::abi::{ABI_MAJOR, ABI_MINOR, ENTRY_SYMBOL, OPERATIONS, OperationInfo, REFUSAL_SYMBOL};
+use sextant_plugin_api::abi::{ABI_MAJOR, ABI_MINOR, ENTRY_SYMBOL, OPERATIONS, OperationInfo};
 
 /// Names in C by those in Rust.
 type Names = BTreeMap<String, String>;
@@ -251,9 +251,6 @@ fn ending() -> String {
          // Name of the one function that a library must export, of type sextant_entry.\n\
          #define SEXTANT_ENTRY_SYMBOL \"{ENTRY_SYMBOL}\"\n\n\
          SEXTANT_EXPORT const sextant_descriptor *{ENTRY_SYMBOL}(void);\n\n\
-         // Name of a function that a library may export, of type sextant_refusal: why the entry gives null.\n\
-         #define SEXTANT_REFUSAL_SYMBOL \"{REFUSAL_SYMBOL}\"\n\n\
-         SEXTANT_EXPORT sextant_text {REFUSAL_SYMBOL}(void);\n\n\
          #ifdef __cplusplus\n\
          }} // extern \"C\"\n\
          #endif\n"

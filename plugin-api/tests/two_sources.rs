@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use sextant_plugin_api::abi::{Descriptor, Text};
+use sextant_plugin_api::abi::Descriptor;
 use sextant_plugin_api::{Error, Geometry, Guidance, GuidanceSource, Plan, Step, export_guidance};
 
 struct One;
@@ -35,15 +35,17 @@ nothing!(Another, "another");
 
 unsafe extern "C" {
     safe fn sextant_guidance_entry() -> *const Descriptor;
-    safe fn sextant_guidance_refusal() -> Text;
 }
 
 #[test]
 fn two_sources_of_one_library_are_named() {
-    assert!(sextant_guidance_entry().is_null());
-    let words = sextant_guidance_refusal();
-    // SAFETY: a static text.
-    let words = unsafe { std::slice::from_raw_parts(words.ptr, words.len as usize) };
+    // SAFETY: a static descriptor, whose texts are static.
+    let (descriptor, words) = unsafe {
+        let descriptor = &*sextant_guidance_entry();
+        let words = descriptor.summary;
+        (descriptor, std::slice::from_raw_parts(words.ptr, words.len as usize))
+    };
+    assert!(descriptor.create.is_none() && descriptor.guide.is_none());
     assert_eq!(
         std::str::from_utf8(words).unwrap(),
         "the library exports 2 sources (another, one), and can hold one: make a crate of each"

@@ -24,6 +24,9 @@
 #ifndef VERSION
 #define VERSION TEXT("0.1.0")
 #endif
+#ifndef SUMMARY
+#define SUMMARY TEXT("spoils its descriptor")
+#endif
 #ifndef CREATE
 #define CREATE create
 #endif
@@ -77,15 +80,11 @@ static double coefficient(sextant_text config) {
   return COEFFICIENT;
 }
 
-#ifdef REFUSAL
-SEXTANT_EXPORT sextant_text sextant_guidance_refusal(void) { return (sextant_text)REFUSAL; }
-#endif
-
 SEXTANT_EXPORT const sextant_descriptor *ENTRY(void) {
   static const struct {
     sextant_descriptor known;
     uint8_t later[TAIL];
-  } all = {{SIZE, MAJOR, MINOR, NAME, VERSION, TEXT("spoils its descriptor"), CREATE, PLAN, GUIDE, DESTROY, config_schema,
+  } all = {{SIZE, MAJOR, MINOR, NAME, VERSION, SUMMARY, CREATE, PLAN, GUIDE, DESTROY, config_schema,
             coefficient},
            {1}};
   const sextant_descriptor *descriptor = &all.known;

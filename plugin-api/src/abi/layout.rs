@@ -122,14 +122,9 @@ pub struct TensorRef {
 /// Type of the function that a library exports under the name [`super::ENTRY_SYMBOL`].
 ///
 /// Answers the library's [`Descriptor`], static memory that is the same at every call; null on failure, and the
-/// library is refused. `[first call into the library, any thread]`
+/// library is refused. Since 1.2 a library without a source to give can say why: it answers a descriptor whose four
+/// functions are null, and whose [`Descriptor::summary`] has the words. `[first call into the library, any thread]`
 pub type Entry = unsafe extern "C" fn() -> *const Descriptor;
-
-/// Type of a function that a library may export under the name [`super::REFUSAL_SYMBOL`]: says why [`Entry`] gave null.
-///
-/// Static text for the person who wanted to load the library, empty where there is nothing to say. Only asked for after
-/// the entry gave null. Since 1.2. `[any thread]`
-pub type Refusal = unsafe extern "C" fn() -> Text;
 
 /// What a library is. Static and never written: it lives as long as the process, as do its texts. The first three
 /// fields never move, in any version, so that any host can refuse any library with both versions in its message.

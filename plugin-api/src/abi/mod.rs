@@ -39,5 +39,3 @@ pub const ABI_MAJOR: u32 = 1;
 pub const ABI_MINOR: u32 = 2;
 /// The one symbol that a library exports, of type [`Entry`].
 pub const ENTRY_SYMBOL: &str = "sextant_guidance_entry";
-/// A symbol that a library may export, of type [`Refusal`]: why the entry gives null.
-pub const REFUSAL_SYMBOL: &str = "sextant_guidance_refusal";

@@ -1,70 +1,73 @@
-//! The symbols of a library, and how it learns what the library holds.
+//! The one symbol of a library, and how it learns what the library holds.
 //!
-//! *Rationale.* The symbols are defined here, once, and not by [`crate::export_guidance!`]: a plugin crate is a
-//! cdylib and an rlib at the same time, compiled to the same objects, and two rlibs that each defined them could
+//! *Rationale.* The symbol is defined here, once, and not by [`crate::export_guidance!`]: a plugin crate is a
+//! cdylib and an rlib at the same time, compiled to the same objects, and two rlibs that each defined it could
 //! not be linked into one test. The macro instead adds a static constructor to the library, which notes the
 //! descriptor when the library is loaded, before the host can ask for it.
 
-use std::ptr;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::callbacks::{Exported, descriptor};
 use super::memory::text;
-use crate::abi::{Descriptor, Text};
+use crate::abi::{ABI_MAJOR, ABI_MINOR, Descriptor};
 
-/// A source of this library.
-struct Registered {
-    name: &'static str,
-    descriptor: &'static Descriptor,
-}
+/// A descriptor that is never written, and all that it points to is static.
+struct Shared(&'static Descriptor);
 
-// SAFETY: a descriptor is never written, and all that it points to is static.
-unsafe impl Send for Registered {}
+// SAFETY: as said.
+unsafe impl Send for Shared {}
+// SAFETY: as said.
+unsafe impl Sync for Shared {}
 
-static SOURCES: Mutex<Vec<Registered>> = Mutex::new(Vec::new());
+static SOURCES: Mutex<Vec<(&'static str, Shared)>> = Mutex::new(Vec::new());
 
 /// Notes a source of this library. Called by what `export_guidance!` writes, before `main` or `dlopen` return.
 #[doc(hidden)]
 pub fn register<S: Exported>() {
-    let source = Registered {
-        name: S::NAME,
-        descriptor: descriptor::<S>(),
-    };
+    let source = (S::NAME, Shared(descriptor::<S>()));
     SOURCES.lock().unwrap_or_else(PoisonError::into_inner).push(source);
 }
 
-/// The [`crate::abi::ENTRY_SYMBOL`]: null unless the library holds exactly one source.
+/// The [`crate::abi::ENTRY_SYMBOL`]: a source's descriptor where the library holds exactly one, else one that says why not.
 // SAFETY: no other symbol of the process is looked up by this name; each library is asked by its own handle.
 #[unsafe(no_mangle)]
 pub extern "C" fn sextant_guidance_entry() -> *const Descriptor {
-    match SOURCES.lock().unwrap_or_else(PoisonError::into_inner).as_slice() {
-        [source] => source.descriptor,
-        _ => ptr::null(),
+    // Every constructor of the library has run before anybody can ask.
+    static REFUSAL: OnceLock<Shared> = OnceLock::new();
+    let sources = SOURCES.lock().unwrap_or_else(PoisonError::into_inner);
+    match sources.as_slice() {
+        [(_, source)] => source.0,
+        sources => {
+            let names = sources.iter().map(|(name, _)| *name);
+            REFUSAL.get_or_init(|| Shared(refusal(names.collect()))).0
+        }
     }
 }
 
-/// The [`crate::abi::REFUSAL_SYMBOL`]: why the entry gives null.
-// SAFETY: as for the entry.
-#[unsafe(no_mangle)]
-pub extern "C" fn sextant_guidance_refusal() -> Text {
-    // Every constructor of the library has run before anybody can ask.
-    static WORDS: OnceLock<String> = OnceLock::new();
-    text(WORDS.get_or_init(|| {
-        let sources = SOURCES.lock().unwrap_or_else(PoisonError::into_inner);
-        refusal(sources.iter().map(|source| source.name).collect())
-    }))
-}
-
-fn refusal(mut names: Vec<&str>) -> String {
+/// A descriptor of no source, with the reason for its summary.
+fn refusal(mut names: Vec<&str>) -> &'static Descriptor {
     names.sort_unstable();
-    match names.len() {
+    let words = match names.len() {
         0 => "the library exports no source: write `export_guidance!(MySource);` in its crate".to_owned(),
-        1 => String::new(),
         count => format!(
             "the library exports {count} sources ({}), and can hold one: make a crate of each",
             names.join(", ")
         ),
-    }
+    };
+    Box::leak(Box::new(Descriptor {
+        size: size_of::<Descriptor>() as u64,
+        abi_major: ABI_MAJOR,
+        abi_minor: ABI_MINOR,
+        name: text(""),
+        version: text(""),
+        summary: text(words.leak()),
+        create: None,
+        plan: None,
+        guide: None,
+        destroy: None,
+        config_schema: None,
+        coefficient: None,
+    }))
 }
 
 /// A source's name from its package's: without `sextant-` in front.

@@ -13,7 +13,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sextant_plugin_api::abi::{ABI_MAJOR, ABI_MINOR, Descriptor, ENTRY_SYMBOL, Entry, REFUSAL_SYMBOL, Refusal};
+use sextant_plugin_api::abi::{ABI_MAJOR, ABI_MINOR, Descriptor, ENTRY_SYMBOL, Entry};
 use sha2::{Digest, Sha256};
 
 use super::boundary;
@@ -81,13 +81,7 @@ impl Library {
         })?;
         // SAFETY: the contract lets the entry be called on any thread, once; a second call gives the same descriptor.
         let descriptor = unsafe { entry() };
-        if descriptor.is_null() {
-            return Err(GuidanceError::NoSource {
-                path: path.to_owned(),
-                reason: refusal(library),
-            });
-        }
-        // SAFETY: by the contract a static descriptor, if it is not null.
+        // SAFETY: by the contract, null or a static descriptor.
         unsafe { Self::from_pointer(descriptor, path.to_owned(), sha256) }
     }
 
@@ -101,12 +95,19 @@ impl Library {
     }
 
     /// # Safety
-    /// `pointer` points to a static descriptor that is valid for the size it states.
+    /// `pointer` is null or points to a static descriptor that is valid for the size it states.
     unsafe fn from_pointer(pointer: *const Descriptor, path: PathBuf, sha256: String) -> Result<Self, GuidanceError> {
         let fault = |reason: String| GuidanceError::Descriptor {
             path: path.clone(),
             reason,
         };
+        let no_source = |reason: String| GuidanceError::NoSource {
+            path: path.clone(),
+            reason,
+        };
+        if pointer.is_null() {
+            return Err(no_source(format!("its `{ENTRY_SYMBOL}` gave null, without a reason")));
+        }
         if !pointer.is_aligned() {
             return Err(fault(format!("`{ENTRY_SYMBOL}` gave a pointer that is not aligned")));
         }
@@ -126,12 +127,20 @@ impl Library {
         }
         // SAFETY: static and aligned, and valid for the size that it states.
         let descriptor = unsafe { boundary::prefix(pointer, size) };
-        for (name, missing) in [
+        let functions = [
             ("create", descriptor.create.is_none()),
             ("plan", descriptor.plan.is_none()),
             ("guide", descriptor.guide.is_none()),
             ("destroy", descriptor.destroy.is_none()),
-        ] {
+        ];
+        if functions.iter().all(|(_, missing)| *missing) {
+            // SAFETY: the contract makes it a static text.
+            return Err(no_source(match unsafe { boundary::lossy(descriptor.summary) } {
+                words if words.is_empty() => "its descriptor has no functions, and no reason".into(),
+                words => words,
+            }));
+        }
+        for (name, missing) in functions {
             if missing {
                 return Err(fault(format!("its function `{name}` is null")));
             }
@@ -260,22 +269,6 @@ impl fmt::Debug for Library {
             .field("version", &self.0.version)
             .field("path", &self.0.path)
             .finish_non_exhaustive()
-    }
-}
-
-/// Why a library's entry gave null: in its own words, where it has any.
-fn refusal(library: &libloading::Library) -> String {
-    let unsaid = format!(
-        "its `{ENTRY_SYMBOL}` gave null, without a reason (a library in Rust then has no `export_guidance!`, or several)"
-    );
-    // SAFETY: the contract gives the symbol this type.
-    let Ok(refusal) = (unsafe { library.get::<Refusal>(REFUSAL_SYMBOL.as_bytes()) }) else {
-        return unsaid;
-    };
-    // SAFETY: the contract lets it be called on any thread, and makes the text static.
-    match unsafe { boundary::lossy(refusal()) } {
-        words if words.is_empty() => unsaid,
-        words => words,
     }
 }
 
@@ -431,6 +424,25 @@ mod tests {
         ] {
             assert!(error.contains(part), "{part} in {error}");
         }
+    }
+
+    #[test]
+    fn should_give_the_reason_of_a_library_without_a_source() {
+        // SAFETY: null is one of the things that it must cope with.
+        let nothing = unsafe { Library::from_pointer(std::ptr::null(), "x.so".into(), String::new()) };
+        let error = nothing.unwrap_err().to_string();
+        assert!(
+            error.contains("x.so gives no source") && error.contains("gave null"),
+            "{error}"
+        );
+        let without = |summary: &'static str| {
+            refused(|d| {
+                (d.create, d.plan, d.guide, d.destroy) = (None, None, None, None);
+                d.summary = boundary::lend_text(summary);
+            })
+        };
+        assert!(without("no luck today").ends_with("gives no source: no luck today"));
+        assert!(without("").ends_with("has no functions, and no reason"));
     }
 
     #[test]
