@@ -10,12 +10,3 @@ pub mod error;
 pub mod sweep;
 
 pub use error::Error;
-pub use sextant_check as check;
-pub use sextant_data as data;
-pub use sextant_evaluation as evaluation;
-pub use sextant_guidance as guidance;
-pub use sextant_model as model;
-pub use sextant_recipe as recipe;
-pub use sextant_records as records;
-pub use sextant_report as report;
-pub use sextant_train as train;

@@ -3,6 +3,7 @@
 //! or a static; what needs a process of its own starts the program.
 
 mod abi;
+mod architecture;
 mod comparison;
 mod controls;
 mod evaluation;

@@ -1,6 +1,7 @@
 //! A warning where a source's `guide` does not return.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -9,83 +10,77 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A thread that names the source and step whose `guide` takes long, since the thread inside it cannot.
 ///
-/// It begins with the first step, looks a few times within its patience, and costs a step two locks that nobody else wants.
+/// It begins with the first step and looks a few times within its patience; a step writes three numbers, and waits for nobody.
 #[derive(Debug)]
 pub(super) struct Watchdog {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
+    patience: Duration,
     tell: fn(&str),
 }
 
 #[derive(Debug)]
 struct Shared {
-    state: Mutex<State>,
-    over: Condvar,
-}
-
-#[derive(Debug)]
-struct State {
-    running: Option<Running>,
-    /// The longest time without a word. It doubles with each, so that slow steps do not fill a log.
-    patience: Duration,
-    over: bool,
-}
-
-#[derive(Debug)]
-struct Running {
-    source: String,
-    step: u64,
-    since: Instant,
+    /// Names of the sources.
+    names: Vec<String>,
+    born: Instant,
+    /// Milliseconds after `born` at which the running `guide` began, and one more; 0 while none runs.
+    since: AtomicU64,
+    /// Place of its source among the names.
+    source: AtomicUsize,
+    /// Its optimiser step, counted from 0.
+    step: AtomicU64,
+    over: AtomicBool,
 }
 
 impl Watchdog {
-    /// A watchdog that warns in the log.
-    pub fn new() -> Self {
-        Self::with(PATIENCE, |words| tracing::warn!("{words}"))
+    /// A watchdog over the sources of these names, which warns in the log.
+    pub fn new(names: Vec<String>) -> Self {
+        Self::with(names, PATIENCE, |words| tracing::warn!("{words}"))
     }
 
-    fn with(patience: Duration, tell: fn(&str)) -> Self {
+    fn with(names: Vec<String>, patience: Duration, tell: fn(&str)) -> Self {
         Self {
             shared: Arc::new(Shared {
-                state: Mutex::new(State {
-                    running: None,
-                    patience,
-                    over: false,
-                }),
-                over: Condvar::new(),
+                names,
+                born: Instant::now(),
+                since: AtomicU64::new(0),
+                source: AtomicUsize::new(0),
+                step: AtomicU64::new(0),
+                over: AtomicBool::new(false),
             }),
             thread: None,
+            patience,
             tell,
         }
     }
 
-    /// Runs the `guide` of a source at an optimiser step, counted from 0.
-    pub fn during<R>(&mut self, source: &str, step: u64, guide: impl FnOnce() -> R) -> R {
+    /// Runs the `guide` of the source at this place, at an optimiser step counted from 0.
+    pub fn during<R>(&mut self, source: usize, step: u64, guide: impl FnOnce() -> R) -> R {
         self.begin();
-        self.shared.lock().running = Some(Running {
-            source: source.to_owned(),
-            step,
-            since: Instant::now(),
-        });
-        let _inside = Inside(&self.shared);
+        let shared = &self.shared;
+        shared.source.store(source, Ordering::Relaxed);
+        shared.step.store(step, Ordering::Relaxed);
+        shared.since.store(shared.now() + 1, Ordering::Release);
+        let _inside = Inside(shared);
         guide()
     }
 
     /// Starts the thread. Where there can be none, nobody warns, and nothing else is lost.
     fn begin(&mut self) {
         if self.thread.is_none() {
-            let (shared, tell) = (self.shared.clone(), self.tell);
+            let (shared, patience, tell) = (self.shared.clone(), self.patience, self.tell);
             let thread = std::thread::Builder::new().name("watchdog".into());
-            self.thread = thread.spawn(move || shared.watch(tell)).ok();
+            self.thread = thread.spawn(move || shared.watch(patience, tell)).ok();
         }
     }
 }
 
 impl Drop for Watchdog {
     fn drop(&mut self) {
-        self.shared.lock().over = true;
-        self.shared.over.notify_all();
+        self.shared.over.store(true, Ordering::Release);
         if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
             let _ = thread.join();
         }
     }
@@ -96,87 +91,72 @@ struct Inside<'a>(&'a Shared);
 
 impl Drop for Inside<'_> {
     fn drop(&mut self) {
-        self.0.lock().running = None;
+        self.0.since.store(0, Ordering::Release);
     }
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(|e| e.into_inner())
+    fn now(&self) -> u64 {
+        self.born.elapsed().as_millis() as u64
     }
 
-    fn watch(&self, tell: fn(&str)) {
-        let mut state = self.lock();
-        let pause = state.patience / 5;
-        while !state.over {
-            let waited = self.over.wait_timeout(state, pause);
-            state = waited.unwrap_or_else(|e| e.into_inner()).0;
-            if let Some(words) = state.overdue() {
-                // What is told may wait for a terminal; the step must not.
-                drop(state);
+    /// Says a word each time that a `guide` outlasts the patience, which then doubles, so that slow steps do not fill a log.
+    fn watch(&self, mut patience: Duration, tell: fn(&str)) {
+        let pause = patience / 5;
+        while !self.over.load(Ordering::Acquire) {
+            std::thread::park_timeout(pause);
+            if let Some((elapsed, words)) = self.overdue(patience) {
+                patience = 2 * elapsed;
                 tell(&words);
-                state = self.lock();
             }
         }
     }
-}
 
-impl State {
-    /// What there is to say of the running `guide`, if it has outlasted the patience, which then doubles.
-    fn overdue(&mut self) -> Option<String> {
-        let running = self.running.as_ref()?;
-        let elapsed = running.since.elapsed();
-        if elapsed < self.patience {
+    /// The time that the running `guide` has taken and what there is to say of it, if that is longer than `patience`.
+    fn overdue(&self, patience: Duration) -> Option<(Duration, String)> {
+        let since = self.since.load(Ordering::Acquire).checked_sub(1)?;
+        let elapsed = Duration::from_millis(self.now().saturating_sub(since));
+        if elapsed < patience {
             return None;
         }
-        self.patience = 2 * elapsed;
-        Some(format!(
-            "guidance source \"{}\" has been in `guide` for {:.0} s at step {}: if it never returns, interrupt twice to end \
-             the run",
-            running.source,
+        let source = self.names.get(self.source.load(Ordering::Relaxed))?;
+        let words = format!(
+            "guidance source \"{source}\" has been in `guide` for {:.0} s at step {}: if it never returns, interrupt twice \
+             to end the run",
             elapsed.as_secs_f64(),
-            running.step + 1
-        ))
+            self.step.load(Ordering::Relaxed) + 1
+        );
+        Some((elapsed, words))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
 
     #[test]
-    fn should_have_twice_the_patience_after_each_word() {
-        let mut state = State {
-            running: None,
-            patience: PATIENCE,
-            over: false,
-        };
-        let ago = |seconds| Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap();
-        let mut running = |since| {
-            state.running = Some(Running {
-                source: "slow".into(),
-                step: 6,
-                since,
-            });
-            state.overdue()
-        };
-        assert_eq!(running(Instant::now()), None);
-        let words = running(ago(6)).unwrap();
-        assert!(words.contains("\"slow\"") && words.contains("6 s at step 7"), "{words}");
-        assert_eq!(running(ago(11)), None);
-        assert!(running(ago(13)).is_some());
-        state.running = None;
-        assert_eq!(state.overdue(), None);
+    fn should_say_nothing_before_its_patience_is_over_and_nothing_outside() {
+        let watchdog = Watchdog::new(vec!["none".into(), "slow".into()]);
+        let shared = &watchdog.shared;
+        shared.source.store(1, Ordering::Relaxed);
+        shared.step.store(6, Ordering::Relaxed);
+        assert_eq!(shared.overdue(Duration::ZERO), None, "no `guide` runs");
+        shared.since.store(1, Ordering::Relaxed);
+        assert_eq!(shared.overdue(Duration::from_secs(600)), None);
+        let (_, words) = shared.overdue(Duration::ZERO).unwrap();
+        assert!(words.contains("\"slow\"") && words.contains("at step 7"), "{words}");
     }
 
     #[test]
     fn should_speak_while_the_guide_still_runs() {
         static TOLD: Mutex<Option<String>> = Mutex::new(None);
-        let mut watchdog = Watchdog::with(Duration::from_millis(20), |words| {
+        let mut watchdog = Watchdog::with(vec!["endless".into()], Duration::from_millis(20), |words| {
             *TOLD.lock().unwrap() = Some(words.to_owned());
         });
         let began = Instant::now();
-        let words = watchdog.during("endless", 0, || {
+        let words = watchdog.during(0, 0, || {
             loop {
                 std::thread::sleep(Duration::from_millis(5));
                 if let Some(words) = TOLD.lock().unwrap().take() {
@@ -186,6 +166,6 @@ mod tests {
             }
         });
         assert!(words.contains("\"endless\"") && words.contains("at step 1"), "{words}");
-        assert!(watchdog.shared.lock().running.is_none());
+        assert_eq!(watchdog.shared.since.load(Ordering::Relaxed), 0);
     }
 }

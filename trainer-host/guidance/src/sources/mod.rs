@@ -89,9 +89,10 @@ impl Sources {
             }
             sources.push(Source { config, plan, instance });
         }
+        let names = sources.iter().map(|source| source.instance.name().to_owned());
         Ok(Self {
+            watchdog: Watchdog::new(names.collect()),
             sources,
-            watchdog: Watchdog::new(),
         })
     }
 
@@ -262,7 +263,7 @@ impl Sources {
         mut services: Services<'_>,
     ) -> Result<Vec<SourceLoss>, GuidanceError> {
         let mut losses = Vec::new();
-        for Source { config, plan, instance } in &mut self.sources {
+        for (place, Source { config, plan, instance }) in self.sources.iter_mut().enumerate() {
             if !config.active_at(step.batch.step) {
                 continue;
             }
@@ -276,7 +277,7 @@ impl Sources {
                 });
             }
             let guide = || instance.guide(plan, &step, values, state, &mut services);
-            let answer = self.watchdog.during(&name, step.batch.step, guide)?;
+            let answer = self.watchdog.during(place, step.batch.step, guide)?;
             let metrics = answer.metrics.into_iter();
             let buffers = answer.buffers.into_iter();
             losses.push(SourceLoss {
