@@ -17,7 +17,7 @@ pub struct Bench {
     planned: Option<(Geometry, Declared)>,
 }
 
-/// What came of a step.
+/// The results of a step.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// The loss of each sample.
@@ -28,8 +28,8 @@ pub struct Outcome {
     pub metrics: BTreeMap<String, f64>,
     /// New values of buffers, by name.
     pub buffers: BTreeMap<String, Value>,
-    /// What a gradient of the loss can flow to: taps and parameters from which it was computed other than through
-    /// `detach`, `floor`, comparisons or integers.
+    /// Leaves that a gradient of the loss can flow to: taps and parameters from which it was computed other than
+    /// through `detach`, `floor`, comparisons or integers.
     pub gradients: BTreeSet<Leaf>,
     /// Passes of the teacher and the moving average.
     pub passes: Vec<Pass>,
@@ -38,7 +38,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Whether a gradient can flow to the student's tokens of a depth.
+    /// True if a gradient can flow to the student's tokens of a depth.
     pub fn guides(&self, depth: u32) -> bool {
         self.gradients.contains(&Leaf::Tap(Tap::Block(depth)))
     }
@@ -82,7 +82,7 @@ impl Bench {
         Ok(self)
     }
 
-    /// What the source declared.
+    /// The source's declarations.
     ///
     /// # Panics
     /// Before [`Self::plan`].

@@ -1,4 +1,4 @@
-//! What a source declares.
+//! Declarations of a source.
 
 use sextant_plugin_api::{DType, Init, Network, SettingMeaning};
 
@@ -20,9 +20,9 @@ pub struct ParameterDeclared {
     pub name: String,
     /// Its shape.
     pub shape: Vec<usize>,
-    /// How it begins.
+    /// Its initial value.
     pub init: Init,
-    /// Whether it is optimised.
+    /// True if it is optimised.
     pub trainable: bool,
 }
 
@@ -33,7 +33,7 @@ pub struct BufferDeclared {
     pub name: String,
     /// Its shape.
     pub shape: Vec<usize>,
-    /// How it begins.
+    /// Its initial value.
     pub init: Init,
     /// Its element type.
     pub dtype: DType,
@@ -56,7 +56,7 @@ pub struct Declared {
     pub settings: Vec<(String, f64, SettingMeaning)>,
     /// Times outside which the loss is 0, ends inclusive.
     pub t_range: Option<(f64, f64)>,
-    /// Whether the loss of a sample depends on the others of its batch.
+    /// True if the loss of a sample depends on the others of its batch.
     pub batch_coupled: bool,
     /// The minor version of the contract that it needs.
     pub required_minor: u32,

@@ -1,4 +1,4 @@
-//! What a step hands over.
+//! Inputs of a step.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,7 +13,7 @@ use crate::draw::Draws;
 /// One row that a source gives to the teacher or the moving average.
 #[derive(Clone, Copy, Debug)]
 pub struct Row<'a> {
-    /// Which network.
+    /// The network.
     pub network: Network,
     /// The depth of the block that is read; none where it is the output.
     pub depth: Option<u32>,
@@ -34,7 +34,7 @@ pub struct Row<'a> {
 }
 
 impl Row<'_> {
-    /// How many numbers the answer has: T * D for a block, C * H * W for the output.
+    /// Length of the answer: T * D for a block, C * H * W for the output.
     pub fn numbers(&self) -> usize {
         match self.depth {
             Some(_) => self.tokens * self.width,
@@ -43,7 +43,7 @@ impl Row<'_> {
     }
 }
 
-/// What answers for a network: the [`Row::numbers`] of a row.
+/// A function that answers for a network: the [`Row::numbers`] of a row.
 pub(crate) type Answer = Arc<dyn Fn(&Row<'_>) -> Vec<f64> + Send + Sync>;
 
 /// The diffusion path.
@@ -263,7 +263,7 @@ impl Inputs {
         self
     }
 
-    /// What the teacher and the moving average answer for a row: its [`Row::numbers`].
+    /// Another answer of the teacher and the moving average for a row: its [`Row::numbers`].
     pub fn with_network(mut self, answer: impl Fn(&Row<'_>) -> Vec<f64> + Send + Sync + 'static) -> Self {
         self.network = Arc::new(answer);
         self

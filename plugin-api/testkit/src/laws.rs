@@ -12,7 +12,7 @@ use sextant_plugin_api::{Condition, Error, Network, TimeRange};
 
 use crate::{Bench, Inputs, Leaf, Outcome, Tap, Value};
 
-/// Whether a law held, and if not, where.
+/// Outcome of a law: that it held, or where it did not.
 pub type Law = Result<(), TestCaseError>;
 
 /// Relative error that float64 may make in a loss.
@@ -214,9 +214,9 @@ pub fn gradients(bench: &Bench, outcome: &Outcome, depths: &[u32]) -> Law {
     Ok(())
 }
 
-/// What every source owes: a finite loss at any time from 0 to 1; the same step twice gives the same bits; and a sample's loss
-/// follows it through a permuted batch, its draws too (a batch-coupled source is not asked that). The real host's
-/// `sextant plugin check` tests these and more.
+/// Checks what every source owes: a finite loss at any time from 0 to 1; the same step twice gives the same bits; and a
+/// sample's loss follows it through a permuted batch, its draws too (a batch-coupled source is not asked that). The
+/// real host's `sextant plugin check` tests these and more.
 ///
 /// # Errors
 /// The law's.

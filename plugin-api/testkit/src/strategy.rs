@@ -1,4 +1,4 @@
-//! What proptest generates: sizes, times, features.
+//! Strategies for proptest: sizes, times, features.
 
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -39,7 +39,7 @@ pub fn small() -> Geometry {
     })
 }
 
-/// What a geometry is made of.
+/// Numbers that a geometry is made of.
 #[derive(Clone, Copy, Debug)]
 struct Sizes {
     batch: usize,

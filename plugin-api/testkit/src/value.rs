@@ -10,7 +10,7 @@ pub struct Value {
     pub shape: Vec<usize>,
     /// Elements; integers and truth values (0 and 1) are kept as floats too.
     pub data: Vec<f64>,
-    /// What the source is told of the elements' type.
+    /// The elements' type, as the source is told.
     pub dtype: DType,
 }
 
@@ -107,7 +107,7 @@ impl Value {
         Self { data, ..self.clone() }
     }
 
-    /// Whether the elements are floats of some width.
+    /// True if the elements are floats of some width.
     pub fn is_float(&self) -> bool {
         !matches!(self.dtype, DType::Int | DType::Bool)
     }

@@ -258,7 +258,7 @@ fn told(call: impl FnOnce(*mut Message) -> Status) -> Result<(), Error> {
     if status == OK { Ok(()) } else { Err(words.into()) }
 }
 
-/// How a handle crosses the boundary; a dead one as none.
+/// A handle as it crosses the boundary; a dead one as none.
 fn reference(handle: Handle) -> TensorRef {
     session::read(handle).map_or(TensorRef::default(), |(value, _)| tensor(handle, &value))
 }

@@ -36,7 +36,7 @@ pub(crate) enum Attributes {
     Download(abi::Download),
     Forward {
         network: Network,
-        /// What is read: blocks by their depth, or the output.
+        /// Activations that are read: blocks by their depth, or the output.
         taps: Vec<Tap>,
         rows: Vec<u32>,
         conditions: Vec<u32>,

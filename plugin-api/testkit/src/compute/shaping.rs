@@ -62,7 +62,7 @@ pub(super) fn reduce(operands: &Operands<'_>, dims: &[usize], keep: bool) -> Res
     Ok(result)
 }
 
-/// Where the smallest or the largest element of a dimension stands; of equal ones the first.
+/// Index of the smallest or the largest element of a dimension; of equal ones the first.
 pub(super) fn index_of_extreme(operands: &Operands<'_>, dim: usize) -> Result<Value, String> {
     let a = operands.get(0)?;
     if a.dtype == DType::Bool {

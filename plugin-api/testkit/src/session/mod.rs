@@ -40,11 +40,11 @@ pub struct Asked {
 /// One pass of the teacher or the moving average, as it was asked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pass {
-    /// Which network.
+    /// The network.
     pub network: Network,
     /// Depths of the blocks that are read.
     pub depths: Vec<u32>,
-    /// Whether the output is read.
+    /// True if the output is read.
     pub output: bool,
     /// Number of each row's sample in the batch.
     pub rows: Vec<u32>,
@@ -56,7 +56,7 @@ pub struct Pass {
     pub t: Vec<f64>,
 }
 
-/// What the host saw of a step.
+/// The host's record of a step.
 #[derive(Clone, Debug, Default)]
 pub struct Trace {
     /// Operations, in order.
@@ -71,7 +71,7 @@ pub struct Trace {
     pub late: usize,
 }
 
-/// What was seen of this thread's last step, and since.
+/// The record of this thread's last step, and of what came since.
 pub fn last_step() -> Trace {
     state(|state| Trace {
         alive: state.tensors.keys().copied().collect(),

@@ -1,4 +1,4 @@
-//! What a source asks of the host's networks, its path and its random numbers.
+//! Services of the host that a source asks for: its networks, its path and its random numbers.
 
 use sextant_plugin_api::{Condition, Distribution, Network};
 
