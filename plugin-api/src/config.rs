@@ -46,7 +46,7 @@ mod tests {
     #[derive(Debug, Deserialize, JsonSchema, PartialEq)]
     #[serde(default, deny_unknown_fields)]
     struct Config {
-        /// Which block.
+        /// Number of a block.
         depth: Option<u32>,
         scale: f64,
     }
@@ -100,7 +100,7 @@ mod tests {
         let keys = &schema["properties"];
         assert_eq!(keys["scale"]["type"], "number");
         assert_eq!(keys["scale"]["default"], 30.0);
-        assert_eq!(keys["depth"]["description"], "Which block.");
+        assert_eq!(keys["depth"]["description"], "Number of a block.");
         assert_eq!(keys["depth"]["default"], Value::Null);
         assert_eq!(schema["additionalProperties"], false);
     }

@@ -1,4 +1,4 @@
-//! What goes wrong in a source, in words for the person who wrote the recipe.
+//! Errors of a source, in words for the person who wrote the recipe.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! What turns a crate into a library that the host can load.
+//! The macro that turns a crate into a library that the host can load.
 
 /// Makes this crate a plugin with one source: writes its descriptor, named after the package (without `sextant-` in
 /// front), with its version and description, or with the name given.

@@ -1,4 +1,4 @@
-//! What is fixed before training starts.
+//! Sizes and settings that are fixed before training starts.
 
 use crate::Error;
 use crate::abi::{DType, Network, PathKind, PredictionKind};
@@ -19,9 +19,9 @@ pub struct Geometry {
     pub patch: usize,
     /// Number of classes; the null class is this number.
     pub classes: usize,
-    /// What the networks' outputs stand for, the teacher's and the moving average's too. None on a host before 1.2.
+    /// Meaning of the networks' outputs, the teacher's and the moving average's too. None on a host before 1.2.
     pub prediction: Option<PredictionKind>,
-    /// How data turns into noise. None on a host before 1.2. Points and coefficients of the path are
+    /// The way from data to noise. None on a host before 1.2. Points and coefficients of the path are
     /// [`crate::Step::diffuse`]'s and [`crate::Step::path_coefficients`]'s to give, whatever it is.
     pub path: Option<PathKind>,
     pub(crate) student: NetworkGeometry,

@@ -1,4 +1,4 @@
-//! What the author of a Sextant guidance source depends on.
+//! The crate that the author of a Sextant guidance source depends on.
 //!
 //! A source adds a loss to the training of a diffusion transformer. It implements [`GuidanceSource`]: from its
 //! configuration it makes a [`Plan`] of what it reads, and from each [`Step`] a loss per sample. Its tensors are
@@ -57,7 +57,7 @@ mod step;
 mod tensor;
 mod time;
 
-/// What derives the description of a configuration: `#[derive(JsonSchema)]`.
+/// The crate that derives the description of a configuration: `#[derive(JsonSchema)]`.
 pub use schemars;
 
 pub use abi::{

@@ -13,7 +13,7 @@ operands of mixed types are an error, `cast` converts. Ranks must agree where sh
 are legal everywhere. Dimensions count from 0.
 ";
 
-/// Where each chapter begins.
+/// First number and title of each chapter.
 const CHAPTERS: &[(u32, &str)] = &[
     (1, "Arithmetic"),
     (10, "With a number"),

@@ -1,4 +1,4 @@
-//! What a source declares before training.
+//! Declarations that a source makes before training.
 
 use crate::abi::{Agreement, DType, MAX_RANK, Network, SettingMeaning, TapKind};
 use crate::error::listed;
@@ -44,7 +44,7 @@ pub(crate) struct Setting {
     pub meaning: SettingMeaning,
 }
 
-/// How a parameter or a buffer begins. The host draws it, from a stream keyed by seed, source and name.
+/// Initial value of a parameter or a buffer. The host draws it, from a stream keyed by seed, source and name.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Init {
     /// All elements equal.
@@ -111,7 +111,7 @@ impl Buffer {
         self
     }
 
-    /// How ranks agree on its new value.
+    /// The agreement of ranks on its new value.
     pub fn agreement(mut self, agreement: Agreement) -> Self {
         self.agreement = agreement;
         self
@@ -244,13 +244,13 @@ impl Plan {
     }
 
     /// Says that `guide` uses something of this minor version of the contract, such as a newer operation.
-    /// What the plan itself declares is accounted for without it.
+    /// The plan's own declarations are accounted for without it.
     pub fn requires_minor(mut self, minor: u32) -> Self {
         self.required_minor = self.required_minor.max(minor);
         self
     }
 
-    /// What the host could not make sense of.
+    /// Refuses what the host could not make sense of.
     pub(crate) fn check(&self) -> Result<(), Error> {
         unique("parameter", self.parameters.iter().map(|p| p.name.as_str()))?;
         unique("buffer", self.buffers.iter().map(|b| b.name.as_str()))?;

@@ -33,7 +33,7 @@ pub trait GuidanceSource: Sized + Send + 'static {
     fn guide(&self, step: &Step) -> Result<Guidance, Error>;
 }
 
-/// What `guide` answers.
+/// The answer of `guide`.
 #[derive(Debug)]
 pub struct Guidance {
     pub(crate) loss: Tensor,

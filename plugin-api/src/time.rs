@@ -34,7 +34,7 @@ impl TimeRange {
         self.max
     }
 
-    /// Whether a time lies inside. Decided in f32, as PyTorch compares an f32 tensor with a number: the
+    /// True if a time lies inside. Decided in f32, as PyTorch compares an f32 tensor with a number: the
     /// sample at t = 0.4f32 is inside [0.4, 0.7] although 0.4f32 and 0.4f64 differ.
     pub fn contains(&self, t: f32) -> bool {
         t >= self.min as f32 && t <= self.max as f32

@@ -1,4 +1,4 @@
-//! What a host sees of a source: errors, panics, and who holds which tensor.
+//! A host's view of a source: errors, panics, and who holds which tensor.
 
 use serde::Deserialize;
 use serde_json::json;

@@ -67,8 +67,8 @@ fn generated() -> String {
     finished(&text, &items.into_iter().collect())
 }
 
-/// What cbindgen cannot do: the enumeration that a macro makes, enumerations beside their numbers, plain names in comments,
-/// the entry symbol, the ending.
+/// Does what cbindgen cannot: the enumeration that a macro makes, enumerations beside their numbers, plain names in
+/// comments, the entry symbol, the ending.
 fn finished(text: &str, names: &Names) -> String {
     let text = text.replace("@VERSION@", &format!("{ABI_MAJOR}.{ABI_MINOR}"));
     let (body, guard) = text.rsplit_once("#endif").expect("the guard's end");
@@ -220,7 +220,7 @@ fn plain(line: &str, names: &Names) -> String {
 /// C's name of an item, a field or a variant.
 ///
 /// # Panics
-/// Where a comment links to what C does not have.
+/// A comment that links to what C does not have.
 fn c_name(path: &str, names: &Names) -> String {
     let mut parts: Vec<&str> = path.split("::").filter(|part| *part != "super").collect();
     let last = parts.pop().expect("a name");

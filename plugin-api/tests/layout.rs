@@ -176,7 +176,7 @@ impl Version {
         versions
     }
 
-    /// What of this version a later minor version has changed.
+    /// Parts of this version that a later minor version has changed.
     fn broken_by(&self, later: &Self) -> Vec<String> {
         let mut broken = Vec::new();
         for (name, (size, fields)) in &self.structs {

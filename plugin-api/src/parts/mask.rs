@@ -1,4 +1,4 @@
-//! Which samples a loss counts, by their time.
+//! Selection of the samples that a loss counts, by their time.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! What `guide` answered, out.
+//! The answer of `guide`, on its way out.
 
 use super::memory::array;
 use crate::abi::{self, DType, Named};

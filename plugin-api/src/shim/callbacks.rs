@@ -16,7 +16,7 @@ use super::{log, step};
 use crate::abi::{self, ABI_MAJOR, ABI_MINOR, Descriptor, Host, Message, Status, Text};
 use crate::{Error, Geometry, GuidanceSource, Plan, config};
 
-/// What a library says of its source; [`crate::export_guidance!`] writes it.
+/// A library's words on its source; [`crate::export_guidance!`] writes it.
 pub trait Exported: GuidanceSource {
     /// The name that recipes use.
     const NAME: &'static str;

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use super::memory;
 use crate::abi::Text;
 
-/// How urgent a line is.
+/// Urgency of a line.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {

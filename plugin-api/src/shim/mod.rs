@@ -1,7 +1,7 @@
 //! The unsafe side: everything between the C contract and the safe face, and nothing else.
 //!
-//! What reaches this module from the host is trusted to follow [`crate::abi`]; what reaches it from an
-//! author's code is safe Rust and is not trusted with pointers. Panics stop here.
+//! The host is trusted to follow [`crate::abi`]; an author's code is safe Rust and is not trusted with pointers. Panics
+//! stop here.
 #![allow(unsafe_code)]
 
 mod answer;

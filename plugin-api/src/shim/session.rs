@@ -37,7 +37,7 @@ impl Functions {
 /// # Safety
 /// `pointer` must be null or point to the size-first struct that the operation reads.
 pub(crate) unsafe trait Attributes {
-    /// What goes into [`Call::attributes`].
+    /// The value of [`Call::attributes`].
     fn pointer(&self) -> *const c_void;
 }
 

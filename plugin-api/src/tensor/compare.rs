@@ -21,15 +21,15 @@ macro_rules! comparison {
 }
 
 comparison! {
-    /// Where `a == b`, a tensor or a number.
+    /// The mask of `a == b`, where `b` is a tensor or a number.
     equal Equal;
-    /// Where `a > b`, a tensor or a number.
+    /// The mask of `a > b`, where `b` is a tensor or a number.
     greater Greater;
-    /// Where `a >= b`, a tensor or a number.
+    /// The mask of `a >= b`, where `b` is a tensor or a number.
     greater_equal GreaterEqual;
-    /// Where `a < b`, a tensor or a number.
+    /// The mask of `a < b`, where `b` is a tensor or a number.
     lower Lower;
-    /// Where `a <= b`, a tensor or a number.
+    /// The mask of `a <= b`, where `b` is a tensor or a number.
     lower_equal LowerEqual;
 }
 

@@ -27,12 +27,12 @@ impl Default for Convolution {
     }
 }
 
-/// How images are resized, always without antialiasing.
+/// Settings for resizing images, always without antialiasing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resize {
-    /// How pixels in between are read.
+    /// Interpolation of the pixels in between.
     pub mode: Interpolation,
-    /// Whether the centres of the corner pixels are fixed, rather than the outer corners.
+    /// Fixes the centres of the corner pixels, rather than the outer corners.
     pub align_corners: bool,
 }
 

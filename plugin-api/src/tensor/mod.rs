@@ -114,7 +114,7 @@ impl Tensor {
         })
     }
 
-    /// Whether it comes from an operation that failed.
+    /// True if it comes from an operation that failed.
     pub fn is_failed(&self) -> bool {
         self.handle() == 0
     }
@@ -123,7 +123,7 @@ impl Tensor {
         self.owned.handle
     }
 
-    /// Whether nobody else holds it, so that an operation may take it.
+    /// True if nobody else holds it, so that an operation may take it.
     pub(crate) fn is_sole(&self) -> bool {
         Rc::strong_count(&self.owned) == 1
     }

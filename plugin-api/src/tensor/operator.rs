@@ -14,7 +14,7 @@ pub enum Term {
     Number(f64),
 }
 
-/// What can stand on the right of an operator: a tensor, a borrowed tensor, an `f32` or an `f64`.
+/// A value that can stand on the right of an operator: a tensor, a borrowed tensor, an `f32` or an `f64`.
 pub trait IntoTerm {
     /// The term that it is.
     fn into_term(self) -> Term;

@@ -11,7 +11,7 @@ pub trait Element: Copy + Default + sealed::Sealed {
     /// Type of the tensor that an upload makes.
     const DTYPE: DType;
 
-    /// Whether a tensor of this type is downloaded as these numbers.
+    /// True if a tensor of this type is downloaded as these numbers.
     fn reads(dtype: DType) -> bool;
 }
 
