@@ -182,7 +182,7 @@ fn usual_blocks(depth: u32, encoders: Option<usize>) -> Vec<u32> {
     (first..=end).collect()
 }
 
-/// What to do about a field that is not there.
+/// The error of a field that is not there, with what to do about it.
 fn without_attention(missing: Error) -> Error {
     let instead = "without an encoder's attention there is `target = \"affinity\"`, a stand-in";
     Error::new(format!("{missing}: {instead}"))
