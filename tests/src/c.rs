@@ -11,7 +11,7 @@ pub fn file(path: &str) -> PathBuf {
 /// Builds `source` into the shared library `library`, with the headers in `include` and further flags.
 ///
 /// # Panics
-/// Where the compiler finds anything to complain about.
+/// Any complaint of the compiler.
 pub fn build(source: &Path, include: &Path, library: &Path, flags: &[&str]) {
     let output = Command::new("cc")
         .args([

@@ -1,4 +1,4 @@
-//! What PyTorch computed: every safetensors file of a kind in the folder of fixtures, with its settings.
+//! Results of PyTorch: every safetensors file of a kind in the folder of fixtures, with its settings.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -42,7 +42,7 @@ pub const LATER: [&str; 4] = ["autoencoder_kl", "checkpoint_", "dinov2", "metric
 /// Every fixture of a kind.
 ///
 /// # Panics
-/// Where a file cannot be read; where there is none of the kind, unless the folder is somebody's own.
+/// A file that cannot be read; a kind of which there is none, unless the folder is somebody's own.
 pub fn all(kind: &str) -> Vec<Fixture> {
     assert!(CHECKED.contains(&kind), "{kind} is not listed among the checked kinds");
     let paths: Vec<PathBuf> = files()
@@ -71,7 +71,7 @@ pub fn all(kind: &str) -> Vec<Fixture> {
 /// Every safetensors file of the folder, in the order of their names.
 ///
 /// # Panics
-/// Where the folder cannot be read.
+/// A folder that cannot be read.
 pub fn files() -> Vec<PathBuf> {
     let folder = folder();
     let entries = std::fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));

@@ -1,4 +1,4 @@
-//! What the tests share: fixtures, plugins, the program.
+//! Shared parts of the tests: fixtures, plugins, the program.
 
 pub mod c;
 pub mod fixture;
@@ -17,16 +17,16 @@ pub fn floats(data: &TensorData) -> Vec<f32> {
 /// The device named by `PARITY_DEVICE`, or the CPU.
 ///
 /// # Panics
-/// Where there is no such device.
+/// A device that is not there.
 pub fn device() -> Device {
     let name = std::env::var("PARITY_DEVICE").unwrap_or_else(|_| "cpu".into());
     sextant_model::device::open(&name).unwrap_or_else(|e| panic!("{e}"))
 }
 
-/// Where Cargo put the plugins: beside the running test.
+/// The folder where Cargo put the plugins: beside the running test.
 ///
 /// # Panics
-/// Where the test's own path is unknown.
+/// A test whose own path is unknown.
 pub fn plugin_folder() -> PathBuf {
     let test = std::env::current_exe().expect("the test's path");
     test.parent().expect("a folder").to_owned()
@@ -45,7 +45,7 @@ pub fn recipe(name: &str) -> PathBuf {
 /// Runs the program with these arguments, with the plugins that Cargo built, in `folder`.
 ///
 /// # Panics
-/// Where it cannot be started.
+/// A program that cannot be started.
 pub fn sextant(folder: &Path, arguments: &[&str]) -> Output {
     command(folder, arguments).output().expect("the program starts")
 }
@@ -65,7 +65,7 @@ pub fn command(folder: &Path, arguments: &[&str]) -> Command {
 /// Runs the program with these arguments and wants exit code 2 and a message, no panic, with all of these words.
 ///
 /// # Panics
-/// Where it is otherwise.
+/// Any other outcome.
 pub fn refused(folder: &Path, arguments: &[&str], words: &[&str]) {
     let output = sextant(folder, arguments);
     let said = stderr(&output);
@@ -84,18 +84,18 @@ pub fn refused(folder: &Path, arguments: &[&str], words: &[&str]) {
 /// The program under test: beside the tests' folder, where Cargo puts binaries.
 ///
 /// # Panics
-/// Where the test's own path is unknown.
+/// A test whose own path is unknown.
 pub fn program() -> PathBuf {
     let name = format!("sextant-under-test{}", std::env::consts::EXE_SUFFIX);
     plugin_folder().parent().expect("a folder").join(name)
 }
 
-/// What a program wrote on standard output.
+/// A program's words on standard output.
 pub fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// What a program wrote on standard error.
+/// A program's words on standard error.
 pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }

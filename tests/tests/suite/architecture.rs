@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// What a crate knows: others of the workspace, and burn.
+/// Dependencies that a crate knows: others of the workspace, and burn.
 #[derive(Debug, PartialEq, Eq)]
 struct Knows {
     crates: BTreeSet<String>,
@@ -45,7 +45,7 @@ fn written() -> BTreeMap<String, Knows> {
     rows.collect()
 }
 
-/// What the manifests of the host's crates depend on, development and build left out.
+/// Dependencies of the host's crates by their manifests, development and build left out.
 fn found() -> BTreeMap<String, Knows> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

@@ -1,4 +1,4 @@
-//! What controls need of the host: shuffled labels, an untrained guide, and a bill to be equal by.
+//! Needs that controls have of the host: shuffled labels, an untrained guide, and a bill to be equal by.
 
 use std::path::{Path, PathBuf};
 

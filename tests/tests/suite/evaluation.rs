@@ -1,4 +1,4 @@
-//! What a finished run is measured with: killed and gone on with, alone, and with wrong input.
+//! Evaluation of a finished run: killed and gone on with, alone, and with wrong input.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! The plugin author's guide, done as it is written: its commands in their order, in an empty folder, with no copy of Sextant's
 //! repository in reach.
 //!
-//! What a fenced block of the page is for is told by its language, and by a comment `<!-- file: PATH -->` in the line before it:
+//! The use of a fenced block is told by its language, and by a comment `<!-- file: PATH -->` in the line before it:
 //! - `sh`: commands. They succeed; the folder that they end in is the next block's.
 //! - `text`: lines that the block of commands before it printed, in this order; `…` stands for anything.
 //! - `diff` of a file: lines of it to replace, with ` `, `-` and `+` in front.
@@ -22,7 +22,7 @@ struct Block {
     language: String,
     /// The file that it shows or changes.
     file: Option<String>,
-    /// Where it begins.
+    /// The line where it begins.
     line: usize,
     text: String,
 }
@@ -62,9 +62,9 @@ fn blocks(page: &str) -> Vec<Block> {
 /// Someone who follows the page.
 struct Reader {
     home: PathBuf,
-    /// Where they are.
+    /// The folder that they are in.
     folder: PathBuf,
-    /// What the last commands printed.
+    /// Output of the last commands.
     printed: String,
     path: String,
 }
@@ -140,7 +140,7 @@ impl Reader {
     }
 }
 
-/// Whether a line is as expected, where `…` stands for anything.
+/// True if a line is as expected, where `…` stands for anything.
 fn matches(line: &str, expected: &str) -> bool {
     let mut parts = expected.split('…');
     let Some(mut rest) = parts.next().and_then(|first| line.strip_prefix(first)) else {

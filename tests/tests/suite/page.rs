@@ -23,7 +23,7 @@ addEventListener("message", (event) => {
 </script></body>
 "#;
 
-/// What a browser is called here and there.
+/// Names of a browser, here and there.
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
 
 const FLAGS: [&str; 11] = [
@@ -88,7 +88,7 @@ fn open(browser: &str, page: &Path, dark: bool) -> (String, String) {
     (std::fs::read_to_string(dom).unwrap(), console.join("\n"))
 }
 
-/// What the driver found on a page that is so many pixels wide, in light colours.
+/// The driver's findings on a page that is so many pixels wide, in light colours.
 fn operate(browser: &str, html: &str, width: u32) -> Value {
     operate_in(browser, html, width, false)
 }

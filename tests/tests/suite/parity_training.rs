@@ -52,7 +52,7 @@ fn trainings_follow_pytorch() {
     }
 }
 
-/// What a training left.
+/// The steps of a training, and what it left.
 struct Trajectory {
     steps: Vec<Recorded>,
     saved: Saved,
@@ -283,8 +283,9 @@ fn steps(fixture: &Fixture, kind: &str) -> Vec<HostBatch> {
 
 /// Samples whose draws are those of PyTorch's run.
 ///
-/// What a source draws is a function of seed, source, step, sample and tag, and nothing can be put in its place. But which
-/// samples a step trains on is the test's to say: of half a million it takes those that sra sends to the fixture's times.
+/// A source's draws are a function of seed, source, step, sample and tag, and nothing can be put in their place. But
+/// which samples a step trains on is the test's to say: of half a million it takes those that sra sends to the
+/// fixture's times.
 fn identities(step: usize, times: &[f32], earlier: &[f32]) -> Vec<u64> {
     let stream = Stream::new(SEED, &format!("guidance/{NAME}/shift"));
     let draws: Vec<f32> = (0..1 << 19).map(|id| stream.at(&[step as u64, id]).random()).collect();

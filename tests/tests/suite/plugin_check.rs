@@ -111,7 +111,7 @@ fn sources_keep_the_laws_with_their_default_configuration_too() {
     });
 }
 
-/// What the generic laws see of each mutant; the rest is for its source's own laws (`tests/plugins/mutants/tests`).
+/// The generic laws that see each mutant; the rest is for its source's own laws (`tests/plugins/mutants/tests`).
 const MUTANTS: [(&str, &[&str]); 10] = [
     ("mask-off-by-one", &["t-range"]),
     ("undeclared-read", &["nothing-undeclared"]),

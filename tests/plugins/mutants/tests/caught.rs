@@ -67,7 +67,7 @@ const LAWS: &[Law] = &[
     },
 ];
 
-/// Which laws see which mutant.
+/// Names of the laws that see a mutant.
 fn expected(mutant: Mutant) -> &'static [&'static str] {
     match mutant {
         Mutant::MaskOffByOne => &["guided pass", "time mask"],

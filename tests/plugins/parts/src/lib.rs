@@ -7,7 +7,7 @@ use sextant_plugin_api::parts::{Mask, TimeMask, feature_cfg, patchify, squared_e
 use sextant_plugin_api::schemars::{self, JsonSchema};
 use sextant_plugin_api::{Error, Geometry, Guidance, GuidanceSource, Plan, Step, Tensor, export_guidance};
 
-/// Which loss.
+/// A loss of the fixture.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq)]
 #[serde(rename_all = "kebab-case")]
 pub enum Part {

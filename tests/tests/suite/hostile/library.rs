@@ -95,7 +95,7 @@ fn descriptors_that_break_the_contract_are_refused() {
     });
 }
 
-/// What looks odd but keeps the contract is taken.
+/// Oddities that keep the contract are taken.
 #[test]
 fn a_later_minor_and_a_longer_descriptor_train() {
     let folder = tempfile::tempdir().unwrap();

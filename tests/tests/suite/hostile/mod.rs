@@ -18,7 +18,7 @@ use sextant_tests::{c, command, recipe, stderr};
 /// Longer than any case takes, on a machine that is busy.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// What a run came to.
+/// The end of a run.
 struct Outcome {
     code: Option<i32>,
     said: String,

@@ -13,7 +13,7 @@ use sextant_tests::{device, floats, plugins};
 
 use super::case::Case;
 
-/// What a source answered.
+/// The answer of a source.
 pub struct Found {
     /// Loss per sample.
     pub loss: Vec<f32>,
