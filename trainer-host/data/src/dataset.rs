@@ -112,7 +112,7 @@ impl Dataset {
         self.labels.len()
     }
 
-    /// Whether there is no image.
+    /// True if there is no image.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
@@ -173,7 +173,7 @@ impl Dataset {
         &self.split.held_out
     }
 
-    /// How many images of the training part each class has.
+    /// Number of images of the training part in each class.
     pub fn train_counts(&self) -> Vec<usize> {
         let mut counts = vec![0; self.class_names.len()];
         for &id in self.train() {

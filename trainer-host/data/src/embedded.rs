@@ -7,7 +7,7 @@ use serde::Deserialize;
 const ATLAS: &[u8] = include_bytes!("../../assets/emoji32.png");
 const INDEX: &str = include_str!("../../assets/emoji32.json");
 
-/// What `emoji32.json` says about the atlas.
+/// The description of the atlas in `emoji32.json`.
 #[derive(Deserialize)]
 struct Index {
     cell: usize,

@@ -1,4 +1,4 @@
-//! What can go wrong while data is loaded.
+//! Errors of loading data.
 
 /// An error in the data section of a recipe, or in the data itself.
 #[derive(Debug, thiserror::Error)]
@@ -6,9 +6,9 @@ pub enum DataError {
     /// The set does not come in this size.
     #[error("data.size = {wanted} is not available; sizes of this set: {}", join(available))]
     Size {
-        /// What the recipe asks for.
+        /// The size that the recipe asks for.
         wanted: usize,
-        /// What would work.
+        /// The sizes that would work.
         available: Vec<usize>,
     },
     /// An asset compiled into the binary cannot be read: a broken build.

@@ -29,7 +29,7 @@ impl Images {
         self.labels.len()
     }
 
-    /// Whether there is no image.
+    /// True if there is no image.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 
-/// How many steps wait ready in the channel.
+/// Number of steps that wait ready in the channel.
 const AHEAD: usize = 2;
 
 /// The steps of a run, in order. Nothing depends on an iterator's history, so a run resumes by starting the range at its

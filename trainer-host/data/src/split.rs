@@ -10,9 +10,9 @@ const HELD_OUT: f64 = 0.2;
 /// Two disjoint sets of image indices, each in ascending order, that together are the whole set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Split {
-    /// What guide, judges and generators see.
+    /// Images that guide, judges and generators see.
     pub train: Vec<usize>,
-    /// What only evaluation sees.
+    /// Images that only evaluation sees.
     pub held_out: Vec<usize>,
 }
 
