@@ -1,4 +1,4 @@
-//! What is computed once for a judge and a data set, kept between runs.
+//! Values that are computed once for a judge and a data set, kept between runs.
 //!
 //! A convenience and never a need: where the folder cannot be written, or a file is damaged or of something else, the value is
 //! computed again without a word.
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use sextant_model::{fingerprint, read_with_metadata};
 
-/// What the metadata of a cached file has under `json`.
+/// Metadata of a cached file, under `json`.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Seal {
     /// The key, whole.

@@ -43,7 +43,7 @@ pub fn without_places(tokens: &Features, places: usize) -> Result<Features, Meas
 /// The first three principal components of `tokens`, of variance 1 each, and the share of the variance that they hold.
 ///
 /// # Errors
-/// Where there is but one token.
+/// A single token.
 pub fn coordinates(tokens: &Features) -> Result<(Coordinates, f64), MeasureError> {
     let components = Components::fit(tokens, tokens.width().min(3))?;
     let projected = components.project(tokens)?;

@@ -1,4 +1,4 @@
-//! Whether samples are copies of training images, in the pixels themselves.
+//! Search for copies of training images among samples, in the pixels themselves.
 //!
 //! Distances are root mean square differences of pixels on the scale 0 to 1. A sample is a copy if both hold:
 //! it lies as near to a training image as only one in twenty held-out images does ([`memorisation`]), and three times nearer than
@@ -24,7 +24,7 @@ const RATIO: f64 = 1.0 / 3.0;
 const SHOWN: usize = 12;
 const SHOWN_ACROSS: usize = 3;
 
-/// What was found, in numbers and as a picture.
+/// Findings, in numbers and as a picture.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FoundCopies {
     /// The numbers.

@@ -1,4 +1,4 @@
-//! What can keep a network or samples from being measured.
+//! Errors that keep a network or samples from being measured.
 
 use sextant_data::DataError;
 use sextant_model::encoder::EncoderError;
@@ -54,7 +54,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether someone asked to stop: no failure.
+    /// True if someone asked to stop: no failure.
     pub fn is_interrupt(&self) -> bool {
         matches!(self, Self::Train(error) if error.is_interrupt())
     }

@@ -33,11 +33,11 @@ pub struct Subject<'a> {
     pub network: Sit,
     /// Optimiser steps done.
     pub step: u64,
-    /// What the last phase's source aims at, where that can be told.
+    /// The aim of the last phase's source, where that can be told.
     pub guided: Option<Guided<'a>>,
     /// The guide's features of the held-out images, where the last phase's sources read them.
     pub guide: Option<Features>,
-    /// Where it computes.
+    /// The device that it computes on.
     pub device: &'a Device,
     /// Stops it from outside, between two parts.
     pub interrupter: &'a Interrupter,
@@ -46,7 +46,8 @@ pub struct Subject<'a> {
 }
 
 impl Subject<'_> {
-    /// What its measurements belong to: weights, not what a device computes with them, whose last bits are its own.
+    /// Fingerprints of what its measurements belong to: weights, not what a device computes with them, whose last bits
+    /// are its own.
     fn fingerprints(&self) -> Result<Fingerprints, Error> {
         let of = |network: &Sit, target: &str| {
             let architecture = format!("{:?}{target}", network.config());
@@ -77,7 +78,7 @@ pub fn data_fingerprints(dataset: &Dataset) -> DataFingerprints {
 /// Goes on unless someone asked to stop.
 ///
 /// # Errors
-/// Where someone did.
+/// An interrupt, if someone did.
 pub fn go_on(interrupter: &Interrupter, step: u64, run: &Path) -> Result<(), Error> {
     if !interrupter.should_stop() {
         return Ok(());
@@ -160,7 +161,7 @@ fn defined(found: Result<Representations, Error>) -> Result<(Option<Representati
 /// The judges that a recipe names; none where it measures nothing that needs one. Whatever is judged gets its judges here.
 ///
 /// # Errors
-/// Where one cannot be read, does not fit the data, or is the recipe's guide.
+/// A judge that cannot be read, does not fit the data, or is the recipe's guide.
 pub fn judges(recipe: &Recipe, dataset: &Dataset, device: &Device) -> Result<Vec<Judge>, Error> {
     let evaluation = &recipe.evaluation;
     let names = match (&evaluation.quality, &evaluation.representations) {

@@ -1,4 +1,5 @@
-//! What a phase's teacher gives: whose tokens at which depth, and how they are sharpened; and what its guide gives.
+//! Features that a phase's teacher gives: whose tokens at which depth, and how sharpened; and those that its guide
+//! gives.
 
 use sextant_guidance::plan::{Network, SettingMeaning};
 
@@ -9,7 +10,7 @@ use sextant_model::Sit;
 use sextant_model::encoder;
 use sextant_stats::measure::{Features, MeasureError};
 
-/// Which of the teacher's features guide, as far as plans tell.
+/// The teacher's features that guide, as far as plans tell.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Target {
     /// Depth of the teacher's tokens.
@@ -85,7 +86,7 @@ fn held_out(field: &Field, dataset: &Dataset) -> Result<Features, Error> {
 /// f_u + w (f_c - f_u), row by row. Both have the same shape.
 ///
 /// # Errors
-/// Where a scale makes too large a number.
+/// A scale that makes too large a number.
 pub fn sharpened(conditional: &Features, unconditional: &Features, scale: f64) -> Result<Features, MeasureError> {
     let pairs = conditional.values().iter().zip(unconditional.values());
     let values = pairs.map(|(c, u)| u + scale * (c - u)).collect();

@@ -1,5 +1,5 @@
-//! What is measured of a finished run: the quality of its samples, copies of training images, and what its
-//! representations hold. The measures themselves are in [`sextant_stats::measure`]; here is what they are applied to.
+//! Measurements of a finished run: the quality of its samples, copies of training images, and what its representations
+//! hold. The measures themselves are in [`sextant_stats::measure`]; here is what they are applied to.
 
 pub mod cache;
 mod colours;

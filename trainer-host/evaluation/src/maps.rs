@@ -27,7 +27,7 @@ const FITTED: usize = 64;
 /// [`MapOf::Images`] has the images in its first row and x_t in its second; data of other than three channels has none.
 ///
 /// # Errors
-/// Where a network gives no numbers, or lacks the depth.
+/// A network that gives no numbers, or lacks the depth.
 pub fn maps(
     network: &Sit,
     showing: Showing,
@@ -80,12 +80,12 @@ fn pictures(dataset: &Dataset, count: usize) -> Vec<usize> {
     (0..count).map(picture).filter(|&id| seen.insert(id)).collect()
 }
 
-/// What all pictures of a call have in common.
+/// The common part of all pictures of a call.
 struct Sheet<'a> {
     showing: Showing<'a>,
     /// Images whose tokens components are fitted to; the first are those that are shown.
     fitted: Vec<usize>,
-    /// How many are shown.
+    /// Number of images that are shown.
     shown: usize,
     /// Tokens in a row of the grid.
     grid: usize,
@@ -128,7 +128,7 @@ impl<'a> Sheet<'a> {
         Ok((map(of, depth, t, explained), png))
     }
 
-    /// Where tokens lie along their components, turned towards the images' colours, and the share that this holds.
+    /// Places of tokens along their components, turned towards the images' colours, and the share that these hold.
     fn coordinates(&self, tokens: &Features) -> Result<(Coordinates, f64), MeasureError> {
         let (own, explained) = coordinates(&without_places(tokens, self.grid * self.grid)?)?;
         Ok((turned(&own, &self.colours), explained))

@@ -12,7 +12,7 @@ use sextant_train::{average, checkpoint};
 /// labels and sampler. `grids/step-000400.png`; one that is there already is kept. `due` is asked before each, with its step.
 ///
 /// # Errors
-/// Where a checkpoint cannot be read or a picture not written.
+/// A checkpoint that cannot be read, a picture that cannot be written.
 pub fn grids(
     recipe: &Recipe,
     dataset: &Dataset,

@@ -1,4 +1,4 @@
-//! How far samples are from the data, in the features of each judge.
+//! Distance of samples from the data, in the features of each judge.
 //!
 //! **What they are compared with** is the training part, as in the literature: it is what a generator was shown. The Frechet
 //! and the kernel distance take all of it. Precision, recall, density and coverage are compared at equal numbers of rows, as
@@ -58,7 +58,7 @@ fn quotas(weights: &[usize], count: usize) -> Vec<usize> {
     quotas
 }
 
-/// What a judge sees in the data, which samples are compared with.
+/// A judge's view of the data, which samples are compared with.
 #[derive(Debug)]
 pub struct Reference<'j> {
     judge: &'j Judge,
@@ -138,8 +138,8 @@ impl<'j> Reference<'j> {
         Ok(distance.map_err(|source| self.judge.failed(source))?)
     }
 
-    /// What as many real images score as there are samples: held-out ones where there are enough, or else training images
-    /// against the rest of them, and then at most half.
+    /// Scores of as many real images as there are samples: held-out ones where there are enough, or else training
+    /// images against the rest of them, and then at most half.
     ///
     /// # Errors
     /// Fewer than six images.
@@ -173,7 +173,7 @@ pub fn references<'j>(judges: &'j [Judge], dataset: &Dataset) -> Result<Vec<Refe
     judges.iter().map(|judge| Reference::of(judge, dataset)).collect()
 }
 
-/// What every judge says of the same samples, in the judges' order.
+/// Scores of the same samples by every judge, in the judges' order.
 ///
 /// # Errors
 /// Those of [`Reference::quality`].
@@ -260,7 +260,7 @@ fn pack(training: &Real, held_out: Option<&Features>) -> BTreeMap<String, Tensor
     tensors
 }
 
-/// What [`pack`] made; none where it is not of this many images and this width.
+/// Takes apart what [`pack`] made; none where it is not of this many images and this width.
 fn unpack(
     tensors: &BTreeMap<String, TensorData>,
     width: usize,

@@ -1,4 +1,4 @@
-//! What scores say of real images, spoilt images and repeated images, by both shipped judges.
+//! Scores of real images, spoilt images and repeated images, by both shipped judges.
 
 use burn::tensor::Device;
 use rand::Rng;

@@ -1,4 +1,4 @@
-//! What each depth of a trained network holds: which classes can be read off it, how like another network it sees, and
+//! Content of each depth of a trained network: which classes can be read off it, how like another network it sees, and
 //! how much of what a teacher gives is the label alone.
 //!
 //! Images are diffused to several times and the **null class** is told, or the label would leak through the modulation.
@@ -31,7 +31,7 @@ const NEIGHBOURS: usize = 10;
 /// [`Dataset::held_out`]. `guided` is what the teacher of the network's last phase gave, if there was one.
 ///
 /// # Errors
-/// Where the network gives no numbers, or the data are too few for a measure.
+/// A network that gives no numbers, data too few for a measure.
 pub fn representations(
     network: &Sit,
     showing: Showing,
@@ -85,7 +85,7 @@ pub(super) fn spread(ids: &[usize], count: usize) -> Vec<usize> {
     }
 }
 
-/// What a probe has to name: the finer class of an image, or its class where the data has no finer ones.
+/// Classes that a probe has to name: the finer class of an image, or its class where the data has no finer ones.
 struct Classes<'a> {
     labels: &'a [i64],
     /// Those that are probed.
@@ -196,7 +196,7 @@ fn label_parts(showing: Showing, guided: &Guided, t: f64) -> Result<Vec<LabelPar
 /// there is one such share, that of t = 0.
 ///
 /// # Errors
-/// Where the share is not defined.
+/// A share that is not defined.
 pub(super) fn guide_part(dataset: &Dataset, features: &Features) -> Result<LabelPart, Error> {
     let found = label_share(features, &labels_of(dataset, dataset.held_out()));
     let found = found.map_err(|error| Error::Failed(format!("the guide's features: {error}")))?;

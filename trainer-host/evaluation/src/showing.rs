@@ -15,7 +15,7 @@ use sextant_stats::measure::{Features, MeasureError};
 /// Images of one pass.
 const BATCH: usize = 64;
 
-/// Which class a network is told.
+/// The class that a network is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Told {
     /// The null class: what is in the features then comes from the image.
@@ -27,11 +27,11 @@ pub enum Told {
 /// Data, path and device: how images are shown.
 #[derive(Clone, Copy, Debug)]
 pub struct Showing<'a> {
-    /// Where images and classes come from.
+    /// Source of images and classes.
     pub dataset: &'a Dataset,
-    /// How images become noise.
+    /// The way from images to noise.
     pub path: Path,
-    /// Where the network computes. No autodiff is needed.
+    /// The device that the network computes on. No autodiff is needed.
     pub device: &'a Device,
 }
 
@@ -59,7 +59,7 @@ impl Showing<'_> {
     /// Features of the images `ids` at `depths`, mean-pooled over their tokens: `[ids, D]` a depth. The null class is told.
     ///
     /// # Errors
-    /// Where the network gives no numbers.
+    /// A network that gives no numbers.
     pub fn pooled(&self, network: &Sit, ids: &[usize], t: f64, depths: &[usize]) -> Result<Vec<Features>, Error> {
         self.gather(network, ids, t, Told::Null, depths, |tokens| tokens.mean_dim(1))
     }
@@ -67,7 +67,7 @@ impl Showing<'_> {
     /// Every token of the images `ids` at `depths`, image by image: `[ids * T, D]` a depth.
     ///
     /// # Errors
-    /// Where the network gives no numbers.
+    /// A network that gives no numbers.
     pub fn tokens(
         &self,
         network: &Sit,
@@ -82,7 +82,7 @@ impl Showing<'_> {
     /// Every token of the images `ids` that a teacher gives: told the image's class, and told the null class.
     ///
     /// # Errors
-    /// Where the teacher gives no numbers, or lacks the depth.
+    /// A teacher that gives no numbers, or lacks the depth.
     pub fn guided(&self, teacher: &Guided, ids: &[usize], t: f64) -> Result<[Features; 2], Error> {
         teacher.check()?;
         let of = |told| self.tokens(teacher.network, ids, t, told, &[teacher.depth]);
@@ -123,7 +123,7 @@ impl Showing<'_> {
     }
 }
 
-/// What a measure says of features at a depth and a time.
+/// The error of a measure of features, with their depth and time.
 pub fn at(depth: usize, t: f64, error: MeasureError) -> Error {
     Error::Failed(format!("representations at depth {depth}, t = {t}: {error}"))
 }

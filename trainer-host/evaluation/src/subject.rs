@@ -1,4 +1,4 @@
-//! What can be evaluated: a run, one checkpoint of it, samples alone.
+//! Subjects of an evaluation: a run, one checkpoint of it, samples alone.
 
 use std::collections::BTreeMap;
 
@@ -27,8 +27,8 @@ pub struct Checkpoint {
     pub step: u64,
 }
 
-/// What can be wrong with a run's evaluation, before its training begins: judges that cannot be read or do not fit the data,
-/// and a judge that is the guide.
+/// Checks what can be wrong with a run's evaluation, before its training begins: judges that cannot be read or do not
+/// fit the data, and a judge that is the guide.
 ///
 /// # Errors
 /// Names the key at fault.
@@ -40,7 +40,7 @@ pub fn check(run: &Run) -> Result<(), Error> {
 /// the same settings, is not measured again. With `grids`, the samples over training are drawn too.
 ///
 /// # Errors
-/// What cannot be measured or written, an interrupt. What was measured stays.
+/// A measure that cannot be taken or written, an interrupt. What was measured stays.
 pub fn of_run(run: &Run, folder: &RunFolder, grids: bool) -> Result<Option<Evaluation>, Error> {
     let asked = &run.recipe().evaluation;
     if asked.quality.is_none() && asked.representations.is_none() {
@@ -163,7 +163,7 @@ fn over_training(run: &Run, folder: &RunFolder, place: &EvaluationFolder) -> Res
 /// Scores samples alone, with the judges and the data of `recipe`; numbers and nearest neighbours stay in `place`, if there is one.
 ///
 /// # Errors
-/// Where they are of another size than the data, or `place` holds something else.
+/// Samples of another size than the data, a `place` that holds something else.
 pub fn of_samples(
     pixels: &Pixels,
     recipe: &Recipe,
@@ -194,7 +194,7 @@ pub fn of_samples(
     Ok(evaluation)
 }
 
-/// What samples' measurements belong to.
+/// Fingerprints that samples' measurements belong to.
 fn fingerprints(pixels: &Pixels) -> Fingerprints {
     let bytes = TensorData::new(pixels.bytes.clone(), [pixels.bytes.len()]);
     let kind = format!("samples of {} pixels a side", pixels.side);

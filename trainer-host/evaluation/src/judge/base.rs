@@ -1,4 +1,4 @@
-//! What a judge is.
+//! A judge, and the network that it looks through.
 
 use super::error::JudgeError;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -49,7 +49,7 @@ impl Judge {
         }
     }
 
-    /// Who it is.
+    /// Its name, fingerprint and description.
     pub fn identity(&self) -> &JudgeIdentity {
         &self.identity
     }

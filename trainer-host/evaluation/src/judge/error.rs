@@ -1,4 +1,4 @@
-//! What can go wrong with a judge.
+//! Errors of a judge.
 
 use sextant_model::encoder::EncoderError;
 use sextant_stats::measure::MeasureError;
@@ -11,7 +11,7 @@ pub enum JudgeError {
     Encoder {
         /// As the recipe names it.
         judge: String,
-        /// What is wrong with the file.
+        /// The fault of the file.
         source: EncoderError,
     },
     /// A judge saw images that this data holds out, or another set altogether.
