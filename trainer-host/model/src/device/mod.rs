@@ -17,9 +17,9 @@ pub struct DeviceError {
 /// One line of `sextant devices`.
 #[derive(Debug, Serialize)]
 pub struct Listed {
-    /// What `--device` takes.
+    /// Its name for `--device`.
     pub name: String,
-    /// What burn calls it.
+    /// Its name in burn.
     pub description: String,
 }
 
@@ -95,8 +95,7 @@ pub fn list() -> Vec<Listed> {
 /// Opens it, so that a device that is not there is an error here and not a panic later.
 ///
 /// # Errors
-/// Where the name is none, the backend is not compiled in, or the device does not open; the message says
-/// what there is.
+/// A name that is none, a backend that is not compiled in, a device that does not open; the message says what there is.
 pub fn open(name: &str) -> Result<Device, DeviceError> {
     let wrong = |reason: String| DeviceError {
         name: name.into(),
@@ -142,7 +141,7 @@ pub fn open(name: &str) -> Result<Device, DeviceError> {
     opened(device).map_err(|e| wrong(format!("it does not open: {e}")))
 }
 
-/// Whether kernels are compiled for each shape, so that shapes should be few.
+/// True if kernels are compiled for each shape, so that shapes should be few.
 pub fn compiles_kernels(device: &Device) -> bool {
     #[cfg(feature = "flex")]
     if device.clone().inner() == Device::flex() {

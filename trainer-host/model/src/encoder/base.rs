@@ -29,7 +29,7 @@ pub struct Encoder {
     origin: Origin,
 }
 
-/// Where an encoder comes from; the `json` entry of its file's metadata.
+/// Origin of an encoder; the `json` entry of its file's metadata.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Origin {
     /// The recipe, whole.
@@ -38,7 +38,7 @@ pub struct Origin {
     pub data: String,
     /// [`Dataset::split_fingerprint`] of that data.
     pub split: String,
-    /// How its pixels were standardised. Files from before this was kept lack it.
+    /// Standardisation of its pixels. Files from before this was kept lack it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub standardisation: Option<Standardisation>,
 }

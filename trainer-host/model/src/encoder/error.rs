@@ -1,4 +1,4 @@
-//! What can go wrong with an encoder.
+//! Errors of an encoder.
 
 use crate::network::{TensorFileError, WeightsError};
 use sextant_data::DataError;
@@ -30,7 +30,7 @@ pub enum EncoderError {
     Format {
         /// The file, or "embedded".
         origin: String,
-        /// What is wrong with it.
+        /// The fault of the file.
         reason: String,
     },
     /// The file's tensors do not fit the geometry that its metadata states.

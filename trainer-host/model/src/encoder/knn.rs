@@ -1,11 +1,11 @@
-//! How much of the classes is in features: the vote of nearest neighbours.
+//! Classes read off features: the vote of nearest neighbours.
 
 use sextant_data::Dataset;
 
 /// Finer classes with fewer images than this in the whole set are not judged.
 const ENOUGH: usize = 10;
 
-/// How often nearest training images name the class of a held-out image, in [0, 1].
+/// Share of held-out images whose class the nearest training images name, in [0, 1].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct KnnAccuracy {
     /// Over the classes.

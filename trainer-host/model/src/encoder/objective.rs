@@ -1,4 +1,4 @@
-//! What is learned: two views of an image agree, or its finer class is named; and each token knows its own patch.
+//! The objective: two views of an image agree, or its finer class is named; and each token knows its own patch.
 
 use super::network::{Network, normal, patches};
 use burn::module::{Module, Param};

@@ -1,4 +1,4 @@
-//! What an encoder costs, from its shapes. A multiplication and an addition are two operations.
+//! Cost of an encoder, from its shapes. A multiplication and an addition are two operations.
 
 use super::Encoder;
 use super::network::EXPANSION;

@@ -12,7 +12,7 @@ use sextant_recipe::{EncoderConfig, KeyError, TrainingConfig};
 /// Steps between two reports of progress: reading a loss waits for the device.
 const REPORT_EVERY: u64 = 20;
 
-/// How far the training is.
+/// Progress of the training.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct EncoderProgress {
     /// Steps done.

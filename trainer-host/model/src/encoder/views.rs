@@ -7,9 +7,9 @@ use sextant_recipe::ViewConfig;
 
 /// A view of an image, and the same view before noise.
 pub(super) struct View {
-    /// What the network sees, `[3, side, side]`.
+    /// Pixels that the network sees, `[3, side, side]`.
     pub noisy: Vec<f32>,
-    /// What a token shall know of its patch, `[3, side, side]`.
+    /// Pixels that a token shall know of its patch, `[3, side, side]`.
     pub clean: Vec<f32>,
 }
 

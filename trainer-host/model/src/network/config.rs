@@ -24,7 +24,7 @@ pub struct SitConfig {
     pub num_heads: usize,
     /// Number of classes, the null class not counted.
     pub num_classes: usize,
-    /// Whether each head's queries and keys pass an affine layer norm.
+    /// Passes each head's queries and keys through an affine layer norm.
     #[serde(default)]
     pub qk_norm: bool,
     /// Hidden width of a block's MLP, in multiples of `hidden_size`.

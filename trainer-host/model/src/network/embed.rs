@@ -1,4 +1,4 @@
-//! What enters the network: patches, time and label.
+//! Inputs of the network: patches, time and label.
 
 use burn::module::{Module, Param};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData, activation};

@@ -16,7 +16,7 @@ pub fn param_id(path: &str) -> ParamId {
     ParamId::from(u64::from_le_bytes(first))
 }
 
-/// Where a visitor or mapper stands in a module tree, as a published name.
+/// Place of a visitor or mapper in a module tree, as a published name.
 ///
 /// The rule: field names joined by dots, where a field `_0` is the entry `0` of a PyTorch sequence.
 #[derive(Debug, Default)]

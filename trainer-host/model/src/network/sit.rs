@@ -53,7 +53,7 @@ pub struct Sit {
     pub(super) config: SitConfig,
 }
 
-/// What [`Sit::forward`] gives.
+/// The result of [`Sit::forward`].
 #[derive(Clone, Debug)]
 pub struct SitOutput {
     /// The network's raw output `[B, C, H, W]`; a velocity unless it was trained to predict something else.
@@ -135,7 +135,7 @@ impl Sit {
     }
 }
 
-/// What is kept of a pass, at depths in any order and with repeats.
+/// Tensors that are kept of a pass, at depths in any order and with repeats.
 struct Kept<'a, const D: usize> {
     depths: &'a [usize],
     found: Vec<Option<Tensor<D>>>,

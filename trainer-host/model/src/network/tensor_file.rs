@@ -11,7 +11,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensorError, SafeTensors};
 use thiserror::Error;
 
-/// What a file says of itself, as free strings. Fixtures and our own files put all of it, as JSON, under the key `json`.
+/// A file's words on itself, as free strings. Fixtures and our own files put all of it, as JSON, under the key `json`.
 pub type Metadata = BTreeMap<String, String>;
 
 /// Why a file of tensors could not be read or written. Every message names the file.
@@ -30,7 +30,7 @@ pub enum TensorFileError {
     Format {
         /// The file.
         path: PathBuf,
-        /// What the parser found.
+        /// The parser's reason.
         source: SafeTensorError,
     },
     /// An element type that is not read here.

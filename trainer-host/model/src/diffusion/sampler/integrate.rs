@@ -50,7 +50,7 @@ pub struct Sampler {
     pub config: SamplerConfig,
     /// The path that the network was trained on.
     pub path: Path,
-    /// What the network predicts.
+    /// Quantity that the network predicts.
     pub prediction: Prediction,
     /// The label that stands for none.
     pub null_class: usize,

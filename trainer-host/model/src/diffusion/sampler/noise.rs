@@ -29,7 +29,7 @@ impl Latents {
     }
 }
 
-/// Where the SDE's noise comes from.
+/// Source of the SDE's noise.
 pub trait StepNoise {
     /// Standard normal values of `shape`, for step `step`, counted from 0. Asked for once a step, in order, but for the last.
     fn draw(&mut self, step: usize, shape: [usize; 4]) -> Vec<f64>;
