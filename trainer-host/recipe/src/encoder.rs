@@ -13,15 +13,15 @@ pub struct EncoderConfig {
     pub data: DataConfig,
     /// Geometry.
     pub network: NetworkConfig,
-    /// How an image becomes a view.
+    /// The making of views from an image.
     pub views: ViewConfig,
-    /// What the views are trained towards.
+    /// The aim that views are trained towards.
     pub objective: ObjectiveConfig,
-    /// How long and how fast.
+    /// Length and speed of the training.
     pub training: TrainingConfig,
 }
 
-/// How a network turns an image into tokens.
+/// Kind of layers that turn an image into tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Family {
@@ -36,7 +36,7 @@ pub enum Family {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkConfig {
-    /// What it is made of.
+    /// Kind of its layers.
     #[serde(default)]
     pub family: Family,
     /// Pixels a side that the network works at; other images are resized to it (bilinear).
@@ -147,7 +147,7 @@ pub struct ViewConfig {
     pub noise: f32,
 }
 
-/// What the mean token of a view is trained towards.
+/// The aim that the mean token of a view is trained towards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Objective {
@@ -163,7 +163,7 @@ pub enum Objective {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ObjectiveConfig {
-    /// What is told apart.
+    /// Things that are told apart: images or classes.
     #[serde(default)]
     pub kind: Objective,
     /// Temperature of the contrast between images (SimCLR's tau), or between classes.

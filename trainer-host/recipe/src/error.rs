@@ -1,4 +1,4 @@
-//! What is wrong with a value.
+//! The error of a value.
 
 /// A key whose value nothing can be done with: the message names the key, and says what would be right.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -7,7 +7,7 @@ use super::KeyError;
 /// Fewer images or samples are not measured.
 const FEWEST: usize = 20;
 
-/// How the quality of samples is measured. Samples are drawn from the moving average with `evaluation.sampler`, with the
+/// Measurement of the quality of samples. Samples are drawn from the moving average with `evaluation.sampler`, with the
 /// same noise and labels for every variant, labels in the data's frequencies.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -34,7 +34,7 @@ impl Default for QualityRecipe {
     }
 }
 
-/// How representations are measured, at every depth of the moving average with the null class fed to the network.
+/// Measurement of representations, at every depth of the moving average with the null class fed to the network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RepresentationsRecipe {

@@ -1,4 +1,4 @@
-//! Where recipes come from: file, environment, command line; and what is wrong with them.
+//! Recipes from file, environment and command line; and what is wrong with them.
 
 use std::path::{Path, PathBuf};
 
@@ -8,15 +8,15 @@ use serde_json::{Map, Value};
 use super::overlay::take_variants;
 use super::{Recipe, Variant, overlay};
 
-/// What is wrong with a recipe.
+/// An error of a recipe.
 #[derive(Debug, thiserror::Error)]
 pub enum RecipeError {
     /// The file cannot be read or is not TOML.
     #[error("{path}: {reason}")]
     File {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
     /// A `--set` that cannot be applied.
@@ -24,13 +24,13 @@ pub enum RecipeError {
     Set {
         /// As it was written.
         assignment: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
     /// A key that is unknown, missing, or has a wrong value.
     #[error("{path}: {reason}")]
     Key {
-        /// Which recipe.
+        /// The recipe.
         path: PathBuf,
         /// The key and what would be right.
         reason: String,
@@ -47,7 +47,7 @@ pub struct RecipeFile {
 }
 
 impl RecipeFile {
-    /// Where it was read from.
+    /// The file that it was read from.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -82,7 +82,7 @@ impl RecipeFile {
     /// The file as TOML, overrides applied and variants last.
     ///
     /// # Errors
-    /// Where a value is not one of TOML's.
+    /// A value that is not one of TOML's.
     pub fn to_toml(&self) -> Result<String, RecipeError> {
         let mut whole = self.base.clone();
         let named = |variant: &Variant| {

@@ -153,12 +153,12 @@ impl SourceConfig {
         self.coefficient() * risen * decayed
     }
 
-    /// Whether the source is called at `step`.
+    /// True if the source is called at `step`.
     pub fn active_at(&self, step: u64) -> bool {
         self.coefficient_at(step) != 0.0
     }
 
-    /// Whether the source is called at any step from `step` on. Where it is not, what it needs (a teacher) can be let go.
+    /// True if the source is called at any step from `step` on. If not, what it needs (a teacher) can be let go.
     pub fn active_from(&self, step: u64) -> bool {
         self.coefficient() != 0.0 && self.stop_step.is_none_or(|stop| step < stop)
     }

@@ -46,7 +46,7 @@ fn named(list: &[Value]) -> bool {
 /// Takes `[[variants]]` out of a recipe's table.
 ///
 /// # Errors
-/// Where an entry has no name, or one that is not a folder's, or one that is there twice.
+/// An entry without a name, with one that is not a folder's, or with one that is there twice.
 pub(super) fn take_variants(recipe: &mut Map<String, Value>) -> Result<Vec<Variant>, String> {
     let Some(list) = recipe.remove("variants") else {
         return Ok(Vec::new());

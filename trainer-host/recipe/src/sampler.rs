@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::KeyError;
 
-/// Which equation is integrated, and how.
+/// The equation that is integrated, and its order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SamplerMethod {
@@ -17,7 +17,7 @@ pub enum SamplerMethod {
     Sde,
 }
 
-/// How samples are drawn.
+/// Settings for drawing samples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SamplerConfig {
@@ -82,7 +82,7 @@ impl SamplerConfig {
         Ok(())
     }
 
-    /// Whether guidance is on at `t`; both ends belong to the interval.
+    /// True if guidance is on at `t`; both ends belong to the interval.
     pub fn guides(&self, t: f64) -> bool {
         self.cfg_scale > 1.0 && self.guidance_low <= t && t <= self.guidance_high
     }

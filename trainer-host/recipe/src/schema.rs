@@ -10,7 +10,7 @@ use super::{
 /// A whole recipe, defaults filled in. It is written beside the results and runs again.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Recipe {
-    /// What the run is called in tables and reports.
+    /// Name of the run in tables and reports.
     #[serde(default = "untitled")]
     pub title: String,
     /// Seed of everything that is drawn: weights, batches, times, noise, dropped labels.
@@ -31,10 +31,10 @@ pub struct Recipe {
     pub optimiser: OptimiserRecipe,
     /// Trainings, one after another; the last is the one that is compared.
     pub phases: Vec<Phase>,
-    /// What is measured.
+    /// Measurements.
     #[serde(default)]
     pub evaluation: EvaluationRecipe,
-    /// What is written, and how often.
+    /// Files that are written, and how often.
     #[serde(default)]
     pub output: OutputRecipe,
 }
@@ -79,9 +79,9 @@ fn mlp_ratio() -> f64 {
 pub struct DiffusionRecipe {
     /// Interpolant between data (t = 0) and noise (t = 1).
     pub path: Path,
-    /// What the network predicts.
+    /// Quantity that the network predicts.
     pub prediction: Prediction,
-    /// How times are drawn.
+    /// Distribution of the times.
     pub time: TimeSampling,
     /// Probability that a label becomes the null class.
     pub label_dropout: f64,
@@ -148,7 +148,7 @@ pub struct Phase {
     pub name: String,
     /// Optimiser steps.
     pub steps: u64,
-    /// Where the student's weights come from.
+    /// Source of the student's weights.
     #[serde(default)]
     pub init: Init,
     /// The frozen network that sources may ask for.
@@ -162,7 +162,7 @@ pub struct Phase {
     pub guidance: Vec<SourceConfig>,
 }
 
-/// Where a phase's student begins.
+/// Beginning of a phase's student.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Init {
@@ -178,12 +178,12 @@ pub enum Init {
 pub struct TeacherRecipe {
     /// Name of the phase.
     pub phase: String,
-    /// Which of its networks. The released Self-Transcendence trainer loads `model`.
+    /// Weights of it that are taken. The released Self-Transcendence trainer loads `model`.
     #[serde(default)]
     pub weights: TeacherWeights,
 }
 
-/// Which weights of a finished phase are the teacher's.
+/// The weights of a finished phase that are the teacher's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TeacherWeights {
@@ -194,7 +194,7 @@ pub enum TeacherWeights {
     Ema,
 }
 
-/// What is measured of the last phase.
+/// Measurements of the last phase.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EvaluationRecipe {
@@ -208,7 +208,7 @@ pub struct EvaluationRecipe {
     pub samples: usize,
     /// Columns of the grid.
     pub columns: usize,
-    /// How they are drawn, from the moving average.
+    /// Settings for drawing them, from the moving average.
     pub sampler: SamplerConfig,
     /// The one score that decides a comparison over seeds, named before the run.
     pub primary: Score,
@@ -233,7 +233,7 @@ pub enum Score {
 }
 
 impl Score {
-    /// Whether judges have to score samples for it.
+    /// True if judges have to score samples for it.
     pub fn needs_judges(self) -> bool {
         self != Self::ValidationLoss
     }
@@ -264,7 +264,7 @@ impl Default for EvaluationRecipe {
     }
 }
 
-/// What a run writes.
+/// Files that a run writes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub struct OutputRecipe {

@@ -1,4 +1,4 @@
-//! How training times are distributed.
+//! Distributions of training times.
 
 use std::f64::consts::FRAC_2_PI;
 
