@@ -1,8 +1,8 @@
-//! What a run cost: its time by part, the passes of other networks, and operations counted from shapes.
+//! Cost of a run: its time by part, the passes of other networks, and operations counted from shapes.
 
 use serde::{Deserialize, Serialize};
 
-/// What a run cost, beside its time.
+/// Cost of a run, beside its time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Bill {
     /// Floating-point operations; none where they could not be counted.

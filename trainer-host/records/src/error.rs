@@ -1,4 +1,4 @@
-//! What can be wrong with a run on disk.
+//! Errors of a run on disk.
 
 use std::path::{Path, PathBuf};
 

@@ -29,7 +29,7 @@ impl Events {
     /// Begins the next event file of `folder`, in which everything from step `from` on will be said again.
     ///
     /// # Errors
-    /// Where the file cannot be written.
+    /// A file that cannot be written.
     pub fn begin(folder: &Path, from: u64) -> Result<Self, FileError> {
         fs::create_dir_all(folder).map_err(|e| FileError::new(folder, format!("cannot be made: {e}")))?;
         let path = folder.join(format!("{PREFIX}{:010}{SUFFIX}", next_number(folder)));
@@ -49,7 +49,7 @@ impl Events {
     /// Appends the values of one step, as float32: that is what TensorBoard draws.
     ///
     /// # Errors
-    /// Where the file cannot be written.
+    /// A file that cannot be written.
     pub fn append(&mut self, step: u64, values: &BTreeMap<String, f64>) -> Result<(), FileError> {
         self.write(&scalars_event(now(), step, values))
     }
@@ -176,7 +176,7 @@ impl Message {
 pub(super) mod decode {
     //! A reader that shares nothing with the writer, checksums included.
 
-    /// What a file says: its version, the steps of restarts, and `(step, name, value)`.
+    /// Content of a file: its version, the steps of restarts, and `(step, name, value)`.
     #[derive(Debug, Default, PartialEq)]
     pub struct Decoded {
         pub version: String,

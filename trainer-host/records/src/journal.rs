@@ -29,11 +29,11 @@ pub struct Line {
     pub values: BTreeMap<String, f64>,
 }
 
-/// What the names of an evaluation's values begin with.
+/// Beginning of the names of an evaluation's values.
 pub const EVALUATION: &str = "evaluation.";
 
 impl Line {
-    /// What was logged while training: an evaluation's values are of one step, so that they make no curve.
+    /// Values that were logged while training: an evaluation's are of one step, so that they make no curve.
     pub fn of_training(&self) -> impl Iterator<Item = (&str, f64)> {
         let values = self.values.iter().map(|(name, value)| (name.as_str(), *value));
         values.filter(|(name, _)| !name.starts_with(EVALUATION))
@@ -45,7 +45,7 @@ impl Journal {
     /// are dropped, since those steps will be done again.
     ///
     /// # Errors
-    /// Where a file cannot be written.
+    /// A file that cannot be written.
     pub fn open(folder: &RunFolder, phase: &str, step: u64) -> Result<Self, FileError> {
         let path = folder.metrics();
         let mut lines = read(&path);
@@ -66,7 +66,7 @@ impl Journal {
     /// Appends a line.
     ///
     /// # Errors
-    /// Where a file cannot be written.
+    /// A file that cannot be written.
     pub fn append(&mut self, step: u64, values: &BTreeMap<String, f64>) -> Result<(), FileError> {
         self.file
             .write_all(text(&self.phase, step, values).as_bytes())
@@ -79,7 +79,7 @@ impl Journal {
 /// that phase and step are replaced, so that an evaluation can be done again. No journal may be open meanwhile.
 ///
 /// # Errors
-/// Where a file cannot be written.
+/// A file that cannot be written.
 pub fn record(folder: &RunFolder, phase: &str, step: u64, values: &BTreeMap<String, f64>) -> Result<(), FileError> {
     let path = folder.metrics();
     let mut lines = read(&path);

@@ -34,7 +34,7 @@ pub struct RunInfo {
     pub plugins: Vec<LibraryRecord>,
 }
 
-/// What a run records of a library that it loaded.
+/// A run's record of a library that it loaded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LibraryRecord {
     /// Instance name.
@@ -47,7 +47,7 @@ pub struct LibraryRecord {
     pub abi: String,
     /// SHA-256 of the file.
     pub sha256: String,
-    /// Where it was found.
+    /// The path where it was found.
     pub path: String,
 }
 
@@ -65,7 +65,7 @@ pub struct RunResult {
     pub guidance_loss: BTreeMap<String, f64>,
     /// Median seconds of a step of the last phase.
     pub seconds_per_step: f64,
-    /// Where the time of the last phase went.
+    /// Time of the last phase, by part.
     pub seconds: Seconds,
     /// Rows and passes of other networks in the last phase.
     pub teacher: TeacherCounters,
@@ -81,7 +81,7 @@ pub struct RunResult {
     pub earlier_phases_seconds: f64,
     /// Labels of the sample grid, in its order.
     pub sample_labels: Vec<usize>,
-    /// What it cost beside its time; runs of earlier versions have none until they are looked at again.
+    /// Its cost beside its time; runs of earlier versions have none until they are looked at again.
     #[serde(default)]
     pub bill: Option<Bill>,
 }
@@ -107,7 +107,7 @@ impl RunFolder {
     /// Makes the folder with recipe and facts in it.
     ///
     /// # Errors
-    /// Where something is there already, or the folder cannot be written.
+    /// Something that is there already, a folder that cannot be written.
     pub fn create(&self, recipe: &Recipe, info: &RunInfo) -> Result<(), FileError> {
         if fs::read_dir(&self.0).is_ok_and(|mut entries| entries.next().is_some()) {
             return Err(FileError::new(
@@ -130,7 +130,7 @@ impl RunFolder {
     /// The resolved recipe.
     ///
     /// # Errors
-    /// Where the folder is no run.
+    /// A folder that is no run.
     pub fn recipe(&self) -> Result<Recipe, RecordError> {
         let path = self.recipe_path();
         if !path.exists() {
@@ -145,7 +145,7 @@ impl RunFolder {
     /// A name is that of the instance, or the `plugin` of the recipe.
     ///
     /// # Errors
-    /// Where the folder is no run, or a source is not there.
+    /// A folder that is no run, a source that is not there.
     pub fn recipe_without(&self, names: &[String]) -> Result<Recipe, RecordError> {
         let mut recipe = self.recipe()?;
         let recorded = self.info().map(|info| info.plugins).unwrap_or_default();
@@ -182,7 +182,7 @@ impl RunFolder {
     /// Replaces the resolved recipe; the one before stays beside it, as `recipe.1.toml` or the next number that is free.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// A file that cannot be written.
     pub fn replace_recipe(&self, recipe: &Recipe) -> Result<(), FileError> {
         let path = self.recipe_path();
         let before = fs::read(&path).map_err(|e| FileError::new(&path, e))?;
@@ -197,7 +197,7 @@ impl RunFolder {
     /// `run.json`.
     ///
     /// # Errors
-    /// Where it is not there or not whole.
+    /// A file that is not there or not whole.
     pub fn info(&self) -> Result<RunInfo, FileError> {
         self.read_json("run.json")
     }
@@ -210,7 +210,7 @@ impl RunFolder {
     /// Writes `result.json`, which makes the run finished.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// A file that cannot be written.
     pub fn finish(&self, result: &RunResult) -> Result<(), FileError> {
         self.write_json("result.json", result)
     }
@@ -235,7 +235,7 @@ impl RunFolder {
     /// Removes `failed.json`, since the run goes on.
     ///
     /// # Errors
-    /// Where it is there and cannot be removed.
+    /// A file that is there and cannot be removed.
     pub fn forget_failure(&self) -> Result<(), FileError> {
         let path = self.0.join("failed.json");
         match fs::remove_file(&path) {
@@ -244,12 +244,12 @@ impl RunFolder {
         }
     }
 
-    /// Where the log is.
+    /// Path of the log.
     pub fn metrics(&self) -> PathBuf {
         self.0.join("metrics.jsonl")
     }
 
-    /// Where a phase's checkpoints are.
+    /// Folder of a phase's checkpoints.
     pub fn phase(&self, name: &str) -> PathBuf {
         self.0.join("phases").join(name)
     }
@@ -262,7 +262,7 @@ impl RunFolder {
     /// Takes the final sample grid away, so that it is drawn again.
     ///
     /// # Errors
-    /// Where it cannot be removed.
+    /// A file that cannot be removed.
     pub fn forget_samples(&self) -> Result<(), FileError> {
         for name in ["final.npz", "final.png"] {
             let path = self.samples().join(name);
@@ -273,7 +273,7 @@ impl RunFolder {
         Ok(())
     }
 
-    /// Where samples are.
+    /// Folder of the samples.
     pub fn samples(&self) -> PathBuf {
         self.0.join("samples")
     }

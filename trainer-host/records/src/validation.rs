@@ -12,7 +12,7 @@ pub struct ValidationLoss {
 }
 
 impl ValidationLoss {
-    /// Whether all of it is a number.
+    /// True if all of it is a number.
     pub fn is_finite(&self) -> bool {
         self.mean.is_finite() && self.by_time.iter().flatten().all(|value| value.is_finite())
     }

@@ -40,7 +40,7 @@ pub struct DataFingerprints {
     pub split: String,
 }
 
-/// What a part of an evaluation depends on. Parts that were measured by another protocol are thrown away.
+/// Conditions of a part of an evaluation. Parts that were measured by another protocol are thrown away.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Protocol {
     /// Edition of this program's way to measure.
@@ -55,13 +55,13 @@ pub struct Protocol {
     pub data: String,
     /// Fingerprint of its split.
     pub split: String,
-    /// How images become noise.
+    /// The way from images to noise.
     pub path: recipe::Path,
-    /// What the network predicts.
+    /// Quantity that the network predicts.
     pub prediction: Prediction,
     /// Images of the validation set, and times of each.
     pub validation: [usize; 2],
-    /// How samples are drawn.
+    /// Settings for drawing samples.
     pub sampler: SamplerConfig,
     /// Images of the sample grids, and their columns.
     pub grid: [usize; 2],
@@ -69,7 +69,7 @@ pub struct Protocol {
     pub quality: Option<QualityRecipe>,
     /// The recipe's section.
     pub representations: Option<RepresentationsRecipe>,
-    /// Who judges.
+    /// The judges.
     pub judges: Vec<JudgeIdentity>,
 }
 
@@ -130,7 +130,7 @@ impl EvaluationFolder {
     /// The whole evaluation, by whatever protocol, if it is there.
     ///
     /// # Errors
-    /// Where it is there and cannot be read; JSON has no NaN, so that a score that is none cannot.
+    /// A file that is there and cannot be read; JSON has no NaN, so that a score that is none cannot.
     pub fn result(&self) -> Result<Option<Evaluation>, FileError> {
         let path = self.0.join(RESULT);
         match fs::read(&path) {
@@ -147,7 +147,7 @@ impl EvaluationFolder {
     /// Makes the folder ready to measure by `protocol`: what was measured by another one goes.
     ///
     /// # Errors
-    /// Where something is in it that no evaluation wrote, before anything is changed; where it cannot be written.
+    /// Something in it that no evaluation wrote, before anything is changed; a folder that cannot be written.
     pub fn begin(&self, protocol: &Protocol) -> Result<(), FileError> {
         if self.read::<Protocol>(PROTOCOL).as_ref() == Some(protocol) {
             return Ok(());
@@ -177,7 +177,7 @@ impl EvaluationFolder {
         }
     }
 
-    /// Whether an evaluation made it, of whatever edition.
+    /// True if an evaluation made it, of whatever edition.
     fn is_ours(&self) -> bool {
         let protocol: Option<Value> = self.read(PROTOCOL);
         protocol.is_some_and(|protocol| protocol.get("edition").is_some())
@@ -196,7 +196,7 @@ impl EvaluationFolder {
         Ok(())
     }
 
-    /// What lies in it; nothing where it is not there.
+    /// Paths of what lies in it; none where it is not there.
     fn entries(&self) -> Result<Vec<PathBuf>, FileError> {
         let failed = |e: std::io::Error| FileError::new(&self.0, e);
         match fs::read_dir(&self.0) {
@@ -208,7 +208,7 @@ impl EvaluationFolder {
         }
     }
 
-    /// What `NAME.json` holds, or else what `measure` finds, which is written there.
+    /// The content of `NAME.json`, or else what `measure` finds, which is written there.
     ///
     /// # Errors
     /// Those of `measure`, and where the file cannot be written.
@@ -229,7 +229,7 @@ impl EvaluationFolder {
     /// Writes a picture or samples, whole.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// A file that cannot be written.
     pub fn write_bytes(&self, name: &str, bytes: &[u8]) -> Result<(), FileError> {
         let path = self.0.join(name);
         if let Some(folder) = path.parent() {
@@ -241,7 +241,7 @@ impl EvaluationFolder {
     /// Writes the whole evaluation: from now on it is finished.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// A file that cannot be written.
     pub fn finish(&self, evaluation: &Evaluation) -> Result<(), FileError> {
         self.write(RESULT, evaluation)
     }
@@ -257,7 +257,7 @@ impl EvaluationFolder {
     }
 }
 
-/// Whether an evaluation writes something of this kind beside its protocol. What else a person has put there stays.
+/// True if an evaluation writes something of this kind beside its protocol. What else a person has put there stays.
 fn is_measured(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let whole = name.strip_suffix(".partial").unwrap_or(&name);

@@ -1,4 +1,4 @@
-//! What an evaluation measured, and where it lies.
+//! Measurements of an evaluation, and where they lie.
 
 mod folder;
 mod result;

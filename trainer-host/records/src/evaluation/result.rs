@@ -1,4 +1,4 @@
-//! What an evaluation says, as plain data: `evaluation/*.json` of a run.
+//! Results of an evaluation, as plain data: `evaluation/*.json` of a run.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,17 +9,17 @@ use crate::ValidationLoss;
 pub struct Evaluation {
     /// Optimiser steps of the network that was measured.
     pub step: u64,
-    /// Who judged; in the recipe's order, the first decides.
+    /// The judges, in the recipe's order; the first decides.
     pub judges: Vec<JudgeIdentity>,
-    /// How the scale of classifier-free guidance was chosen.
+    /// Choice of the scale of classifier-free guidance.
     pub sweep: Option<ScaleSweep>,
     /// Scores by judge and scale: at scale 1 and, where it is another, at the chosen one. Empty where quality is not measured.
     pub quality: Vec<Quality>,
-    /// What real images score against real images, by judge, with as many of them as there are samples.
+    /// Scores of real images against real images, by judge, with as many of them as there are samples.
     pub floors: Vec<Quality>,
-    /// Whether samples are copies of training images, at the chosen scale.
+    /// Copies of training images among the samples, at the chosen scale.
     pub copies: Option<Copies>,
-    /// What each depth's tokens hold.
+    /// Content of each depth's tokens.
     pub representations: Option<Representations>,
     /// Why there are no representations although the recipe asks for them: a measure that is not defined for this network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -73,7 +73,7 @@ pub struct Quality {
     pub scale: f64,
     /// Samples that were scored.
     pub samples: usize,
-    /// What it says.
+    /// Its scores.
     pub scores: Scores,
 }
 
@@ -96,7 +96,7 @@ pub struct Scores {
     pub coverage: f64,
 }
 
-/// How near samples lie to training images, in the pixels themselves (root mean square difference on the scale 0 to 1).
+/// Nearness of samples to training images, in the pixels themselves (root mean square difference on the scale 0 to 1).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Copies {
     /// Samples that were looked at.
@@ -115,13 +115,14 @@ pub struct Copies {
     pub ratio: f64,
     /// The same of held-out images.
     pub held_out_ratio: f64,
-    /// What a copy is. Evaluations of earlier versions do not say it.
+    /// The rule for a copy. Evaluations of earlier versions do not say it.
     #[serde(default)]
     pub rule: Option<CopyRule>,
 }
 
-/// What a copy is: it lies within `distance` of a training image, as only the nearest `quantile` of the held-out images do, and at
-/// most `ratio` times as far from it as from the nearest training image of another group of near-duplicates.
+/// The rule for a copy: it lies within `distance` of a training image, as only the nearest `quantile` of the held-out
+/// images do, and at most `ratio` times as far from it as from the nearest training image of another group of
+/// near-duplicates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CopyRule {
     /// The largest distance of a copy, which the held-out images gave.
@@ -132,7 +133,7 @@ pub struct CopyRule {
     pub ratio: f64,
 }
 
-/// What each depth holds, at several times, with the null class fed to the network.
+/// Content of each depth, at several times, with the null class fed to the network.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Representations {
     /// Training images on which probes were fitted.
@@ -164,7 +165,7 @@ pub struct Probing {
     pub chance: f64,
 }
 
-/// How alike two networks see.
+/// Likeness of what two networks see.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Alignment {
     /// Depth, 0 to the number of blocks.
@@ -177,10 +178,10 @@ pub struct Alignment {
     pub cknna: f64,
 }
 
-/// How much of a target's variance the label explains.
+/// Share of a target's variance that the label explains.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LabelPart {
-    /// Which target: `teacher, depth 4, scale 30`, or `guide's features`.
+    /// The target: `teacher, depth 4, scale 30`, or `guide's features`.
     pub target: String,
     /// Time of the diffused images; 0 for a guide, which sees them clean.
     pub t: f64,
