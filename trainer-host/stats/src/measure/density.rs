@@ -13,7 +13,7 @@ use super::neighbours::{for_each_pair, squared_radii};
 use super::precision::{has_neighbours, share};
 use super::{Features, MeasureError};
 
-/// How dense the samples are where the data is, and how much of the data has a sample near it.
+/// Density of the samples where the data is, and the share of the data that has a sample near it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct DensityCoverage {
     /// The number of real balls that a generated row lies in, divided by k, on average: at least 0, may exceed 1.

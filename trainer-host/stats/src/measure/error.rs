@@ -60,11 +60,11 @@ pub enum MeasureError {
     TooFew {
         /// The measure.
         measure: &'static str,
-        /// Which set is short.
+        /// The set that is short.
         set: &'static str,
         /// Its rows.
         rows: usize,
-        /// What would do.
+        /// The number that would do.
         least: usize,
     },
     /// Fewer classes than the definition needs.
@@ -80,7 +80,7 @@ pub enum MeasureError {
     Degenerate {
         /// The measure.
         measure: &'static str,
-        /// What vanishes.
+        /// The reason, which names what vanishes.
         reason: &'static str,
     },
     /// A setting outside its range.
@@ -90,7 +90,7 @@ pub enum MeasureError {
         setting: &'static str,
         /// Its value.
         value: f64,
-        /// What it may be.
+        /// The values that it may have.
         range: &'static str,
     },
 }

@@ -16,7 +16,7 @@ pub struct Features {
     values: Vec<f64>,
 }
 
-/// What is on disk, before it is checked.
+/// Features as they are on disk, before they are checked.
 #[derive(Deserialize)]
 struct Unchecked {
     width: usize,

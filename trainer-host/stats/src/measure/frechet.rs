@@ -58,7 +58,7 @@ impl Gaussian {
         (&self.mean, &self.root)
     }
 
-    /// What [`Gaussian::parts`] gave. An error unless both are equally wide.
+    /// The Gaussian of what [`Gaussian::parts`] gave. An error unless both are equally wide.
     pub fn from_parts(mean: Features, root: Features) -> Result<Self, MeasureError> {
         mean.as_wide_as(&root)?;
         Ok(Self { mean, root })

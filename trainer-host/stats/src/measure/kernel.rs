@@ -238,7 +238,7 @@ mod tests {
         (squares / (estimates.len() as f64 - 1.0)).sqrt()
     }
 
-    /// How often the truth lies within 1.96 errors.
+    /// Share of estimates from which the truth lies within 1.96 errors.
     fn coverage(estimates: &[KernelDistance], truth: f64) -> f64 {
         let covers = |estimate: &&KernelDistance| (estimate.value - truth).abs() <= 1.96 * estimate.standard_error;
         estimates.iter().filter(covers).count() as f64 / estimates.len() as f64

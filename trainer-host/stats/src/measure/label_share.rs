@@ -1,4 +1,4 @@
-//! How much of a target's variance the label alone explains.
+//! Share of a target's variance that the label alone explains.
 //!
 //! A guided target of which the label explains nearly all is little more than a table of one row a class: what a
 //! student learns from it is the label. The decomposition is that of the analysis of variance, with squared Euclidean

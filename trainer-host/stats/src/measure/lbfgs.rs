@@ -20,7 +20,7 @@ const FLATTENING: f64 = 0.9;
 /// Trials of one line search: bisections beyond these change nothing in f64.
 const TRIALS: usize = 60;
 
-/// Where a minimisation ended.
+/// The end of a minimisation.
 pub struct Minimum {
     /// The point.
     pub point: DVector<f64>,
@@ -28,7 +28,7 @@ pub struct Minimum {
     pub value: f64,
     /// Steps that were taken.
     pub iterations: usize,
-    /// Whether no entry of the gradient is larger than was asked.
+    /// True if no entry of the gradient is larger than was asked.
     pub converged: bool,
 }
 

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::neighbours::{Neighbour, nearest};
 use super::{Features, MeasureError};
 
-/// How near a row is to the training set.
+/// Nearness of a row to the training set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Nearness {
     /// The nearest training rows that differ from each other, the nearest first; of equal ones the first.
@@ -34,7 +34,7 @@ impl Nearness {
     }
 }
 
-/// Which samples are copies, and what that was judged by.
+/// Judgement on which samples are copies, and what it rests on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Memorisation {
     /// Of every sample.
@@ -50,7 +50,7 @@ pub struct Memorisation {
 }
 
 impl Memorisation {
-    /// Whether a sample is a copy. Panics past the end.
+    /// True if a sample is a copy. Panics past the end.
     pub fn is_copy(&self, sample: usize) -> bool {
         self.samples[sample].distance() <= self.threshold
     }
@@ -112,7 +112,7 @@ pub fn memorisation(
     })
 }
 
-/// Which of the sorted held-out distances is the threshold, counted from 1; 0 if there are too few for `q`.
+/// Rank of the threshold among the sorted held-out distances, counted from 1; 0 if there are too few for `q`.
 fn rank(q: f64, held_out: usize) -> usize {
     // 0.05 * 20 must not fall below 1 by rounding.
     (q * (held_out as f64 + 1.0) * (1.0 + 1e-12)).floor() as usize

@@ -1,4 +1,4 @@
-//! What is measured on features: the quality of samples, copies of training images, and what representations hold.
+//! Measures on features: the quality of samples, copies of training images, and what representations hold.
 //!
 //! Pure functions in f64 on rows in memory ([`Features`]); whose features they are (a judge's, a depth's, the pixels
 //! themselves) is the caller's business. Nothing here reads a file, holds a tensor of the network, or draws a number

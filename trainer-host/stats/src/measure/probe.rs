@@ -27,7 +27,7 @@ pub struct Labelled<'a> {
     pub labels: &'a [i64],
 }
 
-/// How a probe is fitted.
+/// Settings of a probe's fit.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ProbeSettings {
     /// The penalty: above 0.
@@ -50,7 +50,7 @@ impl Default for ProbeSettings {
     }
 }
 
-/// What a probe found.
+/// Findings of a probe.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Probe {
     /// The share of held-out rows whose class it names, in [0, 1]. A class without a training row is never named.
@@ -65,7 +65,7 @@ pub struct Probe {
     pub objective: f64,
     /// Steps of the solver.
     pub iterations: usize,
-    /// Whether it reached the minimum; if not, the accuracy is that of an unfinished fit.
+    /// True if it reached the minimum; if not, the accuracy is that of an unfinished fit.
     pub converged: bool,
 }
 

@@ -28,7 +28,7 @@ pub struct Classifier {
     pub objective: f64,
     /// Steps that were taken.
     pub iterations: usize,
-    /// Whether the gradient vanished.
+    /// True if the gradient vanished.
     pub converged: bool,
 }
 
@@ -77,7 +77,7 @@ fn unit_curvature(rows: &DMatrix<f64>, classes: usize, l2: f64) -> DMatrix<f64> 
     coordinates
 }
 
-/// What is minimised, and what it is of.
+/// The function that is minimised, and what it is of.
 struct Objective<'a> {
     /// `[D, N]`
     rows: &'a DMatrix<f64>,

@@ -22,12 +22,12 @@ pub struct Contender {
     pub scores: Sample,
 }
 
-/// What one score says of all contenders.
+/// Comparison of all contenders by one score.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Comparison {
     /// The name of the score.
     pub score: String,
-    /// Which way it is good.
+    /// The direction in which it is good.
     pub direction: Direction,
     /// The level of the family: all verdicts hold at once this often.
     pub level: Level,
@@ -55,11 +55,11 @@ pub struct Comparison {
 pub struct Row {
     /// The variant.
     pub name: String,
-    /// How many seeds it has in common with the baseline.
+    /// Number of seeds that it has in common with the baseline.
     pub seeds: usize,
     /// The mean over them of variant minus baseline, in units of the score; none without a common seed.
     pub mean_difference: Option<f64>,
-    /// What that supports.
+    /// The outcome that this supports.
     pub outcome: Outcome,
 }
 
@@ -73,7 +73,7 @@ impl Row {
     }
 }
 
-/// Whether a variant could be tested.
+/// Outcome of a variant's test, or why there was none.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
@@ -112,7 +112,7 @@ pub enum Ranking {
     Ranked(Vec<Place>),
     /// The contenders with a score have fewer than [`MIN_SEEDS`] seeds in common; no order is to be printed.
     TooFewSeeds {
-        /// How many they have.
+        /// Number of seeds that they have in common.
         seeds: usize,
     },
     /// Fewer than two contenders have a score, or the baseline has none.

@@ -1,4 +1,4 @@
-//! What a comparison says of scores whose answer is known.
+//! Comparisons of scores whose answer is known.
 
 use proptest::prelude::*;
 

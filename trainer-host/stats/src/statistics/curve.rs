@@ -11,7 +11,7 @@ use super::verdict::Direction;
 #[serde(transparent)]
 pub struct Curve(Vec<(f64, f64)>);
 
-/// Where a curve reaches a target and stays.
+/// Place where a curve reaches a target and stays.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reach {
@@ -68,8 +68,8 @@ impl Curve {
         self.0[self.0.len() - 1]
     }
 
-    /// Where the curve becomes as good as `target` and stays so to its end, linearly interpolated. As good as the target
-    /// is reached; a curve that gets there and becomes worse again has not reached it until it returns for good.
+    /// Finds where the curve becomes as good as `target` and stays so to its end, linearly interpolated. As good as the
+    /// target is reached; a curve that gets there and becomes worse again has not reached it until it returns for good.
     pub fn reach(&self, target: f64, direction: Direction) -> Reach {
         let Some(last_worse) = self.0.iter().rposition(|(_, y)| direction.gain(*y, target) < 0.0) else {
             return Reach::AtOrBefore(self.0[0].0);

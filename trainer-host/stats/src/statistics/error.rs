@@ -3,12 +3,12 @@
 /// The largest magnitude that is taken for a measurement: squares of larger ones leave f64.
 const LARGEST: f64 = 1e150;
 
-/// Whether `value` can be computed with: finite, and its square too.
+/// True if `value` can be computed with: finite, and its square too.
 pub(super) fn is_usable(value: f64) -> bool {
     value.abs() <= LARGEST
 }
 
-/// What is wrong with the numbers, for the person who has to find them.
+/// A fault in the numbers, for the person who has to find it.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum StatisticsError {
     /// A score that is NaN, infinite, or beyond 1e150.
@@ -16,7 +16,7 @@ pub enum StatisticsError {
     Score {
         /// The seed that has it.
         seed: u64,
-        /// What it is.
+        /// The score.
         value: f64,
     },
     /// Two scores for one seed.
@@ -28,7 +28,7 @@ pub enum StatisticsError {
     /// A level that is no probability between 0 and 1.
     #[error("a level of {level} is not between 0 and 1 (0.95 is usual)")]
     Level {
-        /// What was asked for.
+        /// The level that was asked for.
         level: f64,
     },
     /// Two contenders with one name.
@@ -43,7 +43,7 @@ pub enum StatisticsError {
     /// A NaN, an infinity, or a number beyond 1e150 in a curve.
     #[error("evaluation {place} of the curve is x = {x}, y = {y}, which cannot be computed with")]
     CurveValue {
-        /// Which evaluation, counted from 1.
+        /// Number of the evaluation, counted from 1.
         place: usize,
         /// Its x.
         x: f64,
@@ -53,7 +53,7 @@ pub enum StatisticsError {
     /// An x below zero, or not above the one before it.
     #[error("evaluation {place} of the curve is at x = {x}, after x = {before}; x starts at 0 or later and increases")]
     CurveOrder {
-        /// Which evaluation, counted from 1.
+        /// Number of the evaluation, counted from 1.
         place: usize,
         /// Its x.
         x: f64,

@@ -26,7 +26,7 @@ mod tests {
 
     use super::*;
 
-    /// What R's `p.adjust(p, "holm")` gives.
+    /// Answers of R's `p.adjust(p, "holm")`.
     #[test]
     fn known_answers() {
         let close = |p: &[f64], expected: &[f64]| {

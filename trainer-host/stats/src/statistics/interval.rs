@@ -10,7 +10,7 @@ use super::error::StatisticsError;
 /// supports nothing and looks as if it did.
 pub const MIN_SEEDS: usize = 3;
 
-/// How often intervals made in this way hold what they estimate, between 0 and 1.
+/// Share of the intervals made in this way that hold what they estimate, between 0 and 1.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize)]
 #[serde(transparent)]
 pub struct Level(f64);
@@ -36,7 +36,7 @@ impl Level {
         self.0
     }
 
-    /// How often it may be wrong: 0.05 for 95 %.
+    /// Rate at which it may be wrong: 0.05 for 95 %.
     pub fn error_rate(self) -> f64 {
         1.0 - self.0
     }
@@ -54,19 +54,19 @@ impl Default for Level {
     }
 }
 
-/// Where a number lies, and how sure that is.
+/// Range in which a number lies, and how sure that is.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Interval {
     /// The lower end.
     pub low: f64,
     /// The upper end.
     pub high: f64,
-    /// How sure.
+    /// The level at which it holds.
     pub level: Level,
 }
 
 impl Interval {
-    /// Whether `value` lies in it, ends included.
+    /// True if `value` lies in it, ends included.
     pub fn contains(&self, value: f64) -> bool {
         self.low <= value && value <= self.high
     }
@@ -92,13 +92,13 @@ impl Interval {
 pub enum NoInterval {
     /// Fewer than [`MIN_SEEDS`] seeds, of both sides where there are two.
     TooFewSeeds {
-        /// How many there are.
+        /// Number of seeds that there are.
         seeds: usize,
     },
     /// Every seed gave the same number, so their spread is unknown, and a t test would call any difference certain.
     /// Such scores are constant, too coarse for these seeds, or the seed has no effect on the run.
     NoSpread {
-        /// How many seeds there are.
+        /// Number of seeds that there are.
         seeds: usize,
     },
 }

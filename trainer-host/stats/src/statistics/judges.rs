@@ -1,4 +1,4 @@
-//! Where two judges of the same samples do not say the same.
+//! Disagreements of two judges of the same samples.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use super::comparison::{Comparison, Ranking};
 use super::error::StatisticsError;
 use super::verdict::Verdict;
 
-/// What two comparisons of the same contenders, by two judges, disagree on.
+/// Points on which two comparisons of the same contenders, by two judges, disagree.
 ///
 /// A verdict that one judge resolves and the other does not is no disagreement: it may be the power of the judge.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -52,12 +52,12 @@ impl Disagreement {
         })
     }
 
-    /// Whether the judges contradict each other in what they resolve.
+    /// True if the judges contradict each other in what they resolve.
     pub fn is_contradiction(&self) -> bool {
         !self.opposite.is_empty() || self.best.is_some()
     }
 
-    /// Whether there is anything to print: a contradiction, or different leaders.
+    /// True if there is anything to print: a contradiction, or different leaders.
     pub fn is_any(&self) -> bool {
         self.is_contradiction() || self.leaders.is_some()
     }

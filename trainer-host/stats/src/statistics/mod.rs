@@ -1,4 +1,5 @@
-//! What the scores of several seeds support, and what they do not. Numbers in, numbers out: nothing here reads a file.
+//! Conclusions that the scores of several seeds support, and those that they do not. Numbers in, numbers out: nothing
+//! here reads a file.
 //!
 //! One score is primary, named before the run. Every variant is compared with the baseline on the seeds that both have
 //! ([`paired`]), since runs of one seed share data, times and noise; the two-sided paired t test gives a p value, Holm's

@@ -28,7 +28,7 @@ impl PairedDifference {
         Self { differences, scale }
     }
 
-    /// How many seeds they have in common.
+    /// Number of seeds that they have in common.
     pub fn seeds(&self) -> usize {
         self.differences.len()
     }

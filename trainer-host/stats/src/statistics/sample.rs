@@ -31,12 +31,12 @@ impl Sample {
         Ok(Self(values))
     }
 
-    /// How many seeds.
+    /// Number of seeds.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether it has no seed.
+    /// True if it has no seed.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

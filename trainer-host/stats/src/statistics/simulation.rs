@@ -1,4 +1,4 @@
-//! How often the statistics are wrong, on simulated seeds whose truth is known. All draws are seeded.
+//! Error rates of the statistics, on simulated seeds whose truth is known. All draws are seeded.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! How much sooner a variant is as good as the baseline at its end: the way in which the papers state their result.
+//! Speed-up: how much sooner a variant is as good as the baseline at its end, which is how the papers state their
+//! result.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,14 +30,14 @@ pub struct SeedSpeedUp {
     pub target: f64,
     /// The baseline's x there.
     pub baseline_end: f64,
-    /// Where the baseline itself reaches its last score for good; before its end if it had been better, then became
-    /// worse.
+    /// Place where the baseline itself reaches its last score for good; before its end if it had been better, then
+    /// became worse.
     pub baseline_reach: Reach,
-    /// Where the variant does.
+    /// Place where the variant does.
     pub reach: Reach,
 }
 
-/// What the seeds say together.
+/// Outcome of the seeds together.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SpeedUpOutcome {
@@ -54,7 +55,7 @@ pub enum SpeedUpOutcome {
     },
     /// At least one seed did not, so there is no ratio: one over the others alone would be of the lucky ones.
     NotReached {
-        /// How many seeds reached it.
+        /// Number of seeds that reached it.
         reached: usize,
         /// Of how many.
         seeds: usize,

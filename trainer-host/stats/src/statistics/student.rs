@@ -13,7 +13,7 @@ const ROUNDING: f64 = 1e-12;
 /// The mean of n independent, near-normal numbers, and its standard error.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MeanEstimate {
-    /// How many numbers, at least [`MIN_SEEDS`].
+    /// Count of the numbers, at least [`MIN_SEEDS`].
     pub n: usize,
     /// Their mean.
     pub mean: f64,

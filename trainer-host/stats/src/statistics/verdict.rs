@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Which way a score is good.
+/// The direction in which a score is good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Direction {
@@ -15,7 +15,7 @@ pub enum Direction {
 }
 
 impl Direction {
-    /// How much better `score` is than `than`: positive where it is better, whichever way the score is good.
+    /// Amount by which `score` is better than `than`: positive where it is better, whichever way the score is good.
     pub fn gain(self, score: f64, than: f64) -> f64 {
         match self {
             Self::LowerIsBetter => than - score,
@@ -24,7 +24,7 @@ impl Direction {
     }
 }
 
-/// What a tested difference to the baseline supports.
+/// Conclusion that a tested difference to the baseline supports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
