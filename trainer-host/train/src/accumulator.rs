@@ -20,7 +20,7 @@ struct Sum {
     count: u32,
     /// The optimiser steps of the latest values, counted from 0.
     steps: Vec<u64>,
-    /// Whether it is a value of the log, or only looked at.
+    /// True for a value of the log, false for one that is only looked at.
     logged: bool,
 }
 
@@ -155,8 +155,8 @@ impl Sum {
     }
 }
 
-/// Which of several scalars that went wrong at the same step is the cause: what the network gave comes before what a source made
-/// of it, losses come before their gradients, and a gradient of a source alone before that of all.
+/// Rank of a scalar as the cause, of several that went wrong at the same step: what the network gave comes before what
+/// a source made of it, losses come before their gradients, and a gradient of a source alone before that of all.
 fn cause(name: &str) -> u8 {
     match name.split('.').next().unwrap_or_default() {
         "denoising" => 0,

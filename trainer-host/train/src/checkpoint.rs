@@ -30,9 +30,9 @@ pub struct State {
     pub step: u64,
     /// The log's sums since its last line.
     pub scalars: ScalarSums,
-    /// Where the time went so far.
+    /// Time so far, by part.
     pub seconds: Seconds,
-    /// What other networks' passes cost so far.
+    /// Cost of other networks' passes so far.
     pub teacher: TeacherCounters,
     /// Steps so far whose gradient was clipped, and steps counted.
     pub clipped: (f64, u64),
@@ -45,7 +45,7 @@ pub struct State {
 /// The tensors of a checkpoint, by published name.
 pub type Tensors = BTreeMap<String, TensorData>;
 
-/// What lies in a checkpoint. Every error names the file that cannot be read.
+/// Content of a checkpoint. Every error names the file that cannot be read.
 pub trait SavedTensors {
     /// The trained weights.
     ///

@@ -1,4 +1,4 @@
-//! What can end a training.
+//! Errors that end a training.
 
 use std::path::PathBuf;
 
@@ -109,7 +109,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether someone asked to stop: no failure.
+    /// True if someone asked to stop: no failure.
     pub fn is_interrupt(&self) -> bool {
         matches!(self, Self::Interrupted { .. })
     }

@@ -35,11 +35,11 @@ pub struct Plan {
     pub steps: u64,
     /// Optimiser settings.
     pub optimiser: OptimiserRecipe,
-    /// What is written, and how often.
+    /// Files that are written, and how often.
     pub output: OutputRecipe,
     /// Steps between two validations; 0 for one at the end, none for no validation at all.
     pub validate_every: Option<u64>,
-    /// Where checkpoints go.
+    /// Folder for the checkpoints.
     pub folder: PathBuf,
 }
 

@@ -64,7 +64,7 @@ impl Run {
 /// Writes `NAME.png` and `NAME.npz`.
 ///
 /// # Errors
-/// Where they cannot be written.
+/// A file that cannot be written.
 pub fn write_samples(folder: &Path, name: &str, pixels: &[u8], side: usize, columns: usize) -> Result<PathBuf, Error> {
     std::fs::create_dir_all(folder).map_err(|e| FileError::new(folder, e))?;
     let png = folder.join(format!("{name}.png"));

@@ -19,18 +19,18 @@ use super::progress::{ProgressMode, Stage};
 use super::setup::{average, geometry, guide, guide_fields, load_sources, network, teacher_weights};
 use super::{Error, memory};
 
-/// What a run needs beside its recipe.
+/// Settings of a run beside its recipe.
 #[derive(Clone)]
 pub struct Options {
-    /// Where it computes.
+    /// The device that it computes on.
     pub device: Device,
     /// The device as the user named it.
     pub device_name: String,
-    /// Where plugins are searched.
+    /// Search path of plugins.
     pub plugins: SearchPath,
-    /// How progress is shown.
+    /// The way in which progress is shown.
     pub progress: ProgressMode,
-    /// What the run is called on the screen.
+    /// Name of the run on the screen.
     pub label: String,
     /// Its place among the runs that it is one of; none where it is alone.
     pub stage: Option<Stage>,
@@ -56,7 +56,7 @@ pub struct Run {
     pub(super) dataset: Arc<Dataset>,
     pub(super) model: SitConfig,
     info: RunInfo,
-    /// What the guide cost whose features a source reads.
+    /// Cost of the guide whose features a source reads.
     pub(super) guide: Option<GuideCost>,
 }
 
@@ -123,12 +123,12 @@ impl Run {
         &self.dataset
     }
 
-    /// What `run.json` says.
+    /// Content of `run.json`.
     pub fn info(&self) -> &RunInfo {
         &self.info
     }
 
-    /// What it runs with.
+    /// The options that it runs with.
     pub fn options(&self) -> &Options {
         &self.options
     }
@@ -136,7 +136,7 @@ impl Run {
     /// The sources of the last phase, planned anew.
     ///
     /// # Errors
-    /// Where a library is not what it was when the run was prepared.
+    /// A library that is not what it was when the run was prepared.
     pub fn last_sources(&self) -> Result<Sources, Error> {
         self.sources(self.last_phase()?)
     }
@@ -144,7 +144,7 @@ impl Run {
     /// The frozen network that the last phase's sources may ask for, from a run that has it; none without one.
     ///
     /// # Errors
-    /// Where its checkpoint is not there or does not fit.
+    /// A checkpoint that is not there or does not fit.
     pub fn teacher(&self, folder: &RunFolder) -> Result<Option<Sit>, Error> {
         let Some(teacher) = &self.last_phase()?.teacher else {
             return Ok(None);
@@ -165,7 +165,7 @@ impl Run {
     /// `failed.json`.
     ///
     /// # Errors
-    /// What stopped it; the last good step is on disk.
+    /// The error that stopped it; the last good step is on disk.
     pub fn execute(&self, folder: &RunFolder) -> Result<RunResult, Error> {
         folder.forget_failure()?;
         self.carry_out(folder).inspect_err(|error| {

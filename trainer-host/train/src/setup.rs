@@ -28,7 +28,7 @@ impl Run {
     /// The worker of a phase before its first step; `earlier` are the ends of the phases before it.
     ///
     /// # Errors
-    /// Where a source cannot be loaded, or an earlier phase's network does not fit.
+    /// A source that cannot be loaded, an earlier phase's network that does not fit.
     pub(super) fn worker(&self, phase: &Phase, index: usize, earlier: &[Saved], seed: u64) -> Result<Worker, Error> {
         let device = self.options.device.clone().autodiff();
         let sources = self.sources(phase)?;
@@ -95,7 +95,7 @@ pub(super) fn teacher_weights(teacher: &TeacherRecipe, saved: &Saved) -> Result<
 /// The moving average of a checkpoint, ready to draw samples from.
 ///
 /// # Errors
-/// Where its weights cannot be read or do not fit the recipe.
+/// Weights that cannot be read or do not fit the recipe.
 pub fn average(recipe: &Recipe, dataset: &Dataset, saved: &Saved, device: &Device) -> Result<Sit, Error> {
     let network = Sit::init(
         &network(recipe, dataset)?,
@@ -129,10 +129,10 @@ pub(super) fn guide_fields(guide: Option<&Encoder>) -> Vec<(String, Vec<usize>)>
     fields.into_iter().collect()
 }
 
-/// What the sources of a recipe's last phase plan for. Reads data and guide, but no plugin.
+/// Geometry that the sources of a recipe's last phase plan for. Reads data and guide, but no plugin.
 ///
 /// # Errors
-/// Where data or guide cannot be read, or the model does not fit them.
+/// Data or a guide that cannot be read, a model that does not fit them.
 pub fn planned_geometry(recipe: &Recipe, device: &Device) -> Result<GuidanceGeometry, Error> {
     let dataset = data::load(&recipe.data)?;
     let model = network(recipe, &dataset)?;
@@ -142,7 +142,7 @@ pub fn planned_geometry(recipe: &Recipe, device: &Device) -> Result<GuidanceGeom
     Ok(geometry(&recipe.optimiser, &recipe.diffusion, &model, phase, &fields))
 }
 
-/// What the sources of a phase plan for.
+/// Geometry that the sources of a phase plan for.
 pub fn geometry(
     optimiser: &OptimiserRecipe,
     diffusion: &DiffusionRecipe,

@@ -31,7 +31,7 @@ pub struct ValidationBatch {
     pub labels: Vec<i64>,
     /// The path of the training.
     pub path: Path,
-    /// What the network predicts.
+    /// Quantity that the network predicts.
     pub prediction: Prediction,
 }
 

@@ -30,7 +30,7 @@ pub struct TrainModule {
 
 /// One device's part of a training.
 pub struct Worker {
-    /// What is trained.
+    /// The module that is trained.
     pub module: TrainModule,
     /// Moving average of the student, as it stands after the last step.
     pub ema: Sit,
@@ -114,7 +114,7 @@ impl Worker {
     /// Goes on from a checkpoint.
     ///
     /// # Errors
-    /// Where its files cannot be read or do not fit.
+    /// Files that cannot be read or do not fit.
     pub fn restore(mut self, saved: &Saved, state: &State) -> Result<Self, Error> {
         let names = self.sources.names();
         let (parameters, buffers) = (saved.sources_of(&names)?, saved.buffers_of(&names)?);
@@ -152,7 +152,7 @@ impl Worker {
     /// The gradient of the mean loss of `batch`, weighted with the batch's share of its step.
     ///
     /// # Errors
-    /// What a source or the backend reports.
+    /// A fault that a source or the backend reports.
     pub fn gradients(&mut self, batch: &TrainBatch) -> Result<Gradients, StepError> {
         let pass = catch_unwind(AssertUnwindSafe(|| {
             let losses = self.losses(batch, Terms::All)?;
@@ -179,7 +179,7 @@ impl Worker {
     /// Scales all gradients so that their joint norm is at most `limit`; the norms before.
     ///
     /// # Errors
-    /// Where nothing has a gradient.
+    /// A step in which nothing has a gradient.
     pub fn clip(&self, gradients: &mut Gradients, limit: f64) -> Result<Norms, StepError> {
         gradients::clip(&self.module, &mut gradients.params, limit).ok_or(StepError::NoGradient)
     }
@@ -199,7 +199,7 @@ impl Worker {
     /// Forward passes and losses of a micro-batch (SiT, arXiv 2401.08740, eq. 2.11; guidance added per sample).
     ///
     /// # Errors
-    /// What a source reports.
+    /// A fault that a source reports.
     pub fn losses(&mut self, batch: &TrainBatch, terms: Terms) -> Result<Losses, GuidanceError> {
         let started = Instant::now();
         let (path, prediction) = (self.diffusion.path, self.diffusion.prediction);
@@ -254,7 +254,7 @@ impl Worker {
     /// constant.
     ///
     /// # Errors
-    /// What a source reports.
+    /// A fault that a source reports.
     pub fn trunk_norm(&mut self, batch: &TrainBatch, terms: Terms) -> Result<Option<Tensor<1>>, GuidanceError> {
         let losses = self.losses(batch, terms)?;
         // A source whose loss is a constant at this step pulls at nothing.
@@ -276,7 +276,7 @@ impl Worker {
 /// The gradient of a step's mean loss, from `parts` micro-batches one after another.
 ///
 /// # Errors
-/// What a source or the backend reports; nothing has changed then.
+/// A fault that a source or the backend reports; nothing has changed then.
 pub fn accumulate(worker: &mut Worker, batch: &TrainBatch, parts: usize) -> Result<Gradients, StepError> {
     let size = batch.samples() / parts;
     let mut sum = GradientsAccumulator::new();

@@ -104,7 +104,7 @@ impl Itinerary {
         self.legs[run].over = true;
     }
 
-    /// Whether a run has no step left in any phase.
+    /// True if a run has no step left in any phase.
     pub fn trained(&self, run: usize) -> bool {
         self.legs[run].phases.iter().all(|phase| phase.done >= phase.total)
     }

@@ -1,4 +1,4 @@
-//! What a person sees while runs go on: bars on a terminal, a line every so often in a pipe.
+//! Progress that a person sees while runs go on: bars on a terminal, a line every so often in a pipe.
 
 mod dashboard;
 mod itinerary;
@@ -20,7 +20,7 @@ use dashboard::Dashboard;
 /// Seconds between two lines in a pipe.
 const EVERY: Duration = Duration::from_secs(10);
 
-/// How progress is shown.
+/// The way in which progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProgressMode {
     /// A bar on standard error if that is a terminal, else lines.

@@ -8,13 +8,13 @@ use crate::Error;
 
 /// Pixels between two images, before scaling.
 const GAP: u32 = 1;
-/// How much a grid is enlarged, so that small images can be looked at as they are.
+/// Factor by which a grid is enlarged, so that small images can be looked at as they are.
 pub const GRID_SCALE: u32 = 3;
 
 /// Lays out `pixels` (`[N, side, side, 3]`) row by row, `columns` a row, as an encoded PNG.
 ///
 /// # Errors
-/// Where the encoder fails.
+/// A failure of the encoder.
 pub fn grid_png(pixels: &[u8], side: usize, columns: usize) -> Result<Vec<u8>, Error> {
     let images: Vec<&[u8]> = pixels.chunks_exact(side * side * 3).collect();
     let columns = columns.clamp(1, images.len().max(1));

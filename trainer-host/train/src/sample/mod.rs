@@ -18,14 +18,14 @@ use sextant_recipe::Recipe;
 /// Samples of one pass.
 const BATCH: usize = 64;
 
-/// How samples are drawn.
+/// Settings for drawing samples.
 #[derive(Clone, Debug)]
 pub struct Drawing {
     /// Method, steps, guidance.
     pub sampler: SamplerConfig,
     /// The path of the training.
     pub path: Path,
-    /// What the network predicts.
+    /// Quantity that the network predicts.
     pub prediction: Prediction,
     /// Seed of the noise.
     pub seed: u64,
@@ -66,7 +66,7 @@ pub fn labels(classes: usize, count: usize) -> Vec<usize> {
 /// Draws one image a label, as RGB bytes `[N, H, W, 3]`. Sample i depends on the seed, i and its label alone.
 ///
 /// # Errors
-/// Where the settings or a label are none that the sampler can follow.
+/// Settings or a label that the sampler cannot follow.
 pub fn draw(
     network: &Sit,
     drawing: &Drawing,

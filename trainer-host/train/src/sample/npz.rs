@@ -14,7 +14,7 @@ use sextant_records::FileError;
 /// An `.npz` with one array `arr_0`, uint8 `[N, side, side, 3]`. The same pixels give the same bytes, whenever they are written.
 ///
 /// # Errors
-/// Where the encoder fails.
+/// A failure of the encoder.
 pub fn npz(pixels: &[u8], side: usize) -> Result<Vec<u8>, Error> {
     let failed = |e: std::io::Error| Error::Pixels(format!("the samples' .npz cannot be encoded: {e}"));
     let shape = [(pixels.len() / (side * side * 3)) as u64, side as u64, side as u64, 3];
