@@ -1,4 +1,4 @@
-//! What the bridge costs: one training step of SiT-S/2 at batch 4 (forward, guidance loss, backward), with the loss of a
+//! Cost of the bridge: one training step of SiT-S/2 at batch 4 (forward, guidance loss, backward), with the loss of a
 //! shipped plugin behind the bridge, and with the same loss written here, on burn's tensors.
 //!
 //! `cargo bench -p sextant --features bench` times both with criterion, then alternates them in one loop, so that a drift of the machine

@@ -1,4 +1,4 @@
-//! What a command ends with, and its exit code.
+//! Errors that end a command, and their exit codes.
 
 use sextant_data::DataError;
 use sextant_guidance::GuidanceError;
@@ -74,7 +74,7 @@ impl Error {
         }
     }
 
-    /// Whether someone asked to stop.
+    /// True if someone asked to stop.
     pub fn is_interrupt(&self) -> bool {
         match self {
             Self::Train(error) => error.is_interrupt(),

@@ -1,4 +1,4 @@
-//! What each command does.
+//! The work of each command.
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -115,7 +115,7 @@ fn compare(args: CompareArgs) -> Result<(), Error> {
     }
 }
 
-/// What makes the same comparison: the arguments, and the environment that changes a recipe.
+/// Command line of the same comparison: the arguments, and the environment that changes a recipe.
 fn command_line(args: &CompareArgs) -> String {
     let environment = std::env::vars_os().filter_map(|(name, value)| {
         let name = name.to_str().filter(|name| name.starts_with("SEXTANT__"))?;

@@ -16,7 +16,7 @@ use sextant_records::RunFolder;
 use sextant_records::evaluation::{Evaluation, EvaluationFolder};
 use sextant_train::{Options, Run};
 
-/// What to measure, and how.
+/// Subject and settings of an evaluation.
 #[derive(Args)]
 pub struct EvalArgs {
     /// A run's folder, one checkpoint of it (RUN/phases/PHASE/step-000400), or an .npz of samples (uint8 [N, side, side, 3]).
@@ -153,7 +153,7 @@ fn place(target: &Path) -> Result<(PathBuf, Option<Checkpoint>), Error> {
     })
 }
 
-/// What RUN/phases/PHASE/step-000400 names, whether that checkpoint is there or not.
+/// Run and checkpoint that RUN/phases/PHASE/step-000400 names, whether that checkpoint is there or not.
 fn checkpoint(target: &Path) -> Option<(PathBuf, Checkpoint)> {
     let phase = target.parent()?;
     let phases = phase.parent().filter(|phases| phases.ends_with("phases"))?;

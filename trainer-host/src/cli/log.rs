@@ -36,7 +36,7 @@ pub fn install() {
         .try_init();
 }
 
-/// Whether the log may be coloured: on a terminal, unless the user says otherwise (<https://no-color.org>).
+/// True if the log may be coloured: on a terminal, unless the user says otherwise (<https://no-color.org>).
 fn colours(terminal: bool, no_color: Option<OsString>) -> bool {
     terminal && no_color.is_none_or(|value| value.is_empty())
 }

@@ -101,7 +101,7 @@ enum EncoderCommand {
 
 #[derive(Args)]
 struct ComputeArgs {
-    /// Where to compute: auto, cpu, cuda:0, wgpu, … (see `sextant devices`).
+    /// Device to compute on: auto, cpu, cuda:0, wgpu, … (see `sextant devices`).
     #[arg(long, default_value = "auto")]
     device: String,
     /// Search plugins here first; may be given more than once. Then SEXTANT_PLUGIN_PATH, then beside this program.
@@ -136,7 +136,7 @@ struct TrainArgs {
     /// Set a key of the recipe, such as optimiser.lr=2e-4 or phases.0.steps=100; may be given more than once.
     #[arg(long, value_name = "KEY=VALUE", conflicts_with = "resume")]
     set: Vec<String>,
-    /// Where the run goes; by default runs/RECIPE[-VARIANT].
+    /// Folder of the run; by default runs/RECIPE[-VARIANT].
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     out: Option<PathBuf>,
     #[command(flatten)]
@@ -155,7 +155,7 @@ struct CompareArgs {
     /// Train every variant with each of these seeds, such as 0,1,2; by default the recipe's one. Three or more give a verdict.
     #[arg(long, value_name = "SEEDS", value_delimiter = ',')]
     seeds: Vec<u64>,
-    /// Where the comparison goes; by default runs/RECIPE.
+    /// Folder of the comparison; by default runs/RECIPE.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     #[command(flatten)]
@@ -208,7 +208,7 @@ struct SampleArgs {
     /// Name of the files, without an ending.
     #[arg(long, default_value = "drawn")]
     name: String,
-    /// Where to compute.
+    /// Device to compute on: auto, cpu, cuda:0, wgpu, … (see `sextant devices`).
     #[arg(long, default_value = "auto")]
     device: String,
     #[command(flatten)]
@@ -219,10 +219,10 @@ struct SampleArgs {
 struct EncoderArgs {
     /// The encoder's recipe (TOML).
     recipe: PathBuf,
-    /// Where the weights go (safetensors).
+    /// File for the weights (safetensors).
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Where to compute.
+    /// Device to compute on: auto, cpu, cuda:0, wgpu, … (see `sextant devices`).
     #[arg(long, default_value = "auto")]
     device: String,
     #[command(flatten)]

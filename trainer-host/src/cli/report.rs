@@ -26,7 +26,7 @@ pub struct ReportArgs {
     /// Folders of comparisons or runs, which are put together.
     #[arg(required = true, value_name = "DIR")]
     folders: Vec<PathBuf>,
-    /// Where the report goes; by default into DIR, if there is one.
+    /// Folder for the report; by default DIR, if there is one.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Compare with this variant; by default the first without guidance.

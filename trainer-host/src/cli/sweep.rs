@@ -11,7 +11,7 @@ use crate::Error;
 use crate::sweep::{self, Request, Tuned, Vary};
 use sextant_recipe as recipe;
 
-/// What `sextant sweep` takes.
+/// Arguments of `sextant sweep`.
 #[derive(Args)]
 pub struct SweepArgs {
     /// The recipe (TOML) with [[variants]].
@@ -34,7 +34,7 @@ pub struct SweepArgs {
     /// Set a key of the base recipe (or of one variant: variants.0.…); may be given more than once.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Where the sweep goes; by default runs/RECIPE-sweep.
+    /// Folder of the sweep; by default runs/RECIPE-sweep.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     #[command(flatten)]

@@ -81,7 +81,7 @@ pub fn contenders(file: &RecipeFile, folder: &Path, seeds: &[u64], options: &Opt
     Ok(contenders)
 }
 
-/// What `comparison.json` says of a comparison in `folder`.
+/// Content of `comparison.json` for a comparison in `folder`.
 ///
 /// # Errors
 /// A base recipe that is none; what lies in the folder already and cannot be read.
@@ -188,7 +188,7 @@ impl Contender {
         &self.folder
     }
 
-    /// What it is trained by.
+    /// The recipe that it is trained by.
     pub fn recipe(&self) -> &Recipe {
         &self.recipe
     }
@@ -220,7 +220,7 @@ impl Contender {
     /// built anew meanwhile.
     ///
     /// # Errors
-    /// Where the folder cannot be read or written.
+    /// A folder that cannot be read or written.
     fn enter(&self, entering: &impl Fn(&Path)) -> Result<Result<Run, Error>, Error> {
         let begun = self.folder.recipe_path().exists();
         if begun {

@@ -14,7 +14,7 @@ use sextant_train::Options;
 
 use crate::Error;
 
-/// How a comparison ended.
+/// The end of a comparison.
 #[derive(Debug)]
 pub enum Status {
     /// Every variant is finished.
@@ -26,9 +26,9 @@ pub enum Status {
 /// A comparison that has run.
 #[derive(Debug)]
 pub struct Comparison {
-    /// What its page says.
+    /// Content of its page.
     pub report: Report,
-    /// How it ended.
+    /// The way in which it ended.
     pub status: Status,
 }
 

@@ -23,15 +23,15 @@ use sextant_records::FileError;
 use sextant_records::write_whole;
 use sextant_train::Options;
 
-/// What a trial is scored by, whatever decides the comparison: samples of short trials tell settings apart less well.
+/// Score of a trial, whatever decides the comparison: samples of short trials tell settings apart less well.
 const SCORE: &str = "validation loss";
 
-/// What is swept.
+/// A sweep that is asked for.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// What is varied in every variant.
+    /// Keys and values to try in every variant.
     pub vary: Vec<Vary>,
-    /// What is varied in one variant, by its name. All variants must come to the same number of settings.
+    /// Keys and values to try in one variant, by its name. All variants must come to the same number of settings.
     pub vary_in: Vec<(String, Vary)>,
     /// The most steps of each phase; the recipe's if none.
     pub steps: Option<u64>,

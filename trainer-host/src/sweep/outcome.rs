@@ -1,4 +1,4 @@
-//! What a sweep found.
+//! Findings of a sweep.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -31,7 +31,7 @@ pub struct Tuned {
     pub variant: String,
     /// Optimiser steps of its earlier phases.
     pub earlier_steps: u64,
-    /// What was tried.
+    /// Its runs, one a setting.
     pub trials: Vec<Trial>,
     /// The best of them (index); none where none was finished.
     pub best: Option<usize>,
@@ -42,7 +42,7 @@ pub struct Tuned {
 /// One run.
 #[derive(Clone, Debug, Serialize)]
 pub struct Trial {
-    /// What it ran with.
+    /// The setting that it ran with.
     pub setting: Setting,
     /// Its score; none where it failed.
     pub score: Option<f64>,
@@ -57,7 +57,7 @@ pub struct Edge {
     pub key: String,
     /// Its best value.
     pub value: f64,
-    /// Whether it is the greatest that was tried; else it is the least.
+    /// True if it is the greatest that was tried; else it is the least.
     pub greatest: bool,
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 /// a list's entry, or the `name` of one.
 ///
 /// # Errors
-/// Where the key leads to an entry that a list does not have. Whether a table knows a key is asked when the recipe is read.
+/// A key of an entry that a list does not have. Whether a table knows a key is asked when the recipe is read.
 pub fn set(over: &mut Value, merged: &Value, key: &str, value: &Value) -> Result<(), String> {
     let parts: Vec<&str> = key.split('.').collect();
     set_below(over, merged, &parts, value).map_err(|reason| format!("{key}: {reason}"))

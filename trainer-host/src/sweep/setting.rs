@@ -1,4 +1,4 @@
-//! What is varied: keys and their values, and the grid of them.
+//! Keys that are varied, their values, and the grid of them.
 
 use serde::Serialize;
 use serde_json::Value;

@@ -123,7 +123,7 @@ pub fn markdown(sweep: &Sweep) -> String {
     lines.join("\n") + "\n"
 }
 
-/// How settings were compared, and what that does not show.
+/// The way in which settings were compared, and what that does not show.
 fn protocol(sweep: &Sweep) -> String {
     let runs = if sweep.budget == 1 { "run" } else { "runs" };
     let earlier: Vec<String> = sweep
@@ -148,7 +148,7 @@ fn protocol(sweep: &Sweep) -> String {
     )
 }
 
-/// What a person should know before using the best settings.
+/// Remarks that a person should know before using the best settings.
 fn remarks(sweep: &Sweep) -> Vec<String> {
     let mut remarks = Vec::new();
     for tuned in &sweep.variants {

@@ -41,7 +41,7 @@ pub struct CheckArgs {
     /// (latents), heads. There are features=T,12 and attention=4,heads,T,T already. May be given more than once.
     #[arg(long, value_name = "NAME=SHAPE")]
     field: Vec<FieldShape>,
-    /// Where to compute: auto, cpu, cuda:0, wgpu, … (see `sextant devices`).
+    /// Device to compute on: auto, cpu, cuda:0, wgpu, … (see `sextant devices`).
     #[arg(long, default_value = "auto")]
     device: String,
     /// Longest time that one call of the library may take.

@@ -46,9 +46,9 @@ struct Info {
     abi: String,
     /// None where the library does not describe its configuration.
     config: Option<Vec<Key>>,
-    /// What a recipe trains with that names no coefficient; none where the source cannot plan.
+    /// Coefficient of a recipe that names none; none where the source cannot plan.
     coefficient: Option<f64>,
-    /// What it was asked to plan for.
+    /// The geometry that it was asked to plan for.
     geometry: Value,
     /// None where it cannot plan for that; the error then says why.
     needs: Option<Needs>,
@@ -157,7 +157,7 @@ fn table(lines: &[(String, String)]) {
     }
 }
 
-/// What the published trainers have for images of 256 pixels: latents of 4 x 32 x 32, 1000 classes, batch 256, a SiT-B/2
+/// Sizes of the published trainers for images of 256 pixels: latents of 4 x 32 x 32, 1000 classes, batch 256, a SiT-B/2
 /// with a teacher of its own size, and features of DINOv2-B.
 fn published() -> GuidanceGeometry {
     let model = SitConfig::named("B/2", 32, 4, 1000, false).expect("a published size");

@@ -14,12 +14,12 @@ const DEEPEST: usize = 8;
 pub struct Key {
     /// Its name, with dots for tables in tables.
     pub name: String,
-    /// What its value can be, in the words of the configuration reference.
+    /// Kind of its value, in the words of the configuration reference.
     #[serde(rename = "type")]
     pub kind: String,
-    /// Whether it must be given.
+    /// True if it must be given.
     pub required: bool,
-    /// What it is if left out; none also where it is then absent.
+    /// Its value if left out; none also where it is then absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default: Option<Value>,
     /// The author's words.
@@ -75,7 +75,7 @@ fn resolve<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
     path.and_then(|path| root.pointer(path)).unwrap_or(schema)
 }
 
-/// What `anyOf`, `oneOf` or `allOf` offer, but for null.
+/// Choices that `anyOf`, `oneOf` or `allOf` offer, but for null.
 fn alternatives(schema: &Value) -> Vec<&Value> {
     ["anyOf", "oneOf", "allOf"]
         .iter()
@@ -144,7 +144,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    /// What schemars 1 derives, and a few forms that other generators write.
+    /// Schema that schemars 1 derives, and a few forms that other generators write.
     fn schema() -> Value {
         json!({
             "type": "object",

@@ -50,7 +50,7 @@ fn json_row(path: &Path, library: &Result<Library, GuidanceError>) -> Value {
     }
 }
 
-/// What a recipe calls it, which is its file's name and need not be its own.
+/// A recipe's name for it, which is its file's and need not be its own.
 fn named(path: &Path) -> String {
     let file = path.file_name().and_then(|name| name.to_str());
     file.and_then(plugin_name).unwrap_or_default()

@@ -17,7 +17,7 @@ use crate::Error;
 use sextant_guidance::SearchPath;
 use sextant_records::FileError;
 
-/// What `sextant plugin` can do.
+/// Commands of `sextant plugin`.
 #[derive(Subcommand)]
 pub enum PluginCommand {
     /// Begin a source of your own: a project with everything that it needs to build, to be checked and to train.
@@ -53,7 +53,7 @@ pub fn run(command: PluginCommand) -> Result<(), Error> {
     }
 }
 
-/// Where plugins are searched.
+/// Search path of plugins.
 #[derive(Args)]
 struct SearchArgs {
     /// Search here first; may be given more than once. Then SEXTANT_PLUGIN_PATH, then beside this program.

@@ -1,4 +1,4 @@
-//! What a source declares for a geometry, for a person and for a program.
+//! Declarations of a source for a geometry, for a person and for a program.
 
 use serde::Serialize;
 use sextant_guidance::plan::{Agreement, DType, Network, SettingMeaning, TapKind};
@@ -40,7 +40,7 @@ pub struct Tap {
 pub struct Setting {
     pub name: String,
     pub value: f64,
-    /// What it is to the method; none for a number with a name.
+    /// Its meaning to the method; none for a number with a name.
     pub meaning: Option<&'static str>,
 }
 

@@ -10,9 +10,9 @@ use sextant_guidance::file_name;
 
 #[derive(Args)]
 pub struct NewArgs {
-    /// What recipes will call it: lower-case letters, digits and `-`.
+    /// Name of the source in recipes: lower-case letters, digits and `-`.
     name: String,
-    /// What it is written in.
+    /// Language to write it in.
     #[arg(long, value_enum, default_value = "rust")]
     lang: Lang,
     /// Make the folder NAME in this one.
