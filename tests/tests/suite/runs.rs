@@ -257,6 +257,14 @@ fn a_plugin_that_is_built_anew_with_other_defaults_does_not_change_a_run_silentl
     succeed(&resumed);
     same(&at("whole"), &at("killed"), 8);
     assert_eq!(resolved("killed"), [0.25, 2.0]);
+    // Both libraries are on record, and where the other one began.
+    let info = sextant_records::RunFolder::new(at("killed")).info().unwrap();
+    let [replaced] = &info.replaced[..] else {
+        panic!("{:?}", info.replaced)
+    };
+    assert_ne!(replaced.library.sha256, info.plugins[0].sha256);
+    assert_eq!(replaced.phase, "train");
+    assert!((1..8).contains(&replaced.step), "{}", replaced.step);
     let refused = compare();
     assert_eq!(refused.status.code(), Some(2));
     let words = "holds a run of another recipe: recipe.phases.0.guidance.0.coefficient is 0.25 there and 1.0 here";
@@ -302,12 +310,19 @@ fn a_failing_source_leaves_the_step_before() {
 }
 
 #[test]
-fn a_loss_that_is_not_a_number_ends_the_run() {
+fn a_loss_that_is_not_a_number_is_blamed_on_its_source_and_step() {
     let folder = tempfile::tempdir().unwrap();
-    let faulty = faulty("nan");
-    let output = train(folder.path(), "nan", &["--set", &faulty]);
-    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
-    assert!(stderr(&output).contains("NaN"), "{}", stderr(&output));
+    // The other source's loss is no number either from the step after on.
+    let sources = r#"phases.0.guidance=[
+        { plugin = "dispersive", config = { depth = 1 } },
+        { plugin = "test-faulty", config = { how = "nan", step = 6 } },
+    ]"#;
+    let output = train(folder.path(), "nan", &["--set", sources, "--set", "output.log_every=4"]);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for words in ["the loss of source \"test-faulty\" became NaN at step 6;", "phases/train/step-000004"] {
+        assert!(said.contains(words), "{said}");
+    }
     let checkpoints = sextant_train::checkpoint::list(&folder.path().join("nan/phases/train"));
     assert_eq!(
         checkpoints.iter().map(|s| s.step).collect::<Vec<_>>(),

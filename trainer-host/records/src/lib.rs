@@ -14,6 +14,6 @@ mod write;
 
 pub use cost::{Bill, GuideCost, Operations, Parts, Seconds, TeacherCounters, duration};
 pub use error::{FileError, RecordError};
-pub use run::{LibraryRecord, RunFailure, RunFolder, RunInfo, RunResult};
+pub use run::{LibraryRecord, ReplacedLibrary, RunFailure, RunFolder, RunInfo, RunResult};
 pub use validation::ValidationLoss;
 pub use write::{sync_folder, write_synced, write_whole};

@@ -30,8 +30,31 @@ pub struct RunInfo {
     pub device: String,
     /// SHA-256 over pixels, labels, split and standardisation.
     pub data: String,
-    /// The libraries of all phases.
+    /// The libraries of all phases, as the run began.
     pub plugins: Vec<LibraryRecord>,
+    /// Libraries that took the place of others of their name while the run was interrupted, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaced: Vec<ReplacedLibrary>,
+}
+
+/// Another library under the name of one that a run had begun with, and the place from which on it guides.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplacedLibrary {
+    /// The phase that went on with it.
+    pub phase: String,
+    /// Optimiser steps of that phase that were done before.
+    pub step: u64,
+    /// The library.
+    pub library: LibraryRecord,
+}
+
+impl RunInfo {
+    /// The library that guided last under the name of `library`, if there was one.
+    pub fn latest(&self, library: &LibraryRecord) -> Option<&LibraryRecord> {
+        let replaced = self.replaced.iter().map(|replaced| &replaced.library);
+        let all = self.plugins.iter().chain(replaced);
+        all.rev().find(|known| known.source == library.source && known.plugin == library.plugin)
+    }
 }
 
 /// A run's record of a library that it loaded.
@@ -192,6 +215,21 @@ impl RunFolder {
         write_whole(&kept.expect("a number is free"), &before)?;
         let text = toml::to_string(recipe).map_err(|e| FileError::new(self.recipe_path(), e))?;
         write_whole(&path, text.as_bytes())
+    }
+
+    /// Writes down libraries that take the place of others from `step` of `phase` on.
+    ///
+    /// # Errors
+    /// A `run.json` that cannot be read or written.
+    pub fn note_libraries(&self, phase: &str, step: u64, libraries: &[LibraryRecord]) -> Result<(), FileError> {
+        let mut info = self.info()?;
+        let replaced = libraries.iter().map(|library| ReplacedLibrary {
+            phase: phase.to_owned(),
+            step,
+            library: library.clone(),
+        });
+        info.replaced.extend(replaced);
+        self.write_json("run.json", &info)
     }
 
     /// `run.json`.

@@ -102,3 +102,47 @@ impl StepOutput {
         Some(all)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+
+    fn tensor(values: [f32; 2]) -> Tensor<1> {
+        Tensor::from_data(values, &Device::flex())
+    }
+
+    #[test]
+    fn the_terms_add_up_and_denoising_has_the_weights_of_the_sources() {
+        let source = SourceLoss {
+            name: "a".into(),
+            coefficient: 0.5,
+            loss: tensor([2.0, 4.0]),
+            denoising_weight: Some(tensor([0.5, 2.0])),
+            metrics: Vec::new(),
+            buffers: Vec::new(),
+        };
+        let total = |terms| {
+            let losses = Losses::new(tensor([1.0, 3.0]), vec![source.clone()], terms);
+            losses.total.into_scalar::<f32>()
+        };
+        assert_eq!(total(Terms::Denoising), (0.5 * 1.0 + 2.0 * 3.0) / 2.0);
+        assert_eq!(total(Terms::Source(0)), 0.5 * 3.0);
+        assert_eq!(total(Terms::All), total(Terms::Denoising) + total(Terms::Source(0)));
+    }
+
+    #[test]
+    fn micro_batches_join_their_losses_and_average_their_metrics() {
+        let part = |value: f32| StepOutput {
+            denoising: tensor([value, value + 1.0]),
+            guidance: vec![("a".into(), tensor([value, value]))],
+            metrics: vec![("a.ratio".into(), Tensor::from_data([value], &Device::flex()))],
+        };
+        let joined = StepOutput::joined(vec![part(1.0), part(3.0)]).unwrap();
+        let read = |tensor: Tensor<1>| tensor.into_data().iter::<f32>().collect::<Vec<_>>();
+        assert_eq!(read(joined.denoising), [1.0, 2.0, 3.0, 4.0]);
+        assert_eq!(read(joined.guidance[0].1.clone()), [1.0, 1.0, 3.0, 3.0]);
+        assert_eq!(read(joined.metrics[0].1.clone()), [2.0]);
+    }
+}

@@ -102,6 +102,7 @@ impl Run {
             device: device::describe(&options.device_name, &options.device),
             data: dataset.fingerprint().into(),
             plugins,
+            replaced: Vec::new(),
         };
         Ok(Self {
             recipe,
@@ -179,7 +180,7 @@ impl Run {
         if let Some(result) = folder.result() {
             return self.with_grid(folder, result);
         }
-        self.notice_other_plugins(folder);
+        self.note_other_libraries(folder)?;
         memory::reset_peak();
         let mut saved = Vec::new();
         for index in 0..self.recipe.phases.len() {
@@ -201,20 +202,28 @@ impl Run {
         Ok(result)
     }
 
-    /// A resumed run may meet other libraries than it began with: that is for a person to know.
-    fn notice_other_plugins(&self, folder: &RunFolder) {
-        let Ok(before) = folder.info() else { return };
-        for plugin in &self.info.plugins {
-            let known = before.plugins.iter().find(|p| p.plugin == plugin.plugin);
-            if let Some(known) = known.filter(|known| known.sha256 != plugin.sha256) {
+    /// A resumed run may meet other libraries than it began with: that is for a person to know, and for the record.
+    fn note_other_libraries(&self, folder: &RunFolder) -> Result<(), Error> {
+        let Ok(before) = folder.info() else { return Ok(()) };
+        let mut others = Vec::new();
+        for library in &self.info.plugins {
+            let known = before.latest(library).filter(|known| known.sha256 != library.sha256);
+            if let Some(known) = known {
                 tracing::warn!(
-                    "{}: plugin {} is another file than when the run began (SHA-256 {} then, {} now)",
+                    "{}: plugin {} is another file than before (SHA-256 {} then, {} now)",
                     folder.path().display(),
-                    plugin.plugin,
+                    library.plugin,
                     known.sha256,
-                    plugin.sha256
+                    library.sha256
                 );
+                others.push(library.clone());
             }
+        }
+        let done = |phase: &Phase| folder.latest(&phase.name).map_or(0, |saved| saved.step);
+        let going_on = self.recipe.phases.iter().find(|phase| done(phase) < phase.steps);
+        match going_on {
+            Some(phase) if !others.is_empty() => Ok(folder.note_libraries(&phase.name, done(phase), &others)?),
+            _ => Ok(()),
         }
     }
 
