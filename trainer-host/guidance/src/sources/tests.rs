@@ -226,7 +226,7 @@ fn should_turn_a_panic_of_a_source_into_an_error() {
         .unwrap_err()
         .to_string();
     assert!(
-        error.contains("asked to") && error.contains("step 7") && error.contains("\"everything\""),
+        error.contains("asked to") && error.contains("step 8") && error.contains("\"everything\""),
         "{error}"
     );
 }
