@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use sextant_model::encoder::guide;
 use sextant_recipe::GuideConfig;
-use sextant_records::{Bill, RunFolder, RunResult};
+use sextant_records::{RunFolder, RunResult};
 use sextant_tests::{recipe, sextant, stderr};
 
 fn controls() -> PathBuf {
@@ -148,54 +148,4 @@ fn a_bill_is_what_shapes_and_counters_say() {
     let parts = [&everything[..], &["--set", "optimiser.accumulation=2"]].concat();
     train(folder.path(), "parts", &parts);
     assert_eq!(result(&folder.path().join("parts")).bill, Some(bill));
-}
-
-#[test]
-fn a_run_of_an_earlier_version_gets_its_bill_when_it_is_looked_at() {
-    let folder = tempfile::tempdir().unwrap();
-    let variant = ["--variant", "self-transcendence"];
-    train(folder.path(), "run", &variant);
-    let path = folder.path().join("run");
-    let now = result(&path);
-    let without = |file: &Path, key: &str| {
-        let mut json: serde_json::Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
-        assert!(json.as_object_mut().unwrap().remove(key).is_some(), "{key}");
-        std::fs::write(file, json.to_string()).unwrap();
-    };
-    let resume = || run(folder.path(), &["train", "--resume", "run", "--device", "cpu"]);
-    without(&path.join("result.json"), "bill");
-    assert_eq!(result(&path).bill, None);
-    resume();
-    assert_eq!(result(&path).bill, now.bill);
-    assert!(now.bill.is_some_and(|bill: Bill| bill.operations.is_some()));
-
-    // Its last checkpoint does not know the validation loss, which is then computed from the weights.
-    let state = RunFolder::new(&path).latest("train").unwrap().folder.join("state.json");
-    without(&state, "validation");
-    std::fs::remove_file(path.join("result.json")).unwrap();
-    resume();
-    assert_eq!(result(&path).validation_loss, now.validation_loss);
-    assert_eq!(result(&path).validation_by_time, now.validation_by_time);
-
-    // Without checkpoints there is nothing to count with, and that is no error.
-    without(&path.join("result.json"), "bill");
-    std::fs::remove_dir_all(path.join("phases")).unwrap();
-    resume();
-    assert_eq!(result(&path).bill, None);
-}
-
-#[test]
-fn an_untrained_guide_has_other_features() {
-    let features = |weights: &str| {
-        let data = sextant_recipe::DataConfig::Emoji { size: 8, split_seed: 0 };
-        let config = GuideConfig {
-            weights: weights.into(),
-        };
-        let device = sextant_tests::device();
-        let encoded = guide(&config, &device)
-            .unwrap()
-            .encode(&sextant_data::load(&data).unwrap(), &device);
-        encoded.unwrap()
-    };
-    assert_ne!(features("untrained"), features("embedded"));
 }

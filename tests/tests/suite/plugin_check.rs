@@ -416,7 +416,7 @@ fn one_failure_of_the_source_is_one_finding() {
         ("error", "`guide` fails: asked to fail"),
         ("panic", "`guide` fails: panicked: asked to panic"),
         ("operation", "`guide` fails: operation `add` at "),
-        ("shape", "`guide` fails: its loss is f32 [1]"),
+        ("shape", "`guide` fails: the loss must be one f32 a sample"),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let config = config(folder.path(), &format!("how = \"{how}\"\nstep = 0"));

@@ -205,7 +205,7 @@ fn info_shows_what_a_source_needs() {
     for line in [
         "self-transcendence 0.1.0: ",
         "  SHA-256   ",
-        "  contract  built with 1.1, needs 1.0",
+        "  contract  built with 1.2, needs 1.0",
         "  student_depth    integer ≥ 0. ",
         "  scale            number, default 30.0. ",
         "  mask             \"sample\", \"released\" or \"inside\", default \"sample\". ",
@@ -285,7 +285,7 @@ fn list_gives_a_reason_beside_each_that_cannot_be_loaded() {
     let list = ["plugin", "list", "--plugin-dir", "."];
     let said = succeed(folder.path(), &list);
     for line in [
-        "repa                 0.1.0    ABI 1.1   ",
+        "repa                 0.1.0    ABI 1.2   ",
         "broken               cannot be loaded: ./",
     ] {
         assert!(said.contains(line), "no {line:?} in {said}");

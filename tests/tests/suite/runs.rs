@@ -320,7 +320,10 @@ fn a_loss_that_is_not_a_number_is_blamed_on_its_source_and_step() {
     let output = train(folder.path(), "nan", &["--set", sources, "--set", "output.log_every=4"]);
     let said = stderr(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    for words in ["the loss of source \"test-faulty\" became NaN at step 6;", "phases/train/step-000004"] {
+    for words in [
+        "the loss of source \"test-faulty\" became NaN at step 6;",
+        "phases/train/step-000004",
+    ] {
         assert!(said.contains(words), "{said}");
     }
     let checkpoints = sextant_train::checkpoint::list(&folder.path().join("nan/phases/train"));

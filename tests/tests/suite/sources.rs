@@ -74,7 +74,10 @@ fn wrong_settings_say_what_would_be_right() {
             r#"plugin = "sra", config = { shift = 2.0 }"#,
             "`shift` must be between 0 and 1",
         ),
-        (r#"plugin = "sra", config = { loss = "l2" }"#, "`smooth-l1` or `cosine`"),
+        (
+            r#"plugin = "sra", config = { loss = "l2" }"#,
+            "expected `cosine` or `smooth-l1`",
+        ),
         (
             r#"plugin = "layersync", config = { depth = 2 }"#,
             "`depth` (2) must be below `target_depth` (2)",

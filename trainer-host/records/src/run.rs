@@ -53,7 +53,8 @@ impl RunInfo {
     pub fn latest(&self, library: &LibraryRecord) -> Option<&LibraryRecord> {
         let replaced = self.replaced.iter().map(|replaced| &replaced.library);
         let all = self.plugins.iter().chain(replaced);
-        all.rev().find(|known| known.source == library.source && known.plugin == library.plugin)
+        all.rev()
+            .find(|known| known.source == library.source && known.plugin == library.plugin)
     }
 }
 

@@ -109,7 +109,7 @@ fn what_fails_in_a_step_stops_the_run_after_the_one_before() {
         let outcome = train(folder.path(), case, &source(&library, case));
         assert_eq!(outcome.code, Some(1), "{case}: {}", outcome.said);
         assert!(
-            outcome.said.contains(&format!("guidance.{case} became")),
+            outcome.said.contains(&format!("the loss of source \"{case}\" became")),
             "{case}: {}",
             outcome.said
         );

@@ -197,7 +197,7 @@ fn affinity_is_its_formula() {
         case.plugin = "haste";
         case.config.insert("target".into(), "affinity".into());
         case.config.insert("temperature".into(), TEMPERATURE.into());
-        // The blocks that end with `depth`, which is 1.
+        case.config.insert("attention_depths".into(), vec![1i64].into());
         case.attention = [(1, TensorData::new(single(&p), [batch, heads, tokens, tokens]))].into();
         let found = guide(&fixture, case);
         let errors = [
