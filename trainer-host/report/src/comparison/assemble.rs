@@ -7,20 +7,17 @@ use super::difference;
 use super::entry::{Ending, Entry};
 use super::frame::{self, Frame, Request, distinct};
 use super::gather::Source;
-use super::judges;
 use super::measured;
+use super::metric::{self, Metric};
 use super::pictures::Pictures;
 use super::protocol::{self, Protocol};
 use super::speed_up::speed_ups;
-use super::summary::{Background, summary};
-use super::verdict::{self, Yardstick};
 use crate::Error;
 use crate::{self as report, Plugin, Report, SampleGrid, SeedRun, Variant};
 use sextant_data::{self as data, DataError, Dataset};
 use sextant_recipe::Init;
 use sextant_records::FileError;
 use sextant_records::write_whole;
-use sextant_stats::statistics;
 
 /// The report of these sources.
 ///
@@ -63,24 +60,23 @@ pub fn assemble(sources: Vec<Source>, request: &Request) -> Result<Report, Error
         shared: shared(&names, &entries, frame.baseline.as_deref())?,
         ..Report::default()
     };
-    let mut background = judge(&mut report, &frame, &names, &entries)?;
+    judge(&mut report, &frame, &names, &entries)?;
+    report.remarks.extend(remarks(&entries, &frame.absent));
     if !twice.is_empty() {
-        background.remarks.push(format!(
+        report.remarks.push(format!(
             "Runs of {} are the same in several of {}: each is taken once.",
             twice.join(", "),
             distinct(folders).join(", ")
         ));
     }
-    report.summary = summary(&report, &background);
     Ok(report)
 }
 
 /// Fills in what the scores say of the variants.
-fn judge(report: &mut Report, frame: &Frame, names: &[String], entries: &[Entry]) -> Result<Background, Error> {
-    let mut background = Background {
-        remarks: remarks(entries, &frame.absent),
-        ..Background::default()
-    };
+fn judge(report: &mut Report, frame: &Frame, names: &[String], entries: &[Entry]) -> Result<(), Error> {
+    let primary = Metric::primary(frame.primary, metric::first_judge(entries));
+    report.score = primary.name.clone();
+    report.scores = metric::scores(&primary, names, entries);
     // Correction is for all that the recipe compares: a family must not shrink because a run has not begun.
     let others: Vec<String> = names
         .iter()
@@ -89,29 +85,32 @@ fn judge(report: &mut Report, frame: &Frame, names: &[String], entries: &[Entry]
         .cloned()
         .collect();
     let (Some(baseline), false) = (&frame.baseline, others.is_empty()) else {
-        return Ok(background);
+        return Ok(());
     };
-    let primary = Yardstick::primary(frame.primary, verdict::first_judge(entries));
-    report.verdict = Some(verdict::compare(&primary, baseline, &others, entries)?);
-    for yardstick in verdict::secondary(&primary, entries) {
-        let comparison = verdict::compare(&yardstick, baseline, &others, entries)?;
-        if verdict::says_something(&comparison) {
-            report.scores.push(comparison);
+    report.verdict = Some(metric::compare(&primary, baseline, &others, entries)?);
+    for metric in metric::secondary(&primary, entries) {
+        let comparison = metric::compare(&metric, baseline, &others, entries)?;
+        if metric::says_something(&comparison) {
+            report.other_scores.push(comparison);
         }
     }
     report.speed_ups = speed_ups(entries, &report.runs, baseline, &others);
-    report.disagreements = judges::disagreements(baseline, &others, entries)?;
-    background.controls = controls(names, entries, baseline);
-    for longer in background.controls.iter().filter(|control| control.is_longer) {
-        let guided = |name: &&String| !entries.iter().any(|e| e.variant == **name && e.is_unguided());
-        let guided: Vec<String> = others.iter().filter(guided).cloned().collect();
-        let comparison: statistics::Comparison = verdict::compare(&primary, &longer.name, &guided, entries)?;
-        background.against_longer.push(comparison);
+    for control in controls(names, entries, baseline) {
+        if control.is_longer {
+            let guided = |name: &&String| !entries.iter().any(|e| e.variant == **name && e.is_unguided());
+            let guided: Vec<String> = others.iter().filter(guided).cloned().collect();
+            if !guided.is_empty() {
+                report
+                    .against_longer
+                    .push(metric::compare(&primary, &control.name, &guided, entries)?);
+            }
+        }
+        report.controls.insert(control.name, control.what);
     }
-    Ok(background)
+    Ok(())
 }
 
-/// Writes `report.html`, `report.md`, `results.csv`, `measures.csv`, and every plot as `plots/NAME.svg`.
+/// Writes `report.html`, `report.md`, `results.csv`, `measures.csv`, and every chart as `plots/NAME.svg`.
 ///
 /// # Errors
 /// Where they cannot be written.
@@ -152,7 +151,7 @@ fn variant(name: &str, overlay: &str, seeds: &[u64], entries: &[Entry], runs: &[
     Ok(Variant {
         name: name.to_owned(),
         guidance: measured::description(&first.recipe),
-        seed_curves: seeds
+        curves: seeds
             .iter()
             .map(|seed| of(seed).map(|e| measured::curves(&e.log)).unwrap_or_default())
             .collect(),
@@ -164,8 +163,6 @@ fn variant(name: &str, overlay: &str, seeds: &[u64], entries: &[Entry], runs: &[
             .collect(),
         neighbours_png: pictures.neighbours,
         map_pngs: pictures.maps,
-        curves: measured::curves(&first.log),
-        samples_png: pictures.samples,
         overlay: overlay.to_owned(),
         plugins: plugins.collect(),
         outcome,

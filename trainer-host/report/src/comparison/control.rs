@@ -9,9 +9,9 @@ use sextant_recipe::{Phase, Recipe};
 pub struct Control {
     /// The variant.
     pub name: String,
-    /// What it is, in words that follow its name.
+    /// Its nature, in words that follow its name.
     pub what: String,
-    /// Whether it is trained without guidance, for longer than the baseline: what it reaches is what the steps alone do.
+    /// Set where it is trained without guidance for longer than the baseline: it reaches what the steps alone do.
     pub is_longer: bool,
 }
 
@@ -46,7 +46,7 @@ fn control(recipe: &Recipe, base: &Recipe) -> Option<(String, bool)> {
     }
     let untrained = |recipe: &Recipe| recipe.guide.as_ref().is_some_and(|guide| guide.weights == "untrained");
     if untrained(recipe) && !untrained(base) {
-        return Some(("an untrained guide".into(), false));
+        return Some(("an untrained encoder".into(), false));
     }
     let last = recipe.phases.last()?;
     let teacher = last.teacher.as_ref()?;
@@ -113,7 +113,7 @@ mod tests {
         let (what, _) = of(|r| r.phases[0].shuffle_labels = true).unwrap();
         assert!(what.contains("shuffled labels"), "{what}");
         let (what, _) = of(|r| r.guide = Some(toml::from_str("weights = \"untrained\"").unwrap())).unwrap();
-        assert!(what.contains("untrained guide"), "{what}");
+        assert!(what.contains("untrained encoder"), "{what}");
         let mut longer = fixture::recipe(0, None);
         longer.phases[0].steps = 999;
         let expected = Some(("999 steps without guidance".to_owned(), true));

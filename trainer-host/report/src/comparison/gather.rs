@@ -14,7 +14,7 @@ use sextant_records::RunFolder;
 pub struct Source {
     /// The folder, as it was given.
     pub folder: PathBuf,
-    /// What its comparison is; none for a single run, or for runs of an earlier version.
+    /// The record of its comparison; none for a single run, or for runs that were put into a folder by hand.
     pub record: Option<Record>,
     /// Its runs: at least one. With a record those that it lists, in its order.
     pub entries: Vec<Entry>,

@@ -60,7 +60,6 @@ pub fn over_seeds(runs: &[SeedRun], name: &str) -> Outcome {
 }
 
 fn measurements(result: &RunResult, baseline: Option<f64>) -> Measurements {
-    let step = result.seconds.step.max(f64::MIN_POSITIVE);
     let seconds = &result.seconds;
     Measurements {
         steps: result.steps,
@@ -72,7 +71,6 @@ fn measurements(result: &RunResult, baseline: Option<f64>) -> Measurements {
         peak_memory_bytes: result.peak_memory_bytes,
         student_parameters: result.student_parameters,
         guidance_parameters: result.guidance_parameters,
-        teacher_share: seconds.teacher / step,
         clipped_share: result.clipped_share,
         total_seconds: seconds.step + result.earlier_phases_seconds,
         earlier_phases_seconds: result.earlier_phases_seconds,

@@ -53,7 +53,7 @@ impl Record {
         Ok(write_whole(&path, format!("{text}\n").as_bytes())?)
     }
 
-    /// Reads it from a folder; none where there is none, as in folders of earlier versions.
+    /// Reads it from a folder; none where there is none.
     ///
     /// # Errors
     /// One that cannot be read.
