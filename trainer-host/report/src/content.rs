@@ -15,13 +15,13 @@ pub struct Report {
     pub title: String,
     /// File name of the base recipe, as the user gave it.
     pub recipe: String,
-    /// What went wrong or is not as it seems, a sentence each.
+    /// Remarks on what went wrong or is not as it seems, a sentence each.
     pub remarks: Vec<String>,
-    /// When the report was made, as it should be read.
+    /// Time at which the report was made, as it should be read.
     pub created: String,
     /// The device that trained, in words.
     pub device: String,
-    /// What ran, by name and version: sextant, burn, the plugin ABI, the operating system.
+    /// Programs that ran, by name and version: sextant, burn, the plugin ABI, the operating system.
     pub versions: Vec<(String, String)>,
     /// The data set in words: name, size, split, fingerprint.
     pub data: String,
@@ -31,7 +31,7 @@ pub struct Report {
     pub variants: Vec<Variant>,
     /// The resolved base recipe (TOML) that the variants' overlays change.
     pub base_recipe: String,
-    /// How the sample grids are laid out; the same for every variant.
+    /// Layout of the sample grids; the same for every variant.
     pub grid: SampleGrid,
     /// The seeds that every variant was trained with. Curves, samples and plugins are of the first.
     pub seeds: Vec<u64>,
@@ -41,19 +41,17 @@ pub struct Report {
     pub score: String,
     /// The primary score by variant and seed, of those that have it.
     pub scores: BTreeMap<String, BTreeMap<u64, f64>>,
-    /// What the primary score says over the seeds; none without a baseline.
+    /// Verdicts by the primary score over the seeds; none without a baseline.
     pub verdict: Option<Comparison>,
-    /// Whether the primary score is another than the recipes had declared before the runs.
+    /// Set where the primary score is another than the recipes had declared before the runs.
     pub chosen_afterwards: bool,
-    /// What runs of one seed share, as a sentence; empty where nothing is to be said of it.
+    /// Common ground of runs of one seed, as a sentence; empty where nothing is to be said of it.
     pub shared: String,
-    /// How much sooner each variant is as good as the baseline at its end, by name.
+    /// Speed-ups to the baseline’s end, by variant.
     pub speed_ups: BTreeMap<String, SpeedUps>,
     /// Every score beside the primary one, compared over the seeds in the same way: by every judge, so that a reader
     /// sees where they disagree.
     pub other_scores: Vec<Comparison>,
-    /// What the variants that rule something out are, by name.
-    pub controls: BTreeMap<String, String>,
     /// The guided variants against each variant that was trained longer without guidance, by the primary score.
     pub against_longer: Vec<Comparison>,
 }
@@ -79,7 +77,7 @@ pub struct SeedRun {
     pub variant: String,
     /// The seed.
     pub seed: u64,
-    /// How its run ended.
+    /// The end of its run.
     pub outcome: Outcome,
 }
 
@@ -92,7 +90,7 @@ pub struct SampleGrid {
     pub rows: usize,
     /// Class names: one a column, or one a cell (row by row). Any other number is listed as it is.
     pub labels: Vec<String>,
-    /// How the samples were drawn (sampler, steps, guidance scale, weights, seed), in words; may be empty.
+    /// Way in which the samples were drawn (sampler, steps, guidance scale, weights, seed), in words; may be empty.
     pub note: String,
 }
 
@@ -103,30 +101,30 @@ pub struct Variant {
     pub name: String,
     /// Its guidance in a few words, for instance `repa, depth 4, coefficient 0.5`.
     pub guidance: String,
-    /// How its run ended; with several seeds, the mean of what they measured, or the first that did not finish.
+    /// The end of its run; with several seeds, the mean of what they measured, or the first that did not finish.
     pub outcome: Outcome,
-    /// What was logged during the last phase by name, with each seed in the order of [`Report::seeds`]; empty where a run
+    /// Values logged during the last phase by name, with each seed in the order of [`Report::seeds`]; empty where a run
     /// has no log. `denoising`, `validation`, `guidance`, `grad_norm` and `guidance_share` have readable titles, others their
     /// own names. Points may be in any order; of several at one step, the last counts.
     pub curves: Vec<BTreeMap<String, Vec<Point>>>,
-    /// What a step costs, by which curves can be drawn over images, operations and time.
+    /// Cost of a step, by which curves can be drawn over images, operations and time.
     pub pace: Pace,
     /// Sample grids over training, of the first seed, in rising order of steps; the last is that of the end. Laid out as
     /// [`Report::grid`] says.
     pub grids: Vec<Grid>,
-    /// What was measured with each seed, in the order of [`Report::seeds`]; none where it was not.
+    /// Evaluations with each seed, in the order of [`Report::seeds`]; none where it was not.
     pub evaluations: Vec<Option<Evaluation>>,
     /// The most suspicious samples of the first seed, each with its nearest training images: an encoded PNG.
     pub neighbours_png: Option<Vec<u8>>,
     /// The pictures that the first evaluation's maps name, encoded PNGs by file name.
     pub map_pngs: BTreeMap<String, Vec<u8>>,
-    /// What this variant changes in the base recipe (TOML); empty when it changes nothing.
+    /// Changes of this variant to the base recipe (TOML); empty when there are none.
     pub overlay: String,
     /// The plugins that its run loaded.
     pub plugins: Vec<Plugin>,
 }
 
-/// What one step of a variant's last phase costs, and what had been spent before it began.
+/// Cost of one step of a variant's last phase, and of what came before it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Pace {
     /// Images a step.
@@ -163,7 +161,7 @@ impl Report {
         self
     }
 
-    /// What each finished variant measured: its place in the report, its name, its numbers.
+    /// Measurements of each finished variant: its place in the report, its name, its numbers.
     pub(crate) fn finished(&self) -> impl Iterator<Item = (usize, &str, &Measurements)> {
         let variants = self.variants.iter().enumerate();
         variants.filter_map(|(index, variant)| match &variant.outcome {
@@ -186,7 +184,7 @@ impl Default for Outcome {
     }
 }
 
-/// How a variant's run ended.
+/// The end of a variant's run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(clippy::large_enum_variant, reason = "most runs finish, and a report has few")]
@@ -205,7 +203,7 @@ pub enum Outcome {
     },
 }
 
-/// What a finished run measured: one row of the table.
+/// Measurements of a finished run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Measurements {
     /// Optimiser steps of the last phase.
@@ -238,7 +236,7 @@ pub struct Measurements {
     /// The part of it that earlier phases took, such as Self-Transcendence's teacher, in seconds.
     #[serde(serialize_with = "number_or_null::serialize")]
     pub earlier_phases_seconds: f64,
-    /// Where a step's time goes.
+    /// Seconds of a step by part.
     pub parts: Parts,
     /// Floating-point operations; none where they were not counted.
     pub operations: Option<Operations>,

@@ -44,10 +44,19 @@ pub use outcome::outcome;
 pub use page::render;
 pub use verdicts::best;
 
-/// The table of verdicts as aligned text, one row a variant, for a terminal: the page's numbers under the page's names. Ends
-/// with a line break.
+/// The page's answer for a terminal: the sentence, the table of verdicts with the page's numbers, and the remarks. Ends with a
+/// line break.
 pub fn table_text(report: &Report) -> String {
-    terminal::text(&verdicts::table(report))
+    let mut text = format!(
+        "{}\n\n{}",
+        table::one_line(&outcome(report)),
+        terminal::text(&verdicts::table(report))
+    );
+    for remark in &report.remarks {
+        text += &table::one_line(remark);
+        text.push('\n');
+    }
+    text
 }
 
 /// Every chart as a file name and an SVG document with its own style, a white background and a legend.

@@ -161,7 +161,7 @@ mod tests {
             "id=\"samples\"",
             "<details",
         ];
-        let places: Vec<usize> = order.into_iter().map(|what| place(what)).collect();
+        let places: Vec<usize> = order.into_iter().map(place).collect();
         assert!(places.is_sorted(), "{places:?}");
         assert!(!html.contains("<details open"), "everything else is folded");
     }

@@ -53,9 +53,12 @@ pub struct Panel {
     pub name: String,
     /// Heads: the variant's place, its name, and what the column is of.
     pub columns: Vec<(usize, String, String)>,
-    /// Rows: their names, and for each column a picture with words below it, or nothing.
-    pub rows: Vec<(String, Vec<Option<(Picture, String)>>)>,
+    /// Rows: their names, and a cell for each column.
+    pub rows: Vec<(String, Vec<PanelCell>)>,
 }
+
+/// A picture with words below it, or nothing.
+pub type PanelCell = Option<(Picture, String)>;
 
 impl Section {
     /// A section; none where there is nothing to show in it.

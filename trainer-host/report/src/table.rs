@@ -40,11 +40,11 @@ pub struct Row {
 pub struct Cell {
     /// A number or a few words.
     pub text: String,
-    /// Its weight for the eye.
+    /// Its tone.
     pub tone: Tone,
 }
 
-/// How an entry is to be taken.
+/// Weight of an entry for the eye.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Tone {
     /// As any other.

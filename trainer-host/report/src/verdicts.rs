@@ -189,7 +189,7 @@ fn decided(report: &Report, variant: &Variant) -> Cell {
     }
 }
 
-/// What a test decides: better, worse, not resolved, or too little to decide.
+/// The decision of a test: better, worse, not resolved, or too little to decide.
 pub fn decision(outcome: &Tested) -> Cell {
     use sextant_stats::statistics::NoInterval;
     match outcome {
@@ -221,22 +221,16 @@ fn speed_up(report: &Report, variant: &Variant) -> Cell {
     }
 }
 
-/// How to read the table, in a line or two.
+/// A line on how to read the table.
 fn legend(report: &Report) -> Vec<String> {
     let Some(verdict) = &report.verdict else {
         return Vec::new();
     };
     let level = percent(verdict.level.value());
-    let mut legend = vec![format!(
+    vec![format!(
         "± and [ ]: {level} intervals over seeds, which take three. better, worse: resolved by a paired t test after Holm’s correction; not \
          resolved: not shown to differ, and not shown to be equal."
-    )];
-    let controls = report
-        .controls
-        .iter()
-        .map(|(name, what)| format!("{name} is a control: {what}."));
-    legend.extend(controls);
-    legend
+    )]
 }
 
 /// Every variant that is resolved as better than all others; none where nobody is.

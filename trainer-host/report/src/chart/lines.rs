@@ -33,7 +33,7 @@ pub struct Lines {
     pub levels: Vec<Level>,
     /// Further heights that its axis covers, such as those of the plots beside it.
     pub extent: Vec<f64>,
-    /// Where its axis begins, if not at the first point: what lies before is not drawn.
+    /// The beginning of its axis, if not at the first point: what lies before is not drawn.
     pub from: Option<f64>,
 }
 
@@ -100,7 +100,7 @@ impl Lines {
     /// An empty chart of which several stand side by side.
     pub fn small() -> Self {
         Self {
-            size: (400.0, 280.0),
+            size: (390.0, 270.0),
             ticks: (5, 5),
             ..Self::default()
         }
@@ -132,7 +132,7 @@ impl Lines {
         }
     }
 
-    /// What a script shows while the pointer is over a place: for each of some places a rectangle with the values there, a
+    /// Readings that a script shows while the pointer is over a place: for each of some places a rectangle with the values there, a
     /// line each, a variant's with its place in the report before a colon.
     pub fn readings(&self) -> String {
         let drawn = self.drawn();

@@ -18,13 +18,13 @@ use maud::{Markup, PreEscaped, html};
 pub struct Chart {
     /// The name of its file, without an ending.
     pub file: String,
-    /// What stands below it; may be empty.
+    /// Words below it; may be empty.
     pub caption: String,
     /// The drawing itself.
     pub drawing: Drawing,
 }
 
-/// What is drawn.
+/// The kind of a drawing, with its contents.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Drawing {
     /// Lines over an axis.

@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
-use super::control::controls;
 use super::difference;
-use super::entry::{Ending, Entry};
+use super::entry::{Ending, Entry, unguided};
 use super::frame::{self, Frame, Request, distinct};
 use super::gather::Source;
 use super::measured;
@@ -95,18 +94,24 @@ fn judge(report: &mut Report, frame: &Frame, names: &[String], entries: &[Entry]
         }
     }
     report.speed_ups = speed_ups(entries, &report.runs, baseline, &others);
-    for control in controls(names, entries, baseline) {
-        if control.is_longer {
-            let guided = |name: &&String| !entries.iter().any(|e| e.variant == **name && e.is_unguided());
-            let guided: Vec<String> = others.iter().filter(guided).cloned().collect();
-            if !guided.is_empty() {
-                report
-                    .against_longer
-                    .push(metric::compare(&primary, &control.name, &guided, entries)?);
-            }
-        }
-        report.controls.insert(control.name, control.what);
-    }
+    // What guidance is held against where steps are cheap: training longer without it.
+    let recipe = |name: &str| {
+        entries
+            .iter()
+            .find(|entry| entry.variant == name)
+            .map(|entry| &entry.recipe)
+    };
+    let steps =
+        |name: &str| recipe(name).map_or(0, |recipe| recipe.phases.iter().map(|phase| phase.steps).sum::<u64>());
+    let (plain, guided): (Vec<String>, Vec<String>) = others
+        .iter()
+        .cloned()
+        .partition(|name| recipe(name).is_some_and(unguided));
+    let longer = plain
+        .iter()
+        .filter(|name| !guided.is_empty() && steps(name) > steps(baseline));
+    let longer = longer.map(|name| metric::compare(&primary, name, &guided, entries));
+    report.against_longer = longer.collect::<Result<_, _>>()?;
     Ok(())
 }
 
@@ -139,7 +144,7 @@ fn variant(name: &str, overlay: &str, seeds: &[u64], entries: &[Entry], runs: &[
             .find(|entry| entry.variant == name && entry.seed == *seed)
     };
     let first = seeds.iter().find_map(of_seed);
-    let first = first.ok_or_else(|| Error::Input(format!("variant {name:?} has no run")))?;
+    let first = first.ok_or(Error::NoRun)?;
     let outcome = measured::over_seeds(runs, name);
     let pictures = Pictures::of(first);
     let plugins = first.info.plugins.iter().map(|plugin| Plugin {
@@ -169,7 +174,7 @@ fn variant(name: &str, overlay: &str, seeds: &[u64], entries: &[Entry], runs: &[
     })
 }
 
-/// What ran; where runs differ, all that ran.
+/// Versions of what ran; where runs differ, all of them.
 fn versions(entries: &[Entry]) -> Vec<(String, String)> {
     let of = |value: fn(&Entry) -> &String| distinct(entries.iter().map(|entry| value(entry).clone())).join(" and ");
     vec![
@@ -195,7 +200,7 @@ fn facts(fingerprint: &str, dataset: &Result<Dataset, DataError>) -> String {
     }
 }
 
-/// How the grids of the first seed are laid out.
+/// The layout of the grids of the first seed.
 fn grid(entries: &[Entry], seed: u64, classes: &[String]) -> SampleGrid {
     let first = entries.iter().find(|entry| entry.seed == seed).unwrap_or(&entries[0]);
     let evaluation = &first.recipe.evaluation;
@@ -219,7 +224,7 @@ fn grid_labels(classes: &[String], columns: usize, count: usize) -> Vec<String> 
         .collect()
 }
 
-/// What the runs of one seed have in common, in a sentence that names the variants which have it otherwise.
+/// A sentence on what the runs of one seed have in common, that names the variants which have it otherwise.
 fn shared(names: &[String], entries: &[Entry], baseline: Option<&str>) -> Result<String, Error> {
     let first = |name: &str| entries.iter().find(|entry| entry.variant == name);
     let Some(base) = baseline.and_then(first).or(entries.first()) else {
@@ -254,7 +259,7 @@ fn shared(names: &[String], entries: &[Entry], baseline: Option<&str>) -> Result
     ))
 }
 
-/// What is said of a variant of which a run failed.
+/// A remark on a variant of which a run failed.
 fn failed(name: &str, entries: &[Entry]) -> Option<String> {
     let of_name = || entries.iter().filter(|entry| entry.variant == name);
     let seeds = of_name().filter(|entry| matches!(entry.ending, Ending::Failed(_)));
@@ -272,7 +277,7 @@ fn failed(name: &str, entries: &[Entry]) -> Option<String> {
     })
 }
 
-/// What went wrong, a sentence each.
+/// Remarks on what went wrong, a sentence each.
 fn remarks(entries: &[Entry], absent: &[String]) -> Vec<String> {
     let mut remarks = Vec::new();
     if !absent.is_empty() {

@@ -128,7 +128,7 @@ impl Written {
         self
     }
 
-    /// What was measured of it.
+    /// An evaluation of it.
     pub fn evaluation(mut self, evaluation: Evaluation) -> Self {
         self.recipe.evaluation.quality = Some(QualityRecipe::default());
         let step = self.recipe.phases.last().map_or(0, |phase| phase.steps);
@@ -194,7 +194,7 @@ impl Written {
     }
 }
 
-/// What two judges say: this kernel distance each, at scales 1 (twice as far) and 2 (chosen). Frechet distances are ten
+/// An evaluation by two judges: this kernel distance each, at scales 1 (twice as far) and 2 (chosen). Frechet distances are ten
 /// times as large; the floor is 0.001.
 pub fn evaluation(kernel: [f64; 2]) -> Evaluation {
     let names = ["embedded", "untrained"];

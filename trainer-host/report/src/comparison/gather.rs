@@ -108,7 +108,7 @@ fn folders(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(folders)
 }
 
-/// What a run is called: as its folder, even where that is given as `.`.
+/// The name of a run: that of its folder, even where that is given as `.`.
 fn name(run: &Path) -> Result<String, Error> {
     let whole = fs::canonicalize(run).map_err(|e| FileError::new(run, e))?;
     Ok(whole.file_name().unwrap_or_default().to_string_lossy().into_owned())

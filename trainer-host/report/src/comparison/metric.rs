@@ -227,7 +227,7 @@ pub fn compare(metric: &Metric, baseline: &str, others: &[String], entries: &[En
             .any(|entry| metric.of(entry).is_none() && entry.has_trouble());
         let scores = of_name.filter_map(|entry| Some((entry.seed, metric.of(entry)?)));
         let scores = match is_sound(entries, name) && !lost {
-            true => Sample::new(scores).map_err(|e| Error::Input(format!("variant {name:?}: {e}")))?,
+            true => Sample::new(scores)?,
             false => Sample::default(),
         };
         let name = name.to_owned();

@@ -1,7 +1,6 @@
 //! From run folders to a [`Report`](crate::Report): the runs that belong together, and what they are compared by.
 
 mod assemble;
-mod control;
 pub mod difference;
 mod entry;
 #[cfg(test)]

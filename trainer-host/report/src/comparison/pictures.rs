@@ -20,7 +20,7 @@ pub struct Pictures {
 }
 
 impl Pictures {
-    /// Those of a run.
+    /// The pictures of a run.
     pub fn of(entry: &Entry) -> Self {
         let samples = fs::read(entry.folder.samples().join("final.png")).ok();
         let evaluation = EvaluationFolder::of(entry.folder.path());

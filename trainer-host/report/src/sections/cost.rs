@@ -37,7 +37,7 @@ pub fn section(report: &Report) -> Option<Section> {
     Section::new("cost", "Cost: time by part, memory, operations", blocks)
 }
 
-/// Those whose parts were measured.
+/// Variants whose parts were measured.
 fn with_parts(report: &Report) -> Vec<(usize, &str, &Measurements)> {
     report
         .finished()

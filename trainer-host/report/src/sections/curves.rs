@@ -1,4 +1,4 @@
-//! What was logged during training: a family of curves for each name, all variants in it.
+//! Curves logged during training: a family of curves for each name, all variants in it.
 
 use std::collections::BTreeSet;
 
@@ -113,7 +113,7 @@ enum PaceAxis {
 }
 
 impl PaceAxis {
-    /// What a step is and what came before the first; none where it is not known.
+    /// The size of a step and of what came before the first; none where it is not known.
     fn of(self, pace: &Pace) -> Option<(f64, f64)> {
         let (step, earlier) = match self {
             Self::Images => (pace.images, pace.earlier_images),

@@ -1,4 +1,4 @@
-//! What each variant changes in the base recipe.
+//! Changes of each variant to the base recipe.
 
 use crate::content::Report;
 use crate::section::{Block, Section};

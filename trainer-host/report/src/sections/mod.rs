@@ -1,4 +1,4 @@
-//! What the report says below its first screen, a section a file.
+//! The parts of the report below its first screen, a section a file.
 
 pub mod copies;
 pub mod cost;

@@ -30,7 +30,7 @@ pub fn samples<'a>(report: &'a Report, budget: &ImageBudget) -> Vec<Samples<'a>>
     samples.filter(|samples| !samples.grids.is_empty()).collect()
 }
 
-/// How the grids are to be read, in a line.
+/// A line on how the grids are to be read.
 pub fn words(grid: &SampleGrid, budget: &ImageBudget) -> String {
     let mut words = "Same noise and classes in every grid".to_owned();
     if !grid.labels.is_empty() {

@@ -1,4 +1,4 @@
-//! How much sooner a variant is as good as the baseline at its end.
+//! Speed-up: how much sooner a variant is as good as the baseline at its end.
 
 use sextant_stats::statistics::{SpeedUp, SpeedUpOutcome};
 

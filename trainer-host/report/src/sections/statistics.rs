@@ -5,7 +5,7 @@ use sextant_stats::statistics::{Comparison, Direction, Outcome, Row as Compared}
 use crate::content::Report;
 use crate::number::{percent, signed, significant};
 use crate::section::{Block, Section};
-use crate::table::{Cell, Column, Row, Table, Tone};
+use crate::table::{Cell, Column, Row, Table};
 use crate::verdicts::{decision, range};
 
 /// The section; none without a baseline.
@@ -29,7 +29,7 @@ pub fn section(report: &Report) -> Option<Section> {
             Block::Heading("Other scores".into()),
             Block::Words(
                 "None of these was chosen as primary. Each is corrected for the number of variants and not for the number of scores: among many, one \
-                 that is resolved by chance is to be expected. Where judges disagree, the scale of a difference is a matter of the judge."
+                 that is resolved by chance is to be expected. Where judges disagree, the difference depends on whose features are asked."
                     .into(),
             ),
             Block::Table(others),
@@ -85,14 +85,17 @@ fn cells(row: &Compared) -> Vec<Cell> {
         ],
         Outcome::Unranked(_) => std::array::from_fn(|_| Cell::nothing()),
     };
-    let decided = match &row.outcome {
-        Outcome::Tested(_) => decision(&row.outcome),
-        Outcome::Unranked(reason) => Cell::new(format!("none: {reason}"), Tone::Quiet),
-    };
-    vec![seeds.into(), difference.into(), interval, simultaneous, p, decided]
+    vec![
+        seeds.into(),
+        difference.into(),
+        interval,
+        simultaneous,
+        p,
+        decision(&row.outcome),
+    ]
 }
 
-/// How the verdicts were come to.
+/// The way to the verdicts.
 fn method(report: &Report, verdict: &Comparison) -> String {
     let level = percent(verdict.level.value());
     let when = match report.chosen_afterwards {
@@ -102,7 +105,7 @@ fn method(report: &Report, verdict: &Comparison) -> String {
     format!(
         "The primary score is {}, {when}. {} Differences are taken seed by seed. The interval is the paired t interval of {level} for that \
          difference alone; the simultaneous ones (Bonferroni) hold all at once. A difference is resolved where the p value of the paired t test, \
-         after Holm’s correction over the variants, is at most {}. Fewer than three seeds rank nothing.",
+         after Holm’s correction over the variants, is at most {}. Fewer than three seeds rank nothing, and neither do seeds that all differ by the same number (no spread).",
         verdict.score,
         report.shared.trim(),
         percent(verdict.level.error_rate())
@@ -120,7 +123,7 @@ mod tests {
         assert_eq!(section.title, "Statistics: one seed");
         let row = &section.tables().next().unwrap().rows[0].cells;
         assert!(
-            row[2].text.starts_with("-0.049") && row[6].text.contains("one seed; 3 are needed"),
+            row[2].text.starts_with("-0.049") && row[6].text == "too few seeds",
             "{row:?}"
         );
         assert!(super::section(&fixture::hostile()).is_none(), "without a baseline");
