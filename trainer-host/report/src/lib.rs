@@ -42,7 +42,6 @@ pub use markdown::markdown;
 pub use numbers::{csv, measures_csv};
 pub use outcome::outcome;
 pub use page::render;
-pub use verdicts::best;
 
 /// The page's answer for a terminal: the sentence, the table of verdicts with the page's numbers, and the remarks. Ends with a
 /// line break.

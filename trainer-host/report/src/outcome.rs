@@ -83,9 +83,16 @@ fn is(count: usize) -> &'static str {
     if count == 1 { "is" } else { "are" }
 }
 
-/// `a, b and c`.
+/// The most names that a sentence lists.
+const MOST_NAMES: usize = 5;
+
+/// `a, b and c`; of many names the first.
 fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
     let names: Vec<&str> = names.collect();
+    if names.len() > MOST_NAMES {
+        let (first, others) = names.split_at(MOST_NAMES - 1);
+        return format!("{} and {} others", first.join(", "), others.len());
+    }
     match names.split_last() {
         None => String::new(),
         Some((only, [])) => (*only).to_owned(),
@@ -118,6 +125,14 @@ mod tests {
                 assert!(!said.contains(word), "{said}");
             }
         }
+    }
+
+    #[test]
+    fn a_sentence_does_not_list_a_dozen_names() {
+        let names = ["a", "b", "c", "d", "e", "f", "g"];
+        assert_eq!(list(names.into_iter()), "a, b, c, d and 3 others");
+        assert_eq!(list(names.into_iter().take(5)), "a, b, c, d and e");
+        assert_eq!(list(names.into_iter().take(1)) + &list([].into_iter()), "a");
     }
 
     #[test]

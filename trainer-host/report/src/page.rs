@@ -41,7 +41,8 @@ fn document(report: &Report, budget: &ImageBudget) -> String {
                 style { (PreEscaped(PALETTE)) (PreEscaped(CHART_STYLE)) (PreEscaped(include_str!("style.css"))) }
             }
             body {
-                main {
+                // Many variants leave less room to each, so that all of the answer stays on the first screen.
+                main .dense[report.variants.len() > 6] {
                     (header(report))
                     div.first {
                         (curves(report))
@@ -94,8 +95,9 @@ fn grids(report: &Report, budget: &ImageBudget) -> Markup {
     let columns = match samples.len() {
         0..=1 => 1,
         2..=4 => 2,
-        5..=9 => 3,
-        _ => 4,
+        5..=6 => 3,
+        7..=12 => 4,
+        _ => 6,
     };
     html! {
         @if !samples.is_empty() {

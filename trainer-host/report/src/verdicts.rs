@@ -233,11 +233,6 @@ fn legend(report: &Report) -> Vec<String> {
     )]
 }
 
-/// Every variant that is resolved as better than all others; none where nobody is.
-pub fn best(report: &Report) -> Option<&str> {
-    report.verdict.as_ref()?.best.as_deref()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -127,13 +127,19 @@ fn every_control_does_what_it_says() {
 #[test]
 fn the_answer_is_on_the_first_screen() {
     let Some(browser) = browser() else { return };
-    for html in [fixture::example(), fixture::example_with(1), fixture::hostile()].map(|report| render(&report)) {
+    let mut many = fixture::example();
+    let more: Vec<_> = many.variants.iter().cycle().take(7).cloned().collect();
+    many.variants.extend(more);
+    for report in [fixture::example(), fixture::example_with(1), many] {
+        let html = render(&report);
         let first = &operate(browser, &html, 1280)["first"];
         for part in ["sentence", "verdicts", "losses", "samples"] {
             let bottom = first[part].as_f64();
-            assert!(bottom <= Some(800.0), "{part} ends at {bottom:?} of 800");
+            assert!(
+                bottom.is_some_and(|bottom| bottom > 20.0 && bottom <= 800.0),
+                "{part} ends at {bottom:?} of 800"
+            );
         }
-        assert!(first["sentence"].is_f64() || first["sentence"].is_u64(), "{first}");
     }
 }
 
