@@ -149,3 +149,19 @@ fn a_bill_is_what_shapes_and_counters_say() {
     train(folder.path(), "parts", &parts);
     assert_eq!(result(&folder.path().join("parts")).bill, Some(bill));
 }
+
+#[test]
+fn an_untrained_guide_has_other_features() {
+    let features = |weights: &str| {
+        let data = sextant_recipe::DataConfig::Emoji { size: 8, split_seed: 0 };
+        let config = GuideConfig {
+            weights: weights.into(),
+        };
+        let device = sextant_tests::device();
+        let encoded = guide(&config, &device)
+            .unwrap()
+            .encode(&sextant_data::load(&data).unwrap(), &device);
+        encoded.unwrap()
+    };
+    assert_ne!(features("untrained"), features("embedded"));
+}

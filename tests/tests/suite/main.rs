@@ -10,7 +10,6 @@ mod evaluation;
 mod guide;
 mod hostile;
 mod input;
-mod page;
 mod parity_diffusion;
 mod parity_guidance;
 mod parity_model;

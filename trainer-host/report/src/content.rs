@@ -1,4 +1,4 @@
-//! What a comparison's report says, as plain data.
+//! A comparison's report as plain data.
 
 use std::collections::BTreeMap;
 
@@ -15,14 +15,13 @@ pub struct Report {
     pub title: String,
     /// File name of the base recipe, as the user gave it.
     pub recipe: String,
-    /// One or more sentences on what this many seeds and steps can and cannot tell. Shown first; an empty line starts
-    /// a new paragraph.
-    pub summary: String,
-    /// When the report was made, as it should be read.
+    /// Remarks on what went wrong or is not as it seems, a sentence each.
+    pub remarks: Vec<String>,
+    /// Time at which the report was made, as it should be read.
     pub created: String,
     /// The device that trained, in words.
     pub device: String,
-    /// What ran, by name and version: sextant, burn, the plugin ABI, the operating system.
+    /// Programs that ran, by name and version: sextant, burn, the plugin ABI, the operating system.
     pub versions: Vec<(String, String)>,
     /// The data set in words: name, size, split, fingerprint.
     pub data: String,
@@ -32,24 +31,29 @@ pub struct Report {
     pub variants: Vec<Variant>,
     /// The resolved base recipe (TOML) that the variants' overlays change.
     pub base_recipe: String,
-    /// How the sample grids are laid out; the same for every variant.
+    /// Layout of the sample grids; the same for every variant.
     pub grid: SampleGrid,
     /// The seeds that every variant was trained with. Curves, samples and plugins are of the first.
     pub seeds: Vec<u64>,
     /// Every run, variant by variant, seed by seed.
     pub runs: Vec<SeedRun>,
-    /// What the primary score says over the seeds; none without a baseline.
+    /// The name of the primary score.
+    pub score: String,
+    /// The primary score by variant and seed, of those that have it.
+    pub scores: BTreeMap<String, BTreeMap<u64, f64>>,
+    /// Verdicts by the primary score over the seeds; none without a baseline.
     pub verdict: Option<Comparison>,
-    /// Whether the primary score is another than the recipes had declared before the runs.
+    /// Set where the primary score is another than the recipes had declared before the runs.
     pub chosen_afterwards: bool,
-    /// What runs of one seed share, as a sentence; empty where nothing is to be said of it.
+    /// Common ground of runs of one seed, as a sentence; empty where nothing is to be said of it.
     pub shared: String,
-    /// How much sooner each variant is as good as the baseline at its end, by name.
+    /// Speed-ups to the baseline’s end, by variant.
     pub speed_ups: BTreeMap<String, SpeedUps>,
-    /// Every score beside the primary one, compared over the seeds in the same way.
-    pub scores: Vec<Comparison>,
-    /// Where judges disagree on a score, in words.
-    pub disagreements: Vec<String>,
+    /// Every score beside the primary one, compared over the seeds in the same way: by every judge, so that a reader
+    /// sees where they disagree.
+    pub other_scores: Vec<Comparison>,
+    /// The guided variants against each variant that was trained longer without guidance, by the primary score.
+    pub against_longer: Vec<Comparison>,
 }
 
 /// The speed-up of a variant over the baseline, by the validation loss.
@@ -73,7 +77,7 @@ pub struct SeedRun {
     pub variant: String,
     /// The seed.
     pub seed: u64,
-    /// How its run ended.
+    /// The end of its run.
     pub outcome: Outcome,
 }
 
@@ -86,44 +90,41 @@ pub struct SampleGrid {
     pub rows: usize,
     /// Class names: one a column, or one a cell (row by row). Any other number is listed as it is.
     pub labels: Vec<String>,
-    /// How the samples were drawn (sampler, steps, guidance scale, weights, seed), in words; may be empty.
+    /// Way in which the samples were drawn (sampler, steps, guidance scale, weights, seed), in words; may be empty.
     pub note: String,
 }
 
 /// One variant of the comparison.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Variant {
     /// The name that the recipe gives it.
     pub name: String,
     /// Its guidance in a few words, for instance `repa, depth 4, coefficient 0.5`.
     pub guidance: String,
-    /// How its run ended; with several seeds, the mean of what they measured, or the first that did not finish.
+    /// The end of its run; with several seeds, the mean of what they measured, or the first that did not finish.
     pub outcome: Outcome,
-    /// What was logged during the last phase with each seed, in the order of [`Report::seeds`]; empty where a run has no log.
-    pub seed_curves: Vec<BTreeMap<String, Vec<Point>>>,
-    /// What a step costs, by which curves can be drawn over images, operations and time.
+    /// Values logged during the last phase by name, with each seed in the order of [`Report::seeds`]; empty where a run
+    /// has no log. `denoising`, `validation`, `guidance`, `grad_norm` and `guidance_share` have readable titles, others their
+    /// own names. Points may be in any order; of several at one step, the last counts.
+    pub curves: Vec<BTreeMap<String, Vec<Point>>>,
+    /// Cost of a step, by which curves can be drawn over images, operations and time.
     pub pace: Pace,
-    /// Sample grids over training, of the first seed, in rising order of steps; the last is that of the end.
+    /// Sample grids over training, of the first seed, in rising order of steps; the last is that of the end. Laid out as
+    /// [`Report::grid`] says.
     pub grids: Vec<Grid>,
-    /// What was measured with each seed, in the order of [`Report::seeds`]; none where it was not.
+    /// Evaluations with each seed, in the order of [`Report::seeds`]; none where it was not.
     pub evaluations: Vec<Option<Evaluation>>,
     /// The most suspicious samples of the first seed, each with its nearest training images: an encoded PNG.
     pub neighbours_png: Option<Vec<u8>>,
     /// The pictures that the first evaluation's maps name, encoded PNGs by file name.
     pub map_pngs: BTreeMap<String, Vec<u8>>,
-    /// What was logged during its last phase, by name. `denoising`, `validation`, `guidance`, `grad_norm` and
-    /// `guidance_share` are shown first and under readable titles; others follow under their own names.
-    /// Points may be in any order; of several points at one step, the last counts.
-    pub curves: BTreeMap<String, Vec<Point>>,
-    /// The sample grid, an encoded PNG laid out as [`Report::grid`] says.
-    pub samples_png: Option<Vec<u8>>,
-    /// What this variant changes in the base recipe (TOML); empty when it changes nothing.
+    /// Changes of this variant to the base recipe (TOML); empty when there are none.
     pub overlay: String,
     /// The plugins that its run loaded.
     pub plugins: Vec<Plugin>,
 }
 
-/// What one step of a variant's last phase costs, and what had been spent before it began.
+/// Cost of one step of a variant's last phase, and of what came before it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Pace {
     /// Images a step.
@@ -149,7 +150,41 @@ pub struct Grid {
     pub png: Vec<u8>,
 }
 
-/// How a variant's run ended.
+impl Report {
+    /// The same without its pictures, which as text would drown the rest.
+    pub fn without_pictures(mut self) -> Self {
+        for variant in &mut self.variants {
+            variant.neighbours_png = None;
+            variant.grids.clear();
+            variant.map_pngs.clear();
+        }
+        self
+    }
+
+    /// Measurements of each finished variant: its place in the report, its name, its numbers.
+    pub(crate) fn finished(&self) -> impl Iterator<Item = (usize, &str, &Measurements)> {
+        let variants = self.variants.iter().enumerate();
+        variants.filter_map(|(index, variant)| match &variant.outcome {
+            Outcome::Finished(measured) => Some((index, variant.name.as_str(), measured)),
+            _ => None,
+        })
+    }
+
+    /// Everything that was evaluated, variant by variant, seed by seed.
+    pub(crate) fn evaluations(&self) -> impl Iterator<Item = &Evaluation> {
+        self.variants
+            .iter()
+            .flat_map(|variant| variant.evaluations.iter().flatten())
+    }
+}
+
+impl Default for Outcome {
+    fn default() -> Self {
+        Self::Interrupted { step: 0 }
+    }
+}
+
+/// The end of a variant's run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(clippy::large_enum_variant, reason = "most runs finish, and a report has few")]
@@ -168,7 +203,7 @@ pub enum Outcome {
     },
 }
 
-/// What a finished run measured: one row of the table.
+/// Measurements of a finished run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Measurements {
     /// Optimiser steps of the last phase.
@@ -192,9 +227,6 @@ pub struct Measurements {
     pub student_parameters: u64,
     /// Trainable parameters of the sources, dropped after training.
     pub guidance_parameters: u64,
-    /// Fraction (0 to 1) of the step's time spent in frozen networks.
-    #[serde(serialize_with = "number_or_null::serialize")]
-    pub teacher_share: f64,
     /// Fraction (0 to 1) of the steps whose gradient was clipped.
     #[serde(serialize_with = "number_or_null::serialize")]
     pub clipped_share: f64,
@@ -204,13 +236,13 @@ pub struct Measurements {
     /// The part of it that earlier phases took, such as Self-Transcendence's teacher, in seconds.
     #[serde(serialize_with = "number_or_null::serialize")]
     pub earlier_phases_seconds: f64,
-    /// Where a step's time goes.
+    /// Seconds of a step by part.
     pub parts: Parts,
     /// Floating-point operations; none where they were not counted.
     pub operations: Option<Operations>,
     /// Parameters of the last phase's teacher; 0 without one.
     pub teacher_parameters: u64,
-    /// What it took to make the guide whose features a source reads, where that is known: on the bill as well.
+    /// The making of the encoder whose features a source reads, where that is known: on the bill as well.
     pub guide: Option<GuideCost>,
 }
 
@@ -219,7 +251,7 @@ impl Measurements {
     pub fn mean(of: &[&Self]) -> Option<Self> {
         let first = *of.first()?;
         let mean = |value: fn(&Self) -> f64| of.iter().map(|m| value(m)).sum::<f64>() / of.len() as f64;
-        // What one of them lacks has no mean.
+        // There is no mean where one of them lacks it.
         let optional = |value: fn(&Self) -> Option<f64>| {
             let all: Option<Vec<f64>> = of.iter().map(|m| value(m)).collect();
             all.map(|all| all.iter().sum::<f64>() / all.len() as f64)
@@ -231,7 +263,6 @@ impl Measurements {
             seconds_per_step: mean(|m| m.seconds_per_step),
             overhead: optional(|m| m.overhead),
             peak_memory_bytes: of.iter().map(|m| m.peak_memory_bytes).max().flatten(),
-            teacher_share: mean(|m| m.teacher_share),
             clipped_share: mean(|m| m.clipped_share),
             total_seconds: mean(|m| m.total_seconds),
             earlier_phases_seconds: mean(|m| m.earlier_phases_seconds),
@@ -278,6 +309,8 @@ pub struct Plugin {
     pub version: String,
     /// SHA-256 of the library's file, in hexadecimal.
     pub sha256: String,
+    /// The phase and its step after which it took the place of another library; none for one that the run began with.
+    pub since: Option<(String, u64)>,
 }
 
 /// JSON has no NaN and no infinity: both are written as `null`.

@@ -1,59 +1,71 @@
 //! The comparison's page: one self-contained HTML file; the same tables as text for the terminal, for papers and for other programs;
-//! its plots as files.
+//! its charts as files.
 //!
-//! The caller fills in [`Report`], plain data; [`render`], [`svgs`], [`table_text`], [`markdown`], [`csv`] and [`measures_csv`] are pure
-//! functions of it. This module knows nothing of training, devices or plugins, and touches no file.
+//! [`comparison`] reads run folders into a [`Report`], plain data. [`render`], [`svgs`], [`outcome`], [`table_text`], [`markdown`],
+//! [`csv()`] and [`measures_csv`] are pure functions of it. This crate knows nothing of training, devices or plugins.
 //!
-//! A section of the page is a file here; each has its plots and tables (`plot`, `bars`, `sheet`), which page, Markdown and drawings
-//! share. What is not measured has no section.
+//! A section of the report is a file in `sections`, made of words, tables, charts and pictures; each of these has one
+//! renderer for each place where it is shown: `html`, `markdown`, `terminal`, `csv`, `chart`. What is not measured has no section.
 
-mod album;
-mod axis;
-mod bars;
+#[cfg(test)]
+extern crate self as sextant_report;
+
+mod budget;
 mod chart;
 pub mod comparison;
 mod content;
-mod copies;
-mod cost;
-mod curve;
-mod depths;
-mod drawing;
+mod csv;
 mod error;
-mod example;
-mod family;
 #[cfg(test)]
+#[path = "../tests/fixture/mod.rs"]
 mod fixture;
-mod maps;
+mod html;
 mod markdown;
-mod markup;
 mod measure;
 mod number;
-mod over;
+mod numbers;
+mod outcome;
 mod page;
-mod plot;
-mod provenance;
-mod quality;
-mod recipes;
-mod results;
-mod samples;
-mod seeds;
-mod sheet;
-mod speed;
-mod spreadsheet;
+mod section;
+mod sections;
+mod seed_mean;
 mod table;
 mod terminal;
-mod times;
+mod verdicts;
 
 pub use content::{
     Grid, GuideCost, Measurements, Operations, Outcome, Pace, Parts, Plugin, Point, Report, SampleGrid, SeedRun,
     SpeedUps, Variant,
 };
-pub use drawing::svgs;
 pub use error::Error;
-pub use example::{example, example_with};
 pub use markdown::markdown;
-pub(crate) use number::significant;
+pub use numbers::{csv, measures_csv};
+pub use outcome::outcome;
 pub use page::render;
-pub use seeds::{best, text as seeds_text};
-pub use spreadsheet::{csv, measures_csv};
-pub use terminal::table_text;
+
+/// The page's answer for a terminal: the sentence, the table of verdicts with the page's numbers, and the remarks. Ends with a
+/// line break.
+pub fn table_text(report: &Report) -> String {
+    let mut text = format!(
+        "{}\n\n{}",
+        table::one_line(&outcome(report)),
+        terminal::text(&verdicts::table(report))
+    );
+    for remark in &report.remarks {
+        text += &table::one_line(remark);
+        text.push('\n');
+    }
+    text
+}
+
+/// Every chart as a file name and an SVG document with its own style, a white background and a legend.
+pub fn svgs(report: &Report) -> Vec<(String, String)> {
+    let first = sections::curves::first_screen(report)
+        .into_iter()
+        .map(|(_, chart)| chart);
+    let sections = sections::all(report, None);
+    let charts = first.chain(sections.iter().flat_map(|section| section.charts().cloned()));
+    charts
+        .map(|chart| (format!("{}.svg", chart.file), chart::document(&chart)))
+        .collect()
+}

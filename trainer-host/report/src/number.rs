@@ -44,6 +44,17 @@ pub fn signed(value: f64) -> String {
     format!("{sign}{}", significant(value, 3, 5))
 }
 
+/// `value` with its sign and exactly so many decimals.
+pub fn signed_to(value: f64, decimals: usize) -> String {
+    let text = fixed(value, decimals);
+    let is_zero = text.chars().all(|c| matches!(c, '0' | '.'));
+    if value > 0.0 && !is_zero {
+        format!("+{text}")
+    } else {
+        text
+    }
+}
+
 /// A fraction in per cent: 0.95 is `95 %`.
 pub fn percent(share: f64) -> String {
     let text = significant(share * 100.0, 3, 1);

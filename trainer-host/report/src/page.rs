@@ -1,225 +1,221 @@
 //! The page as a whole.
 
-use std::fmt::Write;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::album::Album;
-use super::content::{Outcome, Report};
-use super::curve::MOST_POINTS;
-use super::drawing::PLOT_STYLE;
-use super::family::{Family, families_within};
-use super::markup::{Section, escape, paragraphs, script_json};
-use super::{chart, copies, cost, depths, maps, provenance, quality, recipes, results, samples, seeds, speed, times};
+use crate::budget::ImageBudget;
+use crate::chart::{CHART_STYLE, PALETTE, swatch};
+use crate::content::Report;
+use crate::number::count;
+use crate::sections::curves;
+use crate::sections::samples::{Samples, samples, words};
+use crate::{html as parts, outcome, sections, verdicts};
 
 /// Nothing is loaded from anywhere: the browser enforces that the page is self-contained.
-const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
-                      base-uri 'none'; form-action 'none'";
+const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 
 /// The page is to be opened and mailed whole: it stays below 10 MB. The margin is for the controls of pictures.
 const LIMIT: usize = 9_900_000;
 
-/// Curves are thinned as long as they take more than this, which leaves most of the page to pictures.
-const CURVES: usize = 3_000_000;
-
-/// The fewest points to which a curve is thinned.
-const FEWEST_POINTS: usize = 60;
-
-/// The report as one HTML document that needs no network and no other file, and is smaller than 10 MB unless the last samples
-/// and the words alone are larger.
+/// The report as one HTML document that needs no network and no other file, and is smaller than 10 MB unless the last samples,
+/// the curves and the words alone are larger.
 ///
-/// It is readable without JavaScript (a static plot of the main curve, the last samples); with it, curves can be chosen, smoothed,
-/// hidden and read off, and samples followed over the training. All text in the report is escaped.
+/// It begins with the answer: one sentence, the table of verdicts, the loss curves and the sample grids; everything else is folded
+/// below. It is readable without JavaScript, which shows, hides and reads off what is there already. All text in the report is
+/// escaped.
 pub fn render(report: &Report) -> String {
-    let mut most = MOST_POINTS;
-    loop {
-        let families = families_within(report, most);
-        let curves = chart::data(report, &families).to_string().len();
-        let bare = document(report, &families, &Album::new(report, 0)).len();
-        if (curves <= CURVES && bare <= LIMIT) || most / 2 < FEWEST_POINTS {
-            // Pictures have what everything else leaves.
-            let album = Album::new(report, LIMIT.saturating_sub(bare));
-            return document(report, &families, &album);
+    let bare = document(report, &ImageBudget::new(report, 0)).len();
+    document(report, &ImageBudget::new(report, LIMIT.saturating_sub(bare)))
+}
+
+fn document(report: &Report, budget: &ImageBudget) -> String {
+    let document = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                meta http-equiv="Content-Security-Policy" content=(POLICY);
+                link rel="icon" href="data:,";
+                title { (report.title) }
+                style { (PreEscaped(PALETTE)) (PreEscaped(CHART_STYLE)) (PreEscaped(include_str!("style.css"))) }
+            }
+            body {
+                // Many variants leave less room to each, so that all of the answer stays on the first screen.
+                main .dense[report.variants.len() > 6] {
+                    (header(report))
+                    div.first {
+                        (curves(report))
+                        (grids(report, budget))
+                    }
+                    @for section in sections::all(report, Some(budget)) { (parts::section(&section)) }
+                }
+                script { (PreEscaped(include_str!("page.js"))) }
+            }
         }
-        most /= 2;
-    }
+    };
+    document.into_string()
 }
 
-/// The page with these curves and pictures.
-fn document(report: &Report, families: &[Family], album: &Album) -> String {
-    let sections = [
-        results::section(report),
-        seeds::section(report),
-        chart::section(report, families),
-        times::section(report),
-        quality::section(report),
-        copies::section(report, album.neighbours),
-        samples::section(report, album),
-        depths::section(report),
-        maps::section(report, album.maps),
-        cost::section(report),
-        speed::section(report),
-        recipes::section(report),
-        provenance::section(report),
-    ];
-    let sections: Vec<Section> = sections.into_iter().flatten().collect();
-    let title = escape(&report.title);
-    let mut out = format!(
-        r#"<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<link rel="icon" href="data:,">
-<title>{title}</title>
-<style>
-{}{}{PLOT_STYLE}</style>
-</head>
-<body>
-<main>
-"#,
-        super::drawing::PALETTE,
-        include_str!("style.css")
-    );
-    out.push_str(&header(report));
-    out.push_str(&contents(&sections));
-    sections.iter().for_each(|section| out.push_str(&section.html()));
-    let _ = write!(
-        out,
-        "</main>\n<script type=\"application/json\" id=\"data\">{}</script>\n<script type=\"application/json\" \
-         id=\"grids\">{}</script>\n<script>\n{}</script>\n<script>\n{}</script>\n</body>\n</html>\n",
-        script_json(&chart::data(report, families)),
-        script_json(&samples::data(report, album)),
-        include_str!("chart.js"),
-        include_str!("page.js")
-    );
-    out
-}
-
-/// Links to the sections.
-fn contents(sections: &[Section]) -> String {
-    let links = sections.iter();
-    let links: String = links
-        .map(|section| format!("<li><a href=\"#{}\">{}</a></li>", section.id, escape(&section.title)))
-        .collect();
-    format!("<nav aria-label=\"Contents\"><ul>{links}</ul></nav>\n")
-}
-
-fn header(report: &Report) -> String {
+/// The answer: the sentence and the table.
+fn header(report: &Report) -> Markup {
     let facts = [&report.recipe, &report.device, &report.created];
-    let facts = facts
-        .into_iter()
-        .filter(|fact| !fact.is_empty())
-        .map(|fact| format!("<li>{}</li>", escape(fact)));
-    let facts: String = facts.collect();
-    let summary: String = paragraphs(&report.summary)
-        .map(|paragraph| format!("<p>{}</p>\n", escape(paragraph)))
-        .collect();
-    format!(
-        "<header>\n<h1>{}</h1>\n<ul class=\"facts\">{facts}</ul>\n<div class=\"summary\">\n{summary}{}</div>\n</header>\n",
-        escape(&report.title),
-        unfinished(report)
-    )
+    html! {
+        header {
+            p.facts { strong { (report.title) } @for fact in facts.iter().filter(|fact| !fact.is_empty()) { span { (fact) } } }
+            h1 { (outcome(report)) }
+        }
+        div #verdicts { (parts::table(&verdicts::table(report))) }
+        @if !report.remarks.is_empty() { ul.remarks { @for remark in &report.remarks { li { (remark) } } } }
+    }
 }
 
-/// A sentence on the variants that did not finish, if any.
-fn unfinished(report: &Report) -> String {
-    let count = |test: fn(&Outcome) -> bool| report.variants.iter().filter(|v| test(&v.outcome)).count();
-    let finished = count(|outcome| matches!(outcome, Outcome::Finished(_)));
-    let failed = count(|outcome| matches!(outcome, Outcome::Failed { .. }));
-    let all = report.variants.len();
-    if finished == all {
-        return String::new();
+/// The loss curves, of which a switch shows one.
+fn curves(report: &Report) -> Markup {
+    let charts = curves::first_screen(report);
+    html! {
+        section #losses aria-label="Loss curves" {
+            @if charts.len() > 1 {
+                label hidden { "Curves " select #curve { @for (i, (name, _)) in charts.iter().enumerate() { option value=(i) { (name) } } } }
+            }
+            @for (i, (_, chart)) in charts.iter().enumerate() {
+                div.curve hidden[i > 0] { (parts::chart(chart)) }
+            }
+            @if charts.is_empty() { p.absent { "No variant logged a loss." } }
+        }
     }
-    let mut causes = Vec::new();
-    if failed > 0 {
-        causes.push(format!("{failed} failed"));
+}
+
+/// The sample grids beside each other, with a slider over training.
+fn grids(report: &Report, budget: &ImageBudget) -> Markup {
+    let samples = samples(report, budget);
+    let mut steps: Vec<u64> = samples.iter().flat_map(|of| &of.grids).map(|grid| grid.step).collect();
+    steps.sort_unstable();
+    steps.dedup();
+    let columns = match samples.len() {
+        0..=1 => 1,
+        2..=4 => 2,
+        5..=6 => 3,
+        7..=12 => 4,
+        _ => 6,
+    };
+    html! {
+        @if !samples.is_empty() {
+            section #samples aria-label="Samples" {
+                div.bar {
+                    @if let [_, .., last] = steps.as_slice() {
+                        label hidden { "Samples "
+                            input #progress type="range" min="0" max=(steps.len() - 1) value=(steps.len() - 1) step="1"
+                                data-steps=(steps.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "));
+                            " " output for="progress" { "step " (count(*last)) }
+                        }
+                    }
+                    label { input #large type="checkbox"; " large" }
+                }
+                div.grids style=(format!("--columns:{columns}")) {
+                    @for of in &samples { (grid(of)) }
+                }
+                p.hint { (words(&report.grid, budget)) }
+            }
+        }
     }
-    if all - finished > failed {
-        causes.push(format!("{} interrupted", all - finished - failed));
+}
+
+fn grid(of: &Samples) -> Markup {
+    let last = of.grids.len() - 1;
+    html! {
+        figure data-variant=(of.variant) {
+            figcaption { (swatch(of.variant)) (of.name) }
+            @for (i, grid) in of.grids.iter().enumerate() {
+                div data-step=(grid.step) hidden[i < last] {
+                    (parts::image(&grid.png, &format!("samples of {} at step {}", of.name, count(grid.step))))
+                }
+            }
+            p.absent hidden { "no samples yet" }
+        }
     }
-    format!(
-        "<p class=\"warning\">{finished} of {all} variants finished; {}.</p>\n",
-        causes.join(", ")
-    )
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::content::Point;
-    use super::super::table::Table;
-    use super::super::{example, example_with, fixture};
     use super::*;
+    use crate::fixture;
+    use crate::{Grid, Point};
 
     #[test]
     fn hostile_text_stays_text() {
-        let html = render(&fixture::report());
-        assert_eq!(html.matches("</script>").count(), 4, "only the page's own scripts end");
+        let html = render(&fixture::hostile());
+        assert_eq!(html.matches("</script>").count(), 1, "only the page's own script ends");
         assert!(html.contains("<title>Emoji &amp; &lt;friends&gt;</title>"));
-        assert!(html.contains("&lt;i&gt;&quot;broken&quot; &amp; more"));
-        assert!(!html.contains("<i>"));
+        assert!(html.contains("&lt;i&gt;&quot;broken&quot; &amp; more") && !html.contains("<i>"));
     }
 
     #[test]
-    fn a_failed_variant_is_shown_with_its_message_and_counted() {
-        let html = render(&fixture::report());
-        assert!(html.contains("failed: step 7: [31mno &lt;/script&gt; teacher"));
-        assert!(html.contains("interrupted after step 12,000"));
-        assert!(html.contains("2 of 4 variants finished; 1 failed, 1 interrupted."));
+    fn the_answer_comes_first() {
+        let report = fixture::example();
+        let html = render(&report);
+        let sentence = html! { (outcome(&report)) }.into_string();
+        let place = |what: &str| html.find(what).unwrap_or_else(|| panic!("{what} is not there"));
+        let order = [
+            &format!("<h1>{sentence}</h1>"),
+            "id=\"verdicts\"",
+            "id=\"losses\"",
+            "id=\"samples\"",
+            "<details",
+        ];
+        let places: Vec<usize> = order.into_iter().map(place).collect();
+        assert!(places.is_sorted(), "{places:?}");
+        assert!(!html.contains("<details open"), "everything else is folded");
     }
 
     #[test]
     fn page_and_terminal_show_the_same_numbers() {
-        let report = fixture::report();
-        let (html, text) = (render(&report), super::super::table_text(&report));
-        for cell in Table::new(&report).rows.iter().flat_map(|row| &row.cells).flatten() {
-            assert!(text.contains(&cell.text));
-            assert!(html.contains(cell.parts().0) && html.contains(cell.parts().1));
+        for report in [fixture::hostile(), fixture::example()] {
+            let (html, text) = (render(&report), crate::table_text(&report));
+            let table = verdicts::table(&report);
+            assert!(table.rows.len() > 3);
+            for cell in table.rows.iter().flat_map(|row| &row.cells) {
+                let words = &cell.text;
+                assert!(text.contains(words), "{words} in {text}");
+                let escaped = html! { (words) }.into_string();
+                assert!(html.contains(&escaped), "{escaped}");
+            }
         }
     }
 
     #[test]
     fn an_empty_report_is_a_page() {
         let html = render(&Report::default());
-        assert!(html.contains("No variant logged a curve."));
-        assert!(html.ends_with("</html>\n"));
+        assert!(html.contains("No variant logged a loss.") && html.ends_with("</html>"));
     }
 
     #[test]
     fn nothing_is_loaded_from_elsewhere() {
-        let html = render(&fixture::report());
+        let html = render(&fixture::example());
         assert!(!html.contains("src=\"http") && !html.contains("href=\"http") && !html.contains("url(http"));
     }
 
     #[test]
     fn sections_stand_in_order_and_those_without_data_are_left_out() {
-        let ids = |report: &Report| -> Vec<String> {
+        let ids = |report: &Report| -> String {
             let html = render(report);
-            let ids = html.split("<h2 id=\"").skip(1);
-            ids.map(|rest| rest.split('"').next().unwrap().to_owned()).collect()
+            let ids = html.split("<details class=\"section\" id=\"").skip(1);
+            ids.map(|rest| rest.split('"').next().unwrap())
+                .collect::<Vec<_>>()
+                .join(" ")
         };
-        let all = "results seeds curves times quality copies samples representations maps cost speed-up differences provenance";
-        assert_eq!(ids(&example()).join(" "), all);
-        assert_eq!(ids(&example_with(1)).join(" "), all, "one seed has every section");
-        assert_eq!(
-            ids(&fixture::report()).join(" "),
-            "results curves cost differences provenance"
-        );
-        assert_eq!(
-            ids(&Report::default()).join(" "),
-            "results curves differences provenance"
-        );
+        let all = "statistics speed-up cost quality copies curves times representations maps differences provenance";
+        assert_eq!(ids(&fixture::example()), all);
+        assert_eq!(ids(&fixture::example_with(1)), all, "one seed has every section");
+        assert_eq!(ids(&fixture::hostile()), "cost curves differences provenance");
+        assert_eq!(ids(&Report::default()), "");
     }
 
     #[test]
     fn the_page_stays_below_ten_megabytes_however_many_pictures_there_are() {
-        let mut report = example();
-        let grids: Vec<super::super::Grid> = (0..40)
-            .map(|step| super::super::Grid {
-                step,
-                png: report.variants[0].grids[0].png.repeat(20),
-            })
-            .collect();
+        let mut report = fixture::example();
+        let png = report.variants[0].grids[0].png.repeat(20);
+        let grids: Vec<Grid> = (0..40).map(|step| Grid { step, png: png.clone() }).collect();
         assert!(grids.iter().map(|grid| grid.png.len()).sum::<usize>() > 3_000_000);
         report
             .variants
@@ -231,40 +227,32 @@ mod tests {
     }
 
     #[test]
-    fn many_curves_are_thinned_and_leave_room_for_pictures() {
-        let mut report = example();
-        let noise = |step: u64| (step as f64 * 0.7).sin();
-        let point = |step| Point {
+    fn many_curves_leave_room_for_pictures() {
+        let mut report = fixture::example();
+        let point = |step: u64| Point {
             step,
-            value: noise(step),
+            value: (step as f64 * 0.7).sin(),
         };
         let curve: Vec<Point> = (1..3000).map(point).collect();
         for variant in &mut report.variants {
-            variant.seed_curves.clear();
-            variant.curves = (0..60).map(|i| (format!("metric {i}"), curve.clone())).collect();
+            variant.curves = vec![(0..60).map(|i| (format!("metric {i}"), curve.clone())).collect()];
         }
         let html = render(&report);
         assert!(html.len() < 10_000_000, "{} bytes", html.len());
-        assert!(html.contains("points, the extremes among them") && html.contains("id=\"map-time-0\""));
+        assert!(html.contains("metric 59") && html.contains("id=\"panel-0\""));
         assert!(!html.contains("left out, to keep this page small"));
     }
 
     #[test]
-    fn every_link_leads_somewhere_and_no_id_comes_twice() {
-        let html = render(&example());
+    fn no_id_comes_twice() {
+        let html = render(&fixture::example());
         let mut ids: Vec<&str> = html
             .split(" id=\"")
             .skip(1)
             .map(|rest| rest.split('"').next().unwrap())
             .collect();
-        for target in html
-            .split("href=\"#")
-            .skip(1)
-            .map(|rest| rest.split('"').next().unwrap())
-        {
-            assert!(ids.contains(&target), "{target}");
-        }
         let count = ids.len();
+        assert!(count > 10);
         ids.sort_unstable();
         ids.dedup();
         assert_eq!(ids.len(), count);

@@ -85,19 +85,13 @@ pub fn show(mut report: Report, folder: &std::path::Path, json: bool) {
     if json {
         // The pictures lie beside the runs; as numbers they would drown the rest.
         for variant in &mut report.variants {
-            variant.samples_png = None;
             variant.neighbours_png = None;
             variant.grids.iter_mut().for_each(|grid| grid.png.clear());
             variant.map_pngs.clear();
         }
         print_json(&json!({ "report": page, "comparison": report }));
     } else {
-        println!(
-            "\n{}\n{}\n{}\n",
-            report::table_text(&report),
-            report::seeds_text(&report),
-            report.summary
-        );
+        println!("\n{}", report::table_text(&report));
         println!("report: {}", page.display());
     }
 }

@@ -2,25 +2,20 @@
 
 use std::path::Path;
 
-use super::control::controls;
 use super::difference;
-use super::entry::{Ending, Entry};
+use super::entry::{Ending, Entry, unguided};
 use super::frame::{self, Frame, Request, distinct};
 use super::gather::Source;
-use super::judges;
 use super::measured;
+use super::metric::{self, Metric};
 use super::pictures::Pictures;
 use super::protocol::{self, Protocol};
 use super::speed_up::speed_ups;
-use super::summary::{Background, summary};
-use super::verdict::{self, Yardstick};
 use crate::Error;
 use crate::{self as report, Plugin, Report, SampleGrid, SeedRun, Variant};
 use sextant_data::{self as data, DataError, Dataset};
 use sextant_recipe::Init;
-use sextant_records::FileError;
-use sextant_records::write_whole;
-use sextant_stats::statistics;
+use sextant_records::{FileError, LibraryRecord, write_whole};
 
 /// The report of these sources.
 ///
@@ -63,24 +58,23 @@ pub fn assemble(sources: Vec<Source>, request: &Request) -> Result<Report, Error
         shared: shared(&names, &entries, frame.baseline.as_deref())?,
         ..Report::default()
     };
-    let mut background = judge(&mut report, &frame, &names, &entries)?;
+    judge(&mut report, &frame, &names, &entries)?;
+    report.remarks.extend(remarks(&entries, &frame.absent));
     if !twice.is_empty() {
-        background.remarks.push(format!(
+        report.remarks.push(format!(
             "Runs of {} are the same in several of {}: each is taken once.",
             twice.join(", "),
             distinct(folders).join(", ")
         ));
     }
-    report.summary = summary(&report, &background);
     Ok(report)
 }
 
 /// Fills in what the scores say of the variants.
-fn judge(report: &mut Report, frame: &Frame, names: &[String], entries: &[Entry]) -> Result<Background, Error> {
-    let mut background = Background {
-        remarks: remarks(entries, &frame.absent),
-        ..Background::default()
-    };
+fn judge(report: &mut Report, frame: &Frame, names: &[String], entries: &[Entry]) -> Result<(), Error> {
+    let primary = Metric::primary(frame.primary, metric::first_judge(entries));
+    report.score = primary.name.clone();
+    report.scores = metric::scores(&primary, names, entries);
     // Correction is for all that the recipe compares: a family must not shrink because a run has not begun.
     let others: Vec<String> = names
         .iter()
@@ -89,29 +83,38 @@ fn judge(report: &mut Report, frame: &Frame, names: &[String], entries: &[Entry]
         .cloned()
         .collect();
     let (Some(baseline), false) = (&frame.baseline, others.is_empty()) else {
-        return Ok(background);
+        return Ok(());
     };
-    let primary = Yardstick::primary(frame.primary, verdict::first_judge(entries));
-    report.verdict = Some(verdict::compare(&primary, baseline, &others, entries)?);
-    for yardstick in verdict::secondary(&primary, entries) {
-        let comparison = verdict::compare(&yardstick, baseline, &others, entries)?;
-        if verdict::says_something(&comparison) {
-            report.scores.push(comparison);
+    report.verdict = Some(metric::compare(&primary, baseline, &others, entries)?);
+    for metric in metric::secondary(&primary, entries) {
+        let comparison = metric::compare(&metric, baseline, &others, entries)?;
+        if metric::says_something(&comparison) {
+            report.other_scores.push(comparison);
         }
     }
     report.speed_ups = speed_ups(entries, &report.runs, baseline, &others);
-    report.disagreements = judges::disagreements(baseline, &others, entries)?;
-    background.controls = controls(names, entries, baseline);
-    for longer in background.controls.iter().filter(|control| control.is_longer) {
-        let guided = |name: &&String| !entries.iter().any(|e| e.variant == **name && e.is_unguided());
-        let guided: Vec<String> = others.iter().filter(guided).cloned().collect();
-        let comparison: statistics::Comparison = verdict::compare(&primary, &longer.name, &guided, entries)?;
-        background.against_longer.push(comparison);
-    }
-    Ok(background)
+    // What guidance is held against where steps are cheap: training longer without it.
+    let recipe = |name: &str| {
+        entries
+            .iter()
+            .find(|entry| entry.variant == name)
+            .map(|entry| &entry.recipe)
+    };
+    let steps =
+        |name: &str| recipe(name).map_or(0, |recipe| recipe.phases.iter().map(|phase| phase.steps).sum::<u64>());
+    let (plain, guided): (Vec<String>, Vec<String>) = others
+        .iter()
+        .cloned()
+        .partition(|name| recipe(name).is_some_and(unguided));
+    let longer = plain
+        .iter()
+        .filter(|name| !guided.is_empty() && steps(name) > steps(baseline));
+    let longer = longer.map(|name| metric::compare(&primary, name, &guided, entries));
+    report.against_longer = longer.collect::<Result<_, _>>()?;
+    Ok(())
 }
 
-/// Writes `report.html`, `report.md`, `results.csv`, `measures.csv`, and every plot as `plots/NAME.svg`.
+/// Writes `report.html`, `report.md`, `results.csv`, `measures.csv`, and every chart as `plots/NAME.svg`.
 ///
 /// # Errors
 /// Where they cannot be written.
@@ -140,19 +143,24 @@ fn variant(name: &str, overlay: &str, seeds: &[u64], entries: &[Entry], runs: &[
             .find(|entry| entry.variant == name && entry.seed == *seed)
     };
     let first = seeds.iter().find_map(of_seed);
-    let first = first.ok_or_else(|| Error::Input(format!("variant {name:?} has no run")))?;
+    let first = first.ok_or(Error::NoRun)?;
     let outcome = measured::over_seeds(runs, name);
     let pictures = Pictures::of(first);
-    let plugins = first.info.plugins.iter().map(|plugin| Plugin {
-        name: plugin.plugin.clone(),
-        version: plugin.version.clone(),
-        sha256: plugin.sha256.clone(),
-    });
+    let plugin = |library: &LibraryRecord, since| Plugin {
+        name: library.plugin.clone(),
+        version: library.version.clone(),
+        sha256: library.sha256.clone(),
+        since,
+    };
+    let begun_with = first.info.plugins.iter().map(|library| plugin(library, None));
+    let replaced = first.info.replaced.iter();
+    let replaced = replaced.map(|at| plugin(&at.library, Some((at.phase.clone(), at.step))));
+    let plugins = begun_with.chain(replaced);
     let of = |seed| of_seed(seed);
     Ok(Variant {
         name: name.to_owned(),
         guidance: measured::description(&first.recipe),
-        seed_curves: seeds
+        curves: seeds
             .iter()
             .map(|seed| of(seed).map(|e| measured::curves(&e.log)).unwrap_or_default())
             .collect(),
@@ -164,15 +172,13 @@ fn variant(name: &str, overlay: &str, seeds: &[u64], entries: &[Entry], runs: &[
             .collect(),
         neighbours_png: pictures.neighbours,
         map_pngs: pictures.maps,
-        curves: measured::curves(&first.log),
-        samples_png: pictures.samples,
         overlay: overlay.to_owned(),
         plugins: plugins.collect(),
         outcome,
     })
 }
 
-/// What ran; where runs differ, all that ran.
+/// Versions of what ran; where runs differ, all of them.
 fn versions(entries: &[Entry]) -> Vec<(String, String)> {
     let of = |value: fn(&Entry) -> &String| distinct(entries.iter().map(|entry| value(entry).clone())).join(" and ");
     vec![
@@ -198,7 +204,7 @@ fn facts(fingerprint: &str, dataset: &Result<Dataset, DataError>) -> String {
     }
 }
 
-/// How the grids of the first seed are laid out.
+/// The layout of the grids of the first seed.
 fn grid(entries: &[Entry], seed: u64, classes: &[String]) -> SampleGrid {
     let first = entries.iter().find(|entry| entry.seed == seed).unwrap_or(&entries[0]);
     let evaluation = &first.recipe.evaluation;
@@ -222,7 +228,7 @@ fn grid_labels(classes: &[String], columns: usize, count: usize) -> Vec<String> 
         .collect()
 }
 
-/// What the runs of one seed have in common, in a sentence that names the variants which have it otherwise.
+/// A sentence on what the runs of one seed have in common, that names the variants which have it otherwise.
 fn shared(names: &[String], entries: &[Entry], baseline: Option<&str>) -> Result<String, Error> {
     let first = |name: &str| entries.iter().find(|entry| entry.variant == name);
     let Some(base) = baseline.and_then(first).or(entries.first()) else {
@@ -257,7 +263,7 @@ fn shared(names: &[String], entries: &[Entry], baseline: Option<&str>) -> Result
     ))
 }
 
-/// What is said of a variant of which a run failed.
+/// A remark on a variant of which a run failed.
 fn failed(name: &str, entries: &[Entry]) -> Option<String> {
     let of_name = || entries.iter().filter(|entry| entry.variant == name);
     let seeds = of_name().filter(|entry| matches!(entry.ending, Ending::Failed(_)));
@@ -275,7 +281,7 @@ fn failed(name: &str, entries: &[Entry]) -> Option<String> {
     })
 }
 
-/// What went wrong, a sentence each.
+/// Remarks on what went wrong, a sentence each.
 fn remarks(entries: &[Entry], absent: &[String]) -> Vec<String> {
     let mut remarks = Vec::new();
     if !absent.is_empty() {

@@ -1,4 +1,4 @@
-//! What differs between two recipes.
+//! Differences between two recipes.
 
 use std::path::Path;
 
@@ -70,7 +70,7 @@ pub fn value(recipe: &Recipe) -> Result<Value, Error> {
     })
 }
 
-/// What a recipe says of the training and of the validation curve. Left out are its title, what is written, and what is
+/// The part of a recipe on the training and of the validation curve. Left out are its title, what is written, and what is
 /// measured of the finished network: a run can be measured in another way without being trained again.
 ///
 /// # Errors
@@ -94,7 +94,7 @@ pub fn training(recipe: &Recipe) -> Result<Value, Error> {
     Ok(value)
 }
 
-/// What has to be added to `base` to get `recipe`, as TOML: tables key by key, everything else whole; keys that only
+/// The keys that have to be added to `base` to get `recipe`, as TOML: tables key by key, everything else whole; keys that only
 /// `base` has as comments. Title and seed are left out, since a variant has neither.
 ///
 /// # Errors

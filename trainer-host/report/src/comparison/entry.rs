@@ -18,23 +18,23 @@ pub struct Entry {
     pub variant: String,
     /// The run's seed.
     pub seed: u64,
-    /// Where it lies.
+    /// Its folder.
     pub folder: RunFolder,
     /// Its resolved recipe.
     pub recipe: Recipe,
-    /// What ran, where, on which data.
+    /// Facts on what ran, where, on which data.
     pub info: RunInfo,
-    /// How it ended.
+    /// Its end.
     pub ending: Ending,
-    /// What went wrong after the training, and why there is no evaluation.
+    /// A fault after the training, and the reason why there is no evaluation.
     pub trouble: Option<String>,
     /// The log of the last phase.
     pub log: Vec<Line>,
-    /// What was measured of its network.
+    /// The evaluation of its network.
     pub evaluation: Option<Evaluation>,
 }
 
-/// How a run ended.
+/// The end of a run.
 #[derive(Debug)]
 pub enum Ending {
     /// It was trained to its end.
@@ -59,11 +59,12 @@ impl Entry {
         let failure = folder.failure().map(|failure| failure.message);
         let mut trouble = None;
         let ending = match (result(&folder)?, failure) {
-            (Some(Ok(result)), failure) => {
+            (Some(Ending::Finished(result)), failure) => {
                 trouble = failure.map(|message| format!("trained, and then failed: {message}"));
-                Ending::Finished(Box::new(result))
+                Ending::Finished(result)
             }
-            (Some(Err(message)), _) | (None, Some(message)) => Ending::Failed(message),
+            (Some(other), _) => other,
+            (None, Some(message)) => Ending::Failed(message),
             (None, None) => {
                 let logged = log.last().map_or(0, |line| line.step);
                 let saved = folder.latest(&phase).map_or(0, |saved| saved.step);
@@ -96,7 +97,7 @@ impl Entry {
         })
     }
 
-    /// What it measured, if it was trained to its end.
+    /// The result, if it was trained to its end.
     pub fn result(&self) -> Option<&RunResult> {
         match &self.ending {
             Ending::Finished(result) => Some(result),
@@ -104,12 +105,12 @@ impl Entry {
         }
     }
 
-    /// Whether something of it could not be measured.
+    /// Tells that something of it could not be measured.
     pub fn has_trouble(&self) -> bool {
         self.trouble.is_some() || self.evaluation.as_ref().is_some_and(|e| e.trouble.is_some())
     }
 
-    /// Whether judges have scored its samples.
+    /// Tells that judges have scored its samples.
     pub fn is_judged(&self) -> bool {
         self.evaluation.as_ref().is_some_and(|e| !e.quality.is_empty())
     }
@@ -126,20 +127,20 @@ impl Entry {
         })
     }
 
-    /// Whether no phase is guided.
+    /// Tells that no phase is guided.
     pub fn is_unguided(&self) -> bool {
         unguided(&self.recipe)
     }
 }
 
-/// Whether no phase of a recipe is guided.
+/// Tells that no phase of a recipe is guided.
 pub fn unguided(recipe: &Recipe) -> bool {
     let mut sources = recipe.phases.iter().flat_map(|p| &p.guidance);
     sources.all(|s| s.plugin == "none" || s.coefficient() == 0.0)
 }
 
 /// `result.json`, if it is there; a loss that is not a number, which JSON cannot hold, is a failure in words.
-fn result(folder: &RunFolder) -> Result<Option<Result<RunResult, String>>, Error> {
+fn result(folder: &RunFolder) -> Result<Option<Ending>, Error> {
     let path = folder.path().join("result.json");
     let text = match fs::read_to_string(&path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -148,9 +149,9 @@ fn result(folder: &RunFolder) -> Result<Option<Result<RunResult, String>>, Error
     let wrong = |e: serde_json::Error| FileError::new(&path, format!("is not a result: {e}")).into();
     let value: Value = serde_json::from_str(&text).map_err(wrong)?;
     if value.get("validation_loss").is_some_and(Value::is_null) {
-        return Ok(Some(Err("its validation loss is not a number".into())));
+        return Ok(Some(Ending::Failed("its validation loss is not a number".into())));
     }
     serde_json::from_value(value)
-        .map(|result| Some(Ok(result)))
+        .map(|result| Some(Ending::Finished(Box::new(result))))
         .map_err(wrong)
 }

@@ -128,7 +128,7 @@ impl Written {
         self
     }
 
-    /// What was measured of it.
+    /// An evaluation of it.
     pub fn evaluation(mut self, evaluation: Evaluation) -> Self {
         self.recipe.evaluation.quality = Some(QualityRecipe::default());
         let step = self.recipe.phases.last().map_or(0, |phase| phase.steps);
@@ -147,6 +147,7 @@ impl Written {
             device: self.device.clone(),
             data: self.data.clone(),
             plugins: Vec::new(),
+            ..RunInfo::default()
         };
         folder.create(&self.recipe, &info).unwrap();
         let lines = self.curve.iter();
@@ -170,7 +171,7 @@ impl Written {
         Entry::read(&name, self.at(path)).unwrap()
     }
 
-    /// As a file: what later versions add is filled in.
+    /// The result, as a file has it.
     fn result(&self, loss: f64) -> RunResult {
         serde_json::from_value(json!({
             "steps": self.recipe.phases.last().unwrap().steps,
@@ -194,7 +195,7 @@ impl Written {
     }
 }
 
-/// What two judges say: this kernel distance each, at scales 1 (twice as far) and 2 (chosen). Frechet distances are ten
+/// An evaluation by two judges: this kernel distance each, at scales 1 (twice as far) and 2 (chosen). Frechet distances are ten
 /// times as large; the floor is 0.001.
 pub fn evaluation(kernel: [f64; 2]) -> Evaluation {
     let names = ["embedded", "untrained"];
@@ -228,20 +229,4 @@ pub fn evaluation(kernel: [f64; 2]) -> Evaluation {
         floors: (0..2).map(|i| quality(i, 1.0, 0.001)).collect(),
         ..Evaluation::default()
     }
-}
-
-/// Runs of these variants with so many seeds, judged: kernel distances by both judges, as gains of 0.02 with a small spread.
-pub fn judged(seeds: u64, variants: &[(&str, [f64; 2])]) -> Vec<Entry> {
-    let folder = tempfile::tempdir().unwrap();
-    let mut entries = Vec::new();
-    for seed in 0..seeds {
-        for (index, (name, offsets)) in variants.iter().enumerate() {
-            let spread = 0.01 * (seed as f64 * 2.0 + index as f64).sin();
-            let kernel = offsets.map(|offset| 1.0 + offset + spread);
-            let plugin = (*name != "none").then_some(*name);
-            let written = Written::new(seed, plugin).evaluation(evaluation(kernel));
-            entries.push(written.read(&folder.path().join(format!("seed-{seed}/{name}"))));
-        }
-    }
-    entries
 }

@@ -1,4 +1,4 @@
-//! What a comparison is beside its runs: title, variants and their order, baseline, primary score.
+//! The frame of a comparison beside its runs: title, variants and their order, baseline, primary score.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,7 +11,7 @@ use super::gather::Source;
 use crate::Error;
 use sextant_recipe::Score;
 
-/// What a report is asked for beside the folders.
+/// Wishes for a report beside the folders.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
     /// The variant that the others are compared with; by default the first without guidance.
@@ -43,7 +43,7 @@ pub struct Frame {
     pub baseline: Option<String>,
     /// The score that decides.
     pub primary: Score,
-    /// Whether it is another than the recipes declare.
+    /// Set where it is another than the recipes declare.
     pub chosen_afterwards: bool,
 }
 
@@ -75,7 +75,7 @@ impl Frame {
                     .as_deref()
                     .or(names.first().map(String::as_str))
                     .and_then(first);
-                let base = &base.ok_or_else(|| Error::Input("there is no run".into()))?.recipe;
+                let base = &base.ok_or(Error::NoRun)?.recipe;
                 let mut overlays = BTreeMap::new();
                 for name in &names {
                     if let Some(entry) = first(name) {
@@ -135,18 +135,14 @@ fn once_each(entries: &[&Entry]) -> Result<(), Error> {
         if let Some(before) = known.insert((&entry.variant, entry.seed), entry) {
             let (first, second) = (before.folder.path(), entry.folder.path());
             let difference = difference::first(&made_by(before)?, &made_by(entry)?, "");
-            return Err(Error::Input(format!(
-                "{} and {} are both runs of variant \"{}\" with seed {}, and not the same{}; leave one out, or give it another folder \
-                 name",
-                first.display(),
-                second.display(),
-                entry.variant,
-                entry.seed,
-                difference.map_or_else(String::new, |difference| format!(
-                    ": {}",
-                    difference.between(first, second)
-                ))
-            )));
+            let difference = difference.map(|difference| format!(": {}", difference.between(first, second)));
+            return Err(Error::TwoRuns {
+                first: first.into(),
+                second: second.into(),
+                variant: entry.variant.clone(),
+                seed: entry.seed,
+                difference: difference.unwrap_or_default(),
+            });
         }
     }
     Ok(())
@@ -185,7 +181,10 @@ pub fn once(sources: Vec<Source>) -> Result<(Vec<Source>, Vec<String>), Error> {
 
 /// All that a run follows from, and how it ended: another machine or version may end otherwise.
 fn made_by(entry: &Entry) -> Result<Value, Error> {
-    let plugins: Vec<_> = entry.info.plugins.iter().map(|plugin| &plugin.sha256).collect();
+    let replaced = entry.info.replaced.iter().map(|replaced| &replaced.library);
+    let plugins: Vec<_> = (entry.info.plugins.iter().chain(replaced))
+        .map(|library| &library.sha256)
+        .collect();
     let end = match &entry.ending {
         Ending::Finished(result) => json!(result.validation_loss),
         Ending::Failed(_) => json!("a failure"),
@@ -231,10 +230,10 @@ fn order(sources: &[Source], entries: &[&Entry]) -> Vec<String> {
 
 fn baseline(names: &[String], entries: &[&Entry], request: &Request) -> Result<Option<String>, Error> {
     match &request.baseline {
-        Some(asked) if !names.contains(asked) => Err(Error::Input(format!(
-            "--baseline {asked}: there is no such variant; there are: {}",
-            names.join(", ")
-        ))),
+        Some(asked) if !names.contains(asked) => Err(Error::NoSuchBaseline {
+            asked: asked.clone(),
+            there: names.to_vec(),
+        }),
         Some(asked) => Ok(Some(asked.clone())),
         None => {
             let unguided = |name: &&String| entries.iter().any(|e| e.variant == **name && e.is_unguided());
@@ -256,11 +255,10 @@ fn same_recipes(names: &[String], entries: &[&Entry]) -> Result<(), Error> {
         let of_first = training(first)?;
         for other in runs {
             if let Some(difference) = difference::first(&of_first, &training(other)?, "") {
-                return Err(Error::Input(format!(
-                    "the runs of variant \"{name}\" were trained by different recipes: {}; give one of the folders another \
-                     name",
-                    difference.between(first.folder.path(), other.folder.path())
-                )));
+                return Err(Error::OtherRecipes {
+                    variant: name.clone(),
+                    difference: difference.between(first.folder.path(), other.folder.path()),
+                });
             }
         }
     }
@@ -292,21 +290,15 @@ fn primary(sources: &[Source], entries: &[&Entry], request: &Request) -> Result<
     };
     let score = match (request.primary, declared.iter().find(|(_, score, _)| *score != first)) {
         (Some(asked), _) if asked.needs_judges() && !entries.iter().any(|entry| entry.is_judged()) => {
-            return Err(Error::Input(format!(
-                "--primary {}: no judge has scored samples of these runs",
-                asked.key()
-            )));
+            return Err(Error::NotJudged { score: asked.key() });
         }
         (Some(asked), _) => asked,
         (None, None) => first,
         (None, Some((other, score, _))) => {
-            return Err(Error::Input(format!(
-                "evaluation.primary is \"{}\" in {} and \"{}\" in {}; say which with --primary",
-                first.key(),
-                folder.display(),
-                score.key(),
-                other.display()
-            )));
+            return Err(Error::OtherScores {
+                first: (first.key(), folder.into()),
+                second: (score.key(), (*other).into()),
+            });
         }
     };
     Ok((score, declared.iter().any(|(_, _, before)| *before != score)))
@@ -339,7 +331,7 @@ fn seeds(sources: &[Source], entries: &[&Entry]) -> Vec<u64> {
     seeds
 }
 
-/// Those that made the runs, and the one that makes the report, unless the first makes this very report.
+/// The commands that made the runs, and the one that makes the report, unless the first makes this very report.
 fn command(sources: &[Source], request: &Request) -> String {
     let made = sources
         .iter()

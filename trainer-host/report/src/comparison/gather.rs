@@ -14,7 +14,7 @@ use sextant_records::RunFolder;
 pub struct Source {
     /// The folder, as it was given.
     pub folder: PathBuf,
-    /// What its comparison is; none for a single run, or for runs of an earlier version.
+    /// The record of its comparison; none for a single run, or for runs that were put into a folder by hand.
     pub record: Option<Record>,
     /// Its runs: at least one. With a record those that it lists, in its order.
     pub entries: Vec<Entry>,
@@ -108,7 +108,7 @@ fn folders(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(folders)
 }
 
-/// What a run is called: as its folder, even where that is given as `.`.
+/// The name of a run: that of its folder, even where that is given as `.`.
 fn name(run: &Path) -> Result<String, Error> {
     let whole = fs::canonicalize(run).map_err(|e| FileError::new(run, e))?;
     Ok(whole.file_name().unwrap_or_default().to_string_lossy().into_owned())

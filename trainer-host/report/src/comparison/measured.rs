@@ -1,4 +1,4 @@
-//! What a run measured, in the report's terms.
+//! Measurements of a run in the report's terms.
 
 use std::collections::BTreeMap;
 
@@ -36,7 +36,7 @@ pub fn runs(variants: &[String], seeds: &[u64], entries: &[Entry], baseline: Opt
     runs
 }
 
-/// How a variant ended: the mean of what its runs measured, or the first that did not finish.
+/// The end of a variant: the mean of what its runs measured, or the first that did not finish.
 pub fn over_seeds(runs: &[SeedRun], name: &str) -> Outcome {
     let runs: Vec<&SeedRun> = runs.iter().filter(|run| run.variant == name).collect();
     let mut measured = Vec::new();
@@ -60,7 +60,6 @@ pub fn over_seeds(runs: &[SeedRun], name: &str) -> Outcome {
 }
 
 fn measurements(result: &RunResult, baseline: Option<f64>) -> Measurements {
-    let step = result.seconds.step.max(f64::MIN_POSITIVE);
     let seconds = &result.seconds;
     Measurements {
         steps: result.steps,
@@ -72,7 +71,6 @@ fn measurements(result: &RunResult, baseline: Option<f64>) -> Measurements {
         peak_memory_bytes: result.peak_memory_bytes,
         student_parameters: result.student_parameters,
         guidance_parameters: result.guidance_parameters,
-        teacher_share: seconds.teacher / step,
         clipped_share: result.clipped_share,
         total_seconds: seconds.step + result.earlier_phases_seconds,
         earlier_phases_seconds: result.earlier_phases_seconds,
@@ -83,7 +81,7 @@ fn measurements(result: &RunResult, baseline: Option<f64>) -> Measurements {
     }
 }
 
-/// What a step costs, and what came before the first, with the making of a guide. A run that did not finish has images alone.
+/// The cost of a step and of what came before the first, with the making of a guide. A run that did not finish has images alone.
 pub fn pace(recipe: &Recipe, outcome: &Outcome) -> Pace {
     let batch = recipe.optimiser.batch as f64;
     let earlier = recipe.phases.split_last().map_or(&[][..], |(_, earlier)| earlier);
@@ -128,7 +126,7 @@ pub fn curves(lines: &[Line]) -> BTreeMap<String, Vec<Point>> {
     curves
 }
 
-/// Whether all names with this beginning are one.
+/// Tells that all names with this beginning are one.
 fn is_one(lines: &[Line], prefix: &str) -> bool {
     let names = lines.iter().flat_map(|line| line.values.keys());
     let mut names: Vec<&String> = names.filter(|name| name.starts_with(prefix)).collect();

@@ -1,23 +1,22 @@
-//! From run folders to a [`Report`](crate::Report): which runs belong together, what they are compared by, and what is said.
+//! From run folders to a [`Report`](crate::Report): the runs that belong together, and what they are compared by.
 
 mod assemble;
-mod control;
 pub mod difference;
 mod entry;
 #[cfg(test)]
 mod fixture;
 mod frame;
 mod gather;
-mod judges;
 mod measured;
+mod metric;
 mod pictures;
 pub mod protocol;
 pub mod record;
 #[cfg(test)]
 mod report_tests;
 mod speed_up;
-mod summary;
-mod verdict;
+#[cfg(test)]
+mod verdict_tests;
 
 use std::path::PathBuf;
 

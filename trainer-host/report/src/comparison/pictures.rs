@@ -11,8 +11,6 @@ use sextant_records::evaluation::EvaluationFolder;
 /// Encoded PNGs. What is not there is left out.
 #[derive(Debug, Default)]
 pub struct Pictures {
-    /// The sample grid of the end.
-    pub samples: Option<Vec<u8>>,
     /// Sample grids over training, in rising order of steps; the last is that of the end, if the run has ended.
     pub grids: Vec<Grid>,
     /// Samples beside their nearest training images.
@@ -22,7 +20,7 @@ pub struct Pictures {
 }
 
 impl Pictures {
-    /// Those of a run.
+    /// The pictures of a run.
     pub fn of(entry: &Entry) -> Self {
         let samples = fs::read(entry.folder.samples().join("final.png")).ok();
         let evaluation = EvaluationFolder::of(entry.folder.path());
@@ -45,7 +43,6 @@ impl Pictures {
             Some((map.file.clone(), fs::read(evaluation.join("maps").join(name)).ok()?))
         });
         Self {
-            samples,
             grids,
             neighbours: fs::read(evaluation.join("neighbours.png")).ok(),
             maps: maps.collect(),

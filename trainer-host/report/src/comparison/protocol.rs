@@ -1,4 +1,4 @@
-//! Whether runs were measured in the same way: only then do their numbers compare.
+//! Checks that runs were measured in the same way: only then do their numbers compare.
 
 use std::path::Path;
 
@@ -10,10 +10,10 @@ use crate::Error;
 use sextant_recipe::Recipe;
 use sextant_records::evaluation::JudgeIdentity;
 
-/// What a run's numbers depend on beside its network.
+/// All that a run's numbers depend on beside its network.
 #[derive(Debug, Clone, Copy)]
 pub struct Protocol<'a> {
-    /// Where the run lies, or will lie.
+    /// The folder of the run, now or later.
     pub folder: &'a Path,
     /// Its recipe.
     pub recipe: &'a Recipe,
@@ -24,7 +24,7 @@ pub struct Protocol<'a> {
 }
 
 impl<'a> Protocol<'a> {
-    /// That of a run on disk.
+    /// The protocol of a run on disk.
     pub fn of(entry: &'a Entry) -> Self {
         Self {
             folder: entry.folder.path(),
@@ -64,15 +64,15 @@ pub fn same(all: &[Protocol<'_>]) -> Result<(), Error> {
     Ok(())
 }
 
-fn refused(what: &str, difference: &str) -> Error {
-    Error::Input(format!("{what} differs: {difference}; such runs cannot be compared"))
+fn refused(what: &'static str, difference: String) -> Error {
+    Error::Incomparable { what, difference }
 }
 
 /// Refuses two runs on the first of these keys that they have otherwise.
-fn same_keys(what: &str, one: &Protocol<'_>, other: &Protocol<'_>, keys: &[&str]) -> Result<(), Error> {
+fn same_keys(what: &'static str, one: &Protocol<'_>, other: &Protocol<'_>, keys: &[&str]) -> Result<(), Error> {
     let (a, b) = (difference::value(one.recipe)?, difference::value(other.recipe)?);
     match keys.iter().find_map(|key| key_difference(&a, &b, key)) {
-        Some(difference) => Err(refused(what, &difference.between(one.folder, other.folder))),
+        Some(difference) => Err(refused(what, difference.between(one.folder, other.folder))),
         None => Ok(()),
     }
 }
@@ -92,7 +92,7 @@ fn same_data(one: &Protocol<'_>, other: &Protocol<'_>) -> Result<(), Error> {
             first: one.data.into(),
             second: other.data.into(),
         };
-        return Err(refused("the data", &fingerprints.between(one.folder, other.folder)));
+        return Err(refused("the data", fingerprints.between(one.folder, other.folder)));
     }
     same_keys(
         "the validation set",
@@ -133,7 +133,7 @@ fn same_judges(
             second: names(theirs),
         },
     };
-    Err(refused("who judges", &difference.between(one.folder, other.folder)))
+    Err(refused("who judges", difference.between(one.folder, other.folder)))
 }
 
 fn same_sampling(one: &Protocol<'_>, other: &Protocol<'_>) -> Result<(), Error> {

@@ -11,7 +11,7 @@ use sextant_records::write_whole;
 
 const FILE: &str = "comparison.json";
 
-/// What `sextant compare` was asked for.
+/// The request that `sextant compare` carried out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// Title of the base recipe.
@@ -38,7 +38,7 @@ pub struct Record {
 pub struct RecordedVariant {
     /// Its name.
     pub name: String,
-    /// What it changes in the base recipe (TOML).
+    /// Its changes to the base recipe (TOML).
     pub overlay: String,
 }
 
@@ -53,7 +53,7 @@ impl Record {
         Ok(write_whole(&path, format!("{text}\n").as_bytes())?)
     }
 
-    /// Reads it from a folder; none where there is none, as in folders of earlier versions.
+    /// Reads it from a folder; none where there is none.
     ///
     /// # Errors
     /// One that cannot be read.

@@ -91,7 +91,7 @@ fn a_run_that_two_folders_have_is_taken_once() {
     let names: Vec<_> = report.variants.iter().map(|v| v.name.as_str()).collect();
     assert_eq!((names, report.runs.len()), (vec!["none", "repa", "sra"], 3));
     contains(
-        &report.summary,
+        &report.remarks.join(" "),
         &["Runs of none are the same in several of", "taken once"],
     );
 }
@@ -132,7 +132,7 @@ fn variants_that_have_not_begun_are_in_the_family() {
         .write(folder.path())
         .unwrap();
     let report = report(&[folder.path().to_owned()], &Request::default()).unwrap();
-    contains(&report.summary, &["Not begun yet: sra"]);
+    contains(&report.remarks.join(" "), &["Not begun yet: sra"]);
     let rows = report.verdict.unwrap().rows;
     assert_eq!(
         rows.iter().map(|row| row.name.as_str()).collect::<Vec<_>>(),
@@ -165,8 +165,8 @@ fn folders_are_put_together() {
     assert_eq!(report.command, request.command);
     assert_eq!(report.variants[0].overlay, "");
     contains(&report.variants[1].overlay, &["plugin = \"repa\""]);
-    assert_eq!(report.variants[0].seed_curves.len(), 3);
-    assert!(report.variants[0].seed_curves[2].is_empty(), "none has no third seed");
+    assert_eq!(report.variants[0].curves.len(), 3);
+    assert!(report.variants[0].curves[2].is_empty(), "none has no third seed");
 }
 
 #[test]
@@ -245,7 +245,10 @@ fn pictures_and_evaluations_are_found() {
     std::fs::write(run.join("evaluation/evaluation.json"), r#"{"step": null}"#).unwrap();
     let report = super::report(&[run], &Request::default()).unwrap();
     assert!(report.variants[0].evaluations[0].is_none());
-    contains(&report.summary, &["its evaluation cannot be read", "evaluation.json"]);
+    contains(
+        &report.remarks.join(" "),
+        &["its evaluation cannot be read", "evaluation.json"],
+    );
 }
 
 #[test]

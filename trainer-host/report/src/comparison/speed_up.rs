@@ -1,14 +1,14 @@
-//! How much sooner each variant is as good as the baseline at its end.
+//! Speed-up: how much sooner each variant is as good as the baseline at its end.
 
 use std::collections::BTreeMap;
 
 use super::entry::Entry;
 use super::measured;
-use super::verdict::is_sound;
+use super::metric::is_sound;
 use crate::{Outcome, Pace, SeedRun, SpeedUps};
 use sextant_stats::statistics::{Curve, Direction, Level, SpeedUp};
 
-/// What x of a step is: its place on the axis, with what was spent before the first step; none where that is not known.
+/// The x of a step: its place on the axis, with what was spent before the first step; none where that is not known.
 type Axis = fn(&Pace, f64) -> Option<f64>;
 
 const STEPS: Axis = |_, step| Some(step);

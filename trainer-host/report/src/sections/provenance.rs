@@ -1,0 +1,47 @@
+//! Origin of the comparison: command, versions, device, data, judges, plugins.
+
+use crate::content::Report;
+use crate::section::{Block, Section};
+use crate::table::{Column, Row, Table};
+
+/// The section.
+pub fn section(report: &Report) -> Option<Section> {
+    let facts = [
+        ("created", &report.created),
+        ("device", &report.device),
+        ("data", &report.data),
+    ];
+    let versions = report.versions.iter().map(|(name, version)| (name.as_str(), version));
+    let facts = facts.into_iter().chain(versions).filter(|(_, value)| !value.is_empty());
+    let facts =
+        Table::new("", ["", ""].map(Column::text)).with(facts.map(|(name, value)| Row::plain(name, [value.as_str()])));
+    let plugins = report.variants.iter().enumerate().flat_map(|(index, variant)| {
+        let row = move |plugin: &crate::Plugin| {
+            let since = match &plugin.since {
+                None => "the beginning".into(),
+                Some((phase, step)) => format!("step {} of {phase}", step + 1),
+            };
+            let [name, version, sha256] = [&plugin.name, &plugin.version, &plugin.sha256].map(String::clone);
+            Row::of(index, &variant.name, [name, version, since, sha256])
+        };
+        variant.plugins.iter().map(row)
+    });
+    let plugins = Table::new(
+        "Plugins",
+        ["variant", "plugin", "version", "from", "SHA-256 of the library"].map(Column::text),
+    )
+    .with(plugins);
+    let mut judges = Table::new("Judges", ["judge", "network", "SHA-256"].map(Column::text));
+    for judge in report.evaluations().flat_map(|evaluation| &evaluation.judges) {
+        let row = Row::plain(&judge.name, [&judge.description, &judge.fingerprint].map(String::clone));
+        if !judges.rows.contains(&row) {
+            judges.rows.push(row);
+        }
+    }
+    let mut blocks = Vec::new();
+    if !report.command.is_empty() {
+        blocks.extend([Block::Words("Made by".into()), Block::Code(report.command.clone())]);
+    }
+    blocks.extend([facts, plugins, judges].map(Block::Table));
+    Section::new("provenance", "Where it comes from: command, versions, hashes", blocks)
+}
