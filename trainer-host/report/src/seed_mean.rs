@@ -64,6 +64,8 @@ fn decimals(error: f64) -> Option<usize> {
 /// A number and, after ±, how uncertain it is, both to the place that the uncertainty gives sense to: its first digit, or its second
 /// where the first is a 1.
 pub fn with_error(value: f64, error: Option<f64>) -> String {
+    // Equal numbers differ from their mean by rounding: that is no uncertainty.
+    let error = error.filter(|error| *error > value.abs() * 1e-9);
     let Some(decimals) = error.and_then(decimals) else {
         return significant(value, 4, 5);
     };
@@ -93,6 +95,7 @@ mod tests {
         assert_eq!(with_error(123.456, Some(7.8)), "123 ± 8");
         assert_eq!(with_error(123.456, Some(1.23)), "123.5 ± 1.2");
         assert_eq!(with_error(0.5, Some(0.0)), "0.5000");
+        assert_eq!(with_error(0.238_457, Some(3e-17)), "0.2385");
         assert_eq!(with_error(f64::NAN, Some(0.1)), "NaN");
         assert_eq!(SeedMean::new([0.25, 0.35]).unwrap().percent(), "30.0 ± 7.1 %");
     }

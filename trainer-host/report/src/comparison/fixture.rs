@@ -195,7 +195,7 @@ impl Written {
     }
 }
 
-/// An evaluation by two judges: this kernel distance each, at scales 1 (twice as far) and 2 (chosen). Frechet distances are ten
+/// An evaluation by two judges: this kernel distance each, at scales 1 (twice as far) and 2 (chosen). Fréchet distances are ten
 /// times as large; the floor is 0.001.
 pub fn evaluation(kernel: [f64; 2]) -> Evaluation {
     let names = ["embedded", "untrained"];

@@ -113,9 +113,9 @@ static KERNEL: Aspect = Aspect {
     direction: Direction::LowerIsBetter,
     of: |scores| scores.kernel,
 };
-/// Frechet distance.
+/// Fréchet distance.
 static FRECHET: Aspect = Aspect {
-    name: "Frechet distance",
+    name: "Fréchet distance",
     direction: Direction::LowerIsBetter,
     of: |scores| scores.frechet,
 };

@@ -155,7 +155,7 @@ fn every_judge_has_its_own_verdict() {
         agreed
             .other_scores
             .iter()
-            .any(|s| s.score == "Frechet distance (judge untrained, scale 1)")
+            .any(|s| s.score == "Fréchet distance (judge untrained, scale 1)")
     );
     let split = judged([0.1, 0.6]);
     assert_eq!(

@@ -60,7 +60,7 @@ pub fn section(report: &Report) -> Option<Section> {
     let mut blocks = vec![Block::Words(words)];
     for measure in [PROBE, ALIGNMENT] {
         blocks.push(Block::Charts(charts(report, &measure)));
-        blocks.extend(tables(report, &measure).into_iter().map(Block::Table));
+        blocks.push(Block::Table(table(report, &measure)));
     }
     Section::new("representations", "Representations by depth: probes and CKNNA", blocks)
 }
@@ -144,15 +144,12 @@ fn charts(report: &Report, measure: &Measured) -> Vec<Chart> {
     times(report, measure).into_iter().map(chart).collect()
 }
 
-/// A table a time: rows are variants, columns depths.
-fn tables(report: &Report, measure: &Measured) -> Vec<Table> {
-    let depths = depths(report, measure);
-    let heads = || {
-        [Column::text("variant")]
-            .into_iter()
-            .chain(depths.iter().map(|depth| format!("depth {depth}").into()))
-    };
-    let row = |t: f64, index: usize, variant: &Variant| {
+/// Rows are times of variants, columns depths.
+fn table(report: &Report, measure: &Measured) -> Table {
+    let (times, depths) = (times(report, measure), depths(report, measure));
+    let heads = depths.iter().map(|depth| format!("depth {depth}").into());
+    let heads = [Column::text("variant"), "t".into()].into_iter().chain(heads);
+    let row = |index: usize, variant: &Variant, t: f64| {
         let cells = depths.iter().map(|depth| -> Cell {
             let over = SeedMean::new(at(variant, measure, t, *depth));
             over.map(|over| {
@@ -164,18 +161,15 @@ fn tables(report: &Report, measure: &Measured) -> Vec<Table> {
             })
             .into()
         });
-        Row::of(index, &variant.name, cells)
+        Row::of(index, &variant.name, [time(t).into()].into_iter().chain(cells))
     };
-    let table = |t: f64| {
-        let variants = report
-            .variants
-            .iter()
-            .enumerate()
-            .filter(|(_, variant)| measured(variant).next().is_some());
-        let caption = format!("{}, t = {}", measure.name, time(t));
-        Table::new(caption, heads()).with(variants.map(|(index, variant)| row(t, index, variant)))
-    };
-    times(report, measure).into_iter().map(table).collect()
+    let variants = report
+        .variants
+        .iter()
+        .enumerate()
+        .filter(|(_, variant)| measured(variant).next().is_some());
+    let rows = variants.flat_map(|(index, variant)| times.iter().map(move |t| (index, variant, *t)));
+    Table::new(measure.name, heads).with(rows.map(|(index, variant, t)| row(index, variant, t)))
 }
 
 #[cfg(test)]
@@ -204,7 +198,8 @@ mod tests {
     #[test]
     fn probes_are_per_cent_and_alignment_is_not() {
         let report = fixture::example();
-        let first = |measure| tables(&report, measure)[0].rows[0].cells[1].text.clone();
+        let first = |measure| table(&report, measure).rows[0].cells[2].text.clone();
+        assert_eq!(table(&report, &PROBE).rows.len(), 4 * 3, "every time of every variant");
         assert!(first(&PROBE).ends_with(" %") && !first(&ALIGNMENT).contains('%'));
         assert!(section(&fixture::hostile()).is_none());
     }
