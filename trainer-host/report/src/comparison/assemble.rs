@@ -20,7 +20,7 @@ use sextant_records::{FileError, LibraryRecord, write_whole};
 /// The report of these sources.
 ///
 /// # Errors
-/// Runs that do not belong together (see [`Frame::new`] and [`protocol::same`]), with what differs.
+/// Runs that do not belong together (see [`protocol::same`]), with what differs.
 pub fn assemble(sources: Vec<Source>, request: &Request) -> Result<Report, Error> {
     let folders: Vec<String> = sources
         .iter()

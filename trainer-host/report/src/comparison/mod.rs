@@ -1,4 +1,4 @@
-//! From run folders to a [`Report`](crate::Report): the runs that belong together, and what they are compared by.
+//! From run folders to a [`Report`]: the runs that belong together, and what they are compared by.
 
 mod assemble;
 pub mod difference;
