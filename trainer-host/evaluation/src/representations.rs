@@ -15,9 +15,7 @@ use sextant_data::Dataset;
 use sextant_model::Sit;
 use sextant_recipe::RepresentationsRecipe;
 use sextant_records::evaluation::{Alignment, LabelPart, Probing, Representations};
-use sextant_stats::measure::{
-    Features, Labelled, MeasureError, ProbeSettings, cknna, label_share, linear_cka, linear_probe,
-};
+use sextant_stats::measure::{Features, Labelled, MeasureError, ProbeSettings, cknna, label_share, linear_probe};
 
 /// Finer classes with fewer images than this in the whole set are not probed.
 const ENOUGH: usize = 10;
@@ -162,7 +160,6 @@ fn align(depth: usize, t: f64, features: &Features, other: &Features) -> Result<
     Ok(Alignment {
         depth,
         t,
-        cka: linear_cka(features, other)?,
         cknna: cknna(features, other, NEIGHBOURS)?,
     })
 }
@@ -269,7 +266,11 @@ mod tests {
         assert!(first.label_parts.is_empty() && first.maps.is_empty());
         // Colours alone name more than the commonest class does, at little noise.
         assert!(first.probes[1].accuracy > first.probes[1].chance, "{:?}", first.probes);
-        assert!(first.alignment[1].cka > first.alignment[0].cka, "{:?}", first.alignment);
+        assert!(
+            first.alignment[1].cknna > first.alignment[0].cknna,
+            "{:?}",
+            first.alignment
+        );
         assert_eq!(found(&dataset, &network, None), first);
     }
 

@@ -60,7 +60,7 @@ pub fn text(evaluation: &Evaluation) -> String {
         times.dedup();
         let _ = write!(out, "\n{:>5}", "depth");
         for t in &times {
-            let _ = write!(out, "  {:>22}", format!("t {t}: probe, CKA, CKNNA"));
+            let _ = write!(out, "  {:>15}", format!("t {t}: probe, CKNNA"));
         }
         let depths = found.probes.iter().map(|p| p.depth).max().unwrap_or(0);
         for depth in 0..=depths {
@@ -70,9 +70,8 @@ pub fn text(evaluation: &Evaluation) -> String {
                 let like = found.alignment.iter().find(|a| a.depth == depth && a.t == *t);
                 let _ = write!(
                     out,
-                    "  {:>8} {:>6} {:>6}",
+                    "  {:>8} {:>6}",
                     probe.map_or("-".into(), |p| format!("{:.1} %", 100.0 * p.accuracy)),
-                    like.map_or("-".into(), |a| format!("{:.3}", a.cka)),
                     like.map_or("-".into(), |a| format!("{:.3}", a.cknna)),
                 );
             }
@@ -80,7 +79,7 @@ pub fn text(evaluation: &Evaluation) -> String {
         let chance = found.probes.first().map_or(0.0, |p| p.chance);
         let _ = writeln!(
             out,
-            "\nprobe: accuracy on {} held-out images, {:.1} % by chance; CKA and CKNNA with {}",
+            "\nprobe: accuracy on {} held-out images, {:.1} % by chance; CKNNA with {}",
             found.held_out,
             100.0 * chance,
             found.compared_with
@@ -167,7 +166,7 @@ mod tests {
                 }),
                 ..Copies::default()
             }),
-            trouble: Some("linear CKA is not defined here".into()),
+            trouble: Some("CKNNA is not defined here".into()),
             ..Evaluation::default()
         };
         let said = text(&evaluation);
@@ -175,12 +174,7 @@ mod tests {
             said.starts_with("validation loss 0.5000 on held-out images (by t, 0.1: 0.2500, 0.75: 0.7500)\n"),
             "{said}"
         );
-        for words in [
-            "within 0.125",
-            "nearest 5 %",
-            "0.33 times",
-            "no representations: linear CKA",
-        ] {
+        for words in ["within 0.125", "nearest 5 %", "0.33 times", "no representations: CKNNA"] {
             assert!(said.contains(words), "no {words:?} in\n{said}");
         }
     }

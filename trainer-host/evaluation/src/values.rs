@@ -31,7 +31,6 @@ pub fn values(evaluation: &Evaluation) -> BTreeMap<String, f64> {
             values.insert(format!("probe.depth-{}@{}", probe.depth, probe.t), probe.accuracy);
         }
         for alignment in &found.alignment {
-            values.insert(format!("cka.depth-{}@{}", alignment.depth, alignment.t), alignment.cka);
             values.insert(
                 format!("cknna.depth-{}@{}", alignment.depth, alignment.t),
                 alignment.cknna,

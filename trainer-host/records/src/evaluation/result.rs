@@ -172,8 +172,6 @@ pub struct Alignment {
     pub depth: usize,
     /// Time of the diffused images; the other network sees them clean.
     pub t: f64,
-    /// Linear CKA (arXiv 1905.00414), 0 to 1.
-    pub cka: f64,
     /// CKNNA with k = 10 (arXiv 2405.07987).
     pub cknna: f64,
 }

@@ -9,13 +9,12 @@
 //! | how far are the samples from the data? | [`frechet_distance`], [`kernel_distance`] |
 //! | is each sample like the data, is all the data covered? | [`precision_recall`], [`density_coverage`] |
 //! | are samples copies of training images? | [`memorisation`] |
-//! | do two networks see alike? | [`linear_cka`], [`cknna`] |
+//! | do two networks see alike? | [`cknna`] |
 //! | can classes be read off features by a linear map? | [`linear_probe`] |
 //! | how much of a target is the label alone? | [`label_share`] |
 //! | what do tokens look like as colours? | [`Components`] |
 //! | what would real data score? | [`halves`], [`disjoint`] |
 
-mod cka;
 mod cknna;
 mod components;
 mod density;
@@ -34,7 +33,6 @@ mod probe;
 mod regression;
 mod split;
 
-pub use cka::linear_cka;
 pub use cknna::cknna;
 pub use components::Components;
 pub use density::{DensityCoverage, density_coverage};

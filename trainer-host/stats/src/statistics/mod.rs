@@ -25,7 +25,6 @@ pub mod curve;
 pub mod error;
 pub mod holm;
 pub mod interval;
-pub mod judges;
 pub mod paired;
 pub mod sample;
 #[cfg(test)]
@@ -38,7 +37,6 @@ pub use comparison::{Comparison, Contender, Outcome, Place, Ranking, Row, Tested
 pub use curve::{Curve, Reach};
 pub use error::StatisticsError;
 pub use interval::{Interval, Level, MIN_SEEDS, NoInterval};
-pub use judges::Disagreement;
 pub use paired::PairedDifference;
 pub use sample::Sample;
 pub use speedup::{GeometricMean, NoRatio, SeedSpeedUp, SpeedUp, SpeedUpOutcome};
