@@ -105,7 +105,7 @@ fn compare(args: CompareArgs) -> Result<(), Error> {
     let options = options(&args.compute, args.output.json, "compare")?;
     let command = command_line(&args);
     let comparison = compare::compare(&file, &folder, &args.seeds, &options, command, log::write_to)?;
-    report::show(&comparison.report, &folder, args.output.json);
+    report::show(comparison.report, &folder, args.output.json);
     match comparison.status {
         Status::Complete => Ok(()),
         Status::Failed(names) => Err(Error::Failed(format!(

@@ -75,19 +75,19 @@ pub fn run(args: ReportArgs) -> Result<(), Error> {
     };
     let report = comparison::report(&args.folders, &request)?;
     comparison::write(&report, &folder)?;
-    show(&report, &folder, args.output.json);
+    show(report, &folder, args.output.json);
     Ok(())
 }
 
 /// Prints a report that lies in `folder`.
-pub fn show(report: &Report, folder: &std::path::Path, json: bool) {
+pub fn show(report: Report, folder: &std::path::Path, json: bool) {
     let page = folder.join("report.html");
     if json {
         // The pictures lie beside the runs; as numbers they would drown the rest.
-        let (outcome, comparison) = (report::outcome(report), report.without_pictures());
+        let (outcome, comparison) = (report::outcome(&report), report.without_pictures());
         print_json(&json!({ "report": page, "outcome": outcome, "comparison": comparison }));
     } else {
-        println!("\n{}\nreport: {}", report::table_text(report), page.display());
+        println!("\n{}\nreport: {}", report::table_text(&report), page.display());
     }
 }
 
