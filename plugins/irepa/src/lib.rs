@@ -97,7 +97,7 @@ impl GuidanceSource for IRepa {
                 config.alpha
             )));
         }
-        if config.kernel % 2 == 0 {
+        if config.kernel.is_multiple_of(2) {
             return Err(Error::new(format!("`kernel` must be odd, not {}", config.kernel)));
         }
         Ok(Self { config })

@@ -116,12 +116,10 @@ impl Iterator for Steps {
             Err(_) => {
                 self.receiver = None;
                 let died = self.worker.take().is_some_and(|worker| worker.join().is_err());
-                died.then(|| {
-                    Err(DataError::LoaderDied {
-                        done: self.done,
-                        total: self.total,
-                    })
-                })
+                died.then_some(Err(DataError::LoaderDied {
+                    done: self.done,
+                    total: self.total,
+                }))
             }
         }
     }

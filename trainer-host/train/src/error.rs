@@ -51,7 +51,7 @@ pub enum Error {
         /// The phase whose source it is.
         phase: String,
         /// The source's fault.
-        source: GuidanceError,
+        source: Box<GuidanceError>,
     },
     /// Parameters or buffers of a source that cannot be restored.
     #[error(transparent)]

@@ -114,7 +114,7 @@ pub(super) fn network(recipe: &Recipe, dataset: &Dataset) -> Result<SitConfig, E
 pub(super) fn load_sources(phase: &Phase, search: &SearchPath, geometry: &GuidanceGeometry) -> Result<Sources, Error> {
     Sources::load(&phase.guidance, search, geometry).map_err(|source| Error::Sources {
         phase: phase.name.clone(),
-        source,
+        source: Box::new(source),
     })
 }
 
