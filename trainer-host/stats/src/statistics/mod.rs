@@ -5,7 +5,7 @@
 //! ([`paired`]), since runs of one seed share data, times and noise; the two-sided paired t test gives a p value, Holm's
 //! correction over the variants ([`holm`]) keeps the chance of even one false "resolved" at 5 %, and [`comparison`] says
 //! what follows: who is better, who is worse, who is best of all, in which order. [`speedup`] turns curves into the
-//! factor by which a variant is faster, and [`judges`] says where two scores contradict each other.
+//! factor by which a variant is faster.
 //!
 //! # What is assumed
 //! Seeds are independent, and the differences over seeds are near enough to normal. Three seeds cannot show whether they
