@@ -10,6 +10,8 @@ use std::mem::{offset_of, size_of};
 
 use sextant_plugin_api::abi::{self, Array, BufferInfo, Message, Named, ParameterInfo, Status, Tap, Text};
 
+use super::fault::Fault;
+
 /// Bytes that one text may have; beyond it, a length is taken for garbage.
 const MAX_TEXT: u64 = 1 << 20;
 /// Bytes of a message or a line of the log that are shown.
@@ -70,20 +72,21 @@ unsafe impl Plain for abi::Forward {
 ///
 /// # Safety
 /// `text.ptr` must be valid for reading `text.len` bytes, unless it is null.
-pub(super) unsafe fn text(text: Text, what: &str) -> Result<String, String> {
+pub(super) unsafe fn text(text: Text, what: &str) -> Result<String, Fault> {
     if text.len == 0 {
         return Ok(String::new());
     }
     if text.ptr.is_null() || text.len > MAX_TEXT {
-        return Err(format!(
-            "{what} is not a text: it is null, or longer than {MAX_TEXT} bytes"
-        ));
+        return Err(Fault::NotText {
+            what: what.to_owned(),
+            most: MAX_TEXT,
+        });
     }
     // SAFETY: the caller promises that the bytes can be read; the length is bounded above.
     let bytes = unsafe { std::slice::from_raw_parts(text.ptr, text.len as usize) };
     match std::str::from_utf8(bytes) {
         Ok(text) => Ok(text.to_owned()),
-        Err(_) => Err(format!("{what} is not UTF-8")),
+        Err(_) => Err(Fault::NotUtf8 { what: what.to_owned() }),
     }
 }
 
@@ -92,25 +95,30 @@ pub(super) unsafe fn text(text: Text, what: &str) -> Result<String, String> {
 ///
 /// # Safety
 /// `array.ptr` must be valid for reading `array.len` elements that are `array.stride` bytes apart, unless it is null.
-pub(super) unsafe fn list<T: Plain>(array: Array, most: usize, what: &str) -> Result<Vec<T>, String> {
+pub(super) unsafe fn list<T: Plain>(array: Array, most: usize, what: &str) -> Result<Vec<T>, Fault> {
     if array.len == 0 {
         return Ok(Vec::new());
     }
     if array.len > most as u64 {
-        return Err(format!(
-            "{what} has {} elements, at most {most} are possible",
-            array.len
-        ));
+        return Err(Fault::LongList {
+            what: what.to_owned(),
+            len: array.len,
+            most,
+        });
     }
     if array.ptr.is_null() {
-        return Err(format!("{what} has {} elements, but its pointer is null", array.len));
+        return Err(Fault::NullList {
+            what: what.to_owned(),
+            len: array.len,
+        });
     }
     let least = T::FIRST as u64;
     if array.stride < least || array.stride > (1 << 16) {
-        return Err(format!(
-            "elements of {what} are {} bytes apart, at least {least} are needed",
-            array.stride
-        ));
+        return Err(Fault::Stride {
+            what: what.to_owned(),
+            stride: array.stride,
+            least,
+        });
     }
     let (first, stride) = (array.ptr.cast::<u8>(), array.stride as usize);
     Ok((0..array.len as usize)
@@ -164,7 +172,7 @@ pub(super) const NO_TEXT: Text = Text {
 };
 
 /// Makes a call that may answer a [`Message`], and copies and releases that message.
-pub(super) fn with_message(call: impl FnOnce(*mut Message) -> Status) -> Result<(), String> {
+pub(super) fn with_message(call: impl FnOnce(*mut Message) -> Status) -> Result<(), Fault> {
     let mut message = Message {
         size: size_of::<Message>() as u64,
         text: NO_TEXT,
@@ -180,8 +188,8 @@ pub(super) fn with_message(call: impl FnOnce(*mut Message) -> Status) -> Result<
     }
     match status {
         abi::OK => Ok(()),
-        _ if words.is_empty() => Err("it gave no reason".into()),
-        _ => Err(words),
+        _ if words.is_empty() => Err(Fault::Untold),
+        _ => Err(Fault::Told(words)),
     }
 }
 
@@ -231,47 +239,44 @@ impl Attributes {
     }
 
     /// The struct, if what the plugin gave is at least as long.
-    pub(super) fn read<T: Plain>(&self) -> Result<T, String> {
+    pub(super) fn read<T: Plain>(&self) -> Result<T, Fault> {
         if self.pointer.is_null() {
-            return Err("its attributes are missing".into());
+            return Err(Fault::NoAttributes);
         }
         // SAFETY: `new` promises a size in the first eight bytes.
         let size = unsafe { self.pointer.cast::<u64>().read_unaligned() };
         if size < T::FIRST as u64 {
-            return Err(format!(
-                "its attributes are {size} bytes long, at least {} are needed",
-                T::FIRST
-            ));
+            return Err(Fault::ShortAttributes { size, least: T::FIRST });
         }
         // SAFETY: `new` promises `size` bytes, and every bit pattern is a `T`.
         Ok(unsafe { prefix(self.pointer.cast::<T>(), size) })
     }
 
     /// A list inside the struct.
-    pub(super) fn list<T: Plain>(&self, array: Array, most: usize, what: &str) -> Result<Vec<T>, String> {
+    pub(super) fn list<T: Plain>(&self, array: Array, most: usize, what: &str) -> Result<Vec<T>, Fault> {
         // SAFETY: `new` promises that lists inside the struct are valid.
         unsafe { list(array, most, what) }
     }
 
     /// A text inside the struct.
-    pub(super) fn text(&self, inner: Text, what: &str) -> Result<String, String> {
+    pub(super) fn text(&self, inner: Text, what: &str) -> Result<String, Fault> {
         // SAFETY: `new` promises that texts inside the struct are valid.
         unsafe { text(inner, what) }
     }
 
     /// Writes the bytes to memory of the plugin's that the struct names; the lengths must agree.
-    pub(super) fn write(&self, target: *mut u8, capacity: u64, bytes: &[u8]) -> Result<(), String> {
+    pub(super) fn write(&self, target: *mut u8, capacity: u64, bytes: &[u8]) -> Result<(), Fault> {
         if capacity != bytes.len() as u64 {
-            return Err(format!(
-                "the memory given is {capacity} bytes long, the tensor has {}",
-                bytes.len()
-            ));
+            return Err(Fault::MemoryLength {
+                given: capacity,
+                elements: bytes.len(),
+            });
         }
         if bytes.is_empty() {
             return Ok(());
         }
         if target.is_null() {
-            return Err("the memory given is null".into());
+            return Err(Fault::NullMemory);
         }
         // SAFETY: `new` promises that memory named inside the struct is valid for its length, which was compared above;
         // the plugin's memory and the host's do not overlap.

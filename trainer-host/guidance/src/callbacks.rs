@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use sextant_plugin_api::abi::{ABI_MAJOR, ABI_MINOR, Call, FAILED, Handle, Host, OK, Operand, Status, TensorRef, Text};
 
 use super::boundary::{Attributes, lossy};
+use super::fault::Fault;
 use super::session::{OperationCall, fail_running, panic_text, with_running};
 
 /// Operands or results of one call; beyond it, a count is taken for garbage.
@@ -29,26 +30,26 @@ pub(super) static HOST: Host = Host {
 unsafe extern "C" fn op(call: *const Call) -> Status {
     guarded(|| {
         if call.is_null() {
-            return Err("a call was null".into());
+            return Err(Fault::NullCall);
         }
         // SAFETY: not null, and every version's call begins with its size.
         let size = unsafe { (*call).size };
         if size < size_of::<Call>() as u64 {
-            return Err(format!(
-                "a call is {size} bytes long, at least {} are needed",
-                size_of::<Call>()
-            ));
+            return Err(Fault::ShortCall {
+                size,
+                least: size_of::<Call>(),
+            });
         }
         // SAFETY: valid by contract, and long enough.
         let call = unsafe { &*call };
         if call.inputs_len > MAX_OPERANDS || call.outputs_len > MAX_OPERANDS {
-            return Err(format!(
-                "a call has {} operands and {} results",
-                call.inputs_len, call.outputs_len
-            ));
+            return Err(Fault::CallCounts {
+                operands: call.inputs_len,
+                results: call.outputs_len,
+            });
         }
         if (call.inputs.is_null() && call.inputs_len > 0) || (call.outputs.is_null() && call.outputs_len > 0) {
-            return Err("a call's operands or results are null".into());
+            return Err(Fault::NullOperands);
         }
         let write = |index: usize, reference: TensorRef| {
             // SAFETY: `outputs` has room for `outputs_len` by contract, and the index is below it.
@@ -110,14 +111,16 @@ unsafe extern "C" fn log(level: u32, text: Text) {
 }
 
 /// Turns an error or a panic into a line in the log and a failed status.
-fn guarded(act: impl FnOnce() -> Result<Status, String>) -> Status {
-    let outcome = catch_unwind(AssertUnwindSafe(act))
-        .unwrap_or_else(|panic| Err(format!("the host failed: {}", panic_text(&*panic))));
-    outcome.unwrap_or_else(|error| {
+fn guarded(act: impl FnOnce() -> Result<Status, Fault>) -> Status {
+    let outcome = catch_unwind(AssertUnwindSafe(act)).unwrap_or_else(|panic| {
+        let panic = panic_text(&*panic);
+        Err(Fault::Host { panic })
+    });
+    outcome.unwrap_or_else(|fault| {
         // The step during which it was called is lost, whatever its source makes of it. Logging must not unwind either.
         let _ = catch_unwind(|| {
-            fail_running(&error);
-            tracing::error!(target: "sextant::plugin", "{error}");
+            fail_running(&fault);
+            tracing::error!(target: "sextant::plugin", "{fault}");
         });
         FAILED
     })

@@ -10,6 +10,7 @@ mod boundary;
 mod buffers;
 mod callbacks;
 mod error;
+mod fault;
 mod geometry;
 mod initial;
 mod instance;

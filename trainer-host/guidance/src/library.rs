@@ -148,9 +148,9 @@ impl Library {
         // SAFETY: the contract makes these static texts.
         let (name, version, summary) = unsafe {
             (
-                boundary::text(descriptor.name, "its name").map_err(fault)?,
-                boundary::text(descriptor.version, "its version").map_err(fault)?,
-                boundary::text(descriptor.summary, "its summary").map_err(fault)?,
+                boundary::text(descriptor.name, "its name").map_err(|wrong| fault(wrong.to_string()))?,
+                boundary::text(descriptor.version, "its version").map_err(|wrong| fault(wrong.to_string()))?,
+                boundary::text(descriptor.summary, "its summary").map_err(|wrong| fault(wrong.to_string()))?,
             )
         };
         if name.is_empty() {
@@ -248,7 +248,8 @@ impl Library {
             return Ok(None);
         };
         // SAFETY: the contract lets it be called on any thread, and makes the text static.
-        let schema = unsafe { boundary::text(schema(), "its configuration's schema") }.map_err(fault)?;
+        let schema = unsafe { boundary::text(schema(), "its configuration's schema") }
+            .map_err(|wrong| fault(wrong.to_string()))?;
         match schema.as_str() {
             "" => Ok(None),
             schema => serde_json::from_str(schema)

@@ -8,9 +8,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use burn::backend::DispatchTensor;
-use sextant_plugin_api::abi::{ABI_MAJOR, ABI_MINOR, Handle, Operand, Operation, OperationInfo, TensorRef};
+use sextant_plugin_api::abi::{Handle, Operand, Operation, OperationInfo, TensorRef};
 
 use super::boundary::Attributes;
+use super::fault::Fault;
 use super::operations::{self, Context, Operands, Request, Spec, constant};
 use super::table::{Table, Value};
 use super::trace;
@@ -33,10 +34,10 @@ pub(super) struct Session {
     number: u64,
     /// The tensors.
     pub table: Table,
-    /// What operations may look at.
+    /// The step and the services that operations may look at.
     pub context: Context,
-    /// The first operation that failed, in words.
-    pub first_error: Option<String>,
+    /// The first fault of the step, most often of an operation.
+    pub first_error: Option<Fault>,
 }
 
 /// One operation, as it was asked for.
@@ -64,7 +65,7 @@ impl Session {
         }
     }
 
-    /// What the plugin passes with every call.
+    /// The number that the plugin passes with every call.
     pub fn number(&self) -> u64 {
         self.number
     }
@@ -92,12 +93,14 @@ impl Session {
             .iter()
             .map(|operand| self.table.get(operand.handle).ok().map(|value| value.spec.clone()))
             .collect();
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.attempt(call, &specs)))
-            .unwrap_or_else(|panic| Err(Some(format!("the backend failed: {}", panic_text(&*panic)))));
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.attempt(call, &specs))).unwrap_or_else(|panic| {
+            let panic = panic_text(&*panic);
+            Err(Some(Fault::Backend { panic }))
+        });
         outcome
-            .map_err(|reason| {
-                if let Some(reason) = reason {
-                    self.fail(describe(call, &specs, &reason));
+            .map_err(|cause| {
+                if let Some(cause) = cause {
+                    self.fail(placed(call, &specs, cause));
                 }
                 self.bury(&call.operands);
             })
@@ -119,24 +122,23 @@ impl Session {
         }
         match self.table.take(handle) {
             Ok(_) => true,
-            Err(reason) => {
-                self.fail(format!("release: {reason}"));
+            Err(cause) => {
+                let cause = Box::new(cause);
+                self.fail(Fault::Release { cause });
                 false
             }
         }
     }
 
-    /// Keeps the error, if it is the first.
-    pub fn fail(&mut self, error: String) {
-        tracing::debug!(source = %self.context.instance, "{error}");
-        self.first_error.get_or_insert(error);
+    /// Keeps the fault, if it is the first.
+    pub fn fail(&mut self, fault: Fault) {
+        tracing::debug!(source = %self.context.instance, "{fault}");
+        self.first_error.get_or_insert(fault);
     }
 
     /// The error is `None` where an operand is the result of an operation that had failed before.
-    fn attempt(&mut self, call: &OperationCall, specs: &[Option<Spec>]) -> Result<Vec<TensorRef>, Option<String>> {
-        let operation = Operation::from_code(call.opcode).ok_or_else(|| {
-            format!("this host (version {ABI_MAJOR}.{ABI_MINOR} of the contract) has no such operation")
-        })?;
+    fn attempt(&mut self, call: &OperationCall, specs: &[Option<Spec>]) -> Result<Vec<TensorRef>, Option<Fault>> {
+        let operation = Operation::from_code(call.opcode).ok_or(Fault::NoOperation)?;
         let info = operation.info();
         trace::operation(info.name);
         let left_out = left_out(info, call.operands.len())?;
@@ -158,11 +160,10 @@ impl Session {
         };
         let checked = operations::check(&request, &self.context)?;
         if call.capacity < checked.outputs.len() {
-            return Err(Some(format!(
-                "it has {} results, room is given for {}",
-                checked.outputs.len(),
-                call.capacity
-            )));
+            return Err(Some(Fault::NoRoom {
+                results: checked.outputs.len(),
+                room: call.capacity,
+            }));
         }
         self.table.has_room_for(&checked.outputs)?;
         let any_empty = inputs.iter().flatten().any(|spec| spec.elements() == 0);
@@ -192,7 +193,7 @@ impl Session {
 
     /// Moves consumed operands out of the table and shares the others. A handle that occurs several times is consumed if it
     /// is at any of its places, and moves with the last.
-    fn operands(&mut self, operands: &[Operand]) -> Result<Operands, String> {
+    fn operands(&mut self, operands: &[Operand]) -> Result<Operands, Fault> {
         let tensors = operands.iter().enumerate().map(|(index, operand)| {
             let places = || operands.iter().enumerate().filter(|(_, o)| o.handle == operand.handle);
             let consumed = places().any(|(_, place)| place.consumed != 0);
@@ -203,12 +204,12 @@ impl Session {
                 handle => Ok(self.table.get(handle)?.tensor.clone()),
             }
         });
-        Ok(Operands::new(tensors.collect::<Result<_, String>>()?))
+        Ok(Operands::new(tensors.collect::<Result<_, Fault>>()?))
     }
 }
 
-/// The failure in words: operation, place in the author's source, operands, reason.
-fn describe(call: &OperationCall, specs: &[Option<Spec>], reason: &str) -> String {
+/// The fault of an operation, with its place in the author's source and its operands.
+fn placed(call: &OperationCall, specs: &[Option<Spec>], cause: Fault) -> Fault {
     let info = Operation::from_code(call.opcode).map(Operation::info);
     let operation = match info {
         Some(info) => format!("`{}`", info.name),
@@ -231,39 +232,40 @@ fn describe(call: &OperationCall, specs: &[Option<Spec>], reason: &str) -> Strin
             }
         })
         .collect();
-    format!("operation {operation}{place} on ({}): {reason}", operands.join(", "))
+    Fault::Operation {
+        operation,
+        place,
+        operands: operands.join(", "),
+        cause: Box::new(cause),
+    }
 }
 
 /// Calls `act` with the session that runs on this thread, if it is the one with this number.
-pub(super) fn with_running<R>(number: u64, act: impl FnOnce(&mut Session) -> R) -> Result<R, String> {
+pub(super) fn with_running<R>(number: u64, act: impl FnOnce(&mut Session) -> R) -> Result<R, Fault> {
     RUNNING.with(|running| {
-        let mut running = running
-            .try_borrow_mut()
-            .map_err(|_| "the host was called from within itself".to_owned())?;
+        let mut running = running.try_borrow_mut().map_err(|_| Fault::Reentered)?;
         match running.as_mut() {
             None => {
                 STRAY.fetch_add(1, Ordering::Relaxed);
-                Err(format!(
-                    "session {number} does not run on this thread: the host can be called during `guide` only, from the thread that `guide` was called on"
-                ))
+                Err(Fault::Stray { number })
             }
             Some(session) if session.number != number => {
-                let error = format!("session {number} is not the one that runs here: pass the number of this step");
-                session.fail(error.clone());
-                Err(error)
+                let fault = Fault::OtherSession { number };
+                session.fail(fault.clone());
+                Err(fault)
             }
             Some(session) => Ok(act(session)),
         }
     })
 }
 
-/// Keeps an error of the session that runs on this thread, if there is one: of calls that name no session.
-pub(super) fn fail_running(error: &str) {
+/// Keeps a fault of the session that runs on this thread, if there is one: of calls that name no session.
+pub(super) fn fail_running(fault: &Fault) {
     RUNNING.with(|running| {
         if let Ok(mut running) = running.try_borrow_mut()
             && let Some(session) = running.as_mut()
         {
-            session.fail(error.to_owned());
+            session.fail(fault.clone());
         }
     });
 }
@@ -277,17 +279,17 @@ pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     }
 }
 
-/// How many optional operands were left out at the end, if the number of operands is possible.
-fn left_out(info: &OperationInfo, given: usize) -> Result<usize, String> {
+/// The number of optional operands that were left out at the end, if the number of operands is possible.
+fn left_out(info: &OperationInfo, given: usize) -> Result<usize, Fault> {
     if info.inputs.iter().any(|name| name.ends_with('*')) {
         return Ok(0);
     }
     let required = info.inputs.iter().filter(|name| !name.ends_with('?')).count();
     if given < required || given > info.inputs.len() {
-        return Err(format!(
-            "{given} operands are given, it takes ({})",
-            info.inputs.join(", ")
-        ));
+        return Err(Fault::OperandCount {
+            given,
+            takes: info.inputs,
+        });
     }
     Ok(info.inputs.len() - given)
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use burn::backend::DispatchTensor;
 use sextant_plugin_api::abi::Handle;
 
+use super::fault::Fault;
 use super::operations::Spec;
 use super::plan::MAX_ELEMENTS;
 
@@ -41,25 +42,23 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// Whether these tensors may be taken in; to be asked before they are computed.
-    pub fn has_room_for(&self, specs: &[Spec]) -> Result<(), String> {
+    /// Refuses tensors that cannot be taken in; to be asked before they are computed.
+    pub fn has_room_for(&self, specs: &[Spec]) -> Result<(), Fault> {
         if let Some(spec) = specs.iter().find(|spec| spec.elements() > MAX_ELEMENTS) {
-            return Err(format!(
-                "the result would be {spec}, which has more than {MAX_ELEMENTS} elements"
-            ));
+            return Err(Fault::LargeResult { spec: spec.clone() });
         }
         match self.free.len() + (QUOTA - self.slots.len()) < specs.len() {
-            true => Err(full()),
+            true => Err(Fault::Full),
             false => Ok(()),
         }
     }
 
     /// Takes a tensor in.
-    pub fn insert(&mut self, value: Value) -> Result<Handle, String> {
+    pub fn insert(&mut self, value: Value) -> Result<Handle, Fault> {
         let slot = match self.free.pop() {
             Some(slot) => slot,
             None if self.slots.len() >= QUOTA => {
-                return Err(full());
+                return Err(Fault::Full);
             }
             None => {
                 self.slots.push(Slot {
@@ -84,23 +83,23 @@ impl Table {
     }
 
     /// The tensor, which stays.
-    pub fn get(&self, handle: Handle) -> Result<&Value, String> {
+    pub fn get(&self, handle: Handle) -> Result<&Value, Fault> {
         self.slots
             .get(handle as u32 as usize)
             .filter(|slot| u64::from(slot.generation) == handle >> 32)
             .and_then(|slot| slot.value.as_ref())
-            .ok_or_else(|| dead(handle))
+            .ok_or(Fault::Dead { handle })
     }
 
     /// The tensor, which leaves.
-    pub fn take(&mut self, handle: Handle) -> Result<Value, String> {
+    pub fn take(&mut self, handle: Handle) -> Result<Value, Fault> {
         let slot = handle as u32;
         let value = self
             .slots
             .get_mut(slot as usize)
             .filter(|slot| u64::from(slot.generation) == handle >> 32)
             .and_then(|slot| slot.value.take())
-            .ok_or_else(|| dead(handle))?;
+            .ok_or(Fault::Dead { handle })?;
         self.free.push(slot);
         Ok(value)
     }
@@ -124,16 +123,6 @@ impl Table {
     pub fn len(&self) -> usize {
         self.slots.iter().filter(|slot| slot.value.is_some()).count()
     }
-}
-
-fn full() -> String {
-    format!("{QUOTA} tensors are alive in this step, which is the most there may be: let go of some")
-}
-
-fn dead(handle: Handle) -> String {
-    format!(
-        "handle {handle:#x} is no tensor of this step: it was released or consumed, belongs to another step or source, or was never given out"
-    )
 }
 
 #[cfg(test)]
@@ -177,7 +166,7 @@ mod tests {
         let own = ours.insert(value(1)).unwrap();
         assert!(ours.get(foreign).is_err());
         for forged in [0, 1, own + 1, own ^ (1 << 32), u64::MAX, own & 0xffff_ffff] {
-            let error = ours.get(forged).unwrap_err();
+            let error = ours.get(forged).unwrap_err().to_string();
             assert!(error.contains(&format!("{forged:#x}")), "{error}");
         }
     }
@@ -188,7 +177,7 @@ mod tests {
         for _ in 0..QUOTA {
             table.insert(value(1)).unwrap();
         }
-        let error = table.insert(value(1)).unwrap_err();
+        let error = table.insert(value(1)).unwrap_err().to_string();
         assert!(error.contains(&QUOTA.to_string()), "{error}");
         table.clear();
         table.insert(value(1)).unwrap();

@@ -1,4 +1,4 @@
-//! What `guide` answered, validated against the plan.
+//! The answer of `guide`, validated against the plan.
 #![allow(unsafe_code)]
 
 use std::collections::BTreeSet;
@@ -9,11 +9,12 @@ use burn::tensor::Tensor;
 use sextant_plugin_api::abi::{Array, DType, Guided, Handle, Named};
 
 use crate::boundary;
+use crate::fault::Fault;
 use crate::operations::{Spec, constant, inner, physical};
 use crate::plan::{BufferPlan, SourcePlan};
 use crate::table::{Table, Value};
 
-/// What a step gave, validated against the plan.
+/// The result of a step, validated against the plan.
 #[derive(Debug)]
 pub struct Answer {
     /// `[B]`, f32.
@@ -37,7 +38,7 @@ impl Answer {
         batch: usize,
         table: &Table,
         device: &DispatchDevice,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, Fault> {
         // SAFETY: the caller's promise.
         let (metrics, buffers) = unsafe {
             (
@@ -50,7 +51,7 @@ impl Answer {
         declared("metric", &metrics, &metric_names)?;
         declared("buffer", &buffers, &buffer_names)?;
         if guided.loss == 0 {
-            return Err("it gave no loss (handle 0)".into());
+            return Err(Fault::NoLoss);
         }
         Ok(Self {
             loss: per_sample("loss", guided.loss, batch, table, device)?,
@@ -70,7 +71,7 @@ impl Answer {
                     let index = metric.index as usize;
                     Ok((index, scalar(metric_names[index], metric.handle, table)?))
                 })
-                .collect::<Result<_, String>>()?,
+                .collect::<Result<_, Fault>>()?,
             buffers: buffers
                 .iter()
                 .filter_map(|buffer| {
@@ -78,7 +79,7 @@ impl Answer {
                     let value = buffer_value(&plan.buffers[index], buffer.handle, table).transpose()?;
                     Some(value.map(|value| (index, value)))
                 })
-                .collect::<Result<_, String>>()?,
+                .collect::<Result<_, Fault>>()?,
         })
     }
 }
@@ -87,22 +88,22 @@ impl Answer {
 ///
 /// # Safety
 /// The list is valid for its length.
-unsafe fn named(what: &str, list: Array, declared: usize) -> Result<Vec<Named>, String> {
+unsafe fn named(what: &'static str, list: Array, declared: usize) -> Result<Vec<Named>, Fault> {
     if list.len > declared as u64 {
-        return Err(format!(
-            "its result has {} entries of kind {what}, but the plan declares {declared}",
-            list.len
-        ));
+        return Err(Fault::ManyEntries {
+            what,
+            len: list.len,
+            declared,
+        });
     }
     // SAFETY: the caller's promise.
     unsafe { boundary::list(list, declared, &format!("the list of {what}s of its result")) }
 }
 
 /// The new value of a buffer: the whole, or rows of it where the plan says so. None where there are no rows to replace.
-fn buffer_value(plan: &BufferPlan, handle: Handle, table: &Table) -> Result<Option<DispatchTensor>, String> {
+fn buffer_value(plan: &BufferPlan, handle: Handle, table: &Table) -> Result<Option<DispatchTensor>, Fault> {
     let what = format!("new value of buffer `{}`", plan.name);
-    let value = table.get(handle).map_err(|reason| format!("its {what}: {reason}"))?;
-    let Value { spec, tensor } = value;
+    let Value { spec, tensor } = looked_up(&what, handle, table)?;
     let some_rows = plan.rows
         && spec.rank() == plan.shape.len()
         && spec.shape[0] <= plan.shape[0]
@@ -110,37 +111,55 @@ fn buffer_value(plan: &BufferPlan, handle: Handle, table: &Table) -> Result<Opti
     if spec.dtype != plan.dtype || !(some_rows || spec.shape == plan.shape) {
         let declared = Spec::new(plan.dtype, plan.shape.clone());
         let rows = if plan.rows { ", or fewer rows of it" } else { "" };
-        return Err(format!("its {what} is {spec}, but the plan declares {declared}{rows}"));
+        return Err(other(&what, spec, format!("the plan declares {declared}{rows}")));
     }
     Ok(tensor.clone().map(inner))
 }
 
+/// The tensor of a part of the answer.
+fn looked_up<'a>(what: &str, handle: Handle, table: &'a Table) -> Result<&'a Value, Fault> {
+    table.get(handle).map_err(|cause| Fault::AnswerHandle {
+        what: what.to_owned(),
+        cause: Box::new(cause),
+    })
+}
+
+/// A part of the answer that is not the tensor which is wanted.
+fn other(what: &str, found: impl ToString, wanted: String) -> Fault {
+    Fault::AnswerTensor {
+        what: what.to_owned(),
+        found: found.to_string(),
+        wanted,
+    }
+}
+
 /// Indices lie in the plan's list, each at most once.
-fn declared(what: &str, found: &[Named], names: &[&str]) -> Result<(), String> {
+fn declared(what: &'static str, found: &[Named], names: &[&str]) -> Result<(), Fault> {
     let mut seen = BTreeSet::new();
     for entry in found {
         let Some(name) = names.get(entry.index as usize) else {
-            return Err(format!(
-                "its result has {what} {}, but the plan declares {}",
-                entry.index,
-                names.len()
-            ));
+            return Err(Fault::NoEntry {
+                what,
+                index: entry.index,
+                declared: names.len(),
+            });
         };
         if !seen.insert(entry.index) {
-            return Err(format!("its result has {what} `{name}` twice"));
+            let name = (*name).to_owned();
+            return Err(Fault::EntryTwice { what, name });
         }
     }
     Ok(())
 }
 
 fn per_sample(
-    what: &str,
+    what: &'static str,
     handle: Handle,
     batch: usize,
     table: &Table,
     device: &DispatchDevice,
-) -> Result<Tensor<1>, String> {
-    let value = table.get(handle).map_err(|reason| format!("its {what}: {reason}"))?;
+) -> Result<Tensor<1>, Fault> {
+    let value = looked_up(what, handle, table)?;
     match &value.tensor {
         Some(tensor) if value.spec.dtype == DType::F32 && value.spec.shape == [batch] => {
             Ok(Tensor::from_dispatch(tensor.clone()))
@@ -149,27 +168,25 @@ fn per_sample(
         None if value.spec.dtype == DType::F32 && value.spec.shape == [0] && batch == 0 => {
             Ok(Tensor::from_dispatch(constant(&value.spec, 0.0, device)))
         }
-        _ => Err(format!(
-            "its {what} is {}, but must be f32 [{batch}], one number a sample",
-            value.spec
-        )),
+        _ => {
+            let wanted = format!("must be f32 [{batch}], one number a sample");
+            Err(other(what, &value.spec, wanted))
+        }
     }
 }
 
-fn scalar(name: &str, handle: Handle, table: &Table) -> Result<Tensor<1>, String> {
-    let value = table
-        .get(handle)
-        .map_err(|reason| format!("its metric `{name}`: {reason}"))?;
+fn scalar(name: &str, handle: Handle, table: &Table) -> Result<Tensor<1>, Fault> {
+    let what = format!("metric `{name}`");
+    let value = looked_up(&what, handle, table)?;
+    let wanted = || "must be one number".to_owned();
     let tensor = match &value.tensor {
         Some(tensor) if value.spec.elements() == 1 => inner(tensor.clone()),
-        _ => {
-            return Err(format!("its metric `{name}` is {}, but must be one number", value.spec));
-        }
+        _ => return Err(other(&what, &value.spec, wanted())),
     };
     let shape = physical(&[]);
     let tensor = match value.spec.dtype {
         DType::Bool => {
-            return Err(format!("its metric `{name}` is a mask, but must be one number"));
+            return Err(other(&what, "a mask", wanted()));
         }
         DType::Int => Dispatch::int_into_float(Dispatch::int_reshape(tensor, shape), FloatDType::F32),
         _ => {

@@ -2,8 +2,8 @@
 #![allow(unsafe_code)]
 
 mod answer;
-mod lent;
-mod shown;
+mod geometry_view;
+mod step_view;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +19,7 @@ use sextant_plugin_api::abi::{Guided, Network, Plan, Step};
 use super::boundary::{NO_LIST, lend_list, lend_text, with_message};
 use super::callbacks::HOST;
 use super::error::GuidanceError;
+use super::fault::Fault;
 use super::geometry::GuidanceGeometry;
 use super::library::Library;
 use super::operations::{Context, Frozen};
@@ -26,8 +27,8 @@ use super::plan::{self, SourcePlan};
 use super::session::Session;
 use super::step::{GuidanceStep, Services};
 use super::table::Table;
-use lent::{Lent, check_step, missing};
-use shown::Shown;
+use geometry_view::GeometryView;
+use step_view::{StepView, check_step, missing};
 
 /// A source between `create` and `destroy`. It holds no tensors between steps.
 ///
@@ -50,12 +51,12 @@ impl Instance {
         let create = library.descriptor().create.expect("checked when it was opened");
         let mut state = null_mut();
         // SAFETY: the host is static, the text lives during the call, the message is fresh.
-        with_message(|message| unsafe { create(&HOST, lend_text(&config), &mut state, message) }).map_err(
-            |message| GuidanceError::Create {
+        with_message(|message| unsafe { create(&HOST, lend_text(&config), &mut state, message) }).map_err(|told| {
+            GuidanceError::Create {
                 source_name: name.to_owned(),
-                message,
-            },
-        )?;
+                message: told.to_string(),
+            }
+        })?;
         Ok(Self {
             library: library.clone(),
             name: name.to_owned(),
@@ -81,12 +82,12 @@ impl Instance {
 
     /// Asks what the source needs for this geometry, and checks that there is all of it.
     pub fn plan(&mut self, geometry: &GuidanceGeometry) -> Result<SourcePlan, GuidanceError> {
-        let fault = |reason: String| GuidanceError::Plan {
+        let refused = |fault: Fault| GuidanceError::Plan {
             source_name: self.name.clone(),
-            reason,
+            reason: fault.to_string(),
         };
-        let shown = Shown::new(geometry).map_err(&fault)?;
-        let geometry_shown = shown.geometry();
+        let view = GeometryView::new(geometry).map_err(&refused)?;
+        let lent = view.geometry();
         let mut answer = Plan {
             size: size_of::<Plan>() as u64,
             required_minor: 0,
@@ -104,10 +105,10 @@ impl Instance {
         };
         let call = self.library.descriptor().plan.expect("checked when it was opened");
         // SAFETY: the instance is alive, everything lent lives during the call, the message is fresh.
-        with_message(|message| unsafe { call(self.state, &geometry_shown, &mut answer, message) }).map_err(&fault)?;
+        with_message(|message| unsafe { call(self.state, &lent, &mut answer, message) }).map_err(&refused)?;
         // SAFETY: what the plan points to lives in the instance until its next call; it is copied here.
-        let plan = unsafe { plan::read(&answer) }.map_err(&fault)?;
-        plan::check(&plan, geometry).map_err(&fault)?;
+        let plan = unsafe { plan::read(&answer) }.map_err(&refused)?;
+        plan::check(&plan, geometry).map_err(&refused)?;
         Ok(plan)
     }
 
@@ -120,18 +121,18 @@ impl Instance {
         buffers: Vec<DispatchTensor>,
         services: &mut Services<'_>,
     ) -> Result<Answer, GuidanceError> {
-        let fault = |name: &str, reason: String| GuidanceError::Guide {
+        let failed = |name: &str, fault: Fault| GuidanceError::Guide {
             source_name: name.to_owned(),
             step: step.batch.step,
-            reason,
+            reason: fault.to_string(),
         };
         let batch = step.batch.ids.len();
-        check_step(step).map_err(|reason| fault(&self.name, reason))?;
+        check_step(step).map_err(|fault| failed(&self.name, fault))?;
         let context = self.context(plan, step, services)?;
         let mut session = Session::new(std::mem::take(&mut self.table), context);
-        let tensors = Lent::new(&self.name, plan, step, parameters, buffers, &mut session.table);
+        let tensors = StepView::new(&self.name, plan, step, parameters, buffers, &mut session.table);
         let (answer, mut session) = match tensors {
-            Ok(lent) => self.call(lent, step, session),
+            Ok(view) => self.call(view, step, session),
             Err(error) => {
                 session.table.clear();
                 self.table = session.table;
@@ -140,7 +141,7 @@ impl Instance {
         };
         services.counters.add(session.context.counters);
         let answer = match (session.first_error.take(), answer) {
-            (Some(error), _) => Err(error),
+            (Some(fault), _) => Err(fault),
             (None, Err(words)) => Err(words),
             // SAFETY: what the answer points to lives in the instance until its next call.
             (None, Ok(guided)) => unsafe {
@@ -149,27 +150,27 @@ impl Instance {
         };
         session.table.clear();
         self.table = session.table;
-        answer.map_err(|reason| fault(&self.name, reason))
+        answer.map_err(|fault| failed(&self.name, fault))
     }
 
     /// Calls the plugin with the session open.
-    fn call(&mut self, lent: Lent, step: &GuidanceStep<'_>, session: Session) -> (Result<Guided, String>, Session) {
+    fn call(&mut self, view: StepView, step: &GuidanceStep<'_>, session: Session) -> (Result<Guided, Fault>, Session) {
         let shown = Step {
             size: size_of::<Step>() as u64,
             session: session.number(),
             index: step.batch.step,
             batch: step.batch.ids.len() as u64,
-            x: lent.x,
-            noise: lent.noise,
-            x_t: lent.x_t,
-            t: lent.t,
-            velocity: lent.velocity,
-            labels: lent.labels,
-            dropped_labels: lent.dropped,
-            taps: lend_list(&lent.taps),
-            fields: lend_list(&lent.fields),
-            parameters: lend_list(&lent.parameters),
-            buffers: lend_list(&lent.buffers),
+            x: view.x,
+            noise: view.noise,
+            x_t: view.x_t,
+            t: view.t,
+            velocity: view.velocity,
+            labels: view.labels,
+            dropped_labels: view.dropped,
+            taps: lend_list(&view.taps),
+            fields: lend_list(&view.fields),
+            parameters: lend_list(&view.parameters),
+            buffers: lend_list(&view.buffers),
             sample_ids: step.batch.ids.as_ptr(),
             t_values: step.batch.times.as_ptr(),
             label_values: step.batch.label_values.as_ptr(),
@@ -183,14 +184,14 @@ impl Instance {
             buffers: NO_LIST,
         };
         let guide = self.library.descriptor().guide.expect("checked when it was opened");
-        let (status, session) = session.during(|| {
+        let (told, session) = session.during(|| {
             // SAFETY: the instance is alive, everything lent lives during the call, the message is fresh.
             with_message(|message| unsafe { guide(self.state, &shown, &mut guided, message) })
         });
-        (status.map(|()| guided), session)
+        (told.map(|()| guided), session)
     }
 
-    /// What operations may look at in this step: nothing that the plan did not declare.
+    /// The context of this step's operations: nothing that the plan did not declare.
     fn context(
         &self,
         plan: &SourcePlan,

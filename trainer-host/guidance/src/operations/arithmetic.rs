@@ -4,23 +4,30 @@ use burn::backend::ops::{ActivationOps, FloatTensorOps, IntTensorOps};
 use burn::backend::{Dispatch, Scalar};
 use sextant_plugin_api::abi::{self, DType, Operation};
 
-use super::spec::{broadcast, reshaped, same_dtype};
+use super::spec::{NEEDS_FLOAT, broadcast, reshaped, same_dtype};
 use super::{Checked, Request, Spec};
+use crate::fault::Fault;
 
 type D = Dispatch;
 
-pub(super) fn binary<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
+pub(super) fn binary<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
     let (a, b) = (request.input(0), request.input(1));
     same_dtype(a, b)?;
     let output = a.with_shape(broadcast(&a.shape, &b.shape)?);
     let operation = request.operation;
     match a.dtype {
-        DType::Bool => Err("masks have no arithmetic: cast them, or use `and`, `or`, `not`".into()),
+        DType::Bool => Err(Fault::elements(
+            "masks",
+            "have no arithmetic: cast them, or use `and`, `or`, `not`",
+        )),
         DType::Int => match operation {
             Operation::Add => Checked::binary(output, D::int_add),
             Operation::Sub => Checked::binary(output, D::int_sub),
             Operation::Mul => Checked::binary(output, D::int_mul),
-            _ => Err("integers are not divided: cast them to a float type first".into()),
+            _ => Err(Fault::elements(
+                "integers",
+                "are not divided: cast them to a float type first",
+            )),
         },
         _ => Checked::binary(
             output,
@@ -34,11 +41,12 @@ pub(super) fn binary<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
     }
 }
 
-pub(super) fn scalar<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
+pub(super) fn scalar<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
     let a = request.input(0);
     let value = request.attributes.read::<abi::Scalar>()?.value;
     if !value.is_finite() {
-        return Err(format!("the number {value} is not finite"));
+        let what = "number";
+        return Err(Fault::NotFinite { what, value });
     }
     let operation = request.operation;
     let output = a.with_shape(a.shape.clone());
@@ -60,18 +68,19 @@ pub(super) fn scalar<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
             })
         }
         (DType::Int, Operation::AddScalar | Operation::MulScalar) => {
-            Err(format!("{value} is no integer: cast a to a float type first"))
+            let remedy = ": cast a to a float type first";
+            Err(Fault::NotInteger { value, remedy })
         }
-        _ => Err("a must have float elements: cast it first".into()),
+        _ => Err(Fault::operand("a", NEEDS_FLOAT)),
     }
 }
 
-pub(super) fn clamp<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
+pub(super) fn clamp<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
     let a = request.input(0);
     a.needs_float("a")?;
     let abi::Range { min, max, .. } = request.attributes.read()?;
     if min.is_nan() || max.is_nan() || min > max {
-        return Err(format!("the interval [{min}, {max}] is empty"));
+        return Err(Fault::EmptyInterval { min, max });
     }
     Checked::unary(a.with_shape(a.shape.clone()), move |a| {
         match (min.is_finite(), max.is_finite()) {
@@ -83,7 +92,7 @@ pub(super) fn clamp<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
     })
 }
 
-pub(super) fn unary<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
+pub(super) fn unary<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
     let a = request.input(0);
     let output: Spec = a.with_shape(a.shape.clone());
     let operation = request.operation;

@@ -6,10 +6,11 @@ use sextant_plugin_api::abi::{DType, Operation};
 
 use super::spec::{bool_dtype, broadcast, by_family, expanded, physical, same_dtype};
 use super::{Checked, Context, Request, Spec};
+use crate::fault::Fault;
 
 type D = Dispatch;
 
-pub(super) fn compare<'a>(request: &Request<'_>, context: &Context) -> Result<Checked<'a>, String> {
+pub(super) fn compare<'a>(request: &Request<'_>, context: &Context) -> Result<Checked<'a>, Fault> {
     let (a, b) = (request.input(0), request.input(1));
     same_dtype(a, b)?;
     let shape = broadcast(&a.shape, &b.shape)?;
@@ -25,7 +26,9 @@ pub(super) fn compare<'a>(request: &Request<'_>, context: &Context) -> Result<Ch
     };
     let compare: Compare = match (a.dtype, request.operation) {
         (DType::Bool, Operation::Equal) => |a, b, _| D::bool_equal(a, b),
-        (DType::Bool, _) => return Err("masks have no order: only `equal` compares them".into()),
+        (DType::Bool, _) => {
+            return Err(Fault::elements("masks", "have no order: only `equal` compares them"));
+        }
         (DType::Int, _) => int,
         _ => float,
     };
@@ -35,17 +38,17 @@ pub(super) fn compare<'a>(request: &Request<'_>, context: &Context) -> Result<Ch
     })
 }
 
-pub(super) fn logic<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
+pub(super) fn logic<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
     let a = request.input(0);
     if request.inputs.iter().flatten().any(|spec| spec.dtype != DType::Bool) {
-        return Err("operands must be masks".into());
+        return Err(Fault::operand("operands", "must be masks"));
     }
     let output = a.with_shape(a.shape.clone());
     if request.operation == Operation::Not {
         return Checked::unary(output, D::bool_not);
     }
     if a.shape != request.input(1).shape {
-        return Err("shapes differ: expand one of them".into());
+        return Err(Fault::ShapesDiffer { remedy: "one of them" });
     }
     match request.operation {
         Operation::And => Checked::binary(output, D::bool_and),
@@ -53,14 +56,14 @@ pub(super) fn logic<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
     }
 }
 
-pub(super) fn choose<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
+pub(super) fn choose<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
     let (mask, a, b) = (request.input(0), request.input(1), request.input(2));
     if mask.dtype != DType::Bool {
-        return Err("mask must be a mask: compare it with something".into());
+        return Err(Fault::operand("mask", "must be a mask: compare it with something"));
     }
     same_dtype(a, b)?;
     if mask.shape != a.shape || a.shape != b.shape {
-        return Err("shapes differ: expand to one shape".into());
+        return Err(Fault::ShapesDiffer { remedy: "to one shape" });
     }
     let (spec, output) = (a.clone(), a.with_shape(a.shape.clone()));
     Checked::one(output, move |mut operands, _| {

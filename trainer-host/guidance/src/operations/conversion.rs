@@ -7,13 +7,17 @@ use sextant_plugin_api::abi::{self, DType};
 
 use super::spec::{bool_dtype, float_dtype, inner, int_dtype, reshaped};
 use super::{Checked, Context, Request};
+use crate::fault::Fault;
 
 type D = Dispatch;
 
-pub(super) fn cast<'a>(request: &Request<'_>, context: &Context) -> Result<Checked<'a>, String> {
+pub(super) fn cast<'a>(request: &Request<'_>, context: &Context) -> Result<Checked<'a>, Fault> {
     let a = request.input(0);
     let code = request.attributes.read::<abi::Cast>()?.dtype;
-    let to = DType::from_code(code).ok_or_else(|| format!("element type {code} does not exist"))?;
+    let to = DType::from_code(code).ok_or(Fault::Code {
+        what: "element type",
+        code,
+    })?;
     let from = a.dtype;
     let (int, mask) = (int_dtype(&context.device), bool_dtype(&context.device));
     let mut output = a.with_shape(a.shape.clone());
@@ -30,11 +34,11 @@ pub(super) fn cast<'a>(request: &Request<'_>, context: &Context) -> Result<Check
     })
 }
 
-pub(super) fn detach<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
+pub(super) fn detach<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
     Checked::unary(request.input(0).clone(), inner)
 }
 
-pub(super) fn download<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
+pub(super) fn download<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
     let a = request.input(0).clone();
     let attributes = request.attributes;
     let abi::Download { data, bytes, .. } = attributes.read()?;
@@ -44,10 +48,10 @@ pub(super) fn download<'a>(request: &Request<'_>) -> Result<Checked<'a>, String>
         _ => 4,
     };
     if bytes != (a.elements() * width) as u64 {
-        return Err(format!(
-            "the memory given is {bytes} bytes long, the tensor needs {}",
-            a.elements() * width
-        ));
+        return Err(Fault::MemoryNeeded {
+            given: bytes,
+            needed: a.elements() * width,
+        });
     }
     Ok(Checked {
         outputs: vec![],
@@ -63,28 +67,30 @@ pub(super) fn download<'a>(request: &Request<'_>) -> Result<Checked<'a>, String>
     })
 }
 
-fn host_bytes(tensor: DispatchTensor, dtype: DType, elements: usize) -> Result<Vec<u8>, String> {
+fn host_bytes(tensor: DispatchTensor, dtype: DType, elements: usize) -> Result<Vec<u8>, Fault> {
     let data = data(tensor, dtype, elements)?;
-    let words = |error| format!("the numbers cannot be read: {error:?}");
+    let unread = |error| Fault::Numbers {
+        error: format!("{error:?}"),
+    };
     Ok(match dtype {
         DType::Int => data
             .convert::<i64>()
             .try_to_vec::<i64>()
-            .map_err(words)?
+            .map_err(unread)?
             .iter()
             .flat_map(|v| v.to_ne_bytes())
             .collect(),
         DType::Bool => data
             .convert::<bool>()
             .try_to_vec::<bool>()
-            .map_err(words)?
+            .map_err(unread)?
             .iter()
             .map(|v| u8::from(*v))
             .collect(),
         _ => data
             .convert::<f32>()
             .try_to_vec::<f32>()
-            .map_err(words)?
+            .map_err(unread)?
             .iter()
             .flat_map(|v| v.to_ne_bytes())
             .collect(),
@@ -92,12 +98,14 @@ fn host_bytes(tensor: DispatchTensor, dtype: DType, elements: usize) -> Result<V
 }
 
 /// A tensor's elements on the CPU, in one dimension.
-pub(crate) fn data(tensor: DispatchTensor, dtype: DType, elements: usize) -> Result<TensorData, String> {
+pub(crate) fn data(tensor: DispatchTensor, dtype: DType, elements: usize) -> Result<TensorData, Fault> {
     let flat = reshaped(inner(tensor), vec![elements].into());
     match dtype {
         DType::Int => Tensor::<1, Int>::from_dispatch(flat).try_into_data(),
         DType::Bool => Tensor::<1, Bool>::from_dispatch(flat).try_into_data(),
         _ => Tensor::<1>::from_dispatch(flat).try_into_data(),
     }
-    .map_err(|error| format!("the device failed: {error:?}"))
+    .map_err(|error| Fault::Device {
+        error: format!("{error:?}"),
+    })
 }

@@ -9,34 +9,38 @@ use sextant_plugin_api::abi::{self, DType, Distribution};
 
 use super::spec::{bool_dtype, float_dtype, int_dtype, physical};
 use super::{Checked, Context, Request, Spec, constant};
+use crate::fault::Fault;
 use crate::plan::dims;
 use sextant_data::Stream;
 
 type D = Dispatch;
 
-pub(super) fn full<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
+pub(super) fn full<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
     let attributes: abi::Full = request.attributes.read()?;
     let spec = spec(attributes.dtype, &attributes.shape)?;
     let value = attributes.value;
     if !value.is_finite() {
-        return Err(format!("the number {value} is not finite"));
+        let what = "number";
+        return Err(Fault::NotFinite { what, value });
     }
     if spec.dtype == DType::Int && value.fract() != 0.0 {
-        return Err(format!("{value} is no integer"));
+        let remedy = "";
+        return Err(Fault::NotInteger { value, remedy });
     }
     Checked::one(spec.clone(), move |_, context| constant(&spec, value, &context.device))
 }
 
-pub(super) fn upload<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
+pub(super) fn upload<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
     let attributes: abi::Upload = request.attributes.read()?;
     let mut spec = spec(attributes.dtype, &attributes.shape)?;
     let (list, elements) = (request.attributes, spec.elements());
     let counted = |found: usize| match found == elements {
         true => Ok(()),
-        false => Err(format!(
-            "{found} numbers are given for the {elements} elements of {:?}",
-            spec.shape
-        )),
+        false => Err(Fault::NumberCount {
+            found,
+            elements,
+            shape: spec.shape.clone(),
+        }),
     };
     // Before anything is read: the length is the plugin's word.
     counted(attributes.data.len as usize)?;
@@ -74,22 +78,21 @@ pub(crate) fn from_data(data: TensorData, dtype: DType, device: &DispatchDevice)
     }
 }
 
-pub(super) fn random<'a>(request: &Request<'_>, context: &Context) -> Result<Checked<'a>, String> {
+pub(super) fn random<'a>(request: &Request<'_>, context: &Context) -> Result<Checked<'a>, Fault> {
     let attributes: abi::Random = request.attributes.read()?;
     let distribution = [Distribution::Normal, Distribution::Uniform]
         .into_iter()
         .find(|d| *d as u32 == attributes.distribution)
-        .ok_or_else(|| format!("distribution {} does not exist", attributes.distribution))?;
+        .ok_or(Fault::Code {
+            what: "distribution",
+            code: attributes.distribution,
+        })?;
     let tag = request.attributes.text(attributes.tag, "the tag")?;
     let mut shape = dims(&attributes.shape)?;
     let elements: usize = shape.iter().product();
     shape.insert(0, context.ids.len());
     if shape.len() > abi::MAX_RANK {
-        return Err(format!(
-            "with the batch, the rank is {}, more than {}",
-            shape.len(),
-            abi::MAX_RANK
-        ));
+        return Err(Fault::BatchRank { rank: shape.len() });
     }
     let output = Spec::new(DType::F32, shape.clone());
     Checked::one(output, move |_, context| {
@@ -106,7 +109,10 @@ pub(super) fn random<'a>(request: &Request<'_>, context: &Context) -> Result<Che
     })
 }
 
-fn spec(dtype: u32, shape: &abi::Shape) -> Result<Spec, String> {
-    let dtype = DType::from_code(dtype).ok_or_else(|| format!("element type {dtype} does not exist"))?;
+fn spec(dtype: u32, shape: &abi::Shape) -> Result<Spec, Fault> {
+    let dtype = DType::from_code(dtype).ok_or(Fault::Code {
+        what: "element type",
+        code: dtype,
+    })?;
     Ok(Spec::new(dtype, dims(shape)?))
 }

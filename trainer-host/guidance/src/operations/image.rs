@@ -8,13 +8,14 @@ use sextant_plugin_api::abi::{self, DType, Interpolation};
 use super::linear_algebra::needs_vector;
 use super::spec::{float_dtype, physical, reshaped, same_dtype};
 use super::{Checked, Request};
+use crate::fault::Fault;
 
 type D = Dispatch;
 
 /// Extents beyond this are taken for a mistake.
 const MAX_EXTENT: u64 = 1 << 16;
 
-pub(super) fn conv2d<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
+pub(super) fn conv2d<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
     let (x, weight) = (request.input(0), request.input(1));
     x.needs_float("x")?;
     same_dtype(x, weight)?;
@@ -23,23 +24,25 @@ pub(super) fn conv2d<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
     let shape: abi::Conv2d = request.attributes.read()?;
     let all = [shape.stride, shape.padding, shape.dilation].concat();
     if all.iter().any(|n| *n > MAX_EXTENT) || shape.groups > MAX_EXTENT {
-        return Err(format!(
-            "stride, padding, dilation and groups must be at most {MAX_EXTENT}"
+        return Err(Fault::attribute(
+            "stride, padding, dilation and groups",
+            format!("must be at most {MAX_EXTENT}"),
         ));
     }
     let [stride, padding, dilation] =
         [shape.stride, shape.padding, shape.dilation].map(|pair| pair.map(|n| n as usize));
     let groups = shape.groups as usize;
     if stride.contains(&0) || dilation.contains(&0) || groups == 0 {
-        return Err("stride, dilation and groups must be at least 1".into());
+        return Err(Fault::attribute("stride, dilation and groups", "must be at least 1"));
     }
     let (outputs, channels) = (weight.shape[0], x.shape[1]);
     if weight.shape[1] * groups != channels || !outputs.is_multiple_of(groups) {
-        return Err(format!(
-            "weight {:?} does not fit {channels} channels in {groups} groups: it must be [out, {}, kh, kw] with out a multiple of {groups}",
+        let reason = format!(
+            "{:?} does not fit {channels} channels in {groups} groups: it must be [out, {}, kh, kw] with out a multiple of {groups}",
             weight.shape,
             channels / groups
-        ));
+        );
+        return Err(Fault::operand("weight", reason));
     }
     if let Some(bias) = request.optional(2) {
         same_dtype(x, bias)?;
@@ -49,12 +52,12 @@ pub(super) fn conv2d<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
     for i in 0..2 {
         let (extent, kernel) = (x.shape[2 + i] + 2 * padding[i], weight.shape[2 + i]);
         if kernel == 0 || channels == 0 || extent < dilation[i] * (kernel - 1) + 1 {
-            return Err(format!(
-                "a kernel of {kernel} (dilation {}) does not fit into {} with padding {}",
-                dilation[i],
-                x.shape[2 + i],
-                padding[i]
-            ));
+            return Err(Fault::Kernel {
+                kernel,
+                dilation: dilation[i],
+                extent: x.shape[2 + i],
+                padding: padding[i],
+            });
         }
         output.push((extent - dilation[i] * (kernel - 1) - 1) / stride[i] + 1);
     }
@@ -67,7 +70,7 @@ pub(super) fn conv2d<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
 
 /// Resizing is linear and separable, so it is two products with small matrices, `A_h x A_w^T`: differentiable on every
 /// backend (burn's own is not for all modes) and the same numbers as PyTorch's.
-pub(super) fn interpolate<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
+pub(super) fn interpolate<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
     let x = request.input(0);
     x.needs_float("x")?;
     x.needs_rank("x", 4)?;
@@ -75,16 +78,20 @@ pub(super) fn interpolate<'a>(request: &Request<'_>) -> Result<Checked<'a>, Stri
     let mode = [Interpolation::Nearest, Interpolation::Bilinear, Interpolation::Bicubic]
         .into_iter()
         .find(|mode| *mode as u32 == attributes.mode)
-        .ok_or_else(|| format!("interpolation {} does not exist", attributes.mode))?;
+        .ok_or(Fault::Code {
+            what: "interpolation",
+            code: attributes.mode,
+        })?;
     let (height, width) = (attributes.height, attributes.width);
     if !(1..=MAX_EXTENT).contains(&height) || !(1..=MAX_EXTENT).contains(&width) {
-        return Err(format!(
-            "the new size {height}x{width} must be from 1 to {MAX_EXTENT} on each side"
+        return Err(Fault::attribute(
+            "the new size",
+            format!("{height}x{width} must be from 1 to {MAX_EXTENT} on each side"),
         ));
     }
     let [batch, channels, from_h, from_w] = [x.shape[0], x.shape[1], x.shape[2], x.shape[3]];
     if from_h == 0 || from_w == 0 {
-        return Err("x has no pixels".into());
+        return Err(Fault::operand("x", "has no pixels"));
     }
     let (height, width) = (height as usize, width as usize);
     let corners = attributes.align_corners != 0;

@@ -7,23 +7,25 @@ use sextant_plugin_api::abi;
 
 use super::spec::{broadcast, expanded, physical, reshaped, same_dtype};
 use super::{Checked, Request, Spec};
+use crate::fault::Fault;
 
 type D = Dispatch;
 
-pub(super) fn matmul<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
+pub(super) fn matmul<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
     let (a, b) = (request.input(0), request.input(1));
     a.needs_float("a")?;
     same_dtype(a, b)?;
     if a.rank() < 2 || a.rank() != b.rank() {
-        return Err("a and b must have the same number of dimensions, at least 2".into());
+        return Err(Fault::operand(
+            "a and b",
+            "must have the same number of dimensions, at least 2",
+        ));
     }
     let outer = a.rank() - 2;
     let (m, k, n) = (a.shape[outer], a.shape[outer + 1], b.shape[outer + 1]);
     if b.shape[outer] != k {
-        return Err(format!(
-            "a has {k} columns, b has {} rows: they must agree",
-            b.shape[outer]
-        ));
+        let reason = format!("has {k} columns, b has {} rows: they must agree", b.shape[outer]);
+        return Err(Fault::operand("a", reason));
     }
     let batch = broadcast(&a.shape[..outer], &b.shape[..outer])?;
     let with = |tail: [usize; 2]| [&batch[..], &tail].concat();
@@ -42,17 +44,20 @@ pub(super) fn matmul<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
     })
 }
 
-pub(super) fn linear<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
+pub(super) fn linear<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
     let (x, weight) = (request.input(0), request.input(1));
     x.needs_float("x")?;
     same_dtype(x, weight)?;
     weight.needs_rank("weight", 2)?;
     let (outputs, inputs) = (weight.shape[0], weight.shape[1]);
     if x.rank() == 0 || x.shape[x.rank() - 1] != inputs {
-        return Err(format!("the last extent of x must be {inputs}, the second of weight"));
+        return Err(Fault::operand(
+            "the last extent of x",
+            format!("must be {inputs}, the second of weight"),
+        ));
     }
     if inputs == 0 {
-        return Err("weight has no columns".into());
+        return Err(Fault::operand("weight", "has no columns"));
     }
     if let Some(bias) = request.optional(2) {
         same_dtype(x, bias)?;
@@ -71,25 +76,28 @@ pub(super) fn linear<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
     })
 }
 
-pub(super) fn attention<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
+pub(super) fn attention<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
     let (q, k, v) = (request.input(0), request.input(1), request.input(2));
     let scale = request.attributes.read::<abi::Scalar>()?.value;
     if !scale.is_finite() {
-        return Err(format!("the scale {scale} is not finite"));
+        return Err(Fault::NotFinite {
+            what: "scale",
+            value: scale,
+        });
     }
     for (name, operand) in [("q", q), ("k", k), ("v", v)] {
         operand.needs_float(name)?;
         operand.needs_rank(name, 4)?;
         same_dtype(q, operand)?;
         if operand.shape[..2] != q.shape[..2] {
-            return Err(format!("{name} must have q's batch and heads"));
+            return Err(Fault::operand(name, "must have q's batch and heads"));
         }
     }
     if k.shape[3] != q.shape[3] || k.shape[2] != v.shape[2] {
-        return Err("k must have q's width and v's number of tokens".into());
+        return Err(Fault::operand("k", "must have q's width and v's number of tokens"));
     }
     if k.shape[2] == 0 || q.shape[3] == 0 {
-        return Err("there are no keys to attend to".into());
+        return Err(Fault::NoKeys);
     }
     let output = q.with_shape(vec![q.shape[0], q.shape[1], q.shape[2], v.shape[3]]);
     let options = AttentionModuleOptions {
@@ -104,9 +112,9 @@ pub(super) fn attention<'a>(request: &Request<'_>) -> Result<Checked<'a>, String
 }
 
 /// An error unless it is a vector of `extent` elements.
-pub(super) fn needs_vector(spec: &Spec, name: &str, extent: usize) -> Result<(), String> {
+pub(super) fn needs_vector(spec: &Spec, name: &'static str, extent: usize) -> Result<(), Fault> {
     match spec.shape == [extent] {
         true => Ok(()),
-        false => Err(format!("{name} must have shape [{extent}]")),
+        false => Err(Fault::operand(name, format!("must have shape [{extent}]"))),
     }
 }

@@ -1,4 +1,4 @@
-//! What a source may ask for, on burn's rank-free tensors, so that gradients flow through whatever backend is below.
+//! Operations that a source may ask for, on burn's rank-free tensors, so that gradients flow through whatever backend is below.
 //!
 //! Each operation is first checked against the shapes and element types of its operands, which gives the specs of its
 //! results and a closure that computes them; a backend is only called with what it accepts. Backends are never called
@@ -32,6 +32,7 @@ use burn::backend::{Dispatch, DispatchAutodiffContext, DispatchTensor};
 use sextant_plugin_api::abi::Operation;
 
 use super::boundary::Attributes;
+use super::fault::Fault;
 
 /// Operands for the closure of a checked operation; `None` where one was left out or has no elements.
 pub(super) struct Operands(Vec<Option<DispatchTensor>>);
@@ -42,7 +43,7 @@ impl Operands {
         Self(tensors)
     }
 
-    /// Whether gradients flow to an operand.
+    /// Tells whether gradients flow to an operand.
     pub fn tracked(&self, index: usize) -> bool {
         let tensor = self.0.get(index).and_then(Option::as_ref);
         tensor
@@ -60,21 +61,21 @@ impl Operands {
     }
 }
 
-type Run<'a> = Box<dyn FnOnce(Operands, &mut Context) -> Result<Vec<DispatchTensor>, String> + 'a>;
+type Run<'a> = Box<dyn FnOnce(Operands, &mut Context) -> Result<Vec<DispatchTensor>, Fault> + 'a>;
 
 /// An operation that is known to be possible.
 pub(super) struct Checked<'a> {
-    /// What it gives.
+    /// Its results.
     pub outputs: Vec<Spec>,
     /// Computes the outputs, in their order. Only called where an output has elements, or there is none.
     pub run: Run<'a>,
-    /// Whether the closure copes with operands without elements; the outputs are 0 otherwise.
+    /// Tells whether the closure copes with operands without elements; the outputs are 0 otherwise.
     pub takes_empty: bool,
 }
 
 impl<'a> Checked<'a> {
     /// An operation with one result that cannot fail.
-    fn one(output: Spec, run: impl FnOnce(Operands, &mut Context) -> DispatchTensor + 'a) -> Result<Self, String> {
+    fn one(output: Spec, run: impl FnOnce(Operands, &mut Context) -> DispatchTensor + 'a) -> Result<Self, Fault> {
         Ok(Self {
             outputs: vec![output],
             run: Box::new(move |operands, context| Ok(vec![run(operands, context)])),
@@ -83,7 +84,7 @@ impl<'a> Checked<'a> {
     }
 
     /// An operation with one operand and one result.
-    fn unary(output: Spec, run: impl FnOnce(DispatchTensor) -> DispatchTensor + 'a) -> Result<Self, String> {
+    fn unary(output: Spec, run: impl FnOnce(DispatchTensor) -> DispatchTensor + 'a) -> Result<Self, Fault> {
         Self::one(output, move |mut operands, _| run(operands.take(0)))
     }
 
@@ -91,7 +92,7 @@ impl<'a> Checked<'a> {
     fn binary(
         output: Spec,
         run: impl FnOnce(DispatchTensor, DispatchTensor) -> DispatchTensor + 'a,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, Fault> {
         Self::one(output, move |mut operands, _| {
             let a = operands.take(0);
             run(a, operands.take(1))
@@ -99,9 +100,9 @@ impl<'a> Checked<'a> {
     }
 }
 
-/// What a check may look at.
+/// An operation as it is asked for: what a check may look at.
 pub(super) struct Request<'a> {
-    /// Which operation.
+    /// The operation.
     pub operation: Operation,
     /// Operands; `None` where an optional one was left out. The required ones are there.
     pub inputs: &'a [Option<&'a Spec>],
@@ -123,7 +124,7 @@ impl<'a> Request<'a> {
 
 /// Decides whether the operation is possible. The error says why not, without the operation's name and operands, which
 /// the caller adds.
-pub(super) fn check<'a>(request: &Request<'_>, context: &Context) -> Result<Checked<'a>, String> {
+pub(super) fn check<'a>(request: &Request<'_>, context: &Context) -> Result<Checked<'a>, Fault> {
     use Operation as O;
     match request.operation {
         O::Add | O::Sub | O::Mul | O::Div => arithmetic::binary(request),

@@ -8,18 +8,22 @@ use super::arithmetic::along_last;
 use super::linear_algebra::needs_vector;
 use super::spec::same_dtype;
 use super::{Checked, Request};
+use crate::fault::Fault;
 
 type D = Dispatch;
 
-pub(super) fn layer_norm<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
+pub(super) fn layer_norm<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
     let x = request.input(0);
     x.needs_float("x")?;
     let epsilon = request.attributes.read::<abi::Scalar>()?.value;
     if !epsilon.is_finite() || epsilon < 0.0 {
-        return Err(format!("eps {epsilon} must be finite and at least 0"));
+        return Err(Fault::attribute(
+            "eps",
+            format!("{epsilon} must be finite and at least 0"),
+        ));
     }
     if x.rank() == 0 || x.shape[x.rank() - 1] == 0 {
-        return Err("x must have a last dimension that is not empty".into());
+        return Err(Fault::operand("x", "must have a last dimension that is not empty"));
     }
     let (rank, last) = (x.rank(), x.rank() - 1);
     for (name, operand) in [("weight", request.optional(1)), ("bias", request.optional(2))] {
@@ -45,7 +49,7 @@ pub(super) fn layer_norm<'a>(request: &Request<'_>) -> Result<Checked<'a>, Strin
     })
 }
 
-pub(super) fn softmax<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
+pub(super) fn softmax<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
     let a = request.input(0);
     a.needs_float("a")?;
     let dim = request.attributes.read::<abi::Dim>()?.dim as usize;

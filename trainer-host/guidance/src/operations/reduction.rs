@@ -7,24 +7,28 @@ use sextant_plugin_api::abi::{self, DType, MAX_RANK, Operation};
 
 use super::spec::{inner, int_dtype, physical, reshaped};
 use super::{Checked, Context, Request, Spec};
+use crate::fault::Fault;
 
 type D = Dispatch;
 
-pub(super) fn reduce<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
+pub(super) fn reduce<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
     let a = request.input(0);
     let (dims, keep) = dims(request, a)?;
     let operation = request.operation;
     match a.dtype {
-        DType::Bool => return Err("masks are not reduced: cast a first".into()),
+        DType::Bool => return Err(Fault::elements("masks", "are not reduced: cast a first")),
         DType::Int if operation == Operation::Mean => {
-            return Err("integers have no mean: cast a to a float type first".into());
+            return Err(Fault::elements(
+                "integers",
+                "have no mean: cast a to a float type first",
+            ));
         }
         _ => {}
     }
     if operation != Operation::Sum
         && let Some(dim) = dims.iter().find(|dim| a.shape[**dim] == 0)
     {
-        return Err(format!("dimension {dim} is empty, so there is nothing to take"));
+        return Err(Fault::EmptyDimension { dim: *dim });
     }
     let kept: Vec<usize> = a
         .shape
@@ -55,18 +59,18 @@ pub(super) fn reduce<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
     })
 }
 
-/// Where the smallest or the largest element of a dimension stands.
-pub(super) fn index_of_extreme<'a>(request: &Request<'_>, context: &Context) -> Result<Checked<'a>, String> {
+/// The index of the smallest or the largest element of a dimension.
+pub(super) fn index_of_extreme<'a>(request: &Request<'_>, context: &Context) -> Result<Checked<'a>, Fault> {
     let a = request.input(0);
     let dim = request.attributes.read::<abi::Dim>()?.dim as usize;
     a.needs_dim(dim)?;
     if a.dtype == DType::Bool {
-        return Err("masks have no order: cast a first".into());
+        return Err(Fault::elements("masks", "have no order: cast a first"));
     }
     let mut shape = a.shape.clone();
     let extent = shape.remove(dim);
     if extent == 0 {
-        return Err(format!("dimension {dim} is empty, so there is nothing to take"));
+        return Err(Fault::EmptyDimension { dim });
     }
     let output = Spec {
         bounds: Some((0, extent as i64 - 1)),
@@ -104,23 +108,23 @@ fn merged(shape: &[usize], dims: &[usize]) -> (Shape, Vec<usize>) {
 }
 
 /// The dimensions that the attributes name, each once and in range.
-fn dims(request: &Request<'_>, a: &Spec) -> Result<(Vec<usize>, bool), String> {
+fn dims(request: &Request<'_>, a: &Spec) -> Result<(Vec<usize>, bool), Fault> {
     let attributes: abi::Dims = request.attributes.read()?;
     let dims = listed(&attributes)?;
     for (i, dim) in dims.iter().enumerate() {
         a.needs_dim(*dim)?;
         if dims[..i].contains(dim) {
-            return Err(format!("dimension {dim} is named twice"));
+            return Err(Fault::DimensionTwice { dim: *dim });
         }
     }
     Ok((dims, attributes.keep != 0))
 }
 
 /// The dimensions as they are written.
-pub(super) fn listed(attributes: &abi::Dims) -> Result<Vec<usize>, String> {
+pub(super) fn listed(attributes: &abi::Dims) -> Result<Vec<usize>, Fault> {
     let len = attributes.len as usize;
     if len > MAX_RANK {
-        return Err(format!("{len} dimensions are named, there are {MAX_RANK} at most"));
+        return Err(Fault::ManyDimensions { len });
     }
     Ok(attributes.dims[..len].iter().map(|dim| *dim as usize).collect())
 }

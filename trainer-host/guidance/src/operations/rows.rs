@@ -7,10 +7,11 @@ use sextant_plugin_api::abi::{self, DType};
 
 use super::spec::{by_family, constant};
 use super::{Checked, Request, Spec};
+use crate::fault::Fault;
 
 type D = Dispatch;
 
-pub(super) fn gather<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
+pub(super) fn gather<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
     let (a, rows) = (request.input(0), request.input(1));
     let dim = request.attributes.read::<abi::Dim>()?.dim as usize;
     a.needs_dim(dim)?;
@@ -28,20 +29,21 @@ pub(super) fn gather<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
     })
 }
 
-pub(super) fn scatter<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
+pub(super) fn scatter<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
     let (a, rows) = (request.input(0), request.input(1));
     let abi::ScatterTo { dim, count, .. } = request.attributes.read()?;
     let (dim, count) = (dim as usize, count as usize);
     a.needs_dim(dim)?;
     if a.dtype == DType::Bool {
-        return Err("masks are not added up: cast a first".into());
+        return Err(Fault::elements("masks", "are not added up: cast a first"));
     }
     needs_rows(rows, count)?;
     if rows.shape[0] != a.shape[dim] {
-        return Err(format!(
-            "{} row numbers do not match the extent {} of dimension {dim}",
-            rows.shape[0], a.shape[dim]
-        ));
+        return Err(Fault::RowCount {
+            rows: rows.shape[0],
+            extent: a.shape[dim],
+            dim,
+        });
     }
     let mut shape = a.shape.clone();
     shape[dim] = count;
@@ -59,17 +61,15 @@ pub(super) fn scatter<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> 
 
 /// Row numbers are integers in a vector. Whether they lie in range is only known where they came from the plugin's memory:
 /// those computed on the device are the plugin's responsibility, since looking would be a synchronisation.
-fn needs_rows(rows: &Spec, extent: usize) -> Result<(), String> {
+fn needs_rows(rows: &Spec, extent: usize) -> Result<(), Fault> {
     if rows.dtype != DType::Int || rows.rank() != 1 {
-        return Err("rows must be a vector of integers".into());
+        return Err(Fault::operand("rows", "must be a vector of integers"));
     }
     if extent == 0 && rows.shape[0] > 0 {
-        return Err("there are no rows to number".into());
+        return Err(Fault::NoRows);
     }
     match rows.bounds {
-        Some((low, high)) if low < 0 || high >= extent as i64 => Err(format!(
-            "row numbers run from {low} to {high}, but there are {extent} rows (counted from 0)"
-        )),
+        Some((low, high)) if low < 0 || high >= extent as i64 => Err(Fault::RowRange { low, high, extent }),
         _ => Ok(()),
     }
 }

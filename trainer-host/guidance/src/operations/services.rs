@@ -1,4 +1,4 @@
-//! What a source asks of the host's networks and of its path.
+//! Requests of a source to the host's networks and of its path.
 
 use std::f64::consts::FRAC_PI_2;
 use std::time::Instant;
@@ -11,6 +11,7 @@ use sextant_plugin_api::abi::{self, Condition, DType, Network, TapKind};
 use super::creation::from_data;
 use super::spec::{inner, reshaped, same_dtype};
 use super::{Checked, Context, Operands, Request, Spec, constant};
+use crate::fault::Fault;
 use crate::trace;
 use sextant_model::diffusion::Path;
 
@@ -19,7 +20,7 @@ type D = Dispatch;
 /// Rows of one pass; beyond it, a number is taken for a mistake.
 const MAX_ROWS: usize = 1 << 20;
 
-pub(super) fn forward<'a>(request: &Request<'_>, context: &Context) -> Result<Checked<'a>, String> {
+pub(super) fn forward<'a>(request: &Request<'_>, context: &Context) -> Result<Checked<'a>, Fault> {
     let (x, t) = (request.input(0), request.input(1));
     let attributes: abi::Forward = request.attributes.read()?;
     let list = |array, what| request.attributes.list::<u32>(array, MAX_ROWS, what);
@@ -28,29 +29,28 @@ pub(super) fn forward<'a>(request: &Request<'_>, context: &Context) -> Result<Ch
     let samples = list(attributes.rows, "the rows")?;
     let conditions = list(attributes.conditions, "the conditions")?;
 
-    let network = Network::from_code(attributes.network)
-        .ok_or_else(|| format!("network {} does not exist", attributes.network))?;
-    let frozen = context.networks.get(&network).ok_or_else(|| match network {
-        Network::Student => "the student is seen through taps only".to_owned(),
-        other => format!("the plan declares no tap of the {other:?} network"),
+    let network = Network::from_code(attributes.network).ok_or(Fault::Code {
+        what: "network",
+        code: attributes.network,
+    })?;
+    let frozen = context.networks.get(&network).ok_or(match network {
+        Network::Student => Fault::StudentPass,
+        network => Fault::UndeclaredNetwork { network },
     })?;
     if depths.is_empty() {
-        return Err("no depth is asked for".into());
+        return Err(Fault::NoDepth);
     }
     let taps = taps(&depths, &kinds)?;
     for tap in &taps {
         match tap {
             Tap::Block(depth) if !frozen.depths.contains(depth) => {
-                return Err(format!(
-                    "the plan declares depths {:?} of the {network:?} network, but not {depth}",
-                    frozen.depths
-                ));
+                return Err(Fault::UndeclaredDepth {
+                    declared: frozen.depths.clone(),
+                    network,
+                    depth: *depth,
+                });
             }
-            Tap::Output if !frozen.output => {
-                return Err(format!(
-                    "the plan does not declare the output of the {network:?} network"
-                ));
-            }
+            Tap::Output if !frozen.output => return Err(Fault::UndeclaredOutput { network }),
             _ => {}
         }
     }
@@ -58,13 +58,19 @@ pub(super) fn forward<'a>(request: &Request<'_>, context: &Context) -> Result<Ch
     let rows = samples.len();
     let wanted = [rows, config.in_channels, config.input_size, config.input_size];
     if x.dtype != DType::F32 || x.shape != wanted {
-        return Err(format!("x_t must be f32 {wanted:?} for {rows} rows"));
+        let reason = format!("must be f32 {wanted:?} for {rows} rows");
+        return Err(Fault::operand("x_t", reason));
     }
     if t.dtype != DType::F32 || t.shape != [rows] {
-        return Err(format!("t must be f32 [{rows}]"));
+        return Err(Fault::operand("t", format!("must be f32 [{rows}]")));
     }
     if conditions.len() != rows {
-        return Err(format!("{} conditions are given for {rows} rows", conditions.len()));
+        return Err(Fault::Counts {
+            found: conditions.len(),
+            what: "conditions",
+            wanted: rows,
+            each: "rows",
+        });
     }
     let labels = labels(&samples, &conditions, context)?;
     trace::forward(network, blocks(&taps), taps.contains(&Tap::Output), &samples);
@@ -85,23 +91,26 @@ pub(super) fn forward<'a>(request: &Request<'_>, context: &Context) -> Result<Ch
 enum Tap {
     /// Tokens after the block of this depth.
     Block(usize),
-    /// What the network gives.
+    /// The network's result.
     Output,
 }
 
-/// What is asked for. Without kinds, as before version 1.2, all are blocks.
-fn taps(depths: &[u32], kinds: &[u32]) -> Result<Vec<Tap>, String> {
+/// The activations that are asked for. Without kinds, as before version 1.2, all are blocks.
+fn taps(depths: &[u32], kinds: &[u32]) -> Result<Vec<Tap>, Fault> {
     if !kinds.is_empty() && kinds.len() != depths.len() {
-        return Err(format!("{} kinds are given for {} depths", kinds.len(), depths.len()));
+        return Err(Fault::Counts {
+            found: kinds.len(),
+            what: "kinds",
+            wanted: depths.len(),
+            each: "depths",
+        });
     }
     let kinds = kinds.iter().map(|kind| (*kind, TapKind::from_code(*kind)));
     let kinds = kinds.chain(std::iter::repeat((0, Some(TapKind::Block))));
     let tap = |(depth, kind): (&u32, (u32, Option<TapKind>))| match kind {
         (_, Some(TapKind::Block)) => Ok(Tap::Block(*depth as usize)),
         (_, Some(TapKind::Output)) => Ok(Tap::Output),
-        (code, _) => Err(format!(
-            "taps of kind {code} are not given: only blocks and the output are"
-        )),
+        (code, _) => Err(Fault::PassKind { code }),
     };
     depths.iter().zip(kinds).map(tap).collect()
 }
@@ -116,7 +125,7 @@ fn blocks(taps: &[Tap]) -> Vec<usize> {
 }
 
 /// The label of each row, from what the host drew on the CPU.
-fn labels(samples: &[u32], conditions: &[u32], context: &Context) -> Result<Vec<i64>, String> {
+fn labels(samples: &[u32], conditions: &[u32], context: &Context) -> Result<Vec<i64>, Fault> {
     let batch = context.labels.len();
     samples
         .iter()
@@ -124,13 +133,16 @@ fn labels(samples: &[u32], conditions: &[u32], context: &Context) -> Result<Vec<
         .map(|(sample, condition)| {
             let sample = *sample as usize;
             if sample >= batch {
-                return Err(format!("row {sample} is asked for, but the batch has {batch} samples"));
+                return Err(Fault::NoSample { sample, batch });
             }
             match Condition::from_code(*condition) {
                 Some(Condition::Own) => Ok(context.labels[sample]),
                 Some(Condition::Null) => Ok(context.null_class),
                 Some(Condition::Dropped) => Ok(context.dropped[sample]),
-                None => Err(format!("condition {condition} does not exist")),
+                None => Err(Fault::Code {
+                    what: "condition",
+                    code: *condition,
+                }),
             }
         })
         .collect()
@@ -198,16 +210,19 @@ fn padded_rows(rows: usize, batch: usize) -> usize {
     }
 }
 
-pub(super) fn diffuse<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
+pub(super) fn diffuse<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
     let (x, n, t) = (request.input(0), request.input(1), request.input(2));
     x.needs_float("x")?;
     same_dtype(x, n)?;
     same_dtype(x, t)?;
     if x.rank() == 0 || x.shape != n.shape {
-        return Err("x and n must have one shape, whose first extent counts rows".into());
+        return Err(Fault::operand(
+            "x and n",
+            "must have one shape, whose first extent counts rows",
+        ));
     }
     if t.shape != x.shape[..1] {
-        return Err(format!("t must have shape [{}]", x.shape[0]));
+        return Err(Fault::operand("t", format!("must have shape [{}]", x.shape[0])));
     }
     let mut column = vec![1; x.rank()];
     column[0] = x.shape[0];
@@ -221,7 +236,7 @@ pub(super) fn diffuse<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> 
     })
 }
 
-pub(super) fn path_coefficients<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
+pub(super) fn path_coefficients<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
     let t = request.input(0).clone();
     t.needs_float("t")?;
     t.needs_rank("t", 1)?;

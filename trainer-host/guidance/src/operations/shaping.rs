@@ -7,36 +7,33 @@ use sextant_plugin_api::abi;
 use super::reduction::listed;
 use super::spec::{by_family, expanded, physical, reshaped, same_dtype};
 use super::{Checked, Request};
+use crate::fault::Fault;
 use crate::plan::dims;
 
 type D = Dispatch;
 
-pub(super) fn reshape<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
+pub(super) fn reshape<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
     let a = request.input(0);
     let shape = dims(&request.attributes.read::<abi::NewShape>()?.shape)?;
     let output = a.with_shape(shape);
     if output.elements() != a.elements() {
-        return Err(format!(
-            "{} elements do not make {:?}, which has {}",
-            a.elements(),
-            output.shape,
-            output.elements()
-        ));
+        return Err(Fault::Reshape {
+            elements: a.elements(),
+            wanted: output.elements(),
+            shape: output.shape,
+        });
     }
     let target = physical(&output.shape);
     Checked::unary(output, move |a| reshaped(a, target))
 }
 
-pub(super) fn permute<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
+pub(super) fn permute<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
     let a = request.input(0);
     let axes = listed(&request.attributes.read::<abi::Dims>()?)?;
     let mut sorted = axes.clone();
     sorted.sort_unstable();
     if sorted != (0..a.rank()).collect::<Vec<_>>() {
-        return Err(format!(
-            "{axes:?} does not name each of the {} dimensions once",
-            a.rank()
-        ));
+        return Err(Fault::Permutation { axes, rank: a.rank() });
     }
     let (spec, output) = (a.clone(), a.with_shape(axes.iter().map(|dim| a.shape[*dim]).collect()));
     Checked::unary(output, move |a| {
@@ -52,20 +49,18 @@ pub(super) fn permute<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> 
     })
 }
 
-pub(super) fn expand<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
+pub(super) fn expand<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
     let a = request.input(0);
     let shape = dims(&request.attributes.read::<abi::NewShape>()?.shape)?;
     let fits = a.shape.len() == shape.len() && a.shape.iter().zip(&shape).all(|(from, to)| from == to || *from == 1);
     if !fits {
-        return Err(format!(
-            "it does not expand to {shape:?}: ranks must agree, and only extents of 1 are repeated"
-        ));
+        return Err(Fault::Expansion { shape });
     }
     let target = physical(&shape);
     Checked::unary(a.with_shape(shape), move |a| expanded(a, target))
 }
 
-pub(super) fn slice<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
+pub(super) fn slice<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
     let a = request.input(0);
     let abi::Slice {
         dim, start, end, step, ..
@@ -74,9 +69,13 @@ pub(super) fn slice<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
     a.needs_dim(dim)?;
     let extent = a.shape[dim] as u64;
     if start > end || end > extent || step == 0 {
-        return Err(format!(
-            "elements {start} to {end} in steps of {step} do not lie within the extent {extent} of dimension {dim}"
-        ));
+        return Err(Fault::Slice {
+            start,
+            end,
+            step,
+            extent,
+            dim,
+        });
     }
     let mut shape = a.shape.clone();
     shape[dim] = (end - start).div_ceil(step) as usize;
@@ -94,9 +93,9 @@ pub(super) fn slice<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
     })
 }
 
-pub(super) fn concat<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
+pub(super) fn concat<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
     if request.inputs.is_empty() {
-        return Err("there is nothing to join".into());
+        return Err(Fault::NothingToJoin);
     }
     let first = request.input(0);
     let dim = request.attributes.read::<abi::Dim>()?.dim as usize;
@@ -109,10 +108,12 @@ pub(super) fn concat<'a>(request: &Request<'_>) -> Result<Checked<'a>, String> {
         let agrees =
             part.rank() == first.rank() && (0..part.rank()).all(|d| d == dim || part.shape[d] == first.shape[d]);
         if !agrees {
-            return Err(format!(
-                "part {index} has shape {:?}, which agrees with {:?} not in every dimension but {dim}",
-                part.shape, first.shape
-            ));
+            return Err(Fault::Part {
+                index,
+                shape: part.shape.clone(),
+                first: first.shape.clone(),
+                dim,
+            });
         }
         shape[dim] += part.shape[dim];
     }

@@ -10,6 +10,11 @@ use burn::backend::{
 use burn::tensor::Shape;
 use sextant_plugin_api::abi::{self, DType, MAX_RANK};
 
+use crate::fault::Fault;
+
+/// Words for an operand that must have floats, and has not.
+pub(super) const NEEDS_FLOAT: &str = "must have float elements: cast it first";
+
 /// Element type and shape of a tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spec {
@@ -31,7 +36,7 @@ impl Spec {
         }
     }
 
-    /// What is known of a tensor of burn's.
+    /// Knowledge of a tensor of burn's.
     pub fn of(tensor: &DispatchTensor) -> Self {
         use burn::tensor::DType as B;
         let dtype = match tensor.dtype() {
@@ -63,7 +68,7 @@ impl Spec {
         Self::new(self.dtype, shape)
     }
 
-    /// Whether the elements are floats of any width.
+    /// Tells whether the elements are floats of any width.
     pub fn is_float(&self) -> bool {
         !matches!(self.dtype, DType::Int | DType::Bool)
     }
@@ -87,26 +92,26 @@ impl Spec {
     }
 
     /// An error unless the elements are floats.
-    pub(super) fn needs_float(&self, name: &str) -> Result<(), String> {
+    pub(super) fn needs_float(&self, name: &'static str) -> Result<(), Fault> {
         match self.is_float() {
             true => Ok(()),
-            false => Err(format!("{name} must have float elements: cast it first")),
+            false => Err(Fault::operand(name, NEEDS_FLOAT)),
         }
     }
 
     /// An error unless there are `rank` dimensions.
-    pub(super) fn needs_rank(&self, name: &str, rank: usize) -> Result<(), String> {
+    pub(super) fn needs_rank(&self, name: &'static str, rank: usize) -> Result<(), Fault> {
         match self.rank() == rank {
             true => Ok(()),
-            false => Err(format!("{name} must have {rank} dimensions")),
+            false => Err(Fault::operand(name, format!("must have {rank} dimensions"))),
         }
     }
 
     /// An error unless the dimension exists.
-    pub(super) fn needs_dim(&self, dim: usize) -> Result<(), String> {
+    pub(super) fn needs_dim(&self, dim: usize) -> Result<(), Fault> {
         match dim < self.rank() {
             true => Ok(()),
-            false => Err(format!("dimension {dim} does not exist (they are counted from 0)")),
+            false => Err(Fault::NoDimension { dim }),
         }
     }
 }
@@ -129,17 +134,17 @@ fn dtype_name(dtype: DType) -> &'static str {
 }
 
 /// An error unless both have one element type.
-pub(super) fn same_dtype(a: &Spec, b: &Spec) -> Result<(), String> {
+pub(super) fn same_dtype(a: &Spec, b: &Spec) -> Result<(), Fault> {
     match a.dtype == b.dtype {
         true => Ok(()),
-        false => Err("element types differ: cast one of them".into()),
+        false => Err(Fault::ElementTypesDiffer),
     }
 }
 
 /// The common shape of two operands: equal ranks, and extents that are equal or 1.
-pub(super) fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>, String> {
+pub(super) fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>, Fault> {
     if a.len() != b.len() {
-        return Err("ranks differ: reshape one of them".into());
+        return Err(Fault::RanksDiffer);
     }
     a.iter()
         .zip(b)
@@ -148,9 +153,7 @@ pub(super) fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>, String> 
             (x, y) if x == y => Ok(*x),
             (1, y) => Ok(*y),
             (x, 1) => Ok(*x),
-            (x, y) => Err(format!(
-                "extents {x} and {y} of dimension {dim} neither agree nor are 1"
-            )),
+            (a, b) => Err(Fault::Extents { a: *a, b: *b, dim }),
         })
         .collect()
 }

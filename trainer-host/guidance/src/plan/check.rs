@@ -4,27 +4,23 @@ use sextant_plugin_api::abi::{Network, TapKind};
 
 use super::SourcePlan;
 use super::read::network_name;
+use crate::fault::Fault;
 use crate::geometry::{GuidanceGeometry, NetworkShape};
 
-/// Whether this run can give what the plan asks. The error says what is at fault and what would be right; the caller
+/// Refuses a plan that asks for what this run cannot give. The error says what is at fault and what would be right; the caller
 /// adds the source's name.
-pub fn check(plan: &SourcePlan, geometry: &GuidanceGeometry) -> Result<(), String> {
+pub(crate) fn check(plan: &SourcePlan, geometry: &GuidanceGeometry) -> Result<(), Fault> {
     for tap in &plan.taps {
         let network = network(geometry, tap.network)?;
         if tap.kind == TapKind::Attention && tap.depth == 0 {
-            return Err(format!(
-                "it asks for the attention of depth 0, the embedding, which has none: set a depth from 1 to {}",
-                network.depth
-            ));
+            return Err(Fault::EmbeddingAttention { depth: network.depth });
         }
         if tap.kind != TapKind::Output && tap.depth > network.depth {
-            return Err(format!(
-                "it asks for depth {} of the {} network, which has {} blocks: set a depth from 0 (the embedding) to {}",
-                tap.depth,
-                network_name(tap.network),
-                network.depth,
-                network.depth
-            ));
+            return Err(Fault::Depth {
+                asked: tap.depth,
+                network: network_name(tap.network),
+                depth: network.depth,
+            });
         }
     }
     for field in &plan.fields {
@@ -34,21 +30,18 @@ pub fn check(plan: &SourcePlan, geometry: &GuidanceGeometry) -> Result<(), Strin
                 true => "none".to_owned(),
                 false => known.join(", "),
             };
-            return Err(format!(
-                "it reads the batch field \"{field}\", which the data lacks; fields of the data: {known}"
-            ));
+            let field = field.clone();
+            return Err(Fault::NoField { field, known });
         }
     }
     Ok(())
 }
 
-fn network(geometry: &GuidanceGeometry, network: Network) -> Result<&NetworkShape, String> {
+fn network(geometry: &GuidanceGeometry, network: Network) -> Result<&NetworkShape, Fault> {
     match network {
         Network::Student => Ok(&geometry.student),
         Network::Ema => Ok(&geometry.ema),
-        Network::Teacher => geometry.teacher.as_ref().ok_or_else(|| {
-            "it needs a teacher, which this phase does not name: set `teacher` to an earlier phase's `model` or `ema`".to_owned()
-        }),
+        Network::Teacher => geometry.teacher.as_ref().ok_or(Fault::NoTeacher),
     }
 }
 
@@ -95,7 +88,9 @@ mod tests {
 
     #[test]
     fn should_name_the_depths_that_exist() {
-        let error = check(&plan(&[(Network::Student, 4)], &[]), &geometry()).unwrap_err();
+        let error = check(&plan(&[(Network::Student, 4)], &[]), &geometry())
+            .unwrap_err()
+            .to_string();
         assert!(
             error.contains("depth 4 of the student") && error.contains("to 3"),
             "{error}"
@@ -110,8 +105,8 @@ mod tests {
             check(&plan, &geometry())
         };
         attention(3).unwrap();
-        assert!(attention(0).unwrap_err().contains("from 1 to 3"));
-        assert!(attention(4).unwrap_err().contains("depth 4 of the student"));
+        assert!(attention(0).unwrap_err().to_string().contains("from 1 to 3"));
+        assert!(attention(4).unwrap_err().to_string().contains("depth 4 of the student"));
     }
 
     #[test]
@@ -131,6 +126,7 @@ mod tests {
         assert!(
             output(Network::Teacher, &without)
                 .unwrap_err()
+                .to_string()
                 .contains("set `teacher`")
         );
     }
@@ -139,13 +135,15 @@ mod tests {
     fn should_say_how_to_name_a_teacher() {
         let mut geometry = geometry();
         geometry.teacher = None;
-        let error = check(&plan(&[(Network::Teacher, 1)], &[]), &geometry).unwrap_err();
+        let error = check(&plan(&[(Network::Teacher, 1)], &[]), &geometry)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("set `teacher`"), "{error}");
     }
 
     #[test]
     fn should_list_the_fields_of_the_data() {
-        let error = check(&plan(&[], &["dino"]), &geometry()).unwrap_err();
+        let error = check(&plan(&[], &["dino"]), &geometry()).unwrap_err().to_string();
         assert!(error.contains("\"dino\"") && error.contains("features"), "{error}");
     }
 }

@@ -5,7 +5,7 @@ mod read;
 #[cfg(test)]
 mod tests;
 
-pub use check::check;
+pub(super) use check::check;
 pub(super) use read::{MAX_ELEMENTS, dims, read};
 
 pub use sextant_plugin_api::abi::{Agreement, DType, Network, SettingMeaning, TapKind};

@@ -4,12 +4,13 @@
 use std::collections::BTreeSet;
 
 use sextant_plugin_api::abi::{
-    self, ABI_MAJOR, ABI_MINOR, Agreement, Array, BufferInfo, DType, InitKind, MAX_RANK, Network, ParameterInfo,
-    SettingInfo, SettingMeaning, Shape, Tap, TapKind, Text,
+    self, ABI_MINOR, Agreement, Array, BufferInfo, DType, InitKind, MAX_RANK, Network, ParameterInfo, SettingInfo,
+    SettingMeaning, Shape, Tap, TapKind, Text,
 };
 
 use super::{BufferPlan, Initial, ParameterPlan, Setting, SourcePlan, TapRequest};
 use crate::boundary::{list, text};
+use crate::fault::Fault;
 
 /// Elements of one tensor; beyond it, a shape is taken for a mistake.
 pub(crate) const MAX_ELEMENTS: usize = 1 << 31;
@@ -24,20 +25,19 @@ const MAX_NAME: usize = 128;
 ///
 /// # Safety
 /// Every list and text in `plan` must be valid for its length.
-pub(crate) unsafe fn read(plan: &abi::Plan) -> Result<SourcePlan, String> {
+pub(crate) unsafe fn read(plan: &abi::Plan) -> Result<SourcePlan, Fault> {
     if plan.required_minor > ABI_MINOR {
-        return Err(format!(
-            "its plan needs version {ABI_MAJOR}.{} of the guidance contract, this host has {ABI_MAJOR}.{ABI_MINOR}: update sextant",
-            plan.required_minor
-        ));
+        return Err(Fault::PlanVersion {
+            required_minor: plan.required_minor,
+        });
     }
     let t_range = match plan.has_t_range {
         0 => None,
         _ if plan.t_min.is_nan() || plan.t_max.is_nan() || plan.t_min > plan.t_max => {
-            return Err(format!(
-                "its plan has the t range [{}, {}]: the lower end must not exceed the upper",
-                plan.t_min, plan.t_max
-            ));
+            return Err(Fault::TimeRange {
+                min: plan.t_min,
+                max: plan.t_max,
+            });
         }
         _ => Some([plan.t_min, plan.t_max]),
     };
@@ -55,14 +55,15 @@ pub(crate) unsafe fn read(plan: &abi::Plan) -> Result<SourcePlan, String> {
         .map(|p| &p.shape)
         .chain(buffers.iter().map(|b| &b.shape))
         .try_fold(0usize, |sum, shape| {
-            Ok::<_, String>(sum.saturating_add(dims(shape)?.iter().product()))
+            Ok::<_, Fault>(sum.saturating_add(dims(shape)?.iter().product()))
         });
     if let Ok(stored) = stored
         && stored > MAX_STORED
     {
-        return Err(format!(
-            "the parameters and buffers of its plan have {stored} elements together, at most {MAX_STORED} are possible"
-        ));
+        return Err(Fault::Stored {
+            elements: stored,
+            most: MAX_STORED,
+        });
     }
     let plan = SourcePlan {
         required_minor: plan.required_minor,
@@ -97,16 +98,14 @@ pub(crate) unsafe fn read(plan: &abi::Plan) -> Result<SourcePlan, String> {
     Ok(plan)
 }
 
-fn tap(tap: &Tap) -> Result<TapRequest, String> {
-    let network = Network::from_code(tap.network)
-        .ok_or_else(|| format!("its plan has a tap of network {}, which does not exist", tap.network))?;
-    let kind = TapKind::from_code(tap.kind)
-        .ok_or_else(|| format!("its plan has a tap of kind {}, which this host does not know", tap.kind))?;
+fn tap(tap: &Tap) -> Result<TapRequest, Fault> {
+    let unknown = |what, code, reason| Fault::Tap { what, code, reason };
+    let network = Network::from_code(tap.network).ok_or_else(|| unknown("network", tap.network, "does not exist"))?;
+    let kind = TapKind::from_code(tap.kind).ok_or_else(|| unknown("kind", tap.kind, "this host does not know"))?;
     if kind == TapKind::Attention && network != Network::Student {
-        return Err(format!(
-            "its plan taps the attention of the {} network: `forward` gives tokens and the output only",
-            network_name(network)
-        ));
+        return Err(Fault::AttentionTap {
+            network: network_name(network),
+        });
     }
     Ok(TapRequest {
         network,
@@ -123,7 +122,7 @@ pub(super) fn network_name(network: Network) -> &'static str {
     }
 }
 
-unsafe fn names(array: Array, what: &str) -> Result<Vec<String>, String> {
+unsafe fn names(array: Array, what: &'static str) -> Result<Vec<String>, Fault> {
     // SAFETY: the caller promises a valid list.
     unsafe { list::<Text>(array, MAX_ENTRIES, &format!("the plan's {what}s"))? }
         .into_iter()
@@ -132,42 +131,40 @@ unsafe fn names(array: Array, what: &str) -> Result<Vec<String>, String> {
         .collect()
 }
 
-unsafe fn checked_name(name: Text, what: &str) -> Result<String, String> {
+unsafe fn checked_name(name: Text, what: &'static str) -> Result<String, Fault> {
     // SAFETY: the caller promises a valid text.
     let name = unsafe { text(name, &format!("the name of a {what} in its plan"))? };
     if name.len() > MAX_NAME {
-        return Err(format!(
-            "its plan has a {what} whose name is {} bytes long, at most {MAX_NAME} are possible",
-            name.len()
-        ));
+        return Err(Fault::LongName {
+            what,
+            len: name.len(),
+            most: MAX_NAME,
+        });
     }
     if name.is_empty() || name.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return Err(format!(
-            "its plan has a {what} called {name:?}: names have no spaces and are not empty"
-        ));
+        let reason = "names have no spaces and are not empty".into();
+        return Err(Fault::Name { what, name, reason });
     }
     Ok(name)
 }
 
 /// The name of something that checkpoints hold.
-unsafe fn stored_name(name: Text, what: &str) -> Result<String, String> {
+unsafe fn stored_name(name: Text, what: &'static str) -> Result<String, Fault> {
     // SAFETY: the caller promises a valid text.
     let name = unsafe { checked_name(name, what)? };
     if name.split('.').any(str::is_empty) {
-        return Err(format!(
-            "its plan has a {what} called {name:?}: a part between dots is empty"
-        ));
+        let reason = "a part between dots is empty".into();
+        return Err(Fault::Name { what, name, reason });
     }
     // Tools that unpack a checkpoint make files of its names.
     if name.contains(['/', '\\']) {
-        return Err(format!(
-            "its plan has a {what} called {name:?}: slashes are for paths, write dots"
-        ));
+        let reason = "slashes are for paths, write dots".into();
+        return Err(Fault::Name { what, name, reason });
     }
     Ok(name)
 }
 
-unsafe fn parameter(info: &ParameterInfo) -> Result<ParameterPlan, String> {
+unsafe fn parameter(info: &ParameterInfo) -> Result<ParameterPlan, Fault> {
     // SAFETY: the caller promises a valid text.
     let name = unsafe { stored_name(info.name, "parameter")? };
     // A module's path writes the entry 0 of a sequence as `_0`, which published names do not.
@@ -175,10 +172,12 @@ unsafe fn parameter(info: &ParameterInfo) -> Result<ParameterPlan, String> {
         .split('.')
         .find(|part| part.starts_with('_') && part[1..].starts_with(|c: char| c.is_ascii_digit()))
     {
-        return Err(format!(
-            "its plan has a parameter called {name:?}: write `{}` for `{part}`",
-            &part[1..]
-        ));
+        let reason = format!("write `{}` for `{part}`", &part[1..]).into();
+        return Err(Fault::Name {
+            what: "parameter",
+            name,
+            reason,
+        });
     }
     let shape = stored_shape(&info.shape, "parameter", &name)?;
     // SAFETY: the caller promises a valid list.
@@ -191,25 +190,17 @@ unsafe fn parameter(info: &ParameterInfo) -> Result<ParameterPlan, String> {
     })
 }
 
-unsafe fn buffer(info: &BufferInfo) -> Result<BufferPlan, String> {
+unsafe fn buffer(info: &BufferInfo) -> Result<BufferPlan, Fault> {
     // SAFETY: the caller promises a valid text.
     let name = unsafe { stored_name(info.name, "buffer")? };
     let shape = stored_shape(&info.shape, "buffer", &name)?;
-    let dtype = DType::from_code(info.dtype).ok_or_else(|| {
-        format!(
-            "buffer `{name}` of its plan has element type {}, which does not exist",
-            info.dtype
-        )
-    })?;
+    let wrong = |reason: String| entry("buffer", &name, reason);
+    let dtype = DType::from_code(info.dtype)
+        .ok_or_else(|| wrong(format!("has element type {}, which does not exist", info.dtype)))?;
     let agreement = [Agreement::Mean, Agreement::Gathered, Agreement::Replicated]
         .into_iter()
         .find(|a| *a as u32 == info.agreement)
-        .ok_or_else(|| {
-            format!(
-                "buffer `{name}` of its plan has agreement {}, which does not exist",
-                info.agreement
-            )
-        })?;
+        .ok_or_else(|| wrong(format!("has agreement {}, which does not exist", info.agreement)))?;
     // SAFETY: the caller promises a valid list.
     let initial = unsafe { initial(info.init, info.value, info.values, &shape, "buffer", &name)? };
     Ok(BufferPlan {
@@ -222,13 +213,14 @@ unsafe fn buffer(info: &BufferInfo) -> Result<BufferPlan, String> {
     })
 }
 
-unsafe fn setting(info: &SettingInfo) -> Result<Setting, String> {
+unsafe fn setting(info: &SettingInfo) -> Result<Setting, Fault> {
     // SAFETY: the caller promises a valid text.
     let name = unsafe { checked_name(info.name, "setting")? };
     if !info.value.is_finite() {
-        return Err(format!(
-            "setting `{name}` of its plan is {}, which is not finite",
-            info.value
+        return Err(entry(
+            "setting",
+            &name,
+            format!("is {}, which is not finite", info.value),
         ));
     }
     Ok(Setting {
@@ -238,26 +230,38 @@ unsafe fn setting(info: &SettingInfo) -> Result<Setting, String> {
     })
 }
 
-fn stored_shape(shape: &Shape, what: &str, name: &str) -> Result<Vec<usize>, String> {
-    let dims = dims(shape).map_err(|reason| format!("{what} `{name}` of its plan: {reason}"))?;
+/// A fault of a parameter, a buffer or a setting.
+fn entry(what: &'static str, name: &str, reason: String) -> Fault {
+    Fault::Entry {
+        what,
+        name: name.to_owned(),
+        reason: reason.into(),
+    }
+}
+
+fn stored_shape(shape: &Shape, what: &'static str, name: &str) -> Result<Vec<usize>, Fault> {
+    let dims = dims(shape).map_err(|cause| Fault::EntryShape {
+        what,
+        name: name.to_owned(),
+        cause: Box::new(cause),
+    })?;
     if dims.is_empty() || dims.contains(&0) {
-        return Err(format!(
-            "{what} `{name}` of its plan has shape {dims:?}: it needs a rank of at least 1 and no extent 0"
-        ));
+        let reason = format!("has shape {dims:?}: it needs a rank of at least 1 and no extent 0");
+        return Err(entry(what, name, reason));
     }
     Ok(dims)
 }
 
 /// Extents of a shape that crossed the boundary.
-pub(crate) fn dims(shape: &Shape) -> Result<Vec<usize>, String> {
+pub(crate) fn dims(shape: &Shape) -> Result<Vec<usize>, Fault> {
     let rank = shape.rank as usize;
     if rank > MAX_RANK {
-        return Err(format!("rank {rank} is more than {MAX_RANK}"));
+        return Err(Fault::Rank { rank });
     }
     let dims: Vec<usize> = shape.dims[..rank].iter().map(|d| *d as usize).collect();
     match dims.iter().try_fold(1usize, |n, d| n.checked_mul((*d).max(1))) {
         Some(elements) if elements <= MAX_ELEMENTS => Ok(dims),
-        _ => Err(format!("shape {dims:?} has more than {MAX_ELEMENTS} elements")),
+        _ => Err(Fault::LargeShape { shape: dims }),
     }
 }
 
@@ -266,9 +270,10 @@ unsafe fn initial(
     value: f64,
     values: Array,
     shape: &[usize],
-    what: &str,
+    what: &'static str,
     name: &str,
-) -> Result<Initial, String> {
+) -> Result<Initial, Fault> {
+    let wrong = |reason: String| entry(what, name, reason);
     let kind = [
         InitKind::Constant,
         InitKind::XavierUniform,
@@ -278,54 +283,49 @@ unsafe fn initial(
     ]
     .into_iter()
     .find(|kind| *kind as u32 == code)
-    .ok_or_else(|| format!("{what} `{name}` of its plan has init {code}, which does not exist"))?;
+    .ok_or_else(|| wrong(format!("has init {code}, which does not exist")))?;
     let finite = || match value.is_finite() {
         true => Ok(value),
-        false => Err(format!(
-            "{what} `{name}` of its plan begins with {value}, which is not finite"
-        )),
+        false => Err(wrong(format!("begins with {value}, which is not finite"))),
     };
     Ok(match kind {
         InitKind::Constant => Initial::Constant(finite()?),
         InitKind::Normal if value < 0.0 => {
-            return Err(format!(
-                "{what} `{name}` of its plan has the negative standard deviation {value}"
-            ));
+            return Err(wrong(format!("has the negative standard deviation {value}")));
         }
         InitKind::Normal => Initial::Normal(finite()?),
         InitKind::Uniform if value < 0.0 => {
-            return Err(format!("{what} `{name}` of its plan has the negative bound {value}"));
+            return Err(wrong(format!("has the negative bound {value}")));
         }
         InitKind::Uniform => Initial::Uniform(finite()?),
         InitKind::XavierUniform if shape.len() < 2 => {
-            return Err(format!(
-                "{what} `{name}` of its plan has shape {shape:?}: Xavier needs a rank of at least 2"
-            ));
+            return Err(wrong(format!("has shape {shape:?}: Xavier needs a rank of at least 2")));
         }
         InitKind::XavierUniform => Initial::XavierUniform,
         InitKind::Values => {
             let wanted: usize = shape.iter().product();
             if values.len != wanted as u64 {
-                return Err(format!(
-                    "{what} `{name}` of its plan has {} values for the {wanted} elements of {shape:?}",
+                return Err(wrong(format!(
+                    "has {} values for the {wanted} elements of {shape:?}",
                     values.len
-                ));
+                )));
             }
             // SAFETY: the caller promises a valid list.
             let values: Vec<f32> = unsafe { list(values, wanted, &format!("the values of {what} `{name}`"))? };
             if values.iter().any(|v| !v.is_finite()) {
-                return Err(format!("{what} `{name}` of its plan has a value that is not finite"));
+                return Err(wrong("has a value that is not finite".into()));
             }
             Initial::Values(values)
         }
     })
 }
 
-fn unique<'a>(what: &str, names: impl Iterator<Item = &'a String>) -> Result<(), String> {
+fn unique<'a>(what: &'static str, names: impl Iterator<Item = &'a String>) -> Result<(), Fault> {
     let mut seen = BTreeSet::new();
     for name in names {
         if !seen.insert(name) {
-            return Err(format!("its plan has two {what}s called `{name}`"));
+            let name = name.clone();
+            return Err(Fault::NameTwice { what, name });
         }
     }
     Ok(())

@@ -64,7 +64,7 @@ fn buffer_info(name: &'static str) -> BufferInfo {
 
 fn read_plan(plan: &abi::Plan) -> Result<SourcePlan, String> {
     // SAFETY: the lists live in the test.
-    unsafe { read(plan) }
+    unsafe { read(plan) }.map_err(|fault| fault.to_string())
 }
 
 #[test]

@@ -153,5 +153,5 @@ fn should_know_every_operation_of_the_table() {
     };
     bench.0.first_error = None;
     assert!(bench.0.operate(&call).is_none());
-    assert!(bench.0.first_error.unwrap().contains("number 999"));
+    assert!(bench.0.first_error.unwrap().to_string().contains("number 999"));
 }

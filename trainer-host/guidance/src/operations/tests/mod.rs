@@ -92,7 +92,7 @@ impl Bench {
         };
         match self.0.operate(&call) {
             Some(references) => Ok(references.iter().map(|r| r.handle).collect()),
-            None => Err(self.0.first_error.clone().unwrap_or_default()),
+            None => Err(self.0.first_error.as_ref().map(Fault::to_string).unwrap_or_default()),
         }
     }
 

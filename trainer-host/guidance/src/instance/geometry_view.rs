@@ -3,20 +3,21 @@
 use sextant_plugin_api::abi::{DType, FieldInfo, Geometry, MAX_RANK, Network, NetworkInfo, PathKind, PredictionKind};
 
 use crate::boundary::{lend_list, lend_text};
+use crate::fault::Fault;
 use crate::geometry::{GuidanceGeometry, NetworkShape};
 use crate::operations::Spec;
 use sextant_recipe::{Path, Prediction};
 
-/// What a [`Geometry`] points to, while a call lasts.
-pub(super) struct Shown<'a> {
+/// Memory that a [`Geometry`] points to, while a call lasts.
+pub(super) struct GeometryView<'a> {
     geometry: &'a GuidanceGeometry,
     networks: Vec<NetworkInfo>,
     fields: Vec<FieldInfo>,
 }
 
-impl<'a> Shown<'a> {
+impl<'a> GeometryView<'a> {
     /// The error names a field that cannot be handed over.
-    pub fn new(geometry: &'a GuidanceGeometry) -> Result<Self, String> {
+    pub fn new(geometry: &'a GuidanceGeometry) -> Result<Self, Fault> {
         let networks = [
             (Network::Student, Some(&geometry.student)),
             (Network::Teacher, geometry.teacher.as_ref()),
@@ -79,14 +80,13 @@ fn network_info(network: Network, shape: &NetworkShape) -> NetworkInfo {
     }
 }
 
-fn field_info(name: &str, shape: &[usize]) -> Result<FieldInfo, String> {
+fn field_info(name: &str, shape: &[usize]) -> Result<FieldInfo, Fault> {
     // One dimension is the batch's.
     if shape.len() >= MAX_RANK {
-        return Err(format!(
-            "the batch field \"{name}\" has {} dimensions, at most {} can be handed over",
-            shape.len(),
-            MAX_RANK - 1
-        ));
+        return Err(Fault::FieldRank {
+            field: name.to_owned(),
+            rank: shape.len(),
+        });
     }
     Ok(FieldInfo {
         name: lend_text(name),

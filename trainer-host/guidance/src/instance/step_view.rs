@@ -4,13 +4,14 @@ use burn::backend::DispatchTensor;
 use sextant_plugin_api::abi::{Network, TapKind, TensorRef};
 
 use crate::error::GuidanceError;
+use crate::fault::Fault;
 use crate::operations::{Spec, inner};
 use crate::plan::SourcePlan;
 use crate::step::GuidanceStep;
 use crate::table::{Table, Value};
 
 /// References to what the plan declared, and to what every source sees.
-pub(super) struct Lent {
+pub(super) struct StepView {
     pub x: TensorRef,
     pub noise: TensorRef,
     pub x_t: TensorRef,
@@ -24,7 +25,7 @@ pub(super) struct Lent {
     pub buffers: Vec<TensorRef>,
 }
 
-impl Lent {
+impl StepView {
     /// Takes the tensors into the table. What the training loop did not give is an error that names it.
     ///
     /// Gradients can flow to taps and parameters only: everything else leaves autodiff here, whatever the loop gave.
@@ -36,10 +37,10 @@ impl Lent {
         buffers: Vec<DispatchTensor>,
         table: &mut Table,
     ) -> Result<Self, GuidanceError> {
-        let full = |reason| GuidanceError::Guide {
+        let full = |fault: Fault| GuidanceError::Guide {
             source_name: name.to_owned(),
             step: step.batch.step,
-            reason,
+            reason: fault.to_string(),
         };
         let mut lend = |tensor: DispatchTensor| lend(table, tensor).map_err(full);
         let taps = plan
@@ -93,7 +94,7 @@ impl Lent {
     }
 }
 
-fn lend(table: &mut Table, tensor: DispatchTensor) -> Result<TensorRef, String> {
+fn lend(table: &mut Table, tensor: DispatchTensor) -> Result<TensorRef, Fault> {
     let spec = Spec::of(&tensor);
     let tensor = (spec.elements() > 0).then_some(tensor);
     let handle = table.insert(Value {
@@ -113,7 +114,7 @@ pub(super) fn missing(name: &str, step: &GuidanceStep<'_>, what: String) -> Guid
 }
 
 /// The pointers that a plugin gets are valid for B elements.
-pub(super) fn check_step(step: &GuidanceStep<'_>) -> Result<(), String> {
+pub(super) fn check_step(step: &GuidanceStep<'_>) -> Result<(), Fault> {
     let batch = step.batch.x.dims()[0];
     let counts = [
         step.batch.ids.len(),
@@ -123,8 +124,6 @@ pub(super) fn check_step(step: &GuidanceStep<'_>) -> Result<(), String> {
     ];
     match counts.iter().all(|count| *count == batch) {
         true => Ok(()),
-        false => Err(format!(
-            "the training loop gave {counts:?} ids, times, labels and dropped labels for {batch} samples"
-        )),
+        false => Err(Fault::StepCounts { counts, batch }),
     }
 }
