@@ -205,7 +205,7 @@ fn info_shows_what_a_source_needs() {
     for line in [
         "self-transcendence 0.1.0: ",
         "  SHA-256   ",
-        "  contract  built with 1.2, needs 1.0",
+        "  contract     built with 1.2, needs 1.0",
         "  student_depth    integer ≥ 0. ",
         "  scale            number, default 30.0. ",
         "  mask             \"sample\", \"released\" or \"inside\", default \"sample\". ",
