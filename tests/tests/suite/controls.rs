@@ -1,9 +1,9 @@
-//! Needs that controls have of the host: shuffled labels, an untrained guide, and a bill to be equal by.
+//! Needs that controls have of the host: shuffled labels, an untrained encoder, and a cost to be equal by.
 
 use std::path::{Path, PathBuf};
 
-use sextant_model::encoder::guide;
-use sextant_recipe::GuideConfig;
+use sextant_model::encoder::target_encoder;
+use sextant_recipe::TargetEncoder;
 use sextant_records::{RunFolder, RunResult};
 use sextant_tests::{recipe, sextant, stderr};
 
@@ -63,9 +63,9 @@ fn every_control_runs() {
     }
     run(folder.path(), &arguments);
     let at = |name: &str| folder.path().join("all").join(name);
-    let bill = |name: &str| result(&at(name)).bill.unwrap();
+    let cost = |name: &str| result(&at(name)).cost.unwrap();
     let total = |name: &str| {
-        let operations = bill(name).operations.unwrap();
+        let operations = cost(name).operations.unwrap();
         operations.last_phase + operations.earlier_phases
     };
     assert_eq!(result(&at("none-longer")).steps, 4);
@@ -77,8 +77,8 @@ fn every_control_runs() {
     let teacher = |name: &str| weights(&at(name), "align");
     assert!(teacher("shuffled-teacher") != teacher("self-transcendence"));
     assert!(teacher("scale-1") == teacher("self-transcendence"));
-    assert_eq!(bill("repa-untrained").guide.unwrap().training_operations, Some(0.0));
-    assert_eq!(bill("none").guide, None, "nobody reads its features");
+    assert_eq!(cost("repa-untrained").encoder.unwrap().training_operations, Some(0.0));
+    assert_eq!(cost("none").encoder, None, "nobody reads its features");
 }
 
 #[test]
@@ -122,8 +122,8 @@ fn a_bill_is_what_shapes_and_counters_say() {
     ];
     train(folder.path(), "run", &everything);
     let path = folder.path().join("run");
-    let bill = result(&path).bill.unwrap();
-    let operations = bill.operations.unwrap();
+    let cost = result(&path).cost.unwrap();
+    let operations = cost.operations.unwrap();
 
     // 8 images of 16 tokens of width 32 in 3 blocks; patches of 12 values. Multiplications and additions.
     let entry = 2.0 * (16 * 12 * 32 + 256 * 32) as f64;
@@ -141,24 +141,24 @@ fn a_bill_is_what_shapes_and_counters_say() {
     assert_eq!(operations.guidance, projector * 6.0 / 8.0);
     assert_eq!(operations.last_phase, 8.0 * student + 6.0 * (teacher + projector));
     assert_eq!(operations.earlier_phases, 4.0 * (student + projector + head));
-    assert_eq!((bill.images_per_step, bill.earlier_images), (8, 32));
-    assert_eq!(bill.teacher_parameters, result(&path).student_parameters);
+    assert_eq!((cost.images_per_step, cost.earlier_images), (8, 32));
+    assert_eq!(cost.teacher_parameters, result(&path).student_parameters);
 
     // In two micro-batches it is the same work.
     let parts = [&everything[..], &["--set", "optimiser.accumulation=2"]].concat();
     train(folder.path(), "parts", &parts);
-    assert_eq!(result(&folder.path().join("parts")).bill, Some(bill));
+    assert_eq!(result(&folder.path().join("parts")).cost, Some(cost));
 }
 
 #[test]
 fn an_untrained_guide_has_other_features() {
     let features = |weights: &str| {
         let data = sextant_recipe::DataConfig::Emoji { size: 8, split_seed: 0 };
-        let config = GuideConfig {
+        let config = TargetEncoder {
             weights: weights.into(),
         };
         let device = sextant_tests::device();
-        let encoded = guide(&config, &device)
+        let encoded = target_encoder(&config, &device)
             .unwrap()
             .encode(&sextant_data::load(&data).unwrap(), &device);
         encoded.unwrap()

@@ -191,10 +191,10 @@ fn a_run_a_checkpoint_and_samples_are_measured_alike() {
     }
     assert_eq!(files(path), before);
 
-    // Neither a run nor samples are judged by the guide.
-    let guide = guide_as_judge();
-    let guided = ["--set", &guide, "--set", "guide.weights=embedded"];
-    let words = ["evaluation.quality.judges", "guide.weights"];
+    // Neither a run nor samples are judged by the encoder.
+    let encoder = encoder_as_judge();
+    let guided = ["--set", &encoder, "--set", "encoder.weights=embedded"];
+    let words = ["evaluation.quality.judges", "encoder.weights"];
     refused(path, &[&["eval", "run"], &guided[..]].concat(), &words);
     let samples = ["eval", "run/evaluation/samples-1.npz", "--recipe", &recipe];
     refused(path, &[&samples[..], &guided[..]].concat(), &words);
@@ -234,10 +234,10 @@ fn a_comparison_can_be_measured_in_another_way_without_training() {
     assert_eq!(seconds(&state("result.json")), seconds(&result), "it was trained again");
 }
 
-/// The embedded guide by its file, as the only judge.
-fn guide_as_judge() -> String {
-    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../trainer-host/assets/guide.safetensors");
-    format!("evaluation.quality.judges=[{:?}]", guide.display().to_string())
+/// The embedded encoder by its file, as the only judge.
+fn encoder_as_judge() -> String {
+    let encoder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../trainer-host/assets/encoder.safetensors");
+    format!("evaluation.quality.judges=[{:?}]", encoder.display().to_string())
 }
 
 #[test]
@@ -245,9 +245,9 @@ fn what_cannot_be_measured_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let recipe = tiny();
-    let judges = guide_as_judge();
-    let as_guide = arguments(&recipe, &["--set", &judges, "--set", "guide.weights=embedded"]);
-    refused(path, &as_guide, &["evaluation.quality.judges", "guide.weights"]);
+    let judges = encoder_as_judge();
+    let as_encoder = arguments(&recipe, &["--set", &judges, "--set", "encoder.weights=embedded"]);
+    refused(path, &as_encoder, &["evaluation.quality.judges", "encoder.weights"]);
     let absent = arguments(
         &recipe,
         &["--set", "evaluation.quality.judges=[\"absent.safetensors\"]"],

@@ -63,9 +63,9 @@ fn sources_that_do_not_fit() {
     );
     refused(&[&guided("repa", "")], &["repa", "features"]);
     refused(&[&guided("self-transcendence", "")], &["self-transcendence", "teacher"]);
-    // The guide has 64 tokens, the student 16.
+    // The encoder has 64 tokens, the student 16.
     refused(
-        &[&guided("repa", ""), "guide={ weights = \"embedded\" }"],
+        &[&guided("repa", ""), "encoder={ weights = \"embedded\" }"],
         &["repa", "64", "16"],
     );
 }

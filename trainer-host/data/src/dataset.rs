@@ -148,7 +148,7 @@ impl Dataset {
         &self.class_names
     }
 
-    /// Finer class of every image. For judging features, and for training judges; no guide or generator sees it.
+    /// Finer class of every image. For judging features, and for training judges; no encoder or generator sees it.
     pub fn sublabels(&self) -> &[i64] {
         &self.sublabels
     }

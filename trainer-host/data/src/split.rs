@@ -10,7 +10,7 @@ const HELD_OUT: f64 = 0.2;
 /// Two disjoint sets of image indices, each in ascending order, that together are the whole set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Split {
-    /// Images that guide, judges and generators see.
+    /// Images that encoder, judges and generators see.
     pub train: Vec<usize>,
     /// Images that only evaluation sees.
     pub held_out: Vec<usize>,

@@ -7,7 +7,7 @@ use burn::train::Interrupter;
 use rand::Rng;
 
 use super::quality::{self, Reference};
-use super::representations::{guide_part, representations};
+use super::representations::{encoder_part, representations};
 use super::{Guided, Showing, copies, maps};
 use crate::Error;
 use crate::judge::{self, Judge};
@@ -35,8 +35,8 @@ pub struct Subject<'a> {
     pub step: u64,
     /// The aim of the last phase's source, where that can be told.
     pub guided: Option<Guided<'a>>,
-    /// The guide's features of the held-out images, where the last phase's sources read them.
-    pub guide: Option<Features>,
+    /// The encoder's features of the held-out images, where the last phase's sources read them.
+    pub encoder: Option<Features>,
     /// The device that it computes on.
     pub device: &'a Device,
     /// Stops it from outside, between two parts.
@@ -57,12 +57,14 @@ impl Subject<'_> {
             let target = format!(", depth {}, scale {:?}", guided.depth, guided.scale);
             of(guided.network, &target)
         };
-        let guide = self.recipe.guide.as_ref().filter(|_| self.guide.is_some());
-        let guide = guide.map(|guide| encoder::guide(guide, self.device)).transpose()?;
+        let encoder = self.recipe.encoder.as_ref().filter(|_| self.encoder.is_some());
+        let encoder = encoder
+            .map(|encoder| encoder::target_encoder(encoder, self.device))
+            .transpose()?;
         Ok(Fingerprints {
             network: of(&self.network, ""),
             teacher: self.guided.as_ref().map(taught),
-            guide: guide.as_ref().map(Encoder::fingerprint),
+            encoder: encoder.as_ref().map(Encoder::fingerprint),
         })
     }
 }
@@ -161,7 +163,7 @@ fn defined(found: Result<Representations, Error>) -> Result<(Option<Representati
 /// The judges that a recipe names; none where it measures nothing that needs one. Whatever is judged gets its judges here.
 ///
 /// # Errors
-/// A judge that cannot be read, does not fit the data, or is the recipe's guide.
+/// A judge that cannot be read, does not fit the data, or is the recipe's encoder.
 pub fn judges(recipe: &Recipe, dataset: &Dataset, device: &Device) -> Result<Vec<Judge>, Error> {
     let evaluation = &recipe.evaluation;
     let names = match (&evaluation.quality, &evaluation.representations) {
@@ -171,8 +173,11 @@ pub fn judges(recipe: &Recipe, dataset: &Dataset, device: &Device) -> Result<Vec
         (None, None) => return Ok(Vec::new()),
     };
     let judges = judge::load(&names, dataset, device)?;
-    let guide = recipe.guide.as_ref().map(|guide| encoder::guide(guide, device));
-    judge::refuse_guide(&judges, guide.transpose()?.as_ref())?;
+    let encoder = recipe
+        .encoder
+        .as_ref()
+        .map(|encoder| encoder::target_encoder(encoder, device));
+    judge::refuse_target_encoder(&judges, encoder.transpose()?.as_ref())?;
     Ok(judges)
 }
 
@@ -281,7 +286,7 @@ fn held(
         dataset,
         network,
         guided,
-        guide,
+        encoder,
         ..
     } = subject;
     let showing = Showing {
@@ -291,8 +296,8 @@ fn held(
     };
     let other = judge.features_of(dataset, dataset.held_out())?;
     let mut found = representations(network, showing, recipe, (judge.name(), &other), guided.as_ref())?;
-    if let Some(guide) = guide {
-        found.label_parts.push(guide_part(dataset, guide)?);
+    if let Some(encoder) = encoder {
+        found.label_parts.push(encoder_part(dataset, encoder)?);
     }
     for (mut map, png) in maps(network, showing, recipe, guided.as_ref())? {
         map.file = format!("maps/{}", map.file);
@@ -342,7 +347,7 @@ mod tests {
             network,
             step: 1,
             guided: None,
-            guide: None,
+            encoder: None,
             device,
             interrupter,
             run: Path::new("run"),
@@ -389,7 +394,7 @@ mod tests {
         let prints = of(1).fingerprints().unwrap();
         assert_eq!(prints, of(1).fingerprints().unwrap());
         assert_ne!(prints.network, of(2).fingerprints().unwrap().network);
-        assert_eq!((prints.teacher, prints.guide), (None, None));
+        assert_eq!((prints.teacher, prints.encoder), (None, None));
 
         let teacher = fixture::network(2, &device);
         let taught = |scale| {
@@ -410,39 +415,39 @@ mod tests {
         assert_ne!(taught(None).teacher, taught(Some(30.0)).teacher);
 
         let mut guided = recipe.clone();
-        guided.guide = Some(sextant_recipe::GuideConfig::default());
+        guided.encoder = Some(sextant_recipe::TargetEncoder::default());
         let features = Features::new(vec![1.0, 2.0], 1).unwrap();
-        let read = |guide| {
+        let read = |encoder| {
             Subject {
                 recipe: &guided,
-                guide,
+                encoder,
                 ..of(1)
             }
             .fingerprints()
             .unwrap()
-            .guide
+            .encoder
         };
-        let weights = encoder::guide(&sextant_recipe::GuideConfig::default(), &device)
+        let weights = encoder::target_encoder(&sextant_recipe::TargetEncoder::default(), &device)
             .unwrap()
             .fingerprint();
         assert_eq!(
             (read(Some(features)), read(None)),
             (Some(weights), None),
-            "of a guide that is read"
+            "of an encoder that is read"
         );
     }
 
     #[test]
     fn a_judge_that_is_the_guide_judges_nothing() {
         let (dataset, device) = (emoji(), Device::flex());
-        let guide = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(guide.path(), encoder::EMBEDDED_GUIDE).unwrap();
-        let judge = format!("quality = {{ judges = [{:?}] }}", guide.path().display().to_string());
+        let encoder = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(encoder.path(), encoder::EMBEDDED_ENCODER).unwrap();
+        let judge = format!("quality = {{ judges = [{:?}] }}", encoder.path().display().to_string());
         let mut recipe = recipe(&judge);
         assert_eq!(judges(&recipe, &dataset, &device).unwrap().len(), 1);
-        recipe.guide = Some(sextant_recipe::GuideConfig::default());
+        recipe.encoder = Some(sextant_recipe::TargetEncoder::default());
         let message = judges(&recipe, &dataset, &device).unwrap_err().to_string();
-        assert!(message.contains("guide.weights"), "{message}");
+        assert!(message.contains("encoder.weights"), "{message}");
         recipe.evaluation.quality = None;
         assert!(judges(&recipe, &dataset, &device).unwrap().is_empty());
     }

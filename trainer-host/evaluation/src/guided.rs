@@ -1,4 +1,4 @@
-//! Features that a phase's teacher gives: whose tokens at which depth, and how sharpened; and those that its guide
+//! Features that a phase's teacher gives: whose tokens at which depth, and how sharpened; and those that its encoder
 //! gives.
 
 use sextant_guidance::plan::{Network, SettingMeaning};
@@ -61,11 +61,11 @@ fn target(plan: &SourcePlan) -> Option<Target> {
     })
 }
 
-/// The guide's features of the held-out images, all tokens of an image in its row; none where no source reads them.
+/// The encoder's features of the held-out images, all tokens of an image in its row; none where no source reads them.
 ///
 /// # Errors
 /// Features that are not finite.
-pub fn guide_of(sources: &Sources, dataset: &Dataset) -> Result<Option<Features>, Error> {
+pub fn encoder_of(sources: &Sources, dataset: &Dataset) -> Result<Option<Features>, Error> {
     let read = sources.fields().iter().any(|field| field == encoder::FEATURES);
     match dataset.fields().get(encoder::FEATURES) {
         Some(field) if read => held_out(field, dataset).map(Some),
@@ -80,7 +80,7 @@ fn held_out(field: &Field, dataset: &Dataset) -> Result<Features, Error> {
         .flat_map(|&id| &field.values[id * width..(id + 1) * width])
         .copied()
         .collect();
-    Features::from_f32(&values, width).map_err(|error| Error::Failed(format!("the guide's features: {error}")))
+    Features::from_f32(&values, width).map_err(|error| Error::Failed(format!("the encoder's features: {error}")))
 }
 
 /// f_u + w (f_c - f_u), row by row. Both have the same shape.

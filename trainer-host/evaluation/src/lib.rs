@@ -21,7 +21,7 @@ mod values;
 
 pub use error::Error;
 pub use evaluate::{Subject, evaluate, judges};
-pub use guided::{Guided, Target, guide_of, guided_of};
+pub use guided::{Guided, Target, encoder_of, guided_of};
 pub use maps::maps;
 pub use representations::representations;
 pub use showing::{Showing, Told};

@@ -189,16 +189,16 @@ fn label_parts(showing: Showing, guided: &Guided, t: f64) -> Result<Vec<LabelPar
     parts.map_err(|error| at(guided.depth, t, error))
 }
 
-/// Share of the label in a guide's features of the held-out images, all tokens of an image in its row. A guide sees them clean:
+/// Share of the label in an encoder's features of the held-out images, all tokens of an image in its row. An encoder sees them clean:
 /// there is one such share, that of t = 0.
 ///
 /// # Errors
 /// A share that is not defined.
-pub(super) fn guide_part(dataset: &Dataset, features: &Features) -> Result<LabelPart, Error> {
+pub(super) fn encoder_part(dataset: &Dataset, features: &Features) -> Result<LabelPart, Error> {
     let found = label_share(features, &labels_of(dataset, dataset.held_out()));
-    let found = found.map_err(|error| Error::Failed(format!("the guide's features: {error}")))?;
+    let found = found.map_err(|error| Error::Failed(format!("the encoder's features: {error}")))?;
     Ok(LabelPart {
-        target: "guide's features".into(),
+        target: "encoder's features".into(),
         t: 0.0,
         // Below 0 by chance where there is nothing.
         share: found.omega_squared.max(0.0),
@@ -320,14 +320,14 @@ mod tests {
         let dataset = fixture::dataset();
         let part = |value: &dyn Fn(usize) -> f64| {
             let values = dataset.held_out().iter().map(|&id| value(id)).collect();
-            guide_part(&dataset, &Features::new(values, 1).unwrap())
+            encoder_part(&dataset, &Features::new(values, 1).unwrap())
         };
         let known = part(&|id| dataset.labels()[id] as f64).unwrap();
-        assert_eq!((known.target.as_str(), known.t), ("guide's features", 0.0));
+        assert_eq!((known.target.as_str(), known.t), ("encoder's features", 0.0));
         assert!((known.share - 1.0).abs() < 1e-9, "{known:?}");
         assert!(part(&|id| (id % 2) as f64).unwrap().share < 0.5);
         let message = part(&|_| 1.0).unwrap_err().to_string();
-        assert!(message.contains("guide's features"), "{message}");
+        assert!(message.contains("encoder's features"), "{message}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use burn::tensor::{Device, TensorData};
 
 use super::evaluate::{Subject, data_fingerprints, evaluate, go_on, judges};
-use super::{Guided, copies, guide_of, guided_of, pictures, quality, values};
+use super::{Guided, copies, encoder_of, guided_of, pictures, quality, values};
 use crate::Error;
 use crate::judge::Judge;
 use sextant_data::{self as data, Dataset};
@@ -28,7 +28,7 @@ pub struct Checkpoint {
 }
 
 /// Checks what can be wrong with a run's evaluation, before its training begins: judges that cannot be read or do not
-/// fit the data, and a judge that is the guide.
+/// fit the data, and a judge that is the encoder.
 ///
 /// # Errors
 /// Names the key at fault.
@@ -87,12 +87,12 @@ fn measure(
     let saved = saved(folder, phase, checkpoint.map(|checkpoint| checkpoint.step))?;
     let device = options.device.clone().inner();
     // A run hands out the sources and the teacher of its last phase alone.
-    let (mut teacher, mut target, mut guide) = (None, None, None);
+    let (mut teacher, mut target, mut encoder) = (None, None, None);
     if phase == last {
         let sources = run.last_sources()?;
         teacher = run.teacher(folder)?;
         target = guided_of(&sources);
-        guide = guide_of(&sources, dataset)?;
+        encoder = encoder_of(&sources, dataset)?;
     }
     let guided = teacher.as_ref().zip(target).map(|(network, target)| Guided {
         network,
@@ -105,7 +105,7 @@ fn measure(
         network: average(recipe, dataset, &saved, &device)?,
         step: saved.step,
         guided,
-        guide,
+        encoder,
         device: &device,
         interrupter: &options.interrupter,
         run: folder.path(),

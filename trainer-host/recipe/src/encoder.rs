@@ -1,4 +1,4 @@
-//! An encoder's recipe (`configs/encoder.toml`, `configs/judge.toml`) and the `[guide]` section of a training recipe.
+//! An encoder's recipe (`configs/encoder.toml`, `configs/judge.toml`) and the `[encoder]` section of a training recipe.
 
 use super::DataConfig;
 use super::KeyError;
@@ -154,7 +154,7 @@ pub enum Objective {
     /// That of the image's other view, away from other images': self-supervised (SimCLR, arXiv 2002.05709).
     #[default]
     Contrast,
-    /// The image's finer class: supervised, as the features are that published scores are measured in. For judges; a guide
+    /// The image's finer class: supervised, as the features are that published scores are measured in. For judges; an encoder
     /// that saw labels would not be compared with one that did not.
     Classes,
 }
@@ -236,10 +236,10 @@ impl EncoderConfig {
     }
 }
 
-/// The `[guide]` section of a recipe: whose features the batch field `features` holds.
+/// The `[encoder]` section of a recipe: whose features the batch field `features` holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct GuideConfig {
+pub struct TargetEncoder {
     /// `"embedded"`, `"untrained"` (the embedded one's architecture with its initial weights), or the path of a file that
     /// `sextant encoder train` wrote.
     #[serde(default = "embedded")]
@@ -250,7 +250,7 @@ fn embedded() -> String {
     "embedded".into()
 }
 
-impl Default for GuideConfig {
+impl Default for TargetEncoder {
     fn default() -> Self {
         Self { weights: embedded() }
     }

@@ -21,7 +21,7 @@ mod time;
 pub use data::DataConfig;
 pub use diffusion::{Path, PathCoefficients, Prediction};
 pub use encoder::{
-    EncoderConfig, Family, GuideConfig, NetworkConfig, Objective, ObjectiveConfig, TrainingConfig, ViewConfig,
+    EncoderConfig, Family, NetworkConfig, Objective, ObjectiveConfig, TargetEncoder, TrainingConfig, ViewConfig,
 };
 pub use error::KeyError;
 pub use evaluation::{QualityRecipe, RepresentationsRecipe};

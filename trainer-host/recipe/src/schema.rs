@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DataConfig, GuideConfig, KeyError, Path, Prediction, QualityRecipe, RepresentationsRecipe, SamplerConfig,
-    SourceConfig, TimeSampling,
+    DataConfig, KeyError, Path, Prediction, QualityRecipe, RepresentationsRecipe, SamplerConfig, SourceConfig,
+    TargetEncoder, TimeSampling,
 };
 
 /// A whole recipe, defaults filled in. It is written beside the results and runs again.
@@ -20,7 +20,7 @@ pub struct Recipe {
     pub data: DataConfig,
     /// Frozen encoder whose features become the batch field `features`; none if absent.
     #[serde(default)]
-    pub guide: Option<GuideConfig>,
+    pub encoder: Option<TargetEncoder>,
     /// The network.
     pub model: ModelRecipe,
     /// Path, prediction and times.

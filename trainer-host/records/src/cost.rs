@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Cost of a run, beside its time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Bill {
+pub struct ComputeCost {
     /// Floating-point operations; none where they could not be counted.
     pub operations: Option<Operations>,
     /// Images of an optimiser step.
@@ -13,8 +13,8 @@ pub struct Bill {
     pub earlier_images: u64,
     /// Parameters of the last phase's teacher; 0 without one.
     pub teacher_parameters: u64,
-    /// The making of the guide, if a source reads its features.
-    pub guide: Option<GuideCost>,
+    /// The making of the encoder, if a source reads its features.
+    pub encoder: Option<EncoderCost>,
 }
 
 /// Floating-point operations, a multiplication and an addition being two, counted from shapes: matrix products,
@@ -73,9 +73,9 @@ impl Parts {
     }
 }
 
-/// The making of a guide.
+/// The making of an encoder.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct GuideCost {
+pub struct EncoderCost {
     /// Its parameters.
     pub parameters: u64,
     /// Floating-point operations of its training; none where they are not known.

@@ -12,7 +12,7 @@ mod run;
 mod validation;
 mod write;
 
-pub use cost::{Bill, GuideCost, Operations, Parts, Seconds, TeacherCounters, duration};
+pub use cost::{ComputeCost, EncoderCost, Operations, Parts, Seconds, TeacherCounters, duration};
 pub use error::{FileError, RecordError};
 pub use run::{LibraryRecord, ReplacedLibrary, RunFailure, RunFolder, RunInfo, RunResult};
 pub use validation::ValidationLoss;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use sextant_recipe::{Recipe, SourceConfig, parse_resolved};
 
 use super::checkpoint::{Saved, list};
-use super::{Bill, FileError, RecordError, Seconds, TeacherCounters, write_whole};
+use super::{ComputeCost, FileError, RecordError, Seconds, TeacherCounters, write_whole};
 
 /// A run on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,7 +107,7 @@ pub struct RunResult {
     pub sample_labels: Vec<usize>,
     /// Its cost beside its time; runs of earlier versions have none until they are looked at again.
     #[serde(default)]
-    pub bill: Option<Bill>,
+    pub cost: Option<ComputeCost>,
 }
 
 /// `failed.json`: why a run stopped; gone when it goes on.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use sextant_records::evaluation::Evaluation;
-pub use sextant_records::{GuideCost, Operations, Parts};
+pub use sextant_records::{EncoderCost, Operations, Parts};
 use sextant_stats::statistics::{Comparison, SpeedUp};
 
 /// Everything that the page of a comparison shows. All text is plain text: escaping is the renderer's business.
@@ -63,7 +63,7 @@ pub struct SpeedUps {
     pub steps: SpeedUp,
     /// In training images, those of earlier phases on the bill.
     pub images: Option<SpeedUp>,
-    /// In floating-point operations, earlier phases and the making of a guide on the bill; none where they were not
+    /// In floating-point operations, earlier phases and the making of an encoder on the bill; none where they were not
     /// counted.
     pub operations: Option<SpeedUp>,
     /// In seconds of training steps, earlier phases on the bill.
@@ -243,7 +243,7 @@ pub struct Measurements {
     /// Parameters of the last phase's teacher; 0 without one.
     pub teacher_parameters: u64,
     /// The making of the encoder whose features a source reads, where that is known: on the bill as well.
-    pub guide: Option<GuideCost>,
+    pub encoder: Option<EncoderCost>,
 }
 
 impl Measurements {

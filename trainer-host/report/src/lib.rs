@@ -34,7 +34,7 @@ mod terminal;
 mod verdicts;
 
 pub use content::{
-    Grid, GuideCost, Measurements, Operations, Outcome, Pace, Parts, Plugin, Point, Report, SampleGrid, SeedRun,
+    EncoderCost, Grid, Measurements, Operations, Outcome, Pace, Parts, Plugin, Point, Report, SampleGrid, SeedRun,
     SpeedUps, Variant,
 };
 pub use error::Error;

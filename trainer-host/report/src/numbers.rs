@@ -153,7 +153,7 @@ fn costs(measured: &Measurements) -> Vec<Fact<'_>> {
             fact("operations of earlier phases", operations.earlier_phases),
         ]);
     }
-    if let Some(encoder) = &measured.guide {
+    if let Some(encoder) = &measured.encoder {
         facts.push(fact("encoder parameters", encoder.parameters as f64));
         let training = encoder.training_operations;
         facts.extend(training.map(|value| fact("operations of encoder training", value)));

@@ -80,7 +80,7 @@ Budgets that differ are refused. A run that is finished is not run again; an int
   sextant eval runs/emoji/seed-0/repa/phases/train/step-000400 --json
   sextant eval samples.npz --recipe configs/emoji.toml")]
     Eval(eval::EvalArgs),
-    /// Small encoders of images: the guide whose features REPA uses, and the judge that samples are scored by.
+    /// Small encoders of images: the encoder whose features REPA uses, and the judge that samples are scored by.
     #[command(subcommand)]
     Encoder(EncoderCommand),
     /// Guidance sources: begin one, look at them, check them.
@@ -92,9 +92,9 @@ Budgets that differ are refused. A run that is finished is not run again; an int
 
 #[derive(Subcommand)]
 enum EncoderCommand {
-    /// Train a guide or a judge on the training part of the data.
+    /// Train an encoder or a judge on the training part of the data.
     #[command(after_help = "Examples:
-  sextant encoder train configs/encoder.toml --out guide.safetensors
+  sextant encoder train configs/encoder.toml --out encoder.safetensors
   sextant encoder train configs/judge.toml --out judge.safetensors")]
     Train(EncoderArgs),
 }

@@ -5,7 +5,7 @@ use sextant_guidance::traced;
 use sextant_model::TrainBatch;
 use sextant_recipe::Phase;
 use sextant_records::checkpoint::Saved;
-use sextant_records::{Bill, Operations};
+use sextant_records::{ComputeCost, Operations};
 
 use super::Run;
 use super::checkpoint::SavedTensors;
@@ -30,10 +30,10 @@ impl StepOperations {
 }
 
 impl Run {
-    /// The bill of a run whose phases ended with the checkpoints `saved`.
+    /// The cost of a run whose phases ended with the checkpoints `saved`.
     ///
     /// Operations are counted in a rehearsal of a few steps of each phase, and so need nothing that the training had counted.
-    pub(super) fn bill(&self, saved: &[Saved]) -> Bill {
+    pub(super) fn cost(&self, saved: &[Saved]) -> ComputeCost {
         let recipe = &self.recipe;
         let images = recipe.optimiser.batch as u64;
         let (last, earlier) = match recipe.phases.split_last() {
@@ -42,14 +42,14 @@ impl Run {
         };
         let taught = last.is_some_and(|phase| phase.teacher.is_some());
         let operations = self.operations(saved);
-        Bill {
+        ComputeCost {
             operations: operations
                 .inspect_err(|error| tracing::warn!("operations were not counted: {error}"))
                 .ok(),
             images_per_step: images,
             earlier_images: earlier.iter().map(|phase| phase.steps * images).sum(),
             teacher_parameters: if taught { self.model.trainable_count() as u64 } else { 0 },
-            guide: self.guide,
+            encoder: self.encoder,
         }
     }
 

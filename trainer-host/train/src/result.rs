@@ -20,7 +20,7 @@ impl Run {
         Ok(labels)
     }
 
-    /// Samples, validation and the bill.
+    /// Samples, validation and the cost.
     pub(super) fn conclude(&self, folder: &RunFolder, saved: &[Saved]) -> Result<RunResult, Error> {
         let (last, earlier) = saved.split_last().ok_or_else(|| Error::Phase("no phase ran".into()))?;
         let ema = average(&self.recipe, &self.dataset, last, &self.options.device)?;
@@ -56,7 +56,7 @@ impl Run {
             clipped_share: state.clipped.0 / (state.clipped.1 as f64).max(1.0),
             earlier_phases_seconds,
             sample_labels: labels,
-            bill: Some(self.bill(saved)),
+            cost: Some(self.cost(saved)),
         })
     }
 }

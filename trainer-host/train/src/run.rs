@@ -11,12 +11,12 @@ use sextant_model::{Sit, SitConfig, apply, device, frozen_copy};
 use sextant_recipe::{Phase, Recipe};
 use sextant_records::checkpoint::Saved;
 use sextant_records::journal::Journal;
-use sextant_records::{FileError, GuideCost, RunFolder, RunInfo, RunResult};
+use sextant_records::{EncoderCost, FileError, RunFolder, RunInfo, RunResult};
 
 use super::checkpoint::{SavedTensors, State};
 use super::phase::{Ending, Plan, Training};
 use super::progress::{ProgressMode, Stage};
-use super::setup::{average, geometry, guide, guide_fields, load_sources, network, teacher_weights};
+use super::setup::{average, encoder_fields, geometry, load_sources, network, target_encoder, teacher_weights};
 use super::{Error, memory};
 
 /// Settings of a run beside its recipe.
@@ -56,12 +56,12 @@ pub struct Run {
     pub(super) dataset: Arc<Dataset>,
     pub(super) model: SitConfig,
     info: RunInfo,
-    /// Cost of the guide whose features a source reads.
-    pub(super) guide: Option<GuideCost>,
+    /// Cost of the encoder whose features a source reads.
+    pub(super) encoder: Option<EncoderCost>,
 }
 
 impl Run {
-    /// Reads data, guide and plugins and checks each phase's plan. Writes nothing. What the recipe left to its plugins (their
+    /// Reads data, encoder and plugins and checks each phase's plan. Writes nothing. What the recipe left to its plugins (their
     /// coefficients, and the defaults of their own keys) stands in the recipe that the run has.
     ///
     /// # Errors
@@ -69,8 +69,8 @@ impl Run {
     pub fn prepare(mut recipe: Recipe, options: Options) -> Result<Self, Error> {
         let mut dataset = data::load(&recipe.data)?;
         let model = network(&recipe, &dataset)?;
-        let guide = guide(&recipe, &options.device)?;
-        let fields = guide_fields(guide.as_ref());
+        let encoder = target_encoder(&recipe, &options.device)?;
+        let fields = encoder_fields(encoder.as_ref());
         let mut plugins = Vec::new();
         let mut guided = false;
         for phase in &mut recipe.phases {
@@ -85,14 +85,14 @@ impl Run {
             }
         }
         // Encoding the whole set costs seconds: only where a source reads it.
-        let guide = guide.filter(|_| guided);
-        if let Some(guide) = &guide {
-            guide.add_features(&mut dataset, &options.device)?;
+        let encoder = encoder.filter(|_| guided);
+        if let Some(encoder) = &encoder {
+            encoder.add_features(&mut dataset, &options.device)?;
         }
-        let guide = guide.map(|guide| GuideCost {
-            parameters: guide.parameter_count() as u64,
-            training_operations: Some(guide.training_operations()),
-            encoding_operations: guide.encoding_operations(dataset.len()),
+        let encoder = encoder.map(|encoder| EncoderCost {
+            parameters: encoder.parameter_count() as u64,
+            training_operations: Some(encoder.training_operations()),
+            encoding_operations: encoder.encoding_operations(dataset.len()),
         });
         let info = RunInfo {
             sextant: env!("CARGO_PKG_VERSION").into(),
@@ -110,7 +110,7 @@ impl Run {
             dataset: Arc::new(dataset),
             model,
             info,
-            guide,
+            encoder,
         })
     }
 

@@ -118,25 +118,28 @@ pub(super) fn load_sources(phase: &Phase, search: &SearchPath, geometry: &Guidan
     })
 }
 
-pub(super) fn guide(recipe: &Recipe, device: &Device) -> Result<Option<Encoder>, Error> {
-    let guide = recipe.guide.as_ref().map(|guide| encoder::guide(guide, device));
-    Ok(guide.transpose()?)
+pub(super) fn target_encoder(recipe: &Recipe, device: &Device) -> Result<Option<Encoder>, Error> {
+    let encoder = recipe
+        .encoder
+        .as_ref()
+        .map(|encoder| encoder::target_encoder(encoder, device));
+    Ok(encoder.transpose()?)
 }
 
-/// Name and shape of the batch fields that a guide adds to the data.
-pub(super) fn guide_fields(guide: Option<&Encoder>) -> Vec<(String, Vec<usize>)> {
-    let fields = guide.map(|guide| (encoder::FEATURES.to_owned(), guide.shape().to_vec()));
+/// Name and shape of the batch fields that an encoder adds to the data.
+pub(super) fn encoder_fields(encoder: Option<&Encoder>) -> Vec<(String, Vec<usize>)> {
+    let fields = encoder.map(|encoder| (encoder::FEATURES.to_owned(), encoder.shape().to_vec()));
     fields.into_iter().collect()
 }
 
-/// Geometry that the sources of a recipe's last phase plan for. Reads data and guide, but no plugin.
+/// Geometry that the sources of a recipe's last phase plan for. Reads data and encoder, but no plugin.
 ///
 /// # Errors
-/// Data or a guide that cannot be read, a model that does not fit them.
+/// Data or an encoder that cannot be read, a model that does not fit them.
 pub fn planned_geometry(recipe: &Recipe, device: &Device) -> Result<GuidanceGeometry, Error> {
     let dataset = data::load(&recipe.data)?;
     let model = network(recipe, &dataset)?;
-    let fields = guide_fields(guide(recipe, device)?.as_ref());
+    let fields = encoder_fields(target_encoder(recipe, device)?.as_ref());
     let phase = recipe.phases.last();
     let phase = phase.ok_or_else(|| Error::Phase("the recipe has no phase".into()))?;
     Ok(geometry(&recipe.optimiser, &recipe.diffusion, &model, phase, &fields))

@@ -36,12 +36,12 @@ pub enum JudgeError {
         /// The later name.
         second: String,
     },
-    /// A judge that is a guide as well.
+    /// A judge that is an encoder as well.
     #[error(
-        "evaluation.quality.judges names {judge:?}, but guide.weights is the same network: samples that it guided would be \
+        "evaluation.quality.judges names {judge:?}, but encoder.weights is the same network: samples that it guided would be \
          judged by it; name another judge, such as \"embedded\" or \"untrained\""
     )]
-    Guide {
+    TargetEncoder {
         /// As the recipe names the judge.
         judge: String,
     },

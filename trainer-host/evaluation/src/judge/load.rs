@@ -64,13 +64,13 @@ fn backbone(name: &str, dataset: &Dataset, device: &Device) -> Result<Box<dyn Ba
 /// An error where one of `judges` is the network that guides: weights are compared, not names or paths.
 ///
 /// # Errors
-/// The first judge that is the guide.
-pub fn refuse_guide(judges: &[Judge], guide: Option<&Encoder>) -> Result<(), JudgeError> {
-    let Some(fingerprint) = guide.map(Encoder::fingerprint) else {
+/// The first judge that is the encoder.
+pub fn refuse_target_encoder(judges: &[Judge], encoder: Option<&Encoder>) -> Result<(), JudgeError> {
+    let Some(fingerprint) = encoder.map(Encoder::fingerprint) else {
         return Ok(());
     };
     match judges.iter().find(|judge| judge.identity().fingerprint == fingerprint) {
-        Some(judge) => Err(JudgeError::Guide {
+        Some(judge) => Err(JudgeError::TargetEncoder {
             judge: judge.name().into(),
         }),
         None => Ok(()),
@@ -81,9 +81,9 @@ pub fn refuse_guide(judges: &[Judge], guide: Option<&Encoder>) -> Result<(), Jud
 mod tests {
     use super::*;
     use sextant_data::load as read;
-    use sextant_model::encoder::{KnnAccuracy, guide};
+    use sextant_model::encoder::{KnnAccuracy, target_encoder};
     use sextant_recipe::DataConfig;
-    use sextant_recipe::{EncoderConfig, GuideConfig};
+    use sextant_recipe::{EncoderConfig, TargetEncoder};
     use sextant_stats::measure::Features;
 
     const RECIPE: &str = include_str!("../../../../configs/judge.toml");
@@ -107,18 +107,18 @@ mod tests {
     }
 
     #[test]
-    fn the_shipped_judge_is_of_its_recipe_and_akin_to_no_guide() {
+    fn the_shipped_judge_is_of_its_recipe_and_akin_to_no_target_encoder() {
         let recipe: EncoderConfig = toml::from_str(RECIPE).unwrap();
         recipe.validate().unwrap();
         let judge = Encoder::from_bytes(EMBEDDED_JUDGE, "embedded", &Device::flex()).unwrap();
         assert_eq!(judge.origin().recipe, recipe);
         assert_eq!(judge.origin().data, read(&recipe.data).unwrap().fingerprint());
         assert!(EMBEDDED_JUDGE.len() <= 1_500_000);
-        let guide = guide(&GuideConfig::default(), &Device::flex()).unwrap();
-        let guide = &guide.origin().recipe;
-        assert_ne!(recipe.network.family, guide.network.family);
-        assert_ne!(recipe.objective.kind, guide.objective.kind);
-        assert_ne!(recipe.training.seed, guide.training.seed);
+        let encoder = target_encoder(&TargetEncoder::default(), &Device::flex()).unwrap();
+        let encoder = &encoder.origin().recipe;
+        assert_ne!(recipe.network.family, encoder.network.family);
+        assert_ne!(recipe.objective.kind, encoder.objective.kind);
+        assert_ne!(recipe.training.seed, encoder.training.seed);
     }
 
     #[test]
@@ -209,15 +209,15 @@ mod tests {
         let (dataset, device) = (emoji(16, 0), Device::flex());
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("another-name.safetensors");
-        std::fs::write(&path, sextant_model::encoder::EMBEDDED_GUIDE).unwrap();
+        std::fs::write(&path, sextant_model::encoder::EMBEDDED_ENCODER).unwrap();
         let judges = load(&["embedded".into(), path.display().to_string()], &dataset, &device).unwrap();
-        let guide = guide(&GuideConfig::default(), &device).unwrap();
-        let message = refuse_guide(&judges, Some(&guide)).unwrap_err().to_string();
-        for part in ["evaluation.quality.judges", "guide.weights", "another-name"] {
+        let encoder = target_encoder(&TargetEncoder::default(), &device).unwrap();
+        let message = refuse_target_encoder(&judges, Some(&encoder)).unwrap_err().to_string();
+        for part in ["evaluation.quality.judges", "encoder.weights", "another-name"] {
             assert!(message.contains(part), "{message}");
         }
-        refuse_guide(&judges[..1], Some(&guide)).unwrap();
-        refuse_guide(&judges, None).unwrap();
+        refuse_target_encoder(&judges[..1], Some(&encoder)).unwrap();
+        refuse_target_encoder(&judges, None).unwrap();
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! such as DINOv2 becomes a judge as one more backbone and one more name in [`load`]; resizing and normalisation are a
 //! backbone's own business, and nothing else changes.
 //!
-//! A judge that guided a variant would find its own features in that variant's samples: [`refuse_guide`].
+//! A judge that guided a variant would find its own features in that variant's samples: [`refuse_target_encoder`].
 
 mod base;
 mod error;
@@ -15,4 +15,4 @@ mod untrained;
 
 pub use base::{Backbone, Judge};
 pub use error::JudgeError;
-pub use load::{EMBEDDED_JUDGE, load, refuse_guide};
+pub use load::{EMBEDDED_JUDGE, load, refuse_target_encoder};

@@ -9,12 +9,12 @@ use burn::tensor::{Device, Tensor, TensorData};
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 use sextant_data::{Dataset, Field, Standardisation, Stream};
-use sextant_recipe::{EncoderConfig, GuideConfig, KeyError};
+use sextant_recipe::{EncoderConfig, KeyError, TargetEncoder};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The guide that ships inside the binary: `configs/encoder.toml`, trained. At most 2 MB.
-pub const EMBEDDED_GUIDE: &[u8] = include_bytes!("../../../assets/guide.safetensors");
+/// The encoder that ships inside the binary: `configs/encoder.toml`, trained. At most 2 MB.
+pub const EMBEDDED_ENCODER: &[u8] = include_bytes!("../../../assets/encoder.safetensors");
 
 /// The batch field that holds an encoder's features.
 pub const FEATURES: &str = "features";
@@ -240,11 +240,11 @@ impl Encoder {
     }
 }
 
-/// The encoder that a recipe's `[guide]` section names.
-pub fn guide(config: &GuideConfig, device: &Device) -> Result<Encoder, EncoderError> {
+/// The encoder that a recipe's `[encoder]` section names.
+pub fn target_encoder(config: &TargetEncoder, device: &Device) -> Result<Encoder, EncoderError> {
     match config.weights.as_str() {
-        "embedded" => Encoder::from_bytes(EMBEDDED_GUIDE, "embedded", device),
-        "untrained" => Ok(Encoder::from_bytes(EMBEDDED_GUIDE, "embedded", device)?.reset(device)),
+        "embedded" => Encoder::from_bytes(EMBEDDED_ENCODER, "embedded", device),
+        "untrained" => Ok(Encoder::from_bytes(EMBEDDED_ENCODER, "embedded", device)?.reset(device)),
         path => Encoder::load(path, device),
     }
 }
@@ -259,7 +259,7 @@ mod tests {
     const RECIPE: &str = include_str!("../../../../configs/encoder.toml");
 
     fn embedded() -> Encoder {
-        guide(&GuideConfig::default(), &Device::flex()).unwrap()
+        target_encoder(&TargetEncoder::default(), &Device::flex()).unwrap()
     }
 
     fn emoji(size: usize, split_seed: u64) -> Dataset {
@@ -271,10 +271,10 @@ mod tests {
         let recipe: EncoderConfig = toml::from_str(RECIPE).unwrap();
         recipe.validate().unwrap();
         let dataset = load(&recipe.data).unwrap();
-        let guide = embedded();
-        assert_eq!(guide.origin().recipe, recipe);
-        assert_eq!(guide.origin().data, dataset.fingerprint());
-        assert!(EMBEDDED_GUIDE.len() <= 2_000_000);
+        let encoder = embedded();
+        assert_eq!(encoder.origin().recipe, recipe);
+        assert_eq!(encoder.origin().data, dataset.fingerprint());
+        assert!(EMBEDDED_ENCODER.len() <= 2_000_000);
     }
 
     #[test]
@@ -295,9 +295,9 @@ mod tests {
             let features = encoder.encode(&dataset, &device).unwrap();
             KnnAccuracy::of(&dataset, &mean_pool(&features, encoder.shape()), 10)
         };
-        let guide = embedded();
-        let trained = judge(&guide);
-        let untrained = judge(&Encoder::untrained(&guide.origin().recipe, &dataset, &device).unwrap());
+        let encoder = embedded();
+        let trained = judge(&encoder);
+        let untrained = judge(&Encoder::untrained(&encoder.origin().recipe, &dataset, &device).unwrap());
         let all: Vec<usize> = (0..dataset.len()).collect();
         let pixels = KnnAccuracy::of(&dataset, &dataset.gather(&all), 10);
         for other in [untrained, pixels] {
@@ -309,10 +309,10 @@ mod tests {
     #[test]
     fn should_be_its_untrained_self_by_name() {
         let (dataset, device) = (emoji(32, 0), Device::flex());
-        let config = GuideConfig {
+        let config = TargetEncoder {
             weights: "untrained".into(),
         };
-        let named = guide(&config, &device).unwrap();
+        let named = target_encoder(&config, &device).unwrap();
         let wanted = Encoder::untrained(&embedded().origin().recipe, &dataset, &device).unwrap();
         assert_eq!(named.network.tensors(), wanted.network.tensors());
         assert_ne!(named.network.tensors(), embedded().network.tensors());
@@ -339,7 +339,7 @@ mod tests {
     #[test]
     fn should_come_back_from_its_file_bit_for_bit() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("guide.safetensors");
+        let path = folder.path().join("encoder.safetensors");
         embedded().save(&path).unwrap();
         let again = Encoder::load(&path, &Device::flex()).unwrap();
         assert_eq!(again.origin(), embedded().origin());
@@ -371,11 +371,11 @@ mod tests {
         let empty = [] as [(&str, safetensors::tensor::TensorView); 0];
         let hollow = safetensors::serialize(empty, Some([("json".to_owned(), json)].into()));
         assert!(message(&hollow.unwrap()).contains("missing"));
-        let absent = GuideConfig {
+        let absent = TargetEncoder {
             weights: "/nowhere/guide".into(),
         };
         assert!(
-            guide(&absent, &device)
+            target_encoder(&absent, &device)
                 .unwrap_err()
                 .to_string()
                 .contains("/nowhere/guide")

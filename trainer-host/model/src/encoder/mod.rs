@@ -1,6 +1,6 @@
 //! Small encoders of images, trained by `sextant encoder train` on the training part of the data, frozen afterwards.
 //!
-//! The guide (`configs/encoder.toml`) is a self-supervised convolution network whose features stand in for DINOv2's on the
+//! The encoder (`configs/encoder.toml`) is a self-supervised convolution network whose features stand in for DINOv2's on the
 //! embedded data; it sees no labels. The judge (`configs/judge.toml`) is a network of another family that was trained on
 //! labels; judges measure samples in its features.
 
@@ -13,7 +13,7 @@ mod operations;
 mod train;
 mod views;
 
-pub use base::{EMBEDDED_GUIDE, Encoder, FEATURES, Origin, guide};
+pub use base::{EMBEDDED_ENCODER, Encoder, FEATURES, Origin, target_encoder};
 pub use error::EncoderError;
 pub use knn::{KnnAccuracy, Labelled, knn_accuracy, mean_pool};
 pub use network::{ConvolutionNetwork, Network, PatchNetwork};

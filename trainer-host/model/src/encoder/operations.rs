@@ -64,9 +64,9 @@ impl Encoder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::encoder::guide;
+    use crate::encoder::target_encoder;
     use burn::tensor::Device;
-    use sextant_recipe::GuideConfig;
+    use sextant_recipe::TargetEncoder;
 
     #[test]
     fn should_agree_with_a_count_by_hand() {
@@ -104,10 +104,10 @@ mod tests {
     #[test]
     fn should_cost_no_training_where_there_was_none() {
         let of = |weights: &str| {
-            let config = GuideConfig {
+            let config = TargetEncoder {
                 weights: weights.into(),
             };
-            guide(&config, &Device::flex()).unwrap()
+            target_encoder(&config, &Device::flex()).unwrap()
         };
         let (trained, untrained) = (of("embedded"), of("untrained"));
         assert_eq!(untrained.training_operations(), 0.0);

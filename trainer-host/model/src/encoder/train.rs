@@ -1,4 +1,4 @@
-//! `sextant encoder train`: makes a guide or a judge from a recipe.
+//! `sextant encoder train`: makes an encoder or a judge from a recipe.
 
 use super::Encoder;
 use super::error::EncoderError;

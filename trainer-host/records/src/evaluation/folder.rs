@@ -27,8 +27,8 @@ pub struct Fingerprints {
     pub network: String,
     /// Of the teacher and its target, where a teacher guided.
     pub teacher: Option<String>,
-    /// Of the guide's features, where a source reads them.
-    pub guide: Option<String>,
+    /// Of the encoder's features, where a source reads them.
+    pub encoder: Option<String>,
 }
 
 /// SHA-256 of what a network was trained and measured on.

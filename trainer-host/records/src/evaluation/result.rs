@@ -146,7 +146,7 @@ pub struct Representations {
     pub compared_with: String,
     /// Alignment with it, by depth and time.
     pub alignment: Vec<Alignment>,
-    /// Of each target that the teacher or the guide gives: how much of it the label alone explains.
+    /// Of each target that the teacher or the encoder gives: how much of it the label alone explains.
     pub label_parts: Vec<LabelPart>,
     /// Pictures of features, beside this file.
     pub maps: Vec<Map>,
@@ -179,9 +179,9 @@ pub struct Alignment {
 /// Share of a target's variance that the label explains.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LabelPart {
-    /// The target: `teacher, depth 4, scale 30`, or `guide's features`.
+    /// The target: `teacher, depth 4, scale 30`, or `encoder's features`.
     pub target: String,
-    /// Time of the diffused images; 0 for a guide, which sees them clean.
+    /// Time of the diffused images; 0 for an encoder, which sees them clean.
     pub t: f64,
     /// Share of the variance between labels, 0 to 1, corrected for the number of labels.
     pub share: f64,

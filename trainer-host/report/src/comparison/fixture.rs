@@ -12,7 +12,7 @@ use sextant_recipe::SourceConfig;
 use sextant_recipe::{Recipe, Score, parse_resolved};
 use sextant_records::TeacherCounters;
 use sextant_records::evaluation::{Evaluation, JudgeIdentity, Quality, ScaleSweep, Scores};
-use sextant_records::{Bill, Operations, RunFolder, RunInfo, RunResult, Seconds};
+use sextant_records::{ComputeCost, Operations, RunFolder, RunInfo, RunResult, Seconds};
 
 /// The recipe of the fixtures: 300 steps of one phase, batches of 8.
 pub fn recipe(seed: u64, plugin: Option<&str>) -> Recipe {
@@ -186,9 +186,9 @@ impl Written {
             "clipped_share": 0.0,
             "earlier_phases_seconds": self.earlier_seconds,
             "sample_labels": [],
-            "bill": self.step_operations.map(|student| Bill {
+            "cost": self.step_operations.map(|student| ComputeCost {
                 operations: Some(Operations { student, ..Operations::default() }),
-                ..Bill::default()
+                ..ComputeCost::default()
             }),
         }))
         .unwrap()

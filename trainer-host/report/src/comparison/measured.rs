@@ -75,13 +75,13 @@ fn measurements(result: &RunResult, baseline: Option<f64>) -> Measurements {
         total_seconds: seconds.step + result.earlier_phases_seconds,
         earlier_phases_seconds: result.earlier_phases_seconds,
         parts: Parts::mean(&result.seconds, result.steps),
-        operations: result.bill.and_then(|bill| bill.operations),
-        teacher_parameters: result.bill.map_or(0, |bill| bill.teacher_parameters),
-        guide: result.bill.and_then(|bill| bill.guide),
+        operations: result.cost.and_then(|cost| cost.operations),
+        teacher_parameters: result.cost.map_or(0, |cost| cost.teacher_parameters),
+        encoder: result.cost.and_then(|cost| cost.encoder),
     }
 }
 
-/// The cost of a step and of what came before the first, with the making of a guide. A run that did not finish has images alone.
+/// The cost of a step and of what came before the first, with the making of an encoder. A run that did not finish has images alone.
 pub fn pace(recipe: &Recipe, outcome: &Outcome) -> Pace {
     let batch = recipe.optimiser.batch as f64;
     let earlier = recipe.phases.split_last().map_or(&[][..], |(_, earlier)| earlier);
@@ -93,13 +93,13 @@ pub fn pace(recipe: &Recipe, outcome: &Outcome) -> Pace {
     let Outcome::Finished(measured) = outcome else {
         return images;
     };
-    let guide = measured.guide.map_or(Some(0.0), |guide| {
-        Some(guide.training_operations? + guide.encoding_operations)
+    let encoder = measured.encoder.map_or(Some(0.0), |encoder| {
+        Some(encoder.training_operations? + encoder.encoding_operations)
     });
     Pace {
         operations: measured.operations.map(|o| o.step()),
         seconds: measured.seconds_per_step,
-        earlier_operations: measured.operations.and_then(|o| Some(o.earlier_phases + guide?)),
+        earlier_operations: measured.operations.and_then(|o| Some(o.earlier_phases + encoder?)),
         earlier_seconds: measured.earlier_phases_seconds,
         ..images
     }

@@ -30,7 +30,7 @@ pub fn section(report: &Report) -> Option<Section> {
     blocks.extend([parts(report), parameters(report), operations(report), bill(report)].map(Block::Table));
     if report
         .finished()
-        .any(|(_, _, m)| m.operations.is_some() || m.guide.is_some())
+        .any(|(_, _, m)| m.operations.is_some() || m.encoder.is_some())
     {
         blocks.push(Block::Words(OPERATIONS.into()));
     }
@@ -104,7 +104,9 @@ fn parameters(report: &Report) -> Table {
         ("student, trained", |m| Some(m.student_parameters as f64)),
         ("sources, trained", |m| Some(m.guidance_parameters as f64)),
         ("teacher, frozen", |m| Some(m.teacher_parameters as f64)),
-        ("encoder, frozen", |m| m.guide.map(|guide| guide.parameters as f64)),
+        ("encoder, frozen", |m| {
+            m.encoder.map(|encoder| encoder.parameters as f64)
+        }),
     ];
     let memory = |m: &Measurements| m.peak_memory_bytes.map(|bytes| bytes as f64);
     let values = report
@@ -148,7 +150,7 @@ fn bill(report: &Report) -> Table {
     let operations = |m: &Measurements, read: fn(&Operations) -> f64| m.operations.as_ref().map(read);
     let everything = |m: &Measurements| {
         let encoder = m
-            .guide
+            .encoder
             .map_or(0.0, |g| g.training_operations.unwrap_or(0.0) + g.encoding_operations);
         m.operations.map(|o| o.last_phase + o.earlier_phases + encoder)
     };
@@ -171,8 +173,8 @@ fn bill(report: &Report) -> Table {
             cells.extend([
                 unit.cell(operations(m, |o| o.last_phase)),
                 unit.cell(operations(m, |o| o.earlier_phases)),
-                unit.cell(m.guide.and_then(|g| g.training_operations)),
-                unit.cell(m.guide.map(|g| g.encoding_operations)),
+                unit.cell(m.encoder.and_then(|g| g.training_operations)),
+                unit.cell(m.encoder.map(|g| g.encoding_operations)),
                 unit.cell(everything(m)),
             ]);
         }
@@ -197,7 +199,7 @@ fn bill(report: &Report) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{GuideCost, Outcome, fixture};
+    use crate::{EncoderCost, Outcome, fixture};
 
     #[test]
     fn everything_on_the_bill_is_the_sum_of_its_parts() {
@@ -210,7 +212,7 @@ mod tests {
             earlier_phases: 2e12,
             ..Default::default()
         });
-        measured.guide = Some(GuideCost {
+        measured.encoder = Some(EncoderCost {
             training_operations: Some(4e12),
             encoding_operations: 1e12,
             ..Default::default()

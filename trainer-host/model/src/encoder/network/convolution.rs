@@ -1,4 +1,4 @@
-//! Convolutions that turn an image into a grid of tokens: the guide's network.
+//! Convolutions that turn an image into a grid of tokens: the encoder's network.
 
 use super::normal;
 use burn::module::{Module, Param};

@@ -1,5 +1,5 @@
 //! An MLP-Mixer (Tolstikhin et al. 2021, arXiv 2105.01601): patches that are mixed across places, then across channels.
-//! It has neither convolution nor attention: what it sees is as unlike the guide's, and the student's, as this data allows.
+//! It has neither convolution nor attention: what it sees is as unlike the encoder's, and the student's, as this data allows.
 
 use super::normal;
 use burn::module::{Module, Param};
