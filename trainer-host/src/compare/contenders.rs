@@ -81,7 +81,7 @@ pub fn contenders(file: &RecipeFile, folder: &Path, seeds: &[u64], options: &Opt
     Ok(contenders)
 }
 
-/// What `comparison.json` says of a comparison in `folder`.
+/// Content of `comparison.json` for a comparison in `folder`.
 ///
 /// # Errors
 /// A base recipe that is none; what lies in the folder already and cannot be read.
@@ -188,7 +188,7 @@ impl Contender {
         &self.folder
     }
 
-    /// What it is trained by.
+    /// The recipe that it is trained by.
     pub fn recipe(&self) -> &Recipe {
         &self.recipe
     }
@@ -199,7 +199,7 @@ impl Contender {
     /// # Errors
     /// An interrupt, and a folder that cannot be written: what must end the comparison. A training or an evaluation that
     /// fails does not end the others.
-    pub fn carry_out(&self, entering: &impl Fn(&Path)) -> Result<Result<(), String>, Error> {
+    pub fn carry_out(&self, entering: &impl Fn(&Path)) -> Result<Result<(), Error>, Error> {
         let done = self.enter(entering)?.and_then(|run| {
             run.execute(&self.folder)?;
             Ok(evaluation::of_run(&run, &self.folder, self.first)?)
@@ -211,7 +211,7 @@ impl Contender {
     ///
     /// # Errors
     /// As [`carry_out`](Self::carry_out).
-    pub fn train(&self, entering: &impl Fn(&Path)) -> Result<Result<RunResult, String>, Error> {
+    pub fn train(&self, entering: &impl Fn(&Path)) -> Result<Result<RunResult, Error>, Error> {
         let trained = self.enter(entering)?.and_then(|run| Ok(run.execute(&self.folder)?));
         self.survived(trained)
     }
@@ -220,7 +220,7 @@ impl Contender {
     /// built anew meanwhile.
     ///
     /// # Errors
-    /// Where the folder cannot be read or written.
+    /// A folder that cannot be read or written.
     fn enter(&self, entering: &impl Fn(&Path)) -> Result<Result<Run, Error>, Error> {
         let begun = self.folder.recipe_path().exists();
         if begun {
@@ -254,13 +254,13 @@ impl Contender {
         Ok(Ok(run))
     }
 
-    fn survived<T>(&self, ended: Result<T, Error>) -> Result<Result<T, String>, Error> {
+    fn survived<T>(&self, ended: Result<T, Error>) -> Result<Result<T, Error>, Error> {
         match ended {
             Ok(found) => Ok(Ok(found)),
             Err(error) if error.is_interrupt() => Err(error),
             Err(error) => {
                 tracing::error!("variant {}: {error}", self.name);
-                Ok(Err(error.to_string()))
+                Ok(Err(error))
             }
         }
     }

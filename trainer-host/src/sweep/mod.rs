@@ -23,15 +23,15 @@ use sextant_records::FileError;
 use sextant_records::write_whole;
 use sextant_train::Options;
 
-/// What a trial is scored by, whatever decides the comparison: samples of short trials tell settings apart less well.
+/// Score of a trial, whatever decides the comparison: samples of short trials tell settings apart less well.
 const SCORE: &str = "validation loss";
 
-/// What is swept.
+/// Request for a sweep.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// What is varied in every variant.
+    /// Variations of every variant.
     pub vary: Vec<Vary>,
-    /// What is varied in one variant, by its name. All variants must come to the same number of settings.
+    /// Variations of one variant, by its name. All variants must come to the same number of settings.
     pub vary_in: Vec<(String, Vary)>,
     /// The most steps of each phase; the recipe's if none.
     pub steps: Option<u64>,
@@ -78,7 +78,7 @@ pub fn sweep(
         trials.push(Trial {
             setting: setting.clone(),
             score: ended.as_ref().ok().map(|result| result.validation_loss),
-            failure: ended.err(),
+            failure: ended.err().map(|error| error.to_string()),
         });
     }
     let budget = settings[0].len();
@@ -153,7 +153,9 @@ fn trial(file: &RecipeFile, variant: &Variant, setting: &Setting, steps: Option<
     let mut trial = tuned(file, variant, setting)?;
     let recipe = file.variant(&trial)?;
     let merged = file.merged(&trial);
-    let mut set = |key: &str, value: Value| place::set(&mut trial.overlay, &merged, key, &value).map_err(Error::Input);
+    let mut set = |key: &str, value: Value| {
+        place::set(&mut trial.overlay, &merged, key, &value).map_err(|e| Error::Input(e.to_string()))
+    };
     if let Some(most) = steps {
         for (index, phase) in recipe.phases.iter().enumerate() {
             set(&format!("phases.{index}.steps"), json!(phase.steps.min(most)))?;
