@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use sextant_model::SitConfig;
 use sextant_model::diffusion::Path;
+use sextant_recipe::KeyError;
 
 /// Model, data and one step of them. Tensors are drawn from `numbers`, each row from the identity of its sample too: so a
 /// sample keeps its features when the batch is permuted or split.
@@ -61,6 +62,48 @@ pub struct Sample {
     pub dropped: bool,
 }
 
+/// A key of a case that makes it none, and what would be right.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum CaseError {
+    /// A network that cannot be built.
+    #[error("{0}")]
+    Network(#[from] KeyError),
+    /// A standard deviation that is none.
+    #[error("{key} is {value}: it must be at least 0")]
+    Deviation {
+        /// The key.
+        key: &'static str,
+        /// Its value.
+        value: f32,
+    },
+    /// A time outside the path.
+    #[error("samples.{index}.t is {t}: it must lie in [0, 1]")]
+    Time {
+        /// Index of the sample.
+        index: usize,
+        /// Its time.
+        t: f32,
+    },
+    /// A class that the data lacks.
+    #[error("samples.{index}.label is {label}: it must lie in 0 to {last}")]
+    Label {
+        /// Index of the sample.
+        index: usize,
+        /// Its class.
+        label: i64,
+        /// The last class.
+        last: usize,
+    },
+    /// An identity that two samples share.
+    #[error("samples.{index}.id is {id}, which occurs twice")]
+    Twice {
+        /// Index of the second sample.
+        index: usize,
+        /// The identity.
+        id: u64,
+    },
+}
+
 /// Writes a number as briefly as it is told apart in f32: 0.4, and not 0.4000000059604645.
 fn shortest<S: Serializer>(value: &f32, serializer: S) -> Result<S::Ok, S::Error> {
     let brief: f64 = value.to_string().parse().unwrap_or(f64::from(*value));
@@ -100,31 +143,27 @@ impl Case {
     ///
     /// # Errors
     /// Names the key and what would be right.
-    pub fn validate(&self) -> Result<(), String> {
-        self.network(self.depth).validate().map_err(|e| e.0)?;
-        self.network(self.teacher_depth).validate().map_err(|e| e.0)?;
-        if !self.magnitude.is_finite() || self.magnitude < 0.0 {
-            return Err(format!("magnitude is {}: it must be at least 0", self.magnitude));
+    pub fn validate(&self) -> Result<(), CaseError> {
+        self.network(self.depth).validate()?;
+        self.network(self.teacher_depth).validate()?;
+        for (key, value) in [("magnitude", self.magnitude), ("parameter_noise", self.parameter_noise)] {
+            if !value.is_finite() || value < 0.0 {
+                return Err(CaseError::Deviation { key, value });
+            }
         }
-        if !self.parameter_noise.is_finite() || self.parameter_noise < 0.0 {
-            return Err(format!(
-                "parameter_noise is {}: it must be at least 0",
-                self.parameter_noise
-            ));
-        }
-        for (i, sample) in self.samples.iter().enumerate() {
+        for (index, sample) in self.samples.iter().enumerate() {
             if !(0.0..=1.0).contains(&sample.t) {
-                return Err(format!("samples.{i}.t is {}: it must lie in [0, 1]", sample.t));
+                return Err(CaseError::Time { index, t: sample.t });
             }
             if !(0..self.classes as i64).contains(&sample.label) {
-                return Err(format!(
-                    "samples.{i}.label is {}: it must lie in 0 to {}",
-                    sample.label,
-                    self.classes - 1
-                ));
+                return Err(CaseError::Label {
+                    index,
+                    label: sample.label,
+                    last: self.classes - 1,
+                });
             }
-            if self.samples[..i].iter().any(|other| other.id == sample.id) {
-                return Err(format!("samples.{i}.id is {}, which occurs twice", sample.id));
+            if self.samples[..index].iter().any(|other| other.id == sample.id) {
+                return Err(CaseError::Twice { index, id: sample.id });
             }
         }
         Ok(())
@@ -258,9 +297,9 @@ mod tests {
     fn should_name_the_key_that_no_step_can_have() {
         let mut case = Case::plain();
         case.samples[1].label = 2;
-        assert!(case.validate().unwrap_err().contains("samples.1.label"));
+        assert!(case.validate().unwrap_err().to_string().contains("samples.1.label"));
         case.samples[1] = case.samples[0];
-        assert!(case.validate().unwrap_err().contains("occurs twice"));
+        assert!(case.validate().unwrap_err().to_string().contains("occurs twice"));
     }
 
     #[test]

@@ -60,11 +60,18 @@ impl FieldShape {
     }
 }
 
-impl FromStr for FieldShape {
-    type Err = String;
+/// A text that names no field and its shape.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{text:?} is no field: write NAME=T,8 with numbers or T, D, C, H, W, heads")]
+pub struct NoField {
+    text: String,
+}
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is no field: write NAME=T,8 with numbers or T, D, C, H, W, heads");
+impl FromStr for FieldShape {
+    type Err = NoField;
+
+    fn from_str(text: &str) -> Result<Self, NoField> {
+        let wrong = || NoField { text: text.to_owned() };
         let (name, extents) = text.split_once('=').ok_or_else(wrong)?;
         if name.is_empty() || name.contains(char::is_whitespace) {
             return Err(wrong());
@@ -123,7 +130,7 @@ mod tests {
     #[test]
     fn should_refuse_what_is_no_shape() {
         for text in ["", "x", "x=", "=T", "x=0", "x=Q", "x=T,,2", "x=99999"] {
-            let error = text.parse::<FieldShape>().unwrap_err();
+            let error = text.parse::<FieldShape>().unwrap_err().to_string();
             assert!(error.contains("NAME=T,8"), "{text}: {error}");
         }
     }

@@ -43,7 +43,9 @@ impl Default for Options<'_> {
 /// the library is one only for who runs this in [another process](super::Isolation).
 pub fn hold(invariant: &dyn Invariant, plugin: &PluginUnderTest, options: &Options<'_>) -> Finding {
     let verdict = match invariant.applies(plugin) {
-        Err(reason) => Verdict::NotApplicable { reason },
+        Err(not) => Verdict::NotApplicable {
+            reason: not.to_string(),
+        },
         Ok(()) => match options.case {
             Some(case) => one(invariant, plugin, case, options),
             None => many(invariant, plugin, options),

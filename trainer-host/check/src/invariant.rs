@@ -22,7 +22,7 @@ pub trait Invariant: Sync {
     ///
     /// # Errors
     /// The reason why it is not applicable.
-    fn applies(&self, _: &PluginUnderTest) -> Result<(), String> {
+    fn applies(&self, _: &PluginUnderTest) -> Result<(), NotApplicable> {
         Ok(())
     }
 
@@ -43,6 +43,21 @@ pub trait Invariant: Sync {
     /// A violation, or, as a discard, the reason why the law is not applicable after all.
     fn conclude(&self, _: &PluginUnderTest, _: &Evidence) -> Result<(), Violation> {
         Ok(())
+    }
+}
+
+/// The reason why an invariant does not concern a source.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct NotApplicable {
+    reason: String,
+}
+
+impl NotApplicable {
+    /// A reason in words for people.
+    pub fn new(reason: impl Into<String>) -> Self {
+        let reason = reason.into();
+        Self { reason }
     }
 }
 

@@ -45,13 +45,13 @@ mod tests;
 mod training_harness;
 mod violation;
 
-pub use case::{Case, Sample};
+pub use case::{Case, CaseError, Sample};
 pub use error::Error;
-pub use field::FieldShape;
+pub use field::{FieldShape, NoField};
 pub use harness::Harness;
 pub use hold::{Options, hold};
-pub use invariant::{Evidence, Finding, Invariant, Verdict};
-pub use invariants::{invariant, invariants};
+pub use invariant::{Evidence, Finding, Invariant, NotApplicable, Verdict};
+pub use invariants::{UnknownInvariant, invariant, invariants};
 pub use isolation::{Isolation, Report, Reporter};
 pub use outcome::{Input, Outcome};
 pub use plugin::{PluginUnderTest, Settings};

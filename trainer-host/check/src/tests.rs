@@ -269,5 +269,11 @@ fn should_count_a_refused_geometry_as_no_case() {
 fn should_have_a_name_of_its_own_for_every_invariant() {
     let names: std::collections::BTreeSet<_> = invariants().into_iter().map(Invariant::name).collect();
     assert_eq!(names.len(), invariants().len());
-    assert!(invariant("beauty").err().unwrap().contains("shape-and-finite"));
+    assert!(
+        invariant("beauty")
+            .err()
+            .unwrap()
+            .to_string()
+            .contains("shape-and-finite")
+    );
 }

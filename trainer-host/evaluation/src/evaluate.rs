@@ -8,7 +8,7 @@ use rand::Rng;
 
 use super::quality::{self, Reference};
 use super::representations::{encoder_part, representations};
-use super::{Guided, Showing, copies, maps};
+use super::{FeatureExtraction, Guided, copies, maps};
 use crate::Error;
 use crate::judge::{self, Judge};
 use sextant_data::{Dataset, Stream};
@@ -289,17 +289,17 @@ fn held(
         encoder,
         ..
     } = subject;
-    let showing = Showing {
+    let extraction = FeatureExtraction {
         dataset,
         path: subject.recipe.diffusion.path,
         device: subject.device,
     };
     let other = judge.features_of(dataset, dataset.held_out())?;
-    let mut found = representations(network, showing, recipe, (judge.name(), &other), guided.as_ref())?;
+    let mut found = representations(network, extraction, recipe, (judge.name(), &other), guided.as_ref())?;
     if let Some(encoder) = encoder {
         found.label_parts.push(encoder_part(dataset, encoder)?);
     }
-    for (mut map, png) in maps(network, showing, recipe, guided.as_ref())? {
+    for (mut map, png) in maps(network, extraction, recipe, guided.as_ref())? {
         map.file = format!("maps/{}", map.file);
         folder.write_bytes(&map.file, &png)?;
         found.maps.push(map);

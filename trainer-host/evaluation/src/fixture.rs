@@ -6,7 +6,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 
-use super::showing::Showing;
+use super::extraction::FeatureExtraction;
 use sextant_data::{Dataset, Images, emoji};
 use sextant_guidance::SourcePlan;
 use sextant_guidance::plan::TapRequest;
@@ -52,8 +52,8 @@ pub fn dataset_of(change: impl FnOnce(&mut Vec<i64>)) -> Dataset {
 }
 
 /// Shows `dataset` on the linear path.
-pub fn showing<'a>(dataset: &'a Dataset, device: &'a Device) -> Showing<'a> {
-    Showing {
+pub fn extraction<'a>(dataset: &'a Dataset, device: &'a Device) -> FeatureExtraction<'a> {
+    FeatureExtraction {
         dataset,
         path: Path::Linear,
         device,

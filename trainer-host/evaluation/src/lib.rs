@@ -6,6 +6,7 @@ mod colours;
 pub mod copies;
 mod error;
 mod evaluate;
+mod extraction;
 #[cfg(test)]
 mod fixture;
 mod guided;
@@ -14,17 +15,16 @@ mod maps;
 mod pictures;
 pub mod quality;
 mod representations;
-mod showing;
 mod subject;
 mod text;
 mod values;
 
 pub use error::Error;
 pub use evaluate::{Subject, evaluate, judges};
+pub use extraction::{FeatureExtraction, LabelMode};
 pub use guided::{Guided, Target, encoder_of, guided_of};
 pub use maps::maps;
 pub use representations::representations;
-pub use showing::{Showing, Told};
 pub use subject::{Checkpoint, check, of_network, of_run, of_samples};
 pub use text::text;
 pub use values::values;

@@ -6,9 +6,9 @@
 use std::collections::BTreeSet;
 
 use super::colours::{Coordinates, colours, coordinates, turned, without_places};
+use super::extraction::{FeatureExtraction, LabelMode, at};
 use super::guided::{Guided, sharpened};
 use super::representations::spread;
-use super::showing::{Showing, Told, at};
 use crate::Error;
 use sextant_data::Dataset;
 use sextant_model::Sit;
@@ -30,20 +30,20 @@ const FITTED: usize = 64;
 /// A network that gives no numbers, or lacks the depth.
 pub fn maps(
     network: &Sit,
-    showing: Showing,
+    extraction: FeatureExtraction,
     recipe: &RepresentationsRecipe,
     guided: Option<&Guided>,
 ) -> Result<Vec<(Map, Vec<u8>)>, Error> {
-    let shown = pictures(showing.dataset, recipe.pictures);
+    let shown = pictures(extraction.dataset, recipe.pictures);
     if shown.is_empty() {
         return Ok(Vec::new());
     }
-    let sheet = Sheet::new(network, showing, &shown);
+    let sheet = Sheet::new(network, extraction, &shown);
     let mut maps = Vec::new();
     for &t in &recipe.times {
         maps.extend(sheet.images(t)?);
         let depths: Vec<usize> = (0..=network.config().depth).collect();
-        let tokens = showing.tokens(network, &sheet.fitted, t, Told::Null, &depths)?;
+        let tokens = extraction.tokens(network, &sheet.fitted, t, LabelMode::Null, &depths)?;
         for (depth, tokens) in tokens.iter().enumerate() {
             maps.push(sheet.picture(MapOf::Student, depth, t, tokens)?);
         }
@@ -82,7 +82,7 @@ fn pictures(dataset: &Dataset, count: usize) -> Vec<usize> {
 
 /// The common part of all pictures of a call.
 struct Sheet<'a> {
-    showing: Showing<'a>,
+    extraction: FeatureExtraction<'a>,
     /// Images whose tokens components are fitted to; the first are those that are shown.
     fitted: Vec<usize>,
     /// Number of images that are shown.
@@ -96,18 +96,18 @@ struct Sheet<'a> {
 }
 
 impl<'a> Sheet<'a> {
-    fn new(network: &Sit, showing: Showing<'a>, shown: &[usize]) -> Self {
-        let others = spread(showing.dataset.held_out(), FITTED);
+    fn new(network: &Sit, extraction: FeatureExtraction<'a>, shown: &[usize]) -> Self {
+        let others = spread(extraction.dataset.held_out(), FITTED);
         let mut fitted = shown.to_vec();
         fitted.extend(others.into_iter().filter(|id| !shown.contains(id)));
         let (grid, patch) = (network.config().grid(), network.config().patch_size);
         let patches = fitted
             .iter()
-            .flat_map(|&id| patch_colours(showing.dataset.image(id), showing.dataset.shape(), patch))
+            .flat_map(|&id| patch_colours(extraction.dataset.image(id), extraction.dataset.shape(), patch))
             .collect::<Vec<_>>();
         Self {
             colours: centred(patches, grid * grid),
-            showing,
+            extraction,
             shown: shown.len(),
             fitted,
             grid,
@@ -136,12 +136,12 @@ impl<'a> Sheet<'a> {
 
     /// The images that are shown, and x_t below.
     fn images(&self, t: f64) -> Result<Option<(Map, Vec<u8>)>, Error> {
-        let (dataset, shown) = (self.showing.dataset, &self.fitted[..self.shown]);
+        let (dataset, shown) = (self.extraction.dataset, &self.fitted[..self.shown]);
         let [channels, side, _] = dataset.shape();
         if channels != 3 {
             return Ok(None);
         }
-        let diffused = self.showing.diffused(shown, t).into_data();
+        let diffused = self.extraction.diffused(shown, t).into_data();
         let mut values = dataset.gather(shown);
         values.extend(diffused.iter::<f32>());
         let png = grid_png(&dataset.to_pixels(&values), side, self.shown)?;
@@ -151,7 +151,7 @@ impl<'a> Sheet<'a> {
     /// The teacher's tokens with each image's class, and as they guide.
     fn teacher(&self, guided: &Guided, t: f64) -> Result<Vec<(Map, Vec<u8>)>, Error> {
         let depth = guided.depth;
-        let [conditional, unconditional] = self.showing.guided(guided, &self.fitted, t)?;
+        let [conditional, unconditional] = self.extraction.guided(guided, &self.fitted, t)?;
         let mut maps = vec![self.picture(MapOf::TeacherConditional, depth, t, &conditional)?];
         if let Some(scale) = guided.scale {
             let target = sharpened(&conditional, &unconditional, scale).map_err(|error| at(depth, t, error))?;
@@ -226,7 +226,7 @@ mod tests {
     fn drawn(dataset: &Dataset, guided: Option<&Guided>) -> Vec<(Map, Vec<u8>)> {
         let device = Device::flex();
         let network = fixture::network(1, &device);
-        maps(&network, fixture::showing(dataset, &device), &recipe(3), guided).unwrap()
+        maps(&network, fixture::extraction(dataset, &device), &recipe(3), guided).unwrap()
     }
 
     #[test]
@@ -291,7 +291,11 @@ mod tests {
     fn a_picture_of_the_colours_themselves_looks_like_the_images() {
         let (dataset, device) = (fixture::dataset(), Device::flex());
         let network = fixture::network(1, &device);
-        let sheet = Sheet::new(&network, fixture::showing(&dataset, &device), &[dataset.held_out()[5]]);
+        let sheet = Sheet::new(
+            &network,
+            fixture::extraction(&dataset, &device),
+            &[dataset.held_out()[5]],
+        );
         let tokens: Vec<f64> = sheet
             .colours
             .iter()

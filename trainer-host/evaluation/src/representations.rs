@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::thread;
 
+use super::extraction::{FeatureExtraction, at};
 use super::guided::{Guided, sharpened};
-use super::showing::{Showing, at};
 use crate::Error;
 use sextant_data::Dataset;
 use sextant_model::Sit;
@@ -32,12 +32,12 @@ const NEIGHBOURS: usize = 10;
 /// A network that gives no numbers, data too few for a measure.
 pub fn representations(
     network: &Sit,
-    showing: Showing,
+    extraction: FeatureExtraction,
     recipe: &RepresentationsRecipe,
     other: (&str, &Features),
     guided: Option<&Guided>,
 ) -> Result<Representations, Error> {
-    let dataset = showing.dataset;
+    let dataset = extraction.dataset;
     let (training, held_out) = (spread(dataset.train(), recipe.images), dataset.held_out());
     let classes = Classes::of(dataset, &training);
     let depths: Vec<usize> = (0..=network.config().depth).collect();
@@ -48,8 +48,8 @@ pub fn representations(
         ..Default::default()
     };
     for &t in &recipe.times {
-        let known = showing.pooled(network, &training, t, &depths)?;
-        let judged = showing.pooled(network, held_out, t, &depths)?;
+        let known = extraction.pooled(network, &training, t, &depths)?;
+        let judged = extraction.pooled(network, held_out, t, &depths)?;
         let of_depths = in_parallel(depths.len(), |depth| {
             let probing = probe(
                 depth,
@@ -66,7 +66,7 @@ pub fn representations(
             found.alignment.push(alignment);
         }
         if let Some(guided) = guided {
-            found.label_parts.extend(label_parts(showing, guided, t)?);
+            found.label_parts.extend(label_parts(extraction, guided, t)?);
         }
     }
     found.probes.sort_by_key(|probing| probing.depth);
@@ -169,10 +169,10 @@ fn align(depth: usize, t: f64, features: &Features, other: &Features) -> Result<
 ///
 /// A target is a number for every token and channel (the loss is a mean over both), so it is not pooled: all tokens of an
 /// image are columns of its row.
-fn label_parts(showing: Showing, guided: &Guided, t: f64) -> Result<Vec<LabelPart>, Error> {
-    let ids = showing.dataset.held_out();
-    let labels = labels_of(showing.dataset, ids);
-    let [conditional, unconditional] = showing.guided(guided, ids, t)?;
+fn label_parts(extraction: FeatureExtraction, guided: &Guided, t: f64) -> Result<Vec<LabelPart>, Error> {
+    let ids = extraction.dataset.held_out();
+    let labels = labels_of(extraction.dataset, ids);
+    let [conditional, unconditional] = extraction.guided(guided, ids, t)?;
     let mut scales = vec![0.0, 1.0];
     scales.extend(guided.scale.filter(|scale| !scales.contains(scale)));
     let of = |scale: f64| {
@@ -247,9 +247,9 @@ mod tests {
 
     fn found(dataset: &Dataset, network: &Sit, guided: Option<&Guided>) -> Representations {
         let device = Device::flex();
-        let showing = fixture::showing(dataset, &device);
+        let extraction = fixture::extraction(dataset, &device);
         let other = fixture::pixels(dataset, dataset.held_out());
-        representations(network, showing, &recipe(), ("pixels", &other), guided).unwrap()
+        representations(network, extraction, &recipe(), ("pixels", &other), guided).unwrap()
     }
 
     #[test]
@@ -340,8 +340,8 @@ mod tests {
             depth: 3,
             scale: None,
         };
-        let showing = fixture::showing(&dataset, &device);
-        let error = representations(&network, showing, &recipe(), ("pixels", &other), Some(&guided)).unwrap_err();
+        let extraction = fixture::extraction(&dataset, &device);
+        let error = representations(&network, extraction, &recipe(), ("pixels", &other), Some(&guided)).unwrap_err();
         assert!(error.to_string().contains("has 2 blocks"), "{error}");
     }
 
@@ -350,8 +350,8 @@ mod tests {
         let (dataset, device) = (fixture::dataset(), Device::flex());
         let network = fixture::network(1, &device);
         let other = fixture::pixels(&dataset, &dataset.held_out()[1..]);
-        let showing = fixture::showing(&dataset, &device);
-        let error = representations(&network, showing, &recipe(), ("pixels", &other), None).unwrap_err();
+        let extraction = fixture::extraction(&dataset, &device);
+        let error = representations(&network, extraction, &recipe(), ("pixels", &other), None).unwrap_err();
         assert!(error.to_string().contains("row by row"), "{error}");
     }
 

@@ -186,7 +186,7 @@ impl Library {
         (self.0.descriptor.abi_major, self.0.descriptor.abi_minor)
     }
 
-    /// Where it was opened.
+    /// The path that it was opened at.
     pub fn path(&self) -> &Path {
         &self.0.path
     }
@@ -196,7 +196,7 @@ impl Library {
         &self.0.sha256
     }
 
-    /// What the schema of the configuration says that keys are if left out: each that is not null. What it says of the whole
+    /// Values that the keys of the configuration have, by its schema, if left out: each that is not null. What it says of the whole
     /// table wins over what it says of a key. Empty where the library does not describe its configuration, or does it wrongly.
     pub fn config_defaults(&self) -> toml::Table {
         let Ok(Some(schema)) = self.config_schema() else {
@@ -218,7 +218,7 @@ impl Library {
     /// before version 1.2.
     ///
     /// # Errors
-    /// Where what it states is no weight.
+    /// A stated coefficient that is no weight.
     pub fn coefficient(&self, config: &serde_json::Value) -> Result<Option<f64>, GuidanceError> {
         let Some(coefficient) = self.0.descriptor.coefficient else {
             return Ok(None);
@@ -238,7 +238,7 @@ impl Library {
     /// The source's configuration as JSON Schema; none where the library does not describe it, as those of version 1.0.
     ///
     /// # Errors
-    /// Where what it gives is not JSON.
+    /// A schema that is not JSON.
     pub fn config_schema(&self) -> Result<Option<serde_json::Value>, GuidanceError> {
         let fault = |reason| GuidanceError::Descriptor {
             path: self.0.path.clone(),

@@ -88,7 +88,7 @@ fn request(args: &SweepArgs) -> Result<Request, Error> {
         let (name, vary) = text
             .split_once(':')
             .ok_or_else(|| wrong(format!("{text}: write it as VARIANT:key=value,value")))?;
-        Ok((name.to_owned(), Vary::parse(vary).map_err(wrong)?))
+        Ok((name.to_owned(), Vary::parse(vary).map_err(|e| wrong(e.to_string()))?))
     });
     Ok(Request {
         vary,

@@ -1,11 +1,11 @@
 //! A comparison: every variant of a recipe, then one page. The page is assembled from the runs' folders alone, so that it can
 //! be made again without running anything, and from runs of different folders.
 
-mod contenders;
+mod planned;
 
 use std::path::Path;
 
-pub(crate) use contenders::{Contender, contenders};
+pub(crate) use planned::{PlannedRun, planned_runs};
 use sextant_recipe::RecipeFile;
 use sextant_records::FileError;
 use sextant_report::comparison::{Request, Source, assemble, distinct, write};
@@ -46,14 +46,14 @@ pub fn compare(
     command: String,
     entering: impl Fn(&Path),
 ) -> Result<Comparison, Error> {
-    let contenders = contenders(file, folder, seeds, options)?;
+    let runs = planned_runs(file, folder, seeds, options)?;
     std::fs::create_dir_all(folder).map_err(|e| FileError::new(folder, format!("cannot be made: {e}")))?;
     // First, so that an interrupted comparison can be reported as it stands.
-    contenders::record(file, folder, seeds, &contenders, command)?.write(folder)?;
+    planned::record(file, folder, seeds, &runs, command)?.write(folder)?;
     let mut failed = Vec::new();
-    for contender in &contenders {
-        if contender.carry_out(&entering)?.is_err() {
-            failed.push(contender.name().to_owned());
+    for run in &runs {
+        if run.carry_out(&entering)?.is_err() {
+            failed.push(run.name().to_owned());
         }
     }
     let source = Source::read(folder)?;

@@ -17,7 +17,7 @@ pub use setting::{Choice, Setting, Vary, grid};
 pub use text::{markdown, terminal};
 
 use crate::Error;
-use crate::compare::{self, Contender};
+use crate::compare::{self, PlannedRun};
 use sextant_recipe::{Recipe, RecipeFile, Variant};
 use sextant_records::FileError;
 use sextant_records::write_whole;
@@ -26,12 +26,12 @@ use sextant_train::Options;
 /// Score of a trial, whatever decides the comparison: samples of short trials tell settings apart less well.
 const SCORE: &str = "validation loss";
 
-/// A sweep that is asked for.
+/// Request for a sweep.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// Keys and values to try in every variant.
+    /// Variations of every variant.
     pub vary: Vec<Vary>,
-    /// Keys and values to try in one variant, by its name. All variants must come to the same number of settings.
+    /// Variations of one variant, by its name. All variants must come to the same number of settings.
     pub vary_in: Vec<(String, Vary)>,
     /// The most steps of each phase; the recipe's if none.
     pub steps: Option<u64>,
@@ -69,22 +69,22 @@ pub fn sweep(
             runs.variants.push(trial(file, variant, setting, request.steps)?);
         }
     }
-    let contenders = compare::contenders(&runs, folder, &[request.seed], options)?;
-    let steps = same_budget(&contenders)?;
+    let runs = compare::planned_runs(&runs, folder, &[request.seed], options)?;
+    let steps = same_budget(&runs)?;
     let mut trials = Vec::new();
     let all_settings = settings.iter().flatten();
-    for (contender, setting) in contenders.iter().zip(all_settings) {
-        let ended = contender.train(&entering)?;
+    for (run, setting) in runs.iter().zip(all_settings) {
+        let ended = run.train(&entering)?;
         trials.push(Trial {
             setting: setting.clone(),
             score: ended.as_ref().ok().map(|result| result.validation_loss),
-            failure: ended.err(),
+            failure: ended.err().map(|error| error.to_string()),
         });
     }
     let budget = settings[0].len();
-    let chunks = trials.chunks(budget).zip(contenders.chunks(budget));
-    let variants = file.variants.iter().zip(chunks).map(|(variant, (trials, contenders))| {
-        let phases = &contenders[0].recipe().phases;
+    let chunks = trials.chunks(budget).zip(runs.chunks(budget));
+    let variants = file.variants.iter().zip(chunks).map(|(variant, (trials, runs))| {
+        let phases = &runs[0].recipe().phases;
         let earlier = phases[..phases.len() - 1].iter().map(|phase| phase.steps).sum();
         Tuned::new(variant.name.clone(), earlier, trials.to_vec())
     });
@@ -153,7 +153,9 @@ fn trial(file: &RecipeFile, variant: &Variant, setting: &Setting, steps: Option<
     let mut trial = tuned(file, variant, setting)?;
     let recipe = file.variant(&trial)?;
     let merged = file.merged(&trial);
-    let mut set = |key: &str, value: Value| place::set(&mut trial.overlay, &merged, key, &value).map_err(Error::Input);
+    let mut set = |key: &str, value: Value| {
+        place::set(&mut trial.overlay, &merged, key, &value).map_err(|e| Error::Input(e.to_string()))
+    };
     if let Some(most) = steps {
         for (index, phase) in recipe.phases.iter().enumerate() {
             set(&format!("phases.{index}.steps"), json!(phase.steps.min(most)))?;
@@ -178,29 +180,26 @@ fn tuned(file: &RecipeFile, variant: &Variant, setting: &Setting) -> Result<Vari
 }
 
 /// Steps of the last phase, which every run must have, of the same batch, in a folder of its own.
-fn same_budget(contenders: &[Contender]) -> Result<u64, Error> {
+fn same_budget(runs: &[PlannedRun]) -> Result<u64, Error> {
     let budget = |recipe: &Recipe| {
         let steps = recipe.phases.last().map_or(0, |phase| phase.steps);
         (steps, recipe.optimiser.batch)
     };
-    let first = &contenders[0];
+    let first = &runs[0];
     let (steps, batch) = budget(first.recipe());
-    for (index, contender) in contenders.iter().enumerate() {
-        let (other_steps, other_batch) = budget(contender.recipe());
+    for (index, run) in runs.iter().enumerate() {
+        let (other_steps, other_batch) = budget(run.recipe());
         if (other_steps, other_batch) != (steps, batch) {
             return Err(Error::Input(format!(
                 "budgets differ: {} has {steps} steps of {batch} samples and {} has {other_steps} of {other_batch}; \
                  what costs more cannot be compared with what costs less",
                 first.folder().path().display(),
-                contender.folder().path().display()
+                run.folder().path().display()
             )));
         }
-        if contenders[..index]
-            .iter()
-            .any(|earlier| earlier.folder() == contender.folder())
-        {
+        if runs[..index].iter().any(|earlier| earlier.folder() == run.folder()) {
             return Err(FileError::new(
-                contender.folder().path(),
+                run.folder().path(),
                 "would hold two settings, whose values read alike as a folder's name; vary one of them less",
             )
             .into());

@@ -2,17 +2,39 @@
 
 use serde_json::{Map, Value};
 
+/// A key that leads nowhere.
+#[derive(Debug, thiserror::Error)]
+#[error("{key}: {cause}")]
+pub struct PlaceError {
+    key: String,
+    cause: NoEntry,
+}
+
+/// A part of a key that is no entry of its list.
+#[derive(Debug, thiserror::Error)]
+enum NoEntry {
+    /// The list's entries have no names.
+    #[error("there is no entry {part}; there are {count}, counted from 0")]
+    Counted { part: String, count: usize },
+    /// The list's entries have names.
+    #[error("there is no entry {part}; there are: {names}")]
+    Named { part: String, names: String },
+}
+
 /// Sets `key` in `over`, an overlay that laid upon its base gives `merged`. A part of the key is a key of a table, the index of
 /// a list's entry, or the `name` of one.
 ///
 /// # Errors
-/// A key of an entry that a list does not have. Whether a table knows a key is asked when the recipe is read.
-pub fn set(over: &mut Value, merged: &Value, key: &str, value: &Value) -> Result<(), String> {
+/// A key that leads to an entry which a list does not have. Keys that a table does not know are found when the recipe is read.
+pub fn set(over: &mut Value, merged: &Value, key: &str, value: &Value) -> Result<(), PlaceError> {
     let parts: Vec<&str> = key.split('.').collect();
-    set_below(over, merged, &parts, value).map_err(|reason| format!("{key}: {reason}"))
+    set_below(over, merged, &parts, value).map_err(|cause| PlaceError {
+        key: key.to_owned(),
+        cause,
+    })
 }
 
-fn set_below(over: &mut Value, merged: &Value, parts: &[&str], value: &Value) -> Result<(), String> {
+fn set_below(over: &mut Value, merged: &Value, parts: &[&str], value: &Value) -> Result<(), NoEntry> {
     let Some((part, rest)) = parts.split_first() else {
         *over = value.clone();
         return Ok(());
@@ -33,14 +55,21 @@ fn set_below(over: &mut Value, merged: &Value, parts: &[&str], value: &Value) ->
     set_below(&mut over[*part], below, rest, value)
 }
 
-fn entry(entries: &[Value], part: &str) -> Result<usize, String> {
+fn entry(entries: &[Value], part: &str) -> Result<usize, NoEntry> {
     let named = |entry: &Value| entry.get("name").and_then(Value::as_str) == Some(part);
     let index = part.parse().ok().filter(|index| *index < entries.len());
     index.or_else(|| entries.iter().position(named)).ok_or_else(|| {
         let names: Vec<_> = entries.iter().filter_map(|entry| entry["name"].as_str()).collect();
+        let part = part.to_owned();
         match names.as_slice() {
-            [] => format!("there is no entry {part}; there are {}, counted from 0", entries.len()),
-            names => format!("there is no entry {part}; there are: {}", names.join(", ")),
+            [] => NoEntry::Counted {
+                part,
+                count: entries.len(),
+            },
+            names => NoEntry::Named {
+                part,
+                names: names.join(", "),
+            },
         }
     })
 }
@@ -53,7 +82,7 @@ mod tests {
     use sextant_recipe::overlay;
 
     /// The base with the overlay on it, after a key was set.
-    fn placed(over: Value, key: &str, value: Value) -> Result<(Value, Value), String> {
+    fn placed(over: Value, key: &str, value: Value) -> Result<(Value, Value), PlaceError> {
         let base = json!({
             "optimiser": {"lr": 1e-4, "batch": 8},
             "phases": [{"name": "train", "steps": 10, "guidance": [{"plugin": "none", "coefficient": 1.0}]}],
@@ -98,9 +127,13 @@ mod tests {
 
     #[test]
     fn an_entry_that_is_not_there_is_named() {
-        let error = placed(json!({}), "phases.align.steps", json!(1)).unwrap_err();
+        let error = placed(json!({}), "phases.align.steps", json!(1))
+            .unwrap_err()
+            .to_string();
         assert_eq!(error, "phases.align.steps: there is no entry align; there are: train");
-        let error = placed(json!({}), "phases.0.guidance.3.coefficient", json!(1)).unwrap_err();
+        let error = placed(json!({}), "phases.0.guidance.3.coefficient", json!(1))
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("there are 1, counted from 0"), "{error}");
     }
 }

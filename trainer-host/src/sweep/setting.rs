@@ -1,4 +1,4 @@
-//! Keys that are varied, their values, and the grid of them.
+//! Variations: keys and their values, and the grid of them.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -26,32 +26,65 @@ pub struct Choice {
     pub value: Value,
 }
 
+/// A text that says nothing that can be varied.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}: {cause}")]
+pub struct VaryError {
+    text: String,
+    cause: VaryFault,
+}
+
+/// A mistake in such a text.
+#[derive(Debug, thiserror::Error)]
+enum VaryFault {
+    /// A text without an equals sign.
+    #[error("write it as key=value,value, such as optimiser.lr=3e-4,1e-3")]
+    Form,
+    /// The seed as the key.
+    #[error("the seed cannot be varied: a setting would win by luck")]
+    Seed,
+    /// A key that is empty, or a part of it.
+    #[error("name a key of the recipe before the =")]
+    NoKey,
+    /// A value that is missing.
+    #[error("give at least one value, and none that is empty")]
+    NoValue,
+    /// A value that is infinite, or no number.
+    #[error("a value is not finite; each must be a number")]
+    NotFinite,
+    /// A value that occurs twice.
+    #[error("{value} is there twice")]
+    Twice { value: Value },
+}
+
 impl Vary {
     /// Reads `KEY=VALUE,VALUE,…`. Values are TOML; what is not is text, as in `--set`.
     ///
     /// # Errors
-    /// Says what is wrong with the text.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let wrong = |reason: &str| format!("{text}: {reason}");
-        let (key, values) = text
-            .split_once('=')
-            .ok_or_else(|| wrong("write it as key=value,value, such as optimiser.lr=3e-4,1e-3"))?;
+    /// A text of another form, or a key or values that cannot be varied.
+    pub fn parse(text: &str) -> Result<Self, VaryError> {
+        let wrong = |cause| VaryError {
+            text: text.to_owned(),
+            cause,
+        };
+        let (key, values) = text.split_once('=').ok_or_else(|| wrong(VaryFault::Form))?;
         let key = key.trim().to_owned();
         if key == "seed" {
-            return Err(wrong("the seed cannot be varied: a setting would win by luck"));
+            return Err(wrong(VaryFault::Seed));
         }
         if key.is_empty() || key.split('.').any(str::is_empty) {
-            return Err(wrong("name a key of the recipe before the ="));
+            return Err(wrong(VaryFault::NoKey));
         }
-        let values = values_of(values).map_err(|reason| wrong(&reason))?;
+        let values = values_of(values).map_err(wrong)?;
         if let Some(twice) = (1..values.len()).find(|&i| values[..i].contains(&values[i])) {
-            return Err(wrong(&format!("{} is there twice", values[twice])));
+            let value = values[twice].clone();
+            return Err(wrong(VaryFault::Twice { value }));
         }
         Ok(Self { key, values })
     }
 }
 
-fn values_of(text: &str) -> Result<Vec<Value>, String> {
+fn values_of(text: &str) -> Result<Vec<Value>, VaryFault> {
     let table: Option<toml::Table> = toml::from_str(&format!("v = [{text}]")).ok();
     let values: Vec<Value> = match table.and_then(|mut table| table.remove("v")) {
         // As JSON a number that is not finite is a null.
@@ -62,10 +95,10 @@ fn values_of(text: &str) -> Result<Vec<Value>, String> {
         None => text.split(',').map(|word| Value::from(word.trim())).collect(),
     };
     if values.is_empty() || values.iter().any(|value| value == "") {
-        return Err("give at least one value, and none that is empty".into());
+        return Err(VaryFault::NoValue);
     }
     match values.iter().any(Value::is_null) {
-        true => Err("a value is not finite; each must be a number".into()),
+        true => Err(VaryFault::NotFinite),
         false => Ok(values),
     }
 }
@@ -164,7 +197,7 @@ mod tests {
             ("optimiser.lr=1e-3,0.001", "0.001 is there twice"),
             ("seed=1,2", "cannot be varied"),
         ] {
-            let error = Vary::parse(text).unwrap_err();
+            let error = Vary::parse(text).unwrap_err().to_string();
             assert!(error.contains(words), "{text}: {error}");
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::outcome::close;
 use crate::violation::broken;
-use crate::{Case, Evidence, Harness, Invariant, PluginUnderTest, Violation};
+use crate::{Case, Evidence, Harness, Invariant, NotApplicable, PluginUnderTest, Violation};
 
 /// Relative difference up to which float32 may not tell two losses apart.
 const TOLERANCE: f64 = 1e-3;
@@ -20,9 +20,9 @@ impl Invariant for Permutation {
          its neighbours."
     }
 
-    fn applies(&self, plugin: &PluginUnderTest) -> Result<(), String> {
+    fn applies(&self, plugin: &PluginUnderTest) -> Result<(), NotApplicable> {
         match plugin.plan().batch_coupled {
-            true => Err("the plan declares the loss batch-coupled".into()),
+            true => Err(NotApplicable::new("the plan declares the loss batch-coupled")),
             false => Ok(()),
         }
     }

@@ -1,7 +1,7 @@
 //! The same loss wherever it is computed.
 
 use crate::outcome::close;
-use crate::{Case, Evidence, Harness, Invariant, PluginUnderTest, Violation};
+use crate::{Case, Evidence, Harness, Invariant, NotApplicable, PluginUnderTest, Violation};
 use sextant_model::device;
 
 /// Relative difference between two devices in float32, whose products may be computed in fewer bits (TF32).
@@ -19,9 +19,11 @@ impl Invariant for Devices {
         "Every device that this program was built for gives the same loss, within the rounding of its products."
     }
 
-    fn applies(&self, _: &PluginUnderTest) -> Result<(), String> {
+    fn applies(&self, _: &PluginUnderTest) -> Result<(), NotApplicable> {
         match device::list().len() {
-            0 | 1 => Err("this program was built for one device, or finds one only".into()),
+            0 | 1 => Err(NotApplicable::new(
+                "this program was built for one device, or finds one only",
+            )),
             _ => Ok(()),
         }
     }

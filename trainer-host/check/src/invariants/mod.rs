@@ -38,14 +38,24 @@ pub fn invariants() -> Vec<&'static dyn Invariant> {
     ]
 }
 
+/// A name that no invariant has.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("there is no invariant {name:?}; there are {}", known.join(", "))]
+pub struct UnknownInvariant {
+    name: String,
+    known: Vec<&'static str>,
+}
+
 /// The invariant of this name.
 ///
 /// # Errors
 /// Lists the names that there are.
-pub fn invariant(name: &str) -> Result<&'static dyn Invariant, String> {
+pub fn invariant(name: &str) -> Result<&'static dyn Invariant, UnknownInvariant> {
     let all = invariants();
-    let names: Vec<&str> = all.iter().map(|invariant| invariant.name()).collect();
-    let unknown = || format!("there is no invariant {name:?}; there are {}", names.join(", "));
+    let unknown = || UnknownInvariant {
+        name: name.to_owned(),
+        known: all.iter().map(|invariant| invariant.name()).collect(),
+    };
     all.iter()
         .copied()
         .find(|invariant| invariant.name() == name)

@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 use crate::outcome::read;
 use crate::training_harness::TrainingHarness;
 use crate::violation::broken;
-use crate::{Case, Evidence, Invariant, PluginUnderTest, Violation};
+use crate::{Case, Evidence, Invariant, NotApplicable, PluginUnderTest, Violation};
 
 /// See its sentence.
 pub struct UnusedParameters;
@@ -22,10 +22,10 @@ impl Invariant for UnusedParameters {
          lies outside the declared range, it is exactly 0, so that the optimiser's momentum decays and does not stall."
     }
 
-    fn applies(&self, plugin: &PluginUnderTest) -> Result<(), String> {
+    fn applies(&self, plugin: &PluginUnderTest) -> Result<(), NotApplicable> {
         match plugin.plan().parameters.iter().any(|parameter| parameter.trainable) {
             true => Ok(()),
-            false => Err("the source has no trainable parameter".into()),
+            false => Err(NotApplicable::new("the source has no trainable parameter")),
         }
     }
 

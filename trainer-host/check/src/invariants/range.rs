@@ -1,7 +1,7 @@
 //! The declared range of times.
 
 use crate::violation::broken;
-use crate::{Case, Evidence, Harness, Input, Invariant, PluginUnderTest, Violation};
+use crate::{Case, Evidence, Harness, Input, Invariant, NotApplicable, PluginUnderTest, Violation};
 
 /// See its sentence.
 pub struct TRange;
@@ -16,10 +16,10 @@ impl Invariant for TRange {
          exactly 0, and no other network is run on it; at an end the loss is what it is just inside."
     }
 
-    fn applies(&self, plugin: &PluginUnderTest) -> Result<(), String> {
+    fn applies(&self, plugin: &PluginUnderTest) -> Result<(), NotApplicable> {
         match plugin.plan().t_range {
             Some(_) => Ok(()),
-            None => Err("the plan declares no range of times".into()),
+            None => Err(NotApplicable::new("the plan declares no range of times")),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Requests of a source to the host's networks and of its path.
+//! Requests of a source to the host's networks and to its path.
 
 use std::f64::consts::FRAC_PI_2;
 use std::time::Instant;

@@ -1,4 +1,4 @@
-//! What a source declared before training, in owned and validated form.
+//! Declarations of a source before training, in owned and validated form.
 
 mod check;
 mod read;
@@ -15,7 +15,7 @@ pub use sextant_plugin_api::abi::{Agreement, DType, Network, SettingMeaning, Tap
 pub struct SourcePlan {
     /// Minor version of the contract that the source needs.
     pub required_minor: u32,
-    /// Whether the loss of a sample depends on the others of its batch.
+    /// Tells whether the loss of a sample depends on the others of its batch.
     pub batch_coupled: bool,
     /// Times outside which the loss is exactly 0, both ends inclusive.
     pub t_range: Option<[f64; 2]>,
@@ -40,7 +40,7 @@ pub struct Setting {
     pub name: String,
     /// The number.
     pub value: f64,
-    /// What it is to the method.
+    /// Its meaning to the method.
     pub meaning: SettingMeaning,
 }
 
@@ -49,9 +49,9 @@ pub struct Setting {
 pub struct TapRequest {
     /// Of which network.
     pub network: Network,
-    /// What kind.
+    /// Kind of the activation.
     pub kind: TapKind,
-    /// Which block; 0 is the embedding. Without meaning for the output.
+    /// Number of the block; 0 is the embedding. Without meaning for the output.
     pub depth: usize,
 }
 
@@ -62,9 +62,9 @@ pub struct ParameterPlan {
     pub name: String,
     /// Rank 1 to 8, no extent 0.
     pub shape: Vec<usize>,
-    /// How it begins.
+    /// Its first value.
     pub initial: Initial,
-    /// Whether it is optimised.
+    /// Tells whether it is optimised.
     pub trainable: bool,
 }
 
@@ -75,13 +75,13 @@ pub struct BufferPlan {
     pub name: String,
     /// Element type.
     pub dtype: DType,
-    /// How the replicas of several devices agree on a new value.
+    /// The way in which the replicas of several devices agree on a new value.
     pub agreement: Agreement,
     /// Rank 1 to 8, no extent 0.
     pub shape: Vec<usize>,
-    /// Whether a step replaces rows of it.
+    /// Tells whether a step replaces rows of it.
     pub rows: bool,
-    /// How it begins.
+    /// Its first value.
     pub initial: Initial,
 }
 
@@ -123,12 +123,12 @@ impl SourcePlan {
         depths
     }
 
-    /// Whether it asks anything of `network`.
+    /// Tells whether it asks anything of `network`.
     pub fn needs(&self, network: Network) -> bool {
         self.taps.iter().any(|tap| tap.network == network)
     }
 
-    /// Whether it asks for the output of `network`.
+    /// Tells whether it asks for the output of `network`.
     pub fn needs_output(&self, network: Network) -> bool {
         self.taps
             .iter()

@@ -17,9 +17,9 @@ pub struct DeviceError {
 /// One line of `sextant devices`.
 #[derive(Debug, Serialize)]
 pub struct Listed {
-    /// Its name for `--device`.
+    /// Name for `--device`.
     pub name: String,
-    /// Its name in burn.
+    /// Name in burn.
     pub description: String,
 }
 
@@ -95,7 +95,8 @@ pub fn list() -> Vec<Listed> {
 /// Opens it, so that a device that is not there is an error here and not a panic later.
 ///
 /// # Errors
-/// A name that is none, a backend that is not compiled in, a device that does not open; the message says what there is.
+/// A name that is none, a backend that is not compiled in, or a device that does not open; the message says
+/// what there is.
 pub fn open(name: &str) -> Result<Device, DeviceError> {
     let wrong = |reason: String| DeviceError {
         name: name.into(),
@@ -141,7 +142,7 @@ pub fn open(name: &str) -> Result<Device, DeviceError> {
     opened(device).map_err(|e| wrong(format!("it does not open: {e}")))
 }
 
-/// True if kernels are compiled for each shape, so that shapes should be few.
+/// Tells whether kernels are compiled for each shape, so that shapes should be few.
 pub fn compiles_kernels(device: &Device) -> bool {
     #[cfg(feature = "flex")]
     if device.clone().inner() == Device::flex() {
@@ -160,22 +161,32 @@ pub fn describe(name: &str, device: &Device) -> String {
     }
 }
 
-fn opened(device: Device) -> Result<Device, String> {
+/// The backend's words on a device that it does not open.
+#[derive(Debug, thiserror::Error)]
+enum Unopened {
+    /// A panic, such as of a backend without a driver.
+    #[error("{0}")]
+    Panicked(String),
+    /// An error of the device.
+    #[error("{0}")]
+    Failed(String),
+}
+
+fn opened(device: Device) -> Result<Device, Unopened> {
     quietly(|| {
         burn::tensor::Tensor::<1>::zeros([1], &device);
-        device.sync().map_err(|e| e.to_string())
-    })
-    .and_then(|synced| synced)?;
+        device.sync().map_err(|e| Unopened::Failed(e.to_string()))
+    })??;
     Ok(device)
 }
 
 /// Runs what panics where there is no driver, without its message on the terminal.
-fn quietly<T>(action: impl FnOnce() -> T) -> Result<T, String> {
+fn quietly<T>(action: impl FnOnce() -> T) -> Result<T, Unopened> {
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
     let result = catch_unwind(AssertUnwindSafe(action));
     std::panic::set_hook(hook);
-    result.map_err(|payload| panic_text(payload.as_ref()))
+    result.map_err(|payload| Unopened::Panicked(panic_text(payload.as_ref())))
 }
 
 /// The text of a caught panic.

@@ -127,7 +127,7 @@ fn report(args: &CheckArgs, invariant: &dyn Invariant, case: Option<&Case>, fold
 fn read_case(json: &str) -> Result<Case, Error> {
     let wrong = |reason: String| Error::Input(format!("--case: {reason}"));
     let case: Case = serde_json::from_str(json).map_err(|e| wrong(e.to_string()))?;
-    case.validate().map_err(wrong)?;
+    case.validate().map_err(|e| wrong(e.to_string()))?;
     Ok(case)
 }
 

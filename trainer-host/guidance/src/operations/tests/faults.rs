@@ -1,4 +1,4 @@
-//! What is refused, and what tensors without elements do.
+//! Refusals, and what tensors without elements do.
 
 use super::*;
 

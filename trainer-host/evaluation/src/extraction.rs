@@ -17,7 +17,7 @@ const BATCH: usize = 64;
 
 /// The class that a network is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Told {
+pub enum LabelMode {
     /// The null class: what is in the features then comes from the image.
     Null,
     /// The image's own.
@@ -26,7 +26,7 @@ pub enum Told {
 
 /// Data, path and device: how images are shown.
 #[derive(Clone, Copy, Debug)]
-pub struct Showing<'a> {
+pub struct FeatureExtraction<'a> {
     /// Source of images and classes.
     pub dataset: &'a Dataset,
     /// The way from images to noise.
@@ -35,7 +35,7 @@ pub struct Showing<'a> {
     pub device: &'a Device,
 }
 
-impl Showing<'_> {
+impl FeatureExtraction<'_> {
     /// x_t of the images `ids`, `[ids, C, H, W]`, on the device.
     pub fn diffused(&self, ids: &[usize], t: f64) -> Tensor<4> {
         let [c, h, w] = self.dataset.shape();
@@ -61,7 +61,7 @@ impl Showing<'_> {
     /// # Errors
     /// A network that gives no numbers.
     pub fn pooled(&self, network: &Sit, ids: &[usize], t: f64, depths: &[usize]) -> Result<Vec<Features>, Error> {
-        self.gather(network, ids, t, Told::Null, depths, |tokens| tokens.mean_dim(1))
+        self.gather(network, ids, t, LabelMode::Null, depths, |tokens| tokens.mean_dim(1))
     }
 
     /// Every token of the images `ids` at `depths`, image by image: `[ids * T, D]` a depth.
@@ -73,7 +73,7 @@ impl Showing<'_> {
         network: &Sit,
         ids: &[usize],
         t: f64,
-        told: Told,
+        told: LabelMode,
         depths: &[usize],
     ) -> Result<Vec<Features>, Error> {
         self.gather(network, ids, t, told, depths, |tokens| tokens)
@@ -86,7 +86,7 @@ impl Showing<'_> {
     pub fn guided(&self, teacher: &Guided, ids: &[usize], t: f64) -> Result<[Features; 2], Error> {
         teacher.check()?;
         let of = |told| self.tokens(teacher.network, ids, t, told, &[teacher.depth]);
-        Ok([of(Told::Own)?.remove(0), of(Told::Null)?.remove(0)])
+        Ok([of(LabelMode::Own)?.remove(0), of(LabelMode::Null)?.remove(0)])
     }
 
     fn gather(
@@ -94,7 +94,7 @@ impl Showing<'_> {
         network: &Sit,
         ids: &[usize],
         t: f64,
-        told: Told,
+        told: LabelMode,
         depths: &[usize],
         rows: impl Fn(Tensor<3>) -> Tensor<3>,
     ) -> Result<Vec<Features>, Error> {
@@ -102,8 +102,8 @@ impl Showing<'_> {
         for ids in ids.chunks(BATCH) {
             let null = network.config().null_class() as i64;
             let labels = ids.iter().map(|&id| match told {
-                Told::Null => null,
-                Told::Own => self.dataset.labels()[id],
+                LabelMode::Null => null,
+                LabelMode::Own => self.dataset.labels()[id],
             });
             let labels: Vec<i64> = labels.collect();
             let labels = Tensor::<1, Int>::from_data(TensorData::new(labels, [ids.len()]), self.device);
@@ -136,8 +136,8 @@ mod tests {
     #[test]
     fn noise_depends_on_the_image_and_the_time_alone() {
         let (dataset, device) = (fixture::dataset(), Device::flex());
-        let showing = fixture::showing(&dataset, &device);
-        let values = |ids: &[usize], t| showing.diffused(ids, t).into_data().try_to_vec::<f32>().unwrap();
+        let extraction = fixture::extraction(&dataset, &device);
+        let values = |ids: &[usize], t| extraction.diffused(ids, t).into_data().try_to_vec::<f32>().unwrap();
         let sample = dataset.sample_len();
         let (together, alone) = (values(&[3, 8], 0.5), values(&[8], 0.5));
         assert_eq!(together[sample..], alone);
@@ -159,12 +159,15 @@ mod tests {
     #[test]
     fn pooling_is_the_mean_over_an_images_tokens() {
         let (dataset, device) = (fixture::dataset(), Device::flex());
-        let showing = fixture::showing(&dataset, &device);
+        let extraction = fixture::extraction(&dataset, &device);
         let network = fixture::network(1, &device);
         // More than one batch.
         let ids: Vec<usize> = (0..70).collect();
-        let pooled = showing.pooled(&network, &ids, 0.3, &[2]).unwrap().remove(0);
-        let tokens = showing.tokens(&network, &ids, 0.3, Told::Null, &[2]).unwrap().remove(0);
+        let pooled = extraction.pooled(&network, &ids, 0.3, &[2]).unwrap().remove(0);
+        let tokens = extraction
+            .tokens(&network, &ids, 0.3, LabelMode::Null, &[2])
+            .unwrap()
+            .remove(0);
         assert_eq!((pooled.len(), pooled.width()), (70, 16));
         assert_eq!(tokens.len(), 70 * fixture::TOKENS);
         for image in [0, 69] {
@@ -179,10 +182,10 @@ mod tests {
     #[test]
     fn a_class_is_told_only_where_it_is_asked_for_and_never_reaches_depth_0() {
         let (dataset, device) = (fixture::dataset(), Device::flex());
-        let showing = fixture::showing(&dataset, &device);
+        let extraction = fixture::extraction(&dataset, &device);
         let network = fixture::network(1, &device);
-        let tokens = |told| showing.tokens(&network, &[5, 200], 0.5, told, &[0, 1]).unwrap();
-        let (own, null) = (tokens(Told::Own), tokens(Told::Null));
+        let tokens = |told| extraction.tokens(&network, &[5, 200], 0.5, told, &[0, 1]).unwrap();
+        let (own, null) = (tokens(LabelMode::Own), tokens(LabelMode::Null));
         assert_eq!(own[0], null[0]);
         assert_ne!(own[1], null[1]);
     }
@@ -190,11 +193,11 @@ mod tests {
     #[test]
     fn a_network_that_gives_no_numbers_is_named_by_its_place() {
         let (dataset, device) = (fixture::dataset(), Device::flex());
-        let showing = fixture::showing(&dataset, &device);
+        let extraction = fixture::extraction(&dataset, &device);
         let mut network = fixture::network(1, &device);
         let bias = &mut network.blocks[1].mlp.fc2.bias;
         *bias = bias.clone().map(|bias| bias.mul_scalar(f32::NAN));
-        let error = showing.pooled(&network, &[1], 0.5, &[1, 2]).unwrap_err().to_string();
+        let error = extraction.pooled(&network, &[1], 0.5, &[1, 2]).unwrap_err().to_string();
         assert!(error.contains("depth 2, t = 0.5") && error.contains("NaN"), "{error}");
     }
 }

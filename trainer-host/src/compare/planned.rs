@@ -14,7 +14,7 @@ use sextant_train::{Options, Run, Tour};
 
 /// One variant with one seed, looked at and found able to run. It holds no data: images and features of all that wait would be
 /// in memory at once, and in every one's peak.
-pub struct Contender {
+pub struct PlannedRun {
     name: String,
     folder: RunFolder,
     recipe: Recipe,
@@ -30,7 +30,12 @@ pub struct Contender {
 ///
 /// # Errors
 /// Whatever in the recipe or the folder cannot work.
-pub fn contenders(file: &RecipeFile, folder: &Path, seeds: &[u64], options: &Options) -> Result<Vec<Contender>, Error> {
+pub fn planned_runs(
+    file: &RecipeFile,
+    folder: &Path,
+    seeds: &[u64],
+    options: &Options,
+) -> Result<Vec<PlannedRun>, Error> {
     if file.variants.is_empty() {
         return Err(FileError::new(
             file.path(),
@@ -44,7 +49,7 @@ pub fn contenders(file: &RecipeFile, folder: &Path, seeds: &[u64], options: &Opt
     let given = given(seeds);
     let count = given.len() * file.variants.len();
     let tour = Tour::new(options.progress);
-    let mut contenders: Vec<Contender> = Vec::new();
+    let mut runs: Vec<PlannedRun> = Vec::new();
     for (index, seed) in given.into_iter().enumerate() {
         for variant in &file.variants {
             let mut recipe = file.variant(variant)?;
@@ -55,7 +60,7 @@ pub fn contenders(file: &RecipeFile, folder: &Path, seeds: &[u64], options: &Opt
             };
             let run_folder = RunFolder::new(folder.join(path(&variant.name, seed)));
             let options = Options {
-                label: format!("{what} ({}/{count})", contenders.len() + 1),
+                label: format!("{what} ({}/{count})", runs.len() + 1),
                 stage: Some(tour.stage(&variant.name, &recipe, &run_folder)),
                 ..options.clone()
             };
@@ -67,7 +72,7 @@ pub fn contenders(file: &RecipeFile, folder: &Path, seeds: &[u64], options: &Opt
             // As the libraries resolve it, which is how the folder has it.
             let recipe = run.recipe().clone();
             same_training(&run_folder, &recipe)?;
-            contenders.push(Contender {
+            runs.push(PlannedRun {
                 name: variant.name.clone(),
                 folder: run_folder,
                 recipe,
@@ -77,8 +82,8 @@ pub fn contenders(file: &RecipeFile, folder: &Path, seeds: &[u64], options: &Opt
             });
         }
     }
-    protocol::same(&contenders.iter().map(Contender::protocol).collect::<Vec<_>>())?;
-    Ok(contenders)
+    protocol::same(&runs.iter().map(PlannedRun::protocol).collect::<Vec<_>>())?;
+    Ok(runs)
 }
 
 /// Content of `comparison.json` for a comparison in `folder`.
@@ -89,11 +94,11 @@ pub fn record(
     file: &RecipeFile,
     folder: &Path,
     seeds: &[u64],
-    contenders: &[Contender],
+    runs: &[PlannedRun],
     command: String,
 ) -> Result<Record, Error> {
     let base = file.base()?;
-    let mut folders = contenders.iter().map(|contender| &contender.folder);
+    let mut folders = runs.iter().map(|run| &run.folder);
     let declared = declared(folder, folders.find(|run| run.recipe_path().exists()))?;
     let given = given(seeds);
     let names = |seed| file.variants.iter().map(move |variant| path(&variant.name, seed));
@@ -168,7 +173,7 @@ fn same_training(folder: &RunFolder, recipe: &Recipe) -> Result<(), Error> {
     }
 }
 
-impl Contender {
+impl PlannedRun {
     fn protocol(&self) -> Protocol<'_> {
         Protocol {
             folder: self.folder.path(),
@@ -199,7 +204,7 @@ impl Contender {
     /// # Errors
     /// An interrupt, and a folder that cannot be written: what must end the comparison. A training or an evaluation that
     /// fails does not end the others.
-    pub fn carry_out(&self, entering: &impl Fn(&Path)) -> Result<Result<(), String>, Error> {
+    pub fn carry_out(&self, entering: &impl Fn(&Path)) -> Result<Result<(), Error>, Error> {
         let done = self.enter(entering)?.and_then(|run| {
             run.execute(&self.folder)?;
             Ok(evaluation::of_run(&run, &self.folder, self.first)?)
@@ -211,12 +216,12 @@ impl Contender {
     ///
     /// # Errors
     /// As [`carry_out`](Self::carry_out).
-    pub fn train(&self, entering: &impl Fn(&Path)) -> Result<Result<RunResult, String>, Error> {
+    pub fn train(&self, entering: &impl Fn(&Path)) -> Result<Result<RunResult, Error>, Error> {
         let trained = self.enter(entering)?.and_then(|run| Ok(run.execute(&self.folder)?));
         self.survived(trained)
     }
 
-    /// Makes the run and its folder ready; or says what is not as it was when the contender was looked at, such as a library that was
+    /// Makes the run and its folder ready; or says what is not as it was when the run was looked at, such as a library that was
     /// built anew meanwhile.
     ///
     /// # Errors
@@ -254,13 +259,13 @@ impl Contender {
         Ok(Ok(run))
     }
 
-    fn survived<T>(&self, ended: Result<T, Error>) -> Result<Result<T, String>, Error> {
+    fn survived<T>(&self, ended: Result<T, Error>) -> Result<Result<T, Error>, Error> {
         match ended {
             Ok(found) => Ok(Ok(found)),
             Err(error) if error.is_interrupt() => Err(error),
             Err(error) => {
                 tracing::error!("variant {}: {error}", self.name);
-                Ok(Err(error.to_string()))
+                Ok(Err(error))
             }
         }
     }
