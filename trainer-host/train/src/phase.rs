@@ -241,13 +241,11 @@ impl Training {
         }
         let micro = batch.part(0, batch.samples() / self.plan.optimiser.accumulation);
         let terms = std::iter::once(Terms::Denoising).chain((0..names.len()).map(Terms::Source));
-        let norms: Vec<f64> = self.worker.aside(|worker| {
-            let norms = terms.map(|terms| {
-                let norm = worker.aside(|worker| worker.trunk_norm(&micro, terms))?;
-                Ok::<_, GuidanceError>(norm.map_or(0.0, |norm| f64::from(norm.into_scalar::<f32>())))
-            });
-            norms.collect::<Result<_, _>>()
-        })?;
+        let norms = terms.map(|terms| {
+            let norm = self.worker.aside(|worker| worker.trunk_norm(&micro, terms))?;
+            Ok(norm.map_or(0.0, |norm| f64::from(norm.into_scalar::<f32>())))
+        });
+        let norms = norms.collect::<Result<Vec<f64>, GuidanceError>>()?;
         let sum: f64 = norms.iter().sum::<f64>().max(f64::MIN_POSITIVE);
         let shares = names.iter().zip(&norms[1..]);
         Ok(shares
