@@ -267,7 +267,7 @@ pub(super) fn options(compute: &ComputeArgs, quiet: bool, label: &str) -> Result
         plugins: SearchPath::new(&compute.plugin_dir),
         progress,
         label: label.into(),
-        stage: None,
+        among: None,
         interrupter,
     })
 }

@@ -10,7 +10,7 @@ use sextant_records::{RunFolder, RunResult};
 use sextant_report::comparison::difference;
 use sextant_report::comparison::protocol::{self, Protocol};
 use sextant_report::comparison::record::{Record, RecordedVariant};
-use sextant_train::{Options, Run, Tour};
+use sextant_train::{Options, Run, Runs};
 
 /// One variant with one seed, looked at and found able to run. It holds no data: images and features of all that wait would be
 /// in memory at once, and in every one's peak.
@@ -48,7 +48,7 @@ pub fn planned_runs(
     }
     let given = given(seeds);
     let count = given.len() * file.variants.len();
-    let tour = Tour::new(options.progress);
+    let progress = Runs::new(options.progress);
     let mut runs: Vec<PlannedRun> = Vec::new();
     for (index, seed) in given.into_iter().enumerate() {
         for variant in &file.variants {
@@ -61,7 +61,7 @@ pub fn planned_runs(
             let run_folder = RunFolder::new(folder.join(path(&variant.name, seed)));
             let options = Options {
                 label: format!("{what} ({}/{count})", runs.len() + 1),
-                stage: Some(tour.stage(&variant.name, &recipe, &run_folder)),
+                among: Some(progress.add(&recipe, &run_folder)),
                 ..options.clone()
             };
             let run = Run::prepare(recipe, options.clone());

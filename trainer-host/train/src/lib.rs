@@ -24,7 +24,7 @@ pub use error::{Error, StepError};
 pub use gradients::Norms;
 pub use objective::{Losses, StepOutput, Terms};
 pub use phase::{Ending, Observer, Plan, Training};
-pub use progress::{Itinerary, Left, PhaseSteps, ProgressMode, Stage, Tour};
+pub use progress::{ProgressMode, RunProgress, Runs};
 pub use result::write_samples;
 pub use run::{Options, Run};
 pub use schedule::{ema_decay, learning_rate};

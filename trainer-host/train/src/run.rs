@@ -15,7 +15,7 @@ use sextant_records::{EncoderCost, FileError, RunFolder, RunInfo, RunResult};
 
 use super::checkpoint::{SavedTensors, State};
 use super::phase::{Ending, Plan, Training};
-use super::progress::{ProgressMode, Stage};
+use super::progress::{ProgressMode, RunProgress};
 use super::setup::{average, encoder_fields, geometry, load_sources, network, target_encoder, teacher_weights};
 use super::{Error, memory};
 
@@ -33,7 +33,7 @@ pub struct Options {
     /// Name of the run on the screen.
     pub label: String,
     /// Its place among the runs that it is one of; none where it is alone.
-    pub stage: Option<Stage>,
+    pub among: Option<RunProgress>,
     /// Stops it from outside.
     pub interrupter: Interrupter,
 }
@@ -41,8 +41,8 @@ pub struct Options {
 impl Options {
     /// Says what part of the evaluation begins.
     pub fn evaluating(&self, what: &str) {
-        match &self.stage {
-            Some(stage) => stage.evaluating(what),
+        match &self.among {
+            Some(run) => run.evaluating(what),
             None if self.progress == ProgressMode::Auto => eprintln!("{}  evaluating: {what}", self.label),
             None => {}
         }
@@ -247,8 +247,8 @@ impl Run {
             _ => format!("{} · {}", self.options.label, phase.name),
         };
         let interrupter = &self.options.interrupter;
-        let progress = match &self.options.stage {
-            Some(stage) => stage.start(&label, &phase.name, state.step, phase.steps, interrupter),
+        let progress = match &self.options.among {
+            Some(run) => run.start(&label, state.step, phase.steps, interrupter),
             None => self
                 .options
                 .progress

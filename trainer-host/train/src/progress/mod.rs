@@ -1,11 +1,9 @@
 //! Progress that a person sees while runs go on: bars on a terminal, a line every so often in a pipe.
 
 mod dashboard;
-mod itinerary;
-mod tour;
+mod run;
 
-pub use itinerary::{Itinerary, Left, PhaseSteps};
-pub use tour::{Stage, Tour};
+pub use run::{RunProgress, Runs};
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -35,7 +33,7 @@ impl ProgressMode {
     /// Starts the display of a phase that has done `done` of `total` steps. A dashboard may ask `interrupter` to stop.
     pub fn start(self, label: &str, done: u64, total: u64, interrupter: &Interrupter) -> Progress {
         let show = match self {
-            Self::Auto if std::io::stderr().is_terminal() => Show::Bar(bar(label, done, total)),
+            Self::Auto if std::io::stderr().is_terminal() => Show::Bar(drawn(ProgressBar::new(total), label, done)),
             Self::Auto => Show::Lines { last: Instant::now() },
             Self::Dashboard => Dashboard::open(label, done, total, interrupter)
                 .map_or(Show::Nothing, |it| Show::Dashboard(Box::new(it))),
@@ -53,15 +51,11 @@ pub struct Progress {
     first: u64,
     started: Instant,
     values: String,
-    stage: Option<PhaseOfStage>,
-}
-
-/// The place of a phase among several runs.
-struct PhaseOfStage {
-    stage: Stage,
-    phase: String,
     done: u64,
+    /// When the last step was done.
     since: Instant,
+    /// The run that the phase is of, where there are several.
+    run: Option<RunProgress>,
 }
 
 enum Show {
@@ -80,36 +74,17 @@ impl Progress {
             first: done,
             started: Instant::now(),
             values: String::new(),
-            stage: None,
+            done,
+            since: Instant::now(),
+            run: None,
         }
     }
 
-    /// The same for a phase of one of several runs, whose bar is among `lines`.
-    fn of_stage(
-        stage: Stage,
-        lines: Option<MultiProgress>,
-        label: &str,
-        phase: &str,
-        (done, total): (u64, u64),
-        interrupter: &Interrupter,
-    ) -> Self {
-        let mut progress = match lines {
-            // Added before it is drawn, so that the lines do not overwrite each other.
-            Some(lines) => Self::new(
-                Show::Bar(drawn(lines.add(ProgressBar::new(total)), label, done)),
-                label,
-                done,
-                total,
-            ),
-            None => stage.mode().start(label, done, total, interrupter),
-        };
-        progress.stage = Some(PhaseOfStage {
-            stage,
-            phase: phase.into(),
-            done,
-            since: Instant::now(),
-        });
-        progress
+    /// A bar among `lines`.
+    fn below(lines: &MultiProgress, label: &str, done: u64, total: u64) -> Self {
+        // Added before it is drawn, so that the lines do not overwrite each other.
+        let bar = lines.add(ProgressBar::new(total));
+        Self::new(Show::Bar(drawn(bar, label, done)), label, done, total)
     }
 
     /// The means of a line of the log, shown from now on.
@@ -128,7 +103,9 @@ impl Progress {
 
     /// `done` steps are done.
     pub fn step(&mut self, done: u64) {
-        let whole = self.stage.as_mut().map(|of| of.step(done));
+        let (steps, seconds) = (done - self.done, self.since.elapsed().as_secs_f64());
+        (self.done, self.since) = (done, Instant::now());
+        let whole = self.run.as_ref().map(|run| run.stepped(steps, seconds));
         match &mut self.show {
             Show::Bar(bar) => {
                 bar.set_message(self.values.clone());
@@ -153,31 +130,18 @@ impl Progress {
     }
 }
 
-impl PhaseOfStage {
-    fn step(&mut self, done: u64) -> String {
-        let steps = done - self.done;
-        let seconds = self.since.elapsed().as_secs_f64();
-        (self.done, self.since) = (done, Instant::now());
-        self.stage.stepped(&self.phase, done, steps, seconds)
-    }
-}
-
 impl Drop for Progress {
     fn drop(&mut self) {
-        match (&self.show, &self.stage) {
+        match (&self.show, &self.run) {
             (Show::Bar(bar), None) => bar.abandon(),
             // Of several runs only the one that goes on has a line.
             (Show::Bar(bar), Some(_)) => bar.finish_and_clear(),
             (Show::Lines { .. } | Show::Dashboard(_) | Show::Nothing, _) => {}
         }
-        if let Some(of) = &self.stage {
-            of.stage.ended();
+        if let Some(run) = &self.run {
+            run.ended();
         }
     }
-}
-
-fn bar(label: &str, done: u64, total: u64) -> ProgressBar {
-    drawn(ProgressBar::new(total), label, done)
 }
 
 fn drawn(bar: ProgressBar, label: &str, done: u64) -> ProgressBar {
