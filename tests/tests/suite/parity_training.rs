@@ -11,7 +11,7 @@ use sextant_guidance::Sources;
 use sextant_model::{Sit, SitConfig, apply, collect, frozen_copy};
 use sextant_recipe::{
     DiffusionRecipe, Init, OptimiserRecipe, OutputRecipe, Path as Interpolant, Phase, Prediction, SourceConfig,
-    TeacherRecipe,
+    TeacherRecipe, Weights,
 };
 use sextant_tests::fixture::{self, Fixture};
 use sextant_tests::{floats, plugins};
@@ -354,8 +354,8 @@ fn check_weights(fixture: &Fixture, trajectory: &Trajectory) {
         .map(|(name, data)| (name.trim_start_matches("head.").to_owned(), data))
         .collect();
     for (what, found, from) in [
-        ("model", saved.student().unwrap(), "init.model"),
-        ("ema", saved.ema().unwrap(), "init.model"),
+        ("model", saved.weights(Weights::Model).unwrap(), "init.model"),
+        ("ema", saved.weights(Weights::Ema).unwrap(), "init.model"),
         ("head", head, "init.head"),
     ] {
         let wanted = fixture.group(&format!("final.{what}"), "");

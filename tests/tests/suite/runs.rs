@@ -19,8 +19,16 @@ fn state(run: &Path, step: u64) -> Vec<(PathBuf, Vec<u8>)> {
         .collect()
 }
 
-/// A file's bytes; of an optimiser's the tensors by name, since burn writes them in the order of a hash map.
+/// A file's bytes; of an optimiser's the tensors by name, since burn writes them in the order of a hash map; of a log's lines
+/// what is the training's, not the machine's.
 fn contents(path: &Path) -> Vec<u8> {
+    if path.extension().is_some_and(|e| e == "jsonl") {
+        let lines = sextant_records::journal::read(path);
+        let lines = lines
+            .iter()
+            .map(|line| (&line.phase, line.step, line.of_training().collect::<Vec<_>>()));
+        return format!("{:?}", lines.collect::<Vec<_>>()).into_bytes();
+    }
     if path.extension().is_none_or(|e| e != "bpk") {
         return std::fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     }
@@ -372,5 +380,5 @@ fn an_interrupt_writes_a_checkpoint_that_goes_on() {
     let saved = sextant_train::checkpoint::list(&folder.path().join("run/phases/train"));
     let last = saved.last().expect("a checkpoint").step;
     assert!(last >= 6, "stopped after step {last}");
-    assert!(saved.last().unwrap().student().is_ok());
+    assert!(saved.last().unwrap().weights(sextant_recipe::Weights::Model).is_ok());
 }

@@ -7,7 +7,7 @@ use burn::tensor::TensorData;
 use sextant_data::{FieldBatch, HostBatch};
 use sextant_model::{TrainBatch, apply, collect};
 use sextant_recipe::{DiffusionRecipe, OptimiserRecipe, SourceConfig};
-use sextant_train::{Losses, StepError, Terms, TrainModule, Worker, accumulate, ema_decay, learning_rate};
+use sextant_train::{Losses, StepError, Terms, TrainModule, Worker, accumulate, learning_rate};
 
 use super::case::Case;
 use super::outcome::reached;
@@ -59,9 +59,9 @@ impl<'a> TrainingHarness<'a> {
         let mut gradients = gradients.map_err(|error| failure(error, index))?;
         let clipped = self.worker.clip(&mut gradients, self.optimiser.max_grad_norm);
         clipped.map_err(|error| failure(error, index))?;
-        let decay = ema_decay(self.optimiser.ema_decay, self.optimiser.ema_warmup, index);
-        self.worker
-            .apply(gradients, index, learning_rate(&self.optimiser, index), decay);
+        // Its rate is constant: a length is not needed.
+        let lr = learning_rate(&self.optimiser, index, u64::MAX);
+        self.worker.apply(gradients, index, lr);
         Ok(())
     }
 

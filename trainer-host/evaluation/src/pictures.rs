@@ -2,11 +2,11 @@
 
 use crate::Error;
 use sextant_data::Dataset;
-use sextant_recipe::Recipe;
+use sextant_recipe::{Recipe, Weights};
 use sextant_records::RunFolder;
 use sextant_records::evaluation::EvaluationFolder;
 use sextant_train::sample;
-use sextant_train::{average, checkpoint};
+use sextant_train::{checkpoint, trained};
 
 /// Draws the grid of every earlier checkpoint of the last phase that is still there, as the final one is drawn: same noise,
 /// labels and sampler. `grids/step-000400.png`; one that is there already is kept. `due` is asked before each, with its step.
@@ -30,7 +30,7 @@ pub fn grids(
             continue;
         }
         due(saved.step)?;
-        let network = average(recipe, dataset, &saved, device)?;
+        let network = trained(recipe, dataset, &saved, Weights::Ema, device)?;
         let (_, pixels) = sample::grid(recipe, &network, dataset, device)?;
         let png = sample::grid_png(&pixels, dataset.shape()[1], recipe.evaluation.columns)?;
         folder.write_bytes(&name, &png)?;

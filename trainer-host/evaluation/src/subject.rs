@@ -10,13 +10,13 @@ use crate::Error;
 use crate::judge::Judge;
 use sextant_data::{self as data, Dataset};
 use sextant_model::fingerprint;
-use sextant_recipe::Recipe;
+use sextant_recipe::{Recipe, Weights};
 use sextant_records::FileError;
 use sextant_records::evaluation::{Evaluation, EvaluationFolder, Fingerprints, Protocol};
 use sextant_records::{RunFolder, ValidationLoss, journal};
 use sextant_train::checkpoint::Saved;
 use sextant_train::sample::Pixels;
-use sextant_train::{Run, average, checkpoint, validation_loss, validation_set};
+use sextant_train::{Run, checkpoint, trained, validation_loss, validation_set};
 
 /// One checkpoint of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,7 +102,7 @@ fn measure(
     let subject = Subject {
         recipe,
         dataset,
-        network: average(recipe, dataset, &saved, &device)?,
+        network: trained(recipe, dataset, &saved, Weights::Ema, &device)?,
         step: saved.step,
         guided,
         encoder,

@@ -17,6 +17,7 @@ mod overlay;
 mod sampler;
 mod schema;
 mod time;
+mod weights;
 
 pub use data::DataConfig;
 pub use diffusion::{Path, PathCoefficients, Prediction};
@@ -31,3 +32,4 @@ pub use overlay::{Variant, overlay};
 pub use sampler::{SamplerConfig, SamplerMethod};
 pub use schema::*;
 pub use time::{TimeSampling, from_normal};
+pub use weights::{UnknownWeights, Weights};

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     DataConfig, KeyError, Path, Prediction, QualityRecipe, RepresentationsRecipe, SamplerConfig, SourceConfig,
-    TargetEncoder, TimeSampling,
+    TargetEncoder, TimeSampling, Weights,
 };
 
 /// A whole recipe, defaults filled in. It is written beside the results and runs again.
@@ -102,8 +102,12 @@ impl Default for DiffusionRecipe {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub struct OptimiserRecipe {
-    /// Learning rate, constant after warm-up.
+    /// Learning rate after the warm-up, from where the schedule goes on.
     pub lr: f64,
+    /// Course of the learning rate from the warm-up's end to the phase's.
+    pub schedule: LrSchedule,
+    /// Learning rate at the phase's end, of the schedules that fall.
+    pub final_lr: f64,
     /// Steps over which the learning rate rises linearly from 0.
     pub warmup_steps: u64,
     /// Decay rates of the two moments.
@@ -112,6 +116,8 @@ pub struct OptimiserRecipe {
     pub eps: f64,
     /// Decoupled weight decay.
     pub weight_decay: f64,
+    /// Ends of the published names of parameters that have no weight decay, such as `bias` or `pos_embed`.
+    pub no_decay: Vec<String>,
     /// Largest global gradient norm over all trained parameters; larger ones are scaled down to it.
     pub max_grad_norm: f64,
     /// Samples of an optimiser step.
@@ -122,21 +128,40 @@ pub struct OptimiserRecipe {
     pub ema_decay: f64,
     /// Raise the decay slowly, min(decay, (1+s)/(10+s)), for short trainings.
     pub ema_warmup: bool,
+    /// Decays of further moving averages; each is a file of every checkpoint.
+    pub further_ema_decays: Vec<f64>,
+}
+
+/// Course of the learning rate after the warm-up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LrSchedule {
+    /// It stays.
+    #[default]
+    Constant,
+    /// Half a period of a cosine down to the final rate (SGDR, arXiv 1608.03983, eq. 5, without restarts).
+    Cosine,
+    /// A straight line down to the final rate.
+    Linear,
 }
 
 impl Default for OptimiserRecipe {
     fn default() -> Self {
         Self {
             lr: 1e-4,
+            schedule: LrSchedule::default(),
+            final_lr: 0.0,
             warmup_steps: 0,
             betas: [0.9, 0.999],
             eps: 1e-8,
             weight_decay: 0.0,
+            no_decay: Vec::new(),
             max_grad_norm: 1.0,
             batch: 256,
             accumulation: 1,
             ema_decay: 0.9999,
             ema_warmup: false,
+            further_ema_decays: Vec::new(),
         }
     }
 }
@@ -174,24 +199,13 @@ pub enum Init {
 }
 
 /// A network of an earlier phase.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TeacherRecipe {
     /// Name of the phase.
     pub phase: String,
     /// Weights of it that are taken. The released Self-Transcendence trainer loads `model`.
     #[serde(default)]
-    pub weights: TeacherWeights,
-}
-
-/// The weights of a finished phase that are the teacher's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TeacherWeights {
-    /// The trained weights.
-    #[default]
-    Model,
-    /// Their moving average.
-    Ema,
+    pub weights: Weights,
 }
 
 /// Measurements of the last phase.
@@ -273,6 +287,8 @@ pub struct OutputRecipe {
     /// Steps between two measurements of each source's share of the trunk's gradient norm, which cost
     /// another forward and backward pass for each source; 0 for never.
     pub share_every: u64,
+    /// Steps between two grids of samples, from the moving average and from the trained weights; 0 for none but the last.
+    pub samples_every: u64,
     /// Steps between two checkpoints; 0 for one at the end of each phase.
     pub checkpoint_every: u64,
     /// Checkpoints kept of each phase.
@@ -284,6 +300,7 @@ impl Default for OutputRecipe {
         Self {
             log_every: 25,
             share_every: 100,
+            samples_every: 0,
             checkpoint_every: 500,
             keep: 2,
         }
@@ -313,6 +330,24 @@ impl Recipe {
         Ok(())
     }
 
+    /// Checks that a checkpoint of this recipe's holds these weights.
+    ///
+    /// # Errors
+    /// Says which averages there are.
+    pub fn kept(&self, weights: Weights) -> Result<(), KeyError> {
+        let decays = &self.optimiser.further_ema_decays;
+        match weights {
+            Weights::FurtherEma(decay) if !decays.contains(&decay) => {
+                let there = decays.iter().map(|decay| format!(", {}", Weights::FurtherEma(*decay)));
+                Err(KeyError(format!(
+                    "there is no moving average {weights}; there are model, ema{} (optimiser.further_ema_decays adds more)",
+                    there.collect::<String>()
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn validate_phase(&self, i: usize, phase: &Phase) -> Result<(), KeyError> {
         let earlier: Vec<&str> = self.phases[..i].iter().map(|p| p.name.as_str()).collect();
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
@@ -339,6 +374,10 @@ impl Recipe {
                 teacher.phase,
                 earlier.join(", ")
             )));
+        }
+        if let Some(teacher) = &phase.teacher {
+            self.kept(teacher.weights)
+                .map_err(|e| KeyError(format!("phases.{i}.teacher.weights: {e}")))?;
         }
         for (j, source) in phase.guidance.iter().enumerate() {
             source
@@ -385,6 +424,13 @@ impl OptimiserRecipe {
             f64::MAX,
         )?;
         within("optimiser.ema_decay", self.ema_decay, 0.0, 1.0)?;
+        within("optimiser.final_lr", self.final_lr, 0.0, 1e3)?;
+        for (i, decay) in self.further_ema_decays.iter().enumerate() {
+            within(&format!("optimiser.further_ema_decays.{i}"), *decay, 0.0, 1.0)?;
+            if self.further_ema_decays[..i].contains(decay) {
+                return Err(KeyError(format!("optimiser.further_ema_decays names {decay} twice")));
+            }
+        }
         at_least("optimiser.batch", self.batch as u64, 1)?;
         at_least("optimiser.accumulation", self.accumulation as u64, 1)?;
         if !self.batch.is_multiple_of(self.accumulation) {

@@ -2,7 +2,7 @@
 //!
 //! A file is a sequence of TFRecords, each a protocol buffer of type `Event` (tensorflow/core/util/event.proto). Of that
 //! type three kinds are written: the version, with which a file begins; a restart, which tells TensorBoard to forget what
-//! earlier files say of this step and later ones; and scalars.
+//! earlier files say of this step and later ones; and summaries, of scalars or of a picture.
 //!
 //! A restart makes TensorBoard forget the steps of *all* curves of a folder, so that every phase, which counts its own steps,
 //! has a folder of its own: the phase's. It reads the files of a folder in the order of their names, hence the number in
@@ -52,6 +52,14 @@ impl Events {
     /// A file that cannot be written.
     pub fn append(&mut self, step: u64, values: &BTreeMap<String, f64>) -> Result<(), FileError> {
         self.write(&scalars_event(now(), step, values))
+    }
+
+    /// Appends a PNG.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn picture(&mut self, step: u64, name: &str, png: &[u8]) -> Result<(), FileError> {
+        self.write(&picture_event(now(), step, name, png))
     }
 
     fn write(&mut self, event: &Message) -> Result<(), FileError> {
@@ -104,6 +112,11 @@ const SESSION_LOG_START: u64 = 1;
 const SUMMARY_VALUE: u64 = 1;
 const VALUE_TAG: u64 = 1;
 const VALUE_SIMPLE_VALUE: u64 = 2;
+const VALUE_IMAGE: u64 = 4;
+const IMAGE_HEIGHT: u64 = 1;
+const IMAGE_WIDTH: u64 = 2;
+const IMAGE_COLORSPACE: u64 = 3;
+const IMAGE_ENCODED: u64 = 4;
 
 fn version_event(time: f64) -> Message {
     Message::default()
@@ -126,6 +139,29 @@ fn scalars_event(time: f64, step: u64, values: &BTreeMap<String, f64>) -> Messag
             .float(VALUE_SIMPLE_VALUE, *value as f32);
         summary.bytes(SUMMARY_VALUE, &value.0)
     });
+    Message::default()
+        .double(EVENT_WALL_TIME, time)
+        .integer(EVENT_STEP, step)
+        .bytes(EVENT_SUMMARY, &summary.0)
+}
+
+fn picture_event(time: f64, step: u64, name: &str, png: &[u8]) -> Message {
+    // A PNG's size stands in its first chunk.
+    let size = |at: usize| {
+        png.get(at..at + 4).map_or(0, |size| {
+            u64::from(u32::from_be_bytes([size[0], size[1], size[2], size[3]]))
+        })
+    };
+    let rgb = 3;
+    let image = Message::default()
+        .integer(IMAGE_HEIGHT, size(20))
+        .integer(IMAGE_WIDTH, size(16))
+        .integer(IMAGE_COLORSPACE, rgb)
+        .bytes(IMAGE_ENCODED, png);
+    let value = Message::default()
+        .bytes(VALUE_TAG, name.as_bytes())
+        .bytes(VALUE_IMAGE, &image.0);
+    let summary = Message::default().bytes(SUMMARY_VALUE, &value.0);
     Message::default()
         .double(EVENT_WALL_TIME, time)
         .integer(EVENT_STEP, step)
@@ -182,6 +218,17 @@ pub(super) mod decode {
         pub version: String,
         pub restarts: Vec<u64>,
         pub scalars: Vec<(u64, String, f32)>,
+        pub pictures: Vec<Picture>,
+    }
+
+    /// A picture with its place in the log.
+    #[derive(Debug, PartialEq)]
+    pub struct Picture {
+        pub step: u64,
+        pub name: String,
+        pub width: u64,
+        pub height: u64,
+        pub png: Vec<u8>,
     }
 
     /// CRC-32C bit by bit, polynomial 0x1EDC6F41 reflected.
@@ -268,7 +315,24 @@ pub(super) mod decode {
                                     let tag = String::from_utf8(tag.to_vec()).unwrap();
                                     decoded.scalars.push((step, tag, *value));
                                 }
-                                _ => panic!("a value has a tag and a float"),
+                                [(1, Field::Bytes(tag)), (4, Field::Bytes(image))] => match fields(image).as_slice() {
+                                    [
+                                        (1, Field::Integer(height)),
+                                        (2, Field::Integer(width)),
+                                        (3, Field::Integer(3)),
+                                        (4, Field::Bytes(png)),
+                                    ] => {
+                                        decoded.pictures.push(Picture {
+                                            step,
+                                            name: String::from_utf8(tag.to_vec()).unwrap(),
+                                            width: *width,
+                                            height: *height,
+                                            png: png.to_vec(),
+                                        });
+                                    }
+                                    _ => panic!("an image has a height, a width, three colours and its bytes"),
+                                },
+                                _ => panic!("a value has a tag and a float or an image"),
                             }
                         }
                     }
@@ -324,6 +388,24 @@ mod tests {
         let said: Vec<_> = values.map(|(name, value)| (300, name, value as f32)).into();
         assert_eq!(decoded.scalars[..2], said);
         assert!(decoded.scalars[2].0 == 1 << 40 && decoded.scalars[2].2.is_nan());
+    }
+
+    #[test]
+    fn a_picture_has_the_size_that_its_png_states() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec();
+        png.extend(640u32.to_be_bytes());
+        png.extend(480u32.to_be_bytes());
+        let mut events = Events::begin(folder.path(), 1).unwrap();
+        events.picture(7, "samples.ema", &png).unwrap();
+        let picture = decode::Picture {
+            step: 7,
+            name: "samples.ema".into(),
+            width: 640,
+            height: 480,
+            png,
+        };
+        assert_eq!(decode::folder(folder.path()).remove(0).pictures, [picture]);
     }
 
     #[test]

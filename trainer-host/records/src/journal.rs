@@ -32,11 +32,14 @@ pub struct Line {
 /// Beginning of the names of an evaluation's values.
 pub const EVALUATION: &str = "evaluation.";
 
+/// Beginning of the names of what is the machine's, not the training's: speed and memory. Two runs of the same bits differ in it.
+pub const MACHINE: &str = "machine.";
+
 impl Line {
-    /// Values that were logged while training: an evaluation's are of one step, so that they make no curve.
+    /// Values of the training: an evaluation's are of one step, so that they make no curve, and the machine's say nothing of it.
     pub fn of_training(&self) -> impl Iterator<Item = (&str, f64)> {
         let values = self.values.iter().map(|(name, value)| (name.as_str(), *value));
-        values.filter(|(name, _)| !name.starts_with(EVALUATION))
+        values.filter(|(name, _)| !name.starts_with(EVALUATION) && !name.starts_with(MACHINE))
     }
 }
 
@@ -72,6 +75,14 @@ impl Journal {
             .write_all(text(&self.phase, step, values).as_bytes())
             .map_err(|e| FileError::new(&self.path, e))?;
         self.events.append(step, values)
+    }
+
+    /// Appends a PNG, for TensorBoard alone.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn picture(&mut self, step: u64, name: &str, png: &[u8]) -> Result<(), FileError> {
+        self.events.picture(step, name, png)
     }
 }
 

@@ -18,8 +18,7 @@ use sextant_guidance::SearchPath;
 use sextant_model::device;
 use sextant_model::diffusion::SamplerMethod;
 use sextant_model::encoder::train_encoder;
-use sextant_recipe::EncoderConfig;
-use sextant_recipe::{self as recipe, RecipeFile};
+use sextant_recipe::{self as recipe, EncoderConfig, Recipe, RecipeFile};
 use sextant_records::FileError;
 use sextant_records::{RunFolder, RunResult, duration};
 use sextant_train::sample::{self, Drawing};
@@ -171,14 +170,9 @@ fn draw(args: SampleArgs) -> Result<(), Error> {
     let dataset = data::load(&recipe.data)?;
     let classes = dataset.class_names().len();
     let count = args.count.unwrap_or(recipe.evaluation.samples);
-    let labels = match args.class {
-        Some(class) if class >= classes => {
-            return Err(Error::Input(format!(
-                "--class {class}: this data has classes 0 to {}",
-                classes - 1
-            )));
-        }
-        Some(class) => vec![class; count],
+    recipe.kept(args.weights)?;
+    let labels = match &args.class {
+        Some(class) => vec![label(class, dataset.class_names(), &recipe)?; count],
         None => sample::labels(classes, count),
     };
     let drawing = Drawing {
@@ -188,16 +182,39 @@ fn draw(args: SampleArgs) -> Result<(), Error> {
     };
     let columns = args.columns.unwrap_or(recipe.evaluation.columns);
     let options = options(&compute, true, "sample")?;
-    let network = sextant_train::average(&recipe, &dataset, &saved, &options.device)?;
+    let network = sextant_train::trained(&recipe, &dataset, &saved, args.weights, &options.device)?;
     let pixels = sample::draw(&network, &drawing, &labels, &dataset, &options.device)?;
     let out = args.out.unwrap_or_else(|| folder.samples());
     let png = write_samples(&out, &args.name, &pixels, dataset.shape()[1], columns)?;
     if args.output.json {
-        print_json(&json!({ "png": png, "npz": png.with_extension("npz"), "labels": labels, "step": saved.step }));
+        print_json(
+            &json!({ "png": png, "npz": png.with_extension("npz"), "labels": labels, "step": saved.step, "weights": args.weights }),
+        );
     } else {
         println!("{}", png.display());
     }
     Ok(())
+}
+
+/// The label that `--class` means: a class by number or name, or none, which a network can draw whose null class was trained.
+fn label(class: &str, names: &[String], recipe: &Recipe) -> Result<usize, Error> {
+    let number = class.parse().ok().filter(|number| *number < names.len());
+    if let Some(label) = number.or_else(|| names.iter().position(|name| name == class)) {
+        return Ok(label);
+    }
+    if class != "none" {
+        return Err(Error::Input(format!(
+            "--class {class}: this data has classes 0 to {}: {}; or \"none\"",
+            names.len() - 1,
+            names.join(", ")
+        )));
+    }
+    if recipe.diffusion.label_dropout == 0.0 {
+        return Err(Error::Input(
+            "--class none: this network was trained with diffusion.label_dropout = 0, so that it never learned to draw without a class".into(),
+        ));
+    }
+    Ok(names.len())
 }
 
 fn encoder(args: EncoderArgs) -> Result<(), Error> {

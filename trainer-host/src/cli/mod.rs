@@ -15,6 +15,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::Error;
 use sextant_model::device::panic_text;
+use sextant_recipe::Weights;
 
 /// Train diffusion transformers with guidance that is a plugin.
 #[derive(Parser)]
@@ -196,9 +197,12 @@ struct SampleArgs {
     /// Columns of the grid.
     #[arg(long)]
     columns: Option<usize>,
-    /// Draw this class only, by number; by default all in turn.
+    /// Draw this class only, by number or name, or "none" for samples without a class; by default all in turn.
     #[arg(long)]
-    class: Option<usize>,
+    class: Option<String>,
+    /// Weights to draw with: the trained ones (model), their moving average (ema), or a further one (ema-0.999).
+    #[arg(long, default_value_t = Weights::Ema)]
+    weights: Weights,
     /// Seed of the noise; by default the recipe's.
     #[arg(long)]
     seed: Option<u64>,

@@ -9,6 +9,7 @@ use burn::store::RecordError;
 use burn::tensor::{Bytes, TensorData};
 use serde::{Deserialize, Serialize};
 use sextant_model::{collect, read_safetensors, write_safetensors};
+use sextant_recipe::Weights;
 pub use sextant_records::checkpoint::{Saved, list};
 use sextant_records::{FileError, Seconds, TeacherCounters, ValidationLoss, sync_folder, write_synced};
 
@@ -16,8 +17,6 @@ use super::accumulator::ScalarSums;
 use super::error::Error;
 use super::worker::Worker;
 
-const STUDENT: &str = "student.safetensors";
-const EMA: &str = "ema.safetensors";
 const SOURCES: &str = "sources.safetensors";
 const BUFFERS: &str = "buffers.safetensors";
 const OPTIMISER: &str = "optimiser.bpk";
@@ -47,17 +46,11 @@ pub type Tensors = BTreeMap<String, TensorData>;
 
 /// Content of a checkpoint. Every error names the file that cannot be read.
 pub trait SavedTensors {
-    /// The trained weights.
+    /// The network's weights: the trained ones, or a moving average.
     ///
     /// # Errors
     /// Names the file that cannot be read.
-    fn student(&self) -> Result<Tensors, Error>;
-
-    /// Their moving average.
-    ///
-    /// # Errors
-    /// Names the file that cannot be read.
-    fn ema(&self) -> Result<Tensors, Error>;
+    fn weights(&self, weights: Weights) -> Result<Tensors, Error>;
 
     /// The parameters of the sources with these names: a run may go on without one that it had.
     ///
@@ -85,12 +78,8 @@ pub trait SavedTensors {
 }
 
 impl SavedTensors for Saved {
-    fn student(&self) -> Result<Tensors, Error> {
-        tensors(self, STUDENT)
-    }
-
-    fn ema(&self) -> Result<Tensors, Error> {
-        tensors(self, EMA)
+    fn weights(&self, weights: Weights) -> Result<Tensors, Error> {
+        tensors(self, &network_file(weights))
     }
 
     fn sources_of(&self, names: &[&str]) -> Result<Tensors, Error> {
@@ -112,6 +101,13 @@ impl SavedTensors for Saved {
         let path = self.folder.join(STATE);
         let text = fs::read_to_string(&path).map_err(|e| FileError::new(&path, e))?;
         Ok(serde_json::from_str(&text).map_err(|e| FileError::new(&path, e))?)
+    }
+}
+
+fn network_file(weights: Weights) -> String {
+    match weights {
+        Weights::Model => "student.safetensors".into(),
+        average => format!("{average}.safetensors"),
     }
 }
 
@@ -161,8 +157,14 @@ pub fn write(folder: &Path, contents: Contents, keep: usize) -> Result<Saved, Er
     fs::create_dir_all(&partial).map_err(|e| FileError::new(&partial, e))?;
     let worker = contents.worker;
     let tensors = |file: &str, tensors: &Tensors| write_safetensors(partial.join(file), tensors, &Default::default());
-    tensors(STUDENT, &collect(&worker.module.student))?;
-    tensors(EMA, &collect(&worker.ema))?;
+    tensors(&network_file(Weights::Model), &collect(&worker.module.student))?;
+    tensors(&network_file(Weights::Ema), &collect(&worker.ema))?;
+    for further in &worker.further_emas {
+        tensors(
+            &network_file(Weights::FurtherEma(further.decay)),
+            &collect(&further.network),
+        )?;
+    }
     tensors(SOURCES, &worker.module.sources.named())?;
     tensors(BUFFERS, &worker.buffers.named()?)?;
     let moments = worker.moments().into_bytes();

@@ -1,4 +1,4 @@
-//! The process's peak memory, where the system tells.
+//! The process's memory, where the system tells.
 
 /// Starts a new peak at what is resident now, so that one run's peak is not another's. Linux only.
 pub fn reset_peak() {
@@ -10,8 +10,17 @@ pub fn reset_peak() {
 
 /// Largest resident memory since [`reset_peak`], in bytes. Linux only.
 pub fn peak_bytes() -> Option<u64> {
+    status("VmHWM:")
+}
+
+/// Resident memory now, in bytes. Linux only.
+pub fn resident_bytes() -> Option<u64> {
+    status("VmRSS:")
+}
+
+fn status(field: &str) -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|l| l.starts_with("VmHWM:"))?;
+    let line = status.lines().find(|line| line.starts_with(field))?;
     let kilobytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
     Some(kilobytes * 1024)
 }
@@ -20,6 +29,7 @@ pub fn peak_bytes() -> Option<u64> {
 mod tests {
     #[test]
     fn the_peak_is_there_and_not_nothing() {
-        assert!(super::peak_bytes().unwrap() > 1 << 20);
+        assert!(super::peak_bytes().unwrap() >= super::resident_bytes().unwrap());
+        assert!(super::resident_bytes().unwrap() > 1 << 20);
     }
 }

@@ -13,17 +13,19 @@ use sextant_data::{DataError, HostBatch};
 use sextant_guidance::GuidanceError;
 use sextant_model::TrainBatch;
 use sextant_recipe::{OptimiserRecipe, OutputRecipe};
-use sextant_records::ValidationLoss;
 use sextant_records::checkpoint::{Saved, list};
-use sextant_records::journal::Journal;
+use sextant_records::journal::{Journal, MACHINE};
+use sextant_records::{Seconds, ValidationLoss};
 
 use super::accumulator::{Diverged, ScalarAccumulator};
 use super::checkpoint::{self, Contents, State};
 use super::error::{Error, StepError};
 use super::gradients::Norms;
+use super::memory;
 use super::objective::{StepOutput, Terms};
 use super::progress::Progress;
-use super::schedule::{ema_decay, learning_rate};
+use super::sample::TrainingSamples;
+use super::schedule::learning_rate;
 use super::validation::{ValidationBatch, validation_loss};
 use super::worker::{Worker, accumulate};
 
@@ -77,6 +79,9 @@ pub struct Training {
     progress: Progress,
     interrupter: Interrupter,
     journal: Option<Journal>,
+    samples: Option<TrainingSamples>,
+    /// Step and seconds when the last line was logged.
+    logged: (u64, Seconds),
     observer: Option<Box<dyn Observer>>,
 }
 
@@ -85,6 +90,7 @@ impl Training {
     pub fn new(plan: Plan, worker: Worker, state: State, progress: Progress, interrupter: Interrupter) -> Self {
         Self {
             scalars: ScalarAccumulator::restore(&state.scalars, worker.device()),
+            logged: (state.step, worker.seconds),
             plan,
             worker,
             state,
@@ -92,6 +98,7 @@ impl Training {
             progress,
             interrupter,
             journal: None,
+            samples: None,
             observer: None,
         }
     }
@@ -100,6 +107,14 @@ impl Training {
     pub fn with_journal(self, journal: Journal) -> Self {
         Self {
             journal: Some(journal),
+            ..self
+        }
+    }
+
+    /// Draws grids of samples, where the plan says how often.
+    pub fn with_samples(self, samples: TrainingSamples) -> Self {
+        Self {
+            samples: Some(samples),
             ..self
         }
     }
@@ -155,9 +170,8 @@ impl Training {
         let mut gradients = accumulate(&mut self.worker, &batch, optimiser.accumulation)?;
         let norms = self.worker.clip(&mut gradients, optimiser.max_grad_norm)?;
         let output = gradients.output.clone();
-        let decay = ema_decay(optimiser.ema_decay, optimiser.ema_warmup, step);
-        self.worker
-            .apply(gradients, step, learning_rate(optimiser, step), decay);
+        let lr = learning_rate(optimiser, step, self.plan.steps);
+        self.worker.apply(gradients, step, lr);
         let seconds = started.elapsed().as_secs_f64();
         self.worker.seconds.step += seconds;
         self.state.step_seconds.push(seconds as f32);
@@ -207,6 +221,8 @@ impl Training {
         }
         if due(self.plan.output.log_every) || step == last {
             line.extend(self.means()?);
+            line.insert("lr".to_owned(), learning_rate(&self.plan.optimiser, step - 1, last));
+            line.extend(self.machine(batch.samples()));
         }
         if !line.is_empty() {
             self.progress.log(&line);
@@ -214,11 +230,43 @@ impl Training {
                 journal.append(step, &line)?;
             }
         }
+        if due(self.plan.output.samples_every)
+            && let Some(samples) = &self.samples
+        {
+            for (weights, png) in samples.draw(step, &self.worker)? {
+                if let Some(journal) = &mut self.journal {
+                    journal.picture(step, &format!("samples.{weights}"), &png)?;
+                }
+            }
+        }
         self.progress.step(step);
         if due(self.plan.output.checkpoint_every) && step < last {
             self.checkpoint()?;
         }
         Ok(())
+    }
+
+    /// Speed and memory since the last line, of steps of `batch` samples.
+    fn machine(&mut self, batch: usize) -> Vec<(String, f64)> {
+        let ((before, then), now) = (self.logged, self.worker.seconds);
+        let steps = (self.state.step - before) as f64;
+        self.logged = (self.state.step, now);
+        let parts = [
+            ("data", now.data - then.data),
+            ("student", now.student - then.student),
+            ("teacher", now.teacher - then.teacher),
+            ("guidance", now.guidance - then.guidance),
+            ("backward", now.backward - then.backward),
+            ("update", now.update - then.update),
+        ];
+        let parts = parts.map(|(part, seconds)| (format!("{MACHINE}seconds.{part}"), seconds / steps));
+        let whole = now.step + now.data - then.step - then.data;
+        let speed = (
+            format!("{MACHINE}samples_per_second"),
+            steps * batch as f64 / whole.max(1e-9),
+        );
+        let resident = memory::resident_bytes().map(|bytes| (format!("{MACHINE}resident_bytes"), bytes as f64));
+        parts.into_iter().chain([speed]).chain(resident).collect()
     }
 
     fn means(&mut self) -> Result<BTreeMap<String, f64>, Error> {

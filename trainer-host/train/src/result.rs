@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use sextant_model::Sit;
+use sextant_recipe::Weights;
 use sextant_records::checkpoint::Saved;
 use sextant_records::{FileError, RunFolder, RunResult, journal, write_whole};
 
 use super::checkpoint::SavedTensors;
-use super::setup::average;
+use super::setup::trained;
 use super::validation::validation_loss;
 use super::{Error, Run, memory, sample};
 
@@ -23,7 +24,7 @@ impl Run {
     /// Samples, validation and the cost.
     pub(super) fn conclude(&self, folder: &RunFolder, saved: &[Saved]) -> Result<RunResult, Error> {
         let (last, earlier) = saved.split_last().ok_or_else(|| Error::Phase("no phase ran".into()))?;
-        let ema = average(&self.recipe, &self.dataset, last, &self.options.device)?;
+        let ema = trained(&self.recipe, &self.dataset, last, Weights::Ema, &self.options.device)?;
         let labels = self.draw_grid(folder, &ema)?;
         let phase = self.last_phase()?;
         let mut state = last.state()?;

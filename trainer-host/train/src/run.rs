@@ -8,7 +8,7 @@ use sextant_data::{self as data, Dataset, StepLoader};
 use sextant_guidance::{self as guidance, SearchPath, Sources};
 use sextant_model::encoder;
 use sextant_model::{Sit, SitConfig, apply, device, frozen_copy};
-use sextant_recipe::{Phase, Recipe};
+use sextant_recipe::{Phase, Recipe, Weights};
 use sextant_records::checkpoint::Saved;
 use sextant_records::journal::Journal;
 use sextant_records::{EncoderCost, FileError, RunFolder, RunInfo, RunResult};
@@ -16,7 +16,8 @@ use sextant_records::{EncoderCost, FileError, RunFolder, RunInfo, RunResult};
 use super::checkpoint::{SavedTensors, State};
 use super::phase::{Ending, Plan, Training};
 use super::progress::{ProgressMode, RunProgress};
-use super::setup::{average, encoder_fields, geometry, load_sources, network, target_encoder, teacher_weights};
+use super::sample::TrainingSamples;
+use super::setup::{encoder_fields, geometry, load_sources, network, target_encoder, trained};
 use super::{Error, memory};
 
 /// Settings of a run beside its recipe.
@@ -154,7 +155,7 @@ impl Run {
             .latest(&teacher.phase)
             .ok_or_else(|| FileError::new(folder.path(), format!("has no checkpoint of phase {:?}", teacher.phase)))?;
         let network = self.new_network(0, &self.options.device.clone().inner())?;
-        Ok(Some(apply(frozen_copy(&network), &teacher_weights(teacher, &saved)?)?))
+        Ok(Some(apply(frozen_copy(&network), &saved.weights(teacher.weights)?)?))
     }
 
     pub(super) fn last_phase(&self) -> Result<&Phase, Error> {
@@ -195,7 +196,7 @@ impl Run {
     fn with_grid(&self, folder: &RunFolder, mut result: RunResult) -> Result<RunResult, Error> {
         let saved = folder.latest(&self.last_phase()?.name);
         if let Some(saved) = saved.filter(|_| !folder.samples().join("final.png").exists()) {
-            let ema = average(&self.recipe, &self.dataset, &saved, &self.options.device)?;
+            let ema = trained(&self.recipe, &self.dataset, &saved, Weights::Ema, &self.options.device)?;
             result.sample_labels = self.draw_grid(folder, &ema)?;
             folder.finish(&result)?;
         }
@@ -267,6 +268,13 @@ impl Run {
         let loader = self.loader(phase, seed, state.step);
         let mut training = Training::new(plan, worker, state, progress, interrupter.clone())
             .with_journal(journal)
+            .with_samples(TrainingSamples {
+                recipe: self.recipe.clone(),
+                dataset: self.dataset.clone(),
+                device: self.options.device.clone(),
+                folder: folder.samples(),
+                phase: phase.name.clone(),
+            })
             .with_validation(if last { self.validation() } else { Vec::new() });
         match training.run(loader.iter())? {
             Ending::Finished(saved) => Ok(saved),

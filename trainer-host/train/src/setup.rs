@@ -4,11 +4,11 @@ use burn::tensor::Device;
 use sextant_data::{self as data, Dataset, Stream};
 use sextant_guidance::{GuidanceGeometry, NetworkShape, SearchPath, Sources};
 use sextant_model::encoder::{self, Encoder};
-use sextant_model::{Sit, SitConfig, apply, frozen_copy};
-use sextant_recipe::{DiffusionRecipe, Init, OptimiserRecipe, Phase, Recipe, TeacherRecipe, TeacherWeights};
+use sextant_model::{Sit, SitConfig, apply, frozen_copy, parameter_ids};
+use sextant_recipe::{DiffusionRecipe, Init, OptimiserRecipe, Phase, Recipe, Weights};
 use sextant_records::checkpoint::Saved;
 
-use super::checkpoint::{SavedTensors, Tensors};
+use super::checkpoint::SavedTensors;
 use super::validation::{ValidationBatch, validation_set};
 use super::worker::{TrainModule, Worker};
 use super::{Error, Run};
@@ -38,17 +38,24 @@ impl Run {
             Init::Continue => Some(&earlier[index - 1]),
         };
         if let Some(before) = before {
-            student = apply(student, &before.student()?)?;
+            student = apply(student, &before.weights(Weights::Model)?)?;
         }
         let teacher = match &phase.teacher {
             None => None,
             Some(teacher) => {
                 let place = self.recipe.phases[..index].iter().position(|p| p.name == teacher.phase);
                 let place = place.ok_or_else(|| Error::Phase(format!("there is no phase {:?}", teacher.phase)))?;
-                let weights = teacher_weights(teacher, &earlier[place])?;
+                let weights = earlier[place].weights(teacher.weights)?;
                 Some(apply(frozen_copy(&student), &weights)?)
             }
         };
+        for (i, end) in self.recipe.optimiser.no_decay.iter().enumerate() {
+            if parameter_ids(&student, |name| name.ends_with(end)).is_empty() {
+                return Err(Error::Phase(format!(
+                    "optimiser.no_decay.{i}: no parameter's name ends with {end:?}; names are such as blocks.0.attn.qkv.bias"
+                )));
+            }
+        }
         let module = TrainModule {
             sources: sources.init_parameters(seed, &device),
             student,
@@ -57,7 +64,7 @@ impl Run {
         let device = self.options.device.clone();
         let mut worker = Worker::new(module, sources, teacher, optimiser, diffusion, seed, device);
         if let Some(before) = before {
-            worker.ema = apply(worker.ema, &before.ema()?)?;
+            worker = worker.with_averages(before)?;
         }
         Ok(worker)
     }
@@ -85,24 +92,23 @@ impl Run {
     }
 }
 
-pub(super) fn teacher_weights(teacher: &TeacherRecipe, saved: &Saved) -> Result<Tensors, Error> {
-    match teacher.weights {
-        TeacherWeights::Model => saved.student(),
-        TeacherWeights::Ema => saved.ema(),
-    }
-}
-
-/// The moving average of a checkpoint, ready to draw samples from.
+/// The network of a checkpoint with these weights, ready to draw samples from.
 ///
 /// # Errors
 /// Weights that cannot be read or do not fit the recipe.
-pub fn average(recipe: &Recipe, dataset: &Dataset, saved: &Saved, device: &Device) -> Result<Sit, Error> {
+pub fn trained(
+    recipe: &Recipe,
+    dataset: &Dataset,
+    saved: &Saved,
+    weights: Weights,
+    device: &Device,
+) -> Result<Sit, Error> {
     let network = Sit::init(
         &network(recipe, dataset)?,
         &mut Stream::new(0, "replaced").at(&[]),
         device,
     )?;
-    Ok(apply(frozen_copy(&network), &saved.ema()?)?)
+    Ok(apply(frozen_copy(&network), &saved.weights(weights)?)?)
 }
 
 pub(super) fn network(recipe: &Recipe, dataset: &Dataset) -> Result<SitConfig, Error> {

@@ -3,14 +3,14 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
-use burn::module::Module;
+use burn::module::{Module, ParamGroup};
 use burn::optim::{AdamWConfig, GradientsAccumulator, GradientsParams, ModuleOptimizer, OptimizerRecord};
 use burn::tensor::{Device, Tensor};
 use sextant_guidance::{Buffers, GuidanceError, GuidanceStep, Services, SourceParams, Sources};
 use sextant_model::device::{compiles_kernels, panic_text};
 use sextant_model::diffusion::{Interpolant, Target};
-use sextant_model::{Sit, TrainBatch, apply, ema_update, frozen_copy};
-use sextant_recipe::{DiffusionRecipe, OptimiserRecipe};
+use sextant_model::{Sit, TrainBatch, apply, ema_update, frozen_copy, parameter_ids};
+use sextant_recipe::{DiffusionRecipe, OptimiserRecipe, Weights};
 use sextant_records::checkpoint::Saved;
 use sextant_records::{Seconds, TeacherCounters};
 
@@ -18,6 +18,7 @@ use super::checkpoint::{SavedTensors, State};
 use super::error::{Error, StepError};
 use super::gradients::{self, Norms};
 use super::objective::{Losses, StepOutput, Terms, per_sample};
+use super::schedule::ema_decay;
 
 /// All that is trained: the student and the sources' parameters.
 #[derive(Module, Debug)]
@@ -34,6 +35,8 @@ pub struct Worker {
     pub module: TrainModule,
     /// Moving average of the student, as it stands after the last step.
     pub ema: Sit,
+    /// Further averages of it.
+    pub further_emas: Vec<FurtherEma>,
     /// The loaded sources.
     pub sources: Sources,
     /// Their buffers, as they stand after the last step.
@@ -43,6 +46,8 @@ pub struct Worker {
     /// Time spent, by part.
     pub seconds: Seconds,
     optimiser: ModuleOptimizer,
+    ema_decay: f64,
+    ema_warmup: bool,
     /// The frozen network of an earlier phase.
     teacher: Option<Sit>,
     diffusion: DiffusionRecipe,
@@ -54,6 +59,14 @@ pub struct Worker {
     device: Device,
     /// Buffers within a step that is not done yet.
     working: Option<Buffers>,
+}
+
+/// A moving average beside the one that is validated and drawn from.
+pub struct FurtherEma {
+    /// Its decay.
+    pub decay: f64,
+    /// As it stands after the last step.
+    pub network: Sit,
 }
 
 /// The gradient of a step's mean loss, and the losses that it is of.
@@ -82,21 +95,22 @@ impl Worker {
         seed: u64,
         device: Device,
     ) -> Self {
-        let adamw = AdamWConfig::new()
-            .with_beta_1(optimiser.betas[0] as f32)
-            .with_beta_2(optimiser.betas[1] as f32)
-            .with_epsilon(optimiser.eps as f32)
-            .with_weight_decay(optimiser.weight_decay as f32)
-            .init();
         let device = device.inner();
+        let further = |decay: &f64| FurtherEma {
+            decay: *decay,
+            network: frozen_copy(&module.student),
+        };
         Self {
             ema: frozen_copy(&module.student),
+            further_emas: optimiser.further_ema_decays.iter().map(further).collect(),
             buffers: sources.init_buffers(seed, &device),
-            module,
             sources,
             counters: TeacherCounters::default(),
             seconds: Seconds::default(),
-            optimiser: adamw,
+            optimiser: adamw(optimiser, &module),
+            ema_decay: optimiser.ema_decay,
+            ema_warmup: optimiser.ema_warmup,
+            module,
             teacher,
             diffusion,
             seed,
@@ -119,15 +133,28 @@ impl Worker {
         let names = self.sources.names();
         let (parameters, buffers) = (saved.sources_of(&names)?, saved.buffers_of(&names)?);
         self.module = TrainModule {
-            student: apply(self.module.student, &saved.student()?)?,
+            student: apply(self.module.student, &saved.weights(Weights::Model)?)?,
             sources: self.module.sources.load_named(&parameters)?,
         };
-        self.ema = apply(self.ema, &saved.ema()?)?;
+        self = self.with_averages(saved)?;
         self.buffers = self.buffers.load_named(&buffers)?;
         self.optimiser = self.optimiser.load_record(saved.optimiser()?);
         self.seconds = state.seconds;
         self.counters = state.teacher;
         self.release_idle(state.step);
+        Ok(self)
+    }
+
+    /// Goes on with the moving averages of a checkpoint.
+    ///
+    /// # Errors
+    /// Files that cannot be read or do not fit.
+    pub fn with_averages(mut self, saved: &Saved) -> Result<Self, Error> {
+        self.ema = apply(self.ema, &saved.weights(Weights::Ema)?)?;
+        for further in &mut self.further_emas {
+            let weights = saved.weights(Weights::FurtherEma(further.decay))?;
+            further.network = apply(further.network.clone(), &weights)?;
+        }
         Ok(self)
     }
 
@@ -184,11 +211,15 @@ impl Worker {
         gradients::clip(&self.module, &mut gradients.params, limit).ok_or(StepError::NoGradient)
     }
 
-    /// Finishes optimiser step `step`, counted from 0: AdamW, moving average, new values of buffers.
-    pub fn apply(&mut self, gradients: Gradients, step: u64, lr: f64, ema_decay: f64) {
+    /// Finishes optimiser step `step`, counted from 0: AdamW, moving averages, new values of buffers.
+    pub fn apply(&mut self, gradients: Gradients, step: u64, lr: f64) {
         let started = Instant::now();
         self.module = self.optimiser.step(lr, self.module.clone(), gradients.params);
-        self.ema = ema_update(self.ema.clone(), &self.module.student, ema_decay);
+        let decay = |decay| ema_decay(decay, self.ema_warmup, step);
+        self.ema = ema_update(self.ema.clone(), &self.module.student, decay(self.ema_decay));
+        for further in &mut self.further_emas {
+            further.network = ema_update(further.network.clone(), &self.module.student, decay(further.decay));
+        }
         if let Some(buffers) = self.working.take() {
             self.buffers = buffers;
         }
@@ -271,6 +302,21 @@ impl Worker {
             self.teacher = None;
         }
     }
+}
+
+/// AdamW (arXiv 1711.05101) over all of `module`; without weight decay where the recipe says so.
+fn adamw(recipe: &OptimiserRecipe, module: &TrainModule) -> ModuleOptimizer {
+    let with_decay = |decay: f64| {
+        AdamWConfig::new()
+            .with_beta_1(recipe.betas[0] as f32)
+            .with_beta_2(recipe.betas[1] as f32)
+            .with_epsilon(recipe.eps as f32)
+            .with_weight_decay(decay as f32)
+    };
+    let undecayed = parameter_ids(module, |name| recipe.no_decay.iter().any(|end| name.ends_with(end)));
+    with_decay(recipe.weight_decay)
+        .init()
+        .with_group(ParamGroup::from_ids(undecayed), with_decay(0.0).build(), None)
 }
 
 /// The gradient of a step's mean loss, from `parts` micro-batches one after another.

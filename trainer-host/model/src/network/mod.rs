@@ -21,7 +21,7 @@ pub mod weights;
 
 pub use config::SitConfig;
 pub use ema::{ema_update, frozen_copy};
-pub use naming::param_id;
+pub use naming::{param_id, parameter_ids};
 pub use sit::{Sit, SitOutput};
 pub use tensor_file::{TensorFileError, read_safetensors, read_with_metadata, write_safetensors};
 pub use weights::{WeightsError, apply, collect, fingerprint};

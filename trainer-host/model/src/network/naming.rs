@@ -1,6 +1,6 @@
 //! From a module's path to the published parameter name, and from that name to an id that survives a restart.
 
-use burn::module::{Module, ModuleMapper, Param, ParamId};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::Tensor;
 use sha2::{Digest, Sha256};
 
@@ -65,6 +65,35 @@ pub fn name_parameters<M: Module>(module: M, prefix: &str) -> M {
         prefix,
         path: ModulePath::default(),
     })
+}
+
+/// The ids of the parameters of `module` whose published names are among the meant.
+pub fn parameter_ids(module: &impl Module, meant: impl Fn(&str) -> bool) -> Vec<ParamId> {
+    struct Finder<F> {
+        path: ModulePath,
+        meant: F,
+        ids: Vec<ParamId>,
+    }
+    impl<F: Fn(&str) -> bool> ModuleVisitor for Finder<F> {
+        fn enter_module(&mut self, name: &str, _: &str) {
+            self.path.enter(name);
+        }
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.path.exit();
+        }
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if (self.meant)(&self.path.name()) {
+                self.ids.push(param.id);
+            }
+        }
+    }
+    let mut finder = Finder {
+        path: ModulePath::default(),
+        meant,
+        ids: Vec::new(),
+    };
+    module.visit(&mut finder);
+    finder.ids
 }
 
 #[cfg(test)]

@@ -2,9 +2,11 @@
 
 mod grid;
 mod npz;
+mod training;
 
 pub use grid::{GRID_SCALE, grid_png};
 pub use npz::{Pixels, npz, read_npz};
+pub use training::TrainingSamples;
 
 use burn::tensor::{Device, Int, Tensor};
 
