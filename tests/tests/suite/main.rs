@@ -10,6 +10,7 @@ mod evaluation;
 mod guide;
 mod hostile;
 mod input;
+mod kills;
 mod parity_diffusion;
 mod parity_guidance;
 mod parity_model;

@@ -1,0 +1,195 @@
+//! `kill -9` at random moments: what goes on afterwards ends as if nobody had killed it.
+//!
+//! Twenty kills of real processes, over training, sampling, evaluation and comparison; `SEXTANT_KILLS=200` for more,
+//! `SEXTANT_KILL_SEED` for other moments.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use sextant_records::journal::read;
+use sextant_tests::{command, recipe, stderr};
+
+/// Little of everything that can be measured.
+const LITTLE: [&str; 10] = [
+    "--set",
+    "evaluation.quality.samples=20",
+    "--set",
+    "evaluation.quality.sweep_samples=20",
+    "--set",
+    "evaluation.quality.scales=[1.0, 2.0]",
+    "--set",
+    "evaluation.representations.times=[0.5]",
+    "--set",
+    "evaluation.representations.images=120",
+];
+
+/// Something that is started, killed, and started again.
+struct Job {
+    name: &'static str,
+    /// Makes ready the folder that it works in.
+    prepare: fn(&Path),
+    /// Its arguments, by what is in the folder.
+    arguments: fn(&Path) -> Vec<String>,
+}
+
+const JOBS: [Job; 4] = [
+    Job {
+        name: "train",
+        prepare: |_| {},
+        arguments: |folder| match folder.join("run/recipe.toml").exists() {
+            true => words(&["train", "--resume", "run"]),
+            false => train(&["--set", "phases.1.steps=12", "--set", "output.samples_every=4"]),
+        },
+    },
+    Job {
+        name: "sample",
+        prepare: |folder| succeed(folder, &train(&[])),
+        arguments: |_| words(&["sample", "run", "--count", "64", "--steps", "20", "--out", "drawn"]),
+    },
+    Job {
+        name: "eval",
+        prepare: |folder| succeed(folder, &train(&LITTLE)),
+        arguments: |_| words(&["eval", "run", "--out", "measured"]),
+    },
+    Job {
+        name: "compare",
+        prepare: |_| {},
+        arguments: |_| {
+            let tiny = tiny();
+            words(&[&["compare", &tiny, "--out", "all"], &LITTLE[..]].concat())
+        },
+    },
+];
+
+fn tiny() -> String {
+    recipe("tiny.toml").display().to_string()
+}
+
+fn train(more: &[&str]) -> Vec<String> {
+    let tiny = tiny();
+    words(
+        &[
+            &["train", &tiny, "--variant", "self-transcendence", "--out", "run"],
+            more,
+        ]
+        .concat(),
+    )
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words
+        .iter()
+        .chain(&["--device", "cpu"])
+        .map(|word| (*word).to_owned())
+        .collect()
+}
+
+fn succeed(folder: &Path, arguments: &[String]) {
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let output = command(folder, &arguments).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
+}
+
+/// True if it was killed; false if it had ended well before.
+fn killed(folder: &Path, arguments: &[String], after: Duration) -> bool {
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let mut command = command(folder, &arguments);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    std::thread::sleep(after);
+    child.kill().unwrap();
+    let status = child.wait().unwrap();
+    assert!(
+        status.success() || status.code().is_none(),
+        "{arguments:?} ended with {status}"
+    );
+    !status.success()
+}
+
+/// All that has to be the same: weights, logs, samples, pictures and measures, by path. Left out is what tells of time, of the
+/// machine, and of how often something was begun.
+fn outcome(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(inside) = folders.pop() {
+        for entry in fs::read_dir(&inside).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let ending = path.extension().unwrap_or_default().to_string_lossy().into_owned();
+            let content = match ending.as_str() {
+                "safetensors" | "npz" | "png" | "toml" => fs::read(&path).unwrap(),
+                "jsonl" => {
+                    let lines = read(&path);
+                    let lines = lines
+                        .iter()
+                        .map(|line| (&line.phase, line.step, line.of_training().collect::<Vec<_>>()));
+                    format!("{:?}", lines.collect::<Vec<_>>()).into_bytes()
+                }
+                "csv" if path.ends_with("measures.csv") => {
+                    without_time(&fs::read_to_string(&path).unwrap()).into_bytes()
+                }
+                _ => continue,
+            };
+            found.insert(path.strip_prefix(folder).unwrap().to_owned(), content);
+        }
+    }
+    found
+}
+
+fn without_time(csv: &str) -> String {
+    let timed = [
+        "time per step",
+        "total time",
+        "teacher time",
+        "earlier phases",
+        "overhead",
+        "peak memory",
+    ];
+    let timed = |line: &str| timed.iter().any(|measure| line.contains(measure));
+    csv.lines().filter(|line| !timed(line)).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn what_was_killed_goes_on_to_what_it_would_have_been() {
+    let number = |name: &str, default| std::env::var(name).map_or(default, |value| value.parse().unwrap());
+    let kills = number("SEXTANT_KILLS", 20);
+    let mut moments = ChaCha8Rng::seed_from_u64(number("SEXTANT_KILL_SEED", 1));
+    for (i, job) in JOBS.iter().enumerate() {
+        let whole = tempfile::tempdir().unwrap();
+        (job.prepare)(whole.path());
+        let since = Instant::now();
+        succeed(whole.path(), &(job.arguments)(whole.path()));
+        let length = since.elapsed();
+        let wanted = outcome(whole.path());
+        assert!(!wanted.is_empty());
+
+        let mut left = kills / 4 + u64::from((i as u64) < kills % 4);
+        while left > 0 {
+            let folder = tempfile::tempdir().unwrap();
+            (job.prepare)(folder.path());
+            while left > 0
+                && killed(
+                    folder.path(),
+                    &(job.arguments)(folder.path()),
+                    length.mul_f64(moments.random()),
+                )
+            {
+                left -= 1;
+            }
+            succeed(folder.path(), &(job.arguments)(folder.path()));
+            let got = outcome(folder.path());
+            let names = |outcome: &BTreeMap<PathBuf, Vec<u8>>| outcome.keys().cloned().collect::<Vec<_>>();
+            assert_eq!(names(&got), names(&wanted), "{}", job.name);
+            for (path, content) in &got {
+                assert!(*content == wanted[path], "{}: {} differs", job.name, path.display());
+            }
+        }
+    }
+}
