@@ -386,7 +386,11 @@ mod tests {
 
     #[test]
     fn a_place_that_a_list_does_not_have_is_named_with_the_assignment() {
-        for set in ["phases.5.steps=3", "phases.0.guidance.3.plugin=none", "variants.1.name=x"] {
+        for set in [
+            "phases.5.steps=3",
+            "phases.0.guidance.3.plugin=none",
+            "variants.1.name=x",
+        ] {
             let error = recipe(MINIMAL, &[set]).unwrap_err();
             assert!(error.starts_with(&format!("--set {set}: ")), "{error}");
         }

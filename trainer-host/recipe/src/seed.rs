@@ -65,8 +65,18 @@ mod tests {
 
     #[test]
     fn what_is_no_seed_is_refused_with_the_range() {
-        for text in ["-1", "\"\"", "\"-1\"", "\"+1\"", "\"18446744073709551616\"", "1.5", "true"] {
-            let error = toml::from_str::<Holder>(&format!("seed = {text}")).unwrap_err().to_string();
+        for text in [
+            "-1",
+            "\"\"",
+            "\"-1\"",
+            "\"+1\"",
+            "\"18446744073709551616\"",
+            "1.5",
+            "true",
+        ] {
+            let error = toml::from_str::<Holder>(&format!("seed = {text}"))
+                .unwrap_err()
+                .to_string();
             assert!(error.contains("from 0 to 18446744073709551615"), "{text}: {error}");
         }
     }

@@ -8,7 +8,8 @@ use burn::optim::OptimizerRecord;
 use burn::store::RecordError;
 use burn::tensor::{Bytes, TensorData};
 use serde::{Deserialize, Serialize};
-use sextant_model::{collect, read_safetensors, write_safetensors};
+use sextant_guidance::{Buffers, SourceParams};
+use sextant_model::{Sit, apply, collect, read_safetensors, write_safetensors};
 pub use sextant_records::checkpoint::{Saved, list};
 use sextant_records::{FileError, Seconds, TeacherCounters, ValidationLoss, sync_folder, write_synced};
 
@@ -59,17 +60,29 @@ pub trait SavedTensors {
     /// Names the file that cannot be read.
     fn ema(&self) -> Result<Tensors, Error>;
 
+    /// `network` with the trained weights.
+    ///
+    /// # Errors
+    /// Names the file that cannot be read or does not fit.
+    fn load_student(&self, network: Sit) -> Result<Sit, Error>;
+
+    /// `network` with their moving average.
+    ///
+    /// # Errors
+    /// Names the file that cannot be read or does not fit.
+    fn load_ema(&self, network: Sit) -> Result<Sit, Error>;
+
     /// The parameters of the sources with these names: a run may go on without one that it had.
     ///
     /// # Errors
-    /// Names the file that cannot be read.
-    fn sources_of(&self, names: &[&str]) -> Result<Tensors, Error>;
+    /// Names the file that cannot be read or does not fit.
+    fn load_sources(&self, parameters: SourceParams, names: &[&str]) -> Result<SourceParams, Error>;
 
     /// The buffers of the sources with these names.
     ///
     /// # Errors
-    /// Names the file that cannot be read.
-    fn buffers_of(&self, names: &[&str]) -> Result<Tensors, Error>;
+    /// Names the file that cannot be read or does not fit.
+    fn load_buffers(&self, buffers: Buffers, names: &[&str]) -> Result<Buffers, Error>;
 
     /// The state of AdamW.
     ///
@@ -93,12 +106,24 @@ impl SavedTensors for Saved {
         tensors(self, EMA)
     }
 
-    fn sources_of(&self, names: &[&str]) -> Result<Tensors, Error> {
-        Ok(belonging(self, tensors(self, SOURCES)?, names))
+    fn load_student(&self, network: Sit) -> Result<Sit, Error> {
+        fitted(self, STUDENT, network)
     }
 
-    fn buffers_of(&self, names: &[&str]) -> Result<Tensors, Error> {
-        Ok(belonging(self, tensors(self, BUFFERS)?, names))
+    fn load_ema(&self, network: Sit) -> Result<Sit, Error> {
+        fitted(self, EMA, network)
+    }
+
+    fn load_sources(&self, parameters: SourceParams, names: &[&str]) -> Result<SourceParams, Error> {
+        let values = belonging(self, tensors(self, SOURCES)?, names);
+        let loaded = parameters.load_named(&values);
+        Ok(loaded.map_err(|e| FileError::new(self.folder.join(SOURCES), e))?)
+    }
+
+    fn load_buffers(&self, buffers: Buffers, names: &[&str]) -> Result<Buffers, Error> {
+        let values = belonging(self, tensors(self, BUFFERS)?, names);
+        let loaded = buffers.load_named(&values);
+        Ok(loaded.map_err(|e| FileError::new(self.folder.join(BUFFERS), e))?)
     }
 
     fn optimiser(&self) -> Result<OptimizerRecord, Error> {
@@ -113,6 +138,14 @@ impl SavedTensors for Saved {
         let text = fs::read_to_string(&path).map_err(|e| FileError::new(&path, e))?;
         Ok(serde_json::from_str(&text).map_err(|e| FileError::new(&path, e))?)
     }
+}
+
+/// `network` with the values of a file.
+fn fitted(saved: &Saved, file: &str, network: Sit) -> Result<Sit, Error> {
+    apply(network, &tensors(saved, file)?).map_err(|source| Error::Weights {
+        path: saved.folder.join(file),
+        source,
+    })
 }
 
 fn tensors(saved: &Saved, file: &str) -> Result<Tensors, Error> {
@@ -165,9 +198,9 @@ pub fn write(folder: &Path, contents: Contents, keep: usize) -> Result<Saved, Er
     tensors(EMA, &collect(&worker.ema))?;
     tensors(SOURCES, &worker.module.sources.named())?;
     tensors(BUFFERS, &worker.buffers.named()?)?;
-    let moments = worker.moments().into_bytes();
-    let moments = moments.map_err(|e: RecordError| FileError::new(&partial, e))?;
-    write_synced(&partial.join(OPTIMISER), &moments)?;
+    // Tensor by tensor, and synced: all of them as bytes would be half of what a training holds once more.
+    let moments = worker.moments().save(partial.join(OPTIMISER));
+    moments.map_err(|e: RecordError| FileError::new(partial.join(OPTIMISER), e))?;
     let state = serde_json::to_vec(contents.state).map_err(|e| FileError::new(&partial, e))?;
     write_synced(&partial.join(STATE), &state)?;
     sync_folder(&partial)?;

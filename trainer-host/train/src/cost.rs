@@ -1,5 +1,6 @@
 //! The operations of a run, counted from shapes in a rehearsal of a few steps.
 
+use burn::module::Module;
 use sextant_data::HostBatch;
 use sextant_guidance::traced;
 use sextant_model::TrainBatch;
@@ -83,6 +84,8 @@ impl Run {
             .ok_or_else(|| Error::Phase(format!("phase {:?} has no checkpoint", phase.name)))?;
         let seed = self.phase_seed(index);
         let mut worker = self.worker(phase, index, &saved[..index], seed)?;
+        // Without a backward pass, autodiff would keep the forward pass of every rehearsed step.
+        worker.module = worker.module.valid();
         let parts = self.recipe.optimiser.accumulation;
         let null_class = self.model.null_class() as i64;
         let (mut guidance, mut rows, mut passes) = (0.0, 0, 0);

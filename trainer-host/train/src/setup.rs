@@ -4,11 +4,11 @@ use burn::tensor::Device;
 use sextant_data::{self as data, Dataset, Stream};
 use sextant_guidance::{GuidanceGeometry, NetworkShape, SearchPath, Sources};
 use sextant_model::encoder::{self, Encoder};
-use sextant_model::{Sit, SitConfig, apply, frozen_copy};
+use sextant_model::{Sit, SitConfig, frozen_copy};
 use sextant_recipe::{DiffusionRecipe, Init, OptimiserRecipe, Phase, Recipe, TeacherRecipe, TeacherWeights};
 use sextant_records::checkpoint::Saved;
 
-use super::checkpoint::{SavedTensors, Tensors};
+use super::checkpoint::SavedTensors;
 use super::validation::{ValidationBatch, validation_set};
 use super::worker::{TrainModule, Worker};
 use super::{Error, Run};
@@ -38,15 +38,14 @@ impl Run {
             Init::Continue => Some(&earlier[index - 1]),
         };
         if let Some(before) = before {
-            student = apply(student, &before.student()?)?;
+            student = before.load_student(student)?;
         }
         let teacher = match &phase.teacher {
             None => None,
             Some(teacher) => {
                 let place = self.recipe.phases[..index].iter().position(|p| p.name == teacher.phase);
                 let place = place.ok_or_else(|| Error::Phase(format!("there is no phase {:?}", teacher.phase)))?;
-                let weights = teacher_weights(teacher, &earlier[place])?;
-                Some(apply(frozen_copy(&student), &weights)?)
+                Some(teacher_network(teacher, &earlier[place], frozen_copy(&student))?)
             }
         };
         let module = TrainModule {
@@ -57,7 +56,7 @@ impl Run {
         let device = self.options.device.clone();
         let mut worker = Worker::new(module, sources, teacher, optimiser, diffusion, seed, device);
         if let Some(before) = before {
-            worker.ema = apply(worker.ema, &before.ema()?)?;
+            worker.ema = before.load_ema(worker.ema)?;
         }
         Ok(worker)
     }
@@ -85,10 +84,11 @@ impl Run {
     }
 }
 
-pub(super) fn teacher_weights(teacher: &TeacherRecipe, saved: &Saved) -> Result<Tensors, Error> {
+/// `network` with the weights that a teacher has of its finished phase.
+pub(super) fn teacher_network(teacher: &TeacherRecipe, saved: &Saved, network: Sit) -> Result<Sit, Error> {
     match teacher.weights {
-        TeacherWeights::Model => saved.student(),
-        TeacherWeights::Ema => saved.ema(),
+        TeacherWeights::Model => saved.load_student(network),
+        TeacherWeights::Ema => saved.load_ema(network),
     }
 }
 
@@ -102,7 +102,7 @@ pub fn average(recipe: &Recipe, dataset: &Dataset, saved: &Saved, device: &Devic
         &mut Stream::new(0, "replaced").at(&[]),
         device,
     )?;
-    Ok(apply(frozen_copy(&network), &saved.ema()?)?)
+    saved.load_ema(frozen_copy(&network))
 }
 
 pub(super) fn network(recipe: &Recipe, dataset: &Dataset) -> Result<SitConfig, Error> {

@@ -9,7 +9,7 @@ use burn::tensor::{Device, Tensor};
 use sextant_guidance::{Buffers, GuidanceError, GuidanceStep, Services, SourceParams, Sources};
 use sextant_model::device::{compiles_kernels, panic_text};
 use sextant_model::diffusion::{Interpolant, Target};
-use sextant_model::{Sit, TrainBatch, apply, ema_update, frozen_copy};
+use sextant_model::{Sit, TrainBatch, ema_update, frozen_copy};
 use sextant_recipe::{DiffusionRecipe, OptimiserRecipe};
 use sextant_records::checkpoint::Saved;
 use sextant_records::{Seconds, TeacherCounters};
@@ -117,13 +117,12 @@ impl Worker {
     /// Files that cannot be read or do not fit.
     pub fn restore(mut self, saved: &Saved, state: &State) -> Result<Self, Error> {
         let names = self.sources.names();
-        let (parameters, buffers) = (saved.sources_of(&names)?, saved.buffers_of(&names)?);
         self.module = TrainModule {
-            student: apply(self.module.student, &saved.student()?)?,
-            sources: self.module.sources.load_named(&parameters)?,
+            student: saved.load_student(self.module.student)?,
+            sources: saved.load_sources(self.module.sources, &names)?,
         };
-        self.ema = apply(self.ema, &saved.ema()?)?;
-        self.buffers = self.buffers.load_named(&buffers)?;
+        self.ema = saved.load_ema(self.ema)?;
+        self.buffers = saved.load_buffers(self.buffers, &names)?;
         self.optimiser = self.optimiser.load_record(saved.optimiser()?);
         self.seconds = state.seconds;
         self.counters = state.teacher;
