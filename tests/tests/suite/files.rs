@@ -246,7 +246,7 @@ fn the_estimate_is_within_15_percent_of_what_is_measured() {
         let settings: Vec<&str> = size.split(' ').flat_map(|set| ["--set", set]).collect();
         for guidance in [
             "",
-            r#"phases.0.guidance=[{ plugin = "vae-align", config = { depth = 2 } }]"#,
+            r#"phases.0.guidance=[{ plugin = "vae-align", config = { depth = 2, t_min = 0, t_max = 1 } }]"#,
         ] {
             let mut settings = settings.clone();
             if !guidance.is_empty() {

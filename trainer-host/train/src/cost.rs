@@ -1,6 +1,5 @@
 //! The operations of a run, counted from shapes in a rehearsal of a few steps.
 
-use burn::module::Module;
 use sextant_data::HostBatch;
 use sextant_guidance::traced;
 use sextant_model::TrainBatch;
@@ -84,8 +83,6 @@ impl Run {
             .ok_or_else(|| Error::Phase(format!("phase {:?} has no checkpoint", phase.name)))?;
         let seed = self.phase_seed(index);
         let mut worker = self.worker(phase, index, &saved[..index], seed)?;
-        // Without a backward pass, autodiff would keep the forward pass of every rehearsed step.
-        worker.module = worker.module.valid();
         let parts = self.recipe.optimiser.accumulation;
         let null_class = self.model.null_class() as i64;
         let (mut guidance, mut rows, mut passes) = (0.0, 0, 0);
@@ -102,7 +99,11 @@ impl Run {
                 let data = HostBatch::new(&self.dataset, seed, step, batch, &self.recipe.diffusion, null_class);
                 let data = TrainBatch::upload(data, worker.device()).part(0, batch / parts);
                 let (losses, trace) = traced(|| worker.losses(&data, Terms::All));
-                losses?;
+                let total = losses?.total;
+                if total.is_tracked() {
+                    // Else autodiff would keep what it has of every step that is rehearsed.
+                    total.backward();
+                }
                 work += trace.work;
                 for asked in trace.forwards {
                     let pass = match asked.output {
