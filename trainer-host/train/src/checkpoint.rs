@@ -75,10 +75,16 @@ pub trait SavedTensors {
     /// The parameters of the sources with these names: a run may go on without one that it had.
     ///
     /// # Errors
+    /// Names the file that cannot be read.
+    fn sources_of(&self, names: &[&str]) -> Result<Tensors, Error>;
+
+    /// `parameters` with the values of the sources with these names.
+    ///
+    /// # Errors
     /// Names the file that cannot be read or does not fit.
     fn load_sources(&self, parameters: SourceParams, names: &[&str]) -> Result<SourceParams, Error>;
 
-    /// The buffers of the sources with these names.
+    /// `buffers` with the values of the sources with these names.
     ///
     /// # Errors
     /// Names the file that cannot be read or does not fit.
@@ -114,9 +120,12 @@ impl SavedTensors for Saved {
         fitted(self, EMA, network)
     }
 
+    fn sources_of(&self, names: &[&str]) -> Result<Tensors, Error> {
+        Ok(belonging(self, tensors(self, SOURCES)?, names))
+    }
+
     fn load_sources(&self, parameters: SourceParams, names: &[&str]) -> Result<SourceParams, Error> {
-        let values = belonging(self, tensors(self, SOURCES)?, names);
-        let loaded = parameters.load_named(&values);
+        let loaded = parameters.load_named(&self.sources_of(names)?);
         Ok(loaded.map_err(|e| FileError::new(self.folder.join(SOURCES), e))?)
     }
 

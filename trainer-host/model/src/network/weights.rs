@@ -84,7 +84,9 @@ impl WeightsError {
     /// Classes of the map and of the module, where they differ and nothing but their number does.
     fn classes(&self) -> Option<(usize, usize)> {
         self.0.iter().find_map(|difference| match difference {
-            Difference::Shape { name, found, wanted } if name.ends_with(CLASSES) && found[1..] == wanted[1..] => {
+            Difference::Shape { name, found, wanted }
+                if name.ends_with(CLASSES) && found.get(1..) == wanted.get(1..) =>
+            {
                 Some((found.first()?.checked_sub(1)?, wanted.first()?.checked_sub(1)?))
             }
             _ => None,
