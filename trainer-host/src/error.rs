@@ -2,9 +2,9 @@
 
 use sextant_data::DataError;
 use sextant_guidance::GuidanceError;
+use sextant_model::TensorFileError;
 use sextant_model::device::DeviceError;
 use sextant_model::encoder::EncoderError;
-use sextant_model::{TensorFileError, WeightsError};
 use sextant_recipe::{KeyError, RecipeError};
 use sextant_records::{FileError, RecordError};
 
@@ -38,9 +38,6 @@ pub enum Error {
     /// A source that cannot be loaded, or does not fit.
     #[error(transparent)]
     Guidance(#[from] GuidanceError),
-    /// Weights that do not fit.
-    #[error(transparent)]
-    Weights(#[from] WeightsError),
     /// Tensors that cannot be read or written.
     #[error(transparent)]
     Tensors(#[from] TensorFileError),

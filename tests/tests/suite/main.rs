@@ -7,6 +7,7 @@ mod architecture;
 mod comparison;
 mod controls;
 mod evaluation;
+mod files;
 mod guide;
 mod hostile;
 mod input;

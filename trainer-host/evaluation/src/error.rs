@@ -1,8 +1,8 @@
 //! Errors that keep a network or samples from being measured.
 
 use sextant_data::DataError;
+use sextant_model::TensorFileError;
 use sextant_model::encoder::EncoderError;
-use sextant_model::{TensorFileError, WeightsError};
 use sextant_recipe::{KeyError, RecipeError};
 use sextant_records::{FileError, RecordError};
 use sextant_stats::measure::MeasureError;
@@ -33,9 +33,6 @@ pub enum Error {
     /// A measure that is not defined for what it was given.
     #[error(transparent)]
     Measure(#[from] MeasureError),
-    /// Weights that do not fit a network.
-    #[error(transparent)]
-    Weights(#[from] WeightsError),
     /// Tensors that cannot be read or written.
     #[error(transparent)]
     Tensors(#[from] TensorFileError),

@@ -12,6 +12,7 @@ use super::initial::draw;
 use super::operations::{self, physical};
 use super::plan::BufferPlan;
 use super::step::SourceLoss;
+use sextant_model::{Difference, WeightsError};
 
 /// The buffers of all sources of a phase. No gradients flow through them.
 #[derive(Clone, Debug, Default)]
@@ -98,29 +99,28 @@ impl Buffers {
 
     /// Replaces every value. The names must be those of [`named`](Self::named), no more and no fewer, with their shapes.
     pub fn load_named(mut self, values: &BTreeMap<String, TensorData>) -> Result<Self, GuidanceError> {
+        let mut differences = Vec::new();
         for entry in &mut self.entries {
-            let path = entry.path();
-            let data = values
-                .get(&path)
-                .ok_or_else(|| GuidanceError::Checkpoint(format!("buffer `{path}` is missing")))?;
-            if *data.shape() != physical(&entry.shape) {
-                return Err(GuidanceError::Checkpoint(format!(
-                    "buffer `{path}` has shape {:?}, its source declares {:?}",
-                    data.shape().to_vec(),
-                    entry.shape
-                )));
+            let (name, wanted) = (entry.path(), physical(&entry.shape).to_vec());
+            match values.get(&name) {
+                None => differences.push(Difference::Missing { name, wanted }),
+                Some(data) if data.shape().to_vec() != wanted => {
+                    let found = data.shape().to_vec();
+                    differences.push(Difference::Shape { name, found, wanted });
+                }
+                Some(data) => {
+                    entry.value = operations::from_data(data.clone(), entry.dtype, entry.device.as_dispatch());
+                }
             }
-            entry.value = operations::from_data(data.clone(), entry.dtype, entry.device.as_dispatch());
         }
-        match values
-            .keys()
-            .find(|path| self.entries.iter().all(|entry| entry.path() != **path))
-        {
-            None => Ok(self),
-            Some(path) => Err(GuidanceError::Checkpoint(format!(
-                "buffer `{path}` belongs to no source of this phase"
-            ))),
-        }
+        let own = |name: &String| self.entries.iter().any(|entry| entry.path() == **name);
+        let others = values.iter().filter(|(name, _)| !own(name));
+        differences.extend(others.map(|(name, data)| Difference::Unexpected {
+            name: name.clone(),
+            found: data.shape().to_vec(),
+        }));
+        WeightsError::of(differences).map_err(|error| GuidanceError::Checkpoint(error.to_string()))?;
+        Ok(self)
     }
 }
 
@@ -209,6 +209,7 @@ mod tests {
         let saved = changed.named().unwrap();
         assert_eq!(buffers().load_named(&saved).unwrap().named().unwrap(), saved);
         let error = buffers().load_named(&BTreeMap::new()).unwrap_err().to_string();
-        assert!(error.contains("`sra.bank` is missing"), "{error}");
+        assert!(error.contains("`sra.bank` [3, 2] is missing"), "{error}");
+        assert!(error.contains("`sra.count` [2] is missing"), "{error}");
     }
 }

@@ -11,6 +11,6 @@ pub mod network;
 
 pub use batch::TrainBatch;
 pub use network::{
-    Sit, SitConfig, SitOutput, TensorFileError, WeightsError, apply, collect, ema_update, fingerprint, frozen_copy,
-    param_id, parameter_ids, read_safetensors, read_with_metadata, write_safetensors,
+    Difference, Sit, SitConfig, SitOutput, TensorFileError, WeightsError, apply, collect, ema_update, fingerprint,
+    frozen_copy, param_id, parameter_ids, read_safetensors, read_with_metadata, write_safetensors,
 };

@@ -13,7 +13,7 @@ pub enum DataConfig {
         #[serde(default = "emoji_size")]
         size: usize,
         /// Chooses the held-out fifth. Apart from the run's seed, so that all runs share one split.
-        #[serde(default)]
+        #[serde(default, with = "super::seed")]
         split_seed: u64,
     },
     /// ImageNet latents of a VAE, in the layout of the published trainers.

@@ -187,6 +187,7 @@ pub struct TrainingConfig {
     /// AdamW's decoupled weight decay.
     pub weight_decay: f32,
     /// Seeds weights, batches and views.
+    #[serde(with = "super::seed")]
     pub seed: u64,
 }
 

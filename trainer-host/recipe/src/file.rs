@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use config::{Config, File, FileFormat};
 use serde_json::{Map, Value};
 
+use super::assign::{AssignError, assign, value};
 use super::overlay::take_variants;
 use super::{Recipe, Variant, overlay};
 
@@ -189,16 +189,13 @@ pub fn load(path: &Path, sets: &[String]) -> Result<RecipeFile, RecipeError> {
 /// # Errors
 /// As [`load`].
 pub fn parse(path: &Path, text: &str, sets: &[String]) -> Result<RecipeFile, RecipeError> {
-    let in_file = |reason: String| RecipeError::File {
-        path: path.into(),
-        reason,
-    };
-    let mut builder = Config::builder().add_source(File::from_str(text, FileFormat::Toml));
-    for (variable, value) in std::env::vars() {
+    let mut table = table(path, text)?;
+    for (variable, text) in std::env::vars() {
         if let Some(key) = environment_key(&variable) {
-            builder = builder
-                .set_override(index_syntax(&key), toml_value(&value))
-                .map_err(|e| in_file(format!("{variable}: {e}")))?;
+            assign(&mut table, &key, value(&text)).map_err(|e| RecipeError::File {
+                path: path.into(),
+                reason: format!("{variable}: {e}"),
+            })?;
         }
     }
     for assignment in sets {
@@ -206,17 +203,11 @@ pub fn parse(path: &Path, text: &str, sets: &[String]) -> Result<RecipeFile, Rec
             assignment: assignment.clone(),
             reason,
         };
-        let (key, value) = assignment
+        let (key, text) = assignment
             .split_once('=')
             .ok_or_else(|| wrong("write it as key=value, such as optimiser.lr=2e-4".into()))?;
-        builder = builder
-            .set_override(index_syntax(key.trim()), toml_value(value.trim()))
-            .map_err(|e| wrong(e.to_string()))?;
+        assign(&mut table, key.trim(), value(text.trim())).map_err(|e: AssignError| wrong(e.to_string()))?;
     }
-    let table: toml::Table = builder
-        .build()
-        .and_then(Config::try_deserialize)
-        .map_err(|e| in_file(e.to_string()))?;
     let mut table = json(path, table)?;
     let variants = take_variants(&mut table).map_err(|reason| RecipeError::Key {
         path: path.into(),
@@ -234,16 +225,31 @@ pub fn parse(path: &Path, text: &str, sets: &[String]) -> Result<RecipeFile, Rec
 /// # Errors
 /// As [`load`].
 pub fn parse_resolved(path: &Path, text: &str) -> Result<Recipe, RecipeError> {
-    let table: toml::Table = text.parse().map_err(|e: toml::de::Error| RecipeError::File {
-        path: path.into(),
-        reason: e.to_string(),
-    })?;
     let file = RecipeFile {
         path: path.into(),
-        base: Value::Object(json(path, table)?),
+        base: Value::Object(json(path, table(path, text)?)?),
         variants: Vec::new(),
     };
     file.base()
+}
+
+fn table(path: &Path, text: &str) -> Result<toml::Table, RecipeError> {
+    text.parse().map_err(|e: toml::de::Error| {
+        let mut reason = e.to_string();
+        if integer_too_large(&e, text) {
+            reason += "integers of TOML end at 9223372036854775807; write a larger seed in quotes";
+        }
+        RecipeError::File {
+            path: path.into(),
+            reason,
+        }
+    })
+}
+
+/// True if the error is about a number of digits alone: one that 64 bits with a sign do not hold.
+fn integer_too_large(error: &toml::de::Error, text: &str) -> bool {
+    let number = error.span().and_then(|span| text.get(span)).unwrap_or_default();
+    !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// The table as JSON, which has no NaN and no infinity.
@@ -288,49 +294,6 @@ fn not_finite(value: &toml::Value, path: String) -> Option<String> {
 fn environment_key(variable: &str) -> Option<String> {
     let key = variable.strip_prefix("SEXTANT__")?;
     Some(key.to_lowercase().replace("__", "."))
-}
-
-/// `phases.0.steps` as the config crate writes it: `phases[0].steps`.
-fn index_syntax(key: &str) -> String {
-    let mut path = String::new();
-    for part in key.split('.') {
-        if !path.is_empty() && part.chars().all(|c| c.is_ascii_digit()) {
-            path.push_str(&format!("[{part}]"));
-        } else {
-            if !path.is_empty() {
-                path.push('.');
-            }
-            path.push_str(part);
-        }
-    }
-    path
-}
-
-/// A value as TOML reads it; what is not TOML is text, so that names need no quotes.
-fn toml_value(text: &str) -> config::Value {
-    let parsed: Option<toml::Value> = toml::from_str::<toml::Table>(&format!("v = {text}"))
-        .ok()
-        .and_then(|mut t| t.remove("v"));
-    match parsed {
-        Some(value) => config_value(value),
-        None => text.into(),
-    }
-}
-
-fn config_value(value: toml::Value) -> config::Value {
-    match value {
-        toml::Value::String(s) => s.into(),
-        toml::Value::Integer(i) => i.into(),
-        toml::Value::Float(f) => f.into(),
-        toml::Value::Boolean(b) => b.into(),
-        toml::Value::Datetime(d) => d.to_string().into(),
-        toml::Value::Array(list) => list.into_iter().map(config_value).collect::<Vec<_>>().into(),
-        toml::Value::Table(table) => table
-            .into_iter()
-            .map(|(k, v)| (k, config_value(v)))
-            .collect::<config::Map<String, config::Value>>()
-            .into(),
-    }
 }
 
 #[cfg(test)]
@@ -399,10 +362,6 @@ mod tests {
             Some("phases.0.steps")
         );
         assert_eq!(environment_key("SEXTANT_PLUGIN_PATH"), None);
-        assert_eq!(
-            index_syntax("phases.0.guidance.10.plugin"),
-            "phases[0].guidance[10].plugin"
-        );
     }
 
     #[test]
@@ -423,6 +382,44 @@ mod tests {
             let error = recipe(MINIMAL, &[set]).unwrap_err();
             assert!(error.contains(key), "{set}: {error}");
         }
+    }
+
+    #[test]
+    fn a_place_that_a_list_does_not_have_is_named_with_the_assignment() {
+        for set in [
+            "phases.5.steps=3",
+            "phases.0.guidance.3.plugin=none",
+            "variants.1.name=x",
+        ] {
+            let error = recipe(MINIMAL, &[set]).unwrap_err();
+            assert!(error.starts_with(&format!("--set {set}: ")), "{error}");
+        }
+        let more = recipe(MINIMAL, &["phases.0.guidance.1.plugin=repa"]).unwrap();
+        assert_eq!(more.phases[0].guidance.len(), 2);
+    }
+
+    #[test]
+    fn any_seed_is_set_written_and_read_back() {
+        for seed in [0, 7, i64::MAX as u64, 1 << 63, u64::MAX] {
+            let sets = [format!("seed={seed}"), format!("data.split_seed={seed}")];
+            let first = recipe(MINIMAL, &sets.each_ref().map(String::as_str)).unwrap();
+            assert_eq!(first.seed, seed);
+            let text = toml::to_string(&first).unwrap();
+            let again = parse_resolved(Path::new("recipe.toml"), &text).unwrap();
+            assert_eq!(again.seed, seed);
+            assert_eq!(again.data, first.data);
+            let quoted = recipe(&format!("seed = \"{seed}\"\n{MINIMAL}"), &[]).unwrap();
+            assert_eq!(quoted.seed, seed);
+        }
+    }
+
+    #[test]
+    fn a_seed_that_is_none_says_what_one_is() {
+        let error = recipe(MINIMAL, &["seed=-1"]).unwrap_err();
+        assert!(error.contains("seed: ") && error.contains("from 0 to"), "{error}");
+        let unquoted = format!("seed = {}\n{MINIMAL}", u64::MAX);
+        let error = recipe(&unquoted, &[]).unwrap_err();
+        assert!(error.contains("in quotes"), "{error}");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //!
 //! This crate reads and checks values. Whether a recipe fits its data, its network and its plugins is asked by those who have them.
 
+mod assign;
 mod data;
 mod diffusion;
 mod encoder;
@@ -16,6 +17,7 @@ mod guidance;
 mod overlay;
 mod sampler;
 mod schema;
+mod seed;
 mod time;
 mod weights;
 

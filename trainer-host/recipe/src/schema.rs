@@ -14,7 +14,7 @@ pub struct Recipe {
     #[serde(default = "untitled")]
     pub title: String,
     /// Seed of everything that is drawn: weights, batches, times, noise, dropped labels.
-    #[serde(default)]
+    #[serde(default, with = "super::seed")]
     pub seed: u64,
     /// The data set.
     pub data: DataConfig,

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{
     Command, CompareArgs, ComputeArgs, EncoderArgs, EncoderCommand, SampleArgs, SamplerName, TrainArgs, eval, log,
-    plugin, report, sweep,
+    plan, plugin, report, sweep,
 };
 use crate::Error;
 use crate::compare::{self, Status};
@@ -29,6 +29,7 @@ pub fn run(command: Command) -> Result<(), Error> {
     match command {
         Command::Train(args) => train(args),
         Command::Compare(args) => compare(args),
+        Command::Plan(args) => plan::run(&args),
         Command::Report(args) => report::run(args),
         Command::Sweep(args) => sweep::run(args),
         Command::Sample(args) => draw(args),
@@ -63,6 +64,7 @@ fn train(args: TrainArgs) -> Result<(), Error> {
     let options = options(&args.compute, args.output.json, &label)?;
     let run = Run::prepare(recipe, options)?;
     evaluation::check(&run)?;
+    run.check_memory()?;
     if fresh {
         folder.create(run.recipe(), run.info())?;
     } else if !args.without.is_empty() {
@@ -170,6 +172,12 @@ fn draw(args: SampleArgs) -> Result<(), Error> {
     let dataset = data::load(&recipe.data)?;
     let classes = dataset.class_names().len();
     let count = args.count.unwrap_or(recipe.evaluation.samples);
+    let columns = args.columns.unwrap_or(recipe.evaluation.columns);
+    for (option, number) in [("--count", count), ("--columns", columns)] {
+        if number == 0 {
+            return Err(Error::Input(format!("{option} is 0; it must be at least 1")));
+        }
+    }
     recipe.kept(args.weights)?;
     let labels = match &args.class {
         Some(class) => vec![label(class, dataset.class_names(), &recipe)?; count],
@@ -180,7 +188,6 @@ fn draw(args: SampleArgs) -> Result<(), Error> {
         seed: args.seed.unwrap_or(recipe.seed),
         ..Drawing::of(&recipe)
     };
-    let columns = args.columns.unwrap_or(recipe.evaluation.columns);
     let options = options(&compute, true, "sample")?;
     let network = sextant_train::trained(&recipe, &dataset, &saved, args.weights, &options.device)?;
     let pixels = sample::draw(&network, &drawing, &labels, &dataset, &options.device)?;

@@ -3,6 +3,7 @@
 mod commands;
 mod eval;
 mod log;
+mod plan;
 mod plugin;
 mod report;
 mod sweep;
@@ -28,6 +29,7 @@ struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   sextant compare configs/emoji-quick.toml              three strategies side by side, ending in a report
+  sextant plan configs/emoji-quick.toml                 parameters and memory, before anything runs
   sextant report runs/emoji-quick                       its report again, or of several folders together
   sextant sweep configs/emoji-quick.toml --lr 3e-4,1e-3 the same tuning budget for every variant
   sextant train configs/emoji.toml --variant repa       one of them alone
@@ -49,6 +51,9 @@ enum Command {
   sextant train configs/emoji-quick.toml --set phases.0.guidance.0.plugin=repa
   sextant train --resume runs/first")]
     Train(TrainArgs),
+    /// Print parameters, operations and memory of a training before it runs, from shapes alone.
+    #[command(after_help = plan::EXAMPLES)]
+    Plan(plan::PlanArgs),
     /// Train every variant of a recipe, then print a table and write report.html.
     #[command(after_help = "Examples:
   sextant compare configs/emoji-quick.toml

@@ -67,7 +67,8 @@ pub fn planned_runs(
             let run = Run::prepare(recipe, options.clone());
             let run = run
                 .map_err(Error::from)
-                .and_then(|run| Ok(evaluation::check(&run).map(|()| run)?));
+                .and_then(|run| Ok(evaluation::check(&run).map(|()| run)?))
+                .and_then(|run| Ok(run.check_memory().map(|()| run)?));
             let run = run.map_err(|e| Error::Input(format!("variant {:?}: {e}", variant.name)))?;
             // As the libraries resolve it, which is how the folder has it.
             let recipe = run.recipe().clone();

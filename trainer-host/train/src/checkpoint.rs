@@ -8,7 +8,8 @@ use burn::optim::OptimizerRecord;
 use burn::store::RecordError;
 use burn::tensor::{Bytes, TensorData};
 use serde::{Deserialize, Serialize};
-use sextant_model::{collect, read_safetensors, write_safetensors};
+use sextant_guidance::{Buffers, SourceParams};
+use sextant_model::{Sit, apply, collect, read_safetensors, write_safetensors};
 use sextant_recipe::Weights;
 pub use sextant_records::checkpoint::{Saved, list};
 use sextant_records::{FileError, Seconds, TeacherCounters, ValidationLoss, sync_folder, write_synced};
@@ -52,17 +53,29 @@ pub trait SavedTensors {
     /// Names the file that cannot be read.
     fn weights(&self, weights: Weights) -> Result<Tensors, Error>;
 
+    /// `network` with these weights.
+    ///
+    /// # Errors
+    /// Names the file that cannot be read or does not fit.
+    fn load(&self, weights: Weights, network: Sit) -> Result<Sit, Error>;
+
     /// The parameters of the sources with these names: a run may go on without one that it had.
     ///
     /// # Errors
     /// Names the file that cannot be read.
     fn sources_of(&self, names: &[&str]) -> Result<Tensors, Error>;
 
-    /// The buffers of the sources with these names.
+    /// `parameters` with the values of the sources with these names.
     ///
     /// # Errors
-    /// Names the file that cannot be read.
-    fn buffers_of(&self, names: &[&str]) -> Result<Tensors, Error>;
+    /// Names the file that cannot be read or does not fit.
+    fn load_sources(&self, parameters: SourceParams, names: &[&str]) -> Result<SourceParams, Error>;
+
+    /// `buffers` with the values of the sources with these names.
+    ///
+    /// # Errors
+    /// Names the file that cannot be read or does not fit.
+    fn load_buffers(&self, buffers: Buffers, names: &[&str]) -> Result<Buffers, Error>;
 
     /// The state of AdamW.
     ///
@@ -82,12 +95,26 @@ impl SavedTensors for Saved {
         tensors(self, &network_file(weights))
     }
 
+    fn load(&self, weights: Weights, network: Sit) -> Result<Sit, Error> {
+        apply(network, &self.weights(weights)?).map_err(|source| Error::Weights {
+            path: self.folder.join(network_file(weights)),
+            source,
+        })
+    }
+
     fn sources_of(&self, names: &[&str]) -> Result<Tensors, Error> {
         Ok(belonging(self, tensors(self, SOURCES)?, names))
     }
 
-    fn buffers_of(&self, names: &[&str]) -> Result<Tensors, Error> {
-        Ok(belonging(self, tensors(self, BUFFERS)?, names))
+    fn load_sources(&self, parameters: SourceParams, names: &[&str]) -> Result<SourceParams, Error> {
+        let loaded = parameters.load_named(&self.sources_of(names)?);
+        Ok(loaded.map_err(|e| FileError::new(self.folder.join(SOURCES), e))?)
+    }
+
+    fn load_buffers(&self, buffers: Buffers, names: &[&str]) -> Result<Buffers, Error> {
+        let values = belonging(self, tensors(self, BUFFERS)?, names);
+        let loaded = buffers.load_named(&values);
+        Ok(loaded.map_err(|e| FileError::new(self.folder.join(BUFFERS), e))?)
     }
 
     fn optimiser(&self) -> Result<OptimizerRecord, Error> {
@@ -167,9 +194,9 @@ pub fn write(folder: &Path, contents: Contents, keep: usize) -> Result<Saved, Er
     }
     tensors(SOURCES, &worker.module.sources.named())?;
     tensors(BUFFERS, &worker.buffers.named()?)?;
-    let moments = worker.moments().into_bytes();
-    let moments = moments.map_err(|e: RecordError| FileError::new(&partial, e))?;
-    write_synced(&partial.join(OPTIMISER), &moments)?;
+    // Tensor by tensor, and synced: all of them as bytes would be half of what a training holds once more.
+    let moments = worker.moments().save(partial.join(OPTIMISER));
+    moments.map_err(|e: RecordError| FileError::new(partial.join(OPTIMISER), e))?;
     let state = serde_json::to_vec(contents.state).map_err(|e| FileError::new(&partial, e))?;
     write_synced(&partial.join(STATE), &state)?;
     sync_folder(&partial)?;

@@ -99,7 +99,11 @@ impl Run {
                 let data = HostBatch::new(&self.dataset, seed, step, batch, &self.recipe.diffusion, null_class);
                 let data = TrainBatch::upload(data, worker.device()).part(0, batch / parts);
                 let (losses, trace) = traced(|| worker.losses(&data, Terms::All));
-                losses?;
+                let total = losses?.total;
+                if total.is_tracked() {
+                    // Else autodiff would keep what it has of every step that is rehearsed.
+                    total.backward();
+                }
                 work += trace.work;
                 for asked in trace.forwards {
                     let pass = match asked.output {

@@ -30,6 +30,14 @@ pub enum StepError {
     NoGradient,
 }
 
+impl StepError {
+    /// True if the backend had no memory left, as far as its words tell.
+    pub fn is_out_of_memory(&self) -> bool {
+        let words = ["memory", "alloc", "buffertoobig"];
+        matches!(self, Self::Backend(text) if words.iter().any(|word| text.to_lowercase().contains(word)))
+    }
+}
+
 /// Why a run cannot be made ready, or ended before its end.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -56,9 +64,14 @@ pub enum Error {
     /// Parameters or buffers of a source that cannot be restored.
     #[error(transparent)]
     Guidance(#[from] GuidanceError),
-    /// Weights that do not fit a network.
-    #[error(transparent)]
-    Weights(#[from] WeightsError),
+    /// Weights of a file that do not fit a network.
+    #[error("{}: {source}", path.display())]
+    Weights {
+        /// The file.
+        path: PathBuf,
+        /// All that differs.
+        source: WeightsError,
+    },
     /// Tensors that cannot be read or written.
     #[error(transparent)]
     Tensors(#[from] TensorFileError),
@@ -103,6 +116,18 @@ pub enum Error {
         /// The run's folder.
         run: PathBuf,
     },
+    /// A phase that this machine cannot hold.
+    #[error(
+        "phase {phase:?} cannot run here: weights, gradients and moments alone exceed the {available} that are free; {estimate}"
+    )]
+    Memory {
+        /// The phase.
+        phase: String,
+        /// Its estimate in words.
+        estimate: String,
+        /// Free memory in words.
+        available: String,
+    },
     /// Training went wrong in a way that no checkpoint helps.
     #[error("{0}")]
     Diverged(String),
@@ -112,5 +137,24 @@ impl Error {
     /// True if someone asked to stop: no failure.
     pub fn is_interrupt(&self) -> bool {
         matches!(self, Self::Interrupted { .. })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backend_without_memory_is_known_by_its_words() {
+        for text in [
+            "CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\"",
+            "Not enough memory left.",
+            "can't allocate buffer of size: 17179869184",
+            "BufferTooBig(17179869184)",
+        ] {
+            assert!(StepError::Backend(text.into()).is_out_of_memory(), "{text}");
+        }
+        assert!(!StepError::Backend("the shapes do not fit".into()).is_out_of_memory());
+        assert!(!StepError::NoGradient.is_out_of_memory());
     }
 }

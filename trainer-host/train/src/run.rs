@@ -7,7 +7,7 @@ use burn::train::Interrupter;
 use sextant_data::{self as data, Dataset, StepLoader};
 use sextant_guidance::{self as guidance, SearchPath, Sources};
 use sextant_model::encoder;
-use sextant_model::{Sit, SitConfig, apply, device, frozen_copy};
+use sextant_model::{Sit, SitConfig, device, frozen_copy};
 use sextant_recipe::{Phase, Recipe, Weights};
 use sextant_records::checkpoint::Saved;
 use sextant_records::journal::Journal;
@@ -15,6 +15,7 @@ use sextant_records::{EncoderCost, FileError, RunFolder, RunInfo, RunResult};
 
 use super::checkpoint::{SavedTensors, State};
 use super::phase::{Ending, Plan, Training};
+use super::plan::{PhasePlan, RunPlan};
 use super::progress::{ProgressMode, RunProgress};
 use super::sample::TrainingSamples;
 use super::setup::{encoder_fields, geometry, load_sources, network, target_encoder, trained};
@@ -57,6 +58,7 @@ pub struct Run {
     pub(super) dataset: Arc<Dataset>,
     pub(super) model: SitConfig,
     info: RunInfo,
+    plan: RunPlan,
     /// Cost of the encoder whose features a source reads.
     pub(super) encoder: Option<EncoderCost>,
 }
@@ -74,6 +76,7 @@ impl Run {
         let fields = encoder_fields(encoder.as_ref());
         let mut plugins = Vec::new();
         let mut guided = false;
+        let mut of_phases = Vec::new();
         for phase in &mut recipe.phases {
             let geometry = geometry(&recipe.optimiser, &recipe.diffusion, &model, phase, &fields);
             let sources = load_sources(phase, &options.plugins, &geometry)?;
@@ -84,7 +87,13 @@ impl Run {
                     plugins.push(library);
                 }
             }
+            of_phases.push(sources);
         }
+        let phases = recipe.phases.iter().zip(&of_phases);
+        let plan = |(phase, sources)| PhasePlan::of(&recipe, phase, &model, sources, dataset.len(), &fields);
+        let plan = RunPlan {
+            phases: phases.map(plan).collect(),
+        };
         // Encoding the whole set costs seconds: only where a source reads it.
         let encoder = encoder.filter(|_| guided);
         if let Some(encoder) = &encoder {
@@ -111,6 +120,7 @@ impl Run {
             dataset: Arc::new(dataset),
             model,
             info,
+            plan,
             encoder,
         })
     }
@@ -128,6 +138,14 @@ impl Run {
     /// Content of `run.json`.
     pub fn info(&self) -> &RunInfo {
         &self.info
+    }
+
+    /// Refuses a training that this machine cannot hold.
+    ///
+    /// # Errors
+    /// Names the phase, with its estimate.
+    pub fn check_memory(&self) -> Result<(), Error> {
+        self.plan.check(&self.options.device).map(|_| ())
     }
 
     /// The options that it runs with.
@@ -155,7 +173,7 @@ impl Run {
             .latest(&teacher.phase)
             .ok_or_else(|| FileError::new(folder.path(), format!("has no checkpoint of phase {:?}", teacher.phase)))?;
         let network = self.new_network(0, &self.options.device.clone().inner())?;
-        Ok(Some(apply(frozen_copy(&network), &saved.weights(teacher.weights)?)?))
+        Ok(Some(saved.load(teacher.weights, frozen_copy(&network))?))
     }
 
     pub(super) fn last_phase(&self) -> Result<&Phase, Error> {
@@ -182,6 +200,9 @@ impl Run {
             return self.with_grid(folder, result);
         }
         self.note_other_libraries(folder)?;
+        if let Some(warning) = self.plan.check(&self.options.device)? {
+            tracing::warn!("{}: {warning}", self.options.label);
+        }
         memory::reset_peak();
         let mut saved = Vec::new();
         for index in 0..self.recipe.phases.len() {
@@ -286,7 +307,10 @@ impl Run {
             Ending::Failed { saved, step, reason } => Err(Error::Step {
                 phase: phase.name.clone(),
                 step,
-                reason: reason.to_string(),
+                reason: match reason.is_out_of_memory() {
+                    true => format!("{reason}\n{}", self.plan.phases[index].estimate()),
+                    false => reason.to_string(),
+                },
                 last_good: saved.step,
                 checkpoint: saved.folder,
             }),

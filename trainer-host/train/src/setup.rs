@@ -4,7 +4,7 @@ use burn::tensor::Device;
 use sextant_data::{self as data, Dataset, Stream};
 use sextant_guidance::{GuidanceGeometry, NetworkShape, SearchPath, Sources};
 use sextant_model::encoder::{self, Encoder};
-use sextant_model::{Sit, SitConfig, apply, frozen_copy, parameter_ids};
+use sextant_model::{Sit, SitConfig, frozen_copy, parameter_ids};
 use sextant_recipe::{DiffusionRecipe, Init, OptimiserRecipe, Phase, Recipe, Weights};
 use sextant_records::checkpoint::Saved;
 
@@ -38,15 +38,14 @@ impl Run {
             Init::Continue => Some(&earlier[index - 1]),
         };
         if let Some(before) = before {
-            student = apply(student, &before.weights(Weights::Model)?)?;
+            student = before.load(Weights::Model, student)?;
         }
         let teacher = match &phase.teacher {
             None => None,
             Some(teacher) => {
                 let place = self.recipe.phases[..index].iter().position(|p| p.name == teacher.phase);
                 let place = place.ok_or_else(|| Error::Phase(format!("there is no phase {:?}", teacher.phase)))?;
-                let weights = earlier[place].weights(teacher.weights)?;
-                Some(apply(frozen_copy(&student), &weights)?)
+                Some(earlier[place].load(teacher.weights, frozen_copy(&student))?)
             }
         };
         for (i, end) in self.recipe.optimiser.no_decay.iter().enumerate() {
@@ -108,7 +107,7 @@ pub fn trained(
         &mut Stream::new(0, "replaced").at(&[]),
         device,
     )?;
-    Ok(apply(frozen_copy(&network), &saved.weights(weights)?)?)
+    saved.load(weights, frozen_copy(&network))
 }
 
 pub(super) fn network(recipe: &Recipe, dataset: &Dataset) -> Result<SitConfig, Error> {

@@ -14,7 +14,7 @@ use sextant_records::ValidationLoss;
 use super::objective::per_sample;
 
 /// Samples of one pass.
-const BATCH: usize = 64;
+pub(super) const BATCH: usize = 64;
 
 /// A part of the fixed validation set.
 #[derive(Clone, Debug)]

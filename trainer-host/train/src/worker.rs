@@ -9,7 +9,7 @@ use burn::tensor::{Device, Tensor};
 use sextant_guidance::{Buffers, GuidanceError, GuidanceStep, Services, SourceParams, Sources};
 use sextant_model::device::{compiles_kernels, panic_text};
 use sextant_model::diffusion::{Interpolant, Target};
-use sextant_model::{Sit, TrainBatch, apply, ema_update, frozen_copy, parameter_ids};
+use sextant_model::{Sit, TrainBatch, ema_update, frozen_copy, parameter_ids};
 use sextant_recipe::{DiffusionRecipe, OptimiserRecipe, Weights};
 use sextant_records::checkpoint::Saved;
 use sextant_records::{Seconds, TeacherCounters};
@@ -130,14 +130,13 @@ impl Worker {
     /// # Errors
     /// Files that cannot be read or do not fit.
     pub fn restore(mut self, saved: &Saved, state: &State) -> Result<Self, Error> {
-        let names = self.sources.names();
-        let (parameters, buffers) = (saved.sources_of(&names)?, saved.buffers_of(&names)?);
-        self.module = TrainModule {
-            student: apply(self.module.student, &saved.weights(Weights::Model)?)?,
-            sources: self.module.sources.load_named(&parameters)?,
-        };
         self = self.with_averages(saved)?;
-        self.buffers = self.buffers.load_named(&buffers)?;
+        let names = self.sources.names();
+        self.module = TrainModule {
+            student: saved.load(Weights::Model, self.module.student)?,
+            sources: saved.load_sources(self.module.sources, &names)?,
+        };
+        self.buffers = saved.load_buffers(self.buffers, &names)?;
         self.optimiser = self.optimiser.load_record(saved.optimiser()?);
         self.seconds = state.seconds;
         self.counters = state.teacher;
@@ -150,10 +149,9 @@ impl Worker {
     /// # Errors
     /// Files that cannot be read or do not fit.
     pub fn with_averages(mut self, saved: &Saved) -> Result<Self, Error> {
-        self.ema = apply(self.ema, &saved.weights(Weights::Ema)?)?;
+        self.ema = saved.load(Weights::Ema, self.ema)?;
         for further in &mut self.further_emas {
-            let weights = saved.weights(Weights::FurtherEma(further.decay))?;
-            further.network = apply(further.network.clone(), &weights)?;
+            further.network = saved.load(Weights::FurtherEma(further.decay), further.network.clone())?;
         }
         Ok(self)
     }

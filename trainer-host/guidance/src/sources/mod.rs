@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use burn::tensor::Device;
-use sextant_plugin_api::abi::Network;
+use sextant_plugin_api::abi::{DType, Network};
 use sextant_recipe::{SourceConfig, USUAL_COEFFICIENT, check_name};
 use sextant_records::LibraryRecord;
 
@@ -210,6 +210,26 @@ impl Sources {
         trainable
             .map(|parameter| parameter.shape.iter().product::<usize>())
             .sum()
+    }
+
+    /// Shape of every parameter of the sources, from their plans, and whether it is optimised.
+    pub fn parameter_shapes(&self) -> impl Iterator<Item = (&[usize], bool)> {
+        let parameters = self.sources.iter().flat_map(|source| &source.plan.parameters);
+        parameters.map(|parameter| (parameter.shape.as_slice(), parameter.trainable))
+    }
+
+    /// Bytes of the sources' buffers, from their plans.
+    pub fn buffer_bytes(&self) -> u64 {
+        let buffers = self.sources.iter().flat_map(|source| &source.plan.buffers);
+        let bytes = buffers.map(|buffer| {
+            let value = match buffer.dtype {
+                DType::Int => 8,
+                DType::Bool => 1,
+                _ => 4,
+            };
+            value * buffer.shape.iter().product::<usize>() as u64
+        });
+        bytes.sum()
     }
 
     /// The most tensors that each source has held at once in a step so far, all sources added up.

@@ -49,6 +49,15 @@ impl SitConfig {
             ),
             None => None,
         };
+        let given = [recipe.patch_size, recipe.hidden_size, recipe.depth, recipe.num_heads];
+        if let Some(size) = &recipe.size
+            && given.iter().all(Option::is_some)
+        {
+            return Err(KeyError(format!(
+                "model.size is {size:?}, and nothing of it is left: patch_size, hidden_size, depth and num_heads are all given \
+                 beside it; take the size away, or those that it shall decide"
+            )));
+        }
         let key = |name: &str, given: Option<usize>, of: fn(&SitConfig) -> usize| {
             given.or(named.as_ref().map(of)).ok_or_else(|| {
                 KeyError(format!(
@@ -260,6 +269,18 @@ mod tests {
             let error = SitConfig::named(name, 32, 4, 1000, false).unwrap_err().0;
             assert!(error.contains("`B/2`"), "{error}");
         }
+    }
+
+    #[test]
+    fn should_refuse_a_size_of_which_nothing_is_left() {
+        let recipe = |text: &str| toml::from_str::<ModelRecipe>(text).unwrap();
+        let build = |text: &str| SitConfig::of(&recipe(text), 32, 3, 9);
+        let some = build("size = \"S/4\"\nhidden_size = 96\ndepth = 3\nnum_heads = 4").unwrap();
+        assert_eq!((some.patch_size, some.hidden_size, some.depth), (4, 96, 3));
+        let error = build("size = \"S/4\"\npatch_size = 4\nhidden_size = 96\ndepth = 3\nnum_heads = 4")
+            .unwrap_err()
+            .0;
+        assert!(error.contains("model.size is \"S/4\""), "{error}");
     }
 
     #[test]

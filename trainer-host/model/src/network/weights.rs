@@ -1,6 +1,7 @@
 //! A module's parameters as a map from published names to plain arrays, and back.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{Display, Formatter};
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{DType, Tensor, TensorData};
@@ -9,11 +10,15 @@ use thiserror::Error;
 
 use super::naming::ModulePath;
 
-/// Why a map of tensors does not fit a module.
+/// All in which a map of tensors differs from a module's parameters, and what explains it where that can be told.
+#[derive(Debug, PartialEq)]
+pub struct WeightsError(Vec<Difference>);
+
+/// A parameter by which a map of tensors does not fit a module.
 #[derive(Debug, Error, PartialEq)]
-pub enum WeightsError {
+pub enum Difference {
     /// The module has a parameter that the map lacks.
-    #[error("parameter `{name}` with shape {wanted:?} is missing")]
+    #[error("`{name}` {wanted:?} is missing")]
     Missing {
         /// Published name.
         name: String,
@@ -21,7 +26,7 @@ pub enum WeightsError {
         wanted: Vec<usize>,
     },
     /// A parameter has another shape than the module's.
-    #[error("parameter `{name}` has shape {found:?}, the network wants {wanted:?}")]
+    #[error("`{name}` has shape {found:?}, wanted is {wanted:?}")]
     Shape {
         /// Published name.
         name: String,
@@ -31,21 +36,111 @@ pub enum WeightsError {
         wanted: Vec<usize>,
     },
     /// A parameter is not a tensor of floats.
-    #[error("parameter `{name}` holds {found:?}, the network wants floats")]
+    #[error("`{name}` holds {found:?}, wanted are floats")]
     Kind {
         /// Published name.
         name: String,
         /// Element type in the map.
         found: DType,
     },
-    /// The map holds names that the module does not have.
-    #[error("the network has no parameter named {}", quoted(.0))]
-    Unexpected(Vec<String>),
+    /// The map holds a name that the module does not have.
+    #[error("`{name}` {found:?} is not a parameter here")]
+    Unexpected {
+        /// The name.
+        name: String,
+        /// Its shape.
+        found: Vec<usize>,
+    },
 }
 
-fn quoted(names: &[String]) -> String {
-    let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
-    names.join(", ")
+/// Differences that a message lists; the rest is counted.
+const LISTED: usize = 8;
+
+/// The parameter whose rows are the classes and the null class.
+const CLASSES: &str = "y_embedder.embedding_table.weight";
+
+impl WeightsError {
+    /// An error for these differences; none if there are none.
+    ///
+    /// # Errors
+    /// All of them.
+    pub fn of(differences: Vec<Difference>) -> Result<(), Self> {
+        match differences.is_empty() {
+            true => Ok(()),
+            false => Err(Self(differences)),
+        }
+    }
+
+    /// What stands before every name that is missing, in names that are not expected: of a wrapper around the network.
+    fn prefix(&self) -> Option<&str> {
+        let missing = || self.0.iter().filter_map(Difference::missing);
+        let unexpected: BTreeSet<&str> = self.0.iter().filter_map(Difference::unexpected).collect();
+        let first = missing().next()?;
+        let prefixes = unexpected.iter().filter_map(|name| name.strip_suffix(first));
+        let mut prefixes = prefixes.filter(|prefix| prefix.ends_with('.'));
+        prefixes.find(|prefix| missing().all(|name| unexpected.contains(format!("{prefix}{name}").as_str())))
+    }
+
+    /// Classes of the map and of the module, where they differ and nothing but their number does.
+    fn classes(&self) -> Option<(usize, usize)> {
+        self.0.iter().find_map(|difference| match difference {
+            Difference::Shape { name, found, wanted }
+                if name.ends_with(CLASSES) && found.get(1..) == wanted.get(1..) =>
+            {
+                Some((found.first()?.checked_sub(1)?, wanted.first()?.checked_sub(1)?))
+            }
+            _ => None,
+        })
+    }
+}
+
+impl Difference {
+    fn missing(&self) -> Option<&str> {
+        match self {
+            Self::Missing { name, .. } => Some(name),
+            _ => None,
+        }
+    }
+
+    fn unexpected(&self) -> Option<&str> {
+        match self {
+            Self::Unexpected { name, .. } => Some(name),
+            _ => None,
+        }
+    }
+}
+
+impl std::error::Error for WeightsError {}
+
+impl Display for WeightsError {
+    fn fmt(&self, f: &mut Formatter) -> std::fmt::Result {
+        let count = self.0.len();
+        match count {
+            1 => write!(f, "a tensor does not fit: {}", self.0[0])?,
+            _ => write!(f, "{count} tensors do not fit:")?,
+        }
+        if count > 1 {
+            for difference in &self.0[..count.min(LISTED)] {
+                write!(f, "\n  {difference}")?;
+            }
+            if count > LISTED {
+                write!(f, "\n  and {} more", count - LISTED)?;
+            }
+        }
+        if let Some(prefix) = self.prefix() {
+            write!(
+                f,
+                "\nevery name there begins with `{prefix}`, as a wrapper around the network saves it: take it off the names"
+            )?;
+        }
+        if let Some((found, wanted)) = self.classes() {
+            write!(
+                f,
+                "\nthe file's network knows {found} classes, the data here has {wanted}"
+            )?;
+        }
+        Ok(())
+    }
 }
 
 /// Every float parameter of `module`, frozen ones too, by published name, in f32 on the CPU.
@@ -93,27 +188,27 @@ pub fn fingerprint(architecture: &str, tensors: &BTreeMap<String, TensorData>) -
 
 /// `module` with the values of `tensors`, which must hold every float parameter by its published name and nothing else.
 ///
-/// Ids, devices and whether a parameter is trained stay the module's own. The first fault found is the error.
+/// Ids, devices and whether a parameter is trained stay the module's own. The error holds all that differs.
 pub fn apply<M: Module>(module: M, tensors: &BTreeMap<String, TensorData>) -> Result<M, WeightsError> {
     struct Applier<'a> {
         path: ModulePath,
         tensors: &'a BTreeMap<String, TensorData>,
         unused: BTreeSet<&'a str>,
-        fault: Option<WeightsError>,
+        differences: Vec<Difference>,
     }
     impl Applier<'_> {
-        fn take(&mut self, wanted: Vec<usize>) -> Result<TensorData, WeightsError> {
+        fn take(&mut self, wanted: Vec<usize>) -> Result<TensorData, Difference> {
             let name = self.path.name();
             let Some(data) = self.tensors.get(&name) else {
-                return Err(WeightsError::Missing { name, wanted });
+                return Err(Difference::Missing { name, wanted });
             };
             self.unused.remove(name.as_str());
             let found = data.shape().to_vec();
             if found != wanted {
-                return Err(WeightsError::Shape { name, found, wanted });
+                return Err(Difference::Shape { name, found, wanted });
             }
             if !data.dtype().is_float() {
-                return Err(WeightsError::Kind {
+                return Err(Difference::Kind {
                     name,
                     found: data.dtype(),
                 });
@@ -129,16 +224,13 @@ pub fn apply<M: Module>(module: M, tensors: &BTreeMap<String, TensorData>) -> Re
             self.path.exit();
         }
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            if self.fault.is_some() {
-                return param;
-            }
             match self.take(param.lazy_shape().to_vec()) {
                 Ok(data) => param.map(|old| {
                     let (tracked, dtype) = (old.is_require_grad(), old.dtype());
                     Tensor::from_data(data, (&old.device(), dtype)).set_require_grad(tracked)
                 }),
-                Err(fault) => {
-                    self.fault = Some(fault);
+                Err(difference) => {
+                    self.differences.push(difference);
                     param
                 }
             }
@@ -148,16 +240,20 @@ pub fn apply<M: Module>(module: M, tensors: &BTreeMap<String, TensorData>) -> Re
         path: ModulePath::default(),
         tensors,
         unused: tensors.keys().map(String::as_str).collect(),
-        fault: None,
+        differences: Vec::new(),
     };
     let module = module.map(&mut applier);
-    match applier.fault {
-        Some(fault) => Err(fault),
-        None if applier.unused.is_empty() => Ok(module),
-        None => Err(WeightsError::Unexpected(
-            applier.unused.into_iter().map(str::to_owned).collect(),
-        )),
-    }
+    let Applier {
+        unused,
+        mut differences,
+        ..
+    } = applier;
+    differences.extend(unused.into_iter().map(|name| Difference::Unexpected {
+        name: name.to_owned(),
+        found: tensors[name].shape().to_vec(),
+    }));
+    WeightsError::of(differences)?;
+    Ok(module)
 }
 
 #[cfg(test)]
@@ -196,6 +292,10 @@ mod tests {
         assert!(!loaded.pos_embed.val().is_require_grad());
     }
 
+    fn message(tensors: &BTreeMap<String, TensorData>) -> String {
+        apply(network(2), tensors).unwrap_err().to_string()
+    }
+
     #[test]
     fn should_name_what_is_missing_misshapen_or_unknown() {
         let full = collect(&network(1));
@@ -203,33 +303,60 @@ mod tests {
 
         let mut tensors = full.clone();
         tensors.remove(name);
-        let error = apply(network(2), &tensors).unwrap_err();
         assert_eq!(
-            error.to_string(),
-            "parameter `blocks.0.mlp.fc1.bias` with shape [16] is missing"
+            message(&tensors),
+            "a tensor does not fit: `blocks.0.mlp.fc1.bias` [16] is missing"
         );
 
         let mut tensors = full.clone();
         tensors.insert(name.into(), TensorData::new(vec![0f32; 4], [2, 2]));
-        let error = apply(network(2), &tensors).unwrap_err();
         assert_eq!(
-            error.to_string(),
-            "parameter `blocks.0.mlp.fc1.bias` has shape [2, 2], the network wants [16]"
+            message(&tensors),
+            "a tensor does not fit: `blocks.0.mlp.fc1.bias` has shape [2, 2], wanted is [16]"
         );
 
         let mut tensors = full.clone();
         tensors.insert(name.into(), TensorData::new(vec![0i64; 16], [16]));
-        let error = apply(network(2), &tensors).unwrap_err();
-        assert!(matches!(error, WeightsError::Kind { .. }), "{error}");
+        assert!(message(&tensors).contains("wanted are floats"));
 
         let mut tensors = full;
-        for extra in ["projectors.0.0.bias", "a"] {
-            tensors.insert(extra.into(), TensorData::new(vec![0f32], [1]));
-        }
-        let error = apply(network(2), &tensors).unwrap_err();
+        tensors.insert("a".into(), TensorData::new(vec![0f32], [1]));
         assert_eq!(
-            error.to_string(),
-            "the network has no parameter named `a`, `projectors.0.0.bias`"
+            message(&tensors),
+            "a tensor does not fit: `a` [1] is not a parameter here"
         );
+    }
+
+    #[test]
+    fn should_list_all_that_differs_and_count_what_is_too_much() {
+        let mut tensors = collect(&network(1));
+        tensors.remove("pos_embed");
+        tensors.insert("a".into(), TensorData::new(vec![0f32], [1]));
+        tensors.insert("final_layer.linear.bias".into(), TensorData::new(vec![0f32; 3], [3]));
+        assert_eq!(
+            message(&tensors),
+            "3 tensors do not fit:\n  `pos_embed` [1, 4, 8] is missing\n  \
+             `final_layer.linear.bias` has shape [3], wanted is [4]\n  `a` [1] is not a parameter here"
+        );
+        let none = message(&BTreeMap::new());
+        let count = collect(&network(1)).len();
+        assert!(none.starts_with(&format!("{count} tensors do not fit:")), "{none}");
+        assert_eq!(none.lines().count(), 2 + LISTED, "{none}");
+        assert!(none.ends_with(&format!("and {} more", count - LISTED)), "{none}");
+    }
+
+    #[test]
+    fn should_explain_a_prefix_and_another_number_of_classes() {
+        let full = collect(&network(1));
+        let wrapped = full.iter().map(|(name, data)| (format!("module.{name}"), data.clone()));
+        let text = message(&wrapped.collect());
+        assert!(text.contains("begins with `module.`"), "{text}");
+        let mut tensors = full.clone();
+        tensors.insert(CLASSES.into(), TensorData::new(vec![0f32; 1001 * 8], [1001, 8]));
+        let text = message(&tensors);
+        assert!(text.contains("knows 1000 classes, the data here has 2"), "{text}");
+        // Another width is no other number of classes.
+        tensors.insert(CLASSES.into(), TensorData::new(vec![0f32; 1001 * 4], [1001, 4]));
+        assert!(!message(&tensors).contains("classes"));
     }
 }

@@ -1,12 +1,15 @@
 //! Samples as the published evaluator reads them.
 
-use std::io::Cursor;
+use std::fmt::Display;
+use std::fs::File;
+use std::io::{BufReader, Cursor, Read, Seek};
 use std::path::Path;
 
-use npyz::WriterBuilder;
-use npyz::npz::{NpzArchive, NpzWriter};
-use npyz::zip::DateTime;
+use npyz::npz::{NpzWriter, array_name_from_file_name, file_name_from_array_name};
+use npyz::zip::result::ZipError;
 use npyz::zip::write::FileOptions;
+use npyz::zip::{DateTime, ZipArchive};
+use npyz::{NpyHeader, WriterBuilder};
 
 use crate::Error;
 use sextant_records::FileError;
@@ -43,48 +46,107 @@ pub struct Pixels {
     pub side: usize,
 }
 
-/// Reads an `.npz` with one array, uint8 `[N, side, side, 3]`: ours, or one that was made for the published evaluator.
+/// Reads the images of an `.npz`, uint8 `[N, side, side, 3]`: ours, or one that was made for the published evaluator, where the
+/// array is called `arr_0` and labels (`arr_1`) or statistics may lie beside it. Labels are checked, and not used.
 ///
 /// # Errors
-/// Names the file, and what is there instead.
+/// Names the file, the array in it, and what is there instead.
 pub fn read_npz(path: &Path) -> Result<Pixels, Error> {
-    let failed = |reason: String| FileError::new(path, reason).into();
-    let broken = |e: std::io::Error| failed(format!("cannot be read as .npz: {e}"));
-    let mut archive = NpzArchive::open(path).map_err(broken)?;
-    let names: Vec<String> = archive.array_names().map(str::to_owned).collect();
-    let [name] = names.as_slice() else {
-        return Err(failed(format!(
-            "holds {} arrays ({}); samples are one, arr_0",
-            names.len(),
-            names.join(", ")
-        )));
+    read(path).map_err(|reason| FileError::new(path, reason).into())
+}
+
+fn read(path: &Path) -> Result<Pixels, Unreadable> {
+    let mut archive = File::open(path)
+        .map_err(ZipError::from)
+        .and_then(|file| ZipArchive::new(BufReader::new(file)))?;
+    let names = archive.file_names().filter_map(array_name_from_file_name);
+    let mut names: Vec<String> = names.map(str::to_owned).collect();
+    names.sort();
+    let name = match names.as_slice() {
+        [only] => only.clone(),
+        names if names.iter().any(|name| name == IMAGES) => IMAGES.into(),
+        names => return Err(Unreadable::NoImages(names.join(", "))),
     };
-    let array = archive.by_name(name).map_err(broken)?;
-    let array = array.ok_or_else(|| failed(format!("has no array {name}")))?;
-    let shape = array.shape().to_vec();
-    let dtype = array.dtype().descr();
-    let [count, height, width, 3] = shape[..] else {
-        return Err(failed(format!(
-            "{name} has the shape {shape:?}; samples are [N, side, side, 3]"
-        )));
+    let wrong = |reason: String| Unreadable::Array {
+        name: name.clone(),
+        reason,
     };
-    if height != width || count == 0 {
-        return Err(failed(format!(
-            "{name} has the shape {shape:?}; samples are [N, side, side, 3], at least one of them"
+    let (header, bytes) = member(&mut archive, &name)?;
+    let shape = header.shape();
+    let (count, side) = match *shape {
+        [count, height, width, 3] if height == width && count > 0 && height > 0 => (count, height),
+        _ => {
+            return Err(wrong(format!(
+                "has the shape {shape:?}; samples are [N, side, side, 3], at least one of them"
+            )));
+        }
+    };
+    if header.dtype().descr() != BYTES {
+        return Err(wrong(format!(
+            "holds {}; samples are bytes, {BYTES}",
+            header.dtype().descr()
         )));
     }
-    if array.order() != npyz::Order::C {
-        return Err(failed(format!(
-            "{name} is stored column by column (Fortran order); store it row by row"
+    if header.order() != npyz::Order::C {
+        return Err(wrong(
+            "is stored column by column (Fortran order); store it row by row".into(),
+        ));
+    }
+    let stated = shape.iter().map(|n| u128::from(*n)).product::<u128>();
+    if stated != bytes.len() as u128 {
+        return Err(wrong(format!(
+            "is cut off or damaged: its shape {shape:?} is {stated} bytes, and {} are there",
+            bytes.len()
         )));
     }
-    let bytes = array
-        .into_vec::<u8>()
-        .map_err(|_| failed(format!("{name} holds {dtype}; samples are bytes, '|u1'")))?;
+    if name == IMAGES && names.iter().any(|name| name == LABELS) {
+        let (labels, _) = member(&mut archive, LABELS)?;
+        if *labels.shape() != [count] {
+            return Err(Unreadable::Array {
+                name: LABELS.into(),
+                reason: format!(
+                    "has the shape {:?}; the labels of these samples are [{count}]",
+                    labels.shape()
+                ),
+            });
+        }
+    }
     Ok(Pixels {
         bytes,
-        side: height as usize,
+        side: side as usize,
     })
+}
+
+/// Name of the images among several arrays, and of the labels beside them, as guided-diffusion writes them.
+const IMAGES: &str = "arr_0";
+const LABELS: &str = "arr_1";
+/// numpy's word for unsigned bytes.
+const BYTES: &str = "'|u1'";
+
+/// Why an archive holds no samples.
+#[derive(Debug, thiserror::Error)]
+enum Unreadable {
+    #[error("cannot be read as .npz: {0}")]
+    Archive(#[from] ZipError),
+    #[error("holds several arrays and none called {IMAGES} ({0}); samples are {IMAGES}, or the only one")]
+    NoImages(String),
+    #[error("{name} {reason}")]
+    Array { name: String, reason: String },
+}
+
+/// An array's header and its bytes, read to the end, where the archive's checksum of it is compared.
+fn member<R: Read + Seek>(archive: &mut ZipArchive<R>, name: &str) -> Result<(NpyHeader, Vec<u8>), Unreadable> {
+    let wrong = |reason: &dyn Display| Unreadable::Array {
+        name: name.into(),
+        reason: format!("is cut off or damaged: {reason}"),
+    };
+    let mut member = archive
+        .by_name(&file_name_from_array_name(name))
+        .map_err(|e| wrong(&e))?;
+    let header = NpyHeader::from_reader(&mut member).map_err(|e| wrong(&e))?;
+    let mut bytes = Vec::new();
+    member.read_to_end(&mut bytes).map_err(|e| wrong(&e))?;
+    Ok((header, bytes))
 }
 
 #[cfg(test)]
@@ -108,15 +170,108 @@ mod tests {
         assert_eq!(array.into_vec::<u8>().unwrap(), pixels);
     }
 
+    /// An archive of these arrays: images of 2 x 2 pixels, and labels.
+    fn archive(images: &[u8], labels: Option<&[i64]>) -> Vec<u8> {
+        let mut bytes = Cursor::new(Vec::new());
+        {
+            let mut archive = NpzWriter::new(&mut bytes);
+            let stored = FileOptions::default().compression_method(npyz::zip::CompressionMethod::Stored);
+            let array = archive.array("arr_0", stored).unwrap();
+            let shape = [images.len() as u64 / 12, 2, 2, 3];
+            let mut array = array.default_dtype().shape(&shape).begin_nd().unwrap();
+            array.extend(images).unwrap();
+            array.finish().unwrap();
+            if let Some(labels) = labels {
+                let array = archive.array("arr_1", stored).unwrap();
+                let shape = [labels.len() as u64];
+                let mut array = array.default_dtype().shape(&shape).begin_nd().unwrap();
+                array.extend(labels).unwrap();
+                array.finish().unwrap();
+            }
+        }
+        bytes.into_inner()
+    }
+
+    /// The message for a file of these bytes.
+    fn refused(bytes: &[u8]) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("some.npz");
+        std::fs::write(&path, bytes).unwrap();
+        let message = read_npz(&path).unwrap_err().to_string();
+        assert!(message.contains("some.npz: "), "{message}");
+        message
+    }
+
+    #[test]
+    fn labels_may_lie_beside_the_images() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("some.npz");
+        let images: Vec<u8> = (0..36).collect();
+        std::fs::write(&path, archive(&images, Some(&[4, 0, 8]))).unwrap();
+        let wanted = Pixels {
+            bytes: images.clone(),
+            side: 2,
+        };
+        assert_eq!(read_npz(&path).unwrap(), wanted);
+        let message = refused(&archive(&images, Some(&[4, 0])));
+        assert!(
+            message.contains("arr_1 has the shape [2]; the labels of these samples are [3]"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn damage_names_the_array() {
+        let place = |bytes: &[u8], mark: &[u8]| bytes.windows(mark.len()).position(|window| window == mark).unwrap();
+        let images = [0x5a; 36];
+        let labels = [0x7b7b_7b7b_7b7b_7b7b; 3];
+        let whole = archive(&images, Some(&labels));
+        let mut flipped = whole.clone();
+        let at = place(&whole, &images);
+        flipped[at] ^= 1;
+        let message = refused(&flipped);
+        assert!(
+            message.contains("arr_0 is cut off or damaged: Invalid checksum"),
+            "{message}"
+        );
+        let mut flipped = whole.clone();
+        let at = place(&whole, &[0x7b; 24]);
+        flipped[at] ^= 1;
+        let message = refused(&flipped);
+        assert!(
+            message.contains("arr_1 is cut off or damaged: Invalid checksum"),
+            "{message}"
+        );
+        assert!(refused(&whole[..whole.len() - 30]).contains("cannot be read as .npz"));
+    }
+
+    #[test]
+    fn an_array_that_holds_less_than_its_shape_is_named() {
+        let mut bytes = Cursor::new(Vec::new());
+        {
+            let mut array = Vec::new();
+            let mut writer = npyz::WriteOptions::new()
+                .default_dtype()
+                .shape(&[2, 2, 2, 3])
+                .writer(&mut array)
+                .begin_nd()
+                .unwrap();
+            writer.extend([1u8; 24]).unwrap();
+            writer.finish().unwrap();
+            let mut zip = npyz::zip::ZipWriter::new(&mut bytes);
+            zip.start_file("arr_0.npy", FileOptions::default()).unwrap();
+            std::io::Write::write_all(&mut zip, &array[..array.len() - 5]).unwrap();
+            zip.finish().unwrap();
+        }
+        let message = refused(&bytes.into_inner());
+        assert!(message.contains("is 24 bytes, and 19 are there"), "{message}");
+    }
+
     #[test]
     fn what_is_no_set_of_samples_is_said() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("some.npz");
-        let refused = |bytes: &[u8]| {
-            std::fs::write(&path, bytes).unwrap();
-            read_npz(&path).unwrap_err().to_string()
-        };
-        assert!(refused(b"no archive").contains("some.npz: cannot be read as .npz"));
+        assert!(refused(b"no archive").contains("cannot be read as .npz"));
         let mut floats = Cursor::new(Vec::new());
         {
             let mut archive = NpzWriter::new(&mut floats);

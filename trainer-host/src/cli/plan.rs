@@ -1,0 +1,117 @@
+//! `sextant plan`: what a training will need.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use super::commands::print_json;
+use super::{ComputeArgs, OutputArgs};
+use crate::Error;
+use sextant_guidance::SearchPath;
+use sextant_model::device;
+use sextant_recipe as recipe;
+use sextant_train::{PhasePlan, RunPlan, gigabytes};
+
+pub(super) const EXAMPLES: &str = "Examples:
+  sextant plan configs/emoji-quick.toml
+  sextant plan configs/emoji.toml --variant repa --set optimiser.batch=64 --set optimiser.accumulation=4
+
+Every variant of a recipe is planned, or its base where it has none.";
+
+/// Arguments of `sextant plan`.
+#[derive(Args)]
+pub struct PlanArgs {
+    /// The recipe (TOML).
+    recipe: PathBuf,
+    /// Plan this variant of the recipe alone.
+    #[arg(long, value_name = "NAME")]
+    variant: Option<String>,
+    /// Set a key of the recipe, such as optimiser.batch=64; may be given more than once.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    #[command(flatten)]
+    compute: ComputeArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// Plans, and prints.
+pub fn run(args: &PlanArgs) -> Result<(), Error> {
+    let file = recipe::load(&args.recipe, &args.set)?;
+    let variants = match &args.variant {
+        Some(name) => vec![file.find_variant(name)?],
+        None => file.variants.iter().collect(),
+    };
+    let recipes = match variants.as_slice() {
+        [] => vec![(None, file.base()?)],
+        variants => variants
+            .iter()
+            .map(|variant| Ok((Some(variant.name.as_str()), file.variant(variant)?)))
+            .collect::<Result<_, Error>>()?,
+    };
+    let device = device::open(&args.compute.device)?;
+    let search = SearchPath::new(&args.compute.plugin_dir);
+    let plans = recipes.iter().map(|(name, recipe)| {
+        let plan = RunPlan::of(recipe, &search, &device)?;
+        Ok((*name, plan))
+    });
+    let plans = plans.collect::<Result<Vec<_>, Error>>()?;
+    if args.output.json {
+        let plans: Vec<_> = plans
+            .iter()
+            .map(|(name, plan)| json!({ "variant": name, "phases": plan.phases }))
+            .collect();
+        print_json(&json!(plans));
+        return Ok(());
+    }
+    for (name, plan) in &plans {
+        for phase in &plan.phases {
+            println!("{}", text(*name, phase));
+        }
+        match plan.check(&device) {
+            Ok(None) => {}
+            Ok(Some(warning)) => println!("warning: {warning}\n"),
+            Err(refusal) => println!("warning: {refusal}\n"),
+        }
+    }
+    Ok(())
+}
+
+/// A phase's plan, as a table of its parts.
+fn text(variant: Option<&str>, plan: &PhasePlan) -> String {
+    let name = match variant {
+        Some(variant) => format!("{variant} · {}", plan.phase),
+        None => plan.phase.clone(),
+    };
+    let memory = &plan.memory;
+    let mut text = format!(
+        "{name}: {} steps, {} parameters{}, {:.3e} operations of the student a step\n",
+        plan.steps,
+        plan.student_parameters,
+        match plan.guidance_parameters {
+            0 => String::new(),
+            guidance => format!(" and {guidance} of its sources"),
+        },
+        plan.operations_per_step as f64
+    );
+    let parts = [
+        ("weights", memory.weights),
+        ("gradients", memory.gradients),
+        ("moments", memory.moments),
+        ("moving average", memory.averages),
+        ("teacher", memory.teacher),
+        ("buffers of sources", memory.buffers),
+        ("images and features", memory.features),
+        ("activations", memory.activations),
+        ("at work beside them", memory.working),
+        ("peak of a step", memory.peak),
+        ("peak of a checkpoint", memory.checkpoint),
+    ];
+    for (part, bytes) in parts.into_iter().filter(|(_, bytes)| *bytes > 0) {
+        // Writing into a text does not fail.
+        let _ = writeln!(text, "  {part:<20} {:>9}", gigabytes(bytes));
+    }
+    text
+}

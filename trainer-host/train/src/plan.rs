@@ -1,0 +1,347 @@
+//! The memory and operations of a run before it runs, from shapes alone.
+
+use burn::tensor::Device;
+use serde::Serialize;
+use sextant_data as data;
+use sextant_guidance::{SearchPath, Sources};
+use sextant_model::{SitConfig, device};
+use sextant_recipe::{Phase, Recipe};
+
+use super::error::Error;
+use super::memory;
+use super::setup::{encoder_fields, geometry, load_sources, network, target_encoder};
+use super::validation;
+
+/// Bytes of a value.
+const VALUE: u64 = 4;
+
+/// Resident memory of the program beside what it computes with.
+const PROGRAM: u64 = 26 << 20;
+
+/// Values of an image that a step has at once: it, its noise, the two mixed, velocity, target, and two batches on their way.
+const IMAGES_OF_A_STEP: u64 = 5 + 2 * 2;
+
+/// Tensors of a parameter's size that AdamW works with beside the old and the new one.
+const UPDATING: u64 = 5;
+
+/// Copies of the student's weights that are made on their way into a checkpoint, measured on the CPU. What a step has let go
+/// the allocator keeps, and does not find room for them in it.
+const COPIES: u64 = 3;
+
+/// Share of what comes and goes that the allocator holds beyond it, measured on the CPU.
+const SLACK: f64 = 0.05;
+
+/// The plan of a run: what each of its phases needs.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunPlan {
+    /// In the order of the recipe.
+    pub phases: Vec<PhasePlan>,
+}
+
+/// What one phase needs.
+#[derive(Clone, Debug, Serialize)]
+pub struct PhasePlan {
+    /// Its name.
+    pub phase: String,
+    /// Optimiser steps.
+    pub steps: u64,
+    /// Trained parameters of the student.
+    pub student_parameters: u64,
+    /// Trained parameters of the sources.
+    pub guidance_parameters: u64,
+    /// Floating-point operations of a step, without what sources and other networks do.
+    pub operations_per_step: u64,
+    /// Memory of a step, by part.
+    pub memory: StepMemory,
+}
+
+/// Bytes of a step, by part. What is there all the time adds up; of what comes and goes the largest moment counts, so that the
+/// peak is less than the sum of all.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct StepMemory {
+    /// Student's and sources' parameters.
+    pub weights: u64,
+    /// Their gradients.
+    pub gradients: u64,
+    /// AdamW's two moments of each trained parameter.
+    pub moments: u64,
+    /// The moving average of the student.
+    pub averages: u64,
+    /// The frozen network of an earlier phase.
+    pub teacher: u64,
+    /// The sources' buffers.
+    pub buffers: u64,
+    /// Images, and features of an encoder, of the data set and of the batches on their way.
+    pub features: u64,
+    /// Kept of the student's and the sources' forward passes until the backward pass.
+    pub activations: u64,
+    /// At work at the fullest moment beyond all of these: a pass, or the new weights beside the old ones.
+    pub working: u64,
+    /// The fullest moment of a step.
+    pub peak: u64,
+    /// The fullest moment on the host while a checkpoint is written, whose tensors are copied on their way.
+    pub checkpoint: u64,
+}
+
+impl StepMemory {
+    /// What no setting of the batch makes smaller: weights, gradients and moments.
+    pub fn trained(&self) -> u64 {
+        self.weights + self.gradients + self.moments
+    }
+}
+
+impl RunPlan {
+    /// Reads data, encoder and plugins; computes nothing.
+    ///
+    /// # Errors
+    /// Whatever in the recipe cannot work here.
+    pub fn of(recipe: &Recipe, search: &SearchPath, device: &Device) -> Result<Self, Error> {
+        let dataset = data::load(&recipe.data)?;
+        let model = network(recipe, &dataset)?;
+        let fields = encoder_fields(target_encoder(recipe, device)?.as_ref());
+        let phases = recipe.phases.iter().map(|phase| {
+            let geometry = geometry(&recipe.optimiser, &recipe.diffusion, &model, phase, &fields);
+            let sources = load_sources(phase, search, &geometry)?;
+            Ok(PhasePlan::of(recipe, phase, &model, &sources, dataset.len(), &fields))
+        });
+        Ok(Self {
+            phases: phases.collect::<Result<_, Error>>()?,
+        })
+    }
+
+    /// Compares the plan with the memory that this machine has for it: none where the device is not the CPU, or the system
+    /// does not tell. Answers a warning where the fullest moment does not fit.
+    ///
+    /// # Errors
+    /// Weights, gradients and moments that alone do not fit.
+    pub fn check(&self, device: &Device) -> Result<Option<String>, Error> {
+        if device::compiles_kernels(device) {
+            return Ok(None);
+        }
+        memory::available().map_or(Ok(None), |available| self.fits(available))
+    }
+
+    fn fits(&self, available: u64) -> Result<Option<String>, Error> {
+        for phase in &self.phases {
+            let memory = &phase.memory;
+            if memory.trained() > available {
+                return Err(Error::Memory {
+                    phase: phase.phase.clone(),
+                    estimate: estimate(memory),
+                    available: gigabytes(available),
+                });
+            }
+        }
+        let most = |phase: &&PhasePlan| phase.memory.peak.max(phase.memory.checkpoint);
+        let fullest = self.phases.iter().max_by_key(most);
+        Ok(fullest.filter(|phase| most(phase) > available).map(|phase| {
+            format!(
+                "phase {:?} may run out of memory, of which {} is free: {}",
+                phase.phase,
+                gigabytes(available),
+                estimate(&phase.memory)
+            )
+        }))
+    }
+}
+
+impl PhasePlan {
+    /// The plan of a phase with these sources; `fields` are those that the data of `images` images has for them.
+    pub(super) fn of(
+        recipe: &Recipe,
+        phase: &Phase,
+        model: &SitConfig,
+        sources: &Sources,
+        images: usize,
+        fields: &[(String, Vec<usize>)],
+    ) -> Self {
+        let batch = recipe.optimiser.batch;
+        Self {
+            phase: phase.name.clone(),
+            steps: phase.steps,
+            student_parameters: model.trainable_count() as u64,
+            guidance_parameters: sources.trainable_count() as u64,
+            operations_per_step: model.training_operations() * batch as u64,
+            memory: step_memory(recipe, phase, model, sources, images, fields),
+        }
+    }
+
+    /// The estimate in words, for a message.
+    pub fn estimate(&self) -> String {
+        estimate(&self.memory)
+    }
+}
+
+fn step_memory(
+    recipe: &Recipe,
+    phase: &Phase,
+    model: &SitConfig,
+    sources: &Sources,
+    images: usize,
+    fields: &[(String, Vec<usize>)],
+) -> StepMemory {
+    let optimiser = &recipe.optimiser;
+    let micro = optimiser.batch / optimiser.accumulation;
+    let values = |shape: &[usize]| shape.iter().product::<usize>() as u64;
+    let of_sources: u64 = sources.parameter_shapes().map(|(shape, _)| VALUE * values(shape)).sum();
+    let trained = VALUE * (model.trainable_count() + sources.trainable_count()) as u64;
+
+    let read = sources.fields();
+    let read = fields.iter().filter(|(name, _)| read.contains(name));
+    let image = (model.in_channels * model.input_size * model.input_size) as u64;
+    let field: u64 = read.map(|(_, shape)| values(shape)).sum();
+    let in_the_set = images as u64 * (image + field);
+    let in_a_step = optimiser.batch as u64 * (IMAGES_OF_A_STEP * image + 3 * field);
+
+    // What a source trains is a projection of tokens: its input, the product, and the activation of that are kept.
+    let rows = (micro * model.tokens()) as u64;
+    let projections = sources
+        .parameter_shapes()
+        .filter(|(shape, trained)| *trained && shape.len() > 1);
+    let projected: u64 = projections
+        .map(|(shape, _)| VALUE * rows * (2 * shape[0] as u64 + values(&shape[1..])))
+        .sum();
+    let asked = sources.deepest_asked().is_some() || sources.asks_for_outputs();
+    let targets = if asked { 2 * model.token_bytes(micro) } else { 0 };
+    let activations = model.kept_bytes(micro) + projected + targets;
+
+    let has_teacher = phase.teacher.is_some() && sources.needs_teacher();
+    let memory = StepMemory {
+        weights: model.parameter_bytes() + of_sources,
+        gradients: trained,
+        moments: 2 * trained,
+        averages: model.parameter_bytes(),
+        teacher: if has_teacher { model.parameter_bytes() } else { 0 },
+        buffers: sources.buffer_bytes(),
+        features: VALUE * (in_the_set + in_a_step),
+        activations,
+        ..StepMemory::default()
+    };
+    let standing =
+        memory.weights + memory.moments + memory.averages + memory.teacher + memory.buffers + memory.features;
+    let pass = match asked {
+        true => model.forward_bytes(micro).max(model.backward_bytes(micro)),
+        false => model.backward_bytes(micro),
+    };
+    let slack = |bytes: u64| bytes + (bytes as f64 * SLACK) as u64;
+    let parts = optimiser.accumulation > 1;
+    let summed = if parts { memory.gradients } else { 0 };
+    let backward = summed + slack(activations + pass);
+    let update = memory.weights.max(summed + memory.gradients) + UPDATING * model.largest_parameter_bytes();
+    let evaluation = &recipe.evaluation;
+    let validated = (evaluation.images * evaluation.times).min(validation::BATCH);
+    let measured = model.forward_bytes(validated);
+    let moving = backward.max(update).max(measured);
+    // The gradients are there at the end of the backward pass, when the activations are gone.
+    let kept = activations + summed;
+    StepMemory {
+        working: moving.saturating_sub(kept),
+        peak: PROGRAM + standing + moving,
+        checkpoint: PROGRAM + standing + moving + memory.moments.max(COPIES * memory.averages),
+        ..memory
+    }
+}
+
+/// The estimate in words.
+fn estimate(memory: &StepMemory) -> String {
+    let parts = [
+        ("weights", memory.weights),
+        ("gradients", memory.gradients),
+        ("moments", memory.moments),
+        ("averages", memory.averages),
+        ("teacher", memory.teacher),
+        ("activations", memory.activations),
+        ("features", memory.features),
+    ];
+    let parts = parts.iter().filter(|(_, bytes)| *bytes > 0);
+    let parts: Vec<String> = parts
+        .map(|(name, bytes)| format!("{name} {}", gigabytes(*bytes)))
+        .collect();
+    format!(
+        "a step is estimated to need {} at its fullest, a checkpoint {} ({})",
+        gigabytes(memory.peak),
+        gigabytes(memory.checkpoint),
+        parts.join(", ")
+    )
+}
+
+/// Bytes in words, such as `1.41 GB`.
+pub fn gigabytes(bytes: u64) -> String {
+    match bytes {
+        0..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{:.2} GB", bytes as f64 / 1e9),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// The plan of a recipe whose network has these keys, without guidance.
+    fn plan(model: &str, optimiser: &str) -> RunPlan {
+        let text = format!(
+            "data = {{ kind = \"emoji\", size = 32 }}\nmodel = {{ {model} }}\noptimiser = {{ {optimiser} }}\n\
+             phases = [{{ name = \"train\", steps = 3 }}]"
+        );
+        let recipe = sextant_recipe::parse_resolved(Path::new("test.toml"), &text).unwrap();
+        RunPlan::of(&recipe, &SearchPath::new(&[]), &Device::flex()).unwrap()
+    }
+
+    #[test]
+    fn the_peak_is_near_what_was_measured() {
+        // Largest resident memory after four steps on the CPU: many activations, some of both, many weights, a batch in parts.
+        let wide = "patch_size = 8, hidden_size = 1024, num_heads = 16";
+        for (model, optimiser, measured) in [
+            (
+                "patch_size = 2, hidden_size = 256, depth = 4, num_heads = 4",
+                "batch = 16",
+                780e6,
+            ),
+            (
+                "patch_size = 2, hidden_size = 256, depth = 8, num_heads = 4",
+                "batch = 16",
+                1418e6,
+            ),
+            (
+                "patch_size = 4, hidden_size = 512, depth = 12, num_heads = 8",
+                "batch = 16",
+                1663e6,
+            ),
+            (&format!("{wide}, depth = 6"), "batch = 4", 2557e6),
+            (&format!("{wide}, depth = 4"), "batch = 8, accumulation = 2", 2064e6),
+        ] {
+            let memory = &plan(model, optimiser).phases[0].memory;
+            let off = memory.peak as f64 / measured - 1.0;
+            assert!(off.abs() < 0.1, "{model}, {optimiser}: {memory:?} is off by {off:.3}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_fit_is_refused_and_what_may_not_is_warned_of() {
+        let plan = plan(
+            "patch_size = 8, hidden_size = 64, depth = 2, num_heads = 2",
+            "batch = 4",
+        );
+        let memory = &plan.phases[0].memory;
+        assert!(memory.trained() < memory.peak);
+        assert_eq!(plan.fits(memory.peak.max(memory.checkpoint)).unwrap(), None);
+        let warning = plan.fits(memory.trained()).unwrap().unwrap();
+        assert!(
+            warning.contains("phase \"train\"") && warning.contains("activations"),
+            "{warning}"
+        );
+        let refusal = plan.fits(memory.trained() - 1).unwrap_err().to_string();
+        assert!(refusal.contains("moments") && refusal.contains("is free"), "{refusal}");
+    }
+
+    #[test]
+    fn parts_of_a_batch_keep_less() {
+        let model = "patch_size = 2, hidden_size = 64, depth = 2, num_heads = 2";
+        let kept = |optimiser: &str| plan(model, optimiser).phases[0].memory.activations;
+        assert_eq!(kept("batch = 16, accumulation = 4"), kept("batch = 4"));
+        assert_eq!(kept("batch = 16"), 4 * kept("batch = 4"));
+    }
+}
