@@ -45,7 +45,7 @@ impl Table {
     /// Refuses tensors that cannot be taken in; to be asked before they are computed.
     pub fn has_room_for(&self, specs: &[Spec]) -> Result<(), Fault> {
         if let Some(spec) = specs.iter().find(|spec| spec.elements() > MAX_ELEMENTS) {
-            return Err(Fault::LargeResult { spec: spec.clone() });
+            return Err(Fault::LargeResult(spec.clone()));
         }
         match self.free.len() + (QUOTA - self.slots.len()) < specs.len() {
             true => Err(Fault::Full),

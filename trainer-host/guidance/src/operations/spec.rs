@@ -12,9 +12,6 @@ use sextant_plugin_api::abi::{self, DType, MAX_RANK};
 
 use crate::fault::Fault;
 
-/// Words for an operand that must have floats, and has not.
-pub(super) const NEEDS_FLOAT: &str = "must have float elements: cast it first";
-
 /// Element type and shape of a tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spec {
@@ -92,18 +89,20 @@ impl Spec {
     }
 
     /// An error unless the elements are floats.
-    pub(super) fn needs_float(&self, name: &'static str) -> Result<(), Fault> {
+    pub(super) fn needs_float(&self, name: &str) -> Result<(), Fault> {
         match self.is_float() {
             true => Ok(()),
-            false => Err(Fault::operand(name, NEEDS_FLOAT)),
+            false => Err(Fault::Operand(format!(
+                "{name} must have float elements: cast it first"
+            ))),
         }
     }
 
     /// An error unless there are `rank` dimensions.
-    pub(super) fn needs_rank(&self, name: &'static str, rank: usize) -> Result<(), Fault> {
+    pub(super) fn needs_rank(&self, name: &str, rank: usize) -> Result<(), Fault> {
         match self.rank() == rank {
             true => Ok(()),
-            false => Err(Fault::operand(name, format!("must have {rank} dimensions"))),
+            false => Err(Fault::Operand(format!("{name} must have {rank} dimensions"))),
         }
     }
 
@@ -111,7 +110,9 @@ impl Spec {
     pub(super) fn needs_dim(&self, dim: usize) -> Result<(), Fault> {
         match dim < self.rank() {
             true => Ok(()),
-            false => Err(Fault::NoDimension { dim }),
+            false => Err(Fault::Attribute(format!(
+                "dimension {dim} does not exist (they are counted from 0)"
+            ))),
         }
     }
 }
@@ -137,14 +138,14 @@ fn dtype_name(dtype: DType) -> &'static str {
 pub(super) fn same_dtype(a: &Spec, b: &Spec) -> Result<(), Fault> {
     match a.dtype == b.dtype {
         true => Ok(()),
-        false => Err(Fault::ElementTypesDiffer),
+        false => Err(Fault::Operand("element types differ: cast one of them".into())),
     }
 }
 
 /// The common shape of two operands: equal ranks, and extents that are equal or 1.
 pub(super) fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>, Fault> {
     if a.len() != b.len() {
-        return Err(Fault::RanksDiffer);
+        return Err(Fault::Operand("ranks differ: reshape one of them".into()));
     }
     a.iter()
         .zip(b)
@@ -153,7 +154,9 @@ pub(super) fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>, Fault> {
             (x, y) if x == y => Ok(*x),
             (1, y) => Ok(*y),
             (x, 1) => Ok(*x),
-            (a, b) => Err(Fault::Extents { a: *a, b: *b, dim }),
+            (a, b) => Err(Fault::Operand(format!(
+                "extents {a} and {b} of dimension {dim} neither agree nor are 1"
+            ))),
         })
         .collect()
 }

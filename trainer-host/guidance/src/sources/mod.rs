@@ -276,8 +276,9 @@ impl Sources {
                     what: "its own parameters and buffers".into(),
                 });
             }
-            let guide = || instance.guide(plan, &step, values, state, &mut services);
-            let answer = self.watchdog.during(place, step.batch.step, guide)?;
+            let inside = self.watchdog.watch(place, step.batch.step);
+            let answer = instance.guide(plan, &step, values, state, &mut services)?;
+            drop(inside);
             let metrics = answer.metrics.into_iter();
             let buffers = answer.buffers.into_iter();
             losses.push(SourceLoss {

@@ -173,6 +173,12 @@ impl Encoder {
         fingerprint(&architecture, &self.network.tensors())
     }
 
+    /// Number of scalars in its parameters.
+    pub fn parameter_count(&self) -> usize {
+        let tensors = self.network.tensors();
+        tensors.values().map(TensorData::num_elements).sum()
+    }
+
     /// `[T, E]`: shape of the features of one image.
     pub fn shape(&self) -> [usize; 2] {
         let network = &self.origin.recipe.network;

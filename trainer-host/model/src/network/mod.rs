@@ -13,7 +13,6 @@ pub mod linear;
 pub mod mlp;
 pub mod naming;
 pub mod norm;
-pub mod operations;
 pub mod patch;
 pub mod sit;
 pub mod tensor_file;
