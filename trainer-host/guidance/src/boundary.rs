@@ -8,7 +8,10 @@
 use std::ffi::c_void;
 use std::mem::{offset_of, size_of};
 
-use sextant_plugin_api::abi::{self, Array, BufferInfo, Message, Named, ParameterInfo, Status, Tap, Text};
+use sextant_plugin_api::abi::{
+    self, Array, BufferInfo, Cast, Conv2d, Dim, Dims, Download, Forward, Full, Interpolate, Message, Named, NewShape,
+    ParameterInfo, Random, Range, Scalar, ScatterTo, Slice, Status, Tap, Text, Upload,
+};
 
 use super::fault::Fault;
 
@@ -26,51 +29,6 @@ pub(super) unsafe trait Plain: Copy {
     const FIRST: usize = size_of::<Self>();
 }
 
-macro_rules! plain {
-    ($($type:ty),* $(,)?) => {$(
-        // SAFETY: a `#[repr(C)]` struct of integers, floats and raw pointers only, or one of these itself.
-        unsafe impl Plain for $type {}
-    )*};
-}
-
-plain!(
-    u8,
-    u32,
-    u64,
-    i64,
-    f32,
-    Text,
-    Tap,
-    ParameterInfo,
-    BufferInfo,
-    Named,
-    abi::SettingInfo
-);
-plain!(
-    abi::Scalar,
-    abi::Range,
-    abi::Dim,
-    abi::Dims,
-    abi::NewShape,
-    abi::Slice,
-    abi::ScatterTo,
-    abi::Conv2d
-);
-plain!(
-    abi::Interpolate,
-    abi::Full,
-    abi::Upload,
-    abi::Random,
-    abi::Cast,
-    abi::Download
-);
-
-// SAFETY: as those above.
-unsafe impl Plain for abi::Forward {
-    // 1.2 added the kinds.
-    const FIRST: usize = offset_of!(Self, kinds);
-}
-
 /// A struct that begins with its size in a `u64`, and of which zeros are a value.
 ///
 /// # Safety
@@ -84,12 +42,25 @@ pub(super) unsafe trait SizeFirst: Sized {
     }
 }
 
-// SAFETY: the contract's structs of integers, floats, pointers and nullable functions, with a size in front.
-unsafe impl SizeFirst for abi::Plan {}
-// SAFETY: as above.
-unsafe impl SizeFirst for abi::Guided {}
-// SAFETY: as above.
-unsafe impl SizeFirst for Message {}
+macro_rules! of_the_contract {
+    ($trait:ident: $($type:ty),* $(,)?) => {$(
+        // SAFETY: a `#[repr(C)]` struct of integers, floats, raw pointers and nullable functions only, or one of these
+        // itself; with its size in front where the trait asks for it.
+        unsafe impl $trait for $type {}
+    )*};
+}
+
+of_the_contract!(Plain: u8, u32, u64, i64, f32, Text, Tap, ParameterInfo, BufferInfo, Named, abi::SettingInfo);
+of_the_contract!(Plain: Scalar, Range, Dim, Dims, NewShape, Slice, ScatterTo, Conv2d, Interpolate, Full, Upload, Random);
+of_the_contract!(Plain: Cast, Download);
+of_the_contract!(SizeFirst: Scalar, Range, Dim, Dims, NewShape, Slice, ScatterTo, Conv2d, Interpolate, Full, Upload);
+of_the_contract!(SizeFirst: Random, Cast, Download, Forward, abi::Plan, abi::Guided, Message);
+
+// SAFETY: as those above.
+unsafe impl Plain for Forward {
+    // 1.2 added the kinds.
+    const FIRST: usize = offset_of!(Self, kinds);
+}
 
 /// The text, copied.
 ///
@@ -174,16 +145,11 @@ pub(super) fn lend_list<T>(list: &[T]) -> Array {
 }
 
 /// An array without elements.
+#[cfg(test)]
 pub(super) const NO_LIST: Array = Array {
     ptr: std::ptr::null(),
     len: 0,
     stride: 0,
-};
-
-/// A text without bytes.
-pub(super) const NO_TEXT: Text = Text {
-    ptr: std::ptr::null(),
-    len: 0,
 };
 
 /// The outcome of a call that was passed a fresh [`Message`], whose words are copied and released.
@@ -196,7 +162,7 @@ pub(super) fn told(status: Status, message: &mut Message) -> Result<(), Fault> {
     }
     match status {
         abi::OK => Ok(()),
-        _ if words.is_empty() => Err(Fault::Untold),
+        _ if words.is_empty() => Err(Fault::Told("it gave no reason".into())),
         _ => Err(Fault::Told(words)),
     }
 }
@@ -247,7 +213,7 @@ impl Attributes {
     }
 
     /// The struct, if what the plugin gave is at least as long.
-    pub(super) fn read<T: Plain>(&self) -> Result<T, Fault> {
+    pub(super) fn read<T: Plain + SizeFirst>(&self) -> Result<T, Fault> {
         if self.pointer.is_null() {
             return Err(Fault::Memory("its attributes are missing".into()));
         }

@@ -15,9 +15,6 @@ pub enum Fault {
     /// The plugin's own words.
     #[error("{0}")]
     Told(String),
-    /// A failure of the plugin's without words.
-    #[error("it gave no reason")]
-    Untold,
 
     // Calls.
     /// A call that is none.

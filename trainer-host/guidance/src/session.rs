@@ -92,11 +92,8 @@ impl Session {
             return None;
         }
         // Kept for the message: consumed operands leave the table on the way.
-        let specs: Vec<Option<Spec>> = call
-            .operands
-            .iter()
-            .map(|operand| self.table.get(operand.handle).ok().map(|value| value.spec.clone()))
-            .collect();
+        let spec = |operand: &Operand| Some(self.table.get(operand.handle).ok()?.spec.clone());
+        let specs: Vec<Option<Spec>> = call.operands.iter().map(spec).collect();
         let outcome = catch_unwind(AssertUnwindSafe(|| self.attempt(call, &specs))).unwrap_or_else(|panic| {
             Err(Some(Fault::Failed {
                 who: "backend",
@@ -125,10 +122,8 @@ impl Session {
         if handle == 0 {
             return true;
         }
-        let taken = self.table.take(handle);
-        taken
-            .map_err(|cause| self.fail(Fault::Release(Box::new(cause))))
-            .is_ok()
+        let taken = self.table.take(handle).map_err(Box::new);
+        taken.map_err(|cause| self.fail(Fault::Release(cause))).is_ok()
     }
 
     /// Keeps the fault, if it is the first.
@@ -220,19 +215,16 @@ fn placed(call: &OperationCall, specs: &[Option<Spec>], cause: Fault) -> Fault {
         "" => String::new(),
         place => format!(" at {place}"),
     };
-    let operands: Vec<String> = specs
-        .iter()
-        .enumerate()
-        .map(|(index, spec)| {
-            let names = info.map_or(&[][..], |info| info.inputs);
-            let name = names.get(index).or(names.last()).unwrap_or(&"operand");
-            let name = name.trim_end_matches(['?', '*']);
-            match spec {
-                Some(spec) => format!("{name}: {spec}"),
-                None => format!("{name}: none"),
-            }
-        })
-        .collect();
+    let names = info.map_or(&[][..], |info| info.inputs);
+    let operand = |(index, spec): (usize, &Option<Spec>)| {
+        let name = names.get(index).or(names.last()).unwrap_or(&"operand");
+        let name = name.trim_end_matches(['?', '*']);
+        match spec {
+            Some(spec) => format!("{name}: {spec}"),
+            None => format!("{name}: none"),
+        }
+    };
+    let operands: Vec<String> = specs.iter().enumerate().map(operand).collect();
     Fault::Operation {
         operation,
         place,

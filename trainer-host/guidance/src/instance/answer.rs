@@ -117,8 +117,8 @@ fn buffer_value(plan: &BufferPlan, handle: Handle, table: &Table) -> Result<Opti
 
 /// The tensor of a part of the answer.
 fn looked_up<'a>(what: &str, handle: Handle, table: &'a Table) -> Result<&'a Value, Fault> {
-    let found = table.get(handle);
-    found.map_err(|cause| Fault::Answer(format!("{what}: {cause}")))
+    let wrong = |cause| Fault::Answer(format!("{what}: {cause}"));
+    table.get(handle).map_err(wrong)
 }
 
 /// A part of the answer that is not the tensor which is wanted.

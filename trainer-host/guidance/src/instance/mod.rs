@@ -13,9 +13,9 @@ use std::ffi::c_void;
 use std::ptr::null_mut;
 
 use burn::backend::DispatchTensor;
-use sextant_plugin_api::abi::{Guided, Message, Network, Plan, Step};
+use sextant_plugin_api::abi::{Guided, Message, Network, Plan};
 
-use super::boundary::{SizeFirst, lend_list, lend_text, told};
+use super::boundary::{SizeFirst, lend_text, told};
 use super::callbacks::HOST;
 use super::error::GuidanceError;
 use super::fault::Fault;
@@ -117,14 +117,14 @@ impl Instance {
         check_step(step).map_err(failed)?;
         let context = self.context(plan, step, services)?;
         let view = StepView::new(&name, plan, step, parameters, buffers, &mut self.table);
-        let view = view.inspect_err(|_| self.table.clear())?;
+        let mut view = view.inspect_err(|_| self.table.clear())?;
         let session = Session::new(std::mem::take(&mut self.table), context);
-        let shown = view.lend(session.number(), step);
+        view.step.session = session.number();
         let (mut guided, mut message) = (Guided::blank(), Message::blank());
         let guide = self.library.descriptor().guide.expect("checked when it was opened");
         let outer = session.open();
         // SAFETY: the instance is alive, everything lent lives during the call, the message is fresh.
-        let status = unsafe { guide(self.state, &shown, &mut guided, &mut message) };
+        let status = unsafe { guide(self.state, &view.step, &mut guided, &mut message) };
         let words = told(status, &mut message);
         let mut session = Session::close(outer);
         services.counters.add(session.context.counters);

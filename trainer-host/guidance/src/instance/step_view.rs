@@ -13,23 +13,17 @@ use crate::plan::{SourcePlan, TapRequest};
 use crate::step::GuidanceStep;
 use crate::table::{Table, Value};
 
-/// References to what the plan declared, and to what every source sees.
+/// The step as it crosses the boundary, with the memory of its lists: what the plan declared, and what every source sees.
+///
+/// The step borrows from this value, and from the host's step: not to be kept beyond them.
 pub(super) struct StepView {
-    pub x: TensorRef,
-    pub noise: TensorRef,
-    pub x_t: TensorRef,
-    pub t: TensorRef,
-    pub velocity: TensorRef,
-    pub labels: TensorRef,
-    pub dropped: TensorRef,
-    pub taps: Vec<TensorRef>,
-    pub fields: Vec<TensorRef>,
-    pub parameters: Vec<TensorRef>,
-    pub buffers: Vec<TensorRef>,
+    pub step: Step,
+    _lists: [Vec<TensorRef>; 4],
 }
 
 impl StepView {
-    /// Takes the tensors into the table. What the training loop did not give is an error that names it.
+    /// Takes the tensors into the table, for a session that has no number yet. What the training loop did not give is an error
+    /// that names it.
     ///
     /// Gradients can flow to taps and parameters only: everything else leaves autodiff here, whatever the loop gave.
     pub fn new(
@@ -45,15 +39,12 @@ impl StepView {
         let taps = taps.map(|tap| {
             let TapRequest { kind, depth, .. } = tap;
             let (found, what) = match kind {
-                TapKind::Output => (step.output.cloned().map(Tensor::into_dispatch), "output".into()),
+                TapKind::Output => (step.output.map(shared), "output".into()),
                 TapKind::Attention => (
-                    step.attention.get(depth).cloned().map(Tensor::into_dispatch),
+                    step.attention.get(depth).map(shared),
                     format!("attention at depth {depth}"),
                 ),
-                TapKind::Block => (
-                    step.taps.get(depth).cloned().map(Tensor::into_dispatch),
-                    format!("tokens at depth {depth}"),
-                ),
+                TapKind::Block => (step.taps.get(depth).map(shared), format!("tokens at depth {depth}")),
             };
             found.ok_or_else(|| missing(name, step, format!("the student's {what}")))
         });
@@ -73,60 +64,49 @@ impl StepView {
         let mut lend_all = |tensors: Vec<DispatchTensor>| -> Result<Vec<TensorRef>, GuidanceError> {
             tensors.into_iter().map(&mut lend).collect()
         };
-        let (taps, fields) = (lend_all(taps)?, lend_all(fields)?);
-        let (parameters, buffers) = (lend_all(parameters)?, lend_all(buffers)?);
+        let lists = [
+            lend_all(taps)?,
+            lend_all(fields)?,
+            lend_all(parameters)?,
+            lend_all(buffers)?,
+        ];
+        let [taps, fields, parameters, buffers] = lists.each_ref().map(|list| lend_list(list));
         let mut outside = |tensor: DispatchTensor| lend(inner(tensor));
-        Ok(Self {
-            x: outside(batch.x.clone().into_dispatch())?,
-            noise: outside(batch.noise.clone().into_dispatch())?,
-            x_t: outside(step.x_t.clone().into_dispatch())?,
-            t: outside(batch.t.clone().into_dispatch())?,
-            velocity: outside(step.velocity.clone().into_dispatch())?,
+        let step = Step {
+            size: size_of::<Step>() as u64,
+            session: 0,
+            index: batch.step,
+            batch: batch.ids.len() as u64,
+            x: outside(shared(&batch.x))?,
+            noise: outside(shared(&batch.noise))?,
+            x_t: outside(shared(step.x_t))?,
+            t: outside(shared(&batch.t))?,
+            velocity: outside(shared(step.velocity))?,
             labels: outside(batch.labels.clone().into_dispatch())?,
-            dropped: outside(batch.dropped.clone().into_dispatch())?,
+            dropped_labels: outside(batch.dropped.clone().into_dispatch())?,
             taps,
             fields,
             parameters,
             buffers,
-        })
-    }
-
-    /// The step as it crosses the boundary, in the session with this number. Borrows from `self` and `step`: not to be kept
-    /// beyond them.
-    pub fn lend(&self, session: u64, step: &GuidanceStep<'_>) -> Step {
-        let batch = step.batch;
-        Step {
-            size: size_of::<Step>() as u64,
-            session,
-            index: batch.step,
-            batch: batch.ids.len() as u64,
-            x: self.x,
-            noise: self.noise,
-            x_t: self.x_t,
-            t: self.t,
-            velocity: self.velocity,
-            labels: self.labels,
-            dropped_labels: self.dropped,
-            taps: lend_list(&self.taps),
-            fields: lend_list(&self.fields),
-            parameters: lend_list(&self.parameters),
-            buffers: lend_list(&self.buffers),
             sample_ids: batch.ids.as_ptr(),
             t_values: batch.times.as_ptr(),
             label_values: batch.label_values.as_ptr(),
             dropped_label_values: batch.dropped_values.as_ptr(),
-        }
+        };
+        Ok(Self { step, _lists: lists })
     }
+}
+
+fn shared<const D: usize>(tensor: &Tensor<D>) -> DispatchTensor {
+    tensor.clone().into_dispatch()
 }
 
 fn lend(table: &mut Table, tensor: DispatchTensor) -> Result<TensorRef, Fault> {
     let spec = Spec::of(&tensor);
     let tensor = (spec.elements() > 0).then_some(tensor);
-    let handle = table.insert(Value {
-        spec: spec.clone(),
-        tensor,
-    })?;
-    Ok(spec.reference(handle))
+    let reference = spec.reference(0);
+    let handle = table.insert(Value { spec, tensor })?;
+    Ok(TensorRef { handle, ..reference })
 }
 
 /// The training loop did not give what the plan declared.

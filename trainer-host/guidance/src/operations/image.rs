@@ -194,25 +194,16 @@ mod tests {
 
     #[test]
     fn should_weigh_pixels_as_pytorch_does() {
+        use Interpolation::{Bicubic, Bilinear, Nearest};
         // F.interpolate of the identity, 3 to 2 and 2 to 4 pixels.
-        close(
-            &weights(2, 4, Interpolation::Nearest, false),
-            &[1., 0., 1., 0., 0., 1., 0., 1.],
-        );
-        close(
-            &weights(2, 4, Interpolation::Bilinear, false),
-            &[1., 0., 0.75, 0.25, 0.25, 0.75, 0., 1.],
-        );
-        close(&weights(3, 2, Interpolation::Bilinear, true), &[1., 0., 0., 0., 0., 1.]);
-        close(
-            &weights(3, 2, Interpolation::Bilinear, false),
-            &[0.75, 0.25, 0., 0., 0.25, 0.75],
-        );
+        close(&weights(2, 4, Nearest, false), &[1., 0., 1., 0., 0., 1., 0., 1.]);
+        let quarters = [1., 0., 0.75, 0.25, 0.25, 0.75, 0., 1.];
+        close(&weights(2, 4, Bilinear, false), &quarters);
+        close(&weights(3, 2, Bilinear, true), &[1., 0., 0., 0., 0., 1.]);
+        close(&weights(3, 2, Bilinear, false), &[0.75, 0.25, 0., 0., 0.25, 0.75]);
         // torch: kernel at distances 1.25, 0.25, 0.75, 1.75 is -0.10546875, 0.87890625, 0.26171875, -0.03515625.
-        close(
-            &weights(2, 4, Interpolation::Bicubic, false)[..2],
-            &[-0.035_156_25 + 0.261_718_75 + 0.878_906_25, -0.105_468_75],
-        );
+        let first = [-0.035_156_25 + 0.261_718_75 + 0.878_906_25, -0.105_468_75];
+        close(&weights(2, 4, Bicubic, false)[..2], &first);
     }
 
     #[test]

@@ -107,8 +107,6 @@ pub(super) fn attention<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault>
 
 /// An error unless it is a vector of `extent` elements.
 pub(super) fn needs_vector(spec: &Spec, name: &str, extent: usize) -> Result<(), Fault> {
-    match spec.shape == [extent] {
-        true => Ok(()),
-        false => Err(Fault::Operand(format!("{name} must have shape [{extent}]"))),
-    }
+    let fault = || Fault::Operand(format!("{name} must have shape [{extent}]"));
+    (spec.shape == [extent]).then_some(()).ok_or_else(fault)
 }

@@ -99,12 +99,11 @@ fn taps(depths: &[u32], kinds: &[u32]) -> Result<Vec<Tap>, Fault> {
         let (found, wanted) = (kinds.len(), depths.len());
         return Err(Fault::Pass(format!("{found} kinds are given for {wanted} depths")));
     }
-    let kinds = kinds.iter().map(|kind| (*kind, TapKind::from_code(*kind)));
-    let kinds = kinds.chain(std::iter::repeat((0, Some(TapKind::Block))));
-    let tap = |(depth, kind): (&u32, (u32, Option<TapKind>))| match kind {
-        (_, Some(TapKind::Block)) => Ok(Tap::Block(*depth as usize)),
-        (_, Some(TapKind::Output)) => Ok(Tap::Output),
-        (code, _) => Err(Fault::Pass(format!(
+    let kinds = kinds.iter().copied().chain(std::iter::repeat(TapKind::Block as u32));
+    let tap = |(depth, code): (&u32, u32)| match TapKind::from_code(code) {
+        Some(TapKind::Block) => Ok(Tap::Block(*depth as usize)),
+        Some(TapKind::Output) => Ok(Tap::Output),
+        _ => Err(Fault::Pass(format!(
             "taps of kind {code} are not given: only blocks and the output are"
         ))),
     };

@@ -6,7 +6,6 @@
 
 mod base;
 mod error;
-mod knn;
 mod network;
 mod objective;
 mod train;
@@ -14,7 +13,6 @@ mod views;
 
 pub use base::{EMBEDDED_ENCODER, Encoder, FEATURES, Origin, target_encoder};
 pub use error::EncoderError;
-pub use knn::{KnnAccuracy, Labelled, knn_accuracy, mean_pool};
 pub(crate) use network::EXPANSION;
 pub use network::{ConvolutionNetwork, Network, PatchNetwork};
 pub use train::{EncoderProgress, train_encoder};

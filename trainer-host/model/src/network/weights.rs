@@ -198,38 +198,36 @@ mod tests {
 
     #[test]
     fn should_name_what_is_missing_misshapen_or_unknown() {
-        let full = collect(&network(1));
         let name = "blocks.0.mlp.fc1.bias";
-
-        let mut tensors = full.clone();
-        tensors.remove(name);
-        let error = apply(network(2), &tensors).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "parameter `blocks.0.mlp.fc1.bias` with shape [16] is missing"
-        );
-
-        let mut tensors = full.clone();
-        tensors.insert(name.into(), TensorData::new(vec![0f32; 4], [2, 2]));
-        let error = apply(network(2), &tensors).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "parameter `blocks.0.mlp.fc1.bias` has shape [2, 2], the network wants [16]"
-        );
-
-        let mut tensors = full.clone();
-        tensors.insert(name.into(), TensorData::new(vec![0i64; 16], [16]));
-        let error = apply(network(2), &tensors).unwrap_err();
-        assert!(matches!(error, WeightsError::Kind { .. }), "{error}");
-
-        let mut tensors = full;
-        for extra in ["projectors.0.0.bias", "a"] {
-            tensors.insert(extra.into(), TensorData::new(vec![0f32], [1]));
+        let with = |tensors: &mut BTreeMap<String, TensorData>, name: &str, data| tensors.insert(name.into(), data);
+        type Change<'a> = &'a dyn Fn(&mut BTreeMap<String, TensorData>);
+        let cases: [(Change, &str); 4] = [
+            (
+                &|t| drop(t.remove(name)),
+                "parameter `blocks.0.mlp.fc1.bias` with shape [16] is missing",
+            ),
+            (
+                &|t| drop(with(t, name, TensorData::new(vec![0f32; 4], [2, 2]))),
+                "parameter `blocks.0.mlp.fc1.bias` has shape [2, 2], the network wants [16]",
+            ),
+            (
+                &|t| drop(with(t, name, TensorData::new(vec![0i64; 16], [16]))),
+                "parameter `blocks.0.mlp.fc1.bias` holds I64, the network wants floats",
+            ),
+            (
+                &|t| {
+                    for extra in ["projectors.0.0.bias", "a"] {
+                        with(t, extra, TensorData::new(vec![0f32], [1]));
+                    }
+                },
+                "the network has no parameter named `a`, `projectors.0.0.bias`",
+            ),
+        ];
+        let full = collect(&network(1));
+        for (change, wanted) in cases {
+            let mut tensors = full.clone();
+            change(&mut tensors);
+            assert_eq!(apply(network(2), &tensors).unwrap_err().to_string(), wanted);
         }
-        let error = apply(network(2), &tensors).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "the network has no parameter named `a`, `projectors.0.0.bias`"
-        );
     }
 }
