@@ -2,13 +2,16 @@
 //!
 //! Everything that crosses is copied at once into owned values; the rest of the host never sees a foreign pointer. What
 //! a pointer promises (that it is valid for its length during the call) cannot be checked: a plugin is trusted native code.
-//! What can be checked (nulls, lengths, strides, sizes, UTF-8) is.
+//! All that can be checked (nulls, lengths, strides, sizes, UTF-8) is.
 #![allow(unsafe_code)]
 
 use std::ffi::c_void;
 use std::mem::{offset_of, size_of};
 
-use sextant_plugin_api::abi::{self, Array, BufferInfo, Message, Named, ParameterInfo, Status, Tap, Text};
+use sextant_plugin_api::abi::{
+    self, Array, BufferInfo, Cast, Conv2d, Dim, Dims, Download, Forward, Full, Interpolate, Message, Named, NewShape,
+    ParameterInfo, Random, Range, Scalar, ScatterTo, Slice, Status, Tap, Text, Upload,
+};
 
 use super::fault::Fault;
 
@@ -26,44 +29,35 @@ pub(super) unsafe trait Plain: Copy {
     const FIRST: usize = size_of::<Self>();
 }
 
-macro_rules! plain {
-    ($($type:ty),* $(,)?) => {$(
-        // SAFETY: a `#[repr(C)]` struct of integers, floats and raw pointers only, or one of these itself.
-        unsafe impl Plain for $type {}
+/// A struct that begins with its size in a `u64`, and of which zeros are a value.
+///
+/// # Safety
+/// Both must be so.
+pub(super) unsafe trait SizeFirst: Sized {
+    /// The struct as its caller passes it: its size, then zeros.
+    fn blank() -> Self {
+        let size = size_of::<Self>() as u64;
+        // SAFETY: eight bytes are read of the size, and zeros are a value of the rest.
+        unsafe { prefix((&raw const size).cast(), size_of_val(&size) as u64) }
+    }
+}
+
+macro_rules! of_the_contract {
+    ($trait:ident: $($type:ty),* $(,)?) => {$(
+        // SAFETY: a `#[repr(C)]` struct of integers, floats, raw pointers and nullable functions only, or one of these
+        // itself; with its size in front where the trait asks for it.
+        unsafe impl $trait for $type {}
     )*};
 }
 
-plain!(
-    u8,
-    u32,
-    u64,
-    i64,
-    f32,
-    Text,
-    Tap,
-    ParameterInfo,
-    BufferInfo,
-    Named,
-    abi::Operand,
-    abi::Scalar,
-    abi::Range,
-    abi::Dim,
-    abi::Dims,
-    abi::NewShape,
-    abi::Slice,
-    abi::ScatterTo,
-    abi::Conv2d,
-    abi::Interpolate,
-    abi::Full,
-    abi::Upload,
-    abi::Random,
-    abi::Cast,
-    abi::Download,
-    abi::SettingInfo,
-);
+of_the_contract!(Plain: u8, u32, u64, i64, f32, Text, Tap, ParameterInfo, BufferInfo, Named, abi::SettingInfo);
+of_the_contract!(Plain: Scalar, Range, Dim, Dims, NewShape, Slice, ScatterTo, Conv2d, Interpolate, Full, Upload, Random);
+of_the_contract!(Plain: Cast, Download);
+of_the_contract!(SizeFirst: Scalar, Range, Dim, Dims, NewShape, Slice, ScatterTo, Conv2d, Interpolate, Full, Upload);
+of_the_contract!(SizeFirst: Random, Cast, Download, Forward, abi::Plan, abi::Guided, Message);
 
 // SAFETY: as those above.
-unsafe impl Plain for abi::Forward {
+unsafe impl Plain for Forward {
     // 1.2 added the kinds.
     const FIRST: usize = offset_of!(Self, kinds);
 }
@@ -77,16 +71,15 @@ pub(super) unsafe fn text(text: Text, what: &str) -> Result<String, Fault> {
         return Ok(String::new());
     }
     if text.ptr.is_null() || text.len > MAX_TEXT {
-        return Err(Fault::NotText {
-            what: what.to_owned(),
-            most: MAX_TEXT,
-        });
+        return Err(Fault::Memory(format!(
+            "{what} is not a text: it is null, or longer than {MAX_TEXT} bytes"
+        )));
     }
     // SAFETY: the caller promises that the bytes can be read; the length is bounded above.
     let bytes = unsafe { std::slice::from_raw_parts(text.ptr, text.len as usize) };
     match std::str::from_utf8(bytes) {
         Ok(text) => Ok(text.to_owned()),
-        Err(_) => Err(Fault::NotUtf8 { what: what.to_owned() }),
+        Err(_) => Err(Fault::Memory(format!("{what} is not UTF-8"))),
     }
 }
 
@@ -99,31 +92,24 @@ pub(super) unsafe fn list<T: Plain>(array: Array, most: usize, what: &str) -> Re
     if array.len == 0 {
         return Ok(Vec::new());
     }
-    if array.len > most as u64 {
-        return Err(Fault::LongList {
-            what: what.to_owned(),
-            len: array.len,
-            most,
-        });
+    let refused = |reason: String| Err(Fault::Memory(reason));
+    let Array { ptr, len, stride } = array;
+    if len > most as u64 {
+        return refused(format!("{what} has {len} elements, at most {most} are possible"));
     }
-    if array.ptr.is_null() {
-        return Err(Fault::NullList {
-            what: what.to_owned(),
-            len: array.len,
-        });
+    if ptr.is_null() {
+        return refused(format!("{what} has {len} elements, but its pointer is null"));
     }
     let least = T::FIRST as u64;
-    if array.stride < least || array.stride > (1 << 16) {
-        return Err(Fault::Stride {
-            what: what.to_owned(),
-            stride: array.stride,
-            least,
-        });
+    if !(least..=1 << 16).contains(&stride) {
+        return refused(format!(
+            "elements of {what} are {stride} bytes apart, at least {least} are needed"
+        ));
     }
-    let (first, stride) = (array.ptr.cast::<u8>(), array.stride as usize);
-    Ok((0..array.len as usize)
+    let first = ptr.cast::<u8>();
+    Ok((0..len as usize)
         // SAFETY: the caller promises `len` elements `stride` bytes apart, and every bit pattern is a `T`.
-        .map(|i| unsafe { prefix(first.add(i * stride).cast::<T>(), array.stride) })
+        .map(|i| unsafe { prefix(first.add(i * stride as usize).cast::<T>(), stride) })
         .collect())
 }
 
@@ -159,36 +145,24 @@ pub(super) fn lend_list<T>(list: &[T]) -> Array {
 }
 
 /// An array without elements.
+#[cfg(test)]
 pub(super) const NO_LIST: Array = Array {
     ptr: std::ptr::null(),
     len: 0,
     stride: 0,
 };
 
-/// A text without bytes.
-pub(super) const NO_TEXT: Text = Text {
-    ptr: std::ptr::null(),
-    len: 0,
-};
-
-/// Makes a call that may answer a [`Message`], and copies and releases that message.
-pub(super) fn with_message(call: impl FnOnce(*mut Message) -> Status) -> Result<(), Fault> {
-    let mut message = Message {
-        size: size_of::<Message>() as u64,
-        text: NO_TEXT,
-        owner: std::ptr::null_mut(),
-        release: None,
-    };
-    let status = call(&mut message);
+/// The outcome of a call that was passed a fresh [`Message`], whose words are copied and released.
+pub(super) fn told(status: Status, message: &mut Message) -> Result<(), Fault> {
     // SAFETY: whoever filled the message keeps its text alive until `release`.
     let words = unsafe { lossy(message.text) };
     if let Some(release) = message.release {
         // SAFETY: the message is the one that the callee filled, and it is released once.
-        unsafe { release(&mut message) };
+        unsafe { release(message) };
     }
     match status {
         abi::OK => Ok(()),
-        _ if words.is_empty() => Err(Fault::Untold),
+        _ if words.is_empty() => Err(Fault::Told("it gave no reason".into())),
         _ => Err(Fault::Told(words)),
     }
 }
@@ -239,14 +213,17 @@ impl Attributes {
     }
 
     /// The struct, if what the plugin gave is at least as long.
-    pub(super) fn read<T: Plain>(&self) -> Result<T, Fault> {
+    pub(super) fn read<T: Plain + SizeFirst>(&self) -> Result<T, Fault> {
         if self.pointer.is_null() {
-            return Err(Fault::NoAttributes);
+            return Err(Fault::Memory("its attributes are missing".into()));
         }
         // SAFETY: `new` promises a size in the first eight bytes.
         let size = unsafe { self.pointer.cast::<u64>().read_unaligned() };
         if size < T::FIRST as u64 {
-            return Err(Fault::ShortAttributes { size, least: T::FIRST });
+            let least = T::FIRST;
+            return Err(Fault::Memory(format!(
+                "its attributes are {size} bytes long, at least {least} are needed"
+            )));
         }
         // SAFETY: `new` promises `size` bytes, and every bit pattern is a `T`.
         Ok(unsafe { prefix(self.pointer.cast::<T>(), size) })
@@ -267,16 +244,16 @@ impl Attributes {
     /// Writes the bytes to memory of the plugin's that the struct names; the lengths must agree.
     pub(super) fn write(&self, target: *mut u8, capacity: u64, bytes: &[u8]) -> Result<(), Fault> {
         if capacity != bytes.len() as u64 {
-            return Err(Fault::MemoryLength {
-                given: capacity,
-                elements: bytes.len(),
-            });
+            let elements = bytes.len();
+            return Err(Fault::Memory(format!(
+                "the memory given is {capacity} bytes long, the tensor has {elements}"
+            )));
         }
         if bytes.is_empty() {
             return Ok(());
         }
         if target.is_null() {
-            return Err(Fault::NullMemory);
+            return Err(Fault::Memory("the memory given is null".into()));
         }
         // SAFETY: `new` promises that memory named inside the struct is valid for its length, which was compared above;
         // the plugin's memory and the host's do not overlap.

@@ -57,44 +57,34 @@ impl Buffers {
     ///
     /// Some rows for a buffer of rows replace its oldest: row 0 is the oldest afterwards, too.
     pub fn commit(&mut self, losses: &[SourceLoss]) {
-        for loss in losses {
-            for (name, value) in &loss.buffers {
-                let entry = self
-                    .entries
-                    .iter_mut()
-                    .find(|entry| entry.source == loss.name && entry.name == *name);
-                if let Some(entry) = entry {
-                    entry.replace(value.clone());
-                }
+        for (source, (name, value)) in losses.iter().flat_map(|l| l.buffers.iter().map(move |b| (&l.name, b))) {
+            let mut entries = self.entries.iter_mut();
+            if let Some(entry) = entries.find(|entry| entry.source == *source && entry.name == *name) {
+                entry.replace(value.clone());
             }
         }
     }
 
-    /// Whether no source has a buffer.
+    /// True if no source has a buffer.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
     /// Every value by its path, such as `repa.bank`: f32, i64 or bool elements. A synchronisation.
     pub fn named(&self) -> Result<BTreeMap<String, TensorData>, GuidanceError> {
-        self.entries
-            .iter()
-            .map(|entry| {
-                let elements = entry.shape.iter().product();
-                let data = operations::data(entry.value.clone(), entry.dtype, elements)
-                    .map_err(|reason| GuidanceError::Checkpoint(format!("buffer `{}`: {reason}", entry.path())))?;
-                let data = match entry.dtype {
-                    DType::Int => data.convert::<i64>(),
-                    DType::Bool => data.convert::<bool>(),
-                    _ => data.convert::<f32>(),
-                };
-                let (bytes, _, dtype) = data.into_parts();
-                Ok((
-                    entry.path(),
-                    TensorData::from_bytes(bytes, physical(&entry.shape), dtype),
-                ))
-            })
-            .collect()
+        let named = |entry: &Entry| {
+            let (path, elements) = (entry.path(), entry.shape.iter().product());
+            let data = operations::data(entry.value.clone(), entry.dtype, elements)
+                .map_err(|reason| GuidanceError::Checkpoint(format!("buffer `{path}`: {reason}")))?;
+            let data = match entry.dtype {
+                DType::Int => data.convert::<i64>(),
+                DType::Bool => data.convert::<bool>(),
+                _ => data.convert::<f32>(),
+            };
+            let (bytes, _, dtype) = data.into_parts();
+            Ok((path, TensorData::from_bytes(bytes, physical(&entry.shape), dtype)))
+        };
+        self.entries.iter().map(named).collect()
     }
 
     /// Replaces every value. The names must be those of [`named`](Self::named), no more and no fewer, with their shapes.
@@ -189,16 +179,12 @@ mod tests {
         let mut buffers = buffers();
         let count = Tensor::<1, Int>::from_data([7, 8], &Device::flex());
         let rows = Tensor::<2>::from_data([[10.0, 11.0]], &Device::flex());
-        buffers.commit(&[loss(vec![
-            ("bank".into(), rows.into_dispatch()),
-            ("count".into(), count.into_dispatch()),
-        ])]);
+        let (bank, count) = (rows.into_dispatch(), count.into_dispatch());
+        buffers.commit(&[loss(vec![("bank".into(), bank), ("count".into(), count)])]);
         let named = buffers.named().unwrap();
         assert_eq!(named["sra.count"], TensorData::from([7i64, 8]));
-        assert_eq!(
-            named["sra.bank"],
-            TensorData::from([[2f32, 3.0], [4.0, 5.0], [10.0, 11.0]])
-        );
+        let bank = TensorData::from([[2f32, 3.0], [4.0, 5.0], [10.0, 11.0]]);
+        assert_eq!(named["sra.bank"], bank);
     }
 
     #[test]

@@ -10,7 +10,8 @@ use sextant_plugin_api::abi::{ABI_MAJOR, ABI_MINOR, Call, FAILED, Handle, Host, 
 
 use super::boundary::{Attributes, lossy};
 use super::fault::Fault;
-use super::session::{OperationCall, fail_running, panic_text, with_running};
+use super::session::{OperationCall, fail_running, with_running};
+use sextant_model::device::panic_text;
 
 /// Operands or results of one call; beyond it, a count is taken for garbage.
 const MAX_OPERANDS: u32 = 4096;
@@ -30,26 +31,26 @@ pub(super) static HOST: Host = Host {
 unsafe extern "C" fn op(call: *const Call) -> Status {
     guarded(|| {
         if call.is_null() {
-            return Err(Fault::NullCall);
+            return Err(Fault::Call("a call was null".into()));
         }
         // SAFETY: not null, and every version's call begins with its size.
         let size = unsafe { (*call).size };
         if size < size_of::<Call>() as u64 {
-            return Err(Fault::ShortCall {
-                size,
-                least: size_of::<Call>(),
-            });
+            let least = size_of::<Call>();
+            return Err(Fault::Call(format!(
+                "a call is {size} bytes long, at least {least} are needed"
+            )));
         }
         // SAFETY: valid by contract, and long enough.
         let call = unsafe { &*call };
         if call.inputs_len > MAX_OPERANDS || call.outputs_len > MAX_OPERANDS {
-            return Err(Fault::CallCounts {
-                operands: call.inputs_len,
-                results: call.outputs_len,
-            });
+            let (operands, results) = (call.inputs_len, call.outputs_len);
+            return Err(Fault::Call(format!(
+                "a call has {operands} operands and {results} results"
+            )));
         }
         if (call.inputs.is_null() && call.inputs_len > 0) || (call.outputs.is_null() && call.outputs_len > 0) {
-            return Err(Fault::NullOperands);
+            return Err(Fault::Call("a call's operands or results are null".into()));
         }
         let write = |index: usize, reference: TensorRef| {
             // SAFETY: `outputs` has room for `outputs_len` by contract, and the index is below it.
@@ -79,10 +80,8 @@ unsafe extern "C" fn op(call: *const Call) -> Status {
         let Some(results) = results else {
             return Ok(FAILED);
         };
-        results
-            .into_iter()
-            .enumerate()
-            .for_each(|(index, reference)| write(index, reference));
+        let results = results.into_iter().enumerate();
+        results.for_each(|(index, reference)| write(index, reference));
         Ok(OK)
     })
 }
@@ -113,8 +112,10 @@ unsafe extern "C" fn log(level: u32, text: Text) {
 /// Turns an error or a panic into a line in the log and a failed status.
 fn guarded(act: impl FnOnce() -> Result<Status, Fault>) -> Status {
     let outcome = catch_unwind(AssertUnwindSafe(act)).unwrap_or_else(|panic| {
-        let panic = panic_text(&*panic);
-        Err(Fault::Host { panic })
+        Err(Fault::Failed {
+            who: "host",
+            words: panic_text(&*panic),
+        })
     });
     outcome.unwrap_or_else(|fault| {
         // The step during which it was called is lost, whatever its source makes of it. Logging must not unwind either.

@@ -1,4 +1,4 @@
-//! What can go wrong between a recipe's guidance section and a source's loss.
+//! Errors between a recipe's guidance section and a source's loss.
 
 use std::path::PathBuf;
 
@@ -27,28 +27,13 @@ pub enum GuidanceError {
         /// The system's words.
         reason: String,
     },
-    /// The file is no shared library of this platform.
-    #[error("{path} is not a shared library that this machine can load: {reason}")]
-    NotLibrary {
-        /// The file.
-        path: PathBuf,
-        /// The loader's words.
-        reason: String,
-    },
-    /// A shared library without the entry symbol.
-    #[error("{path} is a library, but not a Sextant guidance source: it exports no symbol `{symbol}`")]
-    NotSource {
-        /// The file.
-        path: PathBuf,
-        /// The symbol that is missing.
-        symbol: &'static str,
-    },
-    /// The library exports the entry symbol, which gives no source.
-    #[error("{path} gives no source: {reason}")]
+    /// A file that gives no guidance source: no shared library of this platform, one without the entry symbol, or one whose
+    /// symbol gives none.
+    #[error("{path} {reason}")]
     NoSource {
         /// The file.
         path: PathBuf,
-        /// The library's words, or what is known without any.
+        /// The loader's words, the library's, or what is known without any.
         reason: String,
     },
     /// The library was built for another major version of the contract.
@@ -69,7 +54,7 @@ pub enum GuidanceError {
     Descriptor {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The fault.
         reason: String,
     },
     /// The file is not the one that the recipe pins.
@@ -91,7 +76,7 @@ pub enum GuidanceError {
         source_name: String,
         /// Key in the recipe.
         key: &'static str,
-        /// What is wrong, and what would be right.
+        /// The fault, and what would be right.
         reason: String,
     },
     /// The source refused its configuration.
@@ -107,7 +92,7 @@ pub enum GuidanceError {
     Plan {
         /// Instance name.
         source_name: String,
-        /// What is wrong, and what would be right.
+        /// The fault, and what would be right.
         reason: String,
     },
     /// `guide` failed: an operation in it, the source itself, or its result.
@@ -130,7 +115,7 @@ pub enum GuidanceError {
         source_name: String,
         /// Optimiser step, counted as above.
         step: u64,
-        /// What is missing.
+        /// The part that is missing.
         what: String,
     },
     /// A checkpoint's parameters or buffers are not those of the sources.
@@ -140,15 +125,10 @@ pub enum GuidanceError {
 
 impl From<SettingError> for GuidanceError {
     fn from(error: SettingError) -> Self {
-        let SettingError {
-            source_name,
-            key,
-            reason,
-        } = error;
         Self::Setting {
-            source_name,
-            key,
-            reason,
+            source_name: error.source_name,
+            key: error.key,
+            reason: error.reason,
         }
     }
 }

@@ -11,14 +11,15 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use sextant_plugin_api::abi::{
-    self, Call, Descriptor, FAILED, Guided, Handle, Host, Message, OK, Operand, Operation, Plan, Status, Step, Tap,
-    TensorRef, Text,
+    self, Call, Descriptor, Dims, FAILED, Guided, Handle, Host, Message, OK, Operand, Operation, Plan, Shape, Status,
+    Step, Tap, TensorRef, Text,
 };
 
-use super::boundary::{lend_list, lend_text, lossy};
+use super::boundary::{SizeFirst, lend_list, lend_text, lossy};
 use super::callbacks::HOST;
 use super::geometry::{GuidanceGeometry, NetworkShape};
 use super::library::Library;
+use super::operations::Spec;
 use super::step::{GuidanceStep, Services};
 use sextant_model::diffusion::{Path, Prediction};
 use sextant_model::{Sit, SitConfig, TrainBatch, frozen_copy};
@@ -95,8 +96,6 @@ pub struct StepFixture {
     pub teacher: Sit,
     pub ema: Sit,
     pub counters: TeacherCounters,
-    pub pad_rows: bool,
-    pub path: Path,
 }
 
 impl StepFixture {
@@ -131,8 +130,6 @@ impl StepFixture {
             teacher: network(2),
             ema: network(3),
             counters: TeacherCounters::default(),
-            pad_rows: false,
-            path: Path::Linear,
         }
     }
 
@@ -149,17 +146,17 @@ impl StepFixture {
         let services = Services {
             teacher: Some(&self.teacher),
             ema: Some(&self.ema),
-            path: self.path,
+            path: Path::Linear,
             seed: 3,
             null_class: 5,
-            pad_rows: self.pad_rows,
+            pad_rows: false,
             counters: &mut self.counters,
         };
         (step, services)
     }
 }
 
-/// What a scripted source does in `guide`: it sees the step and fills the result, or fails with a message.
+/// The `guide` of a scripted source: it sees the step and fills the result, or fails with a message.
 pub type Script = dyn Fn(&Step, &mut Guided) -> Result<(), String> + Send + Sync;
 
 static SCRIPTS: LazyLock<Mutex<HashMap<u64, Arc<Script>>>> = LazyLock::new(Default::default);
@@ -194,6 +191,16 @@ pub fn descriptor() -> Descriptor {
     }
 }
 
+/// A tap of the student's tokens.
+pub fn of_student(depth: u32) -> Tap {
+    Tap {
+        network: 0,
+        kind: 0,
+        depth,
+        reserved: 0,
+    }
+}
+
 struct State {
     script: Arc<Script>,
     taps: Vec<Tap>,
@@ -203,29 +210,20 @@ struct State {
 unsafe extern "C" fn create(_: *const Host, config: Text, state: *mut *mut c_void, message: *mut Message) -> Status {
     // SAFETY: the host lends a valid text.
     let config: serde_json::Value = serde_json::from_str(&unsafe { lossy(config) }).unwrap();
-    let script = config["script"]
-        .as_u64()
-        .and_then(|n| SCRIPTS.lock().unwrap().get(&n).cloned());
+    let number = config["script"].as_u64();
+    let script = number.and_then(|n| SCRIPTS.lock().unwrap().get(&n).cloned());
     let Some(script) = script else {
         // SAFETY: the host passes a message to fill; the text is static.
         unsafe { (*message).text = lend_text("unknown key `speling`") };
         return FAILED;
     };
-    let taps = vec![Tap {
-        network: 0,
-        kind: 0,
-        depth: 1,
-        reserved: 0,
-    }];
+    let made = Box::new(State {
+        script,
+        taps: vec![of_student(1)],
+        message: String::new(),
+    });
     // SAFETY: the host passes a place for the state.
-    unsafe {
-        *state = Box::into_raw(Box::new(State {
-            script,
-            taps,
-            message: String::new(),
-        }))
-        .cast()
-    };
+    unsafe { *state = Box::into_raw(made).cast() };
     OK
 }
 
@@ -261,6 +259,28 @@ unsafe extern "C" fn destroy(state: *mut c_void) {
     }
 }
 
+/// A shape as it crosses the boundary.
+pub fn shape(dims: &[usize]) -> Shape {
+    Spec::new(abi::DType::F32, dims.to_vec()).reference(0).shape
+}
+
+/// The attributes of a reduction or a permutation.
+pub fn dims(dims: &[u32], keep: bool) -> Dims {
+    let mut all = Dims::blank();
+    (all.len, all.keep) = (dims.len() as u32, u8::from(keep));
+    all.dims[..dims.len()].copy_from_slice(dims);
+    all
+}
+
+/// An operand that is kept.
+pub fn kept(handle: Handle) -> Operand {
+    Operand {
+        handle,
+        consumed: 0,
+        reserved: [0; 7],
+    }
+}
+
 /// An operation asked for as a plugin does. `attributes` may be `&()` for none.
 pub fn ask<A>(
     session: u64,
@@ -269,21 +289,9 @@ pub fn ask<A>(
     attributes: Option<&A>,
     results: usize,
 ) -> (Status, Vec<TensorRef>) {
-    let inputs: Vec<Operand> = inputs
-        .iter()
-        .map(|&handle| Operand {
-            handle,
-            consumed: 0,
-            reserved: [0; 7],
-        })
-        .collect();
-    let mut outputs = vec![
-        TensorRef {
-            handle: 77,
-            ..TensorRef::default()
-        };
-        results
-    ];
+    let inputs: Vec<Operand> = inputs.iter().copied().map(kept).collect();
+    let written = Spec::new(abi::DType::F32, vec![]).reference(77);
+    let mut outputs = vec![written; results];
     let call = Call {
         size: size_of::<Call>() as u64,
         session,

@@ -1,4 +1,4 @@
-//! What is fixed before training starts, as the host knows it.
+//! Model and data as they are fixed before training starts.
 
 use sextant_recipe::{Path, Prediction};
 
@@ -30,9 +30,9 @@ pub struct GuidanceGeometry {
     pub patch: usize,
     /// Number of classes; the null class is this number.
     pub classes: usize,
-    /// What the networks' outputs stand for.
+    /// Quantity that the networks predict.
     pub prediction: Prediction,
-    /// How data turns into noise.
+    /// Path from data to noise.
     pub path: Path,
     /// The network in training.
     pub student: NetworkShape,

@@ -9,7 +9,6 @@
 //! compared before the file is opened.
 #![allow(unsafe_code)]
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -25,9 +24,10 @@ const DESCRIPTOR_1_0: u64 = std::mem::offset_of!(Descriptor, config_schema) as u
 const MAX_DESCRIPTOR: u64 = 1 << 16;
 
 /// A guidance source's library, open for the rest of the process. Clones are the same library.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Library(Arc<Contents>);
 
+#[derive(Debug)]
 struct Contents {
     descriptor: Descriptor,
     name: String,
@@ -68,16 +68,20 @@ impl Library {
         // A name without a folder would be searched on the system's library path.
         let file = path.canonicalize().map_err(|error| unreadable(path, &error))?;
         // SAFETY: running a library's initialisers is what loading a plugin means; see the module's words on trust.
-        let library = unsafe { libloading::Library::new(&file) }.map_err(|error| GuidanceError::NotLibrary {
-            path: path.to_owned(),
-            reason: root_cause(&error),
+        let library = unsafe { libloading::Library::new(&file) }.map_err(|error| {
+            let cause = root_cause(&error);
+            no_source(
+                path,
+                format!("is not a shared library that this machine can load: {cause}"),
+            )
         })?;
         // Never unloaded, even if it is refused below: its initialisers may have started threads.
         let library: &'static libloading::Library = Box::leak(Box::new(library));
         // SAFETY: the contract gives the symbol this type.
-        let entry = unsafe { library.get::<Entry>(ENTRY_SYMBOL.as_bytes()) }.map_err(|_| GuidanceError::NotSource {
-            path: path.to_owned(),
-            symbol: ENTRY_SYMBOL,
+        let entry = unsafe { library.get::<Entry>(ENTRY_SYMBOL.as_bytes()) }.map_err(|_| {
+            let reason =
+                format!("is a library, but not a Sextant guidance source: it exports no symbol `{ENTRY_SYMBOL}`");
+            no_source(path, reason)
         })?;
         // SAFETY: the contract lets the entry be called on any thread, once; a second call gives the same descriptor.
         let descriptor = unsafe { entry() };
@@ -101,10 +105,7 @@ impl Library {
             path: path.clone(),
             reason,
         };
-        let no_source = |reason: String| GuidanceError::NoSource {
-            path: path.clone(),
-            reason,
-        };
+        let no_source = |reason: String| no_source(&path, format!("gives no source: {reason}"));
         if pointer.is_null() {
             return Err(no_source(format!("its `{ENTRY_SYMBOL}` gave null, without a reason")));
         }
@@ -146,13 +147,12 @@ impl Library {
             }
         }
         // SAFETY: the contract makes these static texts.
-        let (name, version, summary) = unsafe {
-            (
-                boundary::text(descriptor.name, "its name").map_err(|wrong| fault(wrong.to_string()))?,
-                boundary::text(descriptor.version, "its version").map_err(|wrong| fault(wrong.to_string()))?,
-                boundary::text(descriptor.summary, "its summary").map_err(|wrong| fault(wrong.to_string()))?,
-            )
-        };
+        let read = |text, what| unsafe { boundary::text(text, what) }.map_err(|wrong| fault(wrong.to_string()));
+        let name = read(descriptor.name, "its name")?;
+        let (version, summary) = (
+            read(descriptor.version, "its version")?,
+            read(descriptor.summary, "its summary")?,
+        );
         if name.is_empty() {
             return Err(fault("its name is empty".into()));
         }
@@ -250,12 +250,11 @@ impl Library {
         // SAFETY: the contract lets it be called on any thread, and makes the text static.
         let schema = unsafe { boundary::text(schema(), "its configuration's schema") }
             .map_err(|wrong| fault(wrong.to_string()))?;
-        match schema.as_str() {
-            "" => Ok(None),
-            schema => serde_json::from_str(schema)
-                .map(Some)
-                .map_err(|error| fault(format!("its configuration's schema is not JSON: {error}"))),
+        if schema.is_empty() {
+            return Ok(None);
         }
+        let json = serde_json::from_str(&schema).map(Some);
+        json.map_err(|error| fault(format!("its configuration's schema is not JSON: {error}")))
     }
 
     pub(super) fn descriptor(&self) -> &Descriptor {
@@ -263,14 +262,9 @@ impl Library {
     }
 }
 
-impl fmt::Debug for Library {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Library")
-            .field("name", &self.0.name)
-            .field("version", &self.0.version)
-            .field("path", &self.0.path)
-            .finish_non_exhaustive()
-    }
+fn no_source(path: &Path, reason: String) -> GuidanceError {
+    let path = path.to_owned();
+    GuidanceError::NoSource { path, reason }
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> GuidanceError {
@@ -296,36 +290,33 @@ fn file_sha256(path: &Path) -> Result<String, GuidanceError> {
 
 /// The innermost message: libloading's own says only that `dlopen` failed.
 fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
+    match error.source() {
+        Some(source) => root_cause(source),
+        None => error.to_string(),
     }
-    error.to_string()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::boundary::NO_TEXT;
     use super::super::fixture::descriptor;
     use super::*;
 
+    fn changed(change: impl FnOnce(&mut Descriptor)) -> Result<Library, GuidanceError> {
+        let mut changed = descriptor();
+        change(&mut changed);
+        // SAFETY: the descriptor is in order, or what is broken is refused before it is used.
+        unsafe { Library::in_process(Box::leak(Box::new(changed))) }
+    }
+
     fn refused(change: impl FnOnce(&mut Descriptor)) -> String {
-        let mut broken = descriptor();
-        change(&mut broken);
-        // SAFETY: what is broken is refused before it is used.
-        unsafe { Library::in_process(Box::leak(Box::new(broken))) }
-            .unwrap_err()
-            .to_string()
+        changed(change).unwrap_err().to_string()
     }
 
     #[test]
     fn should_read_what_a_descriptor_says() {
-        // SAFETY: the descriptor is in order.
-        let library = unsafe { Library::in_process(Box::leak(Box::new(descriptor()))) }.unwrap();
-        assert_eq!(
-            (library.name(), library.version(), library.abi()),
-            ("scripted", "1.2.3", (ABI_MAJOR, ABI_MINOR))
-        );
+        let library = changed(|_| ()).unwrap();
+        assert_eq!((library.name(), library.version()), ("scripted", "1.2.3"));
+        assert_eq!(library.abi(), (ABI_MAJOR, ABI_MINOR));
     }
 
     #[test]
@@ -334,11 +325,11 @@ mod tests {
         unsafe extern "C" fn not_its_own() -> sextant_plugin_api::abi::Text {
             unreachable!("behind the end of the descriptor")
         }
-        let mut old = descriptor();
-        (old.size, old.abi_minor) = (DESCRIPTOR_1_0, 0);
-        old.config_schema = Some(not_its_own);
-        // SAFETY: the descriptor is in order.
-        let library = unsafe { Library::in_process(Box::leak(Box::new(old))) }.unwrap();
+        let library = changed(|d| {
+            (d.size, d.abi_minor) = (DESCRIPTOR_1_0, 0);
+            d.config_schema = Some(not_its_own);
+        });
+        let library = library.unwrap();
         assert_eq!((library.name(), library.abi()), ("scripted", (1, 0)));
         assert_eq!(library.config_schema().unwrap(), None);
     }
@@ -349,11 +340,12 @@ mod tests {
         unsafe extern "C" fn not_its_own(_: sextant_plugin_api::abi::Text) -> f64 {
             unreachable!("behind the end of the descriptor")
         }
-        let mut old = descriptor();
-        (old.size, old.abi_minor) = (std::mem::offset_of!(Descriptor, coefficient) as u64, 1);
-        old.coefficient = Some(not_its_own);
-        // SAFETY: the descriptor is in order.
-        let library = unsafe { Library::in_process(Box::leak(Box::new(old))) }.unwrap();
+        let size = std::mem::offset_of!(Descriptor, coefficient) as u64;
+        let library = changed(|d| {
+            (d.size, d.abi_minor) = (size, 1);
+            d.coefficient = Some(not_its_own);
+        });
+        let library = library.unwrap();
         assert_eq!(library.abi(), (1, 1));
         assert_eq!(library.coefficient(&serde_json::json!({})).unwrap(), None);
     }
@@ -365,10 +357,7 @@ mod tests {
             let config: serde_json::Value = serde_json::from_str(&unsafe { boundary::lossy(config) }).unwrap();
             config["stated"].as_f64().unwrap_or(f64::NAN)
         }
-        let mut stating = descriptor();
-        stating.coefficient = Some(stated);
-        // SAFETY: the descriptor is in order.
-        let library = unsafe { Library::in_process(Box::leak(Box::new(stating))) }.unwrap();
+        let library = changed(|d| d.coefficient = Some(stated)).unwrap();
         let of = |config: serde_json::Value| library.coefficient(&config);
         assert_eq!(of(serde_json::json!({ "stated": 0.2 })).unwrap(), Some(0.2));
         assert_eq!(of(serde_json::json!({ "stated": 0 })).unwrap(), None);
@@ -388,10 +377,7 @@ mod tests {
                     "large": {"default": 18446744073709551615}, "needed": {}}}"#,
             )
         }
-        let mut describing = descriptor();
-        describing.config_schema = Some(schema);
-        // SAFETY: the descriptor is in order.
-        let library = unsafe { Library::in_process(Box::leak(Box::new(describing))) }.unwrap();
+        let library = changed(|d| d.config_schema = Some(schema)).unwrap();
         let wanted: toml::Table = "width = 2048\nscale = 2.5\nlist = [1, 2]\ntable = { a = \"b\" }"
             .parse()
             .unwrap();
@@ -401,10 +387,8 @@ mod tests {
     #[test]
     fn should_refuse_another_major_version_with_both_numbers() {
         let error = refused(|d| (d.abi_major, d.abi_minor, d.size) = (7, 3, 16));
-        assert!(
-            error.contains("7.3") && error.contains(&format!("{ABI_MAJOR}.{ABI_MINOR}")),
-            "{error}"
-        );
+        let ours = format!("{ABI_MAJOR}.{ABI_MINOR}");
+        assert!(error.contains("7.3") && error.contains(&ours), "{error}");
     }
 
     #[test]
@@ -421,7 +405,7 @@ mod tests {
             (refused(|d| d.guide = None), "`guide` is null"),
             (refused(|d| d.destroy = None), "`destroy` is null"),
             (refused(|d| d.name = latin), "its name is not UTF-8"),
-            (refused(|d| d.name = NO_TEXT), "its name is empty"),
+            (refused(|d| d.name = boundary::lend_text("")), "its name is empty"),
         ] {
             assert!(error.contains(part), "{part} in {error}");
         }
@@ -432,10 +416,8 @@ mod tests {
         // SAFETY: null is one of the things that it must cope with.
         let nothing = unsafe { Library::from_pointer(std::ptr::null(), "x.so".into(), String::new()) };
         let error = nothing.unwrap_err().to_string();
-        assert!(
-            error.contains("x.so gives no source") && error.contains("gave null"),
-            "{error}"
-        );
+        assert!(error.starts_with("x.so gives no source"), "{error}");
+        assert!(error.contains("gave null"), "{error}");
         let without = |summary: &'static str| {
             refused(|d| {
                 (d.create, d.plan, d.guide, d.destroy) = (None, None, None, None);
@@ -449,24 +431,19 @@ mod tests {
     #[test]
     fn should_name_a_path_that_does_not_exist_or_is_no_library() {
         let folder = tempfile::tempdir().unwrap();
-        let missing = folder.path().join("libnone.so");
-        let error = Library::open(&missing).unwrap_err().to_string();
-        assert!(
-            error.contains("libnone.so") && error.contains("no such file"),
-            "{error}"
-        );
-        let error = Library::open(folder.path()).unwrap_err().to_string();
-        assert!(error.contains("it is a folder"), "{error}");
-        let text = folder.path().join("text.so");
+        let (missing, text) = (folder.path().join("libnone.so"), folder.path().join("text.so"));
         std::fs::write(&text, "hello").unwrap();
-        let error = Library::open(&text).unwrap_err().to_string();
-        assert!(error.contains("text.so is not a shared library"), "{error}");
-        let error = Library::open_pinned(&text, &"0".repeat(64), "repa")
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("2cf24dba5fb0a30e") && error.contains("\"repa\""),
-            "{error}"
-        );
+        for (path, parts) in [
+            (missing.as_path(), ["libnone.so", "no such file"]),
+            (folder.path(), ["it is a folder", ""]),
+            (&text, ["text.so is not a shared library", ""]),
+        ] {
+            let error = Library::open(path).unwrap_err().to_string();
+            assert!(parts.iter().all(|part| error.contains(part)), "{parts:?} in {error}");
+        }
+        let pinned = Library::open_pinned(&text, &"0".repeat(64), "repa");
+        let error = pinned.unwrap_err().to_string();
+        assert!(error.contains("2cf24dba5fb0a30e"), "{error}");
+        assert!(error.contains("\"repa\""), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! Where a source's library is looked for.
+//! Search for a source's library.
 
 use std::collections::BTreeMap;
 use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
@@ -53,30 +53,23 @@ impl SearchPath {
             .map(|folder| folder.join(&file))
             .find(|path| path.is_file());
         found.ok_or_else(|| {
-            let searched: Vec<String> = self.folders.iter().map(|f| f.display().to_string()).collect();
-            let available: Vec<String> = self.files().into_keys().collect();
-            let or_none = |list: Vec<String>| match list.is_empty() {
+            let listed = |names: Vec<String>| match names.is_empty() {
                 true => "none".to_owned(),
-                false => list.join(", "),
+                false => names.join(", "),
             };
             GuidanceError::NotFound {
                 name: plugin.to_owned(),
                 file,
-                searched: or_none(searched),
-                available: or_none(available),
+                searched: listed(self.folders.iter().map(|f| f.display().to_string()).collect()),
+                available: listed(self.files().into_keys().collect()),
             }
         })
     }
 
     /// Every source that a recipe could name, opened, or the reason why it cannot be; by file, in order of the names.
     pub fn list(&self) -> Vec<(PathBuf, Result<Library, GuidanceError>)> {
-        self.files()
-            .into_values()
-            .map(|path| {
-                let library = Library::open(&path);
-                (path, library)
-            })
-            .collect()
+        let opened = |path: PathBuf| (path.clone(), Library::open(&path));
+        self.files().into_values().map(opened).collect()
     }
 
     /// The first file of each name.
@@ -93,7 +86,7 @@ impl SearchPath {
     }
 }
 
-/// Whether a recipe's `plugin` is a path.
+/// Tells whether a recipe's `plugin` is a path.
 pub(super) fn is_path(plugin: &str) -> bool {
     let extension = Path::new(plugin).extension().and_then(|e| e.to_str());
     plugin.contains('/') || plugin.contains(MAIN_SEPARATOR) || matches!(extension, Some("so" | "dylib" | "dll"))
@@ -106,11 +99,8 @@ pub fn file_name(plugin: &str) -> String {
 
 /// The reverse of [`file_name`], written with `-`.
 pub fn plugin_name(file: &str) -> Option<String> {
-    let name = file
-        .strip_prefix(DLL_PREFIX)?
-        .strip_prefix("sextant_")?
-        .strip_suffix(DLL_SUFFIX)?;
-    Some(name.replace('_', "-"))
+    let name = file.strip_prefix(DLL_PREFIX)?.strip_prefix("sextant_")?;
+    Some(name.strip_suffix(DLL_SUFFIX)?.replace('_', "-"))
 }
 
 #[cfg(test)]
@@ -156,10 +146,8 @@ mod tests {
         let list = path.list();
         assert_eq!(list.len(), 1);
         let error = list[0].1.as_ref().unwrap_err().to_string();
-        assert!(
-            error.contains("not a shared library") && error.contains("broken"),
-            "{error}"
-        );
+        assert!(error.contains("not a shared library"), "{error}");
+        assert!(error.contains("broken"), "{error}");
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::fault::Fault;
 use super::operations::{self, Context, Operands, Request, Spec, constant};
 use super::table::{Table, Value};
 use super::trace;
+use sextant_model::device::panic_text;
 
 thread_local! {
     static RUNNING: RefCell<Option<Session>> = const { RefCell::new(None) };
@@ -70,12 +71,15 @@ impl Session {
         self.number
     }
 
-    /// Runs `call` with this session open on this thread, and gives the session back.
-    pub fn during<R>(self, call: impl FnOnce() -> R) -> (R, Self) {
-        let outer = RUNNING.replace(Some(self));
-        let result = call();
+    /// Opens this session on this thread; gives the one that was open before, if any, for [`close`](Self::close).
+    pub fn open(self) -> Option<Self> {
+        RUNNING.replace(Some(self))
+    }
+
+    /// Takes the session that was opened last off this thread again, and puts `outer` back.
+    pub fn close(outer: Option<Self>) -> Self {
         let session = RUNNING.replace(outer);
-        (result, session.expect("only this function takes the session out"))
+        session.expect("only this function takes a session away")
     }
 
     /// Performs one operation. `None` if it failed, or had a result of a failed one as operand; the first failure is kept.
@@ -88,23 +92,21 @@ impl Session {
             return None;
         }
         // Kept for the message: consumed operands leave the table on the way.
-        let specs: Vec<Option<Spec>> = call
-            .operands
-            .iter()
-            .map(|operand| self.table.get(operand.handle).ok().map(|value| value.spec.clone()))
-            .collect();
+        let spec = |operand: &Operand| Some(self.table.get(operand.handle).ok()?.spec.clone());
+        let specs: Vec<Option<Spec>> = call.operands.iter().map(spec).collect();
         let outcome = catch_unwind(AssertUnwindSafe(|| self.attempt(call, &specs))).unwrap_or_else(|panic| {
-            let panic = panic_text(&*panic);
-            Err(Some(Fault::Backend { panic }))
+            Err(Some(Fault::Failed {
+                who: "backend",
+                words: panic_text(&*panic),
+            }))
         });
-        outcome
-            .map_err(|cause| {
-                if let Some(cause) = cause {
-                    self.fail(placed(call, &specs, cause));
-                }
-                self.bury(&call.operands);
-            })
-            .ok()
+        let failed = |cause: Option<Fault>| {
+            if let Some(cause) = cause {
+                self.fail(placed(call, &specs, cause));
+            }
+            self.bury(&call.operands);
+        };
+        outcome.map_err(failed).ok()
     }
 
     /// Consumed operands are dead, whatever became of the operation.
@@ -120,14 +122,8 @@ impl Session {
         if handle == 0 {
             return true;
         }
-        match self.table.take(handle) {
-            Ok(_) => true,
-            Err(cause) => {
-                let cause = Box::new(cause);
-                self.fail(Fault::Release { cause });
-                false
-            }
-        }
+        let taken = self.table.take(handle).map_err(Box::new);
+        taken.map_err(|cause| self.fail(Fault::Release(cause))).is_ok()
     }
 
     /// Keeps the fault, if it is the first.
@@ -160,10 +156,10 @@ impl Session {
         };
         let checked = operations::check(&request, &self.context)?;
         if call.capacity < checked.outputs.len() {
-            return Err(Some(Fault::NoRoom {
-                results: checked.outputs.len(),
-                room: call.capacity,
-            }));
+            let (results, room) = (checked.outputs.len(), call.capacity);
+            return Err(Some(Fault::Arity(format!(
+                "it has {results} results, room is given for {room}"
+            ))));
         }
         self.table.has_room_for(&checked.outputs)?;
         let any_empty = inputs.iter().flatten().any(|spec| spec.elements() == 0);
@@ -219,19 +215,16 @@ fn placed(call: &OperationCall, specs: &[Option<Spec>], cause: Fault) -> Fault {
         "" => String::new(),
         place => format!(" at {place}"),
     };
-    let operands: Vec<String> = specs
-        .iter()
-        .enumerate()
-        .map(|(index, spec)| {
-            let names = info.map_or(&[][..], |info| info.inputs);
-            let name = names.get(index).or(names.last()).unwrap_or(&"operand");
-            let name = name.trim_end_matches(['?', '*']);
-            match spec {
-                Some(spec) => format!("{name}: {spec}"),
-                None => format!("{name}: none"),
-            }
-        })
-        .collect();
+    let names = info.map_or(&[][..], |info| info.inputs);
+    let operand = |(index, spec): (usize, &Option<Spec>)| {
+        let name = names.get(index).or(names.last()).unwrap_or(&"operand");
+        let name = name.trim_end_matches(['?', '*']);
+        match spec {
+            Some(spec) => format!("{name}: {spec}"),
+            None => format!("{name}: none"),
+        }
+    };
+    let operands: Vec<String> = specs.iter().enumerate().map(operand).collect();
     Fault::Operation {
         operation,
         place,
@@ -270,15 +263,6 @@ pub(super) fn fail_running(fault: &Fault) {
     });
 }
 
-/// The words of a panic.
-pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
-        (Some(text), _) => (*text).to_owned(),
-        (_, Some(text)) => text.clone(),
-        _ => "a panic without words".into(),
-    }
-}
-
 /// The number of optional operands that were left out at the end, if the number of operands is possible.
 fn left_out(info: &OperationInfo, given: usize) -> Result<usize, Fault> {
     if info.inputs.iter().any(|name| name.ends_with('*')) {
@@ -286,10 +270,8 @@ fn left_out(info: &OperationInfo, given: usize) -> Result<usize, Fault> {
     }
     let required = info.inputs.iter().filter(|name| !name.ends_with('?')).count();
     if given < required || given > info.inputs.len() {
-        return Err(Fault::OperandCount {
-            given,
-            takes: info.inputs,
-        });
+        let takes = info.inputs.join(", ");
+        return Err(Fault::Arity(format!("{given} operands are given, it takes ({takes})")));
     }
     Ok(info.inputs.len() - given)
 }

@@ -1,4 +1,4 @@
-//! What the training loop hands to its sources in a step, and what it gets back.
+//! Things that the training loop hands to its sources in a step, and those that it gets back.
 
 use std::collections::BTreeMap;
 
@@ -25,11 +25,11 @@ pub struct GuidanceStep<'a> {
     /// The student's attention probabilities `[B, heads, T, T]`, by depth: at least those of
     /// [`Sources::attention_depths`](super::Sources::attention_depths).
     pub attention: &'a BTreeMap<usize, Tensor<4>>,
-    /// The student's output `[B, C, H, W]`, where a source [needs it](super::Sources::needs_output).
+    /// The student's output `[B, C, H, W]`, where a source needs it.
     pub output: Option<&'a Tensor<4>>,
 }
 
-/// What sources may ask the host for in a step, besides tensor operations.
+/// Services that sources may ask of the host in a step, besides tensor operations.
 #[derive(Debug)]
 pub struct Services<'a> {
     /// The frozen teacher, without autodiff ([`frozen_copy`](sextant_model::frozen_copy)).
@@ -42,13 +42,13 @@ pub struct Services<'a> {
     pub seed: u64,
     /// The label that stands for no label.
     pub null_class: i64,
-    /// Whether rows given to a network are padded to a few sizes, so that tuning and compilation do not start anew for each.
+    /// Pad the rows given to a network to a few sizes, so that tuning and compilation do not start anew for each.
     pub pad_rows: bool,
     /// Added to by every forward pass.
     pub counters: &'a mut TeacherCounters,
 }
 
-/// What one source answered.
+/// The answer of one source.
 #[derive(Clone, Debug)]
 pub struct SourceLoss {
     /// Instance name.

@@ -28,10 +28,16 @@ pub(super) struct Value {
     pub tensor: Option<DispatchTensor>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Slot {
     generation: u32,
     value: Option<Value>,
+}
+
+impl Slot {
+    fn gave(&self, handle: Handle) -> bool {
+        u64::from(self.generation) == handle >> 32
+    }
 }
 
 /// The live tensors of one instance. Emptied after each step; slots are used again, generations are not.
@@ -45,7 +51,7 @@ impl Table {
     /// Refuses tensors that cannot be taken in; to be asked before they are computed.
     pub fn has_room_for(&self, specs: &[Spec]) -> Result<(), Fault> {
         if let Some(spec) = specs.iter().find(|spec| spec.elements() > MAX_ELEMENTS) {
-            return Err(Fault::LargeResult { spec: spec.clone() });
+            return Err(Fault::LargeResult(spec.clone()));
         }
         match self.free.len() + (QUOTA - self.slots.len()) < specs.len() {
             true => Err(Fault::Full),
@@ -57,14 +63,9 @@ impl Table {
     pub fn insert(&mut self, value: Value) -> Result<Handle, Fault> {
         let slot = match self.free.pop() {
             Some(slot) => slot,
-            None if self.slots.len() >= QUOTA => {
-                return Err(Fault::Full);
-            }
+            None if self.slots.len() >= QUOTA => return Err(Fault::Full),
             None => {
-                self.slots.push(Slot {
-                    generation: 0,
-                    value: None,
-                });
+                self.slots.push(Slot::default());
                 (self.slots.len() - 1) as u32
             }
         };
@@ -75,32 +76,26 @@ impl Table {
                 generation => break generation,
             }
         };
-        self.slots[slot as usize] = Slot {
-            generation,
-            value: Some(value),
-        };
+        let value = Some(value);
+        self.slots[slot as usize] = Slot { generation, value };
         Ok(u64::from(generation) << 32 | u64::from(slot))
     }
 
     /// The tensor, which stays.
     pub fn get(&self, handle: Handle) -> Result<&Value, Fault> {
-        self.slots
-            .get(handle as u32 as usize)
-            .filter(|slot| u64::from(slot.generation) == handle >> 32)
-            .and_then(|slot| slot.value.as_ref())
-            .ok_or(Fault::Dead { handle })
+        let slot = self.slots.get(handle as u32 as usize);
+        let value = slot
+            .filter(|slot| slot.gave(handle))
+            .and_then(|slot| slot.value.as_ref());
+        value.ok_or(Fault::Dead { handle })
     }
 
     /// The tensor, which leaves.
     pub fn take(&mut self, handle: Handle) -> Result<Value, Fault> {
-        let slot = handle as u32;
-        let value = self
-            .slots
-            .get_mut(slot as usize)
-            .filter(|slot| u64::from(slot.generation) == handle >> 32)
-            .and_then(|slot| slot.value.take())
-            .ok_or(Fault::Dead { handle })?;
-        self.free.push(slot);
+        let slot = self.slots.get_mut(handle as u32 as usize);
+        let value = slot.filter(|slot| slot.gave(handle)).and_then(|slot| slot.value.take());
+        let value = value.ok_or(Fault::Dead { handle })?;
+        self.free.push(handle as u32);
         Ok(value)
     }
 

@@ -1,4 +1,4 @@
-//! What sources asked of the host, for those who look over their shoulder (`sextant plugin check`).
+//! Requests of sources to the host, for those who look over their shoulder (`sextant plugin check`).
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -28,7 +28,7 @@ pub struct Asked {
     pub network: Network,
     /// Depths of its blocks.
     pub depths: Vec<usize>,
-    /// Whether its output was asked for.
+    /// True if its output was asked for.
     pub output: bool,
     /// The sample in the batch to which each row belongs.
     pub samples: Vec<usize>,
@@ -43,9 +43,7 @@ pub fn traced<R>(call: impl FnOnce() -> R) -> (R, Trace) {
 
 /// Notes an operation, if somebody looks.
 pub(super) fn operation(name: &'static str) {
-    note(|trace| {
-        trace.operations.insert(name);
-    });
+    note(|trace| trace.operations.extend([name]));
 }
 
 /// Notes a forward pass, if somebody looks.

@@ -55,15 +55,14 @@ impl Watchdog {
         }
     }
 
-    /// Runs the `guide` of the source at this place, at an optimiser step counted from 0.
-    pub fn during<R>(&mut self, source: usize, step: u64, guide: impl FnOnce() -> R) -> R {
+    /// Watches the `guide` of the source at this place, at an optimiser step counted from 0, while the result lives.
+    pub fn watch(&mut self, source: usize, step: u64) -> Inside<'_> {
         self.begin();
         let shared = &self.shared;
         shared.source.store(source, Ordering::Relaxed);
         shared.step.store(step, Ordering::Relaxed);
         shared.since.store(shared.now() + 1, Ordering::Release);
-        let _inside = Inside(shared);
-        guide()
+        Inside(shared)
     }
 
     /// Starts the thread. Where there can be none, nobody warns, and nothing else is lost.
@@ -87,7 +86,7 @@ impl Drop for Watchdog {
 }
 
 /// The length of one `guide`, however it ends.
-struct Inside<'a>(&'a Shared);
+pub(super) struct Inside<'a>(&'a Shared);
 
 impl Drop for Inside<'_> {
     fn drop(&mut self) {
@@ -156,15 +155,15 @@ mod tests {
             *TOLD.lock().unwrap() = Some(words.to_owned());
         });
         let began = Instant::now();
-        let words = watchdog.during(0, 0, || {
-            loop {
-                std::thread::sleep(Duration::from_millis(5));
-                if let Some(words) = TOLD.lock().unwrap().take() {
-                    return words;
-                }
-                assert!(began.elapsed() < Duration::from_secs(60), "nobody warns");
+        let inside = watchdog.watch(0, 0);
+        let words = loop {
+            std::thread::sleep(Duration::from_millis(5));
+            if let Some(words) = TOLD.lock().unwrap().take() {
+                break words;
             }
-        });
+            assert!(began.elapsed() < Duration::from_secs(60), "nobody warns");
+        };
+        drop(inside);
         assert!(words.contains("\"endless\"") && words.contains("at step 1"), "{words}");
         assert_eq!(watchdog.shared.since.load(Ordering::Relaxed), 0);
     }

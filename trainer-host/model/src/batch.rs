@@ -45,6 +45,7 @@ impl TrainBatch {
         let images = |values: Vec<f32>| Tensor::from_data(TensorData::new(values, batch.shape), device);
         let count = [batch.shape[0]];
         let labels = |values: &[i64]| Tensor::from_data(TensorData::new(values.to_vec(), count), device);
+        let fields = batch.fields.into_iter();
         Self {
             step: batch.step,
             x: images(batch.x),
@@ -52,9 +53,7 @@ impl TrainBatch {
             t: Tensor::from_data(TensorData::new(batch.t.clone(), count), device),
             labels: labels(&batch.labels),
             dropped: labels(&batch.dropped),
-            fields: batch
-                .fields
-                .into_iter()
+            fields: fields
                 .map(|(name, field)| (name, upload_field(field, device)))
                 .collect(),
             ids: batch.ids,
@@ -77,21 +76,20 @@ impl TrainBatch {
             return self.clone();
         }
         let rows = start..start + count;
+        let images = |tensor: &Tensor<4>| tensor.clone().narrow(0, start, count);
+        let labels = |tensor: &Tensor<1, Int>| tensor.clone().narrow(0, start, count);
+        let field = |(name, field): (&String, &DispatchTensor)| {
+            let rows = Slice::from(start as isize..(start + count) as isize);
+            (name.clone(), Dispatch::float_slice(field.clone(), &[rows]))
+        };
         Self {
             step: self.step,
-            x: self.x.clone().narrow(0, start, count),
-            noise: self.noise.clone().narrow(0, start, count),
+            x: images(&self.x),
+            noise: images(&self.noise),
             t: self.t.clone().narrow(0, start, count),
-            labels: self.labels.clone().narrow(0, start, count),
-            dropped: self.dropped.clone().narrow(0, start, count),
-            fields: self
-                .fields
-                .iter()
-                .map(|(name, field)| {
-                    let rows = Slice::from(start as isize..(start + count) as isize);
-                    (name.clone(), Dispatch::float_slice(field.clone(), &[rows]))
-                })
-                .collect(),
+            labels: labels(&self.labels),
+            dropped: labels(&self.dropped),
+            fields: self.fields.iter().map(field).collect(),
             ids: self.ids[rows.clone()].to_vec(),
             times: self.times[rows.clone()].to_vec(),
             label_values: self.label_values[rows.clone()].to_vec(),

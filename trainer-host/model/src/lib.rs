@@ -1,9 +1,10 @@
-//! Networks and what surrounds them: the SiT, diffusion paths and samplers, encoders of images, devices.
+//! Networks and what surrounds them: the SiT, diffusion paths and samplers, encoders of images, the cost of all of them, devices.
 //!
 //! This crate knows nothing of guidance, of plugins or of the training loop. "Give me the tokens at these depths" is all that
 //! guidance asks of it.
 
 mod batch;
+pub mod cost;
 pub mod device;
 pub mod diffusion;
 pub mod encoder;

@@ -106,12 +106,8 @@ impl Run {
                 }
                 work += trace.work;
                 for asked in trace.forwards {
-                    let pass = match asked.output {
-                        true => self.model.forward_operations(),
-                        false => self
-                            .model
-                            .feature_operations(asked.depths.into_iter().max().unwrap_or(0)),
-                    };
+                    let deepest = asked.depths.into_iter().max().unwrap_or(0);
+                    let pass = self.model.pass_operations(deepest, asked.output);
                     rows += asked.samples.len() as u64;
                     passes += asked.samples.len() as u64 * pass;
                 }
@@ -121,11 +117,10 @@ impl Run {
         let row = match rows {
             // The rehearsed draws had no row that counts.
             0 => {
-                let deepest = worker.sources.deepest_asked();
-                let deepest = deepest.map(|depth| self.model.feature_operations(depth));
-                let asks_output = worker.sources.asks_for_outputs();
-                let whole = asks_output.then(|| self.model.forward_operations());
-                whole.or(deepest).unwrap_or(0) as f64
+                let (deepest, output) = (worker.sources.deepest_asked(), worker.sources.asks_for_outputs());
+                let asked = output || deepest.is_some();
+                let pass = self.model.pass_operations(deepest.unwrap_or(0), output);
+                if asked { pass as f64 } else { 0.0 }
             }
             rows => passes as f64 / rows as f64,
         };

@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 
 use burn::backend::ops::{FloatTensorOps, IntTensorOps};
 use burn::backend::{Dispatch, DispatchDevice, DispatchTensor, FloatDType, TensorMetadata};
@@ -39,65 +40,63 @@ impl Answer {
         table: &Table,
         device: &DispatchDevice,
     ) -> Result<Self, Fault> {
+        let metric_names: Vec<&str> = plan.metrics.iter().map(String::as_str).collect();
+        let buffer_names: Vec<&str> = plan.buffers.iter().map(|buffer| buffer.name.as_str()).collect();
         // SAFETY: the caller's promise.
         let (metrics, buffers) = unsafe {
             (
-                named("metric", guided.metrics, plan.metrics.len())?,
-                named("buffer", guided.buffers, plan.buffers.len())?,
+                named("metric", guided.metrics, &metric_names)?,
+                named("buffer", guided.buffers, &buffer_names)?,
             )
         };
-        let metric_names: Vec<&str> = plan.metrics.iter().map(String::as_str).collect();
-        let buffer_names: Vec<&str> = plan.buffers.iter().map(|buffer| buffer.name.as_str()).collect();
-        declared("metric", &metrics, &metric_names)?;
-        declared("buffer", &buffers, &buffer_names)?;
         if guided.loss == 0 {
             return Err(Fault::NoLoss);
         }
+        let per_sample = |what, handle| per_sample(what, handle, batch, table, device);
+        let metrics = metrics
+            .into_iter()
+            .map(|(index, handle)| Ok((index, scalar(metric_names[index], handle, table)?)));
+        let buffers = buffers.into_iter().filter_map(|(index, handle)| {
+            let value = buffer_value(&plan.buffers[index], handle, table).transpose()?;
+            Some(value.map(|value| (index, value)))
+        });
         Ok(Self {
-            loss: per_sample("loss", guided.loss, batch, table, device)?,
+            loss: per_sample("loss", guided.loss)?,
             denoising_weight: match guided.denoising_weight {
                 0 => None,
-                handle => Some(per_sample(
-                    "weight on the denoising loss",
-                    handle,
-                    batch,
-                    table,
-                    device,
-                )?),
+                handle => Some(per_sample("weight on the denoising loss", handle)?),
             },
-            metrics: metrics
-                .iter()
-                .map(|metric| {
-                    let index = metric.index as usize;
-                    Ok((index, scalar(metric_names[index], metric.handle, table)?))
-                })
-                .collect::<Result<_, Fault>>()?,
-            buffers: buffers
-                .iter()
-                .filter_map(|buffer| {
-                    let index = buffer.index as usize;
-                    let value = buffer_value(&plan.buffers[index], buffer.handle, table).transpose()?;
-                    Some(value.map(|value| (index, value)))
-                })
-                .collect::<Result<_, Fault>>()?,
+            metrics: metrics.collect::<Result<_, Fault>>()?,
+            buffers: buffers.collect::<Result<_, Fault>>()?,
         })
     }
 }
 
-/// The entries of one kind, no more than the plan declares.
+/// Index and handle of the entries of one kind, each of those that the plan declares at most once.
 ///
 /// # Safety
 /// The list is valid for its length.
-unsafe fn named(what: &'static str, list: Array, declared: usize) -> Result<Vec<Named>, Fault> {
-    if list.len > declared as u64 {
-        return Err(Fault::ManyEntries {
-            what,
-            len: list.len,
-            declared,
-        });
+unsafe fn named(what: &'static str, list: Array, names: &[&str]) -> Result<Vec<(usize, Handle)>, Fault> {
+    let (len, declared) = (list.len, names.len());
+    if len > declared as u64 {
+        return Err(Fault::Entry(format!(
+            "{len} entries of kind {what}, but the plan declares {declared}"
+        )));
     }
     // SAFETY: the caller's promise.
-    unsafe { boundary::list(list, declared, &format!("the list of {what}s of its result")) }
+    let found: Vec<Named> = unsafe { boundary::list(list, declared, &format!("the list of {what}s of its result"))? };
+    let mut seen = BTreeSet::new();
+    for Named { index, .. } in &found {
+        let Some(name) = names.get(*index as usize) else {
+            return Err(Fault::Entry(format!(
+                "{what} {index}, but the plan declares {declared}"
+            )));
+        };
+        if !seen.insert(*index) {
+            return Err(Fault::Entry(format!("{what} `{name}` twice")));
+        }
+    }
+    Ok(found.iter().map(|entry| (entry.index as usize, entry.handle)).collect())
 }
 
 /// The new value of a buffer: the whole, or rows of it where the plan says so. None where there are no rows to replace.
@@ -111,45 +110,20 @@ fn buffer_value(plan: &BufferPlan, handle: Handle, table: &Table) -> Result<Opti
     if spec.dtype != plan.dtype || !(some_rows || spec.shape == plan.shape) {
         let declared = Spec::new(plan.dtype, plan.shape.clone());
         let rows = if plan.rows { ", or fewer rows of it" } else { "" };
-        return Err(other(&what, spec, format!("the plan declares {declared}{rows}")));
+        return Err(other(&what, spec, &format!("the plan declares {declared}{rows}")));
     }
     Ok(tensor.clone().map(inner))
 }
 
 /// The tensor of a part of the answer.
 fn looked_up<'a>(what: &str, handle: Handle, table: &'a Table) -> Result<&'a Value, Fault> {
-    table.get(handle).map_err(|cause| Fault::AnswerHandle {
-        what: what.to_owned(),
-        cause: Box::new(cause),
-    })
+    let wrong = |cause| Fault::Answer(format!("{what}: {cause}"));
+    table.get(handle).map_err(wrong)
 }
 
 /// A part of the answer that is not the tensor which is wanted.
-fn other(what: &str, found: impl ToString, wanted: String) -> Fault {
-    Fault::AnswerTensor {
-        what: what.to_owned(),
-        found: found.to_string(),
-        wanted,
-    }
-}
-
-/// Indices lie in the plan's list, each at most once.
-fn declared(what: &'static str, found: &[Named], names: &[&str]) -> Result<(), Fault> {
-    let mut seen = BTreeSet::new();
-    for entry in found {
-        let Some(name) = names.get(entry.index as usize) else {
-            return Err(Fault::NoEntry {
-                what,
-                index: entry.index,
-                declared: names.len(),
-            });
-        };
-        if !seen.insert(entry.index) {
-            let name = (*name).to_owned();
-            return Err(Fault::EntryTwice { what, name });
-        }
-    }
-    Ok(())
+fn other(what: &str, found: impl Display, wanted: &str) -> Fault {
+    Fault::Answer(format!("{what} is {found}, but {wanted}"))
 }
 
 fn per_sample(
@@ -170,7 +144,7 @@ fn per_sample(
         }
         _ => {
             let wanted = format!("must be f32 [{batch}], one number a sample");
-            Err(other(what, &value.spec, wanted))
+            Err(other(what, &value.spec, &wanted))
         }
     }
 }
@@ -178,16 +152,14 @@ fn per_sample(
 fn scalar(name: &str, handle: Handle, table: &Table) -> Result<Tensor<1>, Fault> {
     let what = format!("metric `{name}`");
     let value = looked_up(&what, handle, table)?;
-    let wanted = || "must be one number".to_owned();
+    let wanted = "must be one number";
     let tensor = match &value.tensor {
         Some(tensor) if value.spec.elements() == 1 => inner(tensor.clone()),
-        _ => return Err(other(&what, &value.spec, wanted())),
+        _ => return Err(other(&what, &value.spec, wanted)),
     };
     let shape = physical(&[]);
     let tensor = match value.spec.dtype {
-        DType::Bool => {
-            return Err(other(&what, "a mask", wanted()));
-        }
+        DType::Bool => return Err(other(&what, "a mask", wanted)),
         DType::Int => Dispatch::int_into_float(Dispatch::int_reshape(tensor, shape), FloatDType::F32),
         _ => {
             let tensor = Dispatch::float_reshape(tensor, shape);

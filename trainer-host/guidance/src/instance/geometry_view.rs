@@ -47,24 +47,16 @@ impl<'a> GeometryView<'a> {
             classes: geometry.classes as u64,
             networks: lend_list(&self.networks),
             fields: lend_list(&self.fields),
-            prediction: prediction(geometry.prediction) as u32,
-            path: path(geometry.path) as u32,
+            prediction: match geometry.prediction {
+                Prediction::Velocity => PredictionKind::Velocity as u32,
+                Prediction::Data => PredictionKind::Data as u32,
+                Prediction::Noise => PredictionKind::Noise as u32,
+            },
+            path: match geometry.path {
+                Path::Linear => PathKind::Linear as u32,
+                Path::Cosine => PathKind::Cosine as u32,
+            },
         }
-    }
-}
-
-fn prediction(prediction: Prediction) -> PredictionKind {
-    match prediction {
-        Prediction::Velocity => PredictionKind::Velocity,
-        Prediction::Data => PredictionKind::Data,
-        Prediction::Noise => PredictionKind::Noise,
-    }
-}
-
-fn path(path: Path) -> PathKind {
-    match path {
-        Path::Linear => PathKind::Linear,
-        Path::Cosine => PathKind::Cosine,
     }
 }
 
@@ -83,10 +75,10 @@ fn network_info(network: Network, shape: &NetworkShape) -> NetworkInfo {
 fn field_info(name: &str, shape: &[usize]) -> Result<FieldInfo, Fault> {
     // One dimension is the batch's.
     if shape.len() >= MAX_RANK {
-        return Err(Fault::FieldRank {
-            field: name.to_owned(),
-            rank: shape.len(),
-        });
+        let (rank, most) = (shape.len(), MAX_RANK - 1);
+        return Err(Fault::Step(format!(
+            "the batch field \"{name}\" has {rank} dimensions, at most {most} can be handed over"
+        )));
     }
     Ok(FieldInfo {
         name: lend_text(name),

@@ -1,10 +1,10 @@
 //! Elementwise arithmetic.
 
 use burn::backend::ops::{ActivationOps, FloatTensorOps, IntTensorOps};
-use burn::backend::{Dispatch, Scalar};
+use burn::backend::{Dispatch, DispatchTensor, Scalar, TensorMetadata};
 use sextant_plugin_api::abi::{self, DType, Operation};
 
-use super::spec::{NEEDS_FLOAT, broadcast, reshaped, same_dtype};
+use super::spec::{broadcast, reshaped, same_dtype};
 use super::{Checked, Request, Spec};
 use crate::fault::Fault;
 
@@ -16,17 +16,15 @@ pub(super) fn binary<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
     let output = a.with_shape(broadcast(&a.shape, &b.shape)?);
     let operation = request.operation;
     match a.dtype {
-        DType::Bool => Err(Fault::elements(
-            "masks",
-            "have no arithmetic: cast them, or use `and`, `or`, `not`",
+        DType::Bool => Err(Fault::Operand(
+            "masks have no arithmetic: cast them, or use `and`, `or`, `not`".into(),
         )),
         DType::Int => match operation {
             Operation::Add => Checked::binary(output, D::int_add),
             Operation::Sub => Checked::binary(output, D::int_sub),
             Operation::Mul => Checked::binary(output, D::int_mul),
-            _ => Err(Fault::elements(
-                "integers",
-                "are not divided: cast them to a float type first",
+            _ => Err(Fault::Operand(
+                "integers are not divided: cast them to a float type first".into(),
             )),
         },
         _ => Checked::binary(
@@ -43,11 +41,7 @@ pub(super) fn binary<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
 
 pub(super) fn scalar<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
     let a = request.input(0);
-    let value = request.attributes.read::<abi::Scalar>()?.value;
-    if !value.is_finite() {
-        let what = "number";
-        return Err(Fault::NotFinite { what, value });
-    }
+    let value = Fault::finite("number", request.attributes.read::<abi::Scalar>()?.value)?;
     let operation = request.operation;
     let output = a.with_shape(a.shape.clone());
     if a.is_float() {
@@ -58,21 +52,19 @@ pub(super) fn scalar<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
             _ => D::float_powf_scalar(a, value),
         });
     }
-    let whole = value.fract() == 0.0 && value.abs() < 2f64.powi(53);
-    match (a.dtype, operation) {
-        (DType::Int, Operation::AddScalar | Operation::MulScalar) if whole => {
-            let value = Scalar::Int(value as i64);
-            Checked::unary(output, move |a| match operation {
-                Operation::AddScalar => D::int_add_scalar(a, value),
-                _ => D::int_mul_scalar(a, value),
-            })
-        }
-        (DType::Int, Operation::AddScalar | Operation::MulScalar) => {
-            let remedy = ": cast a to a float type first";
-            Err(Fault::NotInteger { value, remedy })
-        }
-        _ => Err(Fault::operand("a", NEEDS_FLOAT)),
+    if a.dtype == DType::Bool || operation == Operation::PowScalar {
+        a.needs_float("a")?;
     }
+    if value.fract() != 0.0 || value.abs() >= 2f64.powi(53) {
+        return Err(Fault::Attribute(format!(
+            "{value} is no integer: cast a to a float type first"
+        )));
+    }
+    let value = Scalar::Int(value as i64);
+    Checked::unary(output, move |a| match operation {
+        Operation::AddScalar => D::int_add_scalar(a, value),
+        _ => D::int_mul_scalar(a, value),
+    })
 }
 
 pub(super) fn clamp<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
@@ -80,7 +72,7 @@ pub(super) fn clamp<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
     a.needs_float("a")?;
     let abi::Range { min, max, .. } = request.attributes.read()?;
     if min.is_nan() || max.is_nan() || min > max {
-        return Err(Fault::EmptyInterval { min, max });
+        return Err(Fault::Attribute(format!("the interval [{min}, {max}] is empty")));
     }
     Checked::unary(a.with_shape(a.shape.clone()), move |a| {
         match (min.is_finite(), max.is_finite()) {
@@ -126,12 +118,11 @@ pub(super) fn unary<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
 
 /// `a + b`, where b is a vector that meets a's last dimension.
 pub(super) fn along_last(
-    a: burn::backend::DispatchTensor,
-    b: burn::backend::DispatchTensor,
+    a: DispatchTensor,
+    b: DispatchTensor,
     rank: usize,
-    operation: fn(burn::backend::DispatchTensor, burn::backend::DispatchTensor) -> burn::backend::DispatchTensor,
-) -> burn::backend::DispatchTensor {
-    use burn::backend::TensorMetadata;
+    operation: fn(DispatchTensor, DispatchTensor) -> DispatchTensor,
+) -> DispatchTensor {
     let mut shape = vec![1; rank.max(1)];
     *shape.last_mut().expect("at least one") = b.shape()[0];
     operation(a, reshaped(b, shape.into()))

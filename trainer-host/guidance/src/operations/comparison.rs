@@ -27,7 +27,7 @@ pub(super) fn compare<'a>(request: &Request<'_>, context: &Context) -> Result<Ch
     let compare: Compare = match (a.dtype, request.operation) {
         (DType::Bool, Operation::Equal) => |a, b, _| D::bool_equal(a, b),
         (DType::Bool, _) => {
-            return Err(Fault::elements("masks", "have no order: only `equal` compares them"));
+            return Err(Fault::Operand("masks have no order: only `equal` compares them".into()));
         }
         (DType::Int, _) => int,
         _ => float,
@@ -41,14 +41,14 @@ pub(super) fn compare<'a>(request: &Request<'_>, context: &Context) -> Result<Ch
 pub(super) fn logic<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
     let a = request.input(0);
     if request.inputs.iter().flatten().any(|spec| spec.dtype != DType::Bool) {
-        return Err(Fault::operand("operands", "must be masks"));
+        return Err(Fault::Operand("operands must be masks".into()));
     }
     let output = a.with_shape(a.shape.clone());
     if request.operation == Operation::Not {
         return Checked::unary(output, D::bool_not);
     }
     if a.shape != request.input(1).shape {
-        return Err(Fault::ShapesDiffer { remedy: "one of them" });
+        return Err(Fault::Operand("shapes differ: expand one of them".into()));
     }
     match request.operation {
         Operation::And => Checked::binary(output, D::bool_and),
@@ -59,11 +59,11 @@ pub(super) fn logic<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
 pub(super) fn choose<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
     let (mask, a, b) = (request.input(0), request.input(1), request.input(2));
     if mask.dtype != DType::Bool {
-        return Err(Fault::operand("mask", "must be a mask: compare it with something"));
+        return Err(Fault::Operand("mask must be a mask: compare it with something".into()));
     }
     same_dtype(a, b)?;
     if mask.shape != a.shape || a.shape != b.shape {
-        return Err(Fault::ShapesDiffer { remedy: "to one shape" });
+        return Err(Fault::Operand("shapes differ: expand to one shape".into()));
     }
     let (spec, output) = (a.clone(), a.with_shape(a.shape.clone()));
     Checked::one(output, move |mut operands, _| {

@@ -1,4 +1,4 @@
-//! What operations may look at besides their operands: the step, and the host's services for it.
+//! Things that operations may look at besides their operands: the step, and the host's services for it.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use sextant_records::TeacherCounters;
 
 /// The step of one instance.
 pub(crate) struct Context {
-    /// Where new tensors are made, without autodiff.
+    /// The device of new tensors, without autodiff.
     pub device: DispatchDevice,
     /// Instance name: keys its draws.
     pub instance: String,
@@ -31,7 +31,7 @@ pub(crate) struct Context {
     pub networks: BTreeMap<Network, Frozen>,
     /// The path of the run.
     pub path: Path,
-    /// Whether rows given to networks are padded.
+    /// Pad the rows given to networks.
     pub pad_rows: bool,
     /// Work of the networks so far.
     pub counters: TeacherCounters,
@@ -43,6 +43,6 @@ pub(crate) struct Frozen {
     pub network: Sit,
     /// Depths that may be asked for, ascending.
     pub depths: Vec<usize>,
-    /// Whether the output may be asked for.
+    /// True if the output may be asked for.
     pub output: bool,
 }

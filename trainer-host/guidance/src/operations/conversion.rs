@@ -14,10 +14,7 @@ type D = Dispatch;
 pub(super) fn cast<'a>(request: &Request<'_>, context: &Context) -> Result<Checked<'a>, Fault> {
     let a = request.input(0);
     let code = request.attributes.read::<abi::Cast>()?.dtype;
-    let to = DType::from_code(code).ok_or(Fault::Code {
-        what: "element type",
-        code,
-    })?;
+    let to = Fault::code("element type", code, DType::from_code(code))?;
     let from = a.dtype;
     let (int, mask) = (int_dtype(&context.device), bool_dtype(&context.device));
     let mut output = a.with_shape(a.shape.clone());
@@ -47,11 +44,11 @@ pub(super) fn download<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> 
         DType::Bool => 1,
         _ => 4,
     };
-    if bytes != (a.elements() * width) as u64 {
-        return Err(Fault::MemoryNeeded {
-            given: bytes,
-            needed: a.elements() * width,
-        });
+    let needed = a.elements() * width;
+    if bytes != needed as u64 {
+        return Err(Fault::Memory(format!(
+            "the memory given is {bytes} bytes long, the tensor needs {needed}"
+        )));
     }
     Ok(Checked {
         outputs: vec![],
@@ -69,31 +66,10 @@ pub(super) fn download<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> 
 
 fn host_bytes(tensor: DispatchTensor, dtype: DType, elements: usize) -> Result<Vec<u8>, Fault> {
     let data = data(tensor, dtype, elements)?;
-    let unread = |error| Fault::Numbers {
-        error: format!("{error:?}"),
-    };
     Ok(match dtype {
-        DType::Int => data
-            .convert::<i64>()
-            .try_to_vec::<i64>()
-            .map_err(unread)?
-            .iter()
-            .flat_map(|v| v.to_ne_bytes())
-            .collect(),
-        DType::Bool => data
-            .convert::<bool>()
-            .try_to_vec::<bool>()
-            .map_err(unread)?
-            .iter()
-            .map(|v| u8::from(*v))
-            .collect(),
-        _ => data
-            .convert::<f32>()
-            .try_to_vec::<f32>()
-            .map_err(unread)?
-            .iter()
-            .flat_map(|v| v.to_ne_bytes())
-            .collect(),
+        DType::Int => data.iter::<i64>().flat_map(i64::to_ne_bytes).collect(),
+        DType::Bool => data.iter::<bool>().map(u8::from).collect(),
+        _ => data.iter::<f32>().flat_map(f32::to_ne_bytes).collect(),
     })
 }
 
@@ -105,7 +81,8 @@ pub(crate) fn data(tensor: DispatchTensor, dtype: DType, elements: usize) -> Res
         DType::Bool => Tensor::<1, Bool>::from_dispatch(flat).try_into_data(),
         _ => Tensor::<1>::from_dispatch(flat).try_into_data(),
     }
-    .map_err(|error| Fault::Device {
-        error: format!("{error:?}"),
+    .map_err(|error| Fault::Failed {
+        who: "device",
+        words: format!("{error:?}"),
     })
 }

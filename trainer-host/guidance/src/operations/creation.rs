@@ -18,14 +18,9 @@ type D = Dispatch;
 pub(super) fn full<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
     let attributes: abi::Full = request.attributes.read()?;
     let spec = spec(attributes.dtype, &attributes.shape)?;
-    let value = attributes.value;
-    if !value.is_finite() {
-        let what = "number";
-        return Err(Fault::NotFinite { what, value });
-    }
+    let value = Fault::finite("number", attributes.value)?;
     if spec.dtype == DType::Int && value.fract() != 0.0 {
-        let remedy = "";
-        return Err(Fault::NotInteger { value, remedy });
+        return Err(Fault::Attribute(format!("{value} is no integer")));
     }
     Checked::one(spec.clone(), move |_, context| constant(&spec, value, &context.device))
 }
@@ -34,33 +29,25 @@ pub(super) fn upload<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
     let attributes: abi::Upload = request.attributes.read()?;
     let mut spec = spec(attributes.dtype, &attributes.shape)?;
     let (list, elements) = (request.attributes, spec.elements());
-    let counted = |found: usize| match found == elements {
-        true => Ok(()),
-        false => Err(Fault::NumberCount {
-            found,
-            elements,
-            shape: spec.shape.clone(),
-        }),
-    };
     // Before anything is read: the length is the plugin's word.
-    counted(attributes.data.len as usize)?;
+    let (found, shape) = (attributes.data.len as usize, physical(&spec.shape));
+    if found != elements {
+        return Err(Fault::Attribute(format!(
+            "{found} numbers are given for the {elements} elements of {:?}",
+            spec.shape
+        )));
+    }
     let data = match spec.dtype {
         DType::Int => {
             let values: Vec<i64> = list.list(attributes.data, elements, "the data")?;
             spec.bounds = values.iter().min().copied().zip(values.iter().max().copied());
-            TensorData::new(values, physical(&spec.shape))
+            TensorData::new(values, shape)
         }
         DType::Bool => {
             let values: Vec<u8> = list.list(attributes.data, elements, "the data")?;
-            TensorData::new(
-                values.iter().map(|v| *v != 0).collect::<Vec<bool>>(),
-                physical(&spec.shape),
-            )
+            TensorData::new(values.iter().map(|v| *v != 0).collect::<Vec<bool>>(), shape)
         }
-        _ => {
-            let values: Vec<f32> = list.list(attributes.data, elements, "the data")?;
-            TensorData::new(values, physical(&spec.shape))
-        }
+        _ => TensorData::new(list.list::<f32>(attributes.data, elements, "the data")?, shape),
     };
     let dtype = spec.dtype;
     Checked::one(spec, move |_, context| from_data(data, dtype, &context.device))
@@ -80,19 +67,17 @@ pub(crate) fn from_data(data: TensorData, dtype: DType, device: &DispatchDevice)
 
 pub(super) fn random<'a>(request: &Request<'_>, context: &Context) -> Result<Checked<'a>, Fault> {
     let attributes: abi::Random = request.attributes.read()?;
-    let distribution = [Distribution::Normal, Distribution::Uniform]
-        .into_iter()
-        .find(|d| *d as u32 == attributes.distribution)
-        .ok_or(Fault::Code {
-            what: "distribution",
-            code: attributes.distribution,
-        })?;
+    let (code, all) = (attributes.distribution, [Distribution::Normal, Distribution::Uniform]);
+    let distribution = Fault::code("distribution", code, all.into_iter().find(|d| *d as u32 == code))?;
     let tag = request.attributes.text(attributes.tag, "the tag")?;
     let mut shape = dims(&attributes.shape)?;
     let elements: usize = shape.iter().product();
     shape.insert(0, context.ids.len());
-    if shape.len() > abi::MAX_RANK {
-        return Err(Fault::BatchRank { rank: shape.len() });
+    let (rank, most) = (shape.len(), abi::MAX_RANK);
+    if rank > most {
+        return Err(Fault::Shape(format!(
+            "with the batch, the rank is {rank}, more than {most}"
+        )));
     }
     let output = Spec::new(DType::F32, shape.clone());
     Checked::one(output, move |_, context| {
@@ -110,9 +95,6 @@ pub(super) fn random<'a>(request: &Request<'_>, context: &Context) -> Result<Che
 }
 
 fn spec(dtype: u32, shape: &abi::Shape) -> Result<Spec, Fault> {
-    let dtype = DType::from_code(dtype).ok_or(Fault::Code {
-        what: "element type",
-        code: dtype,
-    })?;
+    let dtype = Fault::code("element type", dtype, DType::from_code(dtype))?;
     Ok(Spec::new(dtype, dims(shape)?))
 }

@@ -24,25 +24,26 @@ pub(super) fn conv2d<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
     let shape: abi::Conv2d = request.attributes.read()?;
     let all = [shape.stride, shape.padding, shape.dilation].concat();
     if all.iter().any(|n| *n > MAX_EXTENT) || shape.groups > MAX_EXTENT {
-        return Err(Fault::attribute(
-            "stride, padding, dilation and groups",
-            format!("must be at most {MAX_EXTENT}"),
-        ));
+        return Err(Fault::Attribute(format!(
+            "stride, padding, dilation and groups must be at most {MAX_EXTENT}"
+        )));
     }
     let [stride, padding, dilation] =
         [shape.stride, shape.padding, shape.dilation].map(|pair| pair.map(|n| n as usize));
     let groups = shape.groups as usize;
     if stride.contains(&0) || dilation.contains(&0) || groups == 0 {
-        return Err(Fault::attribute("stride, dilation and groups", "must be at least 1"));
+        return Err(Fault::Attribute(
+            "stride, dilation and groups must be at least 1".into(),
+        ));
     }
     let (outputs, channels) = (weight.shape[0], x.shape[1]);
     if weight.shape[1] * groups != channels || !outputs.is_multiple_of(groups) {
-        let reason = format!(
-            "{:?} does not fit {channels} channels in {groups} groups: it must be [out, {}, kh, kw] with out a multiple of {groups}",
+        return Err(Fault::Operand(format!(
+            "weight {:?} does not fit {channels} channels in {groups} groups: it must be [out, {}, kh, kw] with out a \
+             multiple of {groups}",
             weight.shape,
             channels / groups
-        );
-        return Err(Fault::operand("weight", reason));
+        )));
     }
     if let Some(bias) = request.optional(2) {
         same_dtype(x, bias)?;
@@ -50,16 +51,14 @@ pub(super) fn conv2d<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
     }
     let mut output = vec![x.shape[0], outputs];
     for i in 0..2 {
-        let (extent, kernel) = (x.shape[2 + i] + 2 * padding[i], weight.shape[2 + i]);
-        if kernel == 0 || channels == 0 || extent < dilation[i] * (kernel - 1) + 1 {
-            return Err(Fault::Kernel {
-                kernel,
-                dilation: dilation[i],
-                extent: x.shape[2 + i],
-                padding: padding[i],
-            });
+        let (extent, kernel, dilation, padding) = (x.shape[2 + i], weight.shape[2 + i], dilation[i], padding[i]);
+        let padded = extent + 2 * padding;
+        if kernel == 0 || channels == 0 || padded < dilation * (kernel - 1) + 1 {
+            return Err(Fault::Operand(format!(
+                "a kernel of {kernel} (dilation {dilation}) does not fit into {extent} with padding {padding}"
+            )));
         }
-        output.push((extent - dilation[i] * (kernel - 1) - 1) / stride[i] + 1);
+        output.push((padded - dilation * (kernel - 1) - 1) / stride[i] + 1);
     }
     let options = ConvOptions::new(stride, padding, dilation, groups);
     Checked::one(x.with_shape(output), move |mut operands, _| {
@@ -75,23 +74,20 @@ pub(super) fn interpolate<'a>(request: &Request<'_>) -> Result<Checked<'a>, Faul
     x.needs_float("x")?;
     x.needs_rank("x", 4)?;
     let attributes: abi::Interpolate = request.attributes.read()?;
-    let mode = [Interpolation::Nearest, Interpolation::Bilinear, Interpolation::Bicubic]
-        .into_iter()
-        .find(|mode| *mode as u32 == attributes.mode)
-        .ok_or(Fault::Code {
-            what: "interpolation",
-            code: attributes.mode,
-        })?;
+    let (code, all) = (
+        attributes.mode,
+        [Interpolation::Nearest, Interpolation::Bilinear, Interpolation::Bicubic],
+    );
+    let mode = Fault::code("interpolation", code, all.into_iter().find(|mode| *mode as u32 == code))?;
     let (height, width) = (attributes.height, attributes.width);
     if !(1..=MAX_EXTENT).contains(&height) || !(1..=MAX_EXTENT).contains(&width) {
-        return Err(Fault::attribute(
-            "the new size",
-            format!("{height}x{width} must be from 1 to {MAX_EXTENT} on each side"),
-        ));
+        return Err(Fault::Attribute(format!(
+            "the new size {height}x{width} must be from 1 to {MAX_EXTENT} on each side"
+        )));
     }
     let [batch, channels, from_h, from_w] = [x.shape[0], x.shape[1], x.shape[2], x.shape[3]];
     if from_h == 0 || from_w == 0 {
-        return Err(Fault::operand("x", "has no pixels"));
+        return Err(Fault::Operand("x has no pixels".into()));
     }
     let (height, width) = (height as usize, width as usize);
     let corners = attributes.align_corners != 0;
@@ -198,25 +194,16 @@ mod tests {
 
     #[test]
     fn should_weigh_pixels_as_pytorch_does() {
+        use Interpolation::{Bicubic, Bilinear, Nearest};
         // F.interpolate of the identity, 3 to 2 and 2 to 4 pixels.
-        close(
-            &weights(2, 4, Interpolation::Nearest, false),
-            &[1., 0., 1., 0., 0., 1., 0., 1.],
-        );
-        close(
-            &weights(2, 4, Interpolation::Bilinear, false),
-            &[1., 0., 0.75, 0.25, 0.25, 0.75, 0., 1.],
-        );
-        close(&weights(3, 2, Interpolation::Bilinear, true), &[1., 0., 0., 0., 0., 1.]);
-        close(
-            &weights(3, 2, Interpolation::Bilinear, false),
-            &[0.75, 0.25, 0., 0., 0.25, 0.75],
-        );
+        close(&weights(2, 4, Nearest, false), &[1., 0., 1., 0., 0., 1., 0., 1.]);
+        let quarters = [1., 0., 0.75, 0.25, 0.25, 0.75, 0., 1.];
+        close(&weights(2, 4, Bilinear, false), &quarters);
+        close(&weights(3, 2, Bilinear, true), &[1., 0., 0., 0., 0., 1.]);
+        close(&weights(3, 2, Bilinear, false), &[0.75, 0.25, 0., 0., 0.25, 0.75]);
         // torch: kernel at distances 1.25, 0.25, 0.75, 1.75 is -0.10546875, 0.87890625, 0.26171875, -0.03515625.
-        close(
-            &weights(2, 4, Interpolation::Bicubic, false)[..2],
-            &[-0.035_156_25 + 0.261_718_75 + 0.878_906_25, -0.105_468_75],
-        );
+        let first = [-0.035_156_25 + 0.261_718_75 + 0.878_906_25, -0.105_468_75];
+        close(&weights(2, 4, Bicubic, false)[..2], &first);
     }
 
     #[test]

@@ -16,16 +16,17 @@ pub(super) fn matmul<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
     a.needs_float("a")?;
     same_dtype(a, b)?;
     if a.rank() < 2 || a.rank() != b.rank() {
-        return Err(Fault::operand(
-            "a and b",
-            "must have the same number of dimensions, at least 2",
+        return Err(Fault::Operand(
+            "a and b must have the same number of dimensions, at least 2".into(),
         ));
     }
     let outer = a.rank() - 2;
     let (m, k, n) = (a.shape[outer], a.shape[outer + 1], b.shape[outer + 1]);
     if b.shape[outer] != k {
-        let reason = format!("has {k} columns, b has {} rows: they must agree", b.shape[outer]);
-        return Err(Fault::operand("a", reason));
+        let rows = b.shape[outer];
+        return Err(Fault::Operand(format!(
+            "a has {k} columns, b has {rows} rows: they must agree"
+        )));
     }
     let batch = broadcast(&a.shape[..outer], &b.shape[..outer])?;
     let with = |tail: [usize; 2]| [&batch[..], &tail].concat();
@@ -51,13 +52,12 @@ pub(super) fn linear<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
     weight.needs_rank("weight", 2)?;
     let (outputs, inputs) = (weight.shape[0], weight.shape[1]);
     if x.rank() == 0 || x.shape[x.rank() - 1] != inputs {
-        return Err(Fault::operand(
-            "the last extent of x",
-            format!("must be {inputs}, the second of weight"),
-        ));
+        return Err(Fault::Operand(format!(
+            "the last extent of x must be {inputs}, the second of weight"
+        )));
     }
     if inputs == 0 {
-        return Err(Fault::operand("weight", "has no columns"));
+        return Err(Fault::Operand("weight has no columns".into()));
     }
     if let Some(bias) = request.optional(2) {
         same_dtype(x, bias)?;
@@ -78,26 +78,20 @@ pub(super) fn linear<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
 
 pub(super) fn attention<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
     let (q, k, v) = (request.input(0), request.input(1), request.input(2));
-    let scale = request.attributes.read::<abi::Scalar>()?.value;
-    if !scale.is_finite() {
-        return Err(Fault::NotFinite {
-            what: "scale",
-            value: scale,
-        });
-    }
+    let scale = Fault::finite("scale", request.attributes.read::<abi::Scalar>()?.value)?;
     for (name, operand) in [("q", q), ("k", k), ("v", v)] {
         operand.needs_float(name)?;
         operand.needs_rank(name, 4)?;
         same_dtype(q, operand)?;
         if operand.shape[..2] != q.shape[..2] {
-            return Err(Fault::operand(name, "must have q's batch and heads"));
+            return Err(Fault::Operand(format!("{name} must have q's batch and heads")));
         }
     }
     if k.shape[3] != q.shape[3] || k.shape[2] != v.shape[2] {
-        return Err(Fault::operand("k", "must have q's width and v's number of tokens"));
+        return Err(Fault::Operand("k must have q's width and v's number of tokens".into()));
     }
     if k.shape[2] == 0 || q.shape[3] == 0 {
-        return Err(Fault::NoKeys);
+        return Err(Fault::Operand("there are no keys to attend to".into()));
     }
     let output = q.with_shape(vec![q.shape[0], q.shape[1], q.shape[2], v.shape[3]]);
     let options = AttentionModuleOptions {
@@ -112,9 +106,7 @@ pub(super) fn attention<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault>
 }
 
 /// An error unless it is a vector of `extent` elements.
-pub(super) fn needs_vector(spec: &Spec, name: &'static str, extent: usize) -> Result<(), Fault> {
-    match spec.shape == [extent] {
-        true => Ok(()),
-        false => Err(Fault::operand(name, format!("must have shape [{extent}]"))),
-    }
+pub(super) fn needs_vector(spec: &Spec, name: &str, extent: usize) -> Result<(), Fault> {
+    let fault = || Fault::Operand(format!("{name} must have shape [{extent}]"));
+    (spec.shape == [extent]).then_some(()).ok_or_else(fault)
 }

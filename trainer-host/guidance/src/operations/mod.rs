@@ -19,16 +19,15 @@ mod shaping;
 mod spec;
 #[cfg(test)]
 mod tests;
-mod work;
 
 pub(super) use context::{Context, Frozen};
 pub(super) use conversion::data;
 pub(super) use creation::from_data;
 pub use spec::Spec;
 pub(super) use spec::{constant, inner, physical};
-pub(super) use work::work;
 
 use burn::backend::{Dispatch, DispatchAutodiffContext, DispatchTensor};
+use sextant_model::cost::{attention, convolution, product, with_gradients};
 use sextant_plugin_api::abi::Operation;
 
 use super::boundary::Attributes;
@@ -172,5 +171,30 @@ pub(super) fn check<'a>(request: &Request<'_>, context: &Context) -> Result<Chec
         O::Forward => services::forward(request, context),
         O::Diffuse => services::diffuse(request),
         O::PathCoefficients => services::path_coefficients(request),
+    }
+}
+
+/// Floating-point operations of a matrix product, convolution or attention, forward and backward, from shapes alone; 0 for
+/// everything else. Attention has a gradient of both its products if any operand has one.
+pub(super) fn work(request: &Request<'_>, output: &Spec, needs_gradient: impl Fn(usize) -> bool) -> u64 {
+    let last = |index: usize| request.input(index).shape.last().copied().unwrap_or(0);
+    let factors = (0..2).filter(|index| needs_gradient(*index)).count();
+    let elements = output.elements();
+    match request.operation {
+        Operation::Matmul => with_gradients(product(elements, last(0), 1), factors),
+        Operation::Linear => with_gradients(product(elements, last(1), 1), factors),
+        Operation::Conv2d => {
+            let [_, inputs, kernel @ ..] = &request.input(1).shape[..] else {
+                return 0;
+            };
+            let forward = convolution(elements, *inputs, 1, kernel.iter().product());
+            with_gradients(forward, factors)
+        }
+        Operation::Attention => {
+            let (queries, keys) = (elements / last(2).max(1), request.input(1).shape[2]);
+            let tracked = (0..3).any(needs_gradient);
+            with_gradients(attention(queries, keys, last(0), last(2)), if tracked { 2 } else { 0 })
+        }
+        _ => 0,
     }
 }

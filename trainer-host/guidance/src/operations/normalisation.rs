@@ -17,13 +17,10 @@ pub(super) fn layer_norm<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault
     x.needs_float("x")?;
     let epsilon = request.attributes.read::<abi::Scalar>()?.value;
     if !epsilon.is_finite() || epsilon < 0.0 {
-        return Err(Fault::attribute(
-            "eps",
-            format!("{epsilon} must be finite and at least 0"),
-        ));
+        return Err(Fault::Attribute(format!("eps {epsilon} must be finite and at least 0")));
     }
     if x.rank() == 0 || x.shape[x.rank() - 1] == 0 {
-        return Err(Fault::operand("x", "must have a last dimension that is not empty"));
+        return Err(Fault::Operand("x must have a last dimension that is not empty".into()));
     }
     let (rank, last) = (x.rank(), x.rank() - 1);
     for (name, operand) in [("weight", request.optional(1)), ("bias", request.optional(2))] {

@@ -16,11 +16,10 @@ pub(super) fn reduce<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
     let (dims, keep) = dims(request, a)?;
     let operation = request.operation;
     match a.dtype {
-        DType::Bool => return Err(Fault::elements("masks", "are not reduced: cast a first")),
+        DType::Bool => return Err(Fault::Operand("masks are not reduced: cast a first".into())),
         DType::Int if operation == Operation::Mean => {
-            return Err(Fault::elements(
-                "integers",
-                "have no mean: cast a to a float type first",
+            return Err(Fault::Operand(
+                "integers have no mean: cast a to a float type first".into(),
             ));
         }
         _ => {}
@@ -28,7 +27,7 @@ pub(super) fn reduce<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
     if operation != Operation::Sum
         && let Some(dim) = dims.iter().find(|dim| a.shape[**dim] == 0)
     {
-        return Err(Fault::EmptyDimension { dim: *dim });
+        return Err(empty(*dim));
     }
     let kept: Vec<usize> = a
         .shape
@@ -65,12 +64,12 @@ pub(super) fn index_of_extreme<'a>(request: &Request<'_>, context: &Context) -> 
     let dim = request.attributes.read::<abi::Dim>()?.dim as usize;
     a.needs_dim(dim)?;
     if a.dtype == DType::Bool {
-        return Err(Fault::elements("masks", "have no order: cast a first"));
+        return Err(Fault::Operand("masks have no order: cast a first".into()));
     }
     let mut shape = a.shape.clone();
     let extent = shape.remove(dim);
     if extent == 0 {
-        return Err(Fault::EmptyDimension { dim });
+        return Err(empty(dim));
     }
     let output = Spec {
         bounds: Some((0, extent as i64 - 1)),
@@ -88,6 +87,10 @@ pub(super) fn index_of_extreme<'a>(request: &Request<'_>, context: &Context) -> 
         };
         reshaped(index, physical(&shape))
     })
+}
+
+fn empty(dim: usize) -> Fault {
+    Fault::Operand(format!("dimension {dim} is empty, so there is nothing to take"))
 }
 
 /// The shape with neighbouring reduced dimensions merged, and the dimensions of it that are reduced.
@@ -114,7 +117,7 @@ fn dims(request: &Request<'_>, a: &Spec) -> Result<(Vec<usize>, bool), Fault> {
     for (i, dim) in dims.iter().enumerate() {
         a.needs_dim(*dim)?;
         if dims[..i].contains(dim) {
-            return Err(Fault::DimensionTwice { dim: *dim });
+            return Err(Fault::Attribute(format!("dimension {dim} is named twice")));
         }
     }
     Ok((dims, attributes.keep != 0))
@@ -124,7 +127,9 @@ fn dims(request: &Request<'_>, a: &Spec) -> Result<(Vec<usize>, bool), Fault> {
 pub(super) fn listed(attributes: &abi::Dims) -> Result<Vec<usize>, Fault> {
     let len = attributes.len as usize;
     if len > MAX_RANK {
-        return Err(Fault::ManyDimensions { len });
+        return Err(Fault::Attribute(format!(
+            "{len} dimensions are named, there are {MAX_RANK} at most"
+        )));
     }
     Ok(attributes.dims[..len].iter().map(|dim| *dim as usize).collect())
 }

@@ -35,15 +35,14 @@ pub(super) fn scatter<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
     let (dim, count) = (dim as usize, count as usize);
     a.needs_dim(dim)?;
     if a.dtype == DType::Bool {
-        return Err(Fault::elements("masks", "are not added up: cast a first"));
+        return Err(Fault::Operand("masks are not added up: cast a first".into()));
     }
     needs_rows(rows, count)?;
-    if rows.shape[0] != a.shape[dim] {
-        return Err(Fault::RowCount {
-            rows: rows.shape[0],
-            extent: a.shape[dim],
-            dim,
-        });
+    let (rows, extent) = (rows.shape[0], a.shape[dim]);
+    if rows != extent {
+        return Err(Fault::Operand(format!(
+            "{rows} row numbers do not match the extent {extent} of dimension {dim}"
+        )));
     }
     let mut shape = a.shape.clone();
     shape[dim] = count;
@@ -63,13 +62,15 @@ pub(super) fn scatter<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
 /// those computed on the device are the plugin's responsibility, since looking would be a synchronisation.
 fn needs_rows(rows: &Spec, extent: usize) -> Result<(), Fault> {
     if rows.dtype != DType::Int || rows.rank() != 1 {
-        return Err(Fault::operand("rows", "must be a vector of integers"));
+        return Err(Fault::Operand("rows must be a vector of integers".into()));
     }
     if extent == 0 && rows.shape[0] > 0 {
-        return Err(Fault::NoRows);
+        return Err(Fault::Operand("there are no rows to number".into()));
     }
     match rows.bounds {
-        Some((low, high)) if low < 0 || high >= extent as i64 => Err(Fault::RowRange { low, high, extent }),
+        Some((low, high)) if low < 0 || high >= extent as i64 => Err(Fault::Operand(format!(
+            "row numbers run from {low} to {high}, but there are {extent} rows (counted from 0)"
+        ))),
         _ => Ok(()),
     }
 }

@@ -29,28 +29,31 @@ pub(super) fn forward<'a>(request: &Request<'_>, context: &Context) -> Result<Ch
     let samples = list(attributes.rows, "the rows")?;
     let conditions = list(attributes.conditions, "the conditions")?;
 
-    let network = Network::from_code(attributes.network).ok_or(Fault::Code {
-        what: "network",
-        code: attributes.network,
-    })?;
-    let frozen = context.networks.get(&network).ok_or(match network {
-        Network::Student => Fault::StudentPass,
-        network => Fault::UndeclaredNetwork { network },
-    })?;
+    let network = Fault::code("network", attributes.network, Network::from_code(attributes.network))?;
+    let refused = |reason: String| Err(Fault::Pass(reason));
+    let Some(frozen) = context.networks.get(&network) else {
+        return refused(match network {
+            Network::Student => "the student is seen through taps only".into(),
+            network => format!("the plan declares no tap of the {network:?} network"),
+        });
+    };
     if depths.is_empty() {
-        return Err(Fault::NoDepth);
+        return refused("no depth is asked for".into());
     }
     let taps = taps(&depths, &kinds)?;
+    let declared = &frozen.depths;
     for tap in &taps {
         match tap {
-            Tap::Block(depth) if !frozen.depths.contains(depth) => {
-                return Err(Fault::UndeclaredDepth {
-                    declared: frozen.depths.clone(),
-                    network,
-                    depth: *depth,
-                });
+            Tap::Block(depth) if !declared.contains(depth) => {
+                return refused(format!(
+                    "the plan declares depths {declared:?} of the {network:?} network, but not {depth}"
+                ));
             }
-            Tap::Output if !frozen.output => return Err(Fault::UndeclaredOutput { network }),
+            Tap::Output if !frozen.output => {
+                return refused(format!(
+                    "the plan does not declare the output of the {network:?} network"
+                ));
+            }
             _ => {}
         }
     }
@@ -58,19 +61,14 @@ pub(super) fn forward<'a>(request: &Request<'_>, context: &Context) -> Result<Ch
     let rows = samples.len();
     let wanted = [rows, config.in_channels, config.input_size, config.input_size];
     if x.dtype != DType::F32 || x.shape != wanted {
-        let reason = format!("must be f32 {wanted:?} for {rows} rows");
-        return Err(Fault::operand("x_t", reason));
+        return Err(Fault::Operand(format!("x_t must be f32 {wanted:?} for {rows} rows")));
     }
     if t.dtype != DType::F32 || t.shape != [rows] {
-        return Err(Fault::operand("t", format!("must be f32 [{rows}]")));
+        return Err(Fault::Operand(format!("t must be f32 [{rows}]")));
     }
     if conditions.len() != rows {
-        return Err(Fault::Counts {
-            found: conditions.len(),
-            what: "conditions",
-            wanted: rows,
-            each: "rows",
-        });
+        let found = conditions.len();
+        return refused(format!("{found} conditions are given for {rows} rows"));
     }
     let labels = labels(&samples, &conditions, context)?;
     trace::forward(network, blocks(&taps), taps.contains(&Tap::Output), &samples);
@@ -98,19 +96,16 @@ enum Tap {
 /// The activations that are asked for. Without kinds, as before version 1.2, all are blocks.
 fn taps(depths: &[u32], kinds: &[u32]) -> Result<Vec<Tap>, Fault> {
     if !kinds.is_empty() && kinds.len() != depths.len() {
-        return Err(Fault::Counts {
-            found: kinds.len(),
-            what: "kinds",
-            wanted: depths.len(),
-            each: "depths",
-        });
+        let (found, wanted) = (kinds.len(), depths.len());
+        return Err(Fault::Pass(format!("{found} kinds are given for {wanted} depths")));
     }
-    let kinds = kinds.iter().map(|kind| (*kind, TapKind::from_code(*kind)));
-    let kinds = kinds.chain(std::iter::repeat((0, Some(TapKind::Block))));
-    let tap = |(depth, kind): (&u32, (u32, Option<TapKind>))| match kind {
-        (_, Some(TapKind::Block)) => Ok(Tap::Block(*depth as usize)),
-        (_, Some(TapKind::Output)) => Ok(Tap::Output),
-        (code, _) => Err(Fault::PassKind { code }),
+    let kinds = kinds.iter().copied().chain(std::iter::repeat(TapKind::Block as u32));
+    let tap = |(depth, code): (&u32, u32)| match TapKind::from_code(code) {
+        Some(TapKind::Block) => Ok(Tap::Block(*depth as usize)),
+        Some(TapKind::Output) => Ok(Tap::Output),
+        _ => Err(Fault::Pass(format!(
+            "taps of kind {code} are not given: only blocks and the output are"
+        ))),
     };
     depths.iter().zip(kinds).map(tap).collect()
 }
@@ -127,25 +122,21 @@ fn blocks(taps: &[Tap]) -> Vec<usize> {
 /// The label of each row, from what the host drew on the CPU.
 fn labels(samples: &[u32], conditions: &[u32], context: &Context) -> Result<Vec<i64>, Fault> {
     let batch = context.labels.len();
-    samples
-        .iter()
-        .zip(conditions)
-        .map(|(sample, condition)| {
-            let sample = *sample as usize;
-            if sample >= batch {
-                return Err(Fault::NoSample { sample, batch });
-            }
-            match Condition::from_code(*condition) {
-                Some(Condition::Own) => Ok(context.labels[sample]),
-                Some(Condition::Null) => Ok(context.null_class),
-                Some(Condition::Dropped) => Ok(context.dropped[sample]),
-                None => Err(Fault::Code {
-                    what: "condition",
-                    code: *condition,
-                }),
-            }
+    let label = |(sample, condition): (&u32, &u32)| {
+        let sample = *sample as usize;
+        if sample >= batch {
+            return Err(Fault::Pass(format!(
+                "row {sample} is asked for, but the batch has {batch} samples"
+            )));
+        }
+        let condition = Fault::code("condition", *condition, Condition::from_code(*condition))?;
+        Ok(match condition {
+            Condition::Own => context.labels[sample],
+            Condition::Null => context.null_class,
+            Condition::Dropped => context.dropped[sample],
         })
-        .collect()
+    };
+    samples.iter().zip(conditions).map(label).collect()
 }
 
 fn activations(
@@ -216,13 +207,12 @@ pub(super) fn diffuse<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
     same_dtype(x, n)?;
     same_dtype(x, t)?;
     if x.rank() == 0 || x.shape != n.shape {
-        return Err(Fault::operand(
-            "x and n",
-            "must have one shape, whose first extent counts rows",
+        return Err(Fault::Operand(
+            "x and n must have one shape, whose first extent counts rows".into(),
         ));
     }
     if t.shape != x.shape[..1] {
-        return Err(Fault::operand("t", format!("must have shape [{}]", x.shape[0])));
+        return Err(Fault::Operand(format!("t must have shape [{}]", x.shape[0])));
     }
     let mut column = vec![1; x.rank()];
     column[0] = x.shape[0];

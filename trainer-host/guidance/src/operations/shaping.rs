@@ -17,11 +17,12 @@ pub(super) fn reshape<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
     let shape = dims(&request.attributes.read::<abi::NewShape>()?.shape)?;
     let output = a.with_shape(shape);
     if output.elements() != a.elements() {
-        return Err(Fault::Reshape {
-            elements: a.elements(),
-            wanted: output.elements(),
-            shape: output.shape,
-        });
+        return Err(Fault::Attribute(format!(
+            "{} elements do not make {:?}, which has {}",
+            a.elements(),
+            output.shape,
+            output.elements()
+        )));
     }
     let target = physical(&output.shape);
     Checked::unary(output, move |a| reshaped(a, target))
@@ -33,7 +34,10 @@ pub(super) fn permute<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
     let mut sorted = axes.clone();
     sorted.sort_unstable();
     if sorted != (0..a.rank()).collect::<Vec<_>>() {
-        return Err(Fault::Permutation { axes, rank: a.rank() });
+        let rank = a.rank();
+        return Err(Fault::Attribute(format!(
+            "{axes:?} does not name each of the {rank} dimensions once"
+        )));
     }
     let (spec, output) = (a.clone(), a.with_shape(axes.iter().map(|dim| a.shape[*dim]).collect()));
     Checked::unary(output, move |a| {
@@ -54,7 +58,9 @@ pub(super) fn expand<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
     let shape = dims(&request.attributes.read::<abi::NewShape>()?.shape)?;
     let fits = a.shape.len() == shape.len() && a.shape.iter().zip(&shape).all(|(from, to)| from == to || *from == 1);
     if !fits {
-        return Err(Fault::Expansion { shape });
+        return Err(Fault::Attribute(format!(
+            "it does not expand to {shape:?}: ranks must agree, and only extents of 1 are repeated"
+        )));
     }
     let target = physical(&shape);
     Checked::unary(a.with_shape(shape), move |a| expanded(a, target))
@@ -69,13 +75,9 @@ pub(super) fn slice<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
     a.needs_dim(dim)?;
     let extent = a.shape[dim] as u64;
     if start > end || end > extent || step == 0 {
-        return Err(Fault::Slice {
-            start,
-            end,
-            step,
-            extent,
-            dim,
-        });
+        return Err(Fault::Attribute(format!(
+            "elements {start} to {end} in steps of {step} do not lie within the extent {extent} of dimension {dim}"
+        )));
     }
     let mut shape = a.shape.clone();
     shape[dim] = (end - start).div_ceil(step) as usize;
@@ -95,7 +97,7 @@ pub(super) fn slice<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
 
 pub(super) fn concat<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
     if request.inputs.is_empty() {
-        return Err(Fault::NothingToJoin);
+        return Err(Fault::Operand("there is nothing to join".into()));
     }
     let first = request.input(0);
     let dim = request.attributes.read::<abi::Dim>()?.dim as usize;
@@ -108,12 +110,10 @@ pub(super) fn concat<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
         let agrees =
             part.rank() == first.rank() && (0..part.rank()).all(|d| d == dim || part.shape[d] == first.shape[d]);
         if !agrees {
-            return Err(Fault::Part {
-                index,
-                shape: part.shape.clone(),
-                first: first.shape.clone(),
-                dim,
-            });
+            return Err(Fault::Operand(format!(
+                "part {index} has shape {:?}, which agrees with {:?} not in every dimension but {dim}",
+                part.shape, first.shape
+            )));
         }
         shape[dim] += part.shape[dim];
     }

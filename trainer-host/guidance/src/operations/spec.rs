@@ -8,12 +8,9 @@ use burn::backend::{
     IntDType, Scalar, TensorMetadata, get_or_init_device_settings,
 };
 use burn::tensor::Shape;
-use sextant_plugin_api::abi::{self, DType, MAX_RANK};
+use sextant_plugin_api::abi::{self, DType};
 
 use crate::fault::Fault;
-
-/// Words for an operand that must have floats, and has not.
-pub(super) const NEEDS_FLOAT: &str = "must have float elements: cast it first";
 
 /// Element type and shape of a tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,12 +74,10 @@ impl Spec {
     pub(crate) fn reference(&self, handle: abi::Handle) -> abi::TensorRef {
         let mut shape = abi::Shape {
             rank: self.rank() as u32,
-            reserved: 0,
-            dims: [0; MAX_RANK],
+            ..abi::Shape::default()
         };
-        for (to, from) in shape.dims.iter_mut().zip(&self.shape) {
-            *to = *from as u64;
-        }
+        let dims = shape.dims.iter_mut().zip(&self.shape);
+        dims.for_each(|(to, from)| *to = *from as u64);
         abi::TensorRef {
             handle,
             dtype: self.dtype as u32,
@@ -92,27 +87,21 @@ impl Spec {
     }
 
     /// An error unless the elements are floats.
-    pub(super) fn needs_float(&self, name: &'static str) -> Result<(), Fault> {
-        match self.is_float() {
-            true => Ok(()),
-            false => Err(Fault::operand(name, NEEDS_FLOAT)),
-        }
+    pub(super) fn needs_float(&self, name: &str) -> Result<(), Fault> {
+        let fault = || Fault::Operand(format!("{name} must have float elements: cast it first"));
+        self.is_float().then_some(()).ok_or_else(fault)
     }
 
     /// An error unless there are `rank` dimensions.
-    pub(super) fn needs_rank(&self, name: &'static str, rank: usize) -> Result<(), Fault> {
-        match self.rank() == rank {
-            true => Ok(()),
-            false => Err(Fault::operand(name, format!("must have {rank} dimensions"))),
-        }
+    pub(super) fn needs_rank(&self, name: &str, rank: usize) -> Result<(), Fault> {
+        let fault = || Fault::Operand(format!("{name} must have {rank} dimensions"));
+        (self.rank() == rank).then_some(()).ok_or_else(fault)
     }
 
     /// An error unless the dimension exists.
     pub(super) fn needs_dim(&self, dim: usize) -> Result<(), Fault> {
-        match dim < self.rank() {
-            true => Ok(()),
-            false => Err(Fault::NoDimension { dim }),
-        }
+        let fault = || Fault::Attribute(format!("dimension {dim} does not exist (they are counted from 0)"));
+        (dim < self.rank()).then_some(()).ok_or_else(fault)
     }
 }
 
@@ -135,27 +124,24 @@ fn dtype_name(dtype: DType) -> &'static str {
 
 /// An error unless both have one element type.
 pub(super) fn same_dtype(a: &Spec, b: &Spec) -> Result<(), Fault> {
-    match a.dtype == b.dtype {
-        true => Ok(()),
-        false => Err(Fault::ElementTypesDiffer),
-    }
+    let fault = || Fault::Operand("element types differ: cast one of them".into());
+    (a.dtype == b.dtype).then_some(()).ok_or_else(fault)
 }
 
 /// The common shape of two operands: equal ranks, and extents that are equal or 1.
 pub(super) fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>, Fault> {
     if a.len() != b.len() {
-        return Err(Fault::RanksDiffer);
+        return Err(Fault::Operand("ranks differ: reshape one of them".into()));
     }
-    a.iter()
-        .zip(b)
-        .enumerate()
-        .map(|(dim, pair)| match pair {
-            (x, y) if x == y => Ok(*x),
-            (1, y) => Ok(*y),
-            (x, 1) => Ok(*x),
-            (a, b) => Err(Fault::Extents { a: *a, b: *b, dim }),
-        })
-        .collect()
+    let common = |(dim, pair): (usize, (&usize, &usize))| match pair {
+        (x, y) if x == y => Ok(*x),
+        (1, y) => Ok(*y),
+        (x, 1) => Ok(*x),
+        (a, b) => Err(Fault::Operand(format!(
+            "extents {a} and {b} of dimension {dim} neither agree nor are 1"
+        ))),
+    };
+    a.iter().zip(b).enumerate().map(common).collect()
 }
 
 /// The shape in which burn holds a tensor: burn has no rank 0.

@@ -91,12 +91,11 @@ impl SourceParams {
         device: &Device,
     ) {
         for plan in plans {
-            let data = value(plan);
             self.entries.push(Entry {
                 source: source.to_owned(),
                 name: plan.name.clone(),
                 trainable: plan.trainable,
-                weight: Weight::new(source, plan, data, device),
+                weight: Weight::new(source, plan, value(plan), device),
             });
         }
     }
@@ -107,19 +106,6 @@ impl SourceParams {
         of_source
             .map(|entry| with_param!(&entry.weight, param => param.val().into_dispatch()))
             .collect()
-    }
-
-    /// Whether no source has a parameter.
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
-    /// Number of scalars that are optimised.
-    pub fn num_trainable(&self) -> usize {
-        let trainable = self.entries.iter().filter(|entry| entry.trainable);
-        trainable
-            .map(|entry| with_param!(&entry.weight, param => param.shape().num_elements()))
-            .sum()
     }
 
     /// Every value by its path, such as `repa.mlp.0.weight`, in f32. A synchronisation.
@@ -145,24 +131,18 @@ impl SourceParams {
     /// burn skips a parameter without gradient: AdamW's momentum would stall where PyTorch's does not, and replicas drift
     /// apart. It happens: a small batch often has no sample inside the t range.
     pub fn zero_missing_gradients(&self, gradients: &mut GradientsParams, active: impl Fn(&str) -> bool) {
-        for entry in self
-            .entries
-            .iter()
-            .filter(|entry| entry.trainable && active(&entry.source))
-        {
+        let meant = |entry: &&Entry| entry.trainable && active(&entry.source);
+        for entry in self.entries.iter().filter(meant) {
             with_param!(&entry.weight, param => zero_if_missing(param, gradients));
         }
     }
 
     fn map_weights(mut self, mut map: impl FnMut(Weight) -> Weight) -> Self {
-        self.entries = self
-            .entries
-            .into_iter()
-            .map(|entry| Entry {
-                weight: map(entry.weight),
-                ..entry
-            })
-            .collect();
+        let entries = self.entries.into_iter().map(|entry| Entry {
+            weight: map(entry.weight),
+            ..entry
+        });
+        self.entries = entries.collect();
         self
     }
 }
@@ -173,26 +153,18 @@ fn zero_if_missing<const D: usize>(param: &Param<Tensor<D>>, gradients: &mut Gra
     }
 }
 
-impl Entry {
-    fn path(&self) -> String {
-        format!("{}.{}", self.source, self.name)
-    }
-}
-
 /// The parts of a parameter's path: what would be fields of a derived module.
 fn parts<'a>(source: &'a str, name: &'a str) -> Vec<&'a str> {
     std::iter::once(source).chain(name.split('.')).collect()
 }
 
-/// What visitors are told that each part of a path is.
+/// Kind that visitors are told of each part of a path.
 const CONTAINER: &str = "SourceParams";
 
 impl Module for SourceParams {
     fn collect_devices(&self, devices: Vec<Device>) -> Vec<Device> {
-        self.entries.iter().fold(
-            devices,
-            |devices, entry| with_param!(&entry.weight, param => param.collect_devices(devices)),
-        )
+        let of = |devices, entry: &Entry| with_param!(&entry.weight, param => param.collect_devices(devices));
+        self.entries.iter().fold(devices, of)
     }
 
     fn fork(self, device: &Device) -> Self {
@@ -226,41 +198,25 @@ impl Module for SourceParams {
     }
 
     fn map<M: ModuleMapper>(mut self, mapper: &mut M) -> Self {
-        self.entries = self
-            .entries
-            .into_iter()
-            .map(|entry| {
-                let Entry {
-                    source,
-                    name,
-                    trainable,
-                    weight,
-                } = entry;
-                let parts = parts(&source, &name);
-                parts.iter().for_each(|part| mapper.enter_module(part, CONTAINER));
-                let weight = map_param!(weight, param => Module::map(param, mapper));
-                parts.iter().rev().for_each(|part| mapper.exit_module(part, CONTAINER));
-                Entry {
-                    source,
-                    name,
-                    trainable,
-                    weight,
-                }
-            })
-            .collect();
+        let map = |entry: Entry| {
+            let parts = parts(&entry.source, &entry.name);
+            parts.iter().for_each(|part| mapper.enter_module(part, CONTAINER));
+            let weight = map_param!(entry.weight, param => Module::map(param, mapper));
+            parts.iter().rev().for_each(|part| mapper.exit_module(part, CONTAINER));
+            Entry { weight, ..entry }
+        };
+        self.entries = self.entries.into_iter().map(map).collect();
         self
     }
 }
 
 impl ModuleDisplayDefault for SourceParams {
     fn content(&self, content: Content) -> Option<Content> {
-        self.entries
-            .iter()
-            .fold(
-                content,
-                |content, entry| with_param!(&entry.weight, param => content.add(&entry.path(), param)),
-            )
-            .optional()
+        let add = |content: Content, entry: &Entry| {
+            let path = format!("{}.{}", entry.source, entry.name);
+            with_param!(&entry.weight, param => content.add(&path, param))
+        };
+        self.entries.iter().fold(content, add).optional()
     }
 
     fn num_params(&self) -> usize {

@@ -18,20 +18,12 @@ fn plan(name: &str, shape: &[usize], trainable: bool) -> ParameterPlan {
     }
 }
 
-fn params(device: &Device) -> SourceParams {
+fn params(seed: u64) -> SourceParams {
+    let (weight, bias) = (plan("0.weight", &[3, 2], true), plan("0.bias", &[3], true));
+    let (scale, kernel) = (plan("scale", &[1], false), plan("conv.kernel", &[2, 2, 3, 3], true));
     let mut params = SourceParams::default();
-    params.add(
-        "repa",
-        &[plan("0.weight", &[3, 2], true), plan("0.bias", &[3], true)],
-        1,
-        device,
-    );
-    params.add(
-        "other",
-        &[plan("scale", &[1], false), plan("conv.kernel", &[2, 2, 3, 3], true)],
-        1,
-        device,
-    );
+    params.add("repa", &[weight, bias], seed, &cpu());
+    params.add("other", &[scale, kernel], seed, &cpu());
     params
 }
 
@@ -65,9 +57,15 @@ fn seen(params: &SourceParams) -> Vec<(String, ParamId, bool)> {
     seen.found
 }
 
+/// Gradients of the first weight's squares: the other parameters have none.
+fn of_weight(params: &SourceParams) -> GradientsParams {
+    let weight = Tensor::<2>::from_dispatch(params.tensors("repa").remove(0));
+    GradientsParams::from_grads(weight.square().sum().backward(), params)
+}
+
 #[test]
 fn should_be_visited_under_the_declared_names_with_stable_ids() {
-    let found = seen(&params(&cpu()));
+    let found = seen(&params(1));
     let wanted = [
         ("repa.0.weight", true),
         ("repa.0.bias", true),
@@ -79,22 +77,14 @@ fn should_be_visited_under_the_declared_names_with_stable_ids() {
         assert_eq!(*id, param_id(&format!("source.{name}")));
     }
     assert_eq!(found.len(), 4);
-    assert_eq!(params(&cpu()).num_trainable(), 6 + 3 + 36);
-    assert_eq!(Module::num_params(&params(&cpu())), 6 + 3 + 36 + 1);
+    assert_eq!(Module::num_params(&params(1)), 6 + 3 + 36 + 1);
 }
 
 #[test]
 fn should_move_what_is_trained_and_nothing_else() {
-    let params = params(&cpu());
+    let params = params(1);
     let (entries, before) = (seen(&params), params.named());
-    let loss = params
-        .tensors("repa")
-        .into_iter()
-        .take(1)
-        .fold(Tensor::<1>::zeros([1], &cpu()), |loss, w| {
-            loss + Tensor::<2>::from_dispatch(w).square().sum()
-        });
-    let mut gradients = GradientsParams::from_grads(loss.backward(), &params);
+    let mut gradients = of_weight(&params);
     params.zero_missing_gradients(&mut gradients, |name| name == "repa");
     let mut optimiser = AdamWConfig::new().with_weight_decay(0.1).init();
     let after = optimiser.step(0.1, params, gradients);
@@ -108,43 +98,23 @@ fn should_move_what_is_trained_and_nothing_else() {
 
 #[test]
 fn should_fill_missing_gradients_and_keep_the_others() {
-    let params = params(&cpu());
+    let params = params(1);
     let found = seen(&params);
     let (weight, bias) = (&found[0], &found[1]);
-    let weighted = Tensor::<2>::from_dispatch(params.tensors("repa").remove(0))
-        .square()
-        .sum();
-    let mut gradients = GradientsParams::from_grads(weighted.backward(), &params);
+    let mut gradients = of_weight(&params);
     let kept = gradients.get::<2>(weight.1).unwrap();
     assert!(gradients.get::<1>(bias.1).is_none());
     params.zero_missing_gradients(&mut gradients, |name| name == "repa");
-    assert_eq!(
-        gradients.get::<1>(bias.1).unwrap().into_data(),
-        TensorData::from([0f32; 3])
-    );
+    let filled = gradients.get::<1>(bias.1).unwrap().into_data();
+    assert_eq!(filled, TensorData::from([0f32; 3]));
     assert_eq!(gradients.get::<2>(weight.1).unwrap().into_data(), kept.into_data());
     assert_eq!(gradients.len(), 2);
 }
 
 #[test]
 fn should_survive_records_forks_and_validation() {
-    let params = params(&cpu());
-    let other = {
-        let mut other = SourceParams::default();
-        other.add(
-            "repa",
-            &[plan("0.weight", &[3, 2], true), plan("0.bias", &[3], true)],
-            2,
-            &cpu(),
-        );
-        other.add(
-            "other",
-            &[plan("scale", &[1], false), plan("conv.kernel", &[2, 2, 3, 3], true)],
-            2,
-            &cpu(),
-        );
-        other
-    };
+    let params = params(1);
+    let other = self::params(2);
     assert_ne!(other.named(), params.named());
     let loaded = other.clone().load_record(params.clone().into_record());
     assert_eq!(loaded.named(), params.named());
@@ -159,11 +129,12 @@ fn should_survive_records_forks_and_validation() {
 
 #[test]
 fn should_load_its_own_names_and_refuse_others() {
-    let mut other = SourceParams::default();
-    other.add("repa", &[plan("0.weight", &[3, 2], true)], 9, &cpu());
-    let mut saved = SourceParams::default();
-    saved.add("repa", &[plan("0.weight", &[3, 2], true)], 1, &cpu());
-    let values = saved.named();
+    let one = |seed| {
+        let mut params = SourceParams::default();
+        params.add("repa", &[plan("0.weight", &[3, 2], true)], seed, &cpu());
+        params
+    };
+    let (other, values) = (one(9), one(1).named());
     let loaded = other.clone().load_named(&values).unwrap();
     assert_eq!(loaded.named(), values);
     assert_eq!(seen(&loaded), seen(&other));

@@ -1,5 +1,7 @@
 //! Declarations of a source before training, in owned and validated form.
 
+use std::collections::BTreeSet;
+
 mod check;
 mod read;
 #[cfg(test)]
@@ -112,15 +114,12 @@ impl SourcePlan {
     }
 
     fn depths_of(&self, network: Network, kind: TapKind) -> Vec<usize> {
-        let mut depths: Vec<usize> = self
+        let taps = self
             .taps
             .iter()
-            .filter(|tap| tap.network == network && tap.kind == kind)
-            .map(|tap| tap.depth)
-            .collect();
-        depths.sort_unstable();
-        depths.dedup();
-        depths
+            .filter(|tap| tap.network == network && tap.kind == kind);
+        let depths: BTreeSet<usize> = taps.map(|tap| tap.depth).collect();
+        depths.into_iter().collect()
     }
 
     /// Tells whether it asks anything of `network`.
@@ -130,9 +129,8 @@ impl SourcePlan {
 
     /// Tells whether it asks for the output of `network`.
     pub fn needs_output(&self, network: Network) -> bool {
-        self.taps
-            .iter()
-            .any(|tap| tap.network == network && tap.kind == TapKind::Output)
+        let is_output = |tap: &TapRequest| tap.network == network && tap.kind == TapKind::Output;
+        self.taps.iter().any(is_output)
     }
 
     /// The number with this meaning: the first, if there are several.

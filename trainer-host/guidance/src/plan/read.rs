@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use sextant_plugin_api::abi::{
-    self, ABI_MINOR, Agreement, Array, BufferInfo, DType, InitKind, MAX_RANK, Network, ParameterInfo, SettingInfo,
-    SettingMeaning, Shape, Tap, TapKind, Text,
+    self, ABI_MAJOR, ABI_MINOR, Agreement, Array, BufferInfo, DType, InitKind, MAX_RANK, Network, ParameterInfo,
+    SettingInfo, SettingMeaning, Shape, Tap, TapKind, Text,
 };
 
 use super::{BufferPlan, Initial, ParameterPlan, Setting, SourcePlan, TapRequest};
@@ -26,21 +26,23 @@ const MAX_NAME: usize = 128;
 /// # Safety
 /// Every list and text in `plan` must be valid for its length.
 pub(crate) unsafe fn read(plan: &abi::Plan) -> Result<SourcePlan, Fault> {
-    if plan.required_minor > ABI_MINOR {
-        return Err(Fault::PlanVersion {
-            required_minor: plan.required_minor,
-        });
+    let &abi::Plan {
+        required_minor,
+        t_min,
+        t_max,
+        ..
+    } = plan;
+    if required_minor > ABI_MINOR {
+        return Err(Fault::Plan(format!(
+            "its plan needs version {ABI_MAJOR}.{required_minor} of the guidance contract, this host has \
+             {ABI_MAJOR}.{ABI_MINOR}: update sextant"
+        )));
     }
-    let t_range = match plan.has_t_range {
-        0 => None,
-        _ if plan.t_min.is_nan() || plan.t_max.is_nan() || plan.t_min > plan.t_max => {
-            return Err(Fault::TimeRange {
-                min: plan.t_min,
-                max: plan.t_max,
-            });
-        }
-        _ => Some([plan.t_min, plan.t_max]),
-    };
+    if plan.has_t_range != 0 && (t_min.is_nan() || t_max.is_nan() || t_min > t_max) {
+        return Err(Fault::Plan(format!(
+            "its plan has the t range [{t_min}, {t_max}]: the lower end must not exceed the upper"
+        )));
+    }
     // SAFETY: the caller promises valid lists.
     let (taps, parameters, buffers, settings) = unsafe {
         (
@@ -50,45 +52,34 @@ pub(crate) unsafe fn read(plan: &abi::Plan) -> Result<SourcePlan, Fault> {
             list::<SettingInfo>(plan.settings, MAX_ENTRIES, "the plan's settings")?,
         )
     };
-    let stored = parameters
+    // A shape that is none is found with its name below.
+    let shapes = parameters
         .iter()
         .map(|p| &p.shape)
-        .chain(buffers.iter().map(|b| &b.shape))
-        .try_fold(0usize, |sum, shape| {
-            Ok::<_, Fault>(sum.saturating_add(dims(shape)?.iter().product()))
-        });
-    if let Ok(stored) = stored
-        && stored > MAX_STORED
-    {
-        return Err(Fault::Stored {
-            elements: stored,
-            most: MAX_STORED,
-        });
+        .chain(buffers.iter().map(|b| &b.shape));
+    let stored = shapes
+        .filter_map(|shape| Some(dims(shape).ok()?.iter().product::<usize>()))
+        .fold(0, usize::saturating_add);
+    if stored > MAX_STORED {
+        return Err(Fault::Plan(format!(
+            "the parameters and buffers of its plan have {stored} elements together, at most {MAX_STORED} are possible"
+        )));
     }
     let plan = SourcePlan {
-        required_minor: plan.required_minor,
+        required_minor,
         batch_coupled: plan.batch_coupled != 0,
-        t_range,
-        taps: taps.iter().map(tap).collect::<Result<_, _>>()?,
-        // SAFETY: the caller promises valid texts.
+        t_range: (plan.has_t_range != 0).then_some([t_min, t_max]),
+        taps: each(&taps, tap)?,
+        // SAFETY: the caller promises valid texts and lists, here and below.
         fields: unsafe { names(plan.fields, "field")? },
-        parameters: parameters
-            .iter()
-            // SAFETY: the caller promises valid texts and lists.
-            .map(|p| unsafe { parameter(p) })
-            .collect::<Result<_, _>>()?,
-        buffers: buffers
-            .iter()
-            // SAFETY: the caller promises valid texts and lists.
-            .map(|b| unsafe { buffer(b) })
-            .collect::<Result<_, _>>()?,
-        // SAFETY: the caller promises valid texts.
+        // SAFETY: as above.
+        parameters: each(&parameters, |info| unsafe { parameter(info) })?,
+        // SAFETY: as above.
+        buffers: each(&buffers, |info| unsafe { buffer(info) })?,
+        // SAFETY: as above.
         metrics: unsafe { names(plan.metrics, "metric")? },
-        settings: settings
-            .iter()
-            // SAFETY: the caller promises valid texts.
-            .map(|s| unsafe { setting(s) })
-            .collect::<Result<_, _>>()?,
+        // SAFETY: as above.
+        settings: each(&settings, |info| unsafe { setting(info) })?,
     };
     unique("field", plan.fields.iter())?;
     unique("metric", plan.metrics.iter())?;
@@ -98,20 +89,22 @@ pub(crate) unsafe fn read(plan: &abi::Plan) -> Result<SourcePlan, Fault> {
     Ok(plan)
 }
 
+fn each<T, P>(list: &[T], read: impl Fn(&T) -> Result<P, Fault>) -> Result<Vec<P>, Fault> {
+    list.iter().map(read).collect()
+}
+
 fn tap(tap: &Tap) -> Result<TapRequest, Fault> {
-    let unknown = |what, code, reason| Fault::Tap { what, code, reason };
+    let unknown = |what, code, reason| Fault::Plan(format!("its plan has a tap of {what} {code}, which {reason}"));
     let network = Network::from_code(tap.network).ok_or_else(|| unknown("network", tap.network, "does not exist"))?;
     let kind = TapKind::from_code(tap.kind).ok_or_else(|| unknown("kind", tap.kind, "this host does not know"))?;
     if kind == TapKind::Attention && network != Network::Student {
-        return Err(Fault::AttentionTap {
-            network: network_name(network),
-        });
+        let network = network_name(network);
+        return Err(Fault::Plan(format!(
+            "its plan taps the attention of the {network} network: `forward` gives tokens and the output only"
+        )));
     }
-    Ok(TapRequest {
-        network,
-        kind,
-        depth: tap.depth as usize,
-    })
+    let depth = tap.depth as usize;
+    Ok(TapRequest { network, kind, depth })
 }
 
 pub(super) fn network_name(network: Network) -> &'static str {
@@ -135,11 +128,10 @@ unsafe fn checked_name(name: Text, what: &'static str) -> Result<String, Fault> 
     // SAFETY: the caller promises a valid text.
     let name = unsafe { text(name, &format!("the name of a {what} in its plan"))? };
     if name.len() > MAX_NAME {
-        return Err(Fault::LongName {
-            what,
-            len: name.len(),
-            most: MAX_NAME,
-        });
+        let len = name.len();
+        return Err(Fault::Plan(format!(
+            "its plan has a {what} whose name is {len} bytes long, at most {MAX_NAME} are possible"
+        )));
     }
     if name.is_empty() || name.chars().any(|c| c.is_control() || c.is_whitespace()) {
         let reason = "names have no spaces and are not empty".into();
@@ -168,16 +160,11 @@ unsafe fn parameter(info: &ParameterInfo) -> Result<ParameterPlan, Fault> {
     // SAFETY: the caller promises a valid text.
     let name = unsafe { stored_name(info.name, "parameter")? };
     // A module's path writes the entry 0 of a sequence as `_0`, which published names do not.
-    if let Some(part) = name
-        .split('.')
-        .find(|part| part.starts_with('_') && part[1..].starts_with(|c: char| c.is_ascii_digit()))
-    {
-        let reason = format!("write `{}` for `{part}`", &part[1..]).into();
-        return Err(Fault::Name {
-            what: "parameter",
-            name,
-            reason,
-        });
+    let entry_of_a_sequence =
+        |part: &&str| part.starts_with('_') && part[1..].starts_with(|c: char| c.is_ascii_digit());
+    if let Some(part) = name.split('.').find(entry_of_a_sequence) {
+        let (what, reason) = ("parameter", format!("write `{}` for `{part}`", &part[1..]));
+        return Err(Fault::Name { what, name, reason });
     }
     let shape = stored_shape(&info.shape, "parameter", &name)?;
     // SAFETY: the caller promises a valid list.
@@ -217,11 +204,8 @@ unsafe fn setting(info: &SettingInfo) -> Result<Setting, Fault> {
     // SAFETY: the caller promises a valid text.
     let name = unsafe { checked_name(info.name, "setting")? };
     if !info.value.is_finite() {
-        return Err(entry(
-            "setting",
-            &name,
-            format!("is {}, which is not finite", info.value),
-        ));
+        let reason = format!("is {}, which is not finite", info.value);
+        return Err(entry("setting", &name, reason));
     }
     Ok(Setting {
         name,
@@ -232,19 +216,11 @@ unsafe fn setting(info: &SettingInfo) -> Result<Setting, Fault> {
 
 /// A fault of a parameter, a buffer or a setting.
 fn entry(what: &'static str, name: &str, reason: String) -> Fault {
-    Fault::Entry {
-        what,
-        name: name.to_owned(),
-        reason: reason.into(),
-    }
+    Fault::Plan(format!("{what} `{name}` of its plan {reason}"))
 }
 
 fn stored_shape(shape: &Shape, what: &'static str, name: &str) -> Result<Vec<usize>, Fault> {
-    let dims = dims(shape).map_err(|cause| Fault::EntryShape {
-        what,
-        name: name.to_owned(),
-        cause: Box::new(cause),
-    })?;
+    let dims = dims(shape).map_err(|cause| Fault::Plan(format!("{what} `{name}` of its plan: {cause}")))?;
     if dims.is_empty() || dims.contains(&0) {
         let reason = format!("has shape {dims:?}: it needs a rank of at least 1 and no extent 0");
         return Err(entry(what, name, reason));
@@ -256,12 +232,14 @@ fn stored_shape(shape: &Shape, what: &'static str, name: &str) -> Result<Vec<usi
 pub(crate) fn dims(shape: &Shape) -> Result<Vec<usize>, Fault> {
     let rank = shape.rank as usize;
     if rank > MAX_RANK {
-        return Err(Fault::Rank { rank });
+        return Err(Fault::Shape(format!("rank {rank} is more than {MAX_RANK}")));
     }
     let dims: Vec<usize> = shape.dims[..rank].iter().map(|d| *d as usize).collect();
     match dims.iter().try_fold(1usize, |n, d| n.checked_mul((*d).max(1))) {
         Some(elements) if elements <= MAX_ELEMENTS => Ok(dims),
-        _ => Err(Fault::LargeShape { shape: dims }),
+        _ => Err(Fault::Shape(format!(
+            "shape {dims:?} has more than {MAX_ELEMENTS} elements"
+        ))),
     }
 }
 
@@ -274,40 +252,30 @@ unsafe fn initial(
     name: &str,
 ) -> Result<Initial, Fault> {
     let wrong = |reason: String| entry(what, name, reason);
-    let kind = [
-        InitKind::Constant,
-        InitKind::XavierUniform,
-        InitKind::Normal,
-        InitKind::Values,
-        InitKind::Uniform,
-    ]
-    .into_iter()
-    .find(|kind| *kind as u32 == code)
-    .ok_or_else(|| wrong(format!("has init {code}, which does not exist")))?;
+    use InitKind::{Constant, Normal, Uniform, Values, XavierUniform};
+    let kinds = [Constant, XavierUniform, Normal, Values, Uniform];
+    let kind = kinds.into_iter().find(|kind| *kind as u32 == code);
+    let kind = kind.ok_or_else(|| wrong(format!("has init {code}, which does not exist")))?;
     let finite = || match value.is_finite() {
         true => Ok(value),
         false => Err(wrong(format!("begins with {value}, which is not finite"))),
     };
     Ok(match kind {
-        InitKind::Constant => Initial::Constant(finite()?),
-        InitKind::Normal if value < 0.0 => {
-            return Err(wrong(format!("has the negative standard deviation {value}")));
-        }
-        InitKind::Normal => Initial::Normal(finite()?),
-        InitKind::Uniform if value < 0.0 => {
-            return Err(wrong(format!("has the negative bound {value}")));
-        }
-        InitKind::Uniform => Initial::Uniform(finite()?),
-        InitKind::XavierUniform if shape.len() < 2 => {
+        Constant => Initial::Constant(finite()?),
+        Normal if value < 0.0 => return Err(wrong(format!("has the negative standard deviation {value}"))),
+        Normal => Initial::Normal(finite()?),
+        Uniform if value < 0.0 => return Err(wrong(format!("has the negative bound {value}"))),
+        Uniform => Initial::Uniform(finite()?),
+        XavierUniform if shape.len() < 2 => {
             return Err(wrong(format!("has shape {shape:?}: Xavier needs a rank of at least 2")));
         }
-        InitKind::XavierUniform => Initial::XavierUniform,
-        InitKind::Values => {
+        XavierUniform => Initial::XavierUniform,
+        Values => {
             let wanted: usize = shape.iter().product();
             if values.len != wanted as u64 {
+                let found = values.len;
                 return Err(wrong(format!(
-                    "has {} values for the {wanted} elements of {shape:?}",
-                    values.len
+                    "has {found} values for the {wanted} elements of {shape:?}"
                 )));
             }
             // SAFETY: the caller promises a valid list.
@@ -324,8 +292,7 @@ fn unique<'a>(what: &'static str, names: impl Iterator<Item = &'a String>) -> Re
     let mut seen = BTreeSet::new();
     for name in names {
         if !seen.insert(name) {
-            let name = name.clone();
-            return Err(Fault::NameTwice { what, name });
+            return Err(Fault::Plan(format!("its plan has two {what}s called `{name}`")));
         }
     }
     Ok(())

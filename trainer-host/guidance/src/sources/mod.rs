@@ -96,14 +96,14 @@ impl Sources {
         })
     }
 
-    /// Whether there is no source at all.
+    /// True if there is no source at all.
     pub fn is_empty(&self) -> bool {
         self.sources.is_empty()
     }
 
     /// Instance names, in the order of the recipe.
     pub fn names(&self) -> Vec<&str> {
-        self.sources.iter().map(|source| source.instance.name()).collect()
+        self.plans().map(|(name, _)| name).collect()
     }
 
     /// Names and plans, in the order of the recipe.
@@ -119,53 +119,29 @@ impl Sources {
 
     /// Depths at which the student's tokens are needed, ascending: 0 is the embedding.
     pub fn student_depths(&self) -> Vec<usize> {
-        let depths = self
-            .sources
-            .iter()
-            .flat_map(|source| source.plan.depths(Network::Student));
-        depths.collect::<BTreeSet<_>>().into_iter().collect()
+        self.sorted(|plan| plan.depths(Network::Student))
     }
 
     /// Depths of the student's blocks whose attention probabilities are needed, ascending.
     pub fn attention_depths(&self) -> Vec<usize> {
-        let depths = self.sources.iter().flat_map(|source| source.plan.attention_depths());
-        depths.collect::<BTreeSet<_>>().into_iter().collect()
-    }
-
-    /// Whether a source needs the student's output.
-    pub fn needs_output(&self) -> bool {
-        let needs = |source: &Source| source.plan.needs_output(Network::Student);
-        self.sources.iter().any(needs)
-    }
-
-    /// Whether a source needs the teacher at any step.
-    pub fn needs_teacher(&self) -> bool {
-        self.needs_teacher_from(0)
-    }
-
-    /// Whether a source needs the teacher at any step from `step` on: where not, the teacher can be let go.
-    pub fn needs_teacher_from(&self, step: u64) -> bool {
-        self.needs_from(Network::Teacher, step)
-    }
-
-    /// Whether a source reads the moving average at any step.
-    pub fn needs_ema(&self) -> bool {
-        self.needs_from(Network::Ema, 0)
-    }
-
-    fn needs_from(&self, network: Network, step: u64) -> bool {
-        self.sources
-            .iter()
-            .any(|source| source.plan.needs(network) && source.config.active_from(step))
+        self.sorted(SourcePlan::attention_depths)
     }
 
     /// Names of the batch fields that sources read, sorted.
     pub fn fields(&self) -> Vec<String> {
-        let fields = self
-            .sources
-            .iter()
-            .flat_map(|source| source.plan.fields.iter().cloned());
-        fields.collect::<BTreeSet<_>>().into_iter().collect()
+        self.sorted(|plan| plan.fields.clone())
+    }
+
+    /// Everything that the plans name of one kind, sorted, each once.
+    fn sorted<T: Ord>(&self, of: impl Fn(&SourcePlan) -> Vec<T>) -> Vec<T> {
+        let named: BTreeSet<T> = self.plans().flat_map(|(_, plan)| of(plan)).collect();
+        named.into_iter().collect()
+    }
+
+    /// Tells whether a source needs the teacher at any step from `step` on: where not, the teacher can be let go.
+    pub fn needs_teacher_from(&self, step: u64) -> bool {
+        let needs = |source: &Source| source.plan.needs(Network::Teacher) && source.config.active_from(step);
+        self.sources.iter().any(needs)
     }
 
     /// Names of the sources that are called at `step`.
@@ -176,36 +152,29 @@ impl Sources {
 
     /// The steps `0..steps`, cut where a source begins or ends to be called.
     pub fn active_intervals(&self, steps: u64) -> Vec<Range<u64>> {
-        let ends = self.sources.iter().flat_map(|source| {
-            let config = &source.config;
-            std::iter::once(config.start_step).chain(config.stop_step)
-        });
+        let configs = self.sources.iter().map(|source| &source.config);
+        let ends = configs.flat_map(|config| std::iter::once(config.start_step).chain(config.stop_step));
         let cuts: BTreeSet<u64> = ends.filter(|end| *end < steps).chain([0, steps]).collect();
         let cuts: Vec<u64> = cuts.into_iter().collect();
         cuts.windows(2).map(|ends| ends[0]..ends[1]).collect()
     }
 
-    /// Whether a source may ask for the output of a frozen network.
+    /// Tells whether a source may ask for the output of a frozen network.
     pub fn asks_for_outputs(&self) -> bool {
-        let asks = |source: &Source| {
-            let plan = &source.plan;
-            plan.needs_output(Network::Teacher) || plan.needs_output(Network::Ema)
-        };
-        self.sources.iter().any(asks)
+        self.plans()
+            .any(|(_, plan)| plan.needs_output(Network::Teacher) || plan.needs_output(Network::Ema))
     }
 
     /// The deepest block of a frozen network that a source may ask for, if any does.
     pub fn deepest_asked(&self) -> Option<usize> {
-        let depths = |source: &Source| {
-            let of = |network| source.plan.depths(network);
-            of(Network::Teacher).into_iter().chain(of(Network::Ema)).max()
-        };
-        self.sources.iter().filter_map(depths).max()
+        let depths =
+            |(_, plan): (&str, &SourcePlan)| [plan.depths(Network::Teacher), plan.depths(Network::Ema)].concat();
+        self.plans().flat_map(depths).max()
     }
 
     /// Number of scalars of the sources' parameters that are optimised, from their plans.
     pub fn trainable_count(&self) -> usize {
-        let parameters = self.sources.iter().flat_map(|source| &source.plan.parameters);
+        let parameters = self.plans().flat_map(|(_, plan)| &plan.parameters);
         let trainable = parameters.filter(|parameter| parameter.trainable);
         trainable
             .map(|parameter| parameter.shape.iter().product::<usize>())
@@ -237,30 +206,28 @@ impl Sources {
         self.sources.iter().map(|source| source.instance.handle_slots()).sum()
     }
 
-    /// What was loaded, for the run's record.
+    /// The libraries that were loaded, for the run's record.
     pub fn libraries(&self) -> Vec<LibraryRecord> {
-        self.sources
-            .iter()
-            .map(|source| {
-                let library = source.instance.library();
-                let (major, minor) = library.abi();
-                LibraryRecord {
-                    source: source.instance.name().to_owned(),
-                    plugin: library.name().to_owned(),
-                    version: library.version().to_owned(),
-                    abi: format!("{major}.{minor}"),
-                    sha256: library.sha256().to_owned(),
-                    path: library.path().display().to_string(),
-                }
-            })
-            .collect()
+        let record = |source: &Source| {
+            let library = source.instance.library();
+            let (major, minor) = library.abi();
+            LibraryRecord {
+                source: source.instance.name().to_owned(),
+                plugin: library.name().to_owned(),
+                version: library.version().to_owned(),
+                abi: format!("{major}.{minor}"),
+                sha256: library.sha256().to_owned(),
+                path: library.path().display().to_string(),
+            }
+        };
+        self.sources.iter().map(record).collect()
     }
 
     /// The sources' parameters at their beginning. On a device with autodiff, the trainable ones require gradients.
     pub fn init_parameters(&self, seed: u64, device: &Device) -> SourceParams {
         let mut params = SourceParams::default();
-        for source in &self.sources {
-            params.add(source.instance.name(), &source.plan.parameters, seed, device);
+        for (name, plan) in self.plans() {
+            params.add(name, &plan.parameters, seed, device);
         }
         params
     }
@@ -268,8 +235,8 @@ impl Sources {
     /// The sources' buffers at their beginning.
     pub fn init_buffers(&self, seed: u64, device: &Device) -> Buffers {
         let mut buffers = Buffers::default();
-        for source in &self.sources {
-            buffers.add(source.instance.name(), &source.plan.buffers, seed, device);
+        for (name, plan) in self.plans() {
+            buffers.add(name, &plan.buffers, seed, device);
         }
         buffers
     }
@@ -296,8 +263,9 @@ impl Sources {
                     what: "its own parameters and buffers".into(),
                 });
             }
-            let guide = || instance.guide(plan, &step, values, state, &mut services);
-            let answer = self.watchdog.during(place, step.batch.step, guide)?;
+            let inside = self.watchdog.watch(place, step.batch.step);
+            let answer = instance.guide(plan, &step, values, state, &mut services)?;
+            drop(inside);
             let metrics = answer.metrics.into_iter();
             let buffers = answer.buffers.into_iter();
             losses.push(SourceLoss {
@@ -348,11 +316,7 @@ fn instance_name(config: &SourceConfig, library: &Library) -> String {
     if check_name(library.name()).is_ok() {
         return library.name().to_owned();
     }
-    let stem = Path::new(&config.plugin)
-        .file_stem()
-        .unwrap_or_default()
-        .to_string_lossy();
-    stem.chars()
-        .map(|c| if check_name(&c.to_string()).is_ok() { c } else { '_' })
-        .collect()
+    let stem = Path::new(&config.plugin).file_stem().unwrap_or_default();
+    let allowed = |c: char| if check_name(&c.to_string()).is_ok() { c } else { '_' };
+    stem.to_string_lossy().chars().map(allowed).collect()
 }

@@ -3,6 +3,8 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+#[cfg(any(feature = "metal", feature = "vulkan", feature = "wgpu"))]
+use burn::tensor::DeviceKind;
 use burn::tensor::{Device, DeviceType};
 use serde::Serialize;
 
@@ -24,71 +26,48 @@ pub struct Listed {
 }
 
 /// A backend of this binary: its name, its devices, and the one without a number.
-struct Backend {
-    name: &'static str,
-    kind: DeviceType,
-    default: fn() -> Device,
-}
+type Backend = (&'static str, DeviceType, fn() -> Device);
 
 /// The compiled backends, the fastest first: what `auto` tries in turn.
 fn backends() -> Vec<Backend> {
     vec![
         #[cfg(feature = "cuda")]
-        Backend {
-            name: "cuda",
-            kind: DeviceType::Cuda,
-            default: || Device::cuda(0),
-        },
+        ("cuda", DeviceType::Cuda, || Device::cuda(0)),
         #[cfg(feature = "rocm")]
-        Backend {
-            name: "rocm",
-            kind: DeviceType::Rocm,
-            default: || Device::rocm(0),
-        },
+        ("rocm", DeviceType::Rocm, || Device::rocm(0)),
         #[cfg(feature = "metal")]
-        Backend {
-            name: "metal",
-            kind: DeviceType::Metal,
-            default: || Device::metal(burn::tensor::DeviceKind::DefaultDevice),
-        },
+        ("metal", DeviceType::Metal, || Device::metal(DeviceKind::DefaultDevice)),
         #[cfg(feature = "vulkan")]
-        Backend {
-            name: "vulkan",
-            kind: DeviceType::Vulkan,
-            default: || Device::vulkan(burn::tensor::DeviceKind::DefaultDevice),
-        },
+        ("vulkan", DeviceType::Vulkan, || {
+            Device::vulkan(DeviceKind::DefaultDevice)
+        }),
         #[cfg(feature = "wgpu")]
-        Backend {
-            name: "wgpu",
-            kind: DeviceType::Wgpu,
-            default: || Device::wgpu(burn::tensor::DeviceKind::DefaultDevice),
-        },
+        ("wgpu", DeviceType::Wgpu, || Device::wgpu(DeviceKind::DefaultDevice)),
         #[cfg(feature = "flex")]
-        Backend {
-            name: "cpu",
-            kind: DeviceType::Flex,
-            default: Device::flex,
-        },
+        ("cpu", DeviceType::Flex, Device::flex),
     ]
+}
+
+/// The devices of a backend; none where it has no driver.
+fn devices(kind: &DeviceType) -> Vec<Device> {
+    quietly(|| Device::enumerate(kind.clone()).into_vec()).unwrap_or_default()
 }
 
 /// Every device that this binary can use here.
 pub fn list() -> Vec<Listed> {
-    backends()
-        .iter()
-        .flat_map(|backend| {
-            let devices = quietly(|| Device::enumerate(backend.kind.clone()).into_vec()).unwrap_or_default();
-            let many = devices.len() > 1;
-            devices.into_iter().enumerate().map(move |(i, device)| Listed {
-                name: if many || backend.name != "cpu" {
-                    format!("{}:{i}", backend.name)
-                } else {
-                    backend.name.into()
-                },
-                description: format!("{device:?}"),
-            })
-        })
-        .collect()
+    let of = |(backend, kind, _): &Backend| {
+        let (backend, devices) = (*backend, devices(kind));
+        let many = devices.len() > 1;
+        let listed = move |(i, device): (usize, Device)| Listed {
+            name: match many || backend != "cpu" {
+                true => format!("{backend}:{i}"),
+                false => backend.into(),
+            },
+            description: format!("{device:?}"),
+        };
+        devices.into_iter().enumerate().map(listed).collect::<Vec<_>>()
+    };
+    backends().iter().flat_map(of).collect()
 }
 
 /// The device of a name: `auto` (the first backend of this binary that opens), `cpu`, `cuda:0`, `wgpu`, ….
@@ -103,34 +82,30 @@ pub fn open(name: &str) -> Result<Device, DeviceError> {
         reason,
     };
     let backends = backends();
-    let names: Vec<_> = backends.iter().map(|b| b.name).collect();
+    let names: Vec<_> = backends.iter().map(|(name, ..)| *name).collect();
+    let names = names.join(", ");
     if name == "auto" {
-        return backends.iter().find_map(|b| opened((b.default)()).ok()).ok_or_else(|| {
-            wrong(format!(
-                "none of this binary's backends ({}) opens here",
-                names.join(", ")
-            ))
-        });
+        let first = backends.iter().find_map(|(.., default)| opened(default()).ok());
+        return first.ok_or_else(|| wrong(format!("none of this binary's backends ({names}) opens here")));
     }
-    let (kind, index) = match name.split_once(':') {
-        Some((kind, index)) => {
-            let index: usize = index
-                .parse()
-                .map_err(|_| wrong(format!("{index:?} is not a device number; write it as {kind}:0")))?;
-            (kind, Some(index))
-        }
+    let (kind, number) = match name.split_once(':') {
+        Some((kind, number)) => (kind, Some(number)),
         None => (name, None),
     };
-    let backend = backends.iter().find(|b| b.name == kind).ok_or_else(|| {
+    let index = number.map(|number| {
+        let wrong = |_| wrong(format!("{number:?} is not a device number; write it as {kind}:0"));
+        number.parse::<usize>().map_err(wrong)
+    });
+    let index = index.transpose()?;
+    let (_, kind, default) = backends.iter().find(|(backend, ..)| *backend == kind).ok_or_else(|| {
         wrong(format!(
-            "this binary was built with: auto, {}; others need their cargo feature (cuda, wgpu, vulkan, metal, rocm)",
-            names.join(", ")
+            "this binary was built with: auto, {names}; others need their cargo feature (cuda, wgpu, vulkan, metal, rocm)"
         ))
     })?;
     let device = match index {
-        None => (backend.default)(),
+        None => default(),
         Some(index) => {
-            let devices = quietly(|| Device::enumerate(backend.kind.clone()).into_vec()).unwrap_or_default();
+            let devices = devices(kind);
             let count = devices.len();
             devices.into_iter().nth(index).ok_or_else(|| {
                 wrong(format!(
@@ -161,21 +136,15 @@ pub fn describe(name: &str, device: &Device) -> String {
     }
 }
 
-/// The backend's words on a device that it does not open.
+/// The backend's words on a device that it does not open: those of an error, or of a panic where there is no driver.
 #[derive(Debug, thiserror::Error)]
-enum Unopened {
-    /// A panic, such as of a backend without a driver.
-    #[error("{0}")]
-    Panicked(String),
-    /// An error of the device.
-    #[error("{0}")]
-    Failed(String),
-}
+#[error("{0}")]
+struct Unopened(String);
 
 fn opened(device: Device) -> Result<Device, Unopened> {
     quietly(|| {
         burn::tensor::Tensor::<1>::zeros([1], &device);
-        device.sync().map_err(|e| Unopened::Failed(e.to_string()))
+        device.sync().map_err(|e| Unopened(e.to_string()))
     })??;
     Ok(device)
 }
@@ -186,7 +155,7 @@ fn quietly<T>(action: impl FnOnce() -> T) -> Result<T, Unopened> {
     std::panic::set_hook(Box::new(|_| {}));
     let result = catch_unwind(AssertUnwindSafe(action));
     std::panic::set_hook(hook);
-    result.map_err(|payload| Unopened::Panicked(panic_text(payload.as_ref())))
+    result.map_err(|payload| Unopened(panic_text(payload.as_ref())))
 }
 
 /// The text of a caught panic.

@@ -22,7 +22,7 @@ pub enum EncoderError {
         /// The system's reason.
         source: std::io::Error,
     },
-    /// The file could not be written.
+    /// The file is none of tensors, or could not be written.
     #[error(transparent)]
     File(#[from] TensorFileError),
     /// The file is not one that `sextant encoder train` wrote.

@@ -6,15 +6,13 @@
 
 mod base;
 mod error;
-mod knn;
 mod network;
 mod objective;
-mod operations;
 mod train;
 mod views;
 
 pub use base::{EMBEDDED_ENCODER, Encoder, FEATURES, Origin, target_encoder};
 pub use error::EncoderError;
-pub use knn::{KnnAccuracy, Labelled, knn_accuracy, mean_pool};
+pub(crate) use network::EXPANSION;
 pub use network::{ConvolutionNetwork, Network, PatchNetwork};
 pub use train::{EncoderProgress, train_encoder};

@@ -122,45 +122,23 @@ fn rate(training: &TrainingConfig, step: u64) -> f64 {
 mod tests {
     use super::*;
     use sextant_data::load;
-    use sextant_recipe::DataConfig;
-    use sextant_recipe::{Family, NetworkConfig, Objective, ObjectiveConfig, ViewConfig};
+    use sextant_recipe::{DataConfig, Family, Objective};
 
     fn tiny(steps: u64) -> (EncoderConfig, Dataset) {
-        let data = DataConfig::Emoji { size: 8, split_seed: 0 };
-        let config = EncoderConfig {
-            data: data.clone(),
-            network: NetworkConfig {
-                family: Family::Convolution,
-                input: 8,
-                patch: None,
-                width: 8,
-                blocks: vec![1],
-                output: 8,
-            },
-            views: ViewConfig {
-                area: 0.5,
-                rotation: 10.0,
-                mirror: 0.5,
-                shuffle: 0.2,
-                grey: 0.2,
-                colour: 0.2,
-                noise: 0.1,
-            },
-            objective: ObjectiveConfig {
-                kind: Objective::Contrast,
-                temperature: 0.2,
-                reconstruction: 0.5,
-            },
-            training: TrainingConfig {
-                steps,
-                batch_size: 16,
-                learning_rate: 0.005,
-                warm_up: 5,
-                weight_decay: 0.0,
-                seed: 1,
-            },
-        };
-        (config, load(&data).unwrap())
+        let recipe = include_str!("../../../../configs/encoder.toml");
+        let mut config: EncoderConfig = toml::from_str(recipe).unwrap();
+        config.data = DataConfig::Emoji { size: 8, split_seed: 0 };
+        let (network, views, training) = (&mut config.network, &mut config.views, &mut config.training);
+        (network.family, network.patch, network.input) = (Family::Convolution, None, 8);
+        (network.width, network.blocks, network.output) = (8, vec![1], 8);
+        (views.area, views.rotation, views.mirror, views.noise) = (0.5, 10.0, 0.5, 0.1);
+        (views.shuffle, views.grey, views.colour) = (0.2, 0.2, 0.2);
+        (training.steps, training.batch_size, training.seed) = (steps, 16, 1);
+        (training.learning_rate, training.warm_up, training.weight_decay) = (0.005, 5, 0.0);
+        config.objective.kind = Objective::Contrast;
+        (config.objective.temperature, config.objective.reconstruction) = (0.2, 0.5);
+        let dataset = load(&config.data).unwrap();
+        (config, dataset)
     }
 
     /// The other family with the other objective.
@@ -177,7 +155,7 @@ mod tests {
         for (config, dataset) in [tiny(4), supervised(4)] {
             let train = || {
                 let encoder = train_encoder(&config, &dataset, &Device::flex(), |_| {}).unwrap();
-                encoder.network().tensors()
+                encoder.network.tensors()
             };
             assert_eq!(train(), train());
         }

@@ -36,17 +36,12 @@ impl Attention {
             .reshape([batch, tokens, 3, self.heads, head_width])
             .permute([2, 0, 3, 1, 4]);
         let part = |index: usize| -> Tensor<4> { qkv.clone().narrow(0, index, 1).squeeze_dim(0) };
-        let (query, key, value) = (part(0), part(1), part(2));
-        let query = match &self.q_norm {
-            Some(norm) => norm.forward(query),
-            None => query,
+        let normed = |norm: &Option<LayerNorm>, part: Tensor<4>| match norm {
+            Some(norm) => norm.forward(part),
+            None => part,
         };
-        let key = match &self.k_norm {
-            Some(norm) => norm.forward(key),
-            None => key,
-        };
-
-        let (mixed, probabilities) = scaled_dot_product(query, key, value, keep);
+        let (query, key) = (normed(&self.q_norm, part(0)), normed(&self.k_norm, part(1)));
+        let (mixed, probabilities) = scaled_dot_product(query, key, part(2), keep);
         let mixed = mixed.swap_dims(1, 2).reshape([rows, width]);
         (self.proj.forward(mixed), probabilities)
     }

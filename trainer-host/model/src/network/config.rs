@@ -42,13 +42,11 @@ impl SitConfig {
     /// # Errors
     /// Says which key of `[model]` is missing or does not fit.
     pub fn of(recipe: &ModelRecipe, side: usize, channels: usize, classes: usize) -> Result<Self, KeyError> {
-        let named = match &recipe.size {
-            Some(size) => Some(
-                Self::named(size, side, channels, classes, recipe.qk_norm)
-                    .map_err(|e| KeyError(format!("model.size: {e}")))?,
-            ),
-            None => None,
-        };
+        let named = recipe.size.as_ref().map(|size| {
+            let named = Self::named(size, side, channels, classes, recipe.qk_norm);
+            named.map_err(|e| KeyError(format!("model.size: {e}")))
+        });
+        let named = named.transpose()?;
         let given = [recipe.patch_size, recipe.hidden_size, recipe.depth, recipe.num_heads];
         if let Some(size) = &recipe.size
             && given.iter().all(Option::is_some)
@@ -124,48 +122,46 @@ impl SitConfig {
 
     /// Refuses a geometry that no network can have. The message names the key and what would be right.
     pub fn validate(&self) -> Result<(), KeyError> {
+        let refused = |reason: String| Err(KeyError(reason));
+        let (input_size, patch_size, mlp_ratio) = (self.input_size, self.patch_size, self.mlp_ratio);
+        let (hidden_size, num_heads) = (self.hidden_size, self.num_heads);
         for (key, value) in [
-            ("input_size", self.input_size),
-            ("patch_size", self.patch_size),
+            ("input_size", input_size),
+            ("patch_size", patch_size),
             ("in_channels", self.in_channels),
-            ("hidden_size", self.hidden_size),
+            ("hidden_size", hidden_size),
             ("depth", self.depth),
-            ("num_heads", self.num_heads),
+            ("num_heads", num_heads),
             ("num_classes", self.num_classes),
         ] {
             if value == 0 {
-                return Err(KeyError(format!("{key} is 0: it must be at least 1")));
+                return refused(format!("{key} is 0: it must be at least 1"));
             }
         }
-        if !self.input_size.is_multiple_of(self.patch_size) {
-            return Err(KeyError(format!(
-                "patch_size {} does not divide input_size {}: use one of {:?}",
-                self.patch_size,
-                self.input_size,
-                divisors(self.input_size)
-            )));
+        if !input_size.is_multiple_of(patch_size) {
+            let sides = divisors(input_size);
+            return refused(format!(
+                "patch_size {patch_size} does not divide input_size {input_size}: use one of {sides:?}"
+            ));
         }
-        if !self.hidden_size.is_multiple_of(4) {
-            return Err(KeyError(format!(
-                "hidden_size {} is not a multiple of 4, which the two-dimensional position table needs: use {}",
-                self.hidden_size,
-                self.hidden_size.next_multiple_of(4)
-            )));
+        if !hidden_size.is_multiple_of(4) {
+            let next = hidden_size.next_multiple_of(4);
+            return refused(format!(
+                "hidden_size {hidden_size} is not a multiple of 4, which the two-dimensional position table needs: use {next}"
+            ));
         }
-        if !self.hidden_size.is_multiple_of(self.num_heads) {
-            return Err(KeyError(format!(
-                "num_heads {} does not divide hidden_size {}: use one of {:?}",
-                self.num_heads,
-                self.hidden_size,
-                divisors(self.hidden_size)
-            )));
+        if !hidden_size.is_multiple_of(num_heads) {
+            let heads = divisors(hidden_size);
+            return refused(format!(
+                "num_heads {num_heads} does not divide hidden_size {hidden_size}: use one of {heads:?}"
+            ));
         }
-        if !self.mlp_ratio.is_finite() || self.mlp_width() == 0 {
-            return Err(KeyError(format!(
-                "mlp_ratio {} leaves the MLP without a unit: it must be a finite number of at least {} (4 is usual)",
-                self.mlp_ratio,
-                1.0 / self.hidden_size as f64
-            )));
+        if !mlp_ratio.is_finite() || self.mlp_width() == 0 {
+            let least = 1.0 / hidden_size as f64;
+            return refused(format!(
+                "mlp_ratio {mlp_ratio} leaves the MLP without a unit: it must be a finite number of at least {least} (4 is \
+                 usual)"
+            ));
         }
         Ok(())
     }
@@ -256,10 +252,8 @@ mod tests {
             let config = SitConfig::named(name, 32, 4, 1000, false).unwrap();
             config.validate().unwrap();
             let count = config.parameter_count() as f64 / 1e6;
-            assert!(
-                (count - millions as f64).abs() < 1.5,
-                "{name}: {count} million parameters"
-            );
+            let off = (count - millions as f64).abs();
+            assert!(off < 1.5, "{name}: {count} million parameters");
         }
     }
 

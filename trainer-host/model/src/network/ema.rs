@@ -18,35 +18,31 @@ pub fn frozen_copy(sit: &Sit) -> Sit {
 ///
 /// `ema` is a [`frozen_copy`] of a network of the student's geometry. A parameter that the student lacks stays as it is.
 pub fn ema_update(ema: Sit, student: &Sit, decay: f64) -> Sit {
-    #[derive(Default)]
-    struct Values(HashMap<ParamId, DispatchTensor>);
-    impl ModuleVisitor for Values {
+    struct Average {
+        values: HashMap<ParamId, DispatchTensor>,
+        decay: f64,
+    }
+    impl ModuleVisitor for Average {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
             let value = param.val().without_autodiff();
-            self.0.insert(param.id, value.into_dispatch());
+            self.values.insert(param.id, value.into_dispatch());
         }
-    }
-
-    struct Average {
-        values: Values,
-        decay: f64,
     }
     impl ModuleMapper for Average {
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            match self.values.0.remove(&param.id) {
-                Some(value) => param.map(|ema| {
-                    let value = Tensor::<D>::from_dispatch(value);
-                    // The order of PyTorch's `ema.mul_(d).add_(p, alpha=1 - d)`.
-                    ema.mul_scalar(self.decay) + value.mul_scalar(1.0 - self.decay)
-                }),
-                None => param,
-            }
+            let Some(value) = self.values.remove(&param.id) else {
+                return param;
+            };
+            let value = Tensor::<D>::from_dispatch(value);
+            // The order of PyTorch's `ema.mul_(d).add_(p, alpha=1 - d)`.
+            param.map(|ema| ema.mul_scalar(self.decay) + value.mul_scalar(1.0 - self.decay))
         }
     }
 
-    let mut values = Values::default();
-    student.visit(&mut values);
-    ema.map(&mut Average { values, decay })
+    let values = HashMap::new();
+    let mut average = Average { values, decay };
+    student.visit(&mut average);
+    ema.map(&mut average)
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 // The published name `adaLN_modulation` is a field's name.
 #![allow(non_snake_case)]
 
+use std::collections::BTreeMap;
+
 use burn::module::{Module, Param};
 use burn::tensor::{Int, Tensor};
 
@@ -119,52 +121,26 @@ impl Sit {
         deepest: usize,
     ) -> (Tensor<3>, Vec<Tensor<3>>, Vec<Tensor<4>>) {
         let mut h = self.x_embedder.forward(x) + self.pos_embed.val();
-        let mut tokens = Kept::new(taps);
-        let mut probabilities = Kept::new(attention);
-        tokens.keep(0, &h);
-        for (index, block) in self.blocks[..deepest].iter().enumerate() {
-            let depth = index + 1;
-            let (next, attended) = block.forward(h, activated.clone(), attention.contains(&depth));
-            h = next;
-            tokens.keep(depth, &h);
-            if let Some(attended) = attended {
-                probabilities.keep(depth, &attended);
+        let (mut tokens, mut probabilities) = (BTreeMap::new(), BTreeMap::new());
+        for depth in 0..=deepest {
+            if depth > 0 {
+                let keep = attention.contains(&depth);
+                let (next, attended) = self.blocks[depth - 1].forward(h, activated.clone(), keep);
+                h = next;
+                probabilities.extend(attended.map(|attended| (depth, attended)));
+            }
+            if taps.contains(&depth) {
+                tokens.insert(depth, h.clone());
             }
         }
-        (h, tokens.take(), probabilities.take())
+        (h, at_depths(taps, &tokens), at_depths(attention, &probabilities))
     }
 }
 
-/// Tensors that are kept of a pass, at depths in any order and with repeats.
-struct Kept<'a, const D: usize> {
-    depths: &'a [usize],
-    found: Vec<Option<Tensor<D>>>,
-}
-
-impl<'a, const D: usize> Kept<'a, D> {
-    fn new(depths: &'a [usize]) -> Self {
-        let found = vec![None; depths.len()];
-        Self { depths, found }
-    }
-
-    fn keep(&mut self, depth: usize, tensor: &Tensor<D>) {
-        for (slot, _) in self
-            .found
-            .iter_mut()
-            .zip(self.depths)
-            .filter(|(_, wanted)| **wanted == depth)
-        {
-            *slot = Some(tensor.clone());
-        }
-    }
-
-    /// All of it, in the order of the depths. One that no block has panics.
-    fn take(self) -> Vec<Tensor<D>> {
-        let found = self.found.into_iter().zip(self.depths);
-        found
-            .map(|(tensor, depth)| tensor.unwrap_or_else(|| panic!("no block has depth {depth}")))
-            .collect()
-    }
+/// Tensors that were kept of a pass, in the order of `depths`. A depth that no block has panics.
+fn at_depths<const D: usize>(depths: &[usize], kept: &BTreeMap<usize, Tensor<D>>) -> Vec<Tensor<D>> {
+    let at = |depth| kept.get(depth).unwrap_or_else(|| panic!("no block has depth {depth}"));
+    depths.iter().map(|depth| at(depth).clone()).collect()
 }
 
 #[cfg(test)]

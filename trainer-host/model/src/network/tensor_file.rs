@@ -53,16 +53,23 @@ pub fn read_safetensors(path: impl AsRef<Path>) -> Result<BTreeMap<String, Tenso
 /// [`read_safetensors`], with the file's metadata.
 pub fn read_with_metadata(path: impl AsRef<Path>) -> Result<(BTreeMap<String, TensorData>, Metadata), TensorFileError> {
     let path = path.as_ref();
-    let format = |source| TensorFileError::Format {
-        path: path.to_owned(),
-        source,
-    };
     let bytes = fs::read(path).map_err(|source| io_error(path, source))?;
-    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(format)?;
+    parse_safetensors(&bytes, path)
+}
+
+/// Tensors and metadata of a file's bytes; `path` names them in errors.
+pub fn parse_safetensors(
+    bytes: &[u8],
+    path: &Path,
+) -> Result<(BTreeMap<String, TensorData>, Metadata), TensorFileError> {
+    let path = || path.to_owned();
+    let format = |source| TensorFileError::Format { path: path(), source };
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(format)?;
     let metadata = header.metadata().clone().unwrap_or_default();
-    let tensors = SafeTensors::deserialize(&bytes).map_err(format)?;
+    let tensors = SafeTensors::deserialize(bytes).map_err(format)?;
     let mut found = BTreeMap::new();
     for (name, view) in tensors.iter() {
+        let name = name.to_owned();
         let dtype = match view.dtype() {
             Dtype::F64 => DType::F64,
             Dtype::F32 => DType::F32,
@@ -71,16 +78,16 @@ pub fn read_with_metadata(path: impl AsRef<Path>) -> Result<(BTreeMap<String, Te
             Dtype::I64 => DType::I64,
             Dtype::I32 => DType::I32,
             Dtype::U8 => DType::U8,
-            other => {
+            found => {
                 return Err(TensorFileError::Kind {
-                    path: path.to_owned(),
-                    name: name.to_owned(),
-                    found: other,
+                    path: path(),
+                    name,
+                    found,
                 });
             }
         };
         let data = TensorData::from_bytes_vec(view.data().to_vec(), view.shape(), dtype);
-        found.insert(name.to_owned(), data);
+        found.insert(name, data);
     }
     Ok((found, metadata.into_iter().collect()))
 }
@@ -103,22 +110,17 @@ pub fn write_safetensors(
 }
 
 fn serialise(tensors: &BTreeMap<String, TensorData>, metadata: &Metadata) -> Result<Vec<u8>, SafeTensorError> {
-    let converted: Vec<(&str, Dtype, Cow<'_, TensorData>)> = tensors
-        .iter()
-        .map(|(name, data)| {
-            let (dtype, data) = match data.dtype() {
-                DType::F32 => (Dtype::F32, Cow::Borrowed(data)),
-                DType::I64 => (Dtype::I64, Cow::Borrowed(data)),
-                DType::I32 => (Dtype::I32, Cow::Borrowed(data)),
-                DType::U8 => (Dtype::U8, Cow::Borrowed(data)),
-                _ => {
-                    let floats = data.clone().convert_dtype(DType::F32);
-                    (Dtype::F32, Cow::Owned(floats))
-                }
-            };
-            (name.as_str(), dtype, data)
-        })
-        .collect();
+    let converted = tensors.iter().map(|(name, data)| {
+        let (dtype, data) = match data.dtype() {
+            DType::F32 => (Dtype::F32, Cow::Borrowed(data)),
+            DType::I64 => (Dtype::I64, Cow::Borrowed(data)),
+            DType::I32 => (Dtype::I32, Cow::Borrowed(data)),
+            DType::U8 => (Dtype::U8, Cow::Borrowed(data)),
+            _ => (Dtype::F32, Cow::Owned(data.clone().convert_dtype(DType::F32))),
+        };
+        (name.as_str(), dtype, data)
+    });
+    let converted: Vec<(&str, Dtype, Cow<'_, TensorData>)> = converted.collect();
     let mut views = Vec::with_capacity(converted.len());
     for (name, dtype, data) in &converted {
         let view = TensorView::new(*dtype, data.shape().to_vec(), data.as_bytes())?;
@@ -206,10 +208,8 @@ mod tests {
 
     #[test]
     fn should_read_half_precision_as_it_is() {
-        let bytes: Vec<u8> = [f16::from_f32(1.5), f16::from_f32(-3.0)]
-            .iter()
-            .flat_map(|v| v.to_le_bytes())
-            .collect();
+        let halves = [f16::from_f32(1.5), f16::from_f32(-3.0)];
+        let bytes: Vec<u8> = halves.iter().flat_map(|v| v.to_le_bytes()).collect();
         let view = TensorView::new(Dtype::F16, vec![2], &bytes).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("half.safetensors");
@@ -240,13 +240,8 @@ mod tests {
             tensors in prop::collection::btree_map("[a-z.0-9]{1,12}", prop::collection::vec(-1e3f32..1e3, 0..20), 0..5),
             metadata in prop::collection::btree_map("[a-z]{1,6}", "\\PC{0,12}", 0..4),
         ) {
-            let tensors: BTreeMap<_, _> = tensors
-                .into_iter()
-                .map(|(name, values)| {
-                    let count = values.len();
-                    (name, TensorData::new(values, [count]))
-                })
-                .collect();
+            let data = |values: Vec<f32>| TensorData::from(values.as_slice());
+            let tensors: BTreeMap<_, _> = tensors.into_iter().map(|(name, values)| (name, data(values))).collect();
             let found = round_trip(&tensors, &metadata);
             prop_assert_eq!(found, (tensors, metadata));
         }

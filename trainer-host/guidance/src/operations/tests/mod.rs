@@ -12,11 +12,11 @@ use std::ffi::c_void;
 
 use burn::backend::DispatchTensor;
 use burn::tensor::{Bool, Device, Int, Tensor, activation, module};
-use sextant_plugin_api::abi::{self, DType, Handle, MAX_RANK, Operand, Operation, Shape};
+use sextant_plugin_api::abi::{self, DType, Handle, Operand, Operation};
 
 use super::*;
-use crate::boundary::{NO_LIST, lend_list, lend_text};
-use crate::fixture::{network, tensor};
+use crate::boundary::{SizeFirst, lend_list, lend_text};
+use crate::fixture::{dims, kept, network, shape, tensor};
 use crate::session::{OperationCall, Session};
 use crate::table::{Table, Value};
 use sextant_model::diffusion::{Interpolant, Path};
@@ -53,20 +53,18 @@ impl Bench {
         Self(Session::new(Table::default(), context))
     }
 
-    fn lend(&mut self, tensor: DispatchTensor) -> Handle {
-        let value = Value {
-            spec: Spec::of(&tensor),
-            tensor: Some(tensor),
-        };
-        self.0.table.insert(value).unwrap()
+    fn lend<const D: usize>(&mut self, tensor: &Tensor<D>) -> Handle {
+        self.lend_raw(tensor.clone().into_dispatch())
+    }
+
+    fn lend_raw(&mut self, tensor: DispatchTensor) -> Handle {
+        let (spec, tensor) = (Spec::of(&tensor), Some(tensor));
+        self.0.table.insert(Value { spec, tensor }).unwrap()
     }
 
     fn lend_empty(&mut self, dtype: DType, shape: &[usize]) -> Handle {
-        let value = Value {
-            spec: Spec::new(dtype, shape.to_vec()),
-            tensor: None,
-        };
-        self.0.table.insert(value).unwrap()
+        let (spec, tensor) = (Spec::new(dtype, shape.to_vec()), None);
+        self.0.table.insert(Value { spec, tensor }).unwrap()
     }
 
     fn ask<A>(&mut self, operation: Operation, inputs: &[Handle], attributes: &A) -> Result<Vec<Handle>, String> {
@@ -77,14 +75,7 @@ impl Bench {
         };
         let call = OperationCall {
             opcode: operation as u32,
-            operands: inputs
-                .iter()
-                .map(|&handle| Operand {
-                    handle,
-                    consumed: 0,
-                    reserved: [0; 7],
-                })
-                .collect(),
+            operands: inputs.iter().copied().map(kept).collect(),
             // SAFETY: a size-first struct that outlives the call.
             attributes: unsafe { Attributes::new(pointer) },
             capacity: 8,
@@ -98,6 +89,12 @@ impl Bench {
 
     fn one<A>(&mut self, operation: Operation, inputs: &[Handle], attributes: &A) -> Handle {
         self.ask(operation, inputs, attributes).unwrap()[0]
+    }
+
+    /// Asks for what is refused, with words that have this part.
+    fn refuses<A>(&mut self, operation: Operation, inputs: &[Handle], attributes: &A, part: &str) {
+        let error = self.ask(operation, inputs, attributes).unwrap_err();
+        assert!(error.contains(part) && error.contains("test.rs:1"), "{part} in {error}");
     }
 
     fn spec(&self, handle: Handle) -> Spec {
@@ -119,48 +116,35 @@ fn close<const D: usize>(found: Tensor<D>, wanted: Tensor<D>) {
         .assert_approx_eq::<f32>(&wanted.into_data(), Default::default());
 }
 
-fn shape(dims: &[usize]) -> Shape {
-    let mut all = [0; MAX_RANK];
-    all.iter_mut().zip(dims).for_each(|(to, from)| *to = *from as u64);
-    Shape {
-        rank: dims.len() as u32,
-        reserved: 0,
-        dims: all,
-    }
-}
-
 fn scalar(value: f64) -> abi::Scalar {
-    abi::Scalar {
-        size: size_of::<abi::Scalar>() as u64,
-        value,
-    }
+    let mut scalar = abi::Scalar::blank();
+    scalar.value = value;
+    scalar
 }
 
 fn dim(dim: u32) -> abi::Dim {
-    abi::Dim {
-        size: size_of::<abi::Dim>() as u64,
-        dim,
-        reserved: 0,
-    }
-}
-
-fn dims(dims: &[u32], keep: bool) -> abi::Dims {
-    let mut all = [0; MAX_RANK];
-    all[..dims.len()].copy_from_slice(dims);
-    abi::Dims {
-        size: size_of::<abi::Dims>() as u64,
-        len: dims.len() as u32,
-        keep: u8::from(keep),
-        reserved: [0; 3],
-        dims: all,
-    }
+    let mut attributes = abi::Dim::blank();
+    attributes.dim = dim;
+    attributes
 }
 
 fn new_shape(dims: &[usize]) -> abi::NewShape {
-    abi::NewShape {
-        size: size_of::<abi::NewShape>() as u64,
-        shape: shape(dims),
-    }
+    let mut attributes = abi::NewShape::blank();
+    attributes.shape = shape(dims);
+    attributes
+}
+
+fn scatter_to(dim: u32, count: u64) -> abi::ScatterTo {
+    let mut attributes = abi::ScatterTo::blank();
+    (attributes.dim, attributes.count) = (dim, count);
+    attributes
+}
+
+fn upload(dims: &[usize], numbers: &[i64]) -> abi::Upload {
+    let mut attributes = abi::Upload::blank();
+    attributes.dtype = DType::Int as u32;
+    (attributes.shape, attributes.data) = (shape(dims), lend_list(numbers));
+    attributes
 }
 
 /// One operation on `a` against `direct`, and the gradients of a weighted sum of both.
@@ -174,8 +158,8 @@ fn agrees<const D: usize, const E: usize, A>(
     let a = a.detach().require_grad();
     let wanted = direct(a.clone());
     let mut bench = Bench::new();
-    let mut inputs = vec![bench.lend(a.clone().into_dispatch())];
-    inputs.extend(others.iter().map(|other| bench.lend(other.clone())));
+    let mut inputs = vec![bench.lend(&a)];
+    inputs.extend(others.iter().map(|other| bench.lend_raw(other.clone())));
     let handle = bench.one(operation, &inputs, attributes);
     let found: Tensor<E> = bench.float(handle);
     assert_eq!(bench.spec(handle).shape, wanted.dims());
@@ -189,14 +173,15 @@ fn a() -> Tensor<3> {
     tensor([2, 3, 4], &cpu())
 }
 
+/// As others of [`agrees`].
+fn lent<const D: usize>(tensor: &Tensor<D>) -> DispatchTensor {
+    tensor.clone().into_dispatch()
+}
+
 fn forward(depths: &[u32], rows: &[u32], conditions: &[u32]) -> abi::Forward {
-    abi::Forward {
-        size: size_of::<abi::Forward>() as u64,
-        network: abi::Network::Teacher as u32,
-        reserved: 0,
-        depths: lend_list(depths),
-        rows: lend_list(rows),
-        conditions: lend_list(conditions),
-        kinds: NO_LIST,
-    }
+    let mut attributes = abi::Forward::blank();
+    attributes.network = abi::Network::Teacher as u32;
+    (attributes.depths, attributes.rows) = (lend_list(depths), lend_list(rows));
+    attributes.conditions = lend_list(conditions);
+    attributes
 }

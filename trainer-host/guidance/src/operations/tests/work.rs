@@ -3,10 +3,10 @@
 use super::*;
 use crate::traced;
 
-/// What asking for this operation counts.
+/// Count of asking for this operation.
 fn counted<A>(operation: Operation, inputs: &[DispatchTensor], attributes: &A) -> u64 {
     let mut bench = Bench::new();
-    let handles: Vec<Handle> = inputs.iter().map(|input| bench.lend(input.clone())).collect();
+    let handles: Vec<Handle> = inputs.iter().map(|input| bench.lend_raw(input.clone())).collect();
     traced(|| bench.one(operation, &handles, attributes)).1.work
 }
 
@@ -27,11 +27,8 @@ fn should_count_a_product_and_one_more_for_each_factor_with_a_gradient() {
     assert_eq!(product(constant([2, 3, 4]), trained([1, 4, 5])), 2 * forward);
     assert_eq!(product(trained([2, 3, 4]), trained([2, 4, 5])), 3 * forward);
     // Outside autodiff nothing has a gradient.
-    let outside = tensor::<3>([2, 3, 4], &Device::flex()).into_dispatch();
-    assert_eq!(
-        product(outside.clone(), tensor::<3>([2, 4, 5], &Device::flex()).into_dispatch()),
-        forward
-    );
+    let outside = |shape| lent(&tensor::<3>(shape, &Device::flex()));
+    assert_eq!(product(outside([2, 3, 4]), outside([2, 4, 5])), forward);
     // A result of what is trained has a gradient as well.
     let result = (Tensor::<3>::from_dispatch(trained([2, 3, 4])) * 2.0).into_dispatch();
     assert_eq!(product(result, constant([2, 4, 5])), 2 * forward);
@@ -41,13 +38,9 @@ fn should_count_a_product_and_one_more_for_each_factor_with_a_gradient() {
 fn should_count_layers() {
     let linear = [constant([2, 3, 4]), trained([5, 4]), trained([5])];
     assert_eq!(counted(Operation::Linear, &linear, &()), 2 * (2 * 2 * 3 * 4 * 5));
-    let options = abi::Conv2d {
-        size: size_of::<abi::Conv2d>() as u64,
-        stride: [1, 1],
-        padding: [1, 1],
-        dilation: [1, 1],
-        groups: 2,
-    };
+    let mut options = abi::Conv2d::blank();
+    (options.stride, options.padding) = ([1, 1], [1, 1]);
+    (options.dilation, options.groups) = ([1, 1], 2);
     // 4x4 pixels, 6 outputs, each of 2 channels and a kernel of 3x3.
     let conv = [trained([2, 4, 4, 4]), trained([6, 2, 3, 3])];
     assert_eq!(
@@ -68,6 +61,6 @@ fn should_count_layers() {
 fn should_not_count_what_is_linear_in_its_operands_nor_what_is_empty() {
     assert_eq!(counted(Operation::Add, &[trained([2, 3]), trained([2, 3])], &()), 0);
     let mut bench = Bench::new();
-    let (a, b) = (bench.lend_empty(DType::F32, &[0, 3]), bench.lend(trained([3, 2])));
+    let (a, b) = (bench.lend_empty(DType::F32, &[0, 3]), bench.lend_raw(trained([3, 2])));
     assert_eq!(traced(|| bench.one(Operation::Matmul, &[a, b], &())).1.work, 0);
 }

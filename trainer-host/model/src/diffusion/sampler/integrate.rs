@@ -1,10 +1,10 @@
-//! The three integrators.
+//! The three integrators, and the drift that they follow.
 
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use thiserror::Error;
 
-use super::guidance::GuidedNetwork;
 use super::noise::{Latents, StepNoise};
+use crate::diffusion::prediction::velocity_weights;
 use crate::diffusion::score;
 use sextant_recipe::{KeyError, Path, Prediction, SamplerConfig, SamplerMethod};
 
@@ -72,11 +72,8 @@ impl Sampler {
         self.check(&start, labels)?;
         let mut network = GuidedNetwork {
             network,
-            path: self.path,
-            prediction: self.prediction,
+            sampler: self,
             labels,
-            null_class: self.null_class,
-            cfg_scale: self.config.cfg_scale,
             device,
         };
         Ok(match self.config.method {
@@ -88,33 +85,24 @@ impl Sampler {
 
     fn check(&self, start: &Latents, labels: &[usize]) -> Result<(), SampleError> {
         self.config.validate().map_err(SampleError::Config)?;
-        if start.values.len() != start.shape.iter().product::<usize>() {
-            return Err(SampleError::NoiseCount {
-                found: start.values.len(),
-                shape: start.shape,
-            });
+        let (found, shape) = (start.values.len(), start.shape);
+        if found != shape.iter().product::<usize>() {
+            return Err(SampleError::NoiseCount { found, shape });
         }
-        if labels.len() != start.shape[0] {
-            return Err(SampleError::LabelCount {
-                labels: labels.len(),
-                samples: start.shape[0],
-            });
-        }
-        match labels.iter().find(|label| **label > self.null_class) {
-            Some(&label) => Err(SampleError::Label {
-                label,
-                null_class: self.null_class,
-            }),
+        let (samples, null_class) = (shape[0], self.null_class);
+        match labels.iter().copied().find(|label| *label > null_class) {
+            _ if labels.len() != samples => {
+                let labels = labels.len();
+                Err(SampleError::LabelCount { labels, samples })
+            }
+            Some(label) => Err(SampleError::Label { label, null_class }),
             None => Ok(()),
         }
     }
 
     /// `dx = v dt` in equal steps. Heun's correction is left out of the last step, whose end is data, where the network was
     /// never trained; it keeps the start's decision whether guidance is on, so that a step does not average two fields.
-    fn ode<N>(&self, network: &mut GuidedNetwork<'_, N>, mut x: Latents, heun: bool) -> Latents
-    where
-        N: FnMut(Tensor<4>, Tensor<1>, Tensor<1, Int>) -> Tensor<4>,
-    {
+    fn ode(&self, network: &mut GuidedNetwork<'_, impl Network>, mut x: Latents, heun: bool) -> Latents {
         let steps = self.config.steps;
         let times = linspace(1.0, 0.0, steps + 1);
         for step in 0..steps {
@@ -135,10 +123,12 @@ impl Sampler {
     }
 
     /// `dx = (v - w s / 2) dt + sqrt(w) dW`, run backwards, with score s and diffusion `w = 2t`.
-    fn sde<N>(&self, network: &mut GuidedNetwork<'_, N>, mut x: Latents, noise: &mut impl StepNoise) -> Latents
-    where
-        N: FnMut(Tensor<4>, Tensor<1>, Tensor<1, Int>) -> Tensor<4>,
-    {
+    fn sde(
+        &self,
+        network: &mut GuidedNetwork<'_, impl Network>,
+        mut x: Latents,
+        noise: &mut impl StepNoise,
+    ) -> Latents {
         let steps = self.config.steps;
         let mut times = linspace(1.0, SDE_LAST_TIME, steps);
         times.push(0.0);
@@ -155,6 +145,64 @@ impl Sampler {
             }
         }
         x
+    }
+}
+
+/// Maps `(x_t [B, C, H, W], t [B], labels [B])` to a network's raw output.
+trait Network: FnMut(Tensor<4>, Tensor<1>, Tensor<1, Int>) -> Tensor<4> {}
+impl<F: FnMut(Tensor<4>, Tensor<1>, Tensor<1, Int>) -> Tensor<4>> Network for F {}
+
+/// A network, asked for velocities of an f64 state.
+struct GuidedNetwork<'a, N> {
+    network: N,
+    sampler: &'a Sampler,
+    labels: &'a [usize],
+    device: &'a Device,
+}
+
+impl<N: Network> GuidedNetwork<'_, N> {
+    /// The drift at `x` and `t`: `drift(output, state)` of what the network says, and with guidance `u + w (c - u)` of the
+    /// drifts with label (c) and without (u), both from one pass over twice the batch.
+    ///
+    /// `drift` gives the weights of output and state.
+    fn drift(&mut self, x: &Latents, t: f64, guided: bool, drift: (f64, f64)) -> Vec<f64> {
+        let Sampler {
+            config,
+            path,
+            prediction,
+            null_class,
+        } = self.sampler;
+        let batch = x.shape[0];
+        let state = x.to_tensor(self.device);
+        let (state, rows) = if guided {
+            (Tensor::cat(vec![state.clone(), state], 0), 2 * batch)
+        } else {
+            (state, batch)
+        };
+        let labels: Vec<i64> = (0..rows)
+            .map(|row| self.labels.get(row).copied().unwrap_or(*null_class) as i64)
+            .collect();
+        let labels = Tensor::from_data(TensorData::new(labels, [rows]), self.device);
+        let times = Tensor::full([rows], t as f32, self.device);
+        let output = (self.network)(state, times, labels);
+        let output: Vec<f64> = output.into_data().iter::<f64>().collect();
+
+        let of_velocity = velocity_weights(*prediction, path.coefficients(t));
+        let of_output = drift.0 * of_velocity.0;
+        let of_state = drift.1 + drift.0 * of_velocity.1;
+        let at = |index: usize, value: f64| of_output * output[index] + of_state * value;
+        let count = x.values.len();
+        let values = x.values.iter().enumerate();
+        if guided {
+            values
+                .map(|(i, value)| {
+                    let (c, u) = (at(i, *value), at(count + i, *value));
+                    u + config.cfg_scale * (c - u)
+                })
+                .collect()
+        } else {
+            values.map(|(i, value)| at(i, *value)).collect()
+        }
     }
 }
 
@@ -255,14 +303,11 @@ mod tests {
             (sampler.config.cfg_scale, sampler.config.guidance_low) = (scale, 0.5);
             sampler.config.guidance_high = 0.75;
             let mut rows = Vec::new();
-            run(
-                &sampler,
-                |x, _, _| {
-                    rows.push(x.dims()[0]);
-                    x
-                },
-                &[0, 1],
-            );
+            let network = |x: Tensor<4>, _: Tensor<1>, _: Tensor<1, Int>| {
+                rows.push(x.dims()[0]);
+                x
+            };
+            run(&sampler, network, &[0, 1]);
             assert_eq!(rows, wanted);
         }
     }
@@ -272,10 +317,7 @@ mod tests {
         for method in METHODS {
             let mut guided = sampler(method, 6);
             guided.config.cfg_scale = 4.0;
-            let (a, b) = (
-                run(&guided, point_mass, &[0, 1]),
-                run(&sampler(method, 6), point_mass, &[0, 1]),
-            );
+            let [a, b] = [guided, sampler(method, 6)].map(|sampler| run(&sampler, point_mass, &[0, 1]));
             for (a, b) in a.values.iter().zip(&b.values) {
                 assert!((a - b).abs() < 1e-9, "{method:?}");
             }
@@ -296,21 +338,13 @@ mod tests {
         let sampler = sampler(SamplerMethod::Euler, 2);
         let mut streams = SampleStreams::new(3, [0]);
         let start = streams.initial([1, 2, 2]);
-        let mut sample = |labels: &[usize]| {
-            let device = Device::flex();
-            let start = start.clone();
-            sampler
-                .sample(point_mass, start, labels, &mut streams, &device)
-                .unwrap_err()
+        let mut refused = |labels: &[usize], wanted: SampleError| {
+            let found = sampler.sample(point_mass, start.clone(), labels, &mut streams, &Device::flex());
+            assert_eq!(found, Err(wanted));
         };
-        assert_eq!(
-            sample(&[10]),
-            SampleError::Label {
-                label: 10,
-                null_class: 9
-            }
-        );
-        assert_eq!(sample(&[1, 2]), SampleError::LabelCount { labels: 2, samples: 1 });
+        let (label, null_class, labels, samples) = (10, 9, 2, 1);
+        refused(&[10], SampleError::Label { label, null_class });
+        refused(&[1, 2], SampleError::LabelCount { labels, samples });
     }
 
     #[test]

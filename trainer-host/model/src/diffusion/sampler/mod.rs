@@ -2,7 +2,6 @@
 //!
 //! State in f64 on the CPU, since some GPUs have no f64; the network in its own precision on its device.
 
-pub mod guidance;
 pub mod integrate;
 pub mod noise;
 

@@ -4,8 +4,9 @@ mod convolution;
 mod patches;
 
 pub use convolution::ConvolutionNetwork;
+pub(crate) use patches::EXPANSION;
 pub use patches::PatchNetwork;
-pub(super) use patches::{EXPANSION, patches};
+pub(super) use patches::patches;
 
 use crate::network::{WeightsError, apply, collect};
 use burn::module::{Module, Param};

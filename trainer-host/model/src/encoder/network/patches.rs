@@ -10,7 +10,7 @@ use rand::Rng;
 use sextant_recipe::NetworkConfig;
 
 /// Hidden width of each perceptron, in widths of what it maps.
-pub(in crate::encoder) const EXPANSION: usize = 2;
+pub(crate) const EXPANSION: usize = 2;
 
 /// Embedded patches, mixer blocks, and a head that makes tokens of them. It works at one number of patches only.
 #[derive(Module, Debug)]
