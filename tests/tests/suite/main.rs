@@ -20,3 +20,4 @@ mod report;
 mod runs;
 mod sources;
 mod sweep;
+mod warnings;

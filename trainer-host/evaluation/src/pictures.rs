@@ -31,7 +31,8 @@ pub fn grids(
         }
         due(saved.step)?;
         let network = average(recipe, dataset, &saved, device)?;
-        let (_, pixels) = sample::grid(recipe, &network, dataset, device)?;
+        let drawn = sample::grid(recipe, &network, dataset, device);
+        let (_, pixels) = drawn.map_err(|error| error.of_network(&saved.folder.join(checkpoint::EMA)))?;
         let png = sample::grid_png(&pixels, dataset.shape()[1], recipe.evaluation.columns)?;
         folder.write_bytes(&name, &png)?;
     }

@@ -12,5 +12,5 @@ pub mod network;
 pub use batch::TrainBatch;
 pub use network::{
     Sit, SitConfig, SitOutput, TensorFileError, WeightsError, apply, collect, ema_update, fingerprint, frozen_copy,
-    param_id, read_safetensors, read_with_metadata, write_safetensors,
+    not_finite, param_id, read_safetensors, read_weights, read_with_metadata, write_safetensors,
 };

@@ -529,9 +529,16 @@ mod tests {
                     Ok(_) => panic!("{set} is accepted"),
                 };
                 // A list is named as a whole, a source by its name beside its place.
-                let (section, name) = key.trim_end_matches(".0").trim_end_matches(".1").rsplit_once('.').unwrap_or(("", key));
+                let (section, name) = key
+                    .trim_end_matches(".0")
+                    .trim_end_matches(".1")
+                    .rsplit_once('.')
+                    .unwrap_or(("", key));
                 assert!(error.contains(section) && error.contains(name), "{set}: {error}");
-                assert!(!error.contains("u64") && !error.contains("usize") && !error.contains("f64"), "{set}: {error}");
+                assert!(
+                    !error.contains("u64") && !error.contains("usize") && !error.contains("f64"),
+                    "{set}: {error}"
+                );
             }
         }
     }
@@ -549,7 +556,11 @@ mod tests {
             }
         }
         let mut found = Vec::new();
-        numbers(&serde_json::to_value(recipe(FULL, &[]).unwrap()).unwrap(), "", &mut found);
+        numbers(
+            &serde_json::to_value(recipe(FULL, &[]).unwrap()).unwrap(),
+            "",
+            &mut found,
+        );
         assert!(found.len() > 40);
         let known: Vec<&str> = WHOLE_NUMBERS.iter().chain(&NUMBERS).map(|(key, _)| *key).collect();
         for key in found {
@@ -560,7 +571,10 @@ mod tests {
     #[test]
     fn latents_have_whole_counts() {
         let latents = |counts: &str| {
-            let text = MINIMAL.replace("kind = \"emoji\"", &format!("kind = \"latents\"\npath = \"x\"\n{counts}"));
+            let text = MINIMAL.replace(
+                "kind = \"emoji\"",
+                &format!("kind = \"latents\"\npath = \"x\"\n{counts}"),
+            );
             recipe(&text, &[])
         };
         latents("channels = 4\nsize = 32\nclasses = 1000").unwrap();

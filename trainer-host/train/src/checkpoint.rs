@@ -8,7 +8,7 @@ use burn::optim::OptimizerRecord;
 use burn::store::RecordError;
 use burn::tensor::{Bytes, TensorData};
 use serde::{Deserialize, Serialize};
-use sextant_model::{collect, read_safetensors, write_safetensors};
+use sextant_model::{collect, not_finite, read_safetensors, read_weights, write_safetensors};
 pub use sextant_records::checkpoint::{Saved, list};
 use sextant_records::{FileError, Seconds, TeacherCounters, ValidationLoss, sync_folder, write_synced};
 
@@ -17,7 +17,8 @@ use super::error::Error;
 use super::worker::Worker;
 
 const STUDENT: &str = "student.safetensors";
-const EMA: &str = "ema.safetensors";
+/// File of the moving average in a checkpoint.
+pub const EMA: &str = "ema.safetensors";
 const SOURCES: &str = "sources.safetensors";
 const BUFFERS: &str = "buffers.safetensors";
 const OPTIMISER: &str = "optimiser.bpk";
@@ -50,13 +51,13 @@ pub trait SavedTensors {
     /// The trained weights.
     ///
     /// # Errors
-    /// Names the file that cannot be read.
+    /// Names the file that cannot be read, and the tensor in it that is no number.
     fn student(&self) -> Result<Tensors, Error>;
 
     /// Their moving average.
     ///
     /// # Errors
-    /// Names the file that cannot be read.
+    /// Names the file that cannot be read, and the tensor in it that is no number.
     fn ema(&self) -> Result<Tensors, Error>;
 
     /// The parameters of the sources with these names: a run may go on without one that it had.
@@ -86,19 +87,21 @@ pub trait SavedTensors {
 
 impl SavedTensors for Saved {
     fn student(&self) -> Result<Tensors, Error> {
-        tensors(self, STUDENT)
+        weights(self, STUDENT)
     }
 
     fn ema(&self) -> Result<Tensors, Error> {
-        tensors(self, EMA)
+        weights(self, EMA)
     }
 
     fn sources_of(&self, names: &[&str]) -> Result<Tensors, Error> {
-        Ok(belonging(self, tensors(self, SOURCES)?, names))
+        Ok(belonging(self, weights(self, SOURCES)?, names))
     }
 
     fn buffers_of(&self, names: &[&str]) -> Result<Tensors, Error> {
-        Ok(belonging(self, tensors(self, BUFFERS)?, names))
+        // A source's own state may be what it likes.
+        let buffers = read_safetensors(self.folder.join(BUFFERS))?;
+        Ok(belonging(self, buffers, names))
     }
 
     fn optimiser(&self) -> Result<OptimizerRecord, Error> {
@@ -115,8 +118,8 @@ impl SavedTensors for Saved {
     }
 }
 
-fn tensors(saved: &Saved, file: &str) -> Result<Tensors, Error> {
-    Ok(read_safetensors(saved.folder.join(file))?)
+fn weights(saved: &Saved, file: &str) -> Result<Tensors, Error> {
+    Ok(read_weights(saved.folder.join(file))?)
 }
 
 fn belonging(saved: &Saved, mut tensors: Tensors, names: &[&str]) -> Tensors {
@@ -144,7 +147,7 @@ pub struct Contents<'a> {
 /// complete and on disk.
 ///
 /// # Errors
-/// Names the file that cannot be written.
+/// Names the file that cannot be written, or the tensor that is no number.
 pub fn write(folder: &Path, contents: Contents, keep: usize) -> Result<Saved, Error> {
     let step = contents.state.step;
     let saved = Saved {
@@ -154,16 +157,32 @@ pub fn write(folder: &Path, contents: Contents, keep: usize) -> Result<Saved, Er
     if saved.folder.exists() {
         return Ok(saved);
     }
+    let worker = contents.worker;
+    let (student, ema, sources) = (
+        collect(&worker.module.student),
+        collect(&worker.ema),
+        worker.module.sources.named(),
+    );
+    for (what, tensors) in [
+        ("network", &student),
+        ("moving average", &ema),
+        ("sources' parameters", &sources),
+    ] {
+        if let Some((name, value)) = not_finite(tensors) {
+            return Err(Error::Diverged(format!(
+                "`{name}` of the {what} became {value} within {step} steps, and no checkpoint is written of that; a lower optimiser.lr may help"
+            )));
+        }
+    }
     let partial = folder.join(format!(".partial-step-{step:06}"));
     if partial.exists() {
         fs::remove_dir_all(&partial).map_err(|e| FileError::new(&partial, e))?;
     }
     fs::create_dir_all(&partial).map_err(|e| FileError::new(&partial, e))?;
-    let worker = contents.worker;
     let tensors = |file: &str, tensors: &Tensors| write_safetensors(partial.join(file), tensors, &Default::default());
-    tensors(STUDENT, &collect(&worker.module.student))?;
-    tensors(EMA, &collect(&worker.ema))?;
-    tensors(SOURCES, &worker.module.sources.named())?;
+    tensors(STUDENT, &student)?;
+    tensors(EMA, &ema)?;
+    tensors(SOURCES, &sources)?;
     tensors(BUFFERS, &worker.buffers.named()?)?;
     let moments = worker.moments().into_bytes();
     let moments = moments.map_err(|e: RecordError| FileError::new(&partial, e))?;

@@ -18,6 +18,7 @@ pub mod sample;
 mod schedule;
 mod setup;
 mod validation;
+mod warning;
 mod worker;
 
 pub use error::{Error, StepError};
@@ -30,4 +31,5 @@ pub use run::{Options, Run};
 pub use schedule::{ema_decay, learning_rate};
 pub use setup::{average, geometry, planned_geometry};
 pub use validation::{ValidationBatch, validation_loss, validation_set};
+pub use warning::{Warning, of_sampler};
 pub use worker::{Gradients, TrainModule, Worker, accumulate};

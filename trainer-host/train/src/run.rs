@@ -17,6 +17,7 @@ use super::checkpoint::{SavedTensors, State};
 use super::phase::{Ending, Plan, Training};
 use super::progress::{ProgressMode, Stage};
 use super::setup::{average, encoder_fields, geometry, load_sources, network, target_encoder, teacher_weights};
+use super::warning::{self, Warning};
 use super::{Error, memory};
 
 /// Settings of a run beside its recipe.
@@ -36,6 +37,8 @@ pub struct Options {
     pub stage: Option<Stage>,
     /// Stops it from outside.
     pub interrupter: Interrupter,
+    /// Makes warnings errors.
+    pub strict: bool,
 }
 
 impl Options {
@@ -56,6 +59,7 @@ pub struct Run {
     pub(super) dataset: Arc<Dataset>,
     pub(super) model: SitConfig,
     info: RunInfo,
+    warnings: Vec<Warning>,
     /// Cost of the encoder whose features a source reads.
     pub(super) encoder: Option<EncoderCost>,
 }
@@ -72,6 +76,7 @@ impl Run {
         let encoder = target_encoder(&recipe, &options.device)?;
         let fields = encoder_fields(encoder.as_ref());
         let mut plugins = Vec::new();
+        let mut planned = Vec::new();
         let mut guided = false;
         for phase in &mut recipe.phases {
             let geometry = geometry(&recipe.optimiser, &recipe.diffusion, &model, phase, &fields);
@@ -83,7 +88,10 @@ impl Run {
                     plugins.push(library);
                 }
             }
+            planned.push(sources);
         }
+        let plans: Vec<Vec<_>> = planned.iter().map(|sources| sources.plans().collect()).collect();
+        let warnings = warning::of_training(&recipe, &plans, dataset.held_out().len());
         // Encoding the whole set costs seconds: only where a source reads it.
         let encoder = encoder.filter(|_| guided);
         if let Some(encoder) = &encoder {
@@ -102,6 +110,7 @@ impl Run {
             device: device::describe(&options.device_name, &options.device),
             data: dataset.fingerprint().into(),
             plugins,
+            warnings: warnings.iter().map(Warning::to_string).collect(),
             replaced: Vec::new(),
         };
         Ok(Self {
@@ -110,8 +119,20 @@ impl Run {
             dataset: Arc::new(dataset),
             model,
             info,
+            warnings,
             encoder,
         })
+    }
+
+    /// Adds warnings of what comes after the training.
+    pub fn warn(&mut self, warnings: Vec<Warning>) {
+        self.info.warnings.extend(warnings.iter().map(Warning::to_string));
+        self.warnings.extend(warnings);
+    }
+
+    /// What is possible and hardly meant.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
     }
 
     /// The recipe.
@@ -181,6 +202,9 @@ impl Run {
             return self.with_grid(folder, result);
         }
         self.note_other_libraries(folder)?;
+        for warning in &self.warnings {
+            tracing::warn!("{warning}");
+        }
         memory::reset_peak();
         let mut saved = Vec::new();
         for index in 0..self.recipe.phases.len() {
@@ -196,7 +220,7 @@ impl Run {
         let saved = folder.latest(&self.last_phase()?.name);
         if let Some(saved) = saved.filter(|_| !folder.samples().join("final.png").exists()) {
             let ema = average(&self.recipe, &self.dataset, &saved, &self.options.device)?;
-            result.sample_labels = self.draw_grid(folder, &ema)?;
+            result.sample_labels = self.draw_grid(folder, &saved, &ema)?;
             folder.finish(&result)?;
         }
         Ok(result)

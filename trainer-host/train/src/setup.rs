@@ -46,7 +46,12 @@ impl Run {
                 let place = self.recipe.phases[..index].iter().position(|p| p.name == teacher.phase);
                 let place = place.ok_or_else(|| Error::Phase(format!("there is no phase {:?}", teacher.phase)))?;
                 let weights = teacher_weights(teacher, &earlier[place])?;
-                Some(apply(frozen_copy(&student), &weights)?)
+                let mut teacher = apply(frozen_copy(&student), &weights)?;
+                // Blocks that nobody reads would only take memory.
+                if let Some(deepest) = sources.deepest_asked().filter(|_| !sources.asks_for_outputs()) {
+                    teacher.blocks.truncate(deepest);
+                }
+                Some(teacher)
             }
         };
         let module = TrainModule {

@@ -2,7 +2,7 @@
 
 use super::error::EncoderError;
 use super::network::Network;
-use crate::network::{fingerprint, write_safetensors};
+use crate::network::{fingerprint, not_finite, write_safetensors};
 use burn::tensor::module::interpolate;
 use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -122,6 +122,11 @@ impl Encoder {
                 .map(|&bytes| f32::from_le_bytes(bytes))
                 .collect();
             tensors.insert(name, TensorData::new(values, view.shape().to_vec()));
+        }
+        if let Some((name, value)) = not_finite(&tensors) {
+            return Err(format(format!(
+                "tensor `{name}` holds {value}; train one anew, or take another file"
+            )));
         }
         Self::assemble(provenance, &tensors, origin, device)
     }
@@ -371,6 +376,23 @@ mod tests {
         let empty = [] as [(&str, safetensors::tensor::TensorView); 0];
         let hollow = safetensors::serialize(empty, Some([("json".to_owned(), json)].into()));
         assert!(message(&hollow.unwrap()).contains("missing"));
+        let mut tensors = embedded().network.tensors();
+        let (name, data) = tensors
+            .first_key_value()
+            .map(|(name, data)| (name.clone(), data.clone()))
+            .unwrap();
+        let mut values: Vec<f32> = data.iter::<f32>().collect();
+        values[0] = f32::NAN;
+        tensors.insert(name.clone(), TensorData::new(values, data.shape().to_vec()));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("broken.safetensors");
+        let json = serde_json::to_string(embedded().origin()).unwrap();
+        write_safetensors(&path, &tensors, &[("json".to_owned(), json)].into()).unwrap();
+        let broken = Encoder::load(&path, &device).unwrap_err().to_string();
+        assert!(
+            broken.contains("broken.safetensors") && broken.contains(&format!("`{name}` holds NaN")),
+            "{broken}"
+        );
         let absent = TargetEncoder {
             weights: "/nowhere/guide".into(),
         };

@@ -23,5 +23,5 @@ pub use config::SitConfig;
 pub use ema::{ema_update, frozen_copy};
 pub use naming::param_id;
 pub use sit::{Sit, SitOutput};
-pub use tensor_file::{TensorFileError, read_safetensors, read_with_metadata, write_safetensors};
-pub use weights::{WeightsError, apply, collect, fingerprint};
+pub use tensor_file::{TensorFileError, read_safetensors, read_weights, read_with_metadata, write_safetensors};
+pub use weights::{WeightsError, apply, collect, fingerprint, not_finite};

@@ -115,8 +115,7 @@ impl Sampler {
     where
         N: FnMut(Tensor<4>, Tensor<1>, Tensor<1, Int>) -> Tensor<4>,
     {
-        let steps = self.config.steps;
-        let times = linspace(1.0, 0.0, steps + 1);
+        let (steps, times) = (self.config.steps, times(&self.config));
         for step in 0..steps {
             let (t, next) = (times[step], times[step + 1]);
             let guided = self.config.guides(t);
@@ -139,9 +138,7 @@ impl Sampler {
     where
         N: FnMut(Tensor<4>, Tensor<1>, Tensor<1, Int>) -> Tensor<4>,
     {
-        let steps = self.config.steps;
-        let mut times = linspace(1.0, SDE_LAST_TIME, steps);
-        times.push(0.0);
+        let (steps, times) = (self.config.steps, times(&self.config));
         for step in 0..steps {
             let (t, next) = (times[step], times[step + 1]);
             let (of_velocity, of_state) = score::weights(self.path.coefficients(t));
@@ -155,6 +152,18 @@ impl Sampler {
             }
         }
         x
+    }
+}
+
+/// The time at which each step begins, falling from 1, and 0, where the last one ends.
+pub fn times(config: &SamplerConfig) -> Vec<f64> {
+    match config.method {
+        SamplerMethod::Euler | SamplerMethod::Heun => linspace(1.0, 0.0, config.steps + 1),
+        SamplerMethod::Sde => {
+            let mut times = linspace(1.0, SDE_LAST_TIME, config.steps);
+            times.push(0.0);
+            times
+        }
     }
 }
 

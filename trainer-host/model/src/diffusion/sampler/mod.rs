@@ -6,5 +6,5 @@ pub mod guidance;
 pub mod integrate;
 pub mod noise;
 
-pub use integrate::{SampleError, Sampler};
+pub use integrate::{SampleError, Sampler, times};
 pub use noise::{Latents, SampleStreams, StepNoise};
