@@ -68,7 +68,7 @@ impl Error {
             error if error.is_interrupt() => 130,
             Self::Train(error) if error.is_failure() => 1,
             Self::Evaluation(error) if error.is_failure() => 1,
-            Self::Failed(_) => 1,
+            Self::Encoder(EncoderError::Diverged { .. }) | Self::Failed(_) => 1,
             _ => 2,
         }
     }

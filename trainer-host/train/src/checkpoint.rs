@@ -39,7 +39,7 @@ pub struct State {
     pub clipped: (f64, u64),
     /// Seconds of each step since the start of the phase, the diagnostics left out; for a median.
     pub step_seconds: Vec<f32>,
-    /// The validation loss after the phase's last step; none before it, and where it is not finite.
+    /// The validation loss after the phase's last step; none before it.
     pub validation: Option<ValidationLoss>,
 }
 

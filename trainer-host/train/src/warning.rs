@@ -65,7 +65,7 @@ pub enum Warning {
     },
     /// A source that couples the samples of a batch, and sees one at a time.
     #[error(
-        "{key}: source \"{name}\" compares the samples of a micro-batch, which has one (optimiser.batch = {batch}, optimiser.accumulation = {batch}): it has nothing to compare; a micro-batch must have at least two"
+        "{key}: source \"{name}\" couples the samples of a micro-batch, which has one (optimiser.batch = {batch}, optimiser.accumulation = {batch}): there is none beside it; a micro-batch must have at least two"
     )]
     OneSample {
         /// The source's place in the recipe.

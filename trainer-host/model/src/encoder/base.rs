@@ -147,12 +147,17 @@ impl Encoder {
         Ok(Self { network, origin })
     }
 
-    /// Writes weights and provenance as safetensors, whole or not at all.
+    /// Writes weights and provenance as safetensors, whole or not at all; weights that are not numbers not at all.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), EncoderError> {
+        let tensors = self.network.tensors();
+        if let Some((name, value)) = not_finite(&tensors) {
+            let name = name.to_owned();
+            return Err(EncoderError::Diverged { name, value });
+        }
         let json = serde_json::to_string(&self.origin)
             .map_err(|e| KeyError(format!("the recipe cannot be written as JSON: {e}")))?;
         let metadata = BTreeMap::from([("json".to_owned(), json)]);
-        Ok(write_safetensors(path, &self.network.tensors(), &metadata)?)
+        Ok(write_safetensors(path, &tensors, &metadata)?)
     }
 
     /// The network alone.
@@ -392,6 +397,16 @@ mod tests {
         assert!(
             broken.contains("broken.safetensors") && broken.contains(&format!("`{name}` holds NaN")),
             "{broken}"
+        );
+        let unsaved = Encoder {
+            network: embedded().network.with(&tensors).unwrap(),
+            origin: embedded().origin,
+        };
+        let path = folder.path().join("unsaved.safetensors");
+        let refused = unsaved.save(&path).unwrap_err().to_string();
+        assert!(
+            refused.contains(&format!("`{name}` became NaN")) && !path.exists(),
+            "{refused}"
         );
         let absent = TargetEncoder {
             weights: "/nowhere/guide".into(),
