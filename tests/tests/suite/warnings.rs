@@ -232,6 +232,13 @@ fn weights_that_are_no_numbers_teach_nobody_and_begin_nothing() {
     ] {
         ended(&tiny(folder.path(), "train", out, &more), 0, &[]);
         let run = folder.path().join(out);
+        // Depth 2 of 3 is read.
+        let log = fs::read_to_string(run.join("log.txt")).unwrap();
+        assert_eq!(
+            log.contains("the teacher keeps 2 of its 3 blocks"),
+            out == "taught",
+            "{log}"
+        );
         // As if it had been killed between the two phases.
         fs::remove_file(run.join("result.json")).unwrap();
         fs::remove_dir_all(run.join("phases/train")).unwrap();

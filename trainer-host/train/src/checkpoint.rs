@@ -170,7 +170,8 @@ pub fn write(folder: &Path, contents: Contents, keep: usize) -> Result<Saved, Er
     ] {
         if let Some((name, value)) = not_finite(tensors) {
             return Err(Error::Diverged(format!(
-                "`{name}` of the {what} became {value} within {step} steps, and no checkpoint is written of that; a lower optimiser.lr may help"
+                "{} is not written: `{name}` of the {what} became {value}; a lower optimiser.lr may help",
+                saved.folder.display()
             )));
         }
     }

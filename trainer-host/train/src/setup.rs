@@ -49,6 +49,10 @@ impl Run {
                 let mut teacher = apply(frozen_copy(&student), &weights)?;
                 // Blocks that nobody reads would only take memory.
                 if let Some(deepest) = sources.deepest_asked().filter(|_| !sources.asks_for_outputs()) {
+                    tracing::info!(
+                        "the teacher keeps {deepest} of its {} blocks: nothing deeper is read",
+                        teacher.blocks.len()
+                    );
                     teacher.blocks.truncate(deepest);
                 }
                 Some(teacher)
