@@ -61,12 +61,11 @@ pub enum Error {
 impl Error {
     /// The process's exit code: 2 for bad input, 1 for a training that failed, 130 for an interrupt.
     pub fn exit_code(&self) -> u8 {
-        use sextant_evaluation::Error as Evaluation;
-        use sextant_train::Error as Train;
         match self {
             error if error.is_interrupt() => 130,
-            Self::Train(Train::Step { .. } | Train::Diverged(_)) | Self::Failed(_) => 1,
-            Self::Evaluation(Evaluation::Failed(_)) => 1,
+            Self::Train(error) if error.is_failure() => 1,
+            Self::Evaluation(error) if error.is_failure() => 1,
+            Self::Encoder(EncoderError::Diverged { .. }) | Self::Failed(_) => 1,
             _ => 2,
         }
     }

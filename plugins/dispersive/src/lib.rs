@@ -75,7 +75,7 @@ impl GuidanceSource for Dispersive {
     }
 
     fn new(config: Config) -> Result<Self, Error> {
-        if !config.tau.is_finite() || config.tau <= 0.0 {
+        if !(config.tau as f32).is_normal() || config.tau <= 0.0 {
             return Err(Error::new(format!(
                 "`tau` must be finite and above 0, not {}",
                 config.tau

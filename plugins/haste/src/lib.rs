@@ -217,17 +217,20 @@ impl GuidanceSource for Haste {
     }
 
     fn new(config: Config) -> Result<Self, Error> {
+        if config.projector_width == 0 {
+            return Err(Error::new("`projector_width` must be at least 1, not 0"));
+        }
         let Config {
             attention_weight: weight,
             temperature,
             ..
         } = config;
-        if !weight.is_finite() || weight < 0.0 {
+        if !(weight as f32).is_finite() || weight < 0.0 {
             return Err(Error::new(format!(
                 "`attention_weight` must be finite and not below 0, not {weight}"
             )));
         }
-        if !temperature.is_finite() || temperature <= 0.0 {
+        if !(temperature as f32).is_normal() || temperature <= 0.0 {
             return Err(Error::new(format!(
                 "`temperature` must be finite and above 0, not {temperature}"
             )));

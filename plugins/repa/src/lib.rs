@@ -59,6 +59,9 @@ impl GuidanceSource for Repa {
     }
 
     fn new(config: Config) -> Result<Self, Error> {
+        if config.projector_width == 0 {
+            return Err(Error::new("`projector_width` must be at least 1, not 0"));
+        }
         let projector = Mlp::projector("");
         Ok(Self { config, projector })
     }

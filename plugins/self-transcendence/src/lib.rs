@@ -98,8 +98,12 @@ impl GuidanceSource for SelfTranscendence {
     }
 
     fn new(config: Config) -> Result<Self, Error> {
-        if !config.scale.is_finite() {
-            return Err(Error::new("`scale` must be finite"));
+        if config.projector_width == 0 {
+            return Err(Error::new("`projector_width` must be at least 1, not 0"));
+        }
+        // Losses are computed in f32.
+        if !(config.scale as f32).is_finite() {
+            return Err(Error::new(format!("`scale` must be finite, not {:e}", config.scale)));
         }
         Ok(Self {
             mask: TimeMask::new(config.mask, config.t_min, config.t_max)?,

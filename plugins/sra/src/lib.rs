@@ -147,7 +147,7 @@ impl GuidanceSource for Sra {
         if !(0.0..=1.0).contains(&shift) {
             return Err(Error::new(format!("`shift` must be between 0 and 1, not {shift}")));
         }
-        if !beta.is_finite() || beta <= 0.0 {
+        if !(beta as f32).is_normal() || beta <= 0.0 {
             return Err(Error::new(format!("`beta` must be finite and above 0, not {beta}")));
         }
         let head = Mlp::new("", 2);

@@ -86,6 +86,9 @@ impl GuidanceSource for VaeAlign {
     }
 
     fn new(config: Config) -> Result<Self, Error> {
+        if config.projector_width == 0 {
+            return Err(Error::new("`projector_width` must be at least 1, not 0"));
+        }
         Ok(Self {
             mask: TimeMask::new(config.mask, config.t_min, config.t_max)?,
             projector: Mlp::projector("mlp."),

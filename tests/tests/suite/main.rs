@@ -22,4 +22,5 @@ mod report;
 mod runs;
 mod sources;
 mod sweep;
+mod warnings;
 mod watching;

@@ -157,6 +157,7 @@ fn optimiser(fixture: &Fixture) -> OptimiserRecipe {
         max_grad_norm: fixture.number("max_grad_norm"),
         batch: fixture.number("batch") as usize,
         ema_decay: fixture.number("ema_decay"),
+        ema_warmup: false,
         ..OptimiserRecipe::default()
     }
 }

@@ -91,6 +91,27 @@ fn wrong_settings_say_what_would_be_right() {
             "`tau` must be finite and above 0",
         ),
         (
+            r#"plugin = "dispersive", config = { tau = 1e-60 }"#,
+            "`tau` must be finite and above 0",
+        ),
+        (
+            r#"plugin = "vae-align", config = { projector_width = 0 }"#,
+            "`projector_width` must be at least 1",
+        ),
+        (
+            r#"plugin = "vae-align", config = { projector_width = -1 }"#,
+            "projector_width",
+        ),
+        (
+            r#"plugin = "vae-align", config = { t_min = 0.8, t_max = 0.7 }"#,
+            "`t_min` (0.8) must not be above `t_max` (0.7)",
+        ),
+        (
+            r#"plugin = "self-transcendence", config = { scale = 1e300 }"#,
+            "`scale` must be finite",
+        ),
+        (r#"plugin = "irepa", config = { kernel = 2 }"#, "`kernel` must be odd"),
+        (
             r#"plugin = "irepa", config = { alpha = 3 }"#,
             "`alpha` must be between 0 and 1",
         ),

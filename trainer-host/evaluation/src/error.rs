@@ -51,6 +51,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// True if the input was right and the work went wrong.
+    pub fn is_failure(&self) -> bool {
+        match self {
+            Self::Train(error) => error.is_failure(),
+            Self::Failed(_) => true,
+            _ => false,
+        }
+    }
+
     /// True if someone asked to stop: no failure.
     pub fn is_interrupt(&self) -> bool {
         matches!(self, Self::Train(error) if error.is_interrupt())

@@ -1,6 +1,6 @@
 //! The order in which a network is measured. Each part is kept as soon as it is there, so that a killed evaluation goes on.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use burn::train::Interrupter;
@@ -33,6 +33,8 @@ pub struct Subject<'a> {
     pub network: Sit,
     /// Optimiser steps done.
     pub step: u64,
+    /// The file of its weights, for messages.
+    pub file: PathBuf,
     /// The aim of the last phase's source, where that can be told.
     pub guided: Option<Guided<'a>>,
     /// The encoder's features of the held-out images, where the last phase's sources read them.
@@ -213,7 +215,8 @@ impl<'a> Scoring<'a> {
         drawing.sampler.cfg_scale = scale;
         drawing.seed = Stream::new(recipe.seed, domain).at(&[]).random();
         let labels = quality::labels_as_in_data(dataset, count);
-        Ok(sample::draw(network, &drawing, &labels, dataset, device)?)
+        let drawn = sample::draw(network, &drawing, &labels, dataset, device);
+        Ok(drawn.map_err(|error| error.of_network(&self.subject.file))?)
     }
 
     /// The scale with the smallest kernel distance to the first judge, on samples that are not scored afterwards.
@@ -346,6 +349,7 @@ mod tests {
             dataset,
             network,
             step: 1,
+            file: "ema.safetensors".into(),
             guided: None,
             encoder: None,
             device,

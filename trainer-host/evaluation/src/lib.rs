@@ -25,6 +25,6 @@ pub use extraction::{FeatureExtraction, LabelMode};
 pub use guided::{Guided, Target, encoder_of, guided_of};
 pub use maps::maps;
 pub use representations::representations;
-pub use subject::{Checkpoint, check, of_network, of_run, of_samples};
+pub use subject::{Checkpoint, of_network, of_run, of_samples, prepare};
 pub use text::text;
 pub use values::values;

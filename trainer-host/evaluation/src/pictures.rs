@@ -31,7 +31,9 @@ pub fn grids(
         }
         due(saved.step)?;
         let network = trained(recipe, dataset, &saved, Weights::Ema, device)?;
-        let (_, pixels) = sample::grid(recipe, &network, dataset, device)?;
+        let drawn = sample::grid(recipe, &network, dataset, device);
+        let (_, pixels) =
+            drawn.map_err(|error| error.of_network(&saved.folder.join(checkpoint::network_file(Weights::Ema))))?;
         let png = sample::grid_png(&pixels, dataset.shape()[1], recipe.evaluation.columns)?;
         folder.write_bytes(&name, &png)?;
     }

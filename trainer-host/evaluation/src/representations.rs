@@ -83,6 +83,16 @@ pub(super) fn spread(ids: &[usize], count: usize) -> Vec<usize> {
     }
 }
 
+/// Of the finer classes that have images enough to be probed, how many the probes are shown no image of; and all of them.
+pub(super) fn not_shown(dataset: &Dataset, recipe: &RepresentationsRecipe) -> [usize; 2] {
+    let probed = |training: &[usize]| {
+        let classes = Classes::of(dataset, training);
+        classes.probed.iter().filter(|probed| **probed).count()
+    };
+    let all = probed(dataset.train());
+    [all - probed(&spread(dataset.train(), recipe.images)).min(all), all]
+}
+
 /// Classes that a probe has to name: the finer class of an image, or its class where the data has no finer ones.
 struct Classes<'a> {
     labels: &'a [i64],

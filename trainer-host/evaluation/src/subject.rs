@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use burn::tensor::{Device, TensorData};
 
 use super::evaluate::{Subject, data_fingerprints, evaluate, go_on, judges};
+use super::representations::not_shown;
 use super::{Guided, copies, encoder_of, guided_of, pictures, quality, values};
 use crate::Error;
 use crate::judge::Judge;
@@ -16,7 +17,7 @@ use sextant_records::evaluation::{Evaluation, EvaluationFolder, Fingerprints, Pr
 use sextant_records::{RunFolder, ValidationLoss, journal};
 use sextant_train::checkpoint::Saved;
 use sextant_train::sample::Pixels;
-use sextant_train::{Run, checkpoint, trained, validation_loss, validation_set};
+use sextant_train::{Options, Run, Warning, checkpoint, trained, validation_loss, validation_set};
 
 /// One checkpoint of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,13 +28,48 @@ pub struct Checkpoint {
     pub step: u64,
 }
 
-/// Checks what can be wrong with a run's evaluation, before its training begins: judges that cannot be read or do not
-/// fit the data, and a judge that is the encoder.
+/// Makes a run ready ([`Run::prepare`]), and checks what can be wrong with its evaluation before its training begins: judges
+/// that cannot be read or do not fit the data, a judge that is the encoder, too few samples.
 ///
 /// # Errors
-/// Names the key at fault.
-pub fn check(run: &Run) -> Result<(), Error> {
-    judges(run.recipe(), run.dataset(), &run.options().device).map(|_| ())
+/// Names the key at fault. Warnings too, where the options are strict.
+pub fn prepare(recipe: Recipe, options: Options) -> Result<Run, Error> {
+    let mut run = Run::prepare(recipe, options)?;
+    let judges = judges(run.recipe(), run.dataset(), &run.options().device)?;
+    run.warn(warnings(run.recipe(), run.dataset(), &judges));
+    let memory = run.check_memory()?;
+    run.warn(memory.into_iter().collect());
+    match &run.info().warnings {
+        warnings if run.options().strict && !warnings.is_empty() => {
+            Err(sextant_train::Error::Strict(warnings.clone()).into())
+        }
+        _ => Ok(run),
+    }
+}
+
+/// Statistics of which there will be too little.
+fn warnings(recipe: &Recipe, dataset: &Dataset, judges: &[Judge]) -> Vec<Warning> {
+    let evaluation = &recipe.evaluation;
+    let mut warnings = Vec::new();
+    if let Some(quality) = &evaluation.quality {
+        let narrow = judges.iter().filter(|judge| quality.samples <= judge.width());
+        warnings.extend(narrow.map(|judge| Warning::FewSamples {
+            samples: quality.samples,
+            judge: judge.name().into(),
+            width: judge.width(),
+        }));
+    }
+    if let Some(asked) = &evaluation.representations {
+        let [missing, classes] = not_shown(dataset, asked);
+        if missing > 0 {
+            warnings.push(Warning::ClassesNotShown {
+                images: asked.images,
+                missing,
+                classes,
+            });
+        }
+    }
+    warnings
 }
 
 /// Measures a run that is trained to its end, as its recipe says; none where that says nothing. What was measured before, by
@@ -104,6 +140,7 @@ fn measure(
         dataset,
         network: trained(recipe, dataset, &saved, Weights::Ema, &device)?,
         step: saved.step,
+        file: saved.folder.join(checkpoint::network_file(Weights::Ema)),
         guided,
         encoder,
         device: &device,
@@ -113,7 +150,7 @@ fn measure(
     let mut evaluation = evaluate(&subject, place, |part| options.evaluating(part))?;
     if validate && evaluation.validation.is_none() {
         options.evaluating("validation loss");
-        evaluation.validation = validation(&subject);
+        evaluation.validation = Some(validation(&subject)?);
         place.finish(&evaluation)?;
     }
     Ok(evaluation)
@@ -144,11 +181,19 @@ fn saved(folder: &RunFolder, phase: &str, step: Option<u64>) -> Result<Saved, Er
     })
 }
 
-/// Denoising loss on the fixed validation set, as the training measures it. None where it is no number, which JSON has not.
-fn validation(subject: &Subject) -> Option<ValidationLoss> {
+/// Denoising loss on the fixed validation set, as the training measures it.
+fn validation(subject: &Subject) -> Result<ValidationLoss, Error> {
     let recipe = subject.recipe;
     let batches = validation_set(subject.dataset, &recipe.evaluation, &recipe.diffusion);
-    Some(validation_loss(&subject.network, &batches)).filter(ValidationLoss::is_finite)
+    let loss = validation_loss(&subject.network, &batches);
+    match loss.is_finite() {
+        true => Ok(loss),
+        false => Err(Error::Failed(format!(
+            "{}: the validation loss of this network is {}",
+            subject.file.display(),
+            loss.mean
+        ))),
+    }
 }
 
 fn over_training(run: &Run, folder: &RunFolder, place: &EvaluationFolder) -> Result<(), Error> {

@@ -3,6 +3,9 @@
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
+use super::KeyError;
+use super::schema::whole;
+
 /// The images to train on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
@@ -38,6 +41,28 @@ impl Default for DataConfig {
         Self::Emoji {
             size: emoji_size(),
             split_seed: 0,
+        }
+    }
+}
+
+/// Keys of the section that are whole numbers.
+pub(super) const WHOLE: [&str; 4] = ["size", "split_seed", "channels", "classes"];
+
+impl DataConfig {
+    /// Refuses counts that no data have. Whether the set comes in the size that is asked for is known to those who read it.
+    pub(super) fn validate(&self) -> Result<(), KeyError> {
+        match self {
+            Self::Emoji { .. } => Ok(()),
+            Self::Latents {
+                channels,
+                size,
+                classes,
+                ..
+            } => {
+                whole("data.channels", *channels as u64, 1, 4096)?;
+                whole("data.size", *size as u64, 1, 4096)?;
+                whole("data.classes", *classes as u64, 1, 10_000_000)
+            }
         }
     }
 }

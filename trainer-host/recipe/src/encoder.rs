@@ -2,6 +2,7 @@
 
 use super::DataConfig;
 use super::KeyError;
+use super::schema::whole;
 use serde::{Deserialize, Serialize};
 
 /// Everything that decides an encoder's weights. What has a default has it for files from before there was a choice:
@@ -73,6 +74,16 @@ impl NetworkConfig {
         }
         if self.output == 0 {
             return fault("network.output = 0; a token needs channels".into());
+        }
+        // Network, views and batches fit in memory; a slip of the pen would not.
+        let blocks = self.blocks.iter().max().copied().unwrap_or_default();
+        for (key, value, most) in [
+            ("input", self.input, 4096),
+            ("width", self.width, 65_536),
+            ("output", self.output, 65_536),
+            ("blocks", blocks, 1000),
+        ] {
+            whole(&format!("network.{key}"), value as u64, 0, most)?;
         }
         Ok(())
     }
@@ -198,7 +209,10 @@ impl EncoderConfig {
         let (views, objective, training) = (&self.views, &self.objective, &self.training);
         let rules = [
             (views.area > 0.0 && views.area <= 1.0, "views.area must be in (0, 1]"),
-            (views.rotation.is_finite(), "views.rotation must be finite"),
+            (
+                (0.0..=180.0).contains(&views.rotation),
+                "views.rotation must be degrees, in [0, 180]",
+            ),
             (
                 views.colour >= 0.0 && views.colour < 1.0,
                 "views.colour must be in [0, 1)",
@@ -222,12 +236,20 @@ impl EncoderConfig {
                 "objective.reconstruction must be finite and at least 0",
             ),
             (
-                training.batch_size > 1,
-                "training.batch_size must be at least 2: images are contrasted",
+                (2..=1_000_000).contains(&training.batch_size),
+                "training.batch_size must be from 2, since images are contrasted, to 1000000",
             ),
             (
-                training.learning_rate > 0.0 && training.learning_rate.is_finite(),
-                "training.learning_rate must be above 0",
+                training.learning_rate > 0.0 && training.learning_rate <= 1e3,
+                "training.learning_rate must be above 0, and at most 1000",
+            ),
+            (
+                (0.0..=1e3).contains(&training.weight_decay),
+                "training.weight_decay must be in [0, 1000]",
+            ),
+            (
+                training.steps <= 1_000_000_000,
+                "training.steps must be at most 1000000000",
             ),
         ];
         match rules.iter().find(|(holds, _)| !holds) {

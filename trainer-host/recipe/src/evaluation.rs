@@ -7,6 +7,9 @@ use super::KeyError;
 /// Fewer images or samples are not measured.
 const FEWEST: usize = 20;
 
+/// More samples are not drawn.
+const MOST: usize = 10_000_000;
+
 /// Measurement of the quality of samples. Samples are drawn from the moving average with `evaluation.sampler`, with the
 /// same noise and labels for every variant, labels in the data's frequencies.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -67,6 +70,9 @@ impl QualityRecipe {
                 return Err(KeyError(format!(
                     "{key} is {value}; it must be at least {FEWEST}: nearest neighbours and spreads need some"
                 )));
+            }
+            if value > MOST {
+                return Err(KeyError(format!("{key} is {value}; it must be at most {MOST}")));
             }
         }
         if self.judges.is_empty() {

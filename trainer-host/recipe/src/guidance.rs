@@ -56,6 +56,9 @@ pub struct SourceConfig {
 /// The coefficient where neither the recipe nor the source has one.
 pub const USUAL_COEFFICIENT: f64 = 0.5;
 
+/// A greater one leaves nothing of the denoising loss in f32.
+const LARGEST_COEFFICIENT: f64 = 1e9;
+
 impl SourceConfig {
     /// A source with every other key at its default.
     pub fn new(plugin: impl Into<String>) -> Self {
@@ -91,11 +94,11 @@ impl SourceConfig {
             return fault("name", reason.0);
         }
         if let Some(coefficient) = self.coefficient
-            && !(coefficient.is_finite() && coefficient >= 0.0)
+            && !(0.0..=LARGEST_COEFFICIENT).contains(&coefficient)
         {
             return fault(
                 "coefficient",
-                format!("is {coefficient}: it must be a finite number of at least 0"),
+                format!("is {coefficient:?}: it must be a finite number from 0 to {LARGEST_COEFFICIENT:?}"),
             );
         }
         if let Some(stop) = self.stop_step
@@ -241,6 +244,7 @@ mod tests {
             ("plugin = \"x\"\ncoefficient = nan", "coefficient"),
             ("plugin = \"x\"\ncoefficient = inf", "coefficient"),
             ("plugin = \"x\"\ncoefficient = -1", "coefficient"),
+            ("plugin = \"x\"\ncoefficient = 1e39", "coefficient"),
             ("plugin = \"x\"\nstart_step = 5\nstop_step = 5", "stop_step"),
             ("plugin = \"x\"\ndecay_start = 5", "decay_steps"),
             ("plugin = \"x\"\ndecay_steps = 5", "decay_start"),

@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::KeyError;
 
+/// More steps than any sampler has use for.
+const MOST_STEPS: usize = 100_000;
+
 /// The equation that is integrated, and its order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -59,9 +62,15 @@ impl SamplerConfig {
                 self.steps
             )));
         }
-        if !self.cfg_scale.is_finite() || self.cfg_scale < 1.0 {
+        if self.steps > MOST_STEPS {
             return Err(KeyError(format!(
-                "cfg_scale {} is not a guidance scale: it must be a finite number of at least 1 (1 means no guidance)",
+                "steps {} is too many: it must be at most {MOST_STEPS}",
+                self.steps
+            )));
+        }
+        if !(1.0..=1e3).contains(&self.cfg_scale) {
+            return Err(KeyError(format!(
+                "cfg_scale {:?} is not a guidance scale: it must be a number from 1 (no guidance) to 1000",
                 self.cfg_scale
             )));
         }
@@ -95,8 +104,10 @@ mod tests {
     #[test]
     fn should_name_the_key_at_fault() {
         type Fault = fn(&mut SamplerConfig);
-        let cases: [(&str, Fault); 7] = [
+        let cases: [(&str, Fault); 9] = [
             ("steps", |c| c.steps = 0),
+            ("steps", |c| c.steps = usize::MAX),
+            ("cfg_scale", |c| c.cfg_scale = 1e300),
             ("steps", |c| (c.method, c.steps) = (SamplerMethod::Sde, 1)),
             ("cfg_scale", |c| c.cfg_scale = 0.5),
             ("cfg_scale", |c| c.cfg_scale = f64::INFINITY),

@@ -98,7 +98,7 @@ impl Default for DiffusionRecipe {
     }
 }
 
-/// AdamW and what surrounds it. The defaults are the published ones.
+/// AdamW and what surrounds it. The defaults are the published ones, but for the average's warm-up.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub struct OptimiserRecipe {
@@ -126,7 +126,7 @@ pub struct OptimiserRecipe {
     pub accumulation: usize,
     /// Decay of the moving average of the weights, after every optimiser step.
     pub ema_decay: f64,
-    /// Raise the decay slowly, min(decay, (1+s)/(10+s)), for short trainings.
+    /// Raise the decay slowly, min(decay, (1+s)/(10+s)), so that the average of a short training is not mostly its initial weights.
     pub ema_warmup: bool,
     /// Decays of further moving averages; each is a file of every checkpoint.
     pub further_ema_decays: Vec<f64>,
@@ -160,7 +160,7 @@ impl Default for OptimiserRecipe {
             batch: 256,
             accumulation: 1,
             ema_decay: 0.9999,
-            ema_warmup: false,
+            ema_warmup: true,
             further_ema_decays: Vec::new(),
         }
     }
@@ -313,6 +313,8 @@ impl Recipe {
     /// # Errors
     /// Names the key at fault and what would be right.
     pub fn validate(&self) -> Result<(), KeyError> {
+        self.data.validate()?;
+        self.model.validate()?;
         self.diffusion.validate()?;
         self.optimiser.validate()?;
         self.evaluation.validate()?;
@@ -360,7 +362,7 @@ impl Recipe {
         if earlier.contains(&phase.name.as_str()) {
             return Err(KeyError(format!("phases.{i}.name: {:?} is there twice", phase.name)));
         }
-        at_least(&format!("phases.{i}.steps"), phase.steps, 1)?;
+        whole(&format!("phases.{i}.steps"), phase.steps, 1, MOST_STEPS)?;
         if phase.init == Init::Continue && i == 0 {
             return Err(KeyError(
                 "phases.0.init is \"continue\", but no phase is before it; use \"fresh\"".into(),
@@ -388,6 +390,12 @@ impl Recipe {
     }
 }
 
+/// More steps than any training has, and few enough that products with the batch are whole numbers of 64 bits.
+const MOST_STEPS: u64 = 1_000_000_000_000;
+
+/// The smallest and the largest of numbers that computations in f32 neither lose nor turn into infinity.
+const F32_RANGE: [f64; 2] = [1e-30, 1e30];
+
 fn at_least(key: &str, value: u64, least: u64) -> Result<(), KeyError> {
     if value < least {
         return Err(KeyError(format!("{key} is {value}; it must be at least {least}")));
@@ -395,13 +403,37 @@ fn at_least(key: &str, value: u64, least: u64) -> Result<(), KeyError> {
     Ok(())
 }
 
-fn within(key: &str, value: f64, low: f64, high: f64) -> Result<(), KeyError> {
+/// Refuses a whole number outside `low..=high`: what lies above is a slip of the pen that would only end in memory.
+pub(crate) fn whole(key: &str, value: u64, low: u64, high: u64) -> Result<(), KeyError> {
     if !(low..=high).contains(&value) {
         return Err(KeyError(format!(
-            "{key} is {value}; it must be a number from {low} to {high}"
+            "{key} is {value}; it must be a whole number from {low} to {high}"
         )));
     }
     Ok(())
+}
+
+fn within(key: &str, value: f64, low: f64, high: f64) -> Result<(), KeyError> {
+    if !(low..=high).contains(&value) {
+        return Err(KeyError(format!(
+            "{key} is {value:?}; it must be a number from {low:?} to {high:?}"
+        )));
+    }
+    Ok(())
+}
+
+impl ModelRecipe {
+    fn validate(&self) -> Result<(), KeyError> {
+        for (key, value, most) in [
+            ("model.patch_size", self.patch_size, 4096),
+            ("model.hidden_size", self.hidden_size, 65_536),
+            ("model.depth", self.depth, 1000),
+            ("model.num_heads", self.num_heads, 65_536),
+        ] {
+            value.map_or(Ok(()), |value| whole(key, value as u64, 1, most))?;
+        }
+        within("model.mlp_ratio", self.mlp_ratio, 1e-3, 1e3)
+    }
 }
 
 impl DiffusionRecipe {
@@ -412,17 +444,19 @@ impl DiffusionRecipe {
 
 impl OptimiserRecipe {
     fn validate(&self) -> Result<(), KeyError> {
+        let [least, most] = F32_RANGE;
         within("optimiser.lr", self.lr, 0.0, 1e3)?;
-        within("optimiser.betas.0", self.betas[0], 0.0, 1.0)?;
-        within("optimiser.betas.1", self.betas[1], 0.0, 1.0)?;
-        within("optimiser.eps", self.eps, 0.0, 1.0)?;
+        for (i, beta) in self.betas.into_iter().enumerate() {
+            // AdamW divides by 1 - beta^step, in f32.
+            if !(0.0..1.0).contains(&(beta as f32)) || beta < 0.0 {
+                return Err(KeyError(format!(
+                    "optimiser.betas.{i} is {beta:?}; it must be a number from 0 to below 1, such as 0.999"
+                )));
+            }
+        }
+        within("optimiser.eps", self.eps, least, 1.0)?;
         within("optimiser.weight_decay", self.weight_decay, 0.0, 1e3)?;
-        within(
-            "optimiser.max_grad_norm",
-            self.max_grad_norm,
-            f64::MIN_POSITIVE,
-            f64::MAX,
-        )?;
+        within("optimiser.max_grad_norm", self.max_grad_norm, least, most)?;
         within("optimiser.ema_decay", self.ema_decay, 0.0, 1.0)?;
         within("optimiser.final_lr", self.final_lr, 0.0, 1e3)?;
         for (i, decay) in self.further_ema_decays.iter().enumerate() {
@@ -431,8 +465,8 @@ impl OptimiserRecipe {
                 return Err(KeyError(format!("optimiser.further_ema_decays names {decay} twice")));
             }
         }
-        at_least("optimiser.batch", self.batch as u64, 1)?;
-        at_least("optimiser.accumulation", self.accumulation as u64, 1)?;
+        whole("optimiser.batch", self.batch as u64, 1, 1_000_000)?;
+        whole("optimiser.accumulation", self.accumulation as u64, 1, 1_000_000)?;
         if !self.batch.is_multiple_of(self.accumulation) {
             return Err(KeyError(format!(
                 "optimiser.accumulation is {}, which does not divide optimiser.batch = {}",
@@ -446,8 +480,8 @@ impl OptimiserRecipe {
 impl EvaluationRecipe {
     fn validate(&self) -> Result<(), KeyError> {
         at_least("evaluation.images", self.images as u64, 1)?;
-        at_least("evaluation.times", self.times as u64, 1)?;
-        at_least("evaluation.samples", self.samples as u64, 1)?;
+        whole("evaluation.times", self.times as u64, 1, 1000)?;
+        whole("evaluation.samples", self.samples as u64, 1, 1_000_000)?;
         at_least("evaluation.columns", self.columns as u64, 1)?;
         if self.primary.needs_judges() && self.quality.is_none() {
             return Err(KeyError(format!(

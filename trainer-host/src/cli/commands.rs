@@ -21,8 +21,9 @@ use sextant_model::encoder::train_encoder;
 use sextant_recipe::{self as recipe, EncoderConfig, Recipe, RecipeFile};
 use sextant_records::FileError;
 use sextant_records::{RunFolder, RunResult, duration};
+use sextant_train::checkpoint;
 use sextant_train::sample::{self, Drawing};
-use sextant_train::{Options, ProgressMode, Run, write_samples};
+use sextant_train::{Options, ProgressMode, of_sampler, write_samples};
 
 /// Runs a command.
 pub fn run(command: Command) -> Result<(), Error> {
@@ -61,10 +62,9 @@ fn train(args: TrainArgs) -> Result<(), Error> {
         .path()
         .file_name()
         .map_or("run".into(), |n| n.to_string_lossy().into_owned());
-    let options = options(&args.compute, args.output.json, &label)?;
-    let run = Run::prepare(recipe, options)?;
-    evaluation::check(&run)?;
-    run.check_memory()?;
+    let mut options = options(&args.compute, args.output.json, &label)?;
+    options.strict = args.strict;
+    let run = evaluation::prepare(recipe, options)?;
     if fresh {
         folder.create(run.recipe(), run.info())?;
     } else if !args.without.is_empty() {
@@ -103,7 +103,8 @@ fn print_result(folder: &RunFolder, result: &RunResult) {
 fn compare(args: CompareArgs) -> Result<(), Error> {
     let file = recipe::load(&args.recipe, &args.set)?;
     let folder = args.out.clone().unwrap_or_else(|| default_out(&file, None));
-    let options = options(&args.compute, args.output.json, "compare")?;
+    let mut options = options(&args.compute, args.output.json, "compare")?;
+    options.strict = args.strict;
     let command = command_line(&args);
     let comparison = compare::compare(&file, &folder, &args.seeds, &options, command, log::write_to)?;
     report::show(comparison.report, &folder, args.output.json);
@@ -190,7 +191,12 @@ fn draw(args: SampleArgs) -> Result<(), Error> {
     };
     let options = options(&compute, true, "sample")?;
     let network = sextant_train::trained(&recipe, &dataset, &saved, args.weights, &options.device)?;
-    let pixels = sample::draw(&network, &drawing, &labels, &dataset, &options.device)?;
+    let scaled_by = args.cfg.map_or("evaluation.sampler.cfg_scale", |_| "--cfg");
+    for warning in of_sampler(&recipe, &drawing.sampler, scaled_by) {
+        tracing::warn!("{warning}");
+    }
+    let drawn = sample::draw(&network, &drawing, &labels, &dataset, &options.device);
+    let pixels = drawn.map_err(|error| error.of_network(&saved.folder.join(checkpoint::network_file(args.weights))))?;
     let out = args.out.unwrap_or_else(|| folder.samples());
     let png = write_samples(&out, &args.name, &pixels, dataset.shape()[1], columns)?;
     if args.output.json {
@@ -293,6 +299,7 @@ pub(super) fn options(compute: &ComputeArgs, quiet: bool, label: &str) -> Result
         label: label.into(),
         among: None,
         interrupter,
+        strict: false,
     })
 }
 

@@ -1,8 +1,10 @@
 //! `sextant eval`: the measurements of a comparison, alone.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde::Serialize;
 use serde_json::json;
 
 use super::commands::{options, print_json};
@@ -10,11 +12,11 @@ use super::{ComputeArgs, OutputArgs};
 use crate::Error;
 use sextant_evaluation::{self as evaluation, Checkpoint};
 use sextant_recipe::{self as recipe, Recipe};
-use sextant_recipe::{QualityRecipe, RepresentationsRecipe};
+use sextant_recipe::{QualityRecipe, RepresentationsRecipe, SamplerMethod};
 use sextant_records::FileError;
 use sextant_records::RunFolder;
 use sextant_records::evaluation::{Evaluation, EvaluationFolder};
-use sextant_train::{Options, Run};
+use sextant_train::Options;
 
 /// Subject and settings of an evaluation.
 #[derive(Args)]
@@ -39,17 +41,79 @@ pub struct EvalArgs {
 
 /// Measures, and prints.
 pub fn run(args: EvalArgs) -> Result<(), Error> {
-    let evaluation = if args.target.extension().is_some_and(|e| e == "npz") {
-        samples(&args)?
+    let (evaluation, drawn) = if args.target.extension().is_some_and(|e| e == "npz") {
+        (samples(&args)?, None)
     } else {
-        network(&args)?
+        let (evaluation, recipe) = network(&args)?;
+        let drawn = Drawn::of(&recipe, &evaluation);
+        (evaluation, drawn)
     };
     if args.output.json {
-        print_json(&json!({ "target": args.target, "evaluation": evaluation }));
+        print_json(&json!({ "target": args.target, "drawn": drawn, "evaluation": evaluation }));
     } else {
+        if let Some(drawn) = drawn {
+            println!("{drawn}");
+        }
         print!("{}", evaluation::text(&evaluation));
     }
     Ok(())
+}
+
+/// How the samples were drawn that are scored.
+#[derive(Serialize)]
+struct Drawn {
+    /// Which weights of the network.
+    weights: &'static str,
+    sampler: SamplerMethod,
+    steps: usize,
+    /// The scales of classifier-free guidance at which they are scored, and the times between which it is on.
+    cfg_scales: Vec<f64>,
+    guidance_low: f64,
+    guidance_high: f64,
+    seed: u64,
+    /// Samples for each scale.
+    count: usize,
+    /// Samples for each scale that was tried before.
+    sweep_count: usize,
+}
+
+impl Drawn {
+    /// None where no samples are scored.
+    fn of(recipe: &Recipe, evaluation: &Evaluation) -> Option<Self> {
+        let (sampler, quality) = (&recipe.evaluation.sampler, recipe.evaluation.quality.as_ref()?);
+        let mut cfg_scales: Vec<f64> = evaluation.quality.iter().map(|quality| quality.scale).collect();
+        cfg_scales.sort_by(f64::total_cmp);
+        cfg_scales.dedup();
+        Some(Self {
+            weights: "ema",
+            sampler: sampler.method,
+            steps: sampler.steps,
+            cfg_scales,
+            guidance_low: sampler.guidance_low,
+            guidance_high: sampler.guidance_high,
+            seed: recipe.seed,
+            count: quality.samples,
+            sweep_count: quality.sweep_samples,
+        })
+    }
+}
+
+impl fmt::Display for Drawn {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let scales: Vec<String> = self.cfg_scales.iter().map(f64::to_string).collect();
+        write!(
+            f,
+            "{} samples a scale, of the moving average ({}): {:?}, {} steps, guidance scale {} for t in [{}, {}], seed {}",
+            self.count,
+            self.weights,
+            self.sampler,
+            self.steps,
+            scales.join(" and "),
+            self.guidance_low,
+            self.guidance_high,
+            self.seed
+        )
+    }
 }
 
 fn samples(args: &EvalArgs) -> Result<Evaluation, Error> {
@@ -101,7 +165,7 @@ fn emoji(side: usize) -> Result<Recipe, Error> {
     Ok(recipe::parse_resolved(Path::new("the embedded emoji"), &text)?)
 }
 
-fn network(args: &EvalArgs) -> Result<Evaluation, Error> {
+fn network(args: &EvalArgs) -> Result<(Evaluation, Recipe), Error> {
     if args.recipe.is_some() {
         return Err(Error::Input(
             "--recipe is for an .npz; a run has its own recipe, which --set can change".into(),
@@ -115,7 +179,10 @@ fn network(args: &EvalArgs) -> Result<Evaluation, Error> {
     };
     measure_all(&mut recipe);
     let options: Options = options(&args.compute, args.output.json, "eval")?;
-    let run = Run::prepare(recipe, options)?;
+    let run = evaluation::prepare(recipe, options)?;
+    for warning in run.warnings().iter().filter(|warning| warning.is_of_evaluation()) {
+        tracing::warn!("{warning}");
+    }
     let own = args.set.is_empty() && checkpoint.is_none();
     let scratch;
     let place = match &args.out {
@@ -127,7 +194,8 @@ fn network(args: &EvalArgs) -> Result<Evaluation, Error> {
             EvaluationFolder::at(scratch.path().join("evaluation"))
         }
     };
-    Ok(evaluation::of_network(&run, &folder, checkpoint.as_ref(), &place)?)
+    let evaluation = evaluation::of_network(&run, &folder, checkpoint.as_ref(), &place)?;
+    Ok((evaluation, run.recipe().clone()))
 }
 
 /// A run that asks for no evaluation is measured by the defaults.

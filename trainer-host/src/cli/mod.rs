@@ -145,6 +145,9 @@ struct TrainArgs {
     /// Folder of the run; by default runs/RECIPE[-VARIANT].
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     out: Option<PathBuf>,
+    /// Make warnings errors: what is possible and hardly meant ends with exit code 2, before anything is written.
+    #[arg(long)]
+    strict: bool,
     #[command(flatten)]
     compute: ComputeArgs,
     #[command(flatten)]
@@ -164,6 +167,9 @@ struct CompareArgs {
     /// Folder of the comparison; by default runs/RECIPE.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Make warnings errors: what is possible and hardly meant ends with exit code 2, before anything is written.
+    #[arg(long)]
+    strict: bool,
     #[command(flatten)]
     compute: ComputeArgs,
     #[command(flatten)]

@@ -37,6 +37,9 @@ pub struct SweepArgs {
     /// Folder of the sweep; by default runs/RECIPE-sweep.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Make warnings errors: what is possible and hardly meant ends with exit code 2, before anything is written.
+    #[arg(long)]
+    strict: bool,
     #[command(flatten)]
     compute: ComputeArgs,
     #[command(flatten)]
@@ -48,7 +51,8 @@ pub fn run(args: SweepArgs) -> Result<(), Error> {
     let request = request(&args)?;
     let file = recipe::load(&args.recipe, &args.set)?;
     let folder = args.out.clone().unwrap_or_else(|| default_out(&file, Some("sweep")));
-    let options = options(&args.compute, args.output.json, "sweep")?;
+    let mut options = options(&args.compute, args.output.json, "sweep")?;
+    options.strict = args.strict;
     let (sweep, tuned) = sweep::sweep(&file, &folder, &request, &options, log::write_to)?;
     if args.output.json {
         print_json(&json!({ "sweep": sweep, "folder": folder, "tuned": tuned }));

@@ -64,11 +64,7 @@ pub fn planned_runs(
                 among: Some(progress.add(&recipe, &run_folder)),
                 ..options.clone()
             };
-            let run = Run::prepare(recipe, options.clone());
-            let run = run
-                .map_err(Error::from)
-                .and_then(|run| Ok(evaluation::check(&run).map(|()| run)?))
-                .and_then(|run| Ok(run.check_memory().map(|()| run)?));
+            let run = evaluation::prepare(recipe, options.clone());
             let run = run.map_err(|e| Error::Input(format!("variant {:?}: {e}", variant.name)))?;
             // As the libraries resolve it, which is how the folder has it.
             let recipe = run.recipe().clone();
@@ -232,7 +228,7 @@ impl PlannedRun {
         if begun {
             entering(self.folder.path());
         }
-        let run = match Run::prepare(self.recipe.clone(), self.options.clone()) {
+        let run = match evaluation::prepare(self.recipe.clone(), self.options.clone()) {
             Ok(run) => run,
             Err(error) => {
                 if begun {

@@ -9,7 +9,7 @@ use burn::store::RecordError;
 use burn::tensor::{Bytes, TensorData};
 use serde::{Deserialize, Serialize};
 use sextant_guidance::{Buffers, SourceParams};
-use sextant_model::{Sit, apply, collect, read_safetensors, write_safetensors};
+use sextant_model::{Sit, apply, collect, not_finite, read_safetensors, read_weights, write_safetensors};
 use sextant_recipe::Weights;
 pub use sextant_records::checkpoint::{Saved, list};
 use sextant_records::{FileError, Seconds, TeacherCounters, ValidationLoss, sync_folder, write_synced};
@@ -38,7 +38,7 @@ pub struct State {
     pub clipped: (f64, u64),
     /// Seconds of each step since the start of the phase, the diagnostics left out; for a median.
     pub step_seconds: Vec<f32>,
-    /// The validation loss after the phase's last step; none before it, and where it is not finite.
+    /// The validation loss after the phase's last step; none before it.
     pub validation: Option<ValidationLoss>,
 }
 
@@ -50,7 +50,7 @@ pub trait SavedTensors {
     /// The network's weights: the trained ones, or a moving average.
     ///
     /// # Errors
-    /// Names the file that cannot be read.
+    /// Names the file that cannot be read, and the tensor in it that is no number.
     fn weights(&self, weights: Weights) -> Result<Tensors, Error>;
 
     /// `network` with these weights.
@@ -92,7 +92,7 @@ pub trait SavedTensors {
 
 impl SavedTensors for Saved {
     fn weights(&self, weights: Weights) -> Result<Tensors, Error> {
-        tensors(self, &network_file(weights))
+        Ok(read_weights(self.folder.join(network_file(weights)))?)
     }
 
     fn load(&self, weights: Weights, network: Sit) -> Result<Sit, Error> {
@@ -103,7 +103,7 @@ impl SavedTensors for Saved {
     }
 
     fn sources_of(&self, names: &[&str]) -> Result<Tensors, Error> {
-        Ok(belonging(self, tensors(self, SOURCES)?, names))
+        Ok(belonging(self, read_weights(self.folder.join(SOURCES))?, names))
     }
 
     fn load_sources(&self, parameters: SourceParams, names: &[&str]) -> Result<SourceParams, Error> {
@@ -112,7 +112,7 @@ impl SavedTensors for Saved {
     }
 
     fn load_buffers(&self, buffers: Buffers, names: &[&str]) -> Result<Buffers, Error> {
-        let values = belonging(self, tensors(self, BUFFERS)?, names);
+        let values = belonging(self, read_safetensors(self.folder.join(BUFFERS))?, names);
         let loaded = buffers.load_named(&values);
         Ok(loaded.map_err(|e| FileError::new(self.folder.join(BUFFERS), e))?)
     }
@@ -131,15 +131,12 @@ impl SavedTensors for Saved {
     }
 }
 
-fn network_file(weights: Weights) -> String {
+/// The file of these weights in a checkpoint.
+pub fn network_file(weights: Weights) -> String {
     match weights {
         Weights::Model => "student.safetensors".into(),
         average => format!("{average}.safetensors"),
     }
-}
-
-fn tensors(saved: &Saved, file: &str) -> Result<Tensors, Error> {
-    Ok(read_safetensors(saved.folder.join(file))?)
 }
 
 fn belonging(saved: &Saved, mut tensors: Tensors, names: &[&str]) -> Tensors {
@@ -167,7 +164,7 @@ pub struct Contents<'a> {
 /// complete and on disk.
 ///
 /// # Errors
-/// Names the file that cannot be written.
+/// Names the file that cannot be written, or the tensor that is no number.
 pub fn write(folder: &Path, contents: Contents, keep: usize) -> Result<Saved, Error> {
     let step = contents.state.step;
     let saved = Saved {
@@ -182,23 +179,11 @@ pub fn write(folder: &Path, contents: Contents, keep: usize) -> Result<Saved, Er
         fs::remove_dir_all(&partial).map_err(|e| FileError::new(&partial, e))?;
     }
     fs::create_dir_all(&partial).map_err(|e| FileError::new(&partial, e))?;
-    let worker = contents.worker;
-    let tensors = |file: &str, tensors: &Tensors| write_safetensors(partial.join(file), tensors, &Default::default());
-    tensors(&network_file(Weights::Model), &collect(&worker.module.student))?;
-    tensors(&network_file(Weights::Ema), &collect(&worker.ema))?;
-    for further in &worker.further_emas {
-        tensors(
-            &network_file(Weights::FurtherEma(further.decay)),
-            &collect(&further.network),
-        )?;
+    if let Err(error) = fill(&partial, &contents) {
+        // Nothing good is in it; that it stays where the disk is at fault is no harm.
+        let _ = fs::remove_dir_all(&partial);
+        return Err(error);
     }
-    tensors(SOURCES, &worker.module.sources.named())?;
-    tensors(BUFFERS, &worker.buffers.named()?)?;
-    // Tensor by tensor, and synced: all of them as bytes would be half of what a training holds once more.
-    let moments = worker.moments().save(partial.join(OPTIMISER));
-    moments.map_err(|e: RecordError| FileError::new(partial.join(OPTIMISER), e))?;
-    let state = serde_json::to_vec(contents.state).map_err(|e| FileError::new(&partial, e))?;
-    write_synced(&partial.join(STATE), &state)?;
     sync_folder(&partial)?;
     fs::rename(&partial, &saved.folder).map_err(|e| FileError::new(&saved.folder, e))?;
     sync_folder(folder)?;
@@ -207,4 +192,33 @@ pub fn write(folder: &Path, contents: Contents, keep: usize) -> Result<Saved, Er
         fs::remove_dir_all(&old.folder).map_err(|e| FileError::new(&old.folder, e))?;
     }
     Ok(saved)
+}
+
+fn fill(folder: &Path, contents: &Contents) -> Result<(), Error> {
+    let worker = contents.worker;
+    // One network after another: all of them at once would be as much again as what is trained.
+    let numbers = |file: &str, tensors: Tensors| match not_finite(&tensors) {
+        None => Ok(write_safetensors(folder.join(file), &tensors, &Default::default())?),
+        Some((name, value)) => Err(Error::Diverged(format!(
+            "no checkpoint is written after step {}: `{name}` of {file} became {value}; a lower optimiser.lr may help",
+            contents.state.step
+        ))),
+    };
+    numbers(&network_file(Weights::Model), collect(&worker.module.student))?;
+    numbers(&network_file(Weights::Ema), collect(&worker.ema))?;
+    for further in &worker.further_emas {
+        numbers(
+            &network_file(Weights::FurtherEma(further.decay)),
+            collect(&further.network),
+        )?;
+    }
+    numbers(SOURCES, worker.module.sources.named())?;
+    // A source's own state may be what it likes.
+    write_safetensors(folder.join(BUFFERS), &worker.buffers.named()?, &Default::default())?;
+    // Tensor by tensor, and synced: all of them as bytes would be half of what a training holds once more.
+    let moments = worker.moments().save(folder.join(OPTIMISER));
+    moments.map_err(|e: RecordError| FileError::new(folder.join(OPTIMISER), e))?;
+    let state = serde_json::to_vec(contents.state).map_err(|e| FileError::new(folder, e))?;
+    write_synced(&folder.join(STATE), &state)?;
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! Errors that end a training.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sextant_data::DataError;
 use sextant_guidance::GuidanceError;
@@ -128,12 +128,55 @@ pub enum Error {
         /// Free memory in words.
         available: String,
     },
+    /// Samples that are no numbers.
+    #[error(
+        "{}sample {sample}, of class {class}, came out as {value}: the network's weights are numbers, its output is not, as after a \
+         training with too high an optimiser.lr", of_file(.network.as_deref())
+    )]
+    Samples {
+        /// The file of the network's weights, where it is known.
+        network: Option<PathBuf>,
+        /// Number of the sample, from 0.
+        sample: usize,
+        /// Its class.
+        class: usize,
+        /// The first value of it that is not finite.
+        value: f64,
+    },
+    /// Warnings, where a user wants none.
+    #[error("--strict, and there {}:\n- {}", if .0.len() == 1 { "is a warning" } else { "are warnings" }, .0.join("\n- "))]
+    Strict(Vec<String>),
     /// Training went wrong in a way that no checkpoint helps.
     #[error("{0}")]
     Diverged(String),
 }
 
+/// The beginning of a message on a file.
+fn of_file(path: Option<&Path>) -> String {
+    path.map(|path| format!("{}: ", path.display())).unwrap_or_default()
+}
+
 impl Error {
+    /// The error, where it is one of samples with the file of the network that they are of.
+    pub fn of_network(self, file: &Path) -> Self {
+        match self {
+            Self::Samples {
+                sample, class, value, ..
+            } => Self::Samples {
+                network: Some(file.to_owned()),
+                sample,
+                class,
+                value,
+            },
+            other => other,
+        }
+    }
+
+    /// True if the input was right and the work went wrong.
+    pub fn is_failure(&self) -> bool {
+        matches!(self, Self::Step { .. } | Self::Samples { .. } | Self::Diverged(_))
+    }
+
     /// True if someone asked to stop: no failure.
     pub fn is_interrupt(&self) -> bool {
         matches!(self, Self::Interrupted { .. })

@@ -19,6 +19,7 @@ pub mod sample;
 mod schedule;
 mod setup;
 mod validation;
+mod warning;
 mod worker;
 
 pub use error::{Error, StepError};
@@ -32,4 +33,5 @@ pub use run::{Options, Run};
 pub use schedule::learning_rate;
 pub use setup::{geometry, planned_geometry, trained};
 pub use validation::{ValidationBatch, validation_loss, validation_set};
+pub use warning::{Warning, of_sampler};
 pub use worker::{Gradients, TrainModule, Worker, accumulate};

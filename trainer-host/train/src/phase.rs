@@ -13,9 +13,9 @@ use sextant_data::{DataError, HostBatch};
 use sextant_guidance::GuidanceError;
 use sextant_model::TrainBatch;
 use sextant_recipe::{OptimiserRecipe, OutputRecipe};
+use sextant_records::Seconds;
 use sextant_records::checkpoint::{Saved, list};
 use sextant_records::journal::{Journal, MACHINE};
-use sextant_records::{Seconds, ValidationLoss};
 
 use super::accumulator::{Diverged, ScalarAccumulator};
 use super::checkpoint::{self, Contents, State};
@@ -217,7 +217,7 @@ impl Training {
         {
             let loss = validation_loss(&self.worker.ema, &self.validation);
             line.insert("validation".to_owned(), loss.mean);
-            self.state.validation = (step == last).then_some(loss).filter(ValidationLoss::is_finite);
+            self.state.validation = (step == last).then_some(loss);
         }
         if due(self.plan.output.log_every) || step == last {
             line.extend(self.means()?);
@@ -238,6 +238,9 @@ impl Training {
                     journal.picture(step, &format!("samples.{weights}"), &png)?;
                 }
             }
+        }
+        if let Some(loss) = self.state.validation.as_ref().filter(|loss| !loss.is_finite()) {
+            return Err(self.unsound("the validation loss", loss.mean, step));
         }
         self.progress.step(step);
         if due(self.plan.output.checkpoint_every) && step < last {
@@ -327,7 +330,7 @@ impl Training {
     /// The error for a loss or gradient that is not finite: nothing good comes after it.
     fn diverged(&self, diverged: Diverged) -> Error {
         let Diverged { name, step, value } = diverged;
-        let culprit = match name.split_once('.') {
+        let culprit: String = match name.split_once('.') {
             Some(("guidance", source)) => format!("the loss of source \"{source}\""),
             Some(("gradient", source)) => format!("the gradient of source \"{source}\""),
             _ if name == "denoising" => "the denoising loss".into(),
@@ -336,15 +339,26 @@ impl Training {
                 sources => format!("the gradient of the denoising loss or of {}", sources.join(", ")),
             },
         };
-        let before = list(&self.plan.folder).into_iter().rfind(|saved| saved.step <= step);
+        self.unsound(&culprit, value, step + 1)
+    }
+
+    /// The error for something that is not finite since `step`, counted from 1.
+    fn unsound(&self, culprit: &str, value: f64, step: u64) -> Error {
+        let before = list(&self.plan.folder).into_iter().rfind(|saved| saved.step < step);
         let kept = match before {
             Some(saved) => format!("the last checkpoint before it is {}", saved.folder.display()),
             None => "there is no checkpoint before it (output.checkpoint_every says how often one is written)".into(),
         };
+        let advice = match self.worker.active_names(step - 1).as_slice() {
+            [] => "A lower optimiser.lr may help".to_owned(),
+            sources => format!(
+                "A lower optimiser.lr may help, or a lower coefficient of {}",
+                sources.join(", ")
+            ),
+        };
         Error::Diverged(format!(
-            "phase {:?}: {culprit} became {value} at step {}; {kept}. A lower optimiser.lr or coefficient may help",
-            self.plan.phase,
-            step + 1
+            "phase {:?}: {culprit} became {value} at step {step}; {kept}. {advice}",
+            self.plan.phase
         ))
     }
 }

@@ -205,7 +205,7 @@ fn step_memory(
     let targets = if asked { 2 * model.token_bytes(micro) } else { 0 };
     let activations = model.kept_bytes(micro) + projected + targets;
 
-    let has_teacher = phase.teacher.is_some() && sources.needs_teacher();
+    let has_teacher = phase.teacher.is_some() && sources.needs_teacher_from(0);
     let memory = StepMemory {
         weights: model.parameter_bytes() + of_sources,
         gradients: trained,

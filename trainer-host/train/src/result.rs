@@ -7,15 +7,17 @@ use sextant_recipe::Weights;
 use sextant_records::checkpoint::Saved;
 use sextant_records::{FileError, RunFolder, RunResult, journal, write_whole};
 
-use super::checkpoint::SavedTensors;
+use super::checkpoint::{SavedTensors, network_file};
 use super::setup::trained;
 use super::validation::validation_loss;
 use super::{Error, Run, memory, sample};
 
 impl Run {
     /// Draws `samples/final.*`; the labels of its images.
-    pub(super) fn draw_grid(&self, folder: &RunFolder, ema: &Sit) -> Result<Vec<usize>, Error> {
-        let (labels, pixels) = sample::grid(&self.recipe, ema, &self.dataset, &self.options.device)?;
+    pub(super) fn draw_grid(&self, folder: &RunFolder, saved: &Saved, ema: &Sit) -> Result<Vec<usize>, Error> {
+        let drawn = sample::grid(&self.recipe, ema, &self.dataset, &self.options.device);
+        let (labels, pixels) =
+            drawn.map_err(|error| error.of_network(&saved.folder.join(network_file(Weights::Ema))))?;
         let (side, columns) = (self.dataset.shape()[1], self.recipe.evaluation.columns);
         write_samples(&folder.samples(), "final", &pixels, side, columns)?;
         Ok(labels)
@@ -25,7 +27,7 @@ impl Run {
     pub(super) fn conclude(&self, folder: &RunFolder, saved: &[Saved]) -> Result<RunResult, Error> {
         let (last, earlier) = saved.split_last().ok_or_else(|| Error::Phase("no phase ran".into()))?;
         let ema = trained(&self.recipe, &self.dataset, last, Weights::Ema, &self.options.device)?;
-        let labels = self.draw_grid(folder, &ema)?;
+        let labels = self.draw_grid(folder, last, &ema)?;
         let phase = self.last_phase()?;
         let mut state = last.state()?;
         let lines = journal::read(&folder.metrics());
@@ -38,6 +40,13 @@ impl Run {
             .validation
             .take()
             .unwrap_or_else(|| validation_loss(&ema, &self.validation()));
+        if !validation.is_finite() {
+            return Err(Error::Diverged(format!(
+                "{}: the validation loss of this network is {}; a lower optimiser.lr may help",
+                last.folder.join(network_file(Weights::Ema)).display(),
+                validation.mean
+            )));
+        }
         let mut earlier_phases_seconds = 0.0;
         for saved in earlier {
             earlier_phases_seconds += saved.state()?.seconds.step;

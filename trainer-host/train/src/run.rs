@@ -19,6 +19,7 @@ use super::plan::{PhasePlan, RunPlan};
 use super::progress::{ProgressMode, RunProgress};
 use super::sample::TrainingSamples;
 use super::setup::{encoder_fields, geometry, load_sources, network, target_encoder, trained};
+use super::warning::{self, Warning};
 use super::{Error, memory};
 
 /// Settings of a run beside its recipe.
@@ -38,6 +39,8 @@ pub struct Options {
     pub among: Option<RunProgress>,
     /// Stops it from outside.
     pub interrupter: Interrupter,
+    /// Makes warnings errors.
+    pub strict: bool,
 }
 
 impl Options {
@@ -59,6 +62,7 @@ pub struct Run {
     pub(super) model: SitConfig,
     info: RunInfo,
     plan: RunPlan,
+    warnings: Vec<Warning>,
     /// Cost of the encoder whose features a source reads.
     pub(super) encoder: Option<EncoderCost>,
 }
@@ -75,8 +79,8 @@ impl Run {
         let encoder = target_encoder(&recipe, &options.device)?;
         let fields = encoder_fields(encoder.as_ref());
         let mut plugins = Vec::new();
+        let mut planned = Vec::new();
         let mut guided = false;
-        let mut of_phases = Vec::new();
         for phase in &mut recipe.phases {
             let geometry = geometry(&recipe.optimiser, &recipe.diffusion, &model, phase, &fields);
             let sources = load_sources(phase, &options.plugins, &geometry)?;
@@ -87,13 +91,15 @@ impl Run {
                     plugins.push(library);
                 }
             }
-            of_phases.push(sources);
+            planned.push(sources);
         }
-        let phases = recipe.phases.iter().zip(&of_phases);
+        let phases = recipe.phases.iter().zip(&planned);
         let plan = |(phase, sources)| PhasePlan::of(&recipe, phase, &model, sources, dataset.len(), &fields);
         let plan = RunPlan {
             phases: phases.map(plan).collect(),
         };
+        let plans: Vec<Vec<_>> = planned.iter().map(|sources| sources.plans().collect()).collect();
+        let warnings = warning::of_training(&recipe, &plans, dataset.held_out().len());
         // Encoding the whole set costs seconds: only where a source reads it.
         let encoder = encoder.filter(|_| guided);
         if let Some(encoder) = &encoder {
@@ -112,6 +118,7 @@ impl Run {
             device: device::describe(&options.device_name, &options.device),
             data: dataset.fingerprint().into(),
             plugins,
+            warnings: warnings.iter().map(Warning::to_string).collect(),
             replaced: Vec::new(),
         };
         Ok(Self {
@@ -121,8 +128,20 @@ impl Run {
             model,
             info,
             plan,
+            warnings,
             encoder,
         })
+    }
+
+    /// Adds warnings of what comes after the training.
+    pub fn warn(&mut self, warnings: Vec<Warning>) {
+        self.info.warnings.extend(warnings.iter().map(Warning::to_string));
+        self.warnings.extend(warnings);
+    }
+
+    /// What is possible and hardly meant.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
     }
 
     /// The recipe.
@@ -140,12 +159,12 @@ impl Run {
         &self.info
     }
 
-    /// Refuses a training that this machine cannot hold.
+    /// Refuses a training that this machine cannot hold; answers a warning about one that it may not hold.
     ///
     /// # Errors
     /// Names the phase, with its estimate.
-    pub fn check_memory(&self) -> Result<(), Error> {
-        self.plan.check(&self.options.device).map(|_| ())
+    pub fn check_memory(&self) -> Result<Option<Warning>, Error> {
+        Ok(self.plan.check(&self.options.device)?.map(Warning::Memory))
     }
 
     /// The options that it runs with.
@@ -200,8 +219,8 @@ impl Run {
             return self.with_grid(folder, result);
         }
         self.note_other_libraries(folder)?;
-        if let Some(warning) = self.plan.check(&self.options.device)? {
-            tracing::warn!("{}: {warning}", self.options.label);
+        for warning in &self.warnings {
+            tracing::warn!("{warning}");
         }
         memory::reset_peak();
         let mut saved = Vec::new();
@@ -218,7 +237,7 @@ impl Run {
         let saved = folder.latest(&self.last_phase()?.name);
         if let Some(saved) = saved.filter(|_| !folder.samples().join("final.png").exists()) {
             let ema = trained(&self.recipe, &self.dataset, &saved, Weights::Ema, &self.options.device)?;
-            result.sample_labels = self.draw_grid(folder, &ema)?;
+            result.sample_labels = self.draw_grid(folder, &saved, &ema)?;
             folder.finish(&result)?;
         }
         Ok(result)

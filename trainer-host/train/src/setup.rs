@@ -45,7 +45,16 @@ impl Run {
             Some(teacher) => {
                 let place = self.recipe.phases[..index].iter().position(|p| p.name == teacher.phase);
                 let place = place.ok_or_else(|| Error::Phase(format!("there is no phase {:?}", teacher.phase)))?;
-                Some(earlier[place].load(teacher.weights, frozen_copy(&student))?)
+                let mut teacher = earlier[place].load(teacher.weights, frozen_copy(&student))?;
+                // Blocks that nobody reads would only take memory.
+                if let Some(deepest) = sources.deepest_asked().filter(|_| !sources.asks_for_outputs()) {
+                    tracing::info!(
+                        "the teacher keeps {deepest} of its {} blocks: nothing deeper is read",
+                        teacher.blocks.len()
+                    );
+                    teacher.blocks.truncate(deepest);
+                }
+                Some(teacher)
             }
         };
         for (i, end) in self.recipe.optimiser.no_decay.iter().enumerate() {

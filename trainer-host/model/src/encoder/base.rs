@@ -2,7 +2,7 @@
 
 use super::error::EncoderError;
 use super::network::Network;
-use crate::network::{fingerprint, parse_safetensors, write_safetensors};
+use crate::network::{fingerprint, not_finite, parse_safetensors, write_safetensors};
 use burn::tensor::module::interpolate;
 use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
 use burn::tensor::{DType, Device, Tensor, TensorData};
@@ -99,6 +99,11 @@ impl Encoder {
         if let Some((name, data)) = tensors.iter().find(|(_, data)| data.dtype() != DType::F32) {
             return Err(format(format!("tensor `{name}` holds {:?}, not F32", data.dtype())));
         }
+        if let Some((name, value)) = not_finite(&tensors) {
+            return Err(format(format!(
+                "tensor `{name}` holds {value}; train one anew, or take another file"
+            )));
+        }
         Self::assemble(provenance, &tensors, origin, device)
     }
 
@@ -118,12 +123,17 @@ impl Encoder {
         Ok(Self { network, origin })
     }
 
-    /// Writes weights and provenance as safetensors, whole or not at all.
+    /// Writes weights and provenance as safetensors, whole or not at all; weights that are not numbers not at all.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), EncoderError> {
+        let tensors = self.network.tensors();
+        if let Some((name, value)) = not_finite(&tensors) {
+            let name = name.to_owned();
+            return Err(EncoderError::Diverged { name, value });
+        }
         let json = serde_json::to_string(&self.origin)
             .map_err(|e| KeyError(format!("the recipe cannot be written as JSON: {e}")))?;
         let metadata = BTreeMap::from([("json".to_owned(), json)]);
-        Ok(write_safetensors(path, &self.network.tensors(), &metadata)?)
+        Ok(write_safetensors(path, &tensors, &metadata)?)
     }
 
     /// The recipe and the data behind the weights.
@@ -317,6 +327,33 @@ mod tests {
         let empty = [] as [(&str, safetensors::tensor::TensorView); 0];
         let hollow = safetensors::serialize(empty, Some([("json".to_owned(), json)].into()));
         refused(&hollow.unwrap(), "missing");
+        let mut tensors = embedded().network.tensors();
+        let (name, data) = tensors
+            .first_key_value()
+            .map(|(name, data)| (name.clone(), data.clone()))
+            .unwrap();
+        let mut values: Vec<f32> = data.iter::<f32>().collect();
+        values[0] = f32::NAN;
+        tensors.insert(name.clone(), TensorData::new(values, data.shape().to_vec()));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("broken.safetensors");
+        let json = serde_json::to_string(embedded().origin()).unwrap();
+        write_safetensors(&path, &tensors, &[("json".to_owned(), json)].into()).unwrap();
+        let broken = Encoder::load(&path, &device).unwrap_err().to_string();
+        assert!(
+            broken.contains("broken.safetensors") && broken.contains(&format!("`{name}` holds NaN")),
+            "{broken}"
+        );
+        let unsaved = Encoder {
+            network: embedded().network.with(&tensors).unwrap(),
+            origin: embedded().origin,
+        };
+        let path = folder.path().join("unsaved.safetensors");
+        let refused = unsaved.save(&path).unwrap_err().to_string();
+        assert!(
+            refused.contains(&format!("`{name}` became NaN")) && !path.exists(),
+            "{refused}"
+        );
         let absent = TargetEncoder {
             weights: "/nowhere/guide".into(),
         };

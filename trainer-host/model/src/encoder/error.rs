@@ -52,6 +52,16 @@ pub enum EncoderError {
         /// Fingerprint of the data's split, shortened.
         data: String,
     },
+    /// A training that went wrong.
+    #[error(
+        "the encoder's `{name}` became {value} in its training, and nothing is saved; a lower training.learning_rate may help"
+    )]
+    Diverged {
+        /// The tensor at fault.
+        name: String,
+        /// Its first value that is not finite.
+        value: f64,
+    },
     /// The images cannot be given to the encoder.
     #[error("the encoder reads RGB images; the data has {0} channels")]
     Channels(usize),

@@ -23,5 +23,7 @@ pub use config::SitConfig;
 pub use ema::{ema_update, frozen_copy};
 pub use naming::{param_id, parameter_ids};
 pub use sit::{Sit, SitOutput};
-pub use tensor_file::{TensorFileError, parse_safetensors, read_safetensors, read_with_metadata, write_safetensors};
-pub use weights::{Difference, WeightsError, apply, collect, fingerprint};
+pub use tensor_file::{
+    TensorFileError, parse_safetensors, read_safetensors, read_weights, read_with_metadata, write_safetensors,
+};
+pub use weights::{Difference, WeightsError, apply, collect, fingerprint, not_finite};

@@ -11,6 +11,8 @@ use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensorError, SafeTensors};
 use thiserror::Error;
 
+use super::weights::not_finite;
+
 /// A file's words on itself, as free strings. Fixtures and our own files put all of it, as JSON, under the key `json`.
 pub type Metadata = BTreeMap<String, String>;
 
@@ -43,11 +45,37 @@ pub enum TensorFileError {
         /// Its element type.
         found: Dtype,
     },
+    /// A weight that is not a finite number.
+    #[error(
+        "{}: tensor `{name}` holds {value}, and no network computes with that; the training that wrote it had gone wrong before: \
+         take another file or an earlier checkpoint", path.display()
+    )]
+    NotFinite {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// Its first value that is not finite.
+        value: f64,
+    },
 }
 
 /// Reads every tensor of a safetensors file. Floats keep their type, as do i64, i32 and u8; others are errors.
 pub fn read_safetensors(path: impl AsRef<Path>) -> Result<BTreeMap<String, TensorData>, TensorFileError> {
     Ok(read_with_metadata(path)?.0)
+}
+
+/// [`read_safetensors`] of weights, which are numbers: NaN and infinity are errors.
+pub fn read_weights(path: impl AsRef<Path>) -> Result<BTreeMap<String, TensorData>, TensorFileError> {
+    let tensors = read_safetensors(&path)?;
+    match not_finite(&tensors) {
+        None => Ok(tensors),
+        Some((name, value)) => Err(TensorFileError::NotFinite {
+            path: path.as_ref().to_owned(),
+            name: name.to_owned(),
+            value,
+        }),
+    }
 }
 
 /// [`read_safetensors`], with the file's metadata.
@@ -217,6 +245,29 @@ mod tests {
         let found = &read_safetensors(&path).unwrap()["h"];
         assert_eq!(found.dtype(), DType::F16);
         assert_eq!(found.iter::<f32>().collect::<Vec<_>>(), [1.5, -3.0]);
+    }
+
+    #[test]
+    fn should_read_no_weights_that_are_not_numbers() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("weights.safetensors");
+        let write = |value: f32| {
+            let tensors = BTreeMap::from([
+                ("a".to_owned(), TensorData::new(vec![0.5f32], [1])),
+                ("b.bias".to_owned(), TensorData::new(vec![1.0f32, value], [2])),
+                ("count".to_owned(), TensorData::new(vec![i64::MAX], [1])),
+            ]);
+            write_safetensors(&path, &tensors, &BTreeMap::new()).unwrap();
+        };
+        write(f32::MAX);
+        assert_eq!(read_weights(&path).unwrap(), read_safetensors(&path).unwrap());
+        for (value, word) in [(f32::NAN, "NaN"), (f32::INFINITY, "inf"), (f32::NEG_INFINITY, "-inf")] {
+            write(value);
+            let message = read_weights(&path).unwrap_err().to_string();
+            assert!(message.contains("weights.safetensors"), "{message}");
+            assert!(message.contains(&format!("tensor `b.bias` holds {word},")), "{message}");
+            read_safetensors(&path).unwrap();
+        }
     }
 
     #[test]

@@ -169,6 +169,14 @@ pub fn collect(module: &impl Module) -> BTreeMap<String, TensorData> {
     collector.tensors
 }
 
+/// The first tensor of floats that holds a value which is not finite, and that value.
+pub fn not_finite(tensors: &BTreeMap<String, TensorData>) -> Option<(&str, f64)> {
+    let floats = tensors.iter().filter(|(_, data)| data.dtype().is_float());
+    floats
+        .filter_map(|(name, data)| Some((name.as_str(), data.iter::<f64>().find(|value| !value.is_finite())?)))
+        .next()
+}
+
 /// SHA-256 (hex) of a network: what it is in words, then name, shape and values of every parameter.
 pub fn fingerprint(architecture: &str, tensors: &BTreeMap<String, TensorData>) -> String {
     let mut hash = Sha256::new();

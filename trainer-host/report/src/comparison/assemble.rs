@@ -281,6 +281,20 @@ fn failed(name: &str, entries: &[Entry]) -> Option<String> {
     })
 }
 
+/// What runs were warned of before their first step, each warning once.
+fn warnings(entries: &[Entry]) -> Vec<String> {
+    let all = distinct(entries.iter().map(|entry| entry.variant.clone()));
+    let warned = distinct(entries.iter().flat_map(|entry| entry.info.warnings.clone()));
+    let words = warned.into_iter().map(|warning| {
+        let of = entries.iter().filter(|entry| entry.info.warnings.contains(&warning));
+        match distinct(of.map(|entry| entry.variant.clone())) {
+            of if of == all => format!("Warning: {warning}."),
+            of => format!("Warning of {}: {warning}.", of.join(", ")),
+        }
+    });
+    words.collect()
+}
+
 /// Remarks on what went wrong, a sentence each.
 fn remarks(entries: &[Entry], absent: &[String]) -> Vec<String> {
     let mut remarks = Vec::new();
@@ -315,6 +329,7 @@ fn remarks(entries: &[Entry], absent: &[String]) -> Vec<String> {
             remarks.push(format!("{run}: {trouble}."));
         }
     }
+    remarks.extend(warnings(entries));
     if distinct(entries.iter().map(|entry| entry.info.device.clone())).len() > 1 {
         remarks.push("The runs are of different devices, so their times do not compare.".into());
     }

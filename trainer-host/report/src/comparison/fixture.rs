@@ -56,6 +56,7 @@ pub struct Written {
     step_seconds: f64,
     step_operations: Option<f64>,
     evaluation: Option<Evaluation>,
+    warnings: Vec<String>,
 }
 
 impl Written {
@@ -70,6 +71,7 @@ impl Written {
             step_seconds: 1.0,
             step_operations: None,
             evaluation: None,
+            warnings: Vec::new(),
         }
     }
 
@@ -122,6 +124,12 @@ impl Written {
         self
     }
 
+    /// A warning before its first step.
+    pub fn warned(mut self, warning: &str) -> Self {
+        self.warnings.push(warning.into());
+        self
+    }
+
     /// Another device.
     pub fn device(mut self, device: &str) -> Self {
         self.device = device.into();
@@ -147,6 +155,7 @@ impl Written {
             device: self.device.clone(),
             data: self.data.clone(),
             plugins: Vec::new(),
+            warnings: self.warnings.clone(),
             ..RunInfo::default()
         };
         folder.create(&self.recipe, &info).unwrap();

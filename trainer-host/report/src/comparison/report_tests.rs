@@ -252,6 +252,22 @@ fn pictures_and_evaluations_are_found() {
 }
 
 #[test]
+fn warnings_are_on_the_page_each_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, run: Written| run.at(&folder.path().join(name)).path().to_owned();
+    let runs = [
+        write("none", Written::new(0, None).warned("few samples")),
+        write(
+            "repa",
+            Written::new(0, Some("repa")).warned("few samples").warned("no time"),
+        ),
+    ];
+    let report = report(&runs, &Request::default()).unwrap();
+    assert_eq!(report.remarks, ["Warning: few samples.", "Warning of repa: no time."]);
+    contains(&crate::render(&report), &["<li>Warning of repa: no time.</li>"]);
+}
+
+#[test]
 fn broken_files_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("none");

@@ -68,7 +68,7 @@ pub fn labels(classes: usize, count: usize) -> Vec<usize> {
 /// Draws one image a label, as RGB bytes `[N, H, W, 3]`. Sample i depends on the seed, i and its label alone.
 ///
 /// # Errors
-/// Settings or a label that the sampler cannot follow.
+/// Settings or a label that the sampler cannot follow; a network whose output is not finite.
 pub fn draw(
     network: &Sit,
     drawing: &Drawing,
@@ -89,6 +89,15 @@ pub fn draw(
         let start = streams.initial(dataset.shape());
         let forward = |x: Tensor<4>, t: Tensor<1>, y: Tensor<1, Int>| network.forward(x, t, y, &[]).output;
         let latents = sampler.sample(forward, start, labels, &mut streams, device)?;
+        if let Some(at) = latents.values.iter().position(|value| !value.is_finite()) {
+            let place = at / dataset.sample_len();
+            return Err(Error::Samples {
+                network: None,
+                sample: chunk * BATCH + place,
+                class: labels[place],
+                value: latents.values[at],
+            });
+        }
         let values: Vec<f32> = latents.values.iter().map(|v| *v as f32).collect();
         pixels.extend(dataset.to_pixels(&values));
     }

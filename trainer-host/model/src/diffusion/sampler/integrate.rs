@@ -103,8 +103,7 @@ impl Sampler {
     /// `dx = v dt` in equal steps. Heun's correction is left out of the last step, whose end is data, where the network was
     /// never trained; it keeps the start's decision whether guidance is on, so that a step does not average two fields.
     fn ode(&self, network: &mut GuidedNetwork<'_, impl Network>, mut x: Latents, heun: bool) -> Latents {
-        let steps = self.config.steps;
-        let times = linspace(1.0, 0.0, steps + 1);
+        let (steps, times) = (self.config.steps, times(&self.config));
         for step in 0..steps {
             let (t, next) = (times[step], times[step + 1]);
             let guided = self.config.guides(t);
@@ -129,9 +128,7 @@ impl Sampler {
         mut x: Latents,
         noise: &mut impl StepNoise,
     ) -> Latents {
-        let steps = self.config.steps;
-        let mut times = linspace(1.0, SDE_LAST_TIME, steps);
-        times.push(0.0);
+        let (steps, times) = (self.config.steps, times(&self.config));
         for step in 0..steps {
             let (t, next) = (times[step], times[step + 1]);
             let (of_velocity, of_state) = score::weights(self.path.coefficients(t));
@@ -145,6 +142,18 @@ impl Sampler {
             }
         }
         x
+    }
+}
+
+/// The time at which each step begins, falling from 1, and 0, where the last one ends.
+pub fn times(config: &SamplerConfig) -> Vec<f64> {
+    match config.method {
+        SamplerMethod::Euler | SamplerMethod::Heun => linspace(1.0, 0.0, config.steps + 1),
+        SamplerMethod::Sde => {
+            let mut times = linspace(1.0, SDE_LAST_TIME, config.steps);
+            times.push(0.0);
+            times
+        }
     }
 }
 

@@ -5,5 +5,5 @@
 pub mod integrate;
 pub mod noise;
 
-pub use integrate::{SampleError, Sampler};
+pub use integrate::{SampleError, Sampler, times};
 pub use noise::{Latents, SampleStreams, StepNoise};
