@@ -96,15 +96,6 @@ pub enum DType {
     Bool = 6,
 }
 
-impl DType {
-    /// The type with this number, if there is one.
-    pub fn from_code(code: u32) -> Option<Self> {
-        [Self::F32, Self::BF16, Self::F16, Self::F64, Self::Int, Self::Bool]
-            .into_iter()
-            .find(|d| *d as u32 == code)
-    }
-}
-
 /// A handle with what is known of its tensor. A plain value: copying it makes no second tensor.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -289,15 +280,6 @@ pub enum Network {
     Ema = 2,
 }
 
-impl Network {
-    /// The network with this number, if there is one.
-    pub fn from_code(code: u32) -> Option<Self> {
-        [Self::Student, Self::Teacher, Self::Ema]
-            .into_iter()
-            .find(|n| *n as u32 == code)
-    }
-}
-
 /// What kind of activation a tap is ([`TapKind`] as its number).
 pub type TapKindCode = u32;
 
@@ -312,15 +294,6 @@ pub enum TapKind {
     /// The attention probabilities of a block (after the softmax; rows are queries), `[B, heads, T, T]`: depth 1 to N. Of
     /// the student only. Since 1.1.
     Attention = 2,
-}
-
-impl TapKind {
-    /// The kind with this number, if there is one.
-    pub fn from_code(code: u32) -> Option<Self> {
-        [Self::Block, Self::Output, Self::Attention]
-            .into_iter()
-            .find(|k| *k as u32 == code)
-    }
 }
 
 /// One network as a plan may know it.
@@ -372,15 +345,6 @@ pub enum PredictionKind {
     Noise = 3,
 }
 
-impl PredictionKind {
-    /// The kind with this number, if there is one.
-    pub fn from_code(code: u32) -> Option<Self> {
-        [Self::Velocity, Self::Data, Self::Noise]
-            .into_iter()
-            .find(|kind| *kind as u32 == code)
-    }
-}
-
 /// How data turns into noise ([`PathKind`] as its number); 0 where the host does not say, before 1.2.
 pub type PathKindCode = u32;
 
@@ -393,15 +357,6 @@ pub enum PathKind {
     Linear = 1,
     /// alpha = cos(pi t / 2), sigma = sin(pi t / 2).
     Cosine = 2,
-}
-
-impl PathKind {
-    /// The kind with this number, if there is one.
-    pub fn from_code(code: u32) -> Option<Self> {
-        [Self::Linear, Self::Cosine]
-            .into_iter()
-            .find(|kind| *kind as u32 == code)
-    }
 }
 
 /// What is fixed before training starts. Belongs to the host; valid during the call.
@@ -673,4 +628,25 @@ pub struct Named {
     pub reserved: u32,
     /// The tensor.
     pub handle: Handle,
+}
+
+/// Reads enumerations from the numbers that cross the boundary.
+macro_rules! numbered {
+    ($($name:ident { $($variant:ident),+ })+) => {$(
+        impl $name {
+            /// The one with this number, if there is one.
+            pub fn from_code(code: u32) -> Option<Self> {
+                [$(Self::$variant),+].into_iter().find(|one| *one as u32 == code)
+            }
+        }
+    )+};
+}
+pub(super) use numbered;
+
+numbered! {
+    DType { F32, BF16, F16, F64, Int, Bool }
+    Network { Student, Teacher, Ema }
+    TapKind { Block, Output, Attention }
+    PredictionKind { Velocity, Data, Noise }
+    PathKind { Linear, Cosine }
 }

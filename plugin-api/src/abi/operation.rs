@@ -1,5 +1,6 @@
 //! The operations: one table gives their numbers, their documentation and what the host checks.
 
+use super::layout::numbered;
 use super::{Array, DTypeCode, MAX_RANK, NetworkCode, Shape, Text};
 
 /// One row of the table of operations.
@@ -433,13 +434,10 @@ pub enum Condition {
     Dropped = 2,
 }
 
-impl Condition {
-    /// The condition with this number, if there is one.
-    pub fn from_code(code: u32) -> Option<Self> {
-        [Self::Own, Self::Null, Self::Dropped]
-            .into_iter()
-            .find(|c| *c as u32 == code)
-    }
+numbered! {
+    Interpolation { Nearest, Bilinear, Bicubic }
+    Distribution { Normal, Uniform }
+    Condition { Own, Null, Dropped }
 }
 
 /// Attribute: a forward pass of another network.
