@@ -4,10 +4,10 @@ use std::panic::Location;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::abi::{Condition, DType, Distribution, Network, Operation, TapKind};
+use crate::abi::{Condition, DType, Distribution, Network, Operation, Shape, TapKind};
 use crate::plan::undeclared;
 use crate::shim::Session;
-use crate::tensor::{Element, shape_of, sized};
+use crate::tensor::{Element, sized};
 use crate::{Error, Geometry, Plan, Tensor};
 
 /// One micro-batch of one optimiser step: what the plan declared, and the host's services. B is its batch; shapes
@@ -270,7 +270,7 @@ impl Step {
     /// An f32 tensor of one value.
     #[track_caller]
     pub fn full(&self, shape: impl AsRef<[usize]>, value: f64) -> Tensor {
-        let full = shape_of(shape.as_ref()).map(|shape| {
+        let full = Shape::of(shape.as_ref()).map(|shape| {
             sized!(Full {
                 value,
                 dtype: DType::F32 as u32,

@@ -1,7 +1,6 @@
 //! The answer of `guide`, on its way out.
 
-use super::memory::array;
-use crate::abi::{self, DType, Named};
+use crate::abi::{self, Array, DType, Named};
 use crate::plan::undeclared;
 use crate::tensor::sized;
 use crate::{Error, Guidance, Plan, Tensor};
@@ -29,8 +28,8 @@ impl Answer {
         let raw = sized!(Guided {
             loss: guidance.loss.handle(),
             denoising_weight: guidance.denoising_weight.as_ref().map_or(0, Tensor::handle),
-            metrics: array(&answer.metrics),
-            buffers: array(&answer.buffers),
+            metrics: Array::of(&answer.metrics),
+            buffers: Array::of(&answer.buffers),
         });
         Ok((answer, raw))
     }

@@ -2,11 +2,11 @@
 
 use std::any::Any;
 
-use super::memory::{self, array, text};
-use crate::abi::{self, DType, InitKind, Network, PathKind, PredictionKind, Shape};
+use super::memory;
+use crate::abi::{self, Array, DType, InitKind, Network, PathKind, PredictionKind, Shape, Text};
 use crate::geometry::{FieldGeometry, NetworkGeometry};
 use crate::plan::Init;
-use crate::tensor::{extents, shape_of, sized};
+use crate::tensor::sized;
 use crate::{Error, Geometry, Plan};
 
 /// # Safety
@@ -37,7 +37,7 @@ pub(super) unsafe fn geometry(from: *const abi::Geometry) -> Result<Geometry, Er
                 // SAFETY: the caller's promise.
                 name: unsafe { memory::string(&field.name, "a field's name") }?,
                 dtype,
-                shape: extents(&field.shape),
+                shape: field.shape.extents(),
             });
         }
     }
@@ -68,7 +68,7 @@ impl Declaration {
     pub(super) fn of(plan: &Plan) -> Result<Self, Error> {
         plan.check()?;
         let mut lists = Vec::new();
-        let names = |names: &[String]| names.iter().map(|name| text(name)).collect::<Vec<_>>();
+        let names = |names: &[String]| names.iter().map(|name| Text::of(name)).collect::<Vec<_>>();
         let taps = plan.taps.iter().map(|tap| abi::Tap {
             network: tap.network as u32,
             kind: tap.kind as u32,
@@ -78,7 +78,7 @@ impl Declaration {
         let parameters = plan.parameters.iter().map(|parameter| {
             let (init, value, values) = initial(&parameter.init);
             abi::ParameterInfo {
-                name: text(&parameter.name),
+                name: Text::of(&parameter.name),
                 shape: checked(&parameter.shape),
                 init,
                 trainable: u8::from(parameter.trainable),
@@ -90,7 +90,7 @@ impl Declaration {
         let buffers = plan.buffers.iter().map(|buffer| {
             let (init, value, values) = initial(&buffer.init);
             abi::BufferInfo {
-                name: text(&buffer.name),
+                name: Text::of(&buffer.name),
                 dtype: buffer.dtype as u32,
                 agreement: buffer.agreement as u32,
                 shape: checked(&buffer.shape),
@@ -102,7 +102,7 @@ impl Declaration {
             }
         });
         let settings = plan.settings.iter().map(|setting| abi::SettingInfo {
-            name: text(&setting.name),
+            name: Text::of(&setting.name),
             meaning: setting.meaning as u32,
             reserved: 0,
             value: setting.value,
@@ -127,14 +127,14 @@ impl Declaration {
 
 /// A list that lives as long as `lists`, in whichever of them it lies.
 fn kept<T: 'static>(list: Vec<T>, lists: &mut Vec<Box<dyn Any>>) -> abi::Array {
-    let array = array(&list);
+    let array = Array::of(&list);
     lists.push(Box::new(list));
     array
 }
 
 /// A shape whose rank `Plan::check` has seen.
 fn checked(shape: &[usize]) -> Shape {
-    shape_of(shape).unwrap_or_default()
+    Shape::of(shape).unwrap_or_default()
 }
 
 fn initial(init: &Init) -> (u32, f64, abi::Array) {
@@ -145,7 +145,7 @@ fn initial(init: &Init) -> (u32, f64, abi::Array) {
         Init::Normal(deviation) => (InitKind::Normal, *deviation, &[]),
         Init::Values(values) => (InitKind::Values, 0.0, values),
     };
-    (kind as u32, value, array(values))
+    (kind as u32, value, Array::of(values))
 }
 
 #[cfg(test)]
@@ -172,8 +172,8 @@ mod tests {
             width: 4,
             patch: 2,
             classes: 5,
-            networks: array(&networks),
-            fields: array::<abi::FieldInfo>(&[]),
+            networks: Array::of(&networks),
+            fields: Array::of::<abi::FieldInfo>(&[]),
             prediction: PredictionKind::Data as u32,
             path: PathKind::Cosine as u32,
         });
@@ -218,7 +218,7 @@ mod tests {
             let parameters = raw.parameters.ptr.cast::<abi::ParameterInfo>();
             let first = &*parameters;
             assert_eq!(memory::string(&first.name, "").unwrap(), "0.weight");
-            assert_eq!(extents(&first.shape), [48, 32]);
+            assert_eq!(first.shape.extents(), [48, 32]);
             assert_eq!((first.init, first.trainable), (InitKind::XavierUniform as u32, 1));
             let second = &*parameters.add(1);
             assert_eq!(second.trainable, 0);

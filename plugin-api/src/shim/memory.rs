@@ -110,11 +110,8 @@ pub(super) unsafe fn elements<T: Raw>(array: &Array, what: &str) -> Result<Vec<T
 /// # Safety
 /// `from` must be null or point to `len` readable, aligned elements.
 pub(super) unsafe fn numbers<T: Raw>(from: *const T, len: usize, what: &str) -> Result<Vec<T>, Error> {
-    let array = Array {
-        ptr: from.cast(),
-        len: len as u64,
-        stride: size_of::<T>() as u64,
-    };
+    let (ptr, len, stride) = (from.cast(), len as u64, size_of::<T>() as u64);
+    let array = Array { ptr, len, stride };
     // SAFETY: the caller's promise is that of `elements`.
     unsafe { elements(&array, what) }
 }
@@ -133,23 +130,6 @@ pub(super) unsafe fn string(text: &Text, what: &str) -> Result<String, Error> {
     // SAFETY: the caller's promise.
     let bytes = unsafe { std::slice::from_raw_parts(text.ptr, text.len as usize) };
     String::from_utf8(bytes.to_vec()).map_err(|_| Error::new(format!("the host passed {what} that is not UTF-8")))
-}
-
-/// A text that borrows; it must not outlive `text`, which the type does not say.
-pub(super) const fn text(text: &str) -> Text {
-    Text {
-        ptr: text.as_ptr(),
-        len: text.len() as u64,
-    }
-}
-
-/// An array that borrows; it must not outlive `slice`, which the type does not say.
-pub(super) const fn array<T>(slice: &[T]) -> Array {
-    Array {
-        ptr: slice.as_ptr().cast(),
-        len: slice.len() as u64,
-        stride: size_of::<T>() as u64,
-    }
 }
 
 #[cfg(test)]
@@ -172,8 +152,8 @@ mod tests {
         let value = sized!(Guided {
             loss: 7,
             denoising_weight: 8,
-            metrics: array::<abi::Named>(&[]),
-            buffers: array::<abi::Named>(&[]),
+            metrics: Array::of::<abi::Named>(&[]),
+            buffers: Array::of::<abi::Named>(&[]),
         });
         // SAFETY: the array has more than the 16 bytes that its first element says.
         unsafe { write(raw.as_mut_ptr().cast(), &value, "answer") }.unwrap();
@@ -184,9 +164,9 @@ mod tests {
     fn longer_elements_are_walked_by_their_stride() {
         let raw: [u64; 6] = [1, 91, 2, 92, 3, 93];
         let longer = Array {
-            ptr: raw.as_ptr().cast(),
             len: 3,
             stride: 16,
+            ..Array::of(&raw)
         };
         // SAFETY: three elements of 16 bytes.
         let read = unsafe { elements::<u64>(&longer, "numbers") }.unwrap();

@@ -6,7 +6,7 @@ use std::ptr;
 
 use super::memory;
 use crate::Error;
-use crate::abi::{FAILED, Message, OK, Status};
+use crate::abi::{FAILED, Message, OK, Status, Text};
 use crate::tensor::sized;
 
 /// Runs a callback's body. An error or a panic becomes a message and [`FAILED`].
@@ -46,7 +46,7 @@ unsafe fn tell(message: *mut Message, error: Error) {
     // SAFETY: `owner` was made by `Box::into_raw` in the line above and nobody else has it yet.
     let written = unsafe { &*owner };
     let value = sized!(Message {
-        text: memory::text(written),
+        text: Text::of(written),
         owner: owner.cast(),
         release: Some(release),
     });

@@ -6,9 +6,11 @@ use std::panic::Location;
 use std::ptr;
 use std::rc::Rc;
 
-use super::memory;
-use crate::abi::{self, Call, Distribution, Handle, Host, Network, OK, Operand, Operation, Status, TapKind, TensorRef};
-use crate::tensor::{Element, shape_of, sized};
+use crate::abi::{
+    self, Array, Call, Distribution, Handle, Host, Network, OK, Operand, Operation, Shape, Status, TapKind, TensorRef,
+    Text,
+};
+use crate::tensor::{Element, sized};
 use crate::{Condition, Error, Tensor};
 
 type Run = unsafe extern "C" fn(*const Call) -> Status;
@@ -152,14 +154,14 @@ impl Session {
         extents: &[usize],
         at: &'static Location<'static>,
     ) -> Tensor {
-        let Some(shape) = shape_of(extents) else {
+        let Some(shape) = Shape::of(extents) else {
             return self.failure(at, TOO_MANY);
         };
         let attributes = sized!(Upload {
             dtype: E::DTYPE as u32,
             reserved: 0,
             shape,
-            data: memory::array(data),
+            data: Array::of(data),
         });
         // SAFETY: the attributes and the elements outlive the call; `Element` is what the type's number says.
         unsafe { self.call(Operation::Upload, &[], ptr::from_ref(&attributes).cast(), 1, at) }.remove(0)
@@ -189,13 +191,13 @@ impl Session {
         extents: &[usize],
         at: &'static Location<'static>,
     ) -> Tensor {
-        let Some(shape) = shape_of(extents) else {
+        let Some(shape) = Shape::of(extents) else {
             return self.failure(at, TOO_MANY);
         };
         let attributes = sized!(Random {
             distribution: distribution as u32,
             reserved: 0,
-            tag: memory::text(tag),
+            tag: Text::of(tag),
             shape,
         });
         // SAFETY: the attributes and the tag outlive the call.
@@ -219,10 +221,10 @@ impl Session {
         let attributes = sized!(Forward {
             network: network as u32,
             reserved: 0,
-            depths: memory::array(&depths),
-            rows: memory::array(rows),
-            conditions: memory::array(&conditions),
-            kinds: memory::array(if only_blocks { &[] } else { &kinds }),
+            depths: Array::of(&depths),
+            rows: Array::of(rows),
+            conditions: Array::of(&conditions),
+            kinds: Array::of(if only_blocks { &[] } else { &kinds }),
         });
         let (inputs, pointer) = (inputs.map(Some), ptr::from_ref(&attributes).cast());
         // SAFETY: the attributes and their arrays outlive the call.
@@ -279,7 +281,7 @@ impl Session {
             inputs_len: inputs.len() as u32,
             outputs_len: outputs.len() as u32,
             line: at.line(),
-            file: memory::text(at.file()),
+            file: Text::of(at.file()),
             inputs: inputs.as_ptr(),
             attributes,
             outputs: outputs.as_mut_ptr(),

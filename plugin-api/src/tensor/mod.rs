@@ -21,7 +21,7 @@ use std::panic::Location;
 use std::rc::Rc;
 
 use crate::Error;
-use crate::abi::{self, DType, Handle, MAX_RANK, Operation, Shape, TensorRef};
+use crate::abi::{self, DType, Handle, MAX_RANK, Operation, TensorRef};
 use crate::shim::{Attributes, Session};
 
 pub use method::{Convolution, Resize};
@@ -79,7 +79,7 @@ impl Tensor {
                 given_away: std::cell::Cell::new(false),
             }),
             dtype,
-            shape: extents(&from.shape),
+            shape: from.shape.extents(),
         })
     }
 
@@ -160,24 +160,6 @@ impl fmt::Debug for Tensor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Tensor({:?} {:?})", self.dtype, self.shape)
     }
-}
-
-/// A shape in the contract's layout, unless it has too many dimensions.
-pub(crate) fn shape_of(extents: &[usize]) -> Option<Shape> {
-    let mut shape = Shape {
-        rank: extents.len() as u32,
-        ..Shape::default()
-    };
-    for (to, from) in shape.dims.get_mut(..extents.len())?.iter_mut().zip(extents) {
-        *to = *from as u64;
-    }
-    Some(shape)
-}
-
-/// Extents of a shape of the host's.
-pub(crate) fn extents(shape: &Shape) -> Vec<usize> {
-    let rank = (shape.rank as usize).min(MAX_RANK);
-    shape.dims[..rank].iter().map(|&d| d as usize).collect()
 }
 
 fn dim_of(dim: usize) -> abi::Dim {

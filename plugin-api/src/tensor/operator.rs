@@ -3,8 +3,8 @@
 use std::ops::{Add, Div, Mul, Neg, Sub};
 use std::panic::Location;
 
-use super::{Tensor, shape_of};
-use crate::abi::Operation;
+use super::Tensor;
+use crate::abi::{Operation, Shape};
 
 /// The right-hand side of an operator.
 #[derive(Debug)]
@@ -59,7 +59,7 @@ impl Tensor {
                     value,
                     dtype: self.dtype() as u32,
                     reserved: 0,
-                    shape: shape_of(&vec![1; self.rank()]).unwrap_or_default(),
+                    shape: Shape::of(&vec![1; self.rank()]).unwrap_or_default(),
                 });
                 self.session().one(Operation::Full, &[], &full, Location::caller())
             }

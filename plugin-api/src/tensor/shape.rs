@@ -3,13 +3,13 @@
 use std::ops::Range;
 use std::panic::Location;
 
-use super::{Tensor, dim_of, dims_of, shape_of};
+use super::{Tensor, dim_of, dims_of};
 use crate::Error;
-use crate::abi::{NewShape, Operation};
+use crate::abi::{NewShape, Operation, Shape};
 
 /// None of more dimensions than a tensor can have.
 fn new_shape(extents: impl AsRef<[usize]>) -> Option<NewShape> {
-    shape_of(extents.as_ref()).map(|shape| sized!(NewShape { shape }))
+    Shape::of(extents.as_ref()).map(|shape| sized!(NewShape { shape }))
 }
 
 macro_rules! reduction {

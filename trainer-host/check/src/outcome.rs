@@ -7,7 +7,8 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Gradients, Tensor, TensorData};
 
 use super::violation::{Violation, broken};
-use sextant_guidance::Trace;
+use sextant_guidance::plan::{Network, TapKind};
+use sextant_guidance::{SourcePlan, Trace};
 
 /// A tensor that a gradient might reach.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,6 +33,21 @@ pub enum Input {
     Field(String),
     /// A parameter of the source's own.
     Parameter(String),
+}
+
+impl Input {
+    /// Those that a plan lets a gradient reach: declared taps and trainable parameters.
+    pub(super) fn declared(plan: &SourcePlan) -> Vec<Self> {
+        let taps = plan.taps.iter().filter(|tap| tap.network == Network::Student);
+        let taps = taps.map(|tap| match tap.kind {
+            TapKind::Block => Self::Tap(tap.depth),
+            TapKind::Attention => Self::Attention(tap.depth),
+            TapKind::Output => Self::Output,
+        });
+        let parameters = plan.parameters.iter().filter(|parameter| parameter.trainable);
+        taps.chain(parameters.map(|parameter| Self::Parameter(parameter.name.clone())))
+            .collect()
+    }
 }
 
 impl fmt::Display for Input {
