@@ -92,7 +92,7 @@ typedef uint64_t sextant_handle;
 
 // UTF-8 text, borrowed and not terminated by a zero byte. An empty text may have a null pointer.
 //
-// How long the bytes must live is said wherever a text is passed; whoever wants them longer copies them.
+// The bytes must live as long as is said wherever a text is passed; whoever wants them longer copies them.
 typedef struct sextant_text {
   // First byte.
   const uint8_t *ptr;
@@ -103,7 +103,7 @@ typedef struct sextant_text {
 // A borrowed array whose elements are `stride` bytes apart, so that either side may know a longer element:
 // element i begins at `ptr + i * stride`. Write the size of your element as `stride`, and read with the other side's.
 //
-// How long the elements must live is said wherever an array is passed.
+// The elements must live as long as is said wherever an array is passed.
 typedef struct sextant_array {
   // First element; may be null when `len` is 0.
   const void *ptr;
@@ -122,7 +122,7 @@ typedef struct sextant_array {
 typedef struct sextant_message {
   // sizeof(sextant_message) as the caller knows it.
   uint64_t size;
-  // What happened, for a person.
+  // The words for a person.
   struct sextant_text text;
   // The callee's own; passed back untouched.
   void *owner;
@@ -192,7 +192,7 @@ typedef struct sextant_call {
   uint64_t size;
   // sextant_step.session.
   uint64_t session;
-  // Which operation: the number of a sextant_operation.
+  // The operation: the number of a sextant_operation.
   uint32_t opcode;
   // Number of `inputs`.
   uint32_t inputs_len;
@@ -206,11 +206,11 @@ typedef struct sextant_call {
   const struct sextant_operand *inputs;
   // The operation's attribute struct, beginning with its size; null where it has none.
   const void *attributes;
-  // Where the results are written, in the order of the table: room for `outputs_len`. Zeroed on failure.
+  // Memory for the results, in the order of the table: room for `outputs_len`. Zeroed on failure.
   struct sextant_tensor_ref *outputs;
 } sextant_call;
 
-// What the host offers. Lives as long as the process; the same for every instance.
+// The host's functions. Lives as long as the process; the same for every instance.
 typedef struct sextant_host {
   // sizeof(sextant_host) as the host knows it.
   uint64_t size;
@@ -233,7 +233,7 @@ typedef struct sextant_host {
   void (*log)(uint32_t level, struct sextant_text text);
 } sextant_host;
 
-// What the output of the student and of the frozen networks stands for: they are trained alike.
+// Meanings of the output of the student and of the frozen networks: they are trained alike.
 enum sextant_prediction_kind {
   // The velocity of the path, `d_alpha x + d_sigma n`.
   SEXTANT_PREDICTION_KIND_VELOCITY = 1,
@@ -243,7 +243,7 @@ enum sextant_prediction_kind {
   SEXTANT_PREDICTION_KIND_NOISE = 3,
 };
 
-// What a network's output stands for (sextant_prediction_kind as its number); 0 where the host does not say, before 1.2.
+// Meaning of a network's output (sextant_prediction_kind as its number); 0 where the host does not say, before 1.2.
 typedef uint32_t sextant_prediction_kind_code;
 
 // Paths between data (t = 0) and noise (t = 1), x_t = alpha x + sigma n. A source that only needs points and coefficients
@@ -255,10 +255,10 @@ enum sextant_path_kind {
   SEXTANT_PATH_KIND_COSINE = 2,
 };
 
-// How data turns into noise (sextant_path_kind as its number); 0 where the host does not say, before 1.2.
+// The way from data to noise (sextant_path_kind as its number); 0 where the host does not say, before 1.2.
 typedef uint32_t sextant_path_kind_code;
 
-// What is fixed before training starts. Belongs to the host; valid during the call.
+// Sizes and settings that are fixed before training starts. Belongs to the host; valid during the call.
 typedef struct sextant_geometry {
   // sizeof(sextant_geometry) as the host knows it.
   uint64_t size;
@@ -284,7 +284,7 @@ typedef struct sextant_geometry {
   sextant_path_kind_code path;
 } sextant_geometry;
 
-// What a source declares before training. What it did not declare is not handed over; what the run cannot give ends
+// Declarations that a source makes before training. What it did not declare is not handed over; what the run cannot give ends
 // it before the first step, with the plan's fault in the message.
 typedef struct sextant_plan {
   // sizeof(sextant_plan) as the host knows it; a plugin writes no further.
@@ -361,7 +361,7 @@ typedef struct sextant_step {
   const int64_t *dropped_label_values;
 } sextant_step;
 
-// What `guide` answers. The host fills it with its size and zeros; the plugin writes handles of this step, which the
+// The answer of `guide`. The host fills it with its size and zeros; the plugin writes handles of this step, which the
 // host takes over.
 typedef struct sextant_guided {
   // sizeof(sextant_guided) as the host knows it; a plugin writes no further.
@@ -377,7 +377,7 @@ typedef struct sextant_guided {
   struct sextant_array buffers;
 } sextant_guided;
 
-// What a library is. Static and never written: it lives as long as the process, as do its texts. The first three
+// A library's description. Static and never written: it lives as long as the process, as do its texts. The first three
 // fields never move, in any version, so that any host can refuse any library with both versions in its message.
 //
 // An instance is whatever `create` makes of it: the host passes the pointer on and never reads through it. The host
@@ -424,7 +424,7 @@ typedef struct sextant_descriptor {
   // diagnostics and to count its operations; an answer may go unused. Always on the thread on which the host's `op` and
   // `release` must be called until it returns. The loss is a pure function of the step: state belongs into buffers,
   // random numbers come from the operation `random`. `step` and what it points to are valid during the call only.
-  // What `guided` points to belongs to the instance and stays as it is until its next call. When it returns,
+  // Memory that `guided` points to belongs to the instance and stays as it is until its next call. When it returns,
   // every handle of the step is dead, those in `guided` after the host has taken their tensors.
   sextant_status (*guide)(void *instance,
                           const struct sextant_step *step,
@@ -476,12 +476,12 @@ enum sextant_tap_kind {
   SEXTANT_TAP_KIND_ATTENTION = 2,
 };
 
-// What kind of activation a tap is (sextant_tap_kind as its number).
+// A kind of activation (sextant_tap_kind as its number).
 typedef uint32_t sextant_tap_kind_code;
 
 // One network as a plan may know it.
 typedef struct sextant_network_info {
-  // Which.
+  // The network.
   sextant_network_code network;
   // Number of blocks.
   uint32_t depth;
@@ -511,11 +511,11 @@ typedef struct sextant_field_info {
 
 // One activation that a source wants.
 typedef struct sextant_tap {
-  // Which network. Only the student's come with the step; others through the operation `forward`.
+  // The network. Only the student's come with the step; others through the operation `forward`.
   sextant_network_code network;
-  // What kind.
+  // Its kind.
   sextant_tap_kind_code kind;
-  // Which block; see sextant_tap_kind.
+  // The block; see sextant_tap_kind.
   uint32_t depth;
   // Padding, 0.
   uint32_t reserved;
@@ -535,7 +535,7 @@ enum sextant_init_kind {
   SEXTANT_INIT_KIND_UNIFORM = 4,
 };
 
-// How a parameter or buffer begins (sextant_init_kind as its number).
+// The beginning of a parameter or buffer (sextant_init_kind as its number).
 typedef uint32_t sextant_init_kind_code;
 
 // A parameter that the host optimises, clips, checkpoints and moves like the student's.
@@ -557,7 +557,7 @@ typedef struct sextant_parameter_info {
   struct sextant_array values;
 } sextant_parameter_info;
 
-// How the replicas of several devices agree on a buffer's new value.
+// Ways in which the replicas of several devices agree on a buffer's new value.
 enum sextant_agreement {
   // The mean over ranks.
   SEXTANT_AGREEMENT_MEAN = 0,
@@ -567,7 +567,7 @@ enum sextant_agreement {
   SEXTANT_AGREEMENT_REPLICATED = 2,
 };
 
-// How ranks agree on a buffer (sextant_agreement as its number).
+// The agreement of ranks on a buffer (sextant_agreement as its number).
 typedef uint32_t sextant_agreement_code;
 
 // State that a source keeps between steps, in the host.
@@ -602,7 +602,7 @@ enum sextant_setting_meaning {
   SEXTANT_SETTING_MEANING_FEATURE_GUIDANCE = 1,
 };
 
-// What a number is to the method (sextant_setting_meaning as its number).
+// Meaning of a number to the method (sextant_setting_meaning as its number).
 typedef uint32_t sextant_setting_meaning_code;
 
 // A number of the source's that reports may show.
@@ -850,13 +850,13 @@ typedef struct sextant_dim {
 typedef struct sextant_dims {
   // sizeof(sextant_dims).
   uint64_t size;
-  // How many.
+  // Number of them.
   uint32_t len;
   // 1 if reduced dimensions stay with extent 1.
   uint8_t keep;
   // Padding, 0.
   uint8_t reserved[3];
-  // Which.
+  // The dimensions.
   uint32_t dims[SEXTANT_MAX_RANK];
 } sextant_dims;
 
@@ -920,7 +920,7 @@ enum sextant_interpolation {
   SEXTANT_INTERPOLATION_BICUBIC = 2,
 };
 
-// How SEXTANT_OP_INTERPOLATE reads between pixels (sextant_interpolation as its number).
+// Reading between pixels for SEXTANT_OP_INTERPOLATE (sextant_interpolation as its number).
 typedef uint32_t sextant_interpolation_code;
 
 // Attribute: a new size.
@@ -1022,7 +1022,7 @@ enum sextant_condition {
   SEXTANT_CONDITION_DROPPED = 2,
 };
 
-// Which condition a row of SEXTANT_OP_FORWARD gets (sextant_condition as its number).
+// The condition of a row of SEXTANT_OP_FORWARD (sextant_condition as its number).
 typedef uint32_t sextant_condition_code;
 
 // Attribute: a forward pass of another network.

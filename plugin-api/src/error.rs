@@ -1,6 +1,7 @@
 //! Errors of a source, in words for the person who wrote the recipe.
 
 use std::fmt;
+use std::panic::Location;
 
 /// A message: lower case, naming the setting, field or shape at fault and what would be right.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,6 +11,11 @@ impl Error {
     /// An error that says `message`.
     pub fn new(message: impl Into<String>) -> Self {
         Self(message.into())
+    }
+
+    /// An error of a line of the author's.
+    pub(crate) fn at(at: &Location, message: &str) -> Self {
+        Self(format!("{message} ({}:{})", at.file(), at.line()))
     }
 }
 

@@ -68,6 +68,14 @@ impl NetworkGeometry {
         let (blocks, depth) = nearest.expect("a published network");
         self.depth_at(f64::from(*depth) / f64::from(*blocks))
     }
+
+    /// The depth that a configuration names, or else the [published one](Self::published_depth).
+    ///
+    /// # Panics
+    /// If nothing is published.
+    pub fn depth_or_published(&self, depth: Option<u32>, published: &[(u32, u32)]) -> u32 {
+        depth.unwrap_or_else(|| self.published_depth(published))
+    }
 }
 
 /// A batch field of the data set, such as an encoder's features.

@@ -250,6 +250,15 @@ impl Plan {
         self
     }
 
+    /// Depths of a network's taps of a kind.
+    pub(crate) fn depths(&self, network: Network, kind: TapKind) -> Vec<u32> {
+        let taps = self
+            .taps
+            .iter()
+            .filter(|tap| tap.network == network && tap.kind == kind);
+        taps.map(|tap| tap.depth).collect()
+    }
+
     /// Refuses what the host could not make sense of.
     pub(crate) fn check(&self) -> Result<(), Error> {
         unique("parameter", self.parameters.iter().map(|p| p.name.as_str()))?;

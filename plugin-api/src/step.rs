@@ -4,10 +4,10 @@ use std::panic::Location;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::abi::{self, Condition, DType, Distribution, Network, Operation, TapKind};
+use crate::abi::{Condition, DType, Distribution, Network, Operation, Shape, TapKind};
 use crate::plan::undeclared;
 use crate::shim::Session;
-use crate::tensor::{Element, shape_of};
+use crate::tensor::{Element, sized};
 use crate::{Error, Geometry, Plan, Tensor};
 
 /// One micro-batch of one optimiser step: what the plan declared, and the host's services. B is its batch; shapes
@@ -18,13 +18,7 @@ pub struct Step {
     pub(crate) session: Rc<Session>,
     pub(crate) index: u64,
     pub(crate) batch: usize,
-    pub(crate) x: Tensor,
-    pub(crate) noise: Tensor,
-    pub(crate) x_t: Tensor,
-    pub(crate) t: Tensor,
-    pub(crate) velocity: Tensor,
-    pub(crate) labels: Tensor,
-    pub(crate) dropped_labels: Tensor,
+    pub(crate) own: Own,
     pub(crate) taps: Vec<Tensor>,
     pub(crate) fields: Vec<Tensor>,
     pub(crate) parameters: Vec<Tensor>,
@@ -33,6 +27,38 @@ pub struct Step {
     pub(crate) label_values: Vec<i64>,
     pub(crate) dropped_label_values: Vec<i64>,
     pub(crate) sample_ids: Vec<u64>,
+}
+
+/// Tensors that every step hands over, whatever the plan declares.
+macro_rules! own {
+    ($($(#[$doc:meta])+ $name:ident)+) => {
+        pub(crate) struct Own {
+            $(pub $name: Tensor,)+
+        }
+
+        impl Step {$(
+            $(#[$doc])+
+            pub fn $name(&self) -> Tensor {
+                self.own.$name.clone()
+            }
+        )+}
+    };
+}
+own! {
+    /// Clean latents `[B, C, H, W]`.
+    x
+    /// Noise `[B, C, H, W]`.
+    noise
+    /// The student's input `[B, C, H, W]`.
+    x_t
+    /// Times `[B]`.
+    t
+    /// Velocity of the path `[B, C, H, W]`: for the linear one `noise - x`.
+    velocity
+    /// Labels before dropout `[B]`, integers.
+    labels
+    /// Labels after dropout `[B]`, integers.
+    dropped_labels
 }
 
 /// Coefficients of the diffusion path, each of t's shape.
@@ -64,41 +90,6 @@ impl Step {
         &self.geometry
     }
 
-    /// Clean latents `[B, C, H, W]`.
-    pub fn x(&self) -> Tensor {
-        self.x.clone()
-    }
-
-    /// Noise `[B, C, H, W]`.
-    pub fn noise(&self) -> Tensor {
-        self.noise.clone()
-    }
-
-    /// The student's input `[B, C, H, W]`.
-    pub fn x_t(&self) -> Tensor {
-        self.x_t.clone()
-    }
-
-    /// Times `[B]`.
-    pub fn t(&self) -> Tensor {
-        self.t.clone()
-    }
-
-    /// Velocity of the path `[B, C, H, W]`: for the linear one `noise - x`.
-    pub fn velocity(&self) -> Tensor {
-        self.velocity.clone()
-    }
-
-    /// Labels before dropout `[B]`, integers.
-    pub fn labels(&self) -> Tensor {
-        self.labels.clone()
-    }
-
-    /// Labels after dropout `[B]`, integers.
-    pub fn dropped_labels(&self) -> Tensor {
-        self.dropped_labels.clone()
-    }
-
     /// The times as numbers, readable without a synchronisation: choose rows with these.
     pub fn times(&self) -> &[f32] {
         &self.times
@@ -124,55 +115,43 @@ impl Step {
     /// # Errors
     /// If the plan did not declare it, like all that follow.
     pub fn tap(&self, depth: u32) -> Result<Tensor, Error> {
-        self.student(TapKind::Block, depth)
-            .ok_or_else(|| undeclared("tap", &format!("of depth {depth}"), self.tap_depths(TapKind::Block)))
+        self.student("tap", TapKind::Block, depth)
     }
 
     /// The student's output `[B, C, H, W]`.
     pub fn output(&self) -> Result<Tensor, Error> {
-        self.student(TapKind::Output, 0)
-            .ok_or_else(|| Error::new("the student's output was not declared in the plan"))
+        let undeclared = |_| Error::new("the student's output was not declared in the plan");
+        self.student("output", TapKind::Output, 0).map_err(undeclared)
     }
 
     /// The student's attention probabilities `[B, heads, T, T]` of block `depth`; rows are queries, and sum to 1.
     pub fn attention(&self, depth: u32) -> Result<Tensor, Error> {
-        self.student(TapKind::Attention, depth).ok_or_else(|| {
-            let declared = self.tap_depths(TapKind::Attention);
-            undeclared("attention", &format!("of depth {depth}"), declared)
-        })
+        self.student("attention", TapKind::Attention, depth)
     }
 
-    fn student(&self, kind: TapKind, depth: u32) -> Option<Tensor> {
+    fn student(&self, what: &str, kind: TapKind, depth: u32) -> Result<Tensor, Error> {
         let mut taps = self.plan.taps.iter().filter(|tap| tap.network == Network::Student);
-        let position = taps.position(|tap| tap.kind == kind && tap.depth == depth)?;
-        self.taps.get(position).cloned()
-    }
-
-    fn tap_depths(&self, kind: TapKind) -> Vec<u32> {
-        let students = |tap: &&crate::plan::Tap| tap.network == Network::Student && tap.kind == kind;
-        self.plan.taps.iter().filter(students).map(|tap| tap.depth).collect()
+        let position = taps.position(|tap| tap.kind == kind && tap.depth == depth);
+        let tensor = position.and_then(|position| self.taps.get(position).cloned());
+        let declared = || self.plan.depths(Network::Student, kind);
+        tensor.ok_or_else(|| undeclared(what, &format!("of depth {depth}"), declared()))
     }
 
     /// A field of the batch, `[B, …]`.
     pub fn field(&self, name: &str) -> Result<Tensor, Error> {
-        find(
-            "batch field",
-            name,
-            &self.fields,
-            self.plan.fields.iter().map(String::as_str),
-        )
+        find("batch field", name, &self.fields, &self.plan.fields, |field| field)
     }
 
     /// A parameter, in the compute type.
     pub fn parameter(&self, name: &str) -> Result<Tensor, Error> {
-        let names = self.plan.parameters.iter().map(|parameter| parameter.name.as_str());
-        find("parameter", name, &self.parameters, names)
+        find("parameter", name, &self.parameters, &self.plan.parameters, |of| {
+            &of.name
+        })
     }
 
     /// A buffer as the last step left it.
     pub fn buffer(&self, name: &str) -> Result<Tensor, Error> {
-        let names = self.plan.buffers.iter().map(|buffer| buffer.name.as_str());
-        find("buffer", name, &self.buffers, names)
+        find("buffer", name, &self.buffers, &self.plan.buffers, |of| &of.name)
     }
 
     /// Activations of the frozen teacher or the EMA network, `[R, T, D]`, one tensor for each depth, in one pass
@@ -227,22 +206,15 @@ impl Step {
         conditions: &[Condition],
         at: &'static Location<'static>,
     ) -> Result<Vec<Tensor>, Error> {
-        let declares = |tap: &crate::plan::Tap| tap.network == network && tap.kind == TapKind::Output;
-        let declared: Vec<u32> = self
-            .plan
-            .taps
-            .iter()
-            .filter(|tap| tap.network == network && tap.kind == TapKind::Block)
-            .map(|tap| tap.depth)
-            .collect();
         if network == Network::Student {
             return Err(Error::new("the student is read through taps, not `forward`"));
         }
+        let declared = self.plan.depths(network, TapKind::Block);
         if let Some(depth) = depths.iter().find(|depth| !declared.contains(depth)) {
             let asked = format!("of depth {depth}");
             return Err(undeclared(&format!("{network:?} tap"), &asked, declared));
         }
-        if output && !self.plan.taps.iter().any(declares) {
+        if output && self.plan.depths(network, TapKind::Output).is_empty() {
             return Err(Error::new(format!(
                 "the output of {network:?} was not declared in the plan"
             )));
@@ -270,18 +242,14 @@ impl Step {
     /// Coefficients of the path at times t.
     #[track_caller]
     pub fn path_coefficients(&self, t: impl Into<Tensor>) -> PathCoefficients {
-        let operands = [Some(t.into())];
-        let at = Location::caller();
-        let mut results = self
-            .session
-            .many(Operation::PathCoefficients, &operands, &(), 4, at)
-            .into_iter();
-        let mut next = || results.next().unwrap_or_else(|| self.session.failure(at, "no result"));
+        let (operands, at) = ([Some(t.into())], Location::caller());
+        let results = self.session.many(Operation::PathCoefficients, &operands, &(), 4, at);
+        let [alpha, sigma, d_alpha, d_sigma] = results.try_into().expect("as many as were asked for");
         PathCoefficients {
-            alpha: next(),
-            sigma: next(),
-            d_alpha: next(),
-            d_sigma: next(),
+            alpha,
+            sigma,
+            d_alpha,
+            d_sigma,
         }
     }
 
@@ -289,11 +257,8 @@ impl Step {
     /// drawn before. The same tag twice gives the same numbers.
     #[track_caller]
     pub fn random(&self, tag: &str, distribution: Distribution, shape: impl AsRef<[usize]>) -> Tensor {
-        let at = Location::caller();
-        match shape_of(shape.as_ref()) {
-            Some(shape) => self.session.random(tag, distribution, shape, at),
-            None => self.session.failure(at, "a shape with too many dimensions"),
-        }
+        self.session
+            .random(tag, distribution, shape.as_ref(), Location::caller())
     }
 
     /// A loss of 0 for every sample, f32 `[B]`.
@@ -305,44 +270,38 @@ impl Step {
     /// An f32 tensor of one value.
     #[track_caller]
     pub fn full(&self, shape: impl AsRef<[usize]>, value: f64) -> Tensor {
-        let at = Location::caller();
-        let Some(shape) = shape_of(shape.as_ref()) else {
-            return self.session.failure(at, "a shape with too many dimensions");
-        };
-        let attributes = abi::Full {
-            size: size_of::<abi::Full>() as u64,
-            value,
-            dtype: DType::F32 as u32,
-            reserved: 0,
-            shape,
-        };
-        self.session.one(Operation::Full, &[], &attributes, at)
+        let full = Shape::of(shape.as_ref()).map(|shape| {
+            sized!(Full {
+                value,
+                dtype: DType::F32 as u32,
+                reserved: 0,
+                shape,
+            })
+        });
+        self.session.one(Operation::Full, &[], &full, Location::caller())
     }
 
     /// Numbers copied to the device: `f32` make floats, `i64` integers, `u8` a mask.
     #[track_caller]
     pub fn upload<E: Element>(&self, data: &[E], shape: impl AsRef<[usize]>) -> Tensor {
-        let at = Location::caller();
-        let extents = shape.as_ref();
+        let (extents, at) = (shape.as_ref(), Location::caller());
         if extents.iter().product::<usize>() != data.len() {
             let message = format!("{} numbers do not fill a shape of {extents:?}", data.len());
             return self.session.failure(at, &message);
         }
-        match shape_of(extents) {
-            Some(shape) => self.session.upload(data, shape, at),
-            None => self.session.failure(at, "a shape with too many dimensions"),
-        }
+        self.session.upload(data, extents, at)
     }
 }
 
-fn find<'a>(
+fn find<T>(
     what: &str,
     name: &str,
     tensors: &[Tensor],
-    names: impl Iterator<Item = &'a str> + Clone,
+    declared: &[T],
+    name_of: impl Fn(&T) -> &String,
 ) -> Result<Tensor, Error> {
-    let position = names.clone().position(|known| known == name);
-    position
-        .and_then(|position| tensors.get(position).cloned())
-        .ok_or_else(|| undeclared(what, &format!("{name:?}"), names))
+    let mut both = declared.iter().map(&name_of).zip(tensors);
+    let found = both.find(|(known, _)| *known == name);
+    let unknown = || undeclared(what, &format!("{name:?}"), declared.iter().map(&name_of));
+    found.map(|(_, tensor)| tensor.clone()).ok_or_else(unknown)
 }

@@ -108,19 +108,32 @@ fn operands(operation: Operation) -> Vec<(Handle, bool)> {
 }
 
 #[test]
-fn a_panic_in_any_callback_is_a_message() {
-    assert_eq!(error("panic in new"), "panicked: no luck");
-    assert_eq!(error("panic in plan"), "panicked: with something that is not text");
-    assert_eq!(error("panic in guide"), "panicked: at step 7");
-}
-
-#[test]
-fn an_error_is_passed_on() {
-    assert_eq!(error("error in new"), "never");
-    assert_eq!(
-        error("field in plan"),
-        "the data has no batch field \"labels\" (it has: \"features\")"
-    );
+fn a_failure_is_passed_on_in_its_words() {
+    for (script, words) in [
+        ("panic in new", "panicked: no luck"),
+        ("panic in plan", "panicked: with something that is not text"),
+        ("panic in guide", "panicked: at step 7"),
+        ("error in new", "never"),
+        (
+            "field in plan",
+            "the data has no batch field \"labels\" (it has: \"features\")",
+        ),
+        ("tap", "tap of depth 3 was not declared in the plan (declared: 2)"),
+        (
+            "parameter",
+            "parameter \"v\" was not declared in the plan (declared: \"w\")",
+        ),
+        (
+            "metric",
+            "metric \"size\" was not declared in the plan (declared: \"norm\")",
+        ),
+        (
+            "shape of loss",
+            "the loss must be one f32 a sample, [2]; this is F32 [2, 4]",
+        ),
+    ] {
+        assert_eq!(error(script), words);
+    }
 }
 
 #[test]
@@ -134,30 +147,6 @@ fn guidance_before_the_plan_is_an_error() {
     let planned = create("tap").unwrap().planned(&strategy::small()).unwrap();
     let error = create("tap").unwrap().guide(&planned.inputs(7, &[0.5])).unwrap_err();
     assert_eq!(error.to_string(), "the host asked for guidance before the plan");
-}
-
-#[test]
-fn what_the_plan_did_not_declare_is_an_error() {
-    assert_eq!(
-        error("tap"),
-        "tap of depth 3 was not declared in the plan (declared: 2)"
-    );
-    assert_eq!(
-        error("parameter"),
-        "parameter \"v\" was not declared in the plan (declared: \"w\")"
-    );
-    assert_eq!(
-        error("metric"),
-        "metric \"size\" was not declared in the plan (declared: \"norm\")"
-    );
-}
-
-#[test]
-fn a_loss_of_another_shape_is_an_error() {
-    assert_eq!(
-        error("shape of loss"),
-        "the loss must be one f32 a sample, [2]; this is F32 [2, 4]"
-    );
 }
 
 #[test]
@@ -205,29 +194,17 @@ fn answers_stay_alive_and_may_share_a_tensor() {
 }
 
 #[test]
-fn the_first_failed_operation_is_the_error_with_its_line() {
-    let error = error("failed");
-    assert!(
-        error.starts_with("add: shapes [2, 4] and [3] do not broadcast ("),
-        "{error}"
-    );
-    assert!(error.contains("contract.rs:"), "{error}");
+fn the_first_failure_is_the_error_with_its_line() {
+    for (script, words) in [
+        ("refused", "a shape with more dimensions than a tensor can have ("),
+        ("failed", "add: shapes [2, 4] and [3] do not broadcast ("),
+    ] {
+        let error = error(script);
+        assert!(error.starts_with(words) && error.contains("contract.rs:"), "{error}");
+    }
     let asked: Vec<_> = last_step().asked.iter().map(|a| a.operation).collect();
-    assert_eq!(
-        asked,
-        [Operation::Full, Operation::Add],
-        "nothing is asked of failed tensors"
-    );
-}
-
-#[test]
-fn what_cannot_be_asked_is_an_error_with_its_line() {
-    let error = error("refused");
-    assert!(
-        error.starts_with("a shape with more dimensions than a tensor can have ("),
-        "{error}"
-    );
-    assert!(error.contains("contract.rs:"), "{error}");
+    let known = [Operation::Full, Operation::Add];
+    assert_eq!(asked, known, "nothing is asked of failed tensors");
 }
 
 #[test]

@@ -17,7 +17,7 @@ pub type Handle = u64;
 
 /// UTF-8 text, borrowed and not terminated by a zero byte. An empty text may have a null pointer.
 ///
-/// How long the bytes must live is said wherever a text is passed; whoever wants them longer copies them.
+/// The bytes must live as long as is said wherever a text is passed; whoever wants them longer copies them.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Text {
@@ -30,7 +30,7 @@ pub struct Text {
 /// A borrowed array whose elements are `stride` bytes apart, so that either side may know a longer element:
 /// element i begins at `ptr + i * stride`. Write the size of your element as `stride`, and read with the other side's.
 ///
-/// How long the elements must live is said wherever an array is passed.
+/// The elements must live as long as is said wherever an array is passed.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Array {
@@ -53,7 +53,7 @@ pub struct Array {
 pub struct Message {
     /// `sizeof(Message)` as the caller knows it.
     pub size: u64,
-    /// What happened, for a person.
+    /// The words for a person.
     pub text: Text,
     /// The callee's own; passed back untouched.
     pub owner: *mut c_void,
@@ -96,15 +96,6 @@ pub enum DType {
     Bool = 6,
 }
 
-impl DType {
-    /// The type with this number, if there is one.
-    pub fn from_code(code: u32) -> Option<Self> {
-        [Self::F32, Self::BF16, Self::F16, Self::F64, Self::Int, Self::Bool]
-            .into_iter()
-            .find(|d| *d as u32 == code)
-    }
-}
-
 /// A handle with what is known of its tensor. A plain value: copying it makes no second tensor.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -126,7 +117,7 @@ pub struct TensorRef {
 /// functions are null, and whose [`Descriptor::summary`] has the words. `[first call into the library, any thread]`
 pub type Entry = unsafe extern "C" fn() -> *const Descriptor;
 
-/// What a library is. Static and never written: it lives as long as the process, as do its texts. The first three
+/// A library's description. Static and never written: it lives as long as the process, as do its texts. The first three
 /// fields never move, in any version, so that any host can refuse any library with both versions in its message.
 ///
 /// An instance is whatever `create` makes of it: the host passes the pointer on and never reads through it. The host
@@ -183,7 +174,7 @@ pub struct Descriptor {
     /// diagnostics and to count its operations; an answer may go unused. Always on the thread on which the host's `op` and
     /// `release` must be called until it returns. The loss is a pure function of the step: state belongs into buffers,
     /// random numbers come from the operation `random`. `step` and what it points to are valid during the call only.
-    /// What `guided` points to belongs to the instance and stays as it is until its next call. When it returns,
+    /// Memory that `guided` points to belongs to the instance and stays as it is until its next call. When it returns,
     /// every handle of the step is dead, those in `guided` after the host has taken their tensors.
     pub guide: Option<
         unsafe extern "C" fn(
@@ -208,7 +199,7 @@ pub struct Descriptor {
     pub coefficient: Option<unsafe extern "C" fn(config: Text) -> f64>,
 }
 
-/// What the host offers. Lives as long as the process; the same for every instance.
+/// The host's functions. Lives as long as the process; the same for every instance.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Host {
@@ -241,7 +232,7 @@ pub struct Call {
     pub size: u64,
     /// [`Step::session`].
     pub session: u64,
-    /// Which operation: the number of an [`super::Operation`].
+    /// The operation: the number of an [`super::Operation`].
     pub opcode: u32,
     /// Number of `inputs`.
     pub inputs_len: u32,
@@ -255,7 +246,7 @@ pub struct Call {
     pub inputs: *const Operand,
     /// The operation's attribute struct, beginning with its size; null where it has none.
     pub attributes: *const c_void,
-    /// Where the results are written, in the order of the table: room for `outputs_len`. Zeroed on failure.
+    /// Memory for the results, in the order of the table: room for `outputs_len`. Zeroed on failure.
     pub outputs: *mut TensorRef,
 }
 
@@ -289,16 +280,7 @@ pub enum Network {
     Ema = 2,
 }
 
-impl Network {
-    /// The network with this number, if there is one.
-    pub fn from_code(code: u32) -> Option<Self> {
-        [Self::Student, Self::Teacher, Self::Ema]
-            .into_iter()
-            .find(|n| *n as u32 == code)
-    }
-}
-
-/// What kind of activation a tap is ([`TapKind`] as its number).
+/// A kind of activation ([`TapKind`] as its number).
 pub type TapKindCode = u32;
 
 /// Kinds of activations.
@@ -314,20 +296,11 @@ pub enum TapKind {
     Attention = 2,
 }
 
-impl TapKind {
-    /// The kind with this number, if there is one.
-    pub fn from_code(code: u32) -> Option<Self> {
-        [Self::Block, Self::Output, Self::Attention]
-            .into_iter()
-            .find(|k| *k as u32 == code)
-    }
-}
-
 /// One network as a plan may know it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NetworkInfo {
-    /// Which.
+    /// The network.
     pub network: NetworkCode,
     /// Number of blocks.
     pub depth: u32,
@@ -357,10 +330,10 @@ pub struct FieldInfo {
     pub shape: Shape,
 }
 
-/// What a network's output stands for ([`PredictionKind`] as its number); 0 where the host does not say, before 1.2.
+/// Meaning of a network's output ([`PredictionKind`] as its number); 0 where the host does not say, before 1.2.
 pub type PredictionKindCode = u32;
 
-/// What the output of the student and of the frozen networks stands for: they are trained alike.
+/// Meanings of the output of the student and of the frozen networks: they are trained alike.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PredictionKind {
@@ -372,16 +345,7 @@ pub enum PredictionKind {
     Noise = 3,
 }
 
-impl PredictionKind {
-    /// The kind with this number, if there is one.
-    pub fn from_code(code: u32) -> Option<Self> {
-        [Self::Velocity, Self::Data, Self::Noise]
-            .into_iter()
-            .find(|kind| *kind as u32 == code)
-    }
-}
-
-/// How data turns into noise ([`PathKind`] as its number); 0 where the host does not say, before 1.2.
+/// The way from data to noise ([`PathKind`] as its number); 0 where the host does not say, before 1.2.
 pub type PathKindCode = u32;
 
 /// Paths between data (t = 0) and noise (t = 1), x_t = alpha x + sigma n. A source that only needs points and coefficients
@@ -395,16 +359,7 @@ pub enum PathKind {
     Cosine = 2,
 }
 
-impl PathKind {
-    /// The kind with this number, if there is one.
-    pub fn from_code(code: u32) -> Option<Self> {
-        [Self::Linear, Self::Cosine]
-            .into_iter()
-            .find(|kind| *kind as u32 == code)
-    }
-}
-
-/// What is fixed before training starts. Belongs to the host; valid during the call.
+/// Sizes and settings that are fixed before training starts. Belongs to the host; valid during the call.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Geometry {
@@ -436,17 +391,17 @@ pub struct Geometry {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tap {
-    /// Which network. Only the student's come with the step; others through the operation `forward`.
+    /// The network. Only the student's come with the step; others through the operation `forward`.
     pub network: NetworkCode,
-    /// What kind.
+    /// Its kind.
     pub kind: TapKindCode,
-    /// Which block; see [`TapKind`].
+    /// The block; see [`TapKind`].
     pub depth: u32,
     /// Padding, 0.
     pub reserved: u32,
 }
 
-/// How a parameter or buffer begins ([`InitKind`] as its number).
+/// The beginning of a parameter or buffer ([`InitKind`] as its number).
 pub type InitKindCode = u32;
 
 /// Initial values. Drawn by the host, from a stream keyed by seed, instance and name.
@@ -486,10 +441,10 @@ pub struct ParameterInfo {
     pub values: Array,
 }
 
-/// How ranks agree on a buffer ([`Agreement`] as its number).
+/// The agreement of ranks on a buffer ([`Agreement`] as its number).
 pub type AgreementCode = u32;
 
-/// How the replicas of several devices agree on a buffer's new value.
+/// Ways in which the replicas of several devices agree on a buffer's new value.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Agreement {
@@ -526,7 +481,7 @@ pub struct BufferInfo {
     pub values: Array,
 }
 
-/// What a number is to the method ([`SettingMeaning`] as its number).
+/// Meaning of a number to the method ([`SettingMeaning`] as its number).
 pub type SettingMeaningCode = u32;
 
 /// Meanings of a source's numbers, for reports. A number that a host does not know reads as plain.
@@ -564,7 +519,7 @@ pub struct SettingInfo {
     pub value: f64,
 }
 
-/// What a source declares before training. What it did not declare is not handed over; what the run cannot give ends
+/// Declarations that a source makes before training. What it did not declare is not handed over; what the run cannot give ends
 /// it before the first step, with the plan's fault in the message.
 #[repr(C)]
 #[derive(Debug)]
@@ -645,7 +600,7 @@ pub struct Step {
     pub dropped_label_values: *const i64,
 }
 
-/// What `guide` answers. The host fills it with its size and zeros; the plugin writes handles of this step, which the
+/// The answer of `guide`. The host fills it with its size and zeros; the plugin writes handles of this step, which the
 /// host takes over.
 #[repr(C)]
 #[derive(Debug)]
@@ -673,4 +628,66 @@ pub struct Named {
     pub reserved: u32,
     /// The tensor.
     pub handle: Handle,
+}
+
+impl Text {
+    /// A text that borrows; it must not outlive `text`, which the type does not say.
+    pub const fn of(text: &str) -> Self {
+        Self {
+            ptr: text.as_ptr(),
+            len: text.len() as u64,
+        }
+    }
+}
+
+impl Array {
+    /// An array that borrows; it must not outlive `list`, which the type does not say.
+    pub const fn of<T>(list: &[T]) -> Self {
+        Self {
+            ptr: list.as_ptr().cast(),
+            len: list.len() as u64,
+            stride: size_of::<T>() as u64,
+        }
+    }
+}
+
+impl Shape {
+    /// The shape of these extents, unless they are more than a tensor can have.
+    pub fn of(extents: &[usize]) -> Option<Self> {
+        let mut shape = Self {
+            rank: extents.len() as u32,
+            ..Self::default()
+        };
+        for (to, from) in shape.dims.get_mut(..extents.len())?.iter_mut().zip(extents) {
+            *to = *from as u64;
+        }
+        Some(shape)
+    }
+
+    /// Its extents.
+    pub fn extents(&self) -> Vec<usize> {
+        let rank = (self.rank as usize).min(MAX_RANK);
+        self.dims[..rank].iter().map(|&extent| extent as usize).collect()
+    }
+}
+
+/// Reads enumerations from the numbers that cross the boundary.
+macro_rules! numbered {
+    ($($name:ident { $($variant:ident),+ })+) => {$(
+        impl $name {
+            /// The one with this number, if there is one.
+            pub fn from_code(code: u32) -> Option<Self> {
+                [$(Self::$variant),+].into_iter().find(|one| *one as u32 == code)
+            }
+        }
+    )+};
+}
+pub(super) use numbered;
+
+numbered! {
+    DType { F32, BF16, F16, F64, Int, Bool }
+    Network { Student, Teacher, Ema }
+    TapKind { Block, Output, Attention }
+    PredictionKind { Velocity, Data, Noise }
+    PathKind { Linear, Cosine }
 }

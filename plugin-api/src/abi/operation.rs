@@ -1,5 +1,6 @@
 //! The operations: one table gives their numbers, their documentation and what the host checks.
 
+use super::layout::numbered;
 use super::{Array, DTypeCode, MAX_RANK, NetworkCode, Shape, Text};
 
 /// One row of the table of operations.
@@ -15,14 +16,14 @@ pub struct OperationInfo {
     pub attributes: &'static str,
     /// Names of its results.
     pub outputs: &'static [&'static str],
-    /// What it computes.
+    /// Words on the computation.
     pub doc: &'static str,
 }
 
 macro_rules! operations {
     ($($(#[doc = $doc:literal])+ $code:literal $variant:ident $name:literal
         ($($input:literal),*) [$($attributes:ident)?] -> ($($output:literal),*);)+) => {
-        /// What a plugin can ask of the host.
+        /// Operations that a plugin can ask of the host.
         #[repr(u32)]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Operation { $($(#[doc = $doc])+ $variant = $code,)+ }
@@ -232,13 +233,13 @@ pub struct Dim {
 pub struct Dims {
     /// `sizeof(Dims)`.
     pub size: u64,
-    /// How many.
+    /// Number of them.
     pub len: u32,
     /// 1 if reduced dimensions stay with extent 1.
     pub keep: u8,
     /// Padding, 0.
     pub reserved: [u8; 3],
-    /// Which.
+    /// The dimensions.
     pub dims: [u32; MAX_RANK],
 }
 
@@ -300,7 +301,7 @@ pub struct Conv2d {
     pub groups: u64,
 }
 
-/// How [`Operation::Interpolate`] reads between pixels ([`Interpolation`] as its number).
+/// Reading between pixels for [`Operation::Interpolate`] ([`Interpolation`] as its number).
 pub type InterpolationCode = u32;
 
 /// Ways of interpolation.
@@ -418,7 +419,7 @@ pub struct Download {
     pub bytes: u64,
 }
 
-/// Which condition a row of [`Operation::Forward`] gets ([`Condition`] as its number).
+/// The condition of a row of [`Operation::Forward`] ([`Condition`] as its number).
 pub type ConditionCode = u32;
 
 /// Conditions. What a condition is (a label now, text later) stays the host's.
@@ -433,13 +434,10 @@ pub enum Condition {
     Dropped = 2,
 }
 
-impl Condition {
-    /// The condition with this number, if there is one.
-    pub fn from_code(code: u32) -> Option<Self> {
-        [Self::Own, Self::Null, Self::Dropped]
-            .into_iter()
-            .find(|c| *c as u32 == code)
-    }
+numbered! {
+    Interpolation { Nearest, Bilinear, Bicubic }
+    Distribution { Normal, Uniform }
+    Condition { Own, Null, Dropped }
 }
 
 /// Attribute: a forward pass of another network.

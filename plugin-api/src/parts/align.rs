@@ -9,7 +9,6 @@ const EPS: f64 = 1e-12;
 ///
 /// With u' = u / max(|u|, 1e-12) it is `-mean(a' · b')`, REPA's loss (arXiv 2410.06940, equation 8). A token of
 /// zeros has the cosine 0 and no gradient, not NaN.
-#[must_use]
 #[track_caller]
 pub fn cosine_alignment(a: impl Into<Tensor>, b: impl Into<Tensor>) -> Tensor {
     let (a, b) = (a.into().cast(DType::F32), b.into().cast(DType::F32));
@@ -21,7 +20,6 @@ pub fn cosine_alignment(a: impl Into<Tensor>, b: impl Into<Tensor>) -> Tensor {
 }
 
 /// Mean over everything but the batch of `(a - b)^2`: `[B, …]` twice to f32 `[B]`.
-#[must_use]
 #[track_caller]
 pub fn squared_error(a: impl Into<Tensor>, b: impl Into<Tensor>) -> Tensor {
     let (a, b) = (a.into().cast(DType::F32), b.into().cast(DType::F32));

@@ -3,7 +3,6 @@
 use crate::Tensor;
 
 /// `u + scale (c - u)`: classifier-free guidance on features (Self-Transcendence, arXiv 2601.07773).
-#[must_use]
 #[track_caller]
 pub fn feature_cfg(conditional: impl Into<Tensor>, unconditional: impl Into<Tensor>, scale: f64) -> Tensor {
     let u = unconditional.into();

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Plan, Step, Tensor, TimeRange, rows_inside};
 
-/// How a range of times becomes a weight on each sample's loss. The host takes the mean over the batch after it.
+/// Ways in which a range of times becomes a weight on each sample's loss. The host takes the mean over the batch after it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Mask {

@@ -1,8 +1,8 @@
 //! The answer of `guide`, on its way out.
 
-use super::memory::array;
-use crate::abi::{self, DType, Named};
+use crate::abi::{self, Array, DType, Named};
 use crate::plan::undeclared;
+use crate::tensor::sized;
 use crate::{Error, Guidance, Plan, Tensor};
 
 /// Lists that live in the instance until its next call.
@@ -25,13 +25,12 @@ impl Answer {
             metrics: named("metric", &guidance.metrics, &metrics)?,
             buffers: named("buffer", &guidance.buffers, &buffers)?,
         };
-        let raw = abi::Guided {
-            size: size_of::<abi::Guided>() as u64,
+        let raw = sized!(Guided {
             loss: guidance.loss.handle(),
             denoising_weight: guidance.denoising_weight.as_ref().map_or(0, Tensor::handle),
-            metrics: array(&answer.metrics),
-            buffers: array(&answer.buffers),
-        };
+            metrics: Array::of(&answer.metrics),
+            buffers: Array::of(&answer.buffers),
+        });
         Ok((answer, raw))
     }
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::answer::Answer;
 use super::declaration::{self, Declaration};
-use super::memory::{self, text};
+use super::memory;
 use super::message::{guarded, panic_text};
 use super::session::Functions;
 use super::{log, step};
@@ -34,9 +34,9 @@ pub const fn descriptor<S: Exported>() -> &'static Descriptor {
             size: size_of::<Descriptor>() as u64,
             abi_major: ABI_MAJOR,
             abi_minor: ABI_MINOR,
-            name: text(S::NAME),
-            version: text(S::VERSION),
-            summary: text(S::SUMMARY),
+            name: Text::of(S::NAME),
+            version: Text::of(S::VERSION),
+            summary: Text::of(S::SUMMARY),
             create: Some(create::<S>),
             plan: Some(plan::<S>),
             guide: Some(guide::<S>),
@@ -171,7 +171,7 @@ unsafe extern "C" fn config_schema<S: GuidanceSource>() -> Text {
             .or_insert_with(|| config::schema::<S::Config>().leak())
     });
     // Empty where deriving the schema panicked: a description is not worth a run.
-    text(schema.unwrap_or_default())
+    Text::of(schema.unwrap_or_default())
 }
 
 /// 0 where the source states none, where the configuration is none, and where the author's code panicked: `create` then says

@@ -1,10 +1,12 @@
 //! Geometry in, plan out.
 
-use super::memory::{self, array, extents, text};
-use crate::abi::{self, Agreement, DType, InitKind, Network, PathKind, PredictionKind, Shape};
+use std::any::Any;
+
+use super::memory;
+use crate::abi::{self, Array, DType, InitKind, Network, PathKind, PredictionKind, Shape, Text};
 use crate::geometry::{FieldGeometry, NetworkGeometry};
-use crate::plan::{Init, Setting, Tap};
-use crate::tensor::shape_of;
+use crate::plan::Init;
+use crate::tensor::sized;
 use crate::{Error, Geometry, Plan};
 
 /// # Safety
@@ -35,7 +37,7 @@ pub(super) unsafe fn geometry(from: *const abi::Geometry) -> Result<Geometry, Er
                 // SAFETY: the caller's promise.
                 name: unsafe { memory::string(&field.name, "a field's name") }?,
                 dtype,
-                shape: extents(&field.shape),
+                shape: field.shape.extents(),
             });
         }
     }
@@ -58,103 +60,81 @@ pub(super) unsafe fn geometry(from: *const abi::Geometry) -> Result<Geometry, Er
 /// A plan in the contract's layout. It points into the [`Plan`] that it was made of, which must live as long.
 pub(super) struct Declaration {
     pub raw: abi::Plan,
-    _taps: Vec<abi::Tap>,
-    _fields: Vec<abi::Text>,
-    _parameters: Vec<abi::ParameterInfo>,
-    _buffers: Vec<abi::BufferInfo>,
-    _metrics: Vec<abi::Text>,
-    _settings: Vec<abi::SettingInfo>,
+    /// Lists that `raw` points to.
+    _lists: Vec<Box<dyn Any>>,
 }
 
 impl Declaration {
     pub(super) fn of(plan: &Plan) -> Result<Self, Error> {
         plan.check()?;
-        let taps: Vec<_> = plan.taps.iter().map(tap).collect();
-        let fields: Vec<_> = plan.fields.iter().map(|name| text(name)).collect();
-        let metrics: Vec<_> = plan.metrics.iter().map(|name| text(name)).collect();
-        let settings: Vec<_> = plan.settings.iter().map(setting).collect();
-        let parameters: Vec<_> = plan
-            .parameters
-            .iter()
-            .map(|parameter| {
-                let (init, value, values) = initial(&parameter.init);
-                abi::ParameterInfo {
-                    name: text(&parameter.name),
-                    shape: checked(&parameter.shape),
-                    init,
-                    trainable: u8::from(parameter.trainable),
-                    reserved: [0; 3],
-                    value,
-                    values,
-                }
-            })
-            .collect();
-        let buffers: Vec<_> = plan
-            .buffers
-            .iter()
-            .map(|buffer| {
-                let (init, value, values) = initial(&buffer.init);
-                let agreement: Agreement = buffer.agreement;
-                abi::BufferInfo {
-                    name: text(&buffer.name),
-                    dtype: buffer.dtype as u32,
-                    agreement: agreement as u32,
-                    shape: checked(&buffer.shape),
-                    rows: u8::from(buffer.rows),
-                    reserved: [0; 3],
-                    init,
-                    value,
-                    values,
-                }
-            })
-            .collect();
-        Ok(Self {
-            raw: abi::Plan {
-                size: size_of::<abi::Plan>() as u64,
-                required_minor: plan.required_minor,
-                batch_coupled: u8::from(plan.batch_coupled),
-                has_t_range: u8::from(plan.t_range.is_some()),
-                reserved: [0; 2],
-                t_min: plan.t_range.map_or(0.0, |range| range.min()),
-                t_max: plan.t_range.map_or(0.0, |range| range.max()),
-                taps: array(&taps),
-                fields: array(&fields),
-                parameters: array(&parameters),
-                buffers: array(&buffers),
-                metrics: array(&metrics),
-                settings: array(&settings),
-            },
-            _taps: taps,
-            _fields: fields,
-            _parameters: parameters,
-            _buffers: buffers,
-            _metrics: metrics,
-            _settings: settings,
-        })
+        let mut lists = Vec::new();
+        let names = |names: &[String]| names.iter().map(|name| Text::of(name)).collect::<Vec<_>>();
+        let taps = plan.taps.iter().map(|tap| abi::Tap {
+            network: tap.network as u32,
+            kind: tap.kind as u32,
+            depth: tap.depth,
+            reserved: 0,
+        });
+        let parameters = plan.parameters.iter().map(|parameter| {
+            let (init, value, values) = initial(&parameter.init);
+            abi::ParameterInfo {
+                name: Text::of(&parameter.name),
+                shape: checked(&parameter.shape),
+                init,
+                trainable: u8::from(parameter.trainable),
+                reserved: [0; 3],
+                value,
+                values,
+            }
+        });
+        let buffers = plan.buffers.iter().map(|buffer| {
+            let (init, value, values) = initial(&buffer.init);
+            abi::BufferInfo {
+                name: Text::of(&buffer.name),
+                dtype: buffer.dtype as u32,
+                agreement: buffer.agreement as u32,
+                shape: checked(&buffer.shape),
+                rows: u8::from(buffer.rows),
+                reserved: [0; 3],
+                init,
+                value,
+                values,
+            }
+        });
+        let settings = plan.settings.iter().map(|setting| abi::SettingInfo {
+            name: Text::of(&setting.name),
+            meaning: setting.meaning as u32,
+            reserved: 0,
+            value: setting.value,
+        });
+        let raw = sized!(Plan {
+            required_minor: plan.required_minor,
+            batch_coupled: u8::from(plan.batch_coupled),
+            has_t_range: u8::from(plan.t_range.is_some()),
+            reserved: [0; 2],
+            t_min: plan.t_range.map_or(0.0, |range| range.min()),
+            t_max: plan.t_range.map_or(0.0, |range| range.max()),
+            taps: kept(taps.collect(), &mut lists),
+            fields: kept(names(&plan.fields), &mut lists),
+            parameters: kept(parameters.collect(), &mut lists),
+            buffers: kept(buffers.collect(), &mut lists),
+            metrics: kept(names(&plan.metrics), &mut lists),
+            settings: kept(settings.collect(), &mut lists),
+        });
+        Ok(Self { raw, _lists: lists })
     }
 }
 
-fn tap(tap: &Tap) -> abi::Tap {
-    abi::Tap {
-        network: tap.network as u32,
-        kind: tap.kind as u32,
-        depth: tap.depth,
-        reserved: 0,
-    }
-}
-
-fn setting(setting: &Setting) -> abi::SettingInfo {
-    abi::SettingInfo {
-        name: text(&setting.name),
-        meaning: setting.meaning as u32,
-        reserved: 0,
-        value: setting.value,
-    }
+/// A list that lives as long as `lists`, in whichever of them it lies.
+fn kept<T: 'static>(list: Vec<T>, lists: &mut Vec<Box<dyn Any>>) -> abi::Array {
+    let array = Array::of(&list);
+    lists.push(Box::new(list));
+    array
 }
 
 /// A shape whose rank `Plan::check` has seen.
 fn checked(shape: &[usize]) -> Shape {
-    shape_of(shape).unwrap_or_default()
+    Shape::of(shape).unwrap_or_default()
 }
 
 fn initial(init: &Init) -> (u32, f64, abi::Array) {
@@ -165,13 +145,13 @@ fn initial(init: &Init) -> (u32, f64, abi::Array) {
         Init::Normal(deviation) => (InitKind::Normal, *deviation, &[]),
         Init::Values(values) => (InitKind::Values, 0.0, values),
     };
-    (kind as u32, value, array(values))
+    (kind as u32, value, Array::of(values))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Buffer, SettingMeaning, TimeRange};
+    use crate::{Agreement, Buffer, SettingMeaning, TimeRange};
 
     #[test]
     fn a_host_before_1_2_says_nothing_of_the_diffusion() {
@@ -185,19 +165,18 @@ mod tests {
             grid_cols: 2,
         };
         let networks = [student];
-        let mut raw = abi::Geometry {
-            size: size_of::<abi::Geometry>() as u64,
+        let mut raw = sized!(Geometry {
             batch: 1,
             channels: 3,
             height: 4,
             width: 4,
             patch: 2,
             classes: 5,
-            networks: array(&networks),
-            fields: array::<abi::FieldInfo>(&[]),
+            networks: Array::of(&networks),
+            fields: Array::of::<abi::FieldInfo>(&[]),
             prediction: PredictionKind::Data as u32,
             path: PathKind::Cosine as u32,
-        };
+        });
         // SAFETY: the struct has the bytes that it states, and its lists are alive.
         let read = |raw: &abi::Geometry| unsafe { geometry(raw) }.map(|read| (read.prediction, read.path));
         assert_eq!(read(&raw), Ok((Some(PredictionKind::Data), Some(PathKind::Cosine))));
@@ -239,7 +218,7 @@ mod tests {
             let parameters = raw.parameters.ptr.cast::<abi::ParameterInfo>();
             let first = &*parameters;
             assert_eq!(memory::string(&first.name, "").unwrap(), "0.weight");
-            assert_eq!(extents(&first.shape), [48, 32]);
+            assert_eq!(first.shape.extents(), [48, 32]);
             assert_eq!((first.init, first.trainable), (InitKind::XavierUniform as u32, 1));
             let second = &*parameters.add(1);
             assert_eq!(second.trainable, 0);

@@ -8,8 +8,7 @@
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::callbacks::{Exported, descriptor};
-use super::memory::text;
-use crate::abi::{ABI_MAJOR, ABI_MINOR, Descriptor};
+use crate::abi::{ABI_MAJOR, ABI_MINOR, Descriptor, Text};
 
 /// A descriptor that is never written, and all that it points to is static.
 struct Shared(&'static Descriptor);
@@ -58,9 +57,9 @@ fn refusal(mut names: Vec<&str>) -> &'static Descriptor {
         size: size_of::<Descriptor>() as u64,
         abi_major: ABI_MAJOR,
         abi_minor: ABI_MINOR,
-        name: text(""),
-        version: text(""),
-        summary: text(words.leak()),
+        name: Text::of(""),
+        version: Text::of(""),
+        summary: Text::of(words.leak()),
         create: None,
         plan: None,
         guide: None,

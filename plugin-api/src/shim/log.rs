@@ -2,7 +2,6 @@
 
 use std::sync::OnceLock;
 
-use super::memory;
 use crate::abi::Text;
 
 /// Urgency of a line.
@@ -34,6 +33,6 @@ pub(super) fn connect(function: Option<Log>) {
 pub fn log(level: Level, line: &str) {
     if let Some(function) = LOG.get() {
         // SAFETY: the host's function may be called at any time, and reads the text during the call only.
-        unsafe { function(level as u32, memory::text(line)) };
+        unsafe { function(level as u32, Text::of(line)) };
     }
 }

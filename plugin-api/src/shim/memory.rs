@@ -5,7 +5,7 @@ use std::mem::{MaybeUninit, size_of};
 use std::ptr;
 
 use crate::Error;
-use crate::abi::{self, Array, Shape, Text};
+use crate::abi::{self, Array, Text};
 
 /// A `#[repr(C)]` type of the contract.
 ///
@@ -20,36 +20,21 @@ pub(super) unsafe trait Raw: Sized {}
 pub(super) unsafe trait Sized64: Raw {}
 
 macro_rules! raw {
-    ($($type:ty),+) => {$(
+    ($($type:ty)+) => {$(
         // SAFETY: made of integers, floats, raw pointers and optional function pointers; zeros are a value.
         unsafe impl Raw for $type {}
     )+};
 }
-macro_rules! sized {
-    ($($type:ty),+) => {$(
-        raw!($type);
+raw!(u64 u32 f32 i64 Text abi::NetworkInfo abi::FieldInfo abi::TensorRef);
+
+macro_rules! size_first {
+    ($($type:ident)+) => {$(
+        raw!(abi::$type);
         // SAFETY: its first field is `size: u64`.
-        unsafe impl Sized64 for $type {}
+        unsafe impl Sized64 for abi::$type {}
     )+};
 }
-raw!(
-    u64,
-    u32,
-    f32,
-    i64,
-    Text,
-    abi::NetworkInfo,
-    abi::FieldInfo,
-    abi::TensorRef
-);
-sized!(
-    abi::Host,
-    abi::Geometry,
-    abi::Plan,
-    abi::Step,
-    abi::Guided,
-    abi::Message
-);
+size_first!(Host Geometry Plan Step Guided Message);
 
 /// Copies a struct of the other side, as much of it as both know; the rest is zero.
 ///
@@ -125,11 +110,8 @@ pub(super) unsafe fn elements<T: Raw>(array: &Array, what: &str) -> Result<Vec<T
 /// # Safety
 /// `from` must be null or point to `len` readable, aligned elements.
 pub(super) unsafe fn numbers<T: Raw>(from: *const T, len: usize, what: &str) -> Result<Vec<T>, Error> {
-    let array = Array {
-        ptr: from.cast(),
-        len: len as u64,
-        stride: size_of::<T>() as u64,
-    };
+    let (ptr, len, stride) = (from.cast(), len as u64, size_of::<T>() as u64);
+    let array = Array { ptr, len, stride };
     // SAFETY: the caller's promise is that of `elements`.
     unsafe { elements(&array, what) }
 }
@@ -150,32 +132,10 @@ pub(super) unsafe fn string(text: &Text, what: &str) -> Result<String, Error> {
     String::from_utf8(bytes.to_vec()).map_err(|_| Error::new(format!("the host passed {what} that is not UTF-8")))
 }
 
-/// A text that borrows; it must not outlive `text`, which the type does not say.
-pub(super) const fn text(text: &str) -> Text {
-    Text {
-        ptr: text.as_ptr(),
-        len: text.len() as u64,
-    }
-}
-
-/// An array that borrows; it must not outlive `slice`, which the type does not say.
-pub(super) const fn array<T>(slice: &[T]) -> Array {
-    Array {
-        ptr: slice.as_ptr().cast(),
-        len: slice.len() as u64,
-        stride: size_of::<T>() as u64,
-    }
-}
-
-/// Extents of a shape of the host's.
-pub(super) fn extents(shape: &Shape) -> Vec<usize> {
-    let rank = (shape.rank as usize).min(abi::MAX_RANK);
-    shape.dims[..rank].iter().map(|&d| d as usize).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tensor::sized;
 
     #[test]
     fn a_shorter_struct_reads_as_zero_where_it_ends() {
@@ -189,13 +149,12 @@ mod tests {
     #[test]
     fn a_shorter_struct_is_written_no_further() {
         let mut raw: [u64; 3] = [16, 0, 99];
-        let value = abi::Guided {
-            size: size_of::<abi::Guided>() as u64,
+        let value = sized!(Guided {
             loss: 7,
             denoising_weight: 8,
-            metrics: array::<abi::Named>(&[]),
-            buffers: array::<abi::Named>(&[]),
-        };
+            metrics: Array::of::<abi::Named>(&[]),
+            buffers: Array::of::<abi::Named>(&[]),
+        });
         // SAFETY: the array has more than the 16 bytes that its first element says.
         unsafe { write(raw.as_mut_ptr().cast(), &value, "answer") }.unwrap();
         assert_eq!(raw, [16, 7, 99]);
@@ -205,9 +164,9 @@ mod tests {
     fn longer_elements_are_walked_by_their_stride() {
         let raw: [u64; 6] = [1, 91, 2, 92, 3, 93];
         let longer = Array {
-            ptr: raw.as_ptr().cast(),
             len: 3,
             stride: 16,
+            ..Array::of(&raw)
         };
         // SAFETY: three elements of 16 bytes.
         let read = unsafe { elements::<u64>(&longer, "numbers") }.unwrap();

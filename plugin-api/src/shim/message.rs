@@ -7,6 +7,7 @@ use std::ptr;
 use super::memory;
 use crate::Error;
 use crate::abi::{FAILED, Message, OK, Status, Text};
+use crate::tensor::sized;
 
 /// Runs a callback's body. An error or a panic becomes a message and [`FAILED`].
 ///
@@ -44,15 +45,11 @@ unsafe fn tell(message: *mut Message, error: Error) {
     let owner = Box::into_raw(Box::new(error.to_string()));
     // SAFETY: `owner` was made by `Box::into_raw` in the line above and nobody else has it yet.
     let written = unsafe { &*owner };
-    let value = Message {
-        size: size_of::<Message>() as u64,
-        text: Text {
-            ptr: written.as_ptr(),
-            len: written.len() as u64,
-        },
+    let value = sized!(Message {
+        text: Text::of(written),
         owner: owner.cast(),
         release: Some(release),
-    };
+    });
     // SAFETY: `message` is not null, and the caller promises its size.
     let _ = unsafe { memory::write(message, &value, "message") };
 }

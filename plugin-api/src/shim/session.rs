@@ -6,11 +6,11 @@ use std::panic::Location;
 use std::ptr;
 use std::rc::Rc;
 
-use super::memory;
 use crate::abi::{
-    self, Call, Distribution, Handle, Host, Network, OK, Operand, Operation, Shape, Status, TapKind, TensorRef,
+    self, Array, Call, Distribution, Handle, Host, Network, OK, Operand, Operation, Shape, Status, TapKind, TensorRef,
+    Text,
 };
-use crate::tensor::Element;
+use crate::tensor::{Element, sized};
 use crate::{Condition, Error, Tensor};
 
 type Run = unsafe extern "C" fn(*const Call) -> Status;
@@ -39,6 +39,11 @@ impl Functions {
 pub(crate) unsafe trait Attributes {
     /// The value of [`Call::attributes`].
     fn pointer(&self) -> *const c_void;
+
+    /// False where the contract has no place for what was asked: a shape or list of too many dimensions.
+    fn fit(&self) -> bool {
+        true
+    }
 }
 
 // SAFETY: no attributes.
@@ -48,8 +53,19 @@ unsafe impl Attributes for () {
     }
 }
 
+// SAFETY: those that it holds, or none.
+unsafe impl<A: Attributes> Attributes for Option<A> {
+    fn pointer(&self) -> *const c_void {
+        self.as_ref().map_or(ptr::null(), A::pointer)
+    }
+
+    fn fit(&self) -> bool {
+        self.is_some()
+    }
+}
+
 macro_rules! attributes {
-    ($($type:ident),+) => {$(
+    ($($type:ident)+) => {$(
         // SAFETY: a size-first struct of the contract, made of numbers.
         unsafe impl Attributes for abi::$type {
             fn pointer(&self) -> *const c_void {
@@ -58,19 +74,9 @@ macro_rules! attributes {
         }
     )+};
 }
-attributes!(
-    Scalar,
-    Range,
-    Dim,
-    Dims,
-    NewShape,
-    Slice,
-    ScatterTo,
-    Conv2d,
-    Interpolate,
-    Full,
-    Cast
-);
+attributes!(Scalar Range Dim Dims NewShape Slice ScatterTo Conv2d Interpolate Full Cast);
+
+const TOO_MANY: &str = "a shape with more dimensions than a tensor can have";
 
 /// One call of `guide`. Tensors share it; when the call is over it is closed, and they let go of nothing more.
 pub(crate) struct Session {
@@ -102,9 +108,7 @@ impl Session {
 
     /// A tensor for a request that could not be put to the host; the first such is the step's error.
     pub(crate) fn failure(self: &Rc<Self>, at: &Location, message: &str) -> Tensor {
-        self.error
-            .borrow_mut()
-            .get_or_insert_with(|| Error::new(format!("{message} ({}:{})", at.file(), at.line())));
+        self.error.borrow_mut().get_or_insert_with(|| Error::at(at, message));
         Tensor::new(self, &TensorRef::default()).unwrap_or_else(|_| unreachable!("no tensor"))
     }
 
@@ -136,6 +140,9 @@ impl Session {
         results: usize,
         at: &'static Location<'static>,
     ) -> Vec<Tensor> {
+        if !attributes.fit() {
+            return vec![self.failure(at, TOO_MANY); results];
+        }
         // SAFETY: `Attributes` promises what the operation reads.
         unsafe { self.call(operation, operands, attributes.pointer(), results, at) }
     }
@@ -144,36 +151,32 @@ impl Session {
     pub(crate) fn upload<E: Element>(
         self: &Rc<Self>,
         data: &[E],
-        shape: Shape,
+        extents: &[usize],
         at: &'static Location<'static>,
     ) -> Tensor {
-        let attributes = abi::Upload {
-            size: size_of::<abi::Upload>() as u64,
+        let Some(shape) = Shape::of(extents) else {
+            return self.failure(at, TOO_MANY);
+        };
+        let attributes = sized!(Upload {
             dtype: E::DTYPE as u32,
             reserved: 0,
             shape,
-            data: memory::array(data),
-        };
-        let pointer = ptr::from_ref(&attributes).cast();
+            data: Array::of(data),
+        });
         // SAFETY: the attributes and the elements outlive the call; `Element` is what the type's number says.
-        unsafe { self.call(Operation::Upload, &[], pointer, 1, at) }.remove(0)
+        unsafe { self.call(Operation::Upload, &[], ptr::from_ref(&attributes).cast(), 1, at) }.remove(0)
     }
 
     /// Copies a tensor's numbers here; nothing if the operation fails.
-    pub(crate) fn download<E: Element>(
-        self: &Rc<Self>,
-        tensor: Tensor,
-        at: &'static Location<'static>,
-    ) -> Option<Vec<E>> {
-        let mut data = vec![E::default(); tensor.shape().iter().product()];
-        let attributes = abi::Download {
-            size: size_of::<abi::Download>() as u64,
-            data: data.as_mut_ptr().cast(),
-            bytes: size_of_val(data.as_slice()) as u64,
-        };
-        if tensor.handle() == 0 {
+    pub(crate) fn download<E: Element>(&self, tensor: Tensor, at: &'static Location<'static>) -> Option<Vec<E>> {
+        if tensor.is_failed() {
             return None;
         }
+        let mut data = vec![E::default(); tensor.shape().iter().product()];
+        let attributes = sized!(Download {
+            data: data.as_mut_ptr().cast(),
+            bytes: size_of_val(data.as_slice()) as u64,
+        });
         let pointer = ptr::from_ref(&attributes).cast();
         // SAFETY: the memory outlives the call and is as long as said.
         let status = unsafe { self.ask(Operation::Download, &[Some(tensor)], pointer, &mut [], at) };
@@ -185,19 +188,20 @@ impl Session {
         self: &Rc<Self>,
         tag: &str,
         distribution: Distribution,
-        shape: Shape,
+        extents: &[usize],
         at: &'static Location<'static>,
     ) -> Tensor {
-        let attributes = abi::Random {
-            size: size_of::<abi::Random>() as u64,
+        let Some(shape) = Shape::of(extents) else {
+            return self.failure(at, TOO_MANY);
+        };
+        let attributes = sized!(Random {
             distribution: distribution as u32,
             reserved: 0,
-            tag: memory::text(tag),
+            tag: Text::of(tag),
             shape,
-        };
-        let pointer = ptr::from_ref(&attributes).cast();
+        });
         // SAFETY: the attributes and the tag outlive the call.
-        unsafe { self.call(Operation::Random, &[], pointer, 1, at) }.remove(0)
+        unsafe { self.call(Operation::Random, &[], ptr::from_ref(&attributes).cast(), 1, at) }.remove(0)
     }
 
     /// Runs another network; one result a tap.
@@ -214,17 +218,15 @@ impl Session {
         let depths: Vec<u32> = taps.iter().map(|(_, depth)| *depth).collect();
         let kinds: Vec<u32> = taps.iter().map(|(kind, _)| *kind as u32).collect();
         let only_blocks = taps.iter().all(|(kind, _)| *kind == TapKind::Block);
-        let attributes = abi::Forward {
-            size: size_of::<abi::Forward>() as u64,
+        let attributes = sized!(Forward {
             network: network as u32,
             reserved: 0,
-            depths: memory::array(&depths),
-            rows: memory::array(rows),
-            conditions: memory::array(&conditions),
-            kinds: memory::array(if only_blocks { &[] } else { &kinds }),
-        };
-        let pointer = ptr::from_ref(&attributes).cast();
-        let inputs = inputs.map(Some);
+            depths: Array::of(&depths),
+            rows: Array::of(rows),
+            conditions: Array::of(&conditions),
+            kinds: Array::of(if only_blocks { &[] } else { &kinds }),
+        });
+        let (inputs, pointer) = (inputs.map(Some), ptr::from_ref(&attributes).cast());
         // SAFETY: the attributes and their arrays outlive the call.
         unsafe { self.call(Operation::Forward, &inputs, pointer, taps.len(), at) }
     }
@@ -273,27 +275,22 @@ impl Session {
                 reserved: [0; 7],
             })
             .collect();
-        let call = Call {
-            size: size_of::<Call>() as u64,
+        let call = sized!(Call {
             session: self.id,
             opcode: operation as u32,
             inputs_len: inputs.len() as u32,
             outputs_len: outputs.len() as u32,
             line: at.line(),
-            file: memory::text(at.file()),
+            file: Text::of(at.file()),
             inputs: inputs.as_ptr(),
             attributes,
             outputs: outputs.as_mut_ptr(),
-        };
+        });
         // SAFETY: everything that the call points to outlives it; the attributes are the caller's promise.
         let status = unsafe { (self.functions.run)(&call) };
-        for (operand, input) in operands
-            .iter()
-            .flatten()
-            .zip(inputs.iter().filter(|input| input.handle != 0))
-        {
-            if input.consumed == 1 {
-                operand.give_away();
+        for (operand, input) in operands.iter().zip(&inputs) {
+            if let (Some(tensor), 1) = (operand, input.consumed) {
+                tensor.give_away();
             }
         }
         status

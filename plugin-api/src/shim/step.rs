@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::memory;
 use super::session::{Functions, Session};
 use crate::abi::{self, Network, TensorRef};
+use crate::step::Own;
 use crate::{Error, Geometry, Plan, Step, Tensor};
 
 /// # Safety
@@ -47,13 +48,15 @@ pub(super) unsafe fn step(
         plan: plan.clone(),
         index: raw.index,
         batch,
-        x: tensor(&raw.x)?,
-        noise: tensor(&raw.noise)?,
-        x_t: tensor(&raw.x_t)?,
-        t: tensor(&raw.t)?,
-        velocity: tensor(&raw.velocity)?,
-        labels: tensor(&raw.labels)?,
-        dropped_labels: tensor(&raw.dropped_labels)?,
+        own: Own {
+            x: tensor(&raw.x)?,
+            noise: tensor(&raw.noise)?,
+            x_t: tensor(&raw.x_t)?,
+            t: tensor(&raw.t)?,
+            velocity: tensor(&raw.velocity)?,
+            labels: tensor(&raw.labels)?,
+            dropped_labels: tensor(&raw.dropped_labels)?,
+        },
         taps: list(&raw.taps, students.count(), "taps")?,
         fields: list(&raw.fields, plan.fields.len(), "fields")?,
         parameters: list(&raw.parameters, plan.parameters.len(), "parameters")?,

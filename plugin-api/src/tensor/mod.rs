@@ -1,10 +1,18 @@
 //! Tensors as an author sees them: handles of the host's with operators and methods.
 
-mod compare;
-mod elementwise;
-mod layer;
+/// An attribute struct with its size filled in.
+macro_rules! sized {
+    ($type:ident { $($field:ident $(: $value:expr)?),* $(,)? }) => {
+        $crate::abi::$type {
+            size: size_of::<$crate::abi::$type>() as u64,
+            $($field $(: $value)?),*
+        }
+    };
+}
+pub(crate) use sized;
+
+mod method;
 mod operator;
-mod reduce;
 mod shape;
 mod transfer;
 
@@ -13,10 +21,10 @@ use std::panic::Location;
 use std::rc::Rc;
 
 use crate::Error;
-use crate::abi::{DType, Handle, MAX_RANK, Operation, Shape, TensorRef};
+use crate::abi::{self, DType, Handle, MAX_RANK, Operation, TensorRef};
 use crate::shim::{Attributes, Session};
 
-pub use layer::{Convolution, Resize};
+pub use method::{Convolution, Resize};
 pub use operator::{IntoTerm, Term};
 pub use transfer::Element;
 
@@ -30,6 +38,7 @@ pub use transfer::Element;
 /// its memory. Clone it to keep it; a clone is a second name for the same tensor and copies nothing. It is not
 /// `Send`, and dead when `guide` returns.
 #[derive(Clone)]
+#[must_use = "an operation gives a new tensor"]
 pub struct Tensor {
     owned: Rc<Owned>,
     dtype: DType,
@@ -63,7 +72,6 @@ impl Tensor {
                 )));
             }
         };
-        let rank = (from.shape.rank as usize).min(MAX_RANK);
         Ok(Self {
             owned: Rc::new(Owned {
                 session: session.clone(),
@@ -71,7 +79,7 @@ impl Tensor {
                 given_away: std::cell::Cell::new(false),
             }),
             dtype,
-            shape: from.shape.dims[..rank].iter().map(|&d| d as usize).collect(),
+            shape: from.shape.extents(),
         })
     }
 
@@ -98,20 +106,11 @@ impl Tensor {
     pub fn dims<const N: usize>(&self) -> Result<[usize; N], Error> {
         let at = Location::caller();
         if self.is_failed() {
-            return Err(Error::new(format!(
-                "a tensor comes from an operation that failed ({}:{})",
-                at.file(),
-                at.line()
-            )));
+            return Err(Error::at(at, "a tensor comes from an operation that failed"));
         }
-        self.shape.as_slice().try_into().map_err(|_| {
-            Error::new(format!(
-                "a tensor of {N} dimensions is needed, this has shape {:?} ({}:{})",
-                self.shape,
-                at.file(),
-                at.line()
-            ))
-        })
+        let other = |_| format!("a tensor of {N} dimensions is needed, this has shape {:?}", self.shape);
+        let shape = self.shape.as_slice().try_into().map_err(other);
+        shape.map_err(|message| Error::at(at, &message))
     }
 
     /// True if it comes from an operation that failed.
@@ -137,16 +136,9 @@ impl Tensor {
         &self.owned.session
     }
 
-    /// An operation of this tensor alone.
+    /// Asks for an operation of this tensor and others; the session is this one's.
     #[track_caller]
-    fn apply(self, operation: Operation, attributes: &impl Attributes) -> Self {
-        let session = self.session().clone();
-        session.one(operation, &[Some(self)], attributes, Location::caller())
-    }
-
-    /// An operation of this tensor and others; the session is this one's.
-    #[track_caller]
-    fn apply_with<const N: usize>(
+    fn ask<const N: usize>(
         self,
         operation: Operation,
         others: [Option<Tensor>; N],
@@ -155,12 +147,6 @@ impl Tensor {
         let session = self.session().clone();
         let operands: Vec<_> = std::iter::once(Some(self)).chain(others).collect();
         session.one(operation, &operands, attributes, Location::caller())
-    }
-
-    /// A failed tensor for a request that cannot be put to the host.
-    #[track_caller]
-    fn refuse(&self, message: &str) -> Self {
-        self.session().failure(Location::caller(), message)
     }
 }
 
@@ -176,25 +162,21 @@ impl fmt::Debug for Tensor {
     }
 }
 
-/// A shape in the contract's layout, unless it has too many dimensions.
-pub(crate) fn shape_of(extents: &[usize]) -> Option<Shape> {
-    let mut shape = Shape {
-        rank: extents.len() as u32,
-        ..Shape::default()
-    };
-    for (to, from) in shape.dims.get_mut(..extents.len())?.iter_mut().zip(extents) {
-        *to = *from as u64;
-    }
-    Some(shape)
+fn dim_of(dim: usize) -> abi::Dim {
+    let dim = dim as u32;
+    sized!(Dim { dim, reserved: 0 })
 }
 
-/// An attribute struct with its size filled in.
-macro_rules! sized {
-    ($type:ident { $($field:ident $(: $value:expr)?),* $(,)? }) => {
-        $crate::abi::$type {
-            size: size_of::<$crate::abi::$type>() as u64,
-            $($field $(: $value)?),*
-        }
-    };
+/// A list of dimensions in the contract's layout, unless it has too many.
+fn dims_of(dims: &[usize], keep: bool) -> Option<abi::Dims> {
+    let mut list = [0; MAX_RANK];
+    for (to, from) in list.get_mut(..dims.len())?.iter_mut().zip(dims) {
+        *to = *from as u32;
+    }
+    Some(sized!(Dims {
+        len: dims.len() as u32,
+        keep: u8::from(keep),
+        reserved: [0; 3],
+        dims: list,
+    }))
 }
-use sized;

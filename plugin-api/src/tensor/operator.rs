@@ -1,9 +1,10 @@
-//! `+ - * /` between tensors, and between tensors and numbers.
+//! `+ - * /` and comparisons, between tensors, and between tensors and numbers.
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
+use std::panic::Location;
 
-use super::{Tensor, sized};
-use crate::abi::Operation;
+use super::Tensor;
+use crate::abi::{Operation, Shape};
 
 /// The right-hand side of an operator.
 #[derive(Debug)]
@@ -20,58 +21,64 @@ pub trait IntoTerm {
     fn into_term(self) -> Term;
 }
 
-impl IntoTerm for Tensor {
-    fn into_term(self) -> Term {
-        Term::Tensor(self)
-    }
+macro_rules! term {
+    ($($type:ty: |$value:ident| $term:expr;)+) => {$(
+        impl IntoTerm for $type {
+            fn into_term(self) -> Term {
+                let $value = self;
+                $term
+            }
+        }
+    )+};
 }
-
-impl IntoTerm for &Tensor {
-    fn into_term(self) -> Term {
-        Term::Tensor(self.clone())
-    }
-}
-
-impl IntoTerm for f64 {
-    fn into_term(self) -> Term {
-        Term::Number(self)
-    }
-}
-
-impl IntoTerm for f32 {
-    fn into_term(self) -> Term {
-        Term::Number(f64::from(self))
-    }
+term! {
+    Tensor: |tensor| Term::Tensor(tensor);
+    &Tensor: |tensor| Term::Tensor(tensor.clone());
+    f64: |number| Term::Number(number);
+    f32: |number| Term::Number(f64::from(number));
 }
 
 impl Tensor {
     #[track_caller]
     fn shifted(self, value: f64) -> Tensor {
-        self.apply(Operation::AddScalar, &sized!(Scalar { value }))
+        self.ask(Operation::AddScalar, [], &sized!(Scalar { value }))
     }
 
     #[track_caller]
     fn scaled(self, value: f64) -> Tensor {
-        self.apply(Operation::MulScalar, &sized!(Scalar { value }))
+        self.ask(Operation::MulScalar, [], &sized!(Scalar { value }))
     }
 
+    /// A term as a tensor; a number as one that broadcasts to this.
     #[track_caller]
-    pub(super) fn with(self, operation: Operation, other: Tensor) -> Tensor {
-        self.apply_with(operation, [Some(other)], &())
+    fn term(&self, other: impl IntoTerm) -> Tensor {
+        match other.into_term() {
+            Term::Tensor(tensor) => tensor,
+            Term::Number(value) => {
+                let full = sized!(Full {
+                    value,
+                    dtype: self.dtype() as u32,
+                    reserved: 0,
+                    shape: Shape::of(&vec![1; self.rank()]).unwrap_or_default(),
+                });
+                self.session().one(Operation::Full, &[], &full, Location::caller())
+            }
+        }
     }
 }
 
+/// A trait's method for each side that a tensor and a number can take.
 macro_rules! operator {
-    ($trait:ident $method:ident $operation:ident, |$tensor:ident, $number:ident| $scalar:expr) => {
+    ($trait:ident $method:ident: |$tensor:ident, $number:ident| $right:expr, $left:expr) => {
         impl<R: IntoTerm> $trait<R> for Tensor {
             type Output = Tensor;
             #[track_caller]
             fn $method(self, right: R) -> Tensor {
                 match right.into_term() {
-                    Term::Tensor(right) => self.with(Operation::$operation, right),
+                    Term::Tensor(right) => self.ask(Operation::$trait, [Some(right)], &()),
                     Term::Number($number) => {
                         let $tensor = self;
-                        $scalar
+                        $right
                     }
                 }
             }
@@ -85,6 +92,15 @@ macro_rules! operator {
             }
         }
 
+        impl $trait<Tensor> for f64 {
+            type Output = Tensor;
+            #[track_caller]
+            fn $method(self, $tensor: Tensor) -> Tensor {
+                let $number = self;
+                $left
+            }
+        }
+
         impl $trait<&Tensor> for f64 {
             type Output = Tensor;
             #[track_caller]
@@ -95,48 +111,16 @@ macro_rules! operator {
     };
 }
 
-operator!(Add add Add, |tensor, number| tensor.shifted(number));
-operator!(Sub sub Sub, |tensor, number| tensor.shifted(-number));
-operator!(Mul mul Mul, |tensor, number| tensor.scaled(number));
-operator!(Div div Div, |tensor, number| tensor.scaled(1.0 / number));
-
-impl Add<Tensor> for f64 {
-    type Output = Tensor;
-    #[track_caller]
-    fn add(self, right: Tensor) -> Tensor {
-        right.shifted(self)
-    }
-}
-
-impl Sub<Tensor> for f64 {
-    type Output = Tensor;
-    #[track_caller]
-    fn sub(self, right: Tensor) -> Tensor {
-        (-right).shifted(self)
-    }
-}
-
-impl Mul<Tensor> for f64 {
-    type Output = Tensor;
-    #[track_caller]
-    fn mul(self, right: Tensor) -> Tensor {
-        right.scaled(self)
-    }
-}
-
-impl Div<Tensor> for f64 {
-    type Output = Tensor;
-    #[track_caller]
-    fn div(self, right: Tensor) -> Tensor {
-        right.powf(-1.0).scaled(self)
-    }
-}
+operator!(Add add: |tensor, number| tensor.shifted(number), tensor.shifted(number));
+operator!(Sub sub: |tensor, number| tensor.shifted(-number), (-tensor).shifted(number));
+operator!(Mul mul: |tensor, number| tensor.scaled(number), tensor.scaled(number));
+operator!(Div div: |tensor, number| tensor.scaled(1.0 / number), tensor.powf(-1.0).scaled(number));
 
 impl Neg for Tensor {
     type Output = Tensor;
     #[track_caller]
     fn neg(self) -> Tensor {
-        self.apply(Operation::Neg, &())
+        self.ask(Operation::Neg, [], &())
     }
 }
 
@@ -146,4 +130,24 @@ impl Neg for &Tensor {
     fn neg(self) -> Tensor {
         -self.clone()
     }
+}
+
+/// A comparison borrows: no mask could reuse the memory of what it compares.
+macro_rules! comparison {
+    ($($symbol:literal $method:ident $operation:ident;)+) => {
+        impl Tensor {$(
+            #[doc = concat!("The mask of `a ", $symbol, " b`, where `b` is a tensor or a number.")]
+            #[track_caller]
+            pub fn $method(&self, other: impl IntoTerm) -> Tensor {
+                self.clone().ask(Operation::$operation, [Some(self.term(other))], &())
+            }
+        )+}
+    };
+}
+comparison! {
+    "==" equal Equal;
+    ">" greater Greater;
+    ">=" greater_equal GreaterEqual;
+    "<" lower Lower;
+    "<=" lower_equal LowerEqual;
 }

@@ -17,33 +17,24 @@ pub trait Element: Copy + Default + sealed::Sealed {
 
 mod sealed {
     pub trait Sealed {}
-    impl Sealed for f32 {}
-    impl Sealed for i64 {}
-    impl Sealed for u8 {}
 }
 
-impl Element for f32 {
-    const DTYPE: DType = DType::F32;
+macro_rules! element {
+    ($($type:ty: $dtype:ident $(or $other:ident)*;)+) => {$(
+        impl sealed::Sealed for $type {}
+        impl Element for $type {
+            const DTYPE: DType = DType::$dtype;
 
-    fn reads(dtype: DType) -> bool {
-        matches!(dtype, DType::F32 | DType::BF16 | DType::F16 | DType::F64)
-    }
+            fn reads(dtype: DType) -> bool {
+                [DType::$dtype $(, DType::$other)*].contains(&dtype)
+            }
+        }
+    )+};
 }
-
-impl Element for i64 {
-    const DTYPE: DType = DType::Int;
-
-    fn reads(dtype: DType) -> bool {
-        dtype == DType::Int
-    }
-}
-
-impl Element for u8 {
-    const DTYPE: DType = DType::Bool;
-
-    fn reads(dtype: DType) -> bool {
-        dtype == DType::Bool
-    }
+element! {
+    f32: F32 or BF16 or F16 or F64;
+    i64: Int;
+    u8: Bool;
 }
 
 impl Tensor {
@@ -56,17 +47,14 @@ impl Tensor {
     pub fn download<E: Element>(self) -> Result<Vec<E>, Error> {
         let at = Location::caller();
         if !self.is_failed() && !E::reads(self.dtype()) {
-            return Err(Error::new(format!(
-                "a tensor of {:?} cannot be downloaded as {} ({}:{})",
-                self.dtype(),
-                std::any::type_name::<E>(),
-                at.file(),
-                at.line()
-            )));
+            let (from, to) = (self.dtype(), std::any::type_name::<E>());
+            return Err(Error::at(
+                at,
+                &format!("a tensor of {from:?} cannot be downloaded as {to}"),
+            ));
         }
         let session = self.session().clone();
-        session
-            .download(self, at)
-            .ok_or_else(|| Error::new(format!("a download failed ({}:{})", at.file(), at.line())))
+        let numbers = session.download(self, at);
+        numbers.ok_or_else(|| Error::at(at, "a download failed"))
     }
 }

@@ -7,7 +7,7 @@ use sextant_plugin_api::abi::{Descriptor, Handle, Operation};
 use sextant_plugin_api::{DType, Error, Exported, Geometry, descriptor};
 
 use crate::boundary::{Handed, Instance};
-use crate::declared::{Declared, Tap};
+use crate::declared::{BufferDeclared, Declared, ParameterDeclared, Tap};
 use crate::session::{self, Leaf, Pass};
 use crate::{Inputs, Value};
 
@@ -212,26 +212,21 @@ fn hand_over(inputs: &Inputs, declared: &Declared) -> Result<Handed, Error> {
         let value = inputs.taps.get(&tap).ok_or_else(|| absent(format!("tap {tap:?}")))?;
         handed.taps.push(session::enter(value.clone(), Some(Leaf::Tap(tap))));
     }
+    let named = |what: &str, values: &BTreeMap<String, Value>, name: &str, leaf: Option<Leaf>| {
+        let value = values.get(name).ok_or_else(|| absent(format!("{what} `{name}`")))?;
+        Ok::<_, Error>(session::enter(value.clone(), leaf))
+    };
     for name in &declared.fields {
-        let value = inputs
-            .fields
-            .get(name)
-            .ok_or_else(|| absent(format!("field `{name}`")))?;
-        handed.fields.push(plain(value));
+        handed.fields.push(named("field", &inputs.fields, name, None)?);
     }
-    for parameter in &declared.parameters {
-        let name = &parameter.name;
-        let value = inputs
+    for ParameterDeclared { name, trainable, .. } in &declared.parameters {
+        let leaf = trainable.then(|| Leaf::Parameter(name.clone()));
+        handed
             .parameters
-            .get(name)
-            .ok_or_else(|| absent(format!("parameter `{name}`")))?;
-        let leaf = parameter.trainable.then(|| Leaf::Parameter(name.clone()));
-        handed.parameters.push(session::enter(value.clone(), leaf));
+            .push(named("parameter", &inputs.parameters, name, leaf)?);
     }
-    for buffer in &declared.buffers {
-        let value = inputs.buffers.get(&buffer.name);
-        let value = value.ok_or_else(|| absent(format!("buffer `{}`", buffer.name)))?;
-        handed.buffers.push(plain(value));
+    for BufferDeclared { name, .. } in &declared.buffers {
+        handed.buffers.push(named("buffer", &inputs.buffers, name, None)?);
     }
     Ok(handed)
 }

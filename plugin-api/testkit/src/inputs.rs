@@ -160,10 +160,7 @@ impl Inputs {
         let tap = |tap: &Tap| match tap {
             Tap::Block(depth) => batch(&format!("tap {depth}"), &[tokens, student.width]),
             Tap::Output => batch("output", &latent),
-            Tap::Attention(depth) => {
-                let logits = batch(&format!("attention {depth}"), &[student.heads, tokens, tokens]);
-                softmax(&logits, tokens)
-            }
+            Tap::Attention(depth) => batch(&format!("attention {depth}"), &[student.heads, tokens, tokens]).softmax(),
         };
         let field = |name: &String| {
             let of = geometry.fields().iter().find(|field| field.name == *name)?;
@@ -344,39 +341,24 @@ impl Inputs {
     }
 }
 
-/// Rows of `width` numbers, each made probabilities.
-fn softmax(logits: &Value, width: usize) -> Value {
-    let mut result = logits.map(f64::exp);
-    for row in result.data.chunks_mut(width.max(1)) {
-        let sum: f64 = row.iter().sum();
-        row.iter_mut().for_each(|p| *p /= sum);
-    }
-    result
-}
-
 /// The value with which a parameter or a buffer begins.
 fn start(name: &str, shape: &[usize], init: &Init, seed: u64) -> Value {
     let count = shape.iter().product();
-    let mut draws = Draws::new(name, &[seed]);
+    let drawn = |distribution, number: &dyn Fn(f64) -> f64| {
+        let draws = Draws::new(name, &[seed]).many(distribution, count);
+        draws.into_iter().map(number).collect::<Vec<_>>()
+    };
+    let uniform = |bound: f64| drawn(Distribution::Uniform, &|u| (2.0 * u - 1.0) * bound);
     let data = match init {
         Init::Constant(value) => vec![*value; count],
         Init::Values(values) => values.iter().map(|v| f64::from(*v)).collect(),
-        Init::Uniform(bound) => {
-            let uniform = draws.many(Distribution::Uniform, count);
-            uniform.iter().map(|u| (2.0 * u - 1.0) * bound).collect()
-        }
-        Init::Normal(deviation) => draws
-            .many(Distribution::Normal, count)
-            .iter()
-            .map(|v| v * deviation)
-            .collect(),
+        Init::Uniform(bound) => uniform(*bound),
         Init::XavierUniform => {
             let field: usize = shape.iter().skip(2).product();
             let fans: usize = shape.iter().take(2).map(|extent| extent * field).sum();
-            let bound = (6.0 / fans.max(1) as f64).sqrt();
-            let uniform = draws.many(Distribution::Uniform, count);
-            uniform.iter().map(|u| (2.0 * u - 1.0) * bound).collect()
+            uniform((6.0 / fans.max(1) as f64).sqrt())
         }
+        Init::Normal(deviation) => drawn(Distribution::Normal, &|v| v * deviation),
     };
     Value::new(shape, data)
 }

@@ -25,86 +25,51 @@ pub fn repeatable() -> ProptestConfig {
 /// A small model with everything that a source may ask for: latents [2, 4, 4] in patches of 2 (4 tokens), a student of 6
 /// blocks of width 8 with 2 heads, a teacher of the same sizes, a moving average, and a field `features`, `[4, 8]`.
 pub fn small() -> Geometry {
-    geometry(Sizes {
-        batch: 3,
-        channels: 2,
-        patch: 2,
-        grid: [2, 2],
-        depth: 6,
-        heads: 2,
-        head_width: 4,
-        teacher: (6, 4),
-        features: 8,
-        classes: 5,
-    })
+    let network = network(6, 2, 4, [2, 2]);
+    model([3, 2, 2], network, network, 8, 5)
 }
 
-/// Numbers that a geometry is made of.
-#[derive(Clone, Copy, Debug)]
-struct Sizes {
-    batch: usize,
-    channels: usize,
-    patch: usize,
-    grid: [usize; 2],
-    depth: u32,
-    heads: usize,
-    head_width: usize,
-    /// Depth, and the width of a head.
-    teacher: (u32, usize),
+fn network(depth: u32, heads: usize, head_width: usize, grid: [usize; 2]) -> NetworkGeometry {
+    NetworkGeometry {
+        depth,
+        width: heads * head_width,
+        heads,
+        prefix_tokens: 0,
+        grid,
+    }
+}
+
+fn model(
+    [batch, channels, patch]: [usize; 3],
+    student: NetworkGeometry,
+    teacher: NetworkGeometry,
     features: usize,
     classes: usize,
-}
-
-fn geometry(sizes: Sizes) -> Geometry {
-    let [rows, cols] = sizes.grid;
-    let student = NetworkGeometry {
-        depth: sizes.depth,
-        width: sizes.heads * sizes.head_width,
-        heads: sizes.heads,
-        prefix_tokens: 0,
-        grid: sizes.grid,
-    };
-    let teacher = NetworkGeometry {
-        depth: sizes.teacher.0,
-        width: sizes.heads * sizes.teacher.1,
-        ..student
-    };
-    let latent = [sizes.channels, rows * sizes.patch, cols * sizes.patch];
-    let mut geometry = Geometry::new(sizes.batch, latent, sizes.patch, student)
+) -> Geometry {
+    let latent = [channels, student.grid[0] * patch, student.grid[1] * patch];
+    let mut geometry = Geometry::new(batch, latent, patch, student)
         .with_teacher(teacher)
         .with_ema()
-        .with_field("features", DType::F32, &[rows * cols, sizes.features]);
-    geometry.classes = sizes.classes;
+        .with_field("features", DType::F32, &[student.tokens(), features]);
+    geometry.classes = classes;
     geometry
 }
 
 /// Models of 4 to 9 blocks and 1 to 9 tokens, with a teacher of its own depth and width, a moving average, and a batch field
 /// `features` of a width of its own.
 pub fn geometries() -> impl Strategy<Value = Geometry> {
-    let model = (
-        1..=4usize,
-        1..=3usize,
-        1..=2usize,
+    let sizes = (
+        [1..=4usize, 1..=3usize, 1..=2usize],
         [1..=3usize, 1..=3usize],
-        4..=9u32,
         1..=3usize,
-        1..=4usize,
     );
-    let others = (4..=9u32, 1..=4usize, 1..=7usize, 1..=4usize);
-    (model, others).prop_map(|(model, (teacher_depth, teacher_width, features, classes))| {
-        let (batch, channels, patch, grid, depth, heads, head_width) = model;
-        geometry(Sizes {
-            batch,
-            channels,
-            patch,
-            grid,
-            depth,
-            heads,
-            head_width,
-            teacher: (teacher_depth, teacher_width),
-            features,
-            classes,
-        })
+    let depth_and_head = || (4..=9u32, 1..=4usize);
+    let networks = (depth_and_head(), depth_and_head());
+    (sizes, networks, 1..=7usize, 1..=4usize).prop_map(|((sizes, grid, heads), networks, features, classes)| {
+        let ((depth, width), (teacher_depth, teacher_width)) = networks;
+        let student = network(depth, heads, width, grid);
+        let teacher = network(teacher_depth, heads, teacher_width, grid);
+        model(sizes, student, teacher, features, classes)
     })
 }
 

@@ -72,6 +72,17 @@ impl Value {
         }
     }
 
+    /// Probabilities over the last dimension.
+    pub fn softmax(&self) -> Self {
+        let width = self.shape.last().copied().unwrap_or(1).max(1);
+        let mut result = self.map(f64::exp);
+        for row in result.data.chunks_mut(width) {
+            let sum: f64 = row.iter().sum();
+            row.iter_mut().for_each(|p| *p /= sum);
+        }
+        result
+    }
+
     /// A function of the elements of two tensors of one shape.
     ///
     /// # Panics

@@ -8,7 +8,7 @@ use sextant_plugin_api::{
     Buffer, Condition, Convolution, DType, Distribution, Error, Geometry, Guidance, GuidanceSource, Init,
     Interpolation, Network, PathKind, Plan, PredictionKind, Resize, Step, Tensor, describe_guidance,
 };
-use sextant_plugin_testkit::{Bench, Outcome, Path, strategy};
+use sextant_plugin_testkit::{Bench, Inputs, Outcome, Path, strategy};
 
 /// One group of operations on small matrices; what came of it is a buffer.
 struct Calculator(String);
@@ -21,12 +21,11 @@ impl GuidanceSource for Calculator {
     }
 
     fn plan(&self, _: &Geometry) -> Result<Plan, Error> {
-        let lengths = [("services", 10), ("elements", 12)].into_iter();
-        let length = lengths
-            .filter(|(name, _)| *name == self.0)
-            .map(|(_, n)| n)
-            .next()
-            .unwrap_or(6);
+        let length = match self.0.as_str() {
+            "services" => 10,
+            "elements" => 12,
+            _ => 6,
+        };
         Ok(Plan::new()
             .teacher(2)
             .teacher_output()
@@ -187,46 +186,40 @@ fn scripts() -> Vec<(&'static str, Json)> {
     vec![
         ("arithmetic", json!([2.5, 3.0, 3.5, 8.2, 9.0, 9.8])),
         ("numbers", json!([17.0, 36.0, 64.0, 100.0, 144.0, 150.0])),
-        (
-            "elements",
+        ("elements", {
+            let [minus, exp, log, sqrt] = [-0.5, e.sqrt(), -2f64.ln(), 0.5f64.sqrt()];
+            let [sin, cos, tanh] = [0.5f64.sin(), 0.5f64.cos(), 0.5f64.tanh()];
             json!([
-                -0.5,
-                e.sqrt(),
-                -2f64.ln(),
-                0.5f64.sqrt(),
+                minus,
+                exp,
+                log,
+                sqrt,
                 0.5,
-                0.5f64.sin(),
-                0.5f64.cos(),
-                0.5f64.tanh(),
+                sin,
+                cos,
+                tanh,
                 sigmoid,
                 0.0,
                 0.5 * sigmoid,
                 -1.0
-            ]),
-        ),
+            ])
+        }),
         // Abramowitz and Stegun, table 7.1.
-        (
-            "error function",
+        ("error function", {
+            let [half, two, three] = [0.5204998778130465, 0.9953222650189527, 0.9999779095030014];
+            json!([-three, -half, 0.0, half, two, three])
+        }),
+        ("gelu", {
+            let [three, half] = [0.00404969409489031, 0.15426876936299344];
             json!([
-                -0.9999779095030014,
-                -0.5204998778130465,
-                0.0,
-                0.5204998778130465,
-                0.9953222650189527,
-                0.9999779095030014
-            ]),
-        ),
-        (
-            "gelu",
-            json!([
-                -0.00404969409489031,
-                -0.15426876936299344,
+                -three,
+                -half,
                 0.0,
                 0.34573123063700656,
                 1.9544997361036416,
                 2.99595030590511
-            ]),
-        ),
+            ])
+        }),
         ("masks", json!([10.0, 11.0, 0.0, 10.0, 11.0, 0.0])),
         ("choice", json!([2.0, 2.0, 2.0, 4.0, 5.0, 6.0])),
         ("reductions", json!([6.0, 15.0, 2.0, 5.0, 6.0, 1.0])),
@@ -236,17 +229,10 @@ fn scripts() -> Vec<(&'static str, Json)> {
         // a b^T = [[12, 30], [30, 75]].
         ("products", json!([12.0, 30.0, 43.0, 30.0, 75.0, 106.0])),
         ("attention", json!([7.0, 8.0, 7.0, 8.0, 7.0, 8.0])),
-        (
-            "layer norm",
-            json!([
-                1.0 - 2.0 * deviation,
-                1.0,
-                1.0 + 2.0 * deviation,
-                1.0 - 2.0 * deviation,
-                1.0,
-                1.0 + 2.0 * deviation
-            ]),
-        ),
+        ("layer norm", {
+            let (low, high) = (1.0 - 2.0 * deviation, 1.0 + 2.0 * deviation);
+            json!([low, 1.0, high, low, 1.0, high])
+        }),
         ("softmax", {
             let first = 1.0 / (1.0 + 3f64.exp());
             json!([first, first, first, 1.0 - first, 1.0 - first, 1.0 - first])
@@ -316,13 +302,14 @@ fn draws_are_a_function_of_seed_instance_step_sample_and_tag() {
         [&base[3..], &base[..3]].concat(),
         "they follow the sample"
     );
-    let mut other = inputs.clone();
-    other.index += 1;
-    assert!(draw(other).iter().zip(&base).all(|(a, b)| a != b), "another step");
-    let mut other = inputs.clone();
-    other.instance = "another".to_owned();
-    assert!(draw(other).iter().zip(&base).all(|(a, b)| a != b), "another instance");
-    let mut other = inputs;
-    other.seed += 1;
-    assert!(draw(other).iter().zip(&base).all(|(a, b)| a != b), "another seed");
+    let changes: [fn(&mut Inputs); 3] = [
+        |inputs| inputs.index += 1,
+        |inputs| inputs.instance = "another".to_owned(),
+        |inputs| inputs.seed += 1,
+    ];
+    for change in changes {
+        let mut other = inputs.clone();
+        change(&mut other);
+        assert!(draw(other).iter().zip(&base).all(|(a, b)| a != b));
+    }
 }

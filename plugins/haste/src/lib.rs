@@ -47,7 +47,7 @@ pub struct Config {
     pub field: String,
     /// Width P of the projector.
     pub projector_width: usize,
-    /// What the student's attention is drawn towards.
+    /// The attention that the student's is drawn towards.
     pub target: Target,
     /// Batch field with the encoder's attention logits, `[blocks, heads, T, T]` a sample, without its class token.
     pub attention_field: String,
@@ -56,11 +56,11 @@ pub struct Config {
     pub attention_depths: Option<Vec<u32>>,
     /// Weight of the attention's term; that of the tokens' is 1.
     pub attention_weight: f64,
-    /// What the cosines of an affinity are divided by.
+    /// Divisor of the cosines of an affinity.
     pub temperature: f64,
 }
 
-/// Where the attention of the encoder comes from.
+/// Origins of the encoder's attention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Target {
@@ -88,8 +88,8 @@ impl Default for Config {
 
 impl Haste {
     fn depth(&self, geometry: &Geometry) -> u32 {
-        let published = || geometry.student().published_depth(&[(12, 4), (24, 8), (28, 8)]);
-        self.config.depth.unwrap_or_else(published)
+        let student = geometry.student();
+        student.depth_or_published(self.config.depth, &[(12, 4), (24, 8), (28, 8)])
     }
 
     /// Blocks of the student, one for each block of the encoder.

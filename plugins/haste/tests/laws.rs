@@ -11,17 +11,6 @@ fn geometry() -> Geometry {
     strategy::small().with_field("attention", DType::F32, &[2, 3, 4, 4])
 }
 
-/// Rows of numbers made probabilities, as the encoder's logits are.
-fn softmax(logits: &Value) -> Value {
-    let width = *logits.shape.last().expect("logits have keys");
-    let mut result = logits.map(f64::exp);
-    for row in result.data.chunks_mut(width) {
-        let sum: f64 = row.iter().sum();
-        row.iter_mut().for_each(|p| *p /= sum);
-    }
-    result
-}
-
 /// One block of the first two heads of `[B, 2, heads, T, T]`.
 fn block(of: &Value, block: usize) -> Value {
     Value::from_fn([of.shape[0], 2, 4, 4], |i| of.at(&[i[0], block, i[1], i[2], i[3]]))
@@ -76,12 +65,12 @@ proptest! {
         h in strategy::features([2, 4, 8]), z in strategy::features([2, 4, 8]), a in logits(), factors in strategy::factors()
     ) {
         let weight = json!({ "attention_weight": 0.0 });
-        laws::cosine(|h, z| Ok(outcome(weight.clone(), h, z, &a, &softmax(&a))?.loss), &h, &z, &factors)?;
+        laws::cosine(|h, z| Ok(outcome(weight.clone(), h, z, &a, &a.softmax())?.loss), &h, &z, &factors)?;
     }
 
     #[test]
     fn the_cross_entropy_is_the_entropy_at_equality_and_more_elsewhere(a in logits(), b in logits()) {
-        let (q, p) = (softmax(&a), softmax(&b));
+        let (q, p) = (a.softmax(), b.softmax());
         let least = entropy(&q);
         laws::equal("at equality", &cross_entropy(&a, &q), &least)?;
         for (found, least) in cross_entropy(&a, &p).iter().zip(&least) {
@@ -92,7 +81,7 @@ proptest! {
     #[test]
     fn queries_and_keys_permuted_together_leave_it(a in logits(), b in logits(), order in Just([0, 1, 2, 3]).prop_shuffle()) {
         let permuted = |v: &Value| Value::from_fn(&v.shape, |i| v.at(&[i[0], i[1], i[2], order[i[3]], order[i[4]]]));
-        let p = softmax(&b);
+        let p = b.softmax();
         laws::equal("permuted", &cross_entropy(&permuted(&a), &permuted(&p)), &cross_entropy(&a, &p))?;
         // The logits' level is nothing: a softmax takes it off.
         laws::equal("raised", &cross_entropy(&a.map(|v| v + 2.0), &p), &cross_entropy(&a, &p))?;
@@ -101,7 +90,7 @@ proptest! {
     #[test]
     fn heads_that_the_student_lacks_do_not_count(a in logits(), b in logits(), other in logits()) {
         let changed = Value::from_fn(&a.shape, |i| if i[2] == 2 { other.at(i) } else { a.at(i) });
-        let p = softmax(&b);
+        let p = b.softmax();
         laws::equal("the third head", &cross_entropy(&changed, &p), &cross_entropy(&a, &p))?;
     }
 
@@ -110,9 +99,9 @@ proptest! {
         h in strategy::features([2, 4, 8]), z in strategy::features([2, 4, 8]), a in logits(), b in logits(),
         weight in 0.0..3.0f64
     ) {
-        let with = |weight: f64| outcome(json!({ "attention_weight": weight }), &h, &z, &a, &softmax(&b)).unwrap();
+        let with = |weight: f64| outcome(json!({ "attention_weight": weight }), &h, &z, &a, &b.softmax()).unwrap();
         let (tokens, found) = (with(0.0), with(weight));
-        let attention = cross_entropy(&a, &softmax(&b));
+        let attention = cross_entropy(&a, &b.softmax());
         let expected: Vec<f64> = tokens.loss.iter().zip(&attention).map(|(t, a)| t + weight * a).collect();
         laws::equal("tokens + weight * attention", &found.loss, &expected)?;
         let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
@@ -132,7 +121,7 @@ proptest! {
             let dot = |a: usize, b: usize| (0..8).map(|e| z.at(&[s, a, e]) * z.at(&[s, b, e])).sum::<f64>();
             dot(q, k) / (dot(q, q) * dot(k, k)).sqrt()
         };
-        let q = softmax(&Value::from_fn([2, 2, 3, 4, 4], |i| cosine(i[0], i[3], i[4]) / temperature));
+        let q = Value::from_fn([2, 2, 3, 4, 4], |i| cosine(i[0], i[3], i[4]) / temperature).softmax();
         let config = |weight: f64| json!({
             "target": "affinity", "temperature": temperature, "attention_weight": weight
         });
@@ -141,7 +130,7 @@ proptest! {
             loss(1.0, z, p).loss.iter().zip(loss(0.0, z, p).loss).map(|(with, without)| with - without).collect()
         };
         laws::equal("met by itself", &attention(&z, &q), &entropy(&q))?;
-        let p = softmax(&a);
+        let p = a.softmax();
         laws::equal("scaled", &attention(&z.scale_tokens(&factors), &p), &attention(&z, &p))?;
     }
 

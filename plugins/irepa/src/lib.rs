@@ -35,7 +35,7 @@ pub struct Config {
     pub depth: Option<u32>,
     /// Batch field with the encoder's features, `[T, E]` a sample.
     pub field: String,
-    /// How much of the features' mean over tokens is taken off, 0 (nothing) to 1 (all of it).
+    /// Share of the features' mean over tokens that is taken off, 0 (nothing) to 1 (all of it).
     pub alpha: f64,
     /// Side of the convolution's kernel, odd.
     pub kernel: usize,
@@ -54,8 +54,8 @@ impl Default for Config {
 
 impl IRepa {
     fn depth(&self, geometry: &Geometry) -> u32 {
-        let published = || geometry.student().published_depth(&[(12, 4), (24, 8), (28, 8)]);
-        self.config.depth.unwrap_or_else(published)
+        let student = geometry.student();
+        student.depth_or_published(self.config.depth, &[(12, 4), (24, 8), (28, 8)])
     }
 
     /// The projector: tokens `[B, T, D]` as an image `[B, D, rows, columns]`, convolved, and back to `[B, T, E]`.

@@ -34,10 +34,8 @@ impl LayerSync {
     fn depths(&self, geometry: &Geometry) -> [u32; 2] {
         let student = geometry.student();
         [
-            self.config.depth.unwrap_or_else(|| student.published_depth(&[(28, 8)])),
-            self.config
-                .target_depth
-                .unwrap_or_else(|| student.published_depth(&[(28, 16)])),
+            student.depth_or_published(self.config.depth, &[(28, 8)]),
+            student.depth_or_published(self.config.target_depth, &[(28, 16)]),
         ]
     }
 }

@@ -46,8 +46,8 @@ impl Default for Config {
 
 impl Repa {
     fn depth(&self, geometry: &Geometry) -> u32 {
-        let published = || geometry.student().published_depth(&[(12, 4), (24, 8), (28, 8)]);
-        self.config.depth.unwrap_or_else(published)
+        let student = geometry.student();
+        student.depth_or_published(self.config.depth, &[(12, 4), (24, 8), (28, 8)])
     }
 }
 

@@ -43,7 +43,7 @@ pub struct Config {
     pub t_min: f64,
     /// Greatest time that is guided, inclusive.
     pub t_max: f64,
-    /// What the times mean for the loss.
+    /// Meaning of the times for the loss.
     pub mask: Mask,
 }
 
@@ -65,12 +65,8 @@ impl SelfTranscendence {
     fn depths(&self, geometry: &Geometry) -> Result<[u32; 2], Error> {
         let (student, teacher) = (geometry.student(), geometry.network(Network::Teacher)?);
         Ok([
-            self.config
-                .student_depth
-                .unwrap_or_else(|| student.published_depth(&[(12, 6), (28, 8)])),
-            self.config
-                .teacher_depth
-                .unwrap_or_else(|| teacher.published_depth(&[(12, 8), (28, 16)])),
+            student.depth_or_published(self.config.student_depth, &[(12, 6), (28, 8)]),
+            teacher.depth_or_published(self.config.teacher_depth, &[(12, 8), (28, 16)]),
         ])
     }
 

@@ -43,15 +43,15 @@ pub struct Config {
     pub teacher_depth: Option<u32>,
     /// The most by which the moving average's time lies before the student's, 0 to 1.
     pub shift: f64,
-    /// How the two are compared.
+    /// Comparison of the two.
     pub loss: Loss,
-    /// What a cosine runs over.
+    /// Vectors that a cosine is taken of.
     pub axis: Axis,
     /// Difference at which smooth L1 turns from a square to a line.
     pub beta: f64,
 }
 
-/// How tokens are compared.
+/// Comparisons of tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Loss {
@@ -89,12 +89,8 @@ impl Sra {
     fn depths(&self, geometry: &Geometry) -> Result<[u32; 2], Error> {
         let (student, ema) = (geometry.student(), geometry.network(Network::Ema)?);
         Ok([
-            self.config
-                .student_depth
-                .unwrap_or_else(|| student.published_depth(&[(12, 4), (28, 8)])),
-            self.config
-                .teacher_depth
-                .unwrap_or_else(|| ema.published_depth(&[(12, 8), (28, 20)])),
+            student.depth_or_published(self.config.student_depth, &[(12, 4), (28, 8)]),
+            ema.depth_or_published(self.config.teacher_depth, &[(12, 8), (28, 20)]),
         ])
     }
 

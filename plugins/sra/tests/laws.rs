@@ -47,25 +47,15 @@ proptest! {
     }
 
     #[test]
-    fn the_cosine_runs_over_the_tokens(
+    fn the_cosine_runs_over_the_tokens_or_over_the_channels(
         a in strategy::features([2, 8, 4]), b in strategy::features([2, 8, 4]), factors in strategy::factors()
     ) {
-        let loss = |a: &Value, b: &Value| {
-            let losses = distance(&json!({}), &transposed(a), &transposed(b))?;
-            Ok(losses.iter().map(|loss| loss - 1.0).collect())
+        let at = |config: Json, a: &Value, b: &Value| -> Result<Vec<f64>, Error> {
+            Ok(distance(&config, a, b)?.iter().map(|loss| loss - 1.0).collect())
         };
-        laws::cosine(loss, &a, &b, &factors)?;
-    }
-
-    #[test]
-    fn over_the_channels_the_cosine_is_a_tokens(
-        a in strategy::features([2, 4, 8]), b in strategy::features([2, 4, 8]), factors in strategy::factors()
-    ) {
-        let loss = |a: &Value, b: &Value| {
-            let losses = distance(&json!({ "axis": "channels" }), a, b)?;
-            Ok(losses.iter().map(|loss| loss - 1.0).collect())
-        };
-        laws::cosine(loss, &a, &b, &factors)?;
+        laws::cosine(|a, b| at(json!({}), &transposed(a), &transposed(b)), &a, &b, &factors)?;
+        let (a, b) = (transposed(&a), transposed(&b));
+        laws::cosine(|a, b| at(json!({ "axis": "channels" }), a, b), &a, &b, &factors)?;
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub struct VaeAlign {
 pub struct Config {
     /// Block of the student that is aligned. If left out 8 of 28, 2 of 12, and in proportion.
     pub depth: Option<u32>,
-    /// What it is aligned with.
+    /// Latents that it is aligned with.
     pub target: Target,
     /// Width P of the projector.
     pub projector_width: usize,
@@ -37,11 +37,11 @@ pub struct Config {
     pub t_min: f64,
     /// Greatest time that is guided, inclusive.
     pub t_max: f64,
-    /// What the times mean for the loss.
+    /// Meaning of the times for the loss.
     pub mask: Mask,
 }
 
-/// What the tokens must tell.
+/// Targets that the tokens must tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Target {
@@ -66,8 +66,8 @@ impl Default for Config {
 
 impl VaeAlign {
     fn depth(&self, geometry: &Geometry) -> u32 {
-        let published = || geometry.student().published_depth(&[(12, 2), (28, 8)]);
-        self.config.depth.unwrap_or_else(published)
+        let student = geometry.student();
+        student.depth_or_published(self.config.depth, &[(12, 2), (28, 8)])
     }
 
     /// The head: from tokens `[R, T, D]` to patches `[R, T, p*p*C]`.

@@ -5,13 +5,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-use burn::tensor::{Device, Distribution, Int, Tensor};
-use sextant_guidance::{GuidanceGeometry, GuidanceStep, Library, NetworkShape, SearchPath, Services, Sources};
-use sextant_model::TrainBatch;
-use sextant_model::diffusion::{Path as DiffusionPath, Prediction};
-use sextant_recipe::SourceConfig;
-use sextant_records::TeacherCounters;
-use sextant_tests::{c, floats, plugins, recipe, sextant, stderr};
+use sextant_check::{Case, Input, Outcome, PluginUnderTest, Settings};
+use sextant_guidance::Library;
+use sextant_tests::{c, plugins, recipe, sextant, stderr};
 use sha2::{Digest, Sha256};
 
 /// Trains two steps and gives the values of the last line of the log.
@@ -56,17 +52,6 @@ fn layersync_by_make(folder: &Path) -> std::path::PathBuf {
     folder.join(format!("libsextant_layersync_c{suffix}"))
 }
 
-fn layersync(folder: &Path) -> std::path::PathBuf {
-    let library = folder.join("libsextant_layersync_c.so");
-    c::build(
-        &c::file("examples/c/source.c"),
-        &c::file("plugin-api/include"),
-        &library,
-        &["-fvisibility=hidden"],
-    );
-    library
-}
-
 #[test]
 fn the_example_in_c_trains_and_describes_itself() {
     let folder = tempfile::tempdir().unwrap();
@@ -97,121 +82,62 @@ fn the_example_in_c_trains_and_describes_itself() {
 #[test]
 fn the_example_in_c_is_layersync() {
     let folder = tempfile::tempdir().unwrap();
-    let path = layersync(folder.path());
-    let device = Device::flex().autodiff();
-    let geometry = geometry();
-    let config = SourceConfig::new(path.to_str().unwrap());
-    let mut sources = Sources::load(&[config], &SearchPath::new(&[]), &geometry).unwrap();
-    let normal = Distribution::Normal(0.0, 1.0);
-    let [shallow, deep] = [0, 1].map(|_| Tensor::<3>::random([4, 6, 8], normal, &device).require_grad());
-    let x = Tensor::<4>::random([4, 3, 4, 6], normal, &device.clone().inner());
-    let t = Tensor::<1>::full([4], 0.5, &device.clone().inner());
-    let labels = Tensor::<1, Int>::zeros([4], &device.clone().inner());
-    let (params, buffers) = (sources.init_parameters(0, &device), sources.init_buffers(0, &device));
-    let batch = TrainBatch {
-        step: 0,
-        x: x.clone(),
-        noise: x.clone(),
-        t,
-        labels: labels.clone(),
-        dropped: labels,
-        fields: BTreeMap::new(),
-        ids: vec![0, 1, 2, 3],
-        times: vec![0.5; 4],
-        label_values: vec![0; 4],
-        dropped_values: vec![0; 4],
-        share: 1.0,
+    let guide = |path: &Path, config: &str| {
+        let settings = Settings {
+            config: toml::from_str(config).unwrap(),
+            ..Settings::default()
+        };
+        let plugin = PluginUnderTest::open(path, settings).unwrap();
+        plugin.guide(&Case::plain()).unwrap()
     };
-    let step = GuidanceStep {
-        batch: &batch,
-        x_t: &x,
-        velocity: &x,
-        taps: &BTreeMap::from([(1, shallow.clone()), (2, deep.clone())]),
-        attention: &BTreeMap::new(),
-        output: None,
+    let found = guide(&layersync_by_make(folder.path()), "shallow = 1\ndeep = 3");
+    let shipped = plugins().resolve("layersync").unwrap();
+    let wanted = guide(&shipped, "depth = 1\ntarget_depth = 3");
+    let gradient = |of: &Outcome| {
+        of.gradient(&Input::Tap(1))
+            .expect("it guides the shallow tokens")
+            .to_vec()
     };
-    let services = Services {
-        teacher: None,
-        ema: None,
-        path: DiffusionPath::Linear,
-        seed: 0,
-        null_class: 0,
-        pad_rows: false,
-        counters: &mut TeacherCounters::default(),
-    };
-    let found = sources.guide(step, &params, &buffers, services).unwrap().remove(0).loss;
-    let length = |u: &Tensor<3>| u.clone().square().sum_dim(2).sqrt();
-    let cosine =
-        (shallow.clone() * deep.clone().detach()).sum_dim(2) / (length(&shallow) * length(&deep.clone().detach()));
-    let wanted = -cosine.mean_dim(1).flatten::<1>(0, 2);
-    close(
-        &floats(&found.clone().into_data()),
-        &floats(&wanted.clone().into_data()),
-    );
-    let (of_found, of_wanted) = (found.mean().backward(), wanted.mean().backward());
-    let gradient = |grads: &_| floats(&shallow.grad(grads).expect("it guides the shallow tokens").into_data());
-    close(&gradient(&of_found), &gradient(&of_wanted));
-    assert!(deep.grad(&of_found).is_none(), "the deep tokens are not guided");
-}
-
-fn close(found: &[f32], wanted: &[f32]) {
-    assert_eq!(found.len(), wanted.len());
-    for (a, b) in found.iter().zip(wanted) {
-        assert!((a - b).abs() < 1e-6, "{found:?} {wanted:?}");
+    for (found, wanted) in [
+        (found.loss.clone(), wanted.loss.clone()),
+        (gradient(&found), gradient(&wanted)),
+    ] {
+        assert_eq!(found.len(), wanted.len());
+        let near = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-6;
+        assert!(found.iter().zip(&wanted).all(near), "{found:?} {wanted:?}");
     }
-}
-
-fn geometry() -> GuidanceGeometry {
-    let network = NetworkShape {
-        depth: 3,
-        width: 8,
-        heads: 2,
-        grid: [2, 3],
-    };
-    GuidanceGeometry {
-        batch: 4,
-        channels: 3,
-        height: 4,
-        width: 6,
-        patch: 2,
-        classes: 3,
-        prediction: Prediction::Velocity,
-        path: DiffusionPath::Linear,
-        student: network,
-        teacher: None,
-        ema: network,
-        fields: vec![],
-    }
+    assert_eq!(found.gradient(&Input::Tap(3)), None, "the deep tokens are not guided");
 }
 
 /// A source as it was built against an earlier version, from files that must never change: the header of that version and what was
-/// written against it, with their SHA-256.
-fn frozen(version: &str, [header, source]: [&str; 2], library: &Path) {
-    let home = c::file(&format!("tests/abi-{version}"));
-    for (name, hash) in [("sextant_guidance.h", header), ("source.c", source)] {
+/// written against it, with their SHA-256. The path stands for it in a recipe.
+fn frozen(minor: u32, hashes: [&str; 2], folder: &Path) -> (Library, String) {
+    let home = c::file(&format!("tests/abi-1.{minor}"));
+    for (name, hash) in ["sextant_guidance.h", "source.c"].into_iter().zip(hashes) {
         let bytes = std::fs::read(home.join(name)).unwrap();
         let found: String = Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect();
         assert_eq!(
             found, hash,
-            "tests/abi-{version}/{name} is frozen: a change belongs into a new version"
+            "tests/abi-1.{minor}/{name} is frozen: a change belongs into a new version"
         );
     }
-    c::build(&home.join("source.c"), &home, library, &[]);
+    let path = folder.join("libold.so");
+    c::build(&home.join("source.c"), &home, &path, &[]);
+    let library = Library::open(&path).unwrap();
+    assert_eq!(library.abi(), (1, minor));
+    (library, format!(r#"plugin = "{}""#, path.display()))
 }
 
 #[test]
 fn a_library_of_version_1_0_trains_for_ever() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("libold.so");
     let hashes = [
         "114a2f4e7a51395a35b2411d984775a0701bfbbdf2b497828770b71a7cd0295b",
         "37ae8b8777ac832fb19ac3370af3620dc7a9f097bf0cac38e03cbe5430388191",
     ];
-    frozen("1.0", hashes, &path);
-    let library = Library::open(&path).unwrap();
-    assert_eq!(library.abi(), (1, 0));
+    let (library, plugin) = frozen(0, hashes, folder.path());
     assert_eq!(library.config_schema().unwrap(), None);
-    let values = train(folder.path(), "run", &format!(r#"{{ plugin = "{}" }}"#, path.display())).unwrap();
+    let values = train(folder.path(), "run", &format!("{{ {plugin} }}")).unwrap();
     let (loss, size) = (values["guidance.of-1-0"], values["metric.of-1-0.size"]);
     assert!(loss > 0.0 && (size / 8.0 - loss).abs() < 1e-4, "{values:?}");
 }
@@ -219,17 +145,14 @@ fn a_library_of_version_1_0_trains_for_ever() {
 #[test]
 fn a_library_of_version_1_1_trains_for_ever() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("libold.so");
     let hashes = [
         "fffbaf7194e91d5c728b1079abb0e6d3a9f1f634609defc8be13d10265345964",
         "4a516adfc6a8d8bcf9bcf056272baa853daa044dec7903fd0f51abb17751a4e3",
     ];
-    frozen("1.1", hashes, &path);
-    let library = Library::open(&path).unwrap();
-    assert_eq!(library.abi(), (1, 1));
+    let (library, plugin) = frozen(1, hashes, folder.path());
     assert_eq!(library.coefficient(&serde_json::json!({})).unwrap(), None);
     let guided = |run: &str, config: &str| {
-        let source = format!(r#"{{ plugin = "{}", config = {config} }}"#, path.display());
+        let source = format!("{{ {plugin}, config = {config} }}");
         train(folder.path(), run, &source).unwrap()
     };
     let values = guided("run", "{}");

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use sextant_check::{
-    Case, Evidence, FieldShape, Input, Invariant, Options, PluginUnderTest, Settings, Verdict, Violation, hold,
-    invariant, invariants, table,
+    Case, FieldShape, Input, Invariant, Options, PluginUnderTest, Settings, Verdict, Violation, hold, invariant,
+    invariants, table,
 };
 use sextant_tests::{plugins, sextant, stderr, stdout};
 
@@ -50,14 +50,22 @@ fn broken(plugin: &str, config: &str, cases: u32) -> Vec<&'static str> {
         }
         finding.is_broken()
     });
-    broken.map(|invariant| invariant.name()).collect()
+    broken.map(|invariant| invariant.name).collect()
 }
 
-/// Runs the command in an empty folder.
-fn check(arguments: &[&str]) -> Output {
+/// Runs the command in an empty folder, on the CPU unless it says otherwise; no argument has a space in it.
+fn check(arguments: &str) -> Output {
+    let device = if arguments.contains("--device") {
+        ""
+    } else {
+        " --device cpu"
+    };
+    words(&format!("{arguments}{device}").split_whitespace().collect::<Vec<_>>())
+}
+
+fn words(arguments: &[&str]) -> Output {
     let folder = tempfile::tempdir().unwrap();
-    let arguments = [&["plugin", "check"], arguments].concat();
-    sextant(folder.path(), &arguments)
+    sextant(folder.path(), &[&["plugin", "check"], arguments].concat())
 }
 
 fn parsed(output: &Output) -> Value {
@@ -131,22 +139,9 @@ fn each_mutant_breaks_the_laws_that_are_named_for_it() {
         // In a process for each law: one of them keeps its state in a static, which settles down.
         let folder = tempfile::tempdir().unwrap();
         let config = config(folder.path(), &format!("mutant = \"{mutant}\""));
-        let output = check(&[
-            "test-mutants",
-            "--config",
-            &config,
-            "--device",
-            "cpu",
-            "--cases",
-            "32",
-            "--json",
-        ]);
-        assert_eq!(
-            output.status.code(),
-            Some(i32::from(!laws.is_empty())),
-            "{mutant}: {}",
-            stderr(&output)
-        );
+        let output = check(&format!("test-mutants --config {config} --cases 32 --json"));
+        let code = Some(i32::from(!laws.is_empty()));
+        assert_eq!(output.status.code(), code, "{mutant}: {}", stderr(&output));
         let report = parsed(&output);
         let findings = report["findings"].as_array().unwrap();
         assert_eq!(findings.len(), invariants().len(), "{mutant}");
@@ -171,16 +166,9 @@ fn each_mutant_breaks_the_laws_that_are_named_for_it() {
 fn a_finding_is_shrunk_and_its_command_shows_it_again() {
     let folder = tempfile::tempdir().unwrap();
     let config = config(folder.path(), "mutant = \"nan-at-zero\"");
-    let only = [
-        "test-mutants",
-        "--config",
-        &config,
-        "--device",
-        "cpu",
-        "--only",
-        "shape-and-finite",
-    ];
-    let output = check(&[&only[..], &["--json"]].concat());
+    let output = check(&format!(
+        "test-mutants --config {config} --only shape-and-finite --json"
+    ));
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     let report = parsed(&output);
     assert_eq!(report["broken"], 1);
@@ -195,7 +183,7 @@ fn a_finding_is_shrunk_and_its_command_shows_it_again() {
 
     // As a shell would take it: single quotes around what is not plain.
     let replay = finding["replay"].as_str().unwrap();
-    let words: Vec<String> = replay
+    let replayed: Vec<String> = replay
         .split('\'')
         .enumerate()
         .flat_map(|(i, part)| match i % 2 {
@@ -203,9 +191,9 @@ fn a_finding_is_shrunk_and_its_command_shows_it_again() {
             _ => vec![part.to_owned()],
         })
         .collect();
-    assert_eq!(&words[..3], ["sextant", "plugin", "check"]);
-    let words: Vec<&str> = words[3..].iter().map(String::as_str).collect();
-    let again = check(&words);
+    assert_eq!(&replayed[..3], ["sextant", "plugin", "check"]);
+    let replayed: Vec<&str> = replayed[3..].iter().map(String::as_str).collect();
+    let again = words(&replayed);
     assert_eq!(again.status.code(), Some(1), "{replay}: {}", stderr(&again));
     let line = stdout(&again);
     assert!(
@@ -216,7 +204,7 @@ fn a_finding_is_shrunk_and_its_command_shows_it_again() {
 
 #[test]
 fn what_holds_and_what_does_not_apply_takes_one_line() {
-    let output = check(&["none", "--cases", "4", "--device", "cpu", "--field", "depth_map=T,8"]);
+    let output = check("none --cases 4 --field depth_map=T,8");
     assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
     let lines: Vec<String> = stdout(&output).lines().map(str::to_owned).collect();
     assert_eq!(lines.len(), invariants().len(), "{lines:?}");
@@ -229,24 +217,14 @@ fn what_holds_and_what_does_not_apply_takes_one_line() {
 fn the_same_seed_gives_the_same_findings() {
     let folder = tempfile::tempdir().unwrap();
     let config = config(folder.path(), "mutant = \"foreign-random\"");
-    let run = |seed| {
-        parsed(&check(&[
-            "test-mutants",
-            "--config",
-            &config,
-            "--device",
-            "cpu",
-            "--only",
-            "permutation",
-            "--json",
-            "--seed",
-            seed,
-        ]))
+    let run = |seed: u32| {
+        let arguments = format!("test-mutants --config {config} --only permutation --json --seed {seed}");
+        parsed(&check(&arguments))
     };
-    let found = run("3");
+    let found = run(3);
     assert_eq!(found["findings"][0]["verdict"], "broken");
-    assert_eq!(found, run("3"));
-    assert_ne!(found, run("4"));
+    assert_eq!(found, run(3));
+    assert_ne!(found, run(4));
 }
 
 #[test]
@@ -257,25 +235,25 @@ fn bad_input_is_said_with_exit_code_2() {
     std::fs::write(&library, "not a library").unwrap();
     let library = library.display().to_string();
     let twice = json!(Case::plain().with_samples([Case::plain().samples, Case::plain().samples].concat())).to_string();
-    for (arguments, words) in [
-        (vec!["no-such-source"], "is not installed"),
-        (vec![&library], "is not a shared library"),
-        (vec!["repa", "--config", &config], "unknown field `speling`"),
-        (vec!["repa", "--config", "/no/such/file.toml"], "/no/such/file.toml"),
-        (
-            vec!["repa", "--only", "beauty"],
-            "there are shape-and-finite, same-bits",
-        ),
-        (vec!["repa", "--case", "{}"], "missing field"),
-        (vec!["repa", "--case", &twice], "samples.2.id"),
-        (vec!["repa", "--field", "depth_map"], "NAME=T,8"),
-        (vec!["repa", "--device", "tpu"], "--device tpu"),
-        (vec!["repa", "--cases", "0"], "--cases"),
-        (vec!["repa", "--time-limit=-1"], "--time-limit"),
-    ] {
-        let output = check(&arguments);
+    let refused = |arguments: &[&str], expected: &str| {
+        let output = words(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", stderr(&output));
-        assert!(stderr(&output).contains(words), "{arguments:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(expected), "{arguments:?}: {}", stderr(&output));
+    };
+    refused(&[&library], "is not a shared library");
+    refused(&["repa", "--config", &config], "unknown field `speling`");
+    refused(&["repa", "--case", &twice], "samples.2.id");
+    for (arguments, expected) in [
+        ("no-such-source", "is not installed"),
+        ("repa --config /no/such/file.toml", "/no/such/file.toml"),
+        ("repa --only beauty", "there are shape-and-finite, same-bits"),
+        ("repa --case {}", "missing field"),
+        ("repa --field depth_map", "NAME=T,8"),
+        ("repa --device tpu", "--device tpu"),
+        ("repa --cases 0", "--cases"),
+        ("repa --time-limit=-1", "--time-limit"),
+    ] {
+        refused(&arguments.split(' ').collect::<Vec<_>>(), expected);
     }
 }
 
@@ -283,7 +261,7 @@ fn bad_input_is_said_with_exit_code_2() {
 fn a_plan_that_accepts_no_geometry_is_bad_input_with_its_reason() {
     let folder = tempfile::tempdir().unwrap();
     let config = config(folder.path(), "depth = 99");
-    let output = check(&["repa", "--config", &config, "--device", "cpu"]);
+    let output = check(&format!("repa --config {config}"));
     assert_eq!(output.status.code(), Some(2), "{}", stdout(&output));
     assert!(stderr(&output).contains("depth 99"), "{}", stderr(&output));
 }
@@ -323,18 +301,8 @@ fn a_crash_an_exit_and_a_hang_are_findings() {
         let folder = tempfile::tempdir().unwrap();
         let config = config(folder.path(), &format!("case = \"{how}\""));
         let started = Instant::now();
-        let output = check(&[
-            &library,
-            "--config",
-            &config,
-            "--device",
-            "cpu",
-            "--only",
-            "same-bits",
-            "--time-limit",
-            "3",
-            "--json",
-        ]);
+        let arguments = format!("{library} --config {config} --only same-bits --time-limit 3 --json");
+        let output = check(&arguments);
         assert!(started.elapsed() < Duration::from_secs(120), "{how}");
         assert_eq!(output.status.code(), Some(1), "{how}: {}", stderr(&output));
         let finding = &parsed(&output)["findings"][0];
@@ -354,7 +322,7 @@ fn a_crash_an_exit_and_a_hang_are_findings() {
 fn a_library_that_crashes_while_it_is_loaded_ends_the_check() {
     let folder = tempfile::tempdir().unwrap();
     let library = ending(folder.path(), &["-DAT_LOAD"]).display().to_string();
-    let output = check(&[&library, "--device", "cpu"]);
+    let output = check(&library);
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     let lines = stdout(&output);
     assert!(lines.contains("SIGSEGV) before the first case"), "{lines}");
@@ -381,16 +349,7 @@ fn an_endless_guide_costs_its_time_limit_once() {
     let config = config(folder.path(), "case = \"hang\"");
     let started = Instant::now();
     let limit = Duration::from_secs(10);
-    let output = check(&[
-        &library,
-        "--config",
-        &config,
-        "--device",
-        "cpu",
-        "--time-limit",
-        "10",
-        "--json",
-    ]);
+    let output = check(&format!("{library} --config {config} --time-limit 10 --json"));
     let took = started.elapsed();
     assert!(took >= limit && took < 3 * limit, "{took:?}");
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
@@ -420,7 +379,7 @@ fn one_failure_of_the_source_is_one_finding() {
     ] {
         let folder = tempfile::tempdir().unwrap();
         let config = config(folder.path(), &format!("how = \"{how}\"\nstep = 0"));
-        let arguments = ["test-faulty", "--config", &config, "--device", "cpu", "--cases", "8"];
+        let arguments = format!("test-faulty --config {config} --cases 8");
         let output = check(&arguments);
         let lines = stdout(&output);
         assert_eq!(output.status.code(), Some(1), "{how}: {}", stderr(&output));
@@ -430,7 +389,7 @@ fn one_failure_of_the_source_is_one_finding() {
         assert!(lines.starts_with(&first), "{how}: {lines}");
         // Those that guide a step; without one, a law may hold, or have nothing to say.
         let judged = ["inactive", "t-range", "unused-parameters", "devices"];
-        for law in invariants().iter().skip(1).map(|law| law.name()) {
+        for law in invariants().iter().skip(1).map(|law| law.name) {
             let line = lines.lines().find(|line| line.starts_with(law)).unwrap_or_default();
             let known = line.ends_with("not judged: the source fails as in shape-and-finite");
             assert_eq!(known, !judged.contains(&law), "{how}: {line}");
@@ -438,7 +397,7 @@ fn one_failure_of_the_source_is_one_finding() {
         let said = stderr(&output);
         assert_eq!(said.trim(), "error: test-faulty breaks shape-and-finite", "{how}");
         // A program gets every finding, and what is the same.
-        let report = parsed(&check(&[&arguments[..], &["--json"]].concat()));
+        let report = parsed(&check(&format!("{arguments} --json")));
         let findings = report["findings"].as_array().unwrap();
         for finding in findings.iter().filter(|finding| finding["failed"] == true).skip(1) {
             assert_eq!(finding["same_as"], "shape-and-finite", "{how}: {finding}");
@@ -447,26 +406,13 @@ fn one_failure_of_the_source_is_one_finding() {
 }
 
 /// A law of an author's own: the loss is a mean of cosines.
-struct Cosine;
-
-impl Invariant for Cosine {
-    fn name(&self) -> &'static str {
-        "cosine"
+const COSINE: Invariant = Invariant::new("cosine", "The loss lies in [-1, 1].", |plugin, case, _| {
+    let outcome = plugin.guide(case)?;
+    match outcome.loss.iter().find(|loss| loss.abs() > 1.0 + 1e-5) {
+        Some(loss) => Err(Violation::broken(format!("a loss is {loss}"))),
+        None => Ok(()),
     }
-
-    fn sentence(&self) -> &'static str {
-        "The loss lies in [-1, 1]."
-    }
-
-    fn examine(&self, plugin: &PluginUnderTest, case: &Case, evidence: &mut Evidence) -> Result<(), Violation> {
-        let outcome = plugin.guide(case)?;
-        evidence.saw("a case");
-        match outcome.loss.iter().find(|loss| loss.abs() > 1.0 + 1e-5) {
-            Some(loss) => Err(Violation::broken(format!("a loss is {loss}"))),
-            None => Ok(()),
-        }
-    }
-}
+});
 
 #[test]
 fn an_author_can_add_laws_of_their_own() {
@@ -475,9 +421,9 @@ fn an_author_can_add_laws_of_their_own() {
         ..Options::default()
     };
     let repa = under_test("repa", "projector_width = 8");
-    assert_eq!(hold(&Cosine, &repa, &options).verdict, Verdict::Held { cases: 16 });
+    assert_eq!(hold(COSINE, &repa, &options).verdict, Verdict::Held { cases: 16 });
     let summed = hold(
-        &Cosine,
+        COSINE,
         &under_test("test-mutants", "mutant = \"summed-loss\""),
         &options,
     );

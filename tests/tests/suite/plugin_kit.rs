@@ -30,15 +30,23 @@ fn tool(folder: &Path, program: &str, arguments: &[&str]) -> String {
     stderr(&output)
 }
 
-fn succeed(folder: &Path, arguments: &[&str]) -> String {
-    let output = sextant(folder, arguments);
-    assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
+/// Output of `sextant plugin`, whose arguments have no spaces in them.
+fn plugin(folder: &Path, arguments: &str) -> String {
+    let words: Vec<&str> = std::iter::once("plugin").chain(arguments.split(' ')).collect();
+    let output = sextant(folder, &words);
+    assert!(output.status.success(), "{arguments}: {}", stderr(&output));
     stdout(&output)
 }
 
-fn json(folder: &Path, arguments: &[&str]) -> Value {
-    let text = succeed(folder, &[arguments, &["--json"]].concat());
-    serde_json::from_str(&text).unwrap_or_else(|e| panic!("{arguments:?}: {e} in {text}"))
+fn json(folder: &Path, arguments: &str) -> Value {
+    let text = plugin(folder, &format!("{arguments} --json"));
+    serde_json::from_str(&text).unwrap_or_else(|e| panic!("{arguments}: {e} in {text}"))
+}
+
+/// A source that keeps every invariant.
+fn checked(folder: &Path, library: &str, cases: u32) {
+    let checked = plugin(folder, &format!("check {library} --cases {cases}"));
+    assert!(checked.contains("held") && !checked.contains("broken"), "{checked}");
 }
 
 fn library(folder: &str, name: &str) -> String {
@@ -47,22 +55,23 @@ fn library(folder: &str, name: &str) -> String {
 
 /// The mean guidance loss of two steps of the tiny recipe, which lies elsewhere, with the library at a relative path.
 fn train(project: &Path, library: &str, config: &str, name: &str) -> f64 {
-    let recipe = recipe("tiny.toml");
+    let (recipe, run) = (recipe("tiny.toml"), format!("runs/{name}"));
     let guidance = format!("phases.0.guidance=[{{ plugin = {library:?}, config = {config} }}]");
-    let arguments = [
+    let mut arguments = vec![
         "train",
         recipe.to_str().unwrap(),
         "--out",
-        &format!("runs/{name}"),
+        &run,
         "--device",
         "cpu",
-        "--set",
-        &guidance,
+        "--json",
     ];
-    let result = json(project, &[&arguments[..], &["--set", "phases.0.steps=2"]].concat());
-    let loss = &result["result"]["guidance_loss"][name];
-    loss.as_f64()
-        .unwrap_or_else(|| panic!("no loss of {name} in {result:#}"))
+    arguments.extend(["--set", &guidance, "--set", "phases.0.steps=2"]);
+    let output = sextant(project, &arguments);
+    assert!(output.status.success(), "{name}: {}", stderr(&output));
+    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let loss = result["result"]["guidance_loss"][name].as_f64();
+    loss.unwrap_or_else(|| panic!("no loss of {name} in {result:#}"))
 }
 
 /// The examples as they lie in the repository, built beside it.
@@ -86,8 +95,7 @@ fn the_examples_build_keep_the_invariants_and_train() {
         (library("target/release", "layersync"), "layersync"),
         (library(".", "layersync_c"), "layersync-c"),
     ] {
-        let checked = succeed(&folder, &["plugin", "check", &library, "--cases", "16"]);
-        assert!(checked.contains("held") && !checked.contains("broken"), "{checked}");
+        checked(&folder, &library, 16);
         losses.push(train(&folder, &library, "{ shallow = 1, deep = 3 }", name));
     }
     assert!((-1.0..1.0).contains(&losses[0]), "{losses:?}");
@@ -98,7 +106,7 @@ fn the_examples_build_keep_the_invariants_and_train() {
 fn new_sources_in_rust_and_c_build_clean_and_train_alike() {
     let around = empty("kit");
     // A keyword of Rust is a name like any other.
-    let said = succeed(&around, &["plugin", "new", "match"]);
+    let said = plugin(&around, "new match");
     for words in [
         "cd match && cargo build --release",
         "sextant plugin check ./target/release/",
@@ -119,7 +127,7 @@ fn new_sources_in_rust_and_c_build_clean_and_train_alike() {
     assert!(!built.contains("warning"), "{built}");
     let in_rust = train(&rust, &library("target/release", "match"), "{}", "match");
 
-    succeed(&around, &["plugin", "new", "match-c", "--lang", "c", "--path", "."]);
+    plugin(&around, "new match-c --lang c --path .");
     let c = around.join("match-c");
     tool(&c, "make", &[]);
     let in_c = train(&c, &library("build", "match_c"), "{}", "match-c");
@@ -128,12 +136,11 @@ fn new_sources_in_rust_and_c_build_clean_and_train_alike() {
         (&rust, library("target/release", "match")),
         (&c, library("build", "match_c")),
     ] {
-        let checked = succeed(project, &["plugin", "check", &library, "--cases", "4"]);
-        assert!(checked.contains("held") && !checked.contains("broken"), "{checked}");
+        checked(project, &library, 4);
     }
 
     // Both say the same of themselves.
-    let info = |project: &Path, library: &str| json(project, &["plugin", "info", library]);
+    let info = |project: &Path, library: &str| json(project, &format!("info {library}"));
     let (in_rust, in_c) = (
         info(&rust, &library("target/release", "match")),
         info(&c, &library("build", "match_c")),
@@ -160,9 +167,9 @@ fn a_library_without_a_schema_says_so(project: &Path) {
     fs::write(project.join("source.c"), silent).unwrap();
     tool(project, "make", &[]);
     let library = library("build", "match_c");
-    let said = succeed(project, &["plugin", "info", &library]);
+    let said = plugin(project, &format!("info {library}"));
     assert!(said.contains("does not describe its configuration"), "{said}");
-    assert_eq!(json(project, &["plugin", "info", &library])["config"], Value::Null);
+    assert_eq!(json(project, &format!("info {library}"))["config"], Value::Null);
 }
 
 #[test]
@@ -201,7 +208,7 @@ fn a_new_source_never_overwrites_and_never_half_exists() {
 #[test]
 fn info_shows_what_a_source_needs() {
     let folder = tempfile::tempdir().unwrap();
-    let said = succeed(folder.path(), &["plugin", "info", "self-transcendence"]);
+    let said = plugin(folder.path(), "info self-transcendence");
     for line in [
         "self-transcendence 0.1.0: ",
         "  SHA-256   ",
@@ -230,15 +237,7 @@ fn info_plans_for_settings_and_a_recipe() {
     )
     .unwrap();
     let info = |config: &str| {
-        let arguments = [
-            "plugin",
-            "info",
-            "vae-align",
-            "--recipe",
-            tiny.to_str().unwrap(),
-            "--config",
-            config,
-        ];
+        let arguments = format!("info vae-align --recipe {} --config {config}", tiny.display());
         json(folder.path(), &arguments)
     };
     let of_toml = info("settings.toml");
@@ -282,8 +281,7 @@ fn list_gives_a_reason_beside_each_that_cannot_be_loaded() {
     let folder = tempfile::tempdir().unwrap();
     let broken = sextant_guidance::file_name("broken");
     fs::write(folder.path().join(broken), "not a library").unwrap();
-    let list = ["plugin", "list", "--plugin-dir", "."];
-    let said = succeed(folder.path(), &list);
+    let said = plugin(folder.path(), "list --plugin-dir .");
     for line in [
         "repa                 0.1.0    ABI 1.2   ",
         "broken               cannot be loaded: ./",
@@ -291,21 +289,13 @@ fn list_gives_a_reason_beside_each_that_cannot_be_loaded() {
         assert!(said.contains(line), "no {line:?} in {said}");
     }
     assert!(said.contains("test-other-abi       cannot be loaded: "), "{said}");
-    let rows = json(folder.path(), &list);
+    let rows = json(folder.path(), "list --plugin-dir .");
     let row = |plugin: &str| {
-        rows.as_array()
-            .unwrap()
-            .iter()
-            .find(|row| row["plugin"] == plugin)
-            .unwrap()
-            .clone()
+        let found = rows.as_array().unwrap().iter().find(|row| row["plugin"] == plugin);
+        found.unwrap_or_else(|| panic!("no {plugin} in {rows}")).clone()
     };
-    assert!(
-        row("broken")["error"]
-            .as_str()
-            .unwrap()
-            .contains("not a shared library")
-    );
+    let error = row("broken")["error"].to_string();
+    assert!(error.contains("not a shared library"), "{error}");
     assert_eq!(row("repa")["name"], "repa");
     assert_eq!(row("repa")["sha256"].as_str().unwrap().len(), 64);
 
@@ -313,9 +303,6 @@ fn list_gives_a_reason_beside_each_that_cannot_be_loaded() {
     let output = command(folder.path(), &["plugin", "list", "--json"])
         .env("SEXTANT_PLUGIN_PATH", plugin_folder().join("nowhere"))
         .output();
-    assert!(
-        serde_json::from_slice::<Value>(&output.unwrap().stdout)
-            .unwrap()
-            .is_array()
-    );
+    let rows: Value = serde_json::from_slice(&output.unwrap().stdout).unwrap();
+    assert!(rows.is_array(), "{rows}");
 }

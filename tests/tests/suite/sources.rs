@@ -57,89 +57,49 @@ fn all_sources_train_in_one_comparison() {
 fn wrong_settings_say_what_would_be_right() {
     let folder = tempfile::tempdir().unwrap();
     let recipe = recipe("tiny.toml"); // three blocks, no encoder
-    for (source, words) in [
+    for (source, config, words) in [
+        ("sra", "dept = 3", "`student_depth`, `teacher_depth`"),
         (
-            r#"plugin = "sra", config = { dept = 3 }"#,
-            "`student_depth`, `teacher_depth`",
-        ),
-        (
-            r#"plugin = "sra", config = { teacher_depth = 4 }"#,
+            "sra",
+            "teacher_depth = 4",
             "depth 4 of the ema network, which has 3 blocks",
         ),
+        ("sra", "beta = 0", "`beta` must be finite and above 0"),
+        ("sra", "shift = 2.0", "`shift` must be between 0 and 1"),
+        ("sra", "loss = 'l2'", "expected `cosine` or `smooth-l1`"),
+        ("layersync", "depth = 2", "`depth` (2) must be below `target_depth` (2)"),
+        ("layersync", "target_depth = 9", "depth 9 of the student network"),
+        ("dispersive", "tau = -1", "`tau` must be finite and above 0"),
+        ("dispersive", "tau = 1e-60", "`tau` must be finite and above 0"),
         (
-            r#"plugin = "sra", config = { beta = 0 }"#,
-            "`beta` must be finite and above 0",
-        ),
-        (
-            r#"plugin = "sra", config = { shift = 2.0 }"#,
-            "`shift` must be between 0 and 1",
-        ),
-        (
-            r#"plugin = "sra", config = { loss = "l2" }"#,
-            "expected `cosine` or `smooth-l1`",
-        ),
-        (
-            r#"plugin = "layersync", config = { depth = 2 }"#,
-            "`depth` (2) must be below `target_depth` (2)",
-        ),
-        (
-            r#"plugin = "layersync", config = { target_depth = 9 }"#,
-            "depth 9 of the student network",
-        ),
-        (
-            r#"plugin = "dispersive", config = { tau = -1 }"#,
-            "`tau` must be finite and above 0",
-        ),
-        (
-            r#"plugin = "dispersive", config = { tau = 1e-60 }"#,
-            "`tau` must be finite and above 0",
-        ),
-        (
-            r#"plugin = "vae-align", config = { projector_width = 0 }"#,
+            "vae-align",
+            "projector_width = 0",
             "`projector_width` must be at least 1",
         ),
+        ("vae-align", "projector_width = -1", "projector_width"),
         (
-            r#"plugin = "vae-align", config = { projector_width = -1 }"#,
-            "projector_width",
-        ),
-        (
-            r#"plugin = "vae-align", config = { t_min = 0.8, t_max = 0.7 }"#,
+            "vae-align",
+            "t_min = 0.8, t_max = 0.7",
             "`t_min` (0.8) must not be above `t_max` (0.7)",
         ),
-        (
-            r#"plugin = "self-transcendence", config = { scale = 1e300 }"#,
-            "`scale` must be finite",
-        ),
-        (r#"plugin = "irepa", config = { kernel = 2 }"#, "`kernel` must be odd"),
-        (
-            r#"plugin = "irepa", config = { alpha = 3 }"#,
-            "`alpha` must be between 0 and 1",
-        ),
-        (r#"plugin = "irepa""#, r#"no batch field "features""#),
-        (r#"plugin = "haste""#, r#"no batch field "features""#),
-        (
-            r#"plugin = "haste", config = { temperature = 0 }"#,
-            "`temperature` must be finite and above 0",
-        ),
-        (
-            r#"plugin = "haste", config = { attention_weight = -1 }"#,
-            "`attention_weight` must be finite",
-        ),
+        ("self-transcendence", "scale = 1e300", "`scale` must be finite"),
+        ("irepa", "kernel = 2", "`kernel` must be odd"),
+        ("irepa", "alpha = 3", "`alpha` must be between 0 and 1"),
+        ("irepa", "", "no batch field \"features\""),
+        ("haste", "", "no batch field \"features\""),
+        ("haste", "temperature = 0", "`temperature` must be finite and above 0"),
+        ("haste", "attention_weight = -1", "`attention_weight` must be finite"),
     ] {
-        let set = format!("phases.0.guidance=[{{ {source} }}]");
-        let arguments = [
-            "train",
-            recipe.to_str().unwrap(),
-            "--out",
-            "run",
-            "--device",
-            "cpu",
-            "--set",
-            &set,
-        ];
+        let set = format!("phases.0.guidance=[{{ plugin = '{source}', config = {{ {config} }} }}]");
+        let mut arguments = vec!["train", recipe.to_str().unwrap(), "--out", "run", "--device", "cpu"];
+        arguments.extend(["--set", &set]);
         let output = sextant(folder.path(), &arguments);
-        assert_eq!(output.status.code(), Some(2), "{source}");
-        assert!(stderr(&output).contains(words), "{source}: {}", stderr(&output));
+        assert_eq!(output.status.code(), Some(2), "{source} {config}");
+        assert!(
+            stderr(&output).contains(words),
+            "{source} {config}: {}",
+            stderr(&output)
+        );
     }
 }
 

@@ -68,40 +68,28 @@ pub enum CaseError {
     /// A network that cannot be built.
     #[error("{0}")]
     Network(#[from] KeyError),
-    /// A standard deviation that is none.
-    #[error("{key} is {value}: it must be at least 0")]
-    Deviation {
-        /// The key.
-        key: &'static str,
-        /// Its value.
-        value: f32,
+    /// A value that no step has.
+    #[error("{key} is {value}: it must {wanted}")]
+    Value {
+        /// Its key.
+        key: String,
+        /// The value that stands there.
+        value: String,
+        /// The rule that it breaks.
+        wanted: String,
     },
-    /// A time outside the path.
-    #[error("samples.{index}.t is {t}: it must lie in [0, 1]")]
-    Time {
-        /// Index of the sample.
-        index: usize,
-        /// Its time.
-        t: f32,
-    },
-    /// A class that the data lacks.
-    #[error("samples.{index}.label is {label}: it must lie in 0 to {last}")]
-    Label {
-        /// Index of the sample.
-        index: usize,
-        /// Its class.
-        label: i64,
-        /// The last class.
-        last: usize,
-    },
-    /// An identity that two samples share.
-    #[error("samples.{index}.id is {id}, which occurs twice")]
-    Twice {
-        /// Index of the second sample.
-        index: usize,
-        /// The identity.
-        id: u64,
-    },
+}
+
+/// Passes a value on which a rule holds.
+fn rule(holds: bool, key: String, value: impl ToString, wanted: impl Into<String>) -> Result<(), CaseError> {
+    match holds {
+        true => Ok(()),
+        false => Err(CaseError::Value {
+            key,
+            value: value.to_string(),
+            wanted: wanted.into(),
+        }),
+    }
 }
 
 /// Writes a number as briefly as it is told apart in f32: 0.4, and not 0.4000000059604645.
@@ -147,24 +135,21 @@ impl Case {
         self.network(self.depth).validate()?;
         self.network(self.teacher_depth).validate()?;
         for (key, value) in [("magnitude", self.magnitude), ("parameter_noise", self.parameter_noise)] {
-            if !value.is_finite() || value < 0.0 {
-                return Err(CaseError::Deviation { key, value });
-            }
+            rule(
+                value.is_finite() && value >= 0.0,
+                key.to_owned(),
+                value,
+                "be at least 0",
+            )?;
         }
-        for (index, sample) in self.samples.iter().enumerate() {
-            if !(0.0..=1.0).contains(&sample.t) {
-                return Err(CaseError::Time { index, t: sample.t });
-            }
-            if !(0..self.classes as i64).contains(&sample.label) {
-                return Err(CaseError::Label {
-                    index,
-                    label: sample.label,
-                    last: self.classes - 1,
-                });
-            }
-            if self.samples[..index].iter().any(|other| other.id == sample.id) {
-                return Err(CaseError::Twice { index, id: sample.id });
-            }
+        for (index, Sample { id, t, label, .. }) in self.samples.iter().enumerate() {
+            let key = |key: &str| format!("samples.{index}.{key}");
+            rule((0.0..=1.0).contains(t), key("t"), t, "lie in [0, 1]")?;
+            let classes = self.classes as i64;
+            let wanted = format!("lie in 0 to {}", classes - 1);
+            rule((0..classes).contains(label), key("label"), label, wanted)?;
+            let new = self.samples[..index].iter().all(|other| other.id != *id);
+            rule(new, key("id"), id, "differ from those of the samples before")?;
         }
         Ok(())
     }
@@ -299,7 +284,7 @@ mod tests {
         case.samples[1].label = 2;
         assert!(case.validate().unwrap_err().to_string().contains("samples.1.label"));
         case.samples[1] = case.samples[0];
-        assert!(case.validate().unwrap_err().to_string().contains("occurs twice"));
+        assert!(case.validate().unwrap_err().to_string().contains("samples.1.id"));
     }
 
     #[test]

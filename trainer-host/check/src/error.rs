@@ -1,4 +1,4 @@
-//! What can keep a check from being made.
+//! Causes that keep a check from being made.
 
 use sextant_guidance::GuidanceError;
 use sextant_model::device::DeviceError;

@@ -14,49 +14,36 @@ use super::case::Case;
 pub struct FieldShape {
     /// As a source names it.
     pub name: String,
-    extents: Vec<Extent>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Extent {
-    Number(usize),
-    Tokens,
-    Width,
-    Channels,
-    Side(char),
-    Heads,
+    /// As they are written, each an extent of any case.
+    extents: Vec<String>,
 }
 
 impl FieldShape {
-    /// The fields that every check has: `features=T,12`, an encoder's tokens, and `attention=4,heads,T,T`, its maps.
-    pub fn defaults() -> Vec<Self> {
-        use Extent::{Heads, Number, Tokens};
-        let field = |name: &str, extents: Vec<Extent>| Self {
-            name: name.to_owned(),
-            extents,
-        };
-        vec![
-            field("features", vec![Tokens, Number(12)]),
-            field("attention", vec![Number(4), Heads, Tokens, Tokens]),
-        ]
+    /// The fields that every check has: an encoder's tokens, and its maps.
+    pub fn defaults() -> [Self; 2] {
+        ["features=T,12", "attention=4,heads,T,T"].map(|text| text.parse().expect("a name and its extents"))
     }
 
     /// The shape of one sample in a case.
     pub fn shape(&self, case: &Case) -> Vec<usize> {
-        let extent = |extent: &Extent| match extent {
-            Extent::Number(number) => *number,
-            Extent::Tokens => case.tokens(),
-            Extent::Width => case.width,
-            Extent::Channels => case.channels,
-            Extent::Side(_) => case.side(),
-            Extent::Heads => case.heads,
-        };
-        self.extents.iter().map(extent).collect()
+        self.extents.iter().filter_map(|text| extent(text, case)).collect()
     }
 
     /// Tells whether the values are probabilities over the last extent.
     pub fn probabilities(&self) -> bool {
         self.name == "attention"
+    }
+}
+
+/// The number that an extent stands for in a case; none where it is no extent.
+fn extent(text: &str, case: &Case) -> Option<usize> {
+    match text {
+        "T" => Some(case.tokens()),
+        "D" => Some(case.width),
+        "C" => Some(case.channels),
+        "H" | "W" => Some(case.side()),
+        "heads" => Some(case.heads),
+        number => number.parse().ok().filter(|number| (1..=1024).contains(number)),
     }
 }
 
@@ -73,46 +60,19 @@ impl FromStr for FieldShape {
     fn from_str(text: &str) -> Result<Self, NoField> {
         let wrong = || NoField { text: text.to_owned() };
         let (name, extents) = text.split_once('=').ok_or_else(wrong)?;
-        if name.is_empty() || name.contains(char::is_whitespace) {
+        let extents: Vec<String> = extents.split(',').map(|extent| extent.trim().to_owned()).collect();
+        let known = extents.iter().all(|text| extent(text, &Case::plain()).is_some());
+        if name.is_empty() || name.contains(char::is_whitespace) || !known {
             return Err(wrong());
         }
-        let extent = |extent: &str| {
-            Ok(match extent.trim() {
-                "T" => Extent::Tokens,
-                "D" => Extent::Width,
-                "C" => Extent::Channels,
-                "H" => Extent::Side('H'),
-                "W" => Extent::Side('W'),
-                "heads" => Extent::Heads,
-                number => match number.parse() {
-                    Ok(number @ 1..=1024) => Extent::Number(number),
-                    _ => return Err(wrong()),
-                },
-            })
-        };
-        let extents = extents.split(',').map(extent).collect::<Result<_, _>>()?;
-        Ok(Self {
-            name: name.to_owned(),
-            extents,
-        })
+        let name = name.to_owned();
+        Ok(Self { name, extents })
     }
 }
 
 impl fmt::Display for FieldShape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}=", self.name)?;
-        for (i, extent) in self.extents.iter().enumerate() {
-            f.write_str(if i > 0 { "," } else { "" })?;
-            match extent {
-                Extent::Number(number) => write!(f, "{number}"),
-                Extent::Tokens => f.write_str("T"),
-                Extent::Width => f.write_str("D"),
-                Extent::Channels => f.write_str("C"),
-                Extent::Side(letter) => write!(f, "{letter}"),
-                Extent::Heads => f.write_str("heads"),
-            }?;
-        }
-        Ok(())
+        write!(f, "{}={}", self.name, self.extents.join(","))
     }
 }
 

@@ -1,11 +1,11 @@
 //! A case on the device: an instance, planned, and every tensor of the step.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::{Dispatch, DispatchTensor};
-use burn::tensor::{Int, Shape, Tensor, TensorData};
-use sextant_guidance::plan::{Network, TapKind};
+use burn::tensor::{Device, Int, Shape, Tensor, TensorData};
+use sextant_guidance::plan::Network;
 
 use super::case::Case;
 use super::outcome::{Input, Outcome, floats, reached, read};
@@ -26,27 +26,37 @@ pub struct Harness<'a> {
     case: Case,
     sources: Sources,
     plan: SourcePlan,
-    x: Tensor<4>,
-    noise: Tensor<4>,
-    x_t: Tensor<4>,
-    velocity: Tensor<4>,
-    t: Tensor<1>,
+    leaves: BTreeMap<Input, Leaf>,
     labels: Tensor<1, Int>,
     dropped: Tensor<1, Int>,
-    taps: BTreeMap<usize, Tensor<3>>,
-    attention: BTreeMap<usize, Tensor<4>>,
-    output: Tensor<4>,
-    fields: BTreeMap<String, Field>,
     parameters: SourceParams,
     buffers: Buffers,
     teacher: Sit,
     ema: Sit,
 }
 
-/// A field's leaf, and the same in its own rank.
-struct Field {
-    leaf: Tensor<1>,
-    tensor: DispatchTensor,
+/// A leaf of the autodiff graph, flat, and the shape in which it is lent.
+struct Leaf {
+    flat: Tensor<1>,
+    shape: Vec<usize>,
+}
+
+impl Leaf {
+    fn new(values: Vec<f32>, shape: Vec<usize>, device: &Device) -> Self {
+        let data = TensorData::new(values, [shape.iter().product::<usize>()]);
+        Self {
+            flat: Tensor::from_data(data, device).require_grad(),
+            shape,
+        }
+    }
+
+    fn values(&self) -> Vec<f32> {
+        read(self.flat.clone().inner())
+    }
+
+    fn lent(&self) -> DispatchTensor {
+        Dispatch::float_reshape(self.flat.clone().into_dispatch(), Shape::from(self.shape.clone()))
+    }
 }
 
 impl<'a> Harness<'a> {
@@ -61,41 +71,40 @@ impl<'a> Harness<'a> {
         let (tokens, width, heads) = (case.tokens(), case.width, case.heads);
         let image = [batch, case.channels, case.side(), case.side()];
         let pixels = image[1] * image[2] * image[3];
-        let leaf4 = |values: Vec<f32>, shape| Tensor::<4>::from_data(TensorData::new(values, shape), device);
-        let x = leaf4(numbers::normal(case, "x", pixels), image);
-        let noise = leaf4(numbers::normal(case, "noise", pixels), image);
-        let (x_t, velocity) = case.path.interpolate(x.clone(), noise.clone(), &case.times());
+        let [x, noise] = ["x", "noise"].map(|what| numbers::normal(case, what, pixels));
+        let plain = |values: &[f32]| {
+            let data = TensorData::new(values.to_vec(), image);
+            Tensor::<4>::from_data(data, &device.clone().inner())
+        };
+        let (x_t, velocity) = case.path.interpolate(plain(&x), plain(&noise), &case.times());
+        let mut values = vec![
+            (Input::X, x, image.to_vec()),
+            (Input::Noise, noise, image.to_vec()),
+            (Input::Xt, read(x_t), image.to_vec()),
+            (Input::Velocity, read(velocity), image.to_vec()),
+            (Input::T, case.times(), vec![batch]),
+            (Input::Output, numbers::features(case, "output", pixels), image.to_vec()),
+        ];
+        values.extend((0..=case.depth).map(|depth| {
+            let tap = numbers::features(case, &format!("tap/{depth}"), tokens * width);
+            (Input::Tap(depth), tap, vec![batch, tokens, width])
+        }));
+        values.extend((1..=case.depth).map(|depth| {
+            let (what, maps) = (format!("attention/{depth}"), heads * tokens * tokens);
+            let maps = numbers::probabilities(case, &what, maps, tokens);
+            (Input::Attention(depth), maps, vec![batch, heads, tokens, tokens])
+        }));
+        values.extend(plugin.fields().iter().map(|field| {
+            let shape = [vec![batch], field.shape(case)].concat();
+            (Input::Field(field.name.clone()), numbers::field(case, field), shape)
+        }));
+        let leaf = |(input, values, shape)| (input, Leaf::new(values, shape, device));
         let counted = |values: Vec<i64>| Tensor::from_data(TensorData::new(values, [batch]), device);
-        let taps = (0..=case.depth).map(|depth| {
-            let values = numbers::features(case, &format!("tap/{depth}"), tokens * width);
-            let tap = Tensor::<3>::from_data(TensorData::new(values, [batch, tokens, width]), device);
-            (depth, tap.require_grad())
-        });
-        let maps = heads * tokens * tokens;
-        let attention = (1..=case.depth).map(|depth| {
-            let values = numbers::probabilities(case, &format!("attention/{depth}"), maps, tokens);
-            (depth, leaf4(values, [batch, heads, tokens, tokens]).require_grad())
-        });
-        let fields = plugin.fields().iter().map(|field| {
-            let (shape, values) = (field.shape(case), numbers::field(case, field));
-            let leaf = Tensor::<1>::from_data(TensorData::new(values.clone(), [values.len()]), device).require_grad();
-            let shape = Shape::from([vec![batch], shape].concat());
-            let tensor = Dispatch::float_reshape(leaf.clone().into_dispatch(), shape);
-            (field.name.clone(), Field { leaf, tensor })
-        });
         Ok(Self {
             plugin,
-            x_t: x_t.detach().require_grad(),
-            velocity: velocity.detach().require_grad(),
-            x: x.require_grad(),
-            noise: noise.require_grad(),
-            t: Tensor::<1>::from_data(TensorData::new(case.times(), [batch]), device).require_grad(),
+            leaves: values.into_iter().map(leaf).collect(),
             labels: counted(case.labels()),
             dropped: counted(case.dropped()),
-            taps: taps.collect(),
-            attention: attention.collect(),
-            output: leaf4(numbers::features(case, "output", pixels), image).require_grad(),
-            fields: fields.collect(),
             parameters: numbers::parameters(case, &sources, device),
             buffers: sources.init_buffers(case.seed, device),
             teacher: network::frozen(case, case.teacher_depth, "teacher", device)?,
@@ -141,33 +150,15 @@ impl<'a> Harness<'a> {
         // A loss that is a constant has no graph.
         if answer.loss.is_tracked() && !self.case.samples.is_empty() {
             let gradients = answer.loss.sum().backward();
-            let mut keep = |input, gradient: Option<Vec<f32>>| {
-                if let Some(gradient) = gradient {
-                    outcome.gradients.insert(input, gradient);
-                }
-            };
-            for (depth, tap) in &self.taps {
-                keep(Input::Tap(*depth), tap.grad(&gradients).map(read));
-            }
-            for (depth, maps) in &self.attention {
-                keep(Input::Attention(*depth), maps.grad(&gradients).map(read));
-            }
-            for (input, image) in [
-                (Input::Output, &self.output),
-                (Input::X, &self.x),
-                (Input::Noise, &self.noise),
-                (Input::Xt, &self.x_t),
-                (Input::Velocity, &self.velocity),
-            ] {
-                keep(input, image.grad(&gradients).map(read));
-            }
-            keep(Input::T, self.t.grad(&gradients).map(read));
-            for (name, field) in &self.fields {
-                keep(Input::Field(name.clone()), field.leaf.grad(&gradients).map(read));
-            }
+            let leaves = self.leaves.iter();
+            let reached_leaves = leaves.filter_map(|(input, leaf)| {
+                let gradient = leaf.flat.grad(&gradients)?;
+                Some((input.clone(), read(gradient)))
+            });
+            outcome.gradients.extend(reached_leaves);
             for (path, gradient) in reached(&self.parameters, &gradients) {
                 let name = path.strip_prefix(NAME).unwrap_or(&path).trim_start_matches('.');
-                keep(Input::Parameter(name.to_owned()), Some(gradient));
+                outcome.gradients.insert(Input::Parameter(name.to_owned()), gradient);
             }
             for (what, network) in [("teacher", &self.teacher), ("moving average", &self.ema)] {
                 if let Some(name) = reached(network, &gradients).keys().next() {
@@ -192,18 +183,24 @@ impl<'a> Harness<'a> {
 
     fn answer(&mut self, index: u64) -> Result<(SourceLoss, Outcome), Violation> {
         let case = &self.case;
-        let fields = self
-            .fields
-            .iter()
-            .map(|(name, field)| (name.clone(), field.tensor.clone()));
+        let image = |input: &Input| Tensor::<4>::from_dispatch(self.leaves[input].lent());
+        let (mut taps, mut attention, mut fields) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        for (input, leaf) in &self.leaves {
+            match input {
+                Input::Tap(depth) => drop(taps.insert(*depth, Tensor::from_dispatch(leaf.lent()))),
+                Input::Attention(depth) => drop(attention.insert(*depth, Tensor::from_dispatch(leaf.lent()))),
+                Input::Field(name) => drop(fields.insert(name.clone(), leaf.lent())),
+                _ => {}
+            }
+        }
         let batch = TrainBatch {
             step: index,
-            x: self.x.clone(),
-            noise: self.noise.clone(),
-            t: self.t.clone(),
+            x: image(&Input::X),
+            noise: image(&Input::Noise),
+            t: self.leaves[&Input::T].flat.clone(),
             labels: self.labels.clone(),
             dropped: self.dropped.clone(),
-            fields: fields.collect(),
+            fields,
             ids: case.ids(),
             times: case.times(),
             label_values: case.labels(),
@@ -213,11 +210,11 @@ impl<'a> Harness<'a> {
         let mut counters = TeacherCounters::default();
         let step = GuidanceStep {
             batch: &batch,
-            x_t: &self.x_t,
-            velocity: &self.velocity,
-            taps: &self.taps,
-            attention: &self.attention,
-            output: Some(&self.output),
+            x_t: &image(&Input::Xt),
+            velocity: &image(&Input::Velocity),
+            taps: &taps,
+            attention: &attention,
+            output: Some(&image(&Input::Output)),
         };
         let services = Services {
             teacher: Some(&self.teacher),
@@ -259,33 +256,18 @@ impl<'a> Harness<'a> {
 
     /// Every value that is lent to the source, by what it is: a step may change none of them.
     pub(super) fn lent(&self) -> Result<BTreeMap<String, Vec<f32>>, Violation> {
-        let mut lent = BTreeMap::new();
-        for (name, image) in [
-            ("x", &self.x),
-            ("the noise", &self.noise),
-            ("x_t", &self.x_t),
-            ("the velocity", &self.velocity),
-            ("the student's output", &self.output),
-        ] {
-            lent.insert(name.to_owned(), read(image.clone().inner()));
-        }
-        lent.insert("t".into(), read(self.t.clone().inner()));
-        for (depth, tap) in &self.taps {
-            lent.insert(Input::Tap(*depth).to_string(), read(tap.clone().inner()));
-        }
-        for (depth, maps) in &self.attention {
-            lent.insert(Input::Attention(*depth).to_string(), read(maps.clone().inner()));
-        }
-        for (name, field) in &self.fields {
-            lent.insert(Input::Field(name.clone()).to_string(), read(field.leaf.clone().inner()));
-        }
-        for (name, value) in self.parameters.named() {
-            lent.insert(format!("parameter `{name}`"), floats(&value));
-        }
-        for (name, value) in self.buffers.named()? {
-            lent.insert(format!("buffer `{name}`"), floats(&value));
-        }
-        Ok(lent)
+        let leaves = self.leaves.iter();
+        let leaves = leaves.map(|(input, leaf)| (input.to_string(), leaf.values()));
+        let kept = |what: &'static str, tensors: BTreeMap<String, TensorData>| {
+            tensors
+                .into_iter()
+                .map(move |(name, value)| (format!("{what} `{name}`"), floats(&value)))
+        };
+        let parameters = kept("parameter", self.parameters.named());
+        Ok(leaves
+            .chain(parameters)
+            .chain(kept("buffer", self.buffers.named()?))
+            .collect())
     }
 
     /// The most tensors that the instance has held at once.
@@ -303,28 +285,16 @@ impl<'a> Harness<'a> {
 
     /// Replaces by NaN whatever the plan does not declare.
     pub(super) fn poison_undeclared(&mut self) {
-        let plan = &self.plan;
-        let of = |kind| {
-            let taps = plan
-                .taps
-                .iter()
-                .filter(move |tap| tap.network == Network::Student && tap.kind == kind);
-            taps.map(|tap| tap.depth).collect::<BTreeSet<_>>()
-        };
-        let (blocks, maps) = (of(TapKind::Block), of(TapKind::Attention));
-        for (_, tap) in self.taps.iter_mut().filter(|(depth, _)| !blocks.contains(depth)) {
-            *tap = tap.clone().inner().mul_scalar(f32::NAN);
-        }
-        for (_, attention) in self.attention.iter_mut().filter(|(depth, _)| !maps.contains(depth)) {
-            *attention = attention.clone().inner().mul_scalar(f32::NAN);
-        }
-        if !plan.needs_output(Network::Student) {
-            self.output = self.output.clone().inner().mul_scalar(f32::NAN);
-        }
-        for (_, field) in self.fields.iter_mut().filter(|(name, _)| !plan.fields.contains(name)) {
-            let shape = Shape::from(burn::backend::TensorMetadata::shape(&field.tensor).to_vec());
-            field.leaf = field.leaf.clone().inner().mul_scalar(f32::NAN);
-            field.tensor = Dispatch::float_reshape(field.leaf.clone().into_dispatch(), shape);
+        let (plan, declared) = (&self.plan, Input::declared(&self.plan));
+        for (input, leaf) in &mut self.leaves {
+            let poison = match input {
+                Input::Tap(_) | Input::Attention(_) | Input::Output => !declared.contains(input),
+                Input::Field(name) => !plan.fields.contains(name),
+                _ => false,
+            };
+            if poison {
+                leaf.flat = leaf.flat.clone().inner().mul_scalar(f32::NAN);
+            }
         }
         let deepest = |network| plan.depths(network).last().copied();
         self.teacher = network::poisoned(self.teacher.clone(), deepest(Network::Teacher));
@@ -333,42 +303,22 @@ impl<'a> Harness<'a> {
 
     /// The values of an input that a loss may be differentiated by.
     pub(super) fn values(&self, input: &Input) -> Option<Vec<f32>> {
-        Some(match input {
-            Input::Tap(depth) => read(self.taps.get(depth)?.clone().inner()),
-            Input::Attention(depth) => read(self.attention.get(depth)?.clone().inner()),
-            Input::Output => read(self.output.clone().inner()),
-            Input::Parameter(name) => floats(&self.parameters.named().remove(&path(name))?),
-            _ => return None,
-        })
+        match input {
+            Input::Parameter(name) => Some(floats(&self.parameters.named().remove(&path(name))?)),
+            other => self.leaves.get(other).map(Leaf::values),
+        }
     }
 
     /// Sets such an input to these values, as many as it has.
     pub(super) fn set_values(&mut self, input: &Input, values: Vec<f32>) -> Result<(), Violation> {
-        let device = self.plugin.device();
-        let (parameters, taps, attention) = (&mut self.parameters, &mut self.taps, &mut self.attention);
-        match input {
-            Input::Tap(depth) => {
-                if let Some(tap) = taps.get_mut(depth) {
-                    *tap = Tensor::from_data(TensorData::new(values, tap.dims()), device).require_grad();
-                }
+        if let Some(leaf) = self.leaves.get_mut(input) {
+            *leaf = Leaf::new(values, leaf.shape.clone(), self.plugin.device());
+        } else if let Input::Parameter(name) = input {
+            let mut named = self.parameters.named();
+            if let Some(value) = named.get_mut(&path(name)) {
+                *value = TensorData::new(values, value.shape().clone());
             }
-            Input::Attention(depth) => {
-                if let Some(maps) = attention.get_mut(depth) {
-                    *maps = Tensor::from_data(TensorData::new(values, maps.dims()), device).require_grad();
-                }
-            }
-            Input::Output => {
-                let shape = self.output.dims();
-                self.output = Tensor::from_data(TensorData::new(values, shape), device).require_grad();
-            }
-            Input::Parameter(name) => {
-                let mut named = parameters.named();
-                if let Some(value) = named.get_mut(&path(name)) {
-                    *value = TensorData::new(values, value.shape().clone());
-                }
-                *parameters = std::mem::take(parameters).load_named(&named)?;
-            }
-            _ => {}
+            self.parameters = std::mem::take(&mut self.parameters).load_named(&named)?;
         }
         Ok(())
     }

@@ -41,23 +41,19 @@ impl Default for Options<'_> {
 
 /// Tries the invariant in this process, and shrinks what breaks it. A panic of the host is a finding; a crash or a hang of
 /// the library is one only for who runs this in [another process](super::Isolation).
-pub fn hold(invariant: &dyn Invariant, plugin: &PluginUnderTest, options: &Options<'_>) -> Finding {
-    let verdict = match invariant.applies(plugin) {
-        Err(not) => Verdict::NotApplicable {
-            reason: not.to_string(),
-        },
-        Ok(()) => match options.case {
-            Some(case) => one(invariant, plugin, case, options),
-            None => many(invariant, plugin, options),
-        },
+pub fn hold(invariant: Invariant, plugin: &PluginUnderTest, options: &Options<'_>) -> Finding {
+    let verdict = match ((invariant.applies)(plugin), options.case) {
+        (Err(why), _) => verdict(why, None),
+        (Ok(()), Some(case)) => one(invariant, plugin, case, options),
+        (Ok(()), None) => many(invariant, plugin, options),
     };
     Finding {
-        invariant: invariant.name().into(),
+        invariant: invariant.name.into(),
         verdict,
     }
 }
 
-fn one(invariant: &dyn Invariant, plugin: &PluginUnderTest, case: &Case, options: &Options<'_>) -> Verdict {
+fn one(invariant: Invariant, plugin: &PluginUnderTest, case: &Case, options: &Options<'_>) -> Verdict {
     match examine(invariant, plugin, case, &mut Evidence::default(), options) {
         Ok(()) => Verdict::Held { cases: 1 },
         Err(broken) => verdict(broken, Some(case.clone())),
@@ -77,8 +73,8 @@ fn verdict(why: Violation, case: Option<Case>) -> Verdict {
     }
 }
 
-fn many(invariant: &dyn Invariant, plugin: &PluginUnderTest, options: &Options<'_>) -> Verdict {
-    let cases = options.cases.min(invariant.most_cases());
+fn many(invariant: Invariant, plugin: &PluginUnderTest, options: &Options<'_>) -> Verdict {
+    let cases = options.cases.min(invariant.most_cases);
     let config = Config {
         cases,
         max_global_rejects: 16 * cases + 64,
@@ -124,7 +120,7 @@ fn many(invariant: &dyn Invariant, plugin: &PluginUnderTest, options: &Options<'
         Err(TestError::Abort(_)) if held.get() == 0 => Verdict::NotApplicable {
             reason: discarded.into_inner(),
         },
-        _ => match invariant.conclude(plugin, &evidence.into_inner()) {
+        _ => match (invariant.conclude)(plugin, &evidence.into_inner()) {
             Ok(()) => Verdict::Held { cases: held.get() },
             Err(why) => verdict(why, None),
         },
@@ -132,7 +128,7 @@ fn many(invariant: &dyn Invariant, plugin: &PluginUnderTest, options: &Options<'
 }
 
 fn examine(
-    invariant: &dyn Invariant,
+    invariant: Invariant,
     plugin: &PluginUnderTest,
     case: &Case,
     evidence: &mut Evidence,
@@ -141,6 +137,6 @@ fn examine(
     if let Some(watch) = options.watch {
         watch(case);
     }
-    catch_unwind(AssertUnwindSafe(|| invariant.examine(plugin, case, evidence)))
+    catch_unwind(AssertUnwindSafe(|| (invariant.examine)(plugin, case, evidence)))
         .unwrap_or_else(|panic| Err(Violation::Failed(format!("the host panicked: {}", panic_text(&*panic)))))
 }

@@ -8,56 +8,51 @@ use super::case::Case;
 use super::plugin::PluginUnderTest;
 use super::violation::Violation;
 
+/// Judges one case: a violation, or, as a discard, the reason why the case says nothing.
+type Examine = fn(&PluginUnderTest, &Case, &mut Evidence) -> Result<(), Violation>;
+
 /// A law that holds for every guidance source that keeps the contract, or says why it does not concern one.
 ///
-/// An author's own laws implement it too: [`hold`](super::hold) tries them on generated cases and shrinks what breaks them.
-pub trait Invariant: Sync {
+/// An author's own laws are others of them: [`hold`](super::hold) tries them on generated cases and shrinks what breaks them.
+#[derive(Clone, Copy)]
+pub struct Invariant {
     /// Its name, in kebab case.
-    fn name(&self) -> &'static str;
-
+    pub name: &'static str,
     /// The law in a sentence.
-    fn sentence(&self) -> &'static str;
-
-    /// Refuses a source that it does not concern.
-    ///
-    /// # Errors
-    /// The reason why it is not applicable.
-    fn applies(&self, _: &PluginUnderTest) -> Result<(), NotApplicable> {
-        Ok(())
-    }
-
-    /// The most cases that make sense: fewer for what is slow.
-    fn most_cases(&self) -> u32 {
-        u32::MAX
-    }
-
-    /// Tries one case.
-    ///
-    /// # Errors
-    /// A violation, or the reason why the case says nothing.
-    fn examine(&self, plugin: &PluginUnderTest, case: &Case, evidence: &mut Evidence) -> Result<(), Violation>;
-
-    /// Judges what all cases showed together, after none of them broke it.
-    ///
-    /// # Errors
-    /// A violation, or, as a discard, the reason why the law is not applicable after all.
-    fn conclude(&self, _: &PluginUnderTest, _: &Evidence) -> Result<(), Violation> {
-        Ok(())
-    }
+    pub sentence: &'static str,
+    pub(super) applies: fn(&PluginUnderTest) -> Result<(), Violation>,
+    pub(super) most_cases: u32,
+    pub(super) examine: Examine,
+    pub(super) conclude: fn(&PluginUnderTest, &Evidence) -> Result<(), Violation>,
 }
 
-/// The reason why an invariant does not concern a source.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{reason}")]
-pub struct NotApplicable {
-    reason: String,
-}
+impl Invariant {
+    /// A law of a name, in a sentence, that is tried case by case.
+    pub const fn new(name: &'static str, sentence: &'static str, examine: Examine) -> Self {
+        Self {
+            name,
+            sentence,
+            applies: |_| Ok(()),
+            most_cases: u32::MAX,
+            examine,
+            conclude: |_, _| Ok(()),
+        }
+    }
 
-impl NotApplicable {
-    /// A reason in words for people.
-    pub fn new(reason: impl Into<String>) -> Self {
-        let reason = reason.into();
-        Self { reason }
+    /// Does not concern a source that is discarded here, for the reason given.
+    pub const fn asked_where(self, applies: fn(&PluginUnderTest) -> Result<(), Violation>) -> Self {
+        Self { applies, ..self }
+    }
+
+    /// No more cases than make sense: fewer for what is slow.
+    pub const fn at_most(self, most_cases: u32) -> Self {
+        Self { most_cases, ..self }
+    }
+
+    /// Judges at the end what all cases showed together, after none of them broke it: a violation, or, as a discard, the reason
+    /// why the law is not applicable after all.
+    pub const fn concluded(self, conclude: fn(&PluginUnderTest, &Evidence) -> Result<(), Violation>) -> Self {
+        Self { conclude, ..self }
     }
 }
 

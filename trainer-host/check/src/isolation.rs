@@ -124,13 +124,13 @@ impl Isolation {
     /// A child that cannot be started, or a source with which there is nothing to try.
     pub fn hold(
         &self,
-        invariants: &[&dyn Invariant],
+        invariants: &[Invariant],
         case: Option<&Case>,
         mut tell: impl FnMut(&Finding, &[Finding]),
     ) -> Result<Vec<Finding>, Error> {
         let (mut findings, mut hopeless) = (Vec::new(), None::<String>);
         for invariant in invariants {
-            let name = invariant.name();
+            let name = invariant.name;
             let finding = match &hopeless {
                 Some(reason) => Finding {
                     invariant: name.to_owned(),

@@ -22,7 +22,7 @@
 //!
 //! From the outside in: a [`PluginUnderTest`] is a library with a configuration; a [`Case`] is a geometry and one step of it,
 //! in few numbers; a [`Harness`] is a case on a device, ready to be guided, and an [`Outcome`] its answer; a `TrainingHarness`
-//! is a training of the production code on it; an [`Invariant`] tries cases and finds a [`Violation`], [`hold`] generates
+//! is a training of the production code on it; an [`Invariant`] judges cases and finds a [`Violation`], [`hold`] generates
 //! and shrinks them.
 
 mod case;
@@ -38,7 +38,6 @@ mod network;
 mod numbers;
 mod outcome;
 mod plugin;
-mod table;
 pub mod template;
 #[cfg(test)]
 mod tests;
@@ -50,10 +49,9 @@ pub use error::Error;
 pub use field::{FieldShape, NoField};
 pub use harness::Harness;
 pub use hold::{Options, hold};
-pub use invariant::{Evidence, Finding, Invariant, NotApplicable, Verdict};
-pub use invariants::{UnknownInvariant, invariant, invariants};
+pub use invariant::{Evidence, Finding, Invariant, Verdict};
+pub use invariants::{UnknownInvariant, invariant, invariants, table};
 pub use isolation::{Isolation, Report, Reporter};
 pub use outcome::{Input, Outcome};
 pub use plugin::{PluginUnderTest, Settings};
-pub use table::table;
 pub use violation::Violation;

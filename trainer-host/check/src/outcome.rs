@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use burn::module::{Module, ModuleVisitor, Param};
+use burn::optim::GradientsParams;
 use burn::tensor::{Gradients, Tensor, TensorData};
 
 use super::violation::{Violation, broken};
-use sextant_guidance::Trace;
+use sextant_guidance::plan::{Network, TapKind};
+use sextant_guidance::{SourcePlan, Trace};
 
 /// A tensor that a gradient might reach.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,6 +34,21 @@ pub enum Input {
     Field(String),
     /// A parameter of the source's own.
     Parameter(String),
+}
+
+impl Input {
+    /// Those that a plan lets a gradient reach: declared taps and trainable parameters.
+    pub(super) fn declared(plan: &SourcePlan) -> Vec<Self> {
+        let taps = plan.taps.iter().filter(|tap| tap.network == Network::Student);
+        let taps = taps.map(|tap| match tap.kind {
+            TapKind::Block => Self::Tap(tap.depth),
+            TapKind::Attention => Self::Attention(tap.depth),
+            TapKind::Output => Self::Output,
+        });
+        let parameters = plan.parameters.iter().filter(|parameter| parameter.trainable);
+        taps.chain(parameters.map(|parameter| Self::Parameter(parameter.name.clone())))
+            .collect()
+    }
 }
 
 impl fmt::Display for Input {
@@ -127,10 +144,27 @@ pub(super) fn close(what: &str, a: &[f32], b: &[f32], tolerance: f64, how: &str)
     Ok(())
 }
 
-/// The gradients that reached the parameters of a module, by path.
-pub(super) fn reached(module: &impl Module, gradients: &Gradients) -> BTreeMap<String, Vec<f32>> {
-    let mut visitor = Reached {
-        gradients,
+/// Gradients by parameter: as a backward pass leaves them, or as an optimiser gets them.
+pub(super) trait Given {
+    fn of<const D: usize>(&self, param: &Param<Tensor<D>>) -> Option<Tensor<D>>;
+}
+
+impl Given for Gradients {
+    fn of<const D: usize>(&self, param: &Param<Tensor<D>>) -> Option<Tensor<D>> {
+        param.val().grad(self)
+    }
+}
+
+impl Given for GradientsParams {
+    fn of<const D: usize>(&self, param: &Param<Tensor<D>>) -> Option<Tensor<D>> {
+        self.get::<D>(param.id)
+    }
+}
+
+/// The gradients of the trained parameters of a module, by path; none where a parameter has none.
+pub(super) fn gradients(module: &impl Module, given: &impl Given) -> BTreeMap<String, Option<Vec<f32>>> {
+    let mut visitor = Visitor {
+        given,
         path: Vec::new(),
         found: BTreeMap::new(),
     };
@@ -138,13 +172,19 @@ pub(super) fn reached(module: &impl Module, gradients: &Gradients) -> BTreeMap<S
     visitor.found
 }
 
-struct Reached<'a> {
-    gradients: &'a Gradients,
-    path: Vec<String>,
-    found: BTreeMap<String, Vec<f32>>,
+/// The [`gradients`] that there are.
+pub(super) fn reached(module: &impl Module, given: &impl Given) -> BTreeMap<String, Vec<f32>> {
+    let all = gradients(module, given).into_iter();
+    all.filter_map(|(path, gradient)| Some((path, gradient?))).collect()
 }
 
-impl ModuleVisitor for Reached<'_> {
+struct Visitor<'a, G> {
+    given: &'a G,
+    path: Vec<String>,
+    found: BTreeMap<String, Option<Vec<f32>>>,
+}
+
+impl<G: Given> ModuleVisitor for Visitor<'_, G> {
     fn enter_module(&mut self, name: &str, _: &str) {
         self.path.push(name.to_owned());
     }
@@ -154,11 +194,9 @@ impl ModuleVisitor for Reached<'_> {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let tensor = param.val();
-        if tensor.is_require_grad()
-            && let Some(gradient) = tensor.grad(self.gradients)
-        {
-            self.found.insert(self.path.join("."), read(gradient));
+        if param.val().is_require_grad() {
+            let gradient = self.given.of(param).map(read);
+            self.found.insert(self.path.join("."), gradient);
         }
     }
 }

@@ -184,8 +184,8 @@ fn finding(law: &str, plugin: &PluginUnderTest) -> Finding {
 fn should_hold_for_a_source_that_uses_everything() {
     let plugin = plugin("none");
     for invariant in invariants() {
-        let finding = finding(invariant.name(), &plugin);
-        match invariant.name() {
+        let finding = finding(invariant.name, &plugin);
+        match invariant.name {
             "t-range" | "devices" => assert!(matches!(finding.verdict, Verdict::NotApplicable { .. }), "{finding:?}"),
             _ => assert!(matches!(finding.verdict, Verdict::Held { .. }), "{finding:?}"),
         }
@@ -244,21 +244,10 @@ fn should_shrink_to_what_matters() {
 
 #[test]
 fn should_count_a_refused_geometry_as_no_case() {
-    struct Never;
-    impl Invariant for Never {
-        fn name(&self) -> &'static str {
-            "never"
-        }
-
-        fn sentence(&self) -> &'static str {
-            "No case is one."
-        }
-
-        fn examine(&self, _: &PluginUnderTest, case: &Case, _: &mut Evidence) -> Result<(), Violation> {
-            Err(Violation::Discard(format!("{} blocks are too many", case.depth)))
-        }
-    }
-    let finding = hold(&Never, &plugin("none"), &Options::default());
+    let never = Invariant::new("never", "No case is one.", |_, case, _| {
+        Err(Violation::Discard(format!("{} blocks are too many", case.depth)))
+    });
+    let finding = hold(never, &plugin("none"), &Options::default());
     let Verdict::NotApplicable { reason } = &finding.verdict else {
         panic!("{finding:?}");
     };
@@ -267,7 +256,7 @@ fn should_count_a_refused_geometry_as_no_case() {
 
 #[test]
 fn should_have_a_name_of_its_own_for_every_invariant() {
-    let names: std::collections::BTreeSet<_> = invariants().into_iter().map(Invariant::name).collect();
+    let names: std::collections::BTreeSet<_> = invariants().into_iter().map(|invariant| invariant.name).collect();
     assert_eq!(names.len(), invariants().len());
     assert!(
         invariant("beauty")

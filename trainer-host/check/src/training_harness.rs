@@ -39,10 +39,22 @@ impl<'a> TrainingHarness<'a> {
             batch: case.samples.len(),
             ..OptimiserRecipe::default()
         };
+        let device = plugin.device();
+        let sources = plugin.sources(config.clone(), case)?;
+        let teacher = network::frozen(case, case.teacher_depth, "teacher", device)?;
+        let module = TrainModule {
+            sources: numbers::parameters(case, &sources, device),
+            student: network::draw(case, case.depth, "student", device)?,
+        };
+        let diffusion = DiffusionRecipe {
+            path: case.path,
+            ..DiffusionRecipe::default()
+        };
+        let (teacher, inner) = (Some(teacher), device.clone().inner());
         Ok(Self {
             plugin,
             case: case.clone(),
-            worker: worker(plugin, case, config.clone(), &optimiser)?,
+            worker: Worker::new(module, sources, teacher, &optimiser, diffusion, case.seed, inner),
             config,
             optimiser,
         })
@@ -178,33 +190,4 @@ fn failure(error: StepError, step: u64) -> Violation {
         StepError::Guidance(error) => error.into(),
         error => Violation::broken(format!("step {} fails: {error}", step + 1)),
     }
-}
-
-/// A worker before its first step, with new instances.
-fn worker(
-    plugin: &PluginUnderTest,
-    case: &Case,
-    config: Option<SourceConfig>,
-    optimiser: &OptimiserRecipe,
-) -> Result<Worker, Violation> {
-    let device = plugin.device().clone();
-    let sources = plugin.sources(config, case)?;
-    let teacher = network::frozen(case, case.teacher_depth, "teacher", &device)?;
-    let module = TrainModule {
-        sources: numbers::parameters(case, &sources, &device),
-        student: network::draw(case, case.depth, "student", &device)?,
-    };
-    let diffusion = DiffusionRecipe {
-        path: case.path,
-        ..DiffusionRecipe::default()
-    };
-    Ok(Worker::new(
-        module,
-        sources,
-        Some(teacher),
-        optimiser,
-        diffusion,
-        case.seed,
-        device.inner(),
-    ))
 }

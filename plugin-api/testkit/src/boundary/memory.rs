@@ -1,52 +1,10 @@
-//! The contract's plain types: texts, lists, shapes, size-first structs.
+//! The plugin's memory: texts, lists, size-first structs.
 
 use std::ffi::c_void;
 use std::mem::MaybeUninit;
 use std::ptr;
 
-use sextant_plugin_api::abi::{Array, Handle, MAX_RANK, Shape, TensorRef, Text};
-
-use crate::Value;
-
-pub(super) fn tensor(handle: Handle, value: &Value) -> TensorRef {
-    TensorRef {
-        handle,
-        dtype: value.dtype as u32,
-        reserved: 0,
-        shape: shape(&value.shape),
-    }
-}
-
-pub(super) fn shape(extents: &[usize]) -> Shape {
-    let mut shape = Shape {
-        rank: extents.len() as u32,
-        ..Shape::default()
-    };
-    for (to, from) in shape.dims.iter_mut().zip(extents) {
-        *to = *from as u64;
-    }
-    shape
-}
-
-pub(super) fn extents(shape: &Shape) -> Vec<usize> {
-    let rank = (shape.rank as usize).min(MAX_RANK);
-    shape.dims[..rank].iter().map(|d| *d as usize).collect()
-}
-
-pub(super) fn text(text: &str) -> Text {
-    Text {
-        ptr: text.as_ptr(),
-        len: text.len() as u64,
-    }
-}
-
-pub(super) fn array<T>(list: &[T]) -> Array {
-    Array {
-        ptr: list.as_ptr().cast(),
-        len: list.len() as u64,
-        stride: size_of::<T>() as u64,
-    }
-}
+use sextant_plugin_api::abi::{Array, Text};
 
 /// A copy of a size-first struct, as much of it as both sides know; the rest is zero.
 ///

@@ -13,21 +13,20 @@ use std::ptr;
 use sextant_plugin_api::abi::{self, *};
 use sextant_plugin_api::{Error, Geometry, Init, NetworkGeometry};
 
-use self::memory::{array, elements, extents, shape, string, tensor, text};
+use self::memory::{elements, string};
 use self::operation::{op, release};
 use crate::Inputs;
 use crate::declared::{BufferDeclared, Declared, ParameterDeclared, Tap};
-use crate::session;
 
-/// Handles of what a step hands over.
+/// Tensors that a step hands over.
 #[derive(Default)]
 pub(crate) struct Handed {
     /// x, noise, x_t, t, velocity, labels, dropped labels.
-    pub own: [Handle; 7],
-    pub taps: Vec<Handle>,
-    pub fields: Vec<Handle>,
-    pub parameters: Vec<Handle>,
-    pub buffers: Vec<Handle>,
+    pub own: [TensorRef; 7],
+    pub taps: Vec<TensorRef>,
+    pub fields: Vec<TensorRef>,
+    pub parameters: Vec<TensorRef>,
+    pub buffers: Vec<TensorRef>,
 }
 
 /// Handles of what `guide` answered.
@@ -67,7 +66,7 @@ impl Instance {
         let create = descriptor.create.ok_or("the descriptor has no `create`")?;
         let mut pointer = ptr::null_mut();
         // SAFETY: the host lives for ever; the text, the place and the message outlive the call.
-        told(|message| unsafe { create(&HOST, text(json), &mut pointer, message) })?;
+        told(|message| unsafe { create(&HOST, Text::of(json), &mut pointer, message) })?;
         Ok(Self { descriptor, pointer })
     }
 
@@ -86,10 +85,10 @@ impl Instance {
             .fields()
             .iter()
             .map(|field| FieldInfo {
-                name: text(&field.name),
+                name: Text::of(&field.name),
                 dtype: field.dtype as u32,
                 reserved: 0,
-                shape: shape(&field.shape),
+                shape: Shape::of(&field.shape).unwrap_or_default(),
             })
             .collect();
         let raw = abi::Geometry {
@@ -100,8 +99,8 @@ impl Instance {
             width: geometry.width as u64,
             patch: geometry.patch as u64,
             classes: geometry.classes as u64,
-            networks: array(&networks),
-            fields: array(&fields),
+            networks: Array::of(&networks),
+            fields: Array::of(&fields),
             prediction: geometry.prediction.map_or(0, |kind| kind as u32),
             path: geometry.path.map_or(0, |kind| kind as u32),
         };
@@ -116,10 +115,7 @@ impl Instance {
 
     pub fn guide(&self, session: u64, inputs: &Inputs, handed: &Handed) -> Result<Answered, Error> {
         let guide = self.descriptor.guide.ok_or("the descriptor has no `guide`")?;
-        let [x, noise, x_t, t, velocity, labels, dropped_labels] = handed.own.map(reference);
-        let list = |handles: &[Handle]| handles.iter().copied().map(reference).collect::<Vec<_>>();
-        let (taps, fields) = (list(&handed.taps), list(&handed.fields));
-        let (parameters, buffers) = (list(&handed.parameters), list(&handed.buffers));
+        let [x, noise, x_t, t, velocity, labels, dropped_labels] = handed.own;
         let step = Step {
             size: size_of::<Step>() as u64,
             session,
@@ -132,10 +128,10 @@ impl Instance {
             velocity,
             labels,
             dropped_labels,
-            taps: array(&taps),
-            fields: array(&fields),
-            parameters: array(&parameters),
-            buffers: array(&buffers),
+            taps: Array::of(&handed.taps),
+            fields: Array::of(&handed.fields),
+            parameters: Array::of(&handed.parameters),
+            buffers: Array::of(&handed.buffers),
             sample_ids: inputs.ids.as_ptr(),
             t_values: inputs.times.as_ptr(),
             label_values: inputs.labels.as_ptr(),
@@ -196,7 +192,7 @@ unsafe fn declared(plan: &Plan) -> Result<Declared, Error> {
     let parameter = |p: &ParameterInfo| {
         Ok(ParameterDeclared {
             name: string(&p.name),
-            shape: extents(&p.shape),
+            shape: p.shape.extents(),
             init: init(p.init, p.value, &p.values)?,
             trainable: p.trainable == 1,
         })
@@ -204,7 +200,7 @@ unsafe fn declared(plan: &Plan) -> Result<Declared, Error> {
     let buffer = |b: &BufferInfo| {
         Ok(BufferDeclared {
             name: string(&b.name),
-            shape: extents(&b.shape),
+            shape: b.shape.extents(),
             init: init(b.init, b.value, &b.values)?,
             dtype: DType::from_code(b.dtype).ok_or("the plan has a buffer of no element type")?,
         })
@@ -245,7 +241,7 @@ fn init(kind: u32, value: f64, values: &Array) -> Result<Init, Error> {
 fn told(call: impl FnOnce(*mut Message) -> Status) -> Result<(), Error> {
     let mut message = Message {
         size: size_of::<Message>() as u64,
-        text: text(""),
+        text: Text::of(""),
         owner: ptr::null_mut(),
         release: None,
     };
@@ -256,9 +252,4 @@ fn told(call: impl FnOnce(*mut Message) -> Status) -> Result<(), Error> {
         unsafe { release(&mut message) };
     }
     if status == OK { Ok(()) } else { Err(words.into()) }
-}
-
-/// A handle as it crosses the boundary; a dead one as none.
-fn reference(handle: Handle) -> TensorRef {
-    session::read(handle).map_or(TensorRef::default(), |(value, _)| tensor(handle, &value))
 }

@@ -6,9 +6,9 @@ use std::ptr;
 
 use sextant_plugin_api::abi::{self, *};
 
-use super::memory::{self, elements, extents, string, tensor};
-use crate::compute::Attributes;
-use crate::session::{self, Request};
+use super::memory::{self, elements, string};
+use crate::compute::{self, Attributes};
+use crate::session::{self, Asked, Request};
 use crate::{Tap, Value};
 
 /// Runs an operation. `[during guide, on its thread]`
@@ -18,7 +18,7 @@ pub(super) unsafe extern "C" fn op(call: *const Call) -> Status {
     let results = match request {
         Ok(Ok(request)) => catch_unwind(AssertUnwindSafe(|| {
             // A download's memory, filled before the operand may be consumed.
-            let memory = match (&request.attributes, request.inputs.first()) {
+            let memory = match (&request.attributes, request.asked.inputs.first()) {
                 (Attributes::Download(memory), Some((handle, _))) => Some((*memory, session::read(*handle))),
                 _ => None,
             };
@@ -40,9 +40,9 @@ pub(super) unsafe extern "C" fn op(call: *const Call) -> Status {
         None
     });
     let Some(results) = results else { return FAILED };
-    for (index, (handle, value)) in results.iter().enumerate().take(call.outputs_len as usize) {
+    for (index, result) in results.into_iter().enumerate().take(call.outputs_len as usize) {
         // SAFETY: as above: `outputs_len` places.
-        unsafe { call.outputs.add(index).write(tensor(*handle, value)) };
+        unsafe { call.outputs.add(index).write(result) };
     }
     OK
 }
@@ -61,11 +61,14 @@ unsafe fn asked(call: &Call) -> Result<Request, String> {
     let (operands, attributes) = unsafe { (elements::<Operand>(&operands), attributes(operation, call.attributes)?) };
     Ok(Request {
         session: call.session,
-        operation,
-        inputs: operands.iter().map(|o| (o.handle, o.consumed != 0)).collect(),
+        asked: Asked {
+            operation,
+            inputs: operands.iter().map(|o| (o.handle, o.consumed != 0)).collect(),
+            outputs: Vec::new(),
+            file: string(&call.file),
+            line: call.line,
+        },
         attributes,
-        file: string(&call.file),
-        line: call.line,
     })
 }
 
@@ -99,25 +102,23 @@ unsafe fn attributes(operation: Operation, from: *const c_void) -> Result<Attrib
                 keep: dims.keep == 1,
             }
         }
-        "NewShape" => Attributes::Shape(extents(&read!(NewShape).shape)),
+        "NewShape" => Attributes::Shape(read!(NewShape).shape.extents()),
         "Slice" => Attributes::Slice(read!(Slice)),
         "ScatterTo" => Attributes::ScatterTo(read!(ScatterTo)),
         "Conv2d" => Attributes::Conv2d(read!(Conv2d)),
         "Interpolate" => Attributes::Interpolate(read!(Interpolate)),
         "Full" => {
             let full = read!(Full);
-            Attributes::Value(Value::full(extents(&full.shape), full.value).of(dtype(full.dtype)?))
+            Attributes::Value(Value::full(full.shape.extents(), full.value).of(dtype(full.dtype)?))
         }
         "Upload" => Attributes::Value(upload(&read!(Upload))?),
         "Random" => {
             let random = read!(Random);
-            let known = [Distribution::Normal, Distribution::Uniform];
-            let distribution = known.into_iter().find(|d| *d as u32 == random.distribution);
-            Attributes::Random {
-                distribution: distribution.ok_or("the distribution does not exist")?,
+            Attributes::Random(compute::Random {
+                distribution: Distribution::from_code(random.distribution).ok_or("the distribution does not exist")?,
                 tag: string(&random.tag),
-                shape: extents(&random.shape),
-            }
+                shape: random.shape.extents(),
+            })
         }
         "Cast" => Attributes::Cast(dtype(read!(Cast).dtype)?),
         "Download" => Attributes::Download(read!(Download)),
@@ -137,12 +138,12 @@ unsafe fn attributes(operation: Operation, from: *const c_void) -> Result<Attrib
                 Some(TapKind::Output) => Ok(Tap::Output),
                 _ => Err(format!("`forward` gives no tap of kind {kind}")),
             };
-            Attributes::Forward {
+            Attributes::Forward(compute::Forward {
                 network: Network::from_code(forward.network).ok_or("the network does not exist")?,
                 taps: kinds.iter().zip(&depths).map(tap).collect::<Result<_, String>>()?,
                 rows: list(&forward.rows),
                 conditions: list(&forward.conditions),
-            }
+            })
         }
         other => return Err(format!("this testkit does not know the attributes {other}")),
     })
@@ -153,7 +154,7 @@ fn dtype(code: u32) -> Result<DType, String> {
 }
 
 fn upload(upload: &Upload) -> Result<Value, String> {
-    let (shape, dtype) = (extents(&upload.shape), dtype(upload.dtype)?);
+    let (shape, dtype) = (upload.shape.extents(), dtype(upload.dtype)?);
     // SAFETY: the plugin passes as many elements of the type as it says.
     let data: Vec<f64> = unsafe {
         match dtype {

@@ -69,9 +69,7 @@ pub(super) fn interpolate(operands: &Operands<'_>, attributes: &abi::Interpolate
     if from_h * from_w * height * width == 0 {
         return Err("there are no pixels".into());
     }
-    let mode = [Interpolation::Nearest, Interpolation::Bilinear, Interpolation::Bicubic]
-        .into_iter()
-        .find(|mode| *mode as u32 == attributes.mode)
+    let mode = Interpolation::from_code(attributes.mode)
         .ok_or_else(|| format!("interpolation {} does not exist", attributes.mode))?;
     let corners = attributes.align_corners == 1;
     let rows: Vec<_> = (0..height).map(|i| taps(i, from_h, height, mode, corners)).collect();

@@ -2,7 +2,7 @@
 
 use sextant_plugin_api::abi::Operation as O;
 
-use super::{Operands, broadcast, same_dtype};
+use super::{Operands, broadcast, ensure, same_dtype};
 use crate::Value;
 
 pub(super) fn matmul(a: &Value, b: &Value) -> Result<Value, String> {
@@ -54,10 +54,10 @@ pub(super) fn linear(operands: &Operands<'_>) -> Result<Value, String> {
 pub(super) fn vector(x: &Value, operand: Option<&Value>, name: &str, extent: usize) -> Result<(), String> {
     let Some(operand) = operand else { return Ok(()) };
     same_dtype(x, operand)?;
-    match operand.shape == [extent] {
-        true => Ok(()),
-        false => Err(format!("{name} must have shape [{extent}], it has {:?}", operand.shape)),
-    }
+    let shape = &operand.shape;
+    ensure(*shape == [extent], || {
+        format!("{name} must have shape [{extent}], it has {shape:?}")
+    })
 }
 
 pub(super) fn attention(operands: &Operands<'_>, scale: f64) -> Result<Value, String> {
@@ -92,10 +92,8 @@ pub(super) fn layer_norm(operands: &Operands<'_>, eps: f64) -> Result<Value, Str
 
 pub(super) fn softmax(operands: &Operands<'_>, dim: usize) -> Result<Value, String> {
     let a = operands.float(0)?;
-    match dim < a.shape.len() {
-        true => Ok(along(a, dim, operands.operation == O::LogSoftmax)),
-        false => Err(format!("dimension {dim} does not exist in {:?}", a.shape)),
-    }
+    super::shaping::needs_dim(a, dim)?;
+    Ok(along(a, dim, operands.operation == O::LogSoftmax))
 }
 
 /// (Log-)softmax along a dimension that exists.

@@ -17,30 +17,35 @@ pub(crate) enum Attributes {
     Scalar(f64),
     Range(f64, f64),
     Dim(usize),
-    Dims {
-        dims: Vec<usize>,
-        keep: bool,
-    },
+    Dims { dims: Vec<usize>, keep: bool },
     Shape(Vec<usize>),
     Slice(abi::Slice),
     ScatterTo(abi::ScatterTo),
     Conv2d(abi::Conv2d),
     Interpolate(abi::Interpolate),
     Value(Value),
-    Random {
-        distribution: Distribution,
-        tag: String,
-        shape: Vec<usize>,
-    },
+    Random(Random),
     Cast(DType),
     Download(abi::Download),
-    Forward {
-        network: Network,
-        /// Activations that are read: blocks by their depth, or the output.
-        taps: Vec<Tap>,
-        rows: Vec<u32>,
-        conditions: Vec<u32>,
-    },
+    Forward(Forward),
+}
+
+/// Numbers to draw for each sample.
+#[derive(Debug)]
+pub(crate) struct Random {
+    pub distribution: Distribution,
+    pub tag: String,
+    pub shape: Vec<usize>,
+}
+
+/// A pass of another network.
+#[derive(Debug)]
+pub(crate) struct Forward {
+    pub network: Network,
+    /// Activations that are read: blocks by their depth, or the output.
+    pub taps: Vec<Tap>,
+    pub rows: Vec<u32>,
+    pub conditions: Vec<u32>,
 }
 
 /// Operands in the order of the table.
@@ -80,23 +85,6 @@ pub(crate) fn run(operands: &Operands<'_>, attributes: &Attributes) -> Result<Va
         (O::Add | O::Sub | O::Mul | O::Div, _) => elementwise::arithmetic(operands),
         (O::AddScalar | O::MulScalar | O::PowScalar, A::Scalar(value)) => elementwise::scalar(operands, *value),
         (O::Clamp, A::Range(min, max)) => elementwise::clamp(operands, *min, *max),
-        (
-            O::Neg
-            | O::Exp
-            | O::Log
-            | O::Sqrt
-            | O::Abs
-            | O::Sin
-            | O::Cos
-            | O::Tanh
-            | O::Sigmoid
-            | O::Relu
-            | O::Silu
-            | O::Gelu
-            | O::Erf
-            | O::Floor,
-            _,
-        ) => elementwise::unary(operands),
         (O::Equal | O::Greater | O::GreaterEqual | O::Lower | O::LowerEqual, _) => elementwise::compare(operands),
         (O::And | O::Or | O::Not, _) => elementwise::logic(operands),
         (O::Where, _) => elementwise::choose(operands),
@@ -119,18 +107,19 @@ pub(crate) fn run(operands: &Operands<'_>, attributes: &Attributes) -> Result<Va
         (O::Softmax | O::LogSoftmax, A::Dim(dim)) => layers::softmax(operands, *dim),
         (O::Conv2d, A::Conv2d(convolution)) => image::conv2d(operands, convolution),
         (O::Interpolate, A::Interpolate(size)) => image::interpolate(operands, size),
+        (operation, A::None) if operation.info().attributes.is_empty() => elementwise::unary(operands),
         (operation, _) => Err(format!("{} came without its attributes", operation.info().name)),
     }
 }
 
+/// The error of what does not hold.
+fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(otherwise()) }
+}
+
 fn same_dtype(a: &Value, b: &Value) -> Result<(), String> {
-    match a.dtype == b.dtype {
-        true => Ok(()),
-        false => Err(format!(
-            "element types {:?} and {:?} are mixed: cast one",
-            a.dtype, b.dtype
-        )),
-    }
+    let (a, b) = (a.dtype, b.dtype);
+    ensure(a == b, || format!("element types {a:?} and {b:?} are mixed: cast one"))
 }
 
 /// The shape that two shapes broadcast to.

@@ -3,17 +3,14 @@
 use sextant_plugin_api::DType;
 use sextant_plugin_api::abi::{self, Operation as O};
 
-use super::{Operands, same_dtype};
+use super::{Operands, ensure, same_dtype};
 use crate::Value;
 
-fn needs_dim(a: &Value, dim: usize) -> Result<(), String> {
-    match dim < a.shape.len() {
-        true => Ok(()),
-        false => Err(format!(
-            "dimension {dim} does not exist in {:?} (they count from 0)",
-            a.shape
-        )),
-    }
+pub(super) fn needs_dim(a: &Value, dim: usize) -> Result<(), String> {
+    let shape = &a.shape;
+    ensure(dim < shape.len(), || {
+        format!("dimension {dim} does not exist in {shape:?} (they count from 0)")
+    })
 }
 
 pub(super) fn reduce(operands: &Operands<'_>, dims: &[usize], keep: bool) -> Result<Value, String> {
@@ -176,20 +173,17 @@ pub(super) fn scatter(a: &Value, rows: &Value, dim: usize, count: usize) -> Resu
     if numbers.len() != a.shape[dim] {
         return Err(format!("{} row numbers do not match {:?}", numbers.len(), a.shape));
     }
-    let (before, after) = (
-        a.shape[..dim].iter().product::<usize>(),
-        a.shape[dim + 1..].iter().product::<usize>(),
-    );
     let mut shape = a.shape.clone();
     shape[dim] = count;
     let mut result = Value::full(shape, 0.0).of(a.dtype);
-    for outer in 0..before {
-        for (from, to) in numbers.iter().enumerate() {
-            for inner in 0..after {
-                let value = a.data[(outer * numbers.len() + from) * after + inner];
-                result.data[(outer * count + to) * after + inner] += value;
-            }
-        }
+    let after: usize = a.shape[dim + 1..].iter().product();
+    for (place, value) in a.data.iter().enumerate() {
+        let (outer, from, inner) = (
+            place / after / numbers.len(),
+            place / after % numbers.len(),
+            place % after,
+        );
+        result.data[(outer * count + numbers[from]) * after + inner] += value;
     }
     Ok(result)
 }

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use sextant_plugin_api::abi::{Handle, Operation};
+use sextant_plugin_api::abi::{Handle, Operation, Shape, TensorRef};
 use sextant_plugin_api::{Condition, Network};
 
 use crate::compute::{self, Attributes, Operands};
@@ -82,11 +82,9 @@ pub fn last_step() -> Trace {
 /// One operation asked of the host.
 pub(crate) struct Request {
     pub session: u64,
-    pub operation: Operation,
-    pub inputs: Vec<(Handle, bool)>,
+    /// Its results come once it is done.
+    pub asked: Asked,
     pub attributes: Attributes,
-    pub file: String,
-    pub line: u32,
 }
 
 #[derive(Clone)]
@@ -156,7 +154,7 @@ pub(crate) fn close() -> Option<String> {
 }
 
 /// Takes a tensor in. A gradient may flow to `leaf`.
-pub(crate) fn enter(value: Value, leaf: Option<Leaf>) -> Handle {
+pub(crate) fn enter(value: Value, leaf: Option<Leaf>) -> TensorRef {
     let leaves = leaf.into_iter().collect();
     state(|state| state.insert(Held { value, leaves }))
 }
@@ -193,115 +191,82 @@ pub(crate) fn fail(message: String) {
     state(|state| state.fail(message));
 }
 
-/// Runs an operation; its results with their handles.
-pub(crate) fn perform(request: Request) -> Option<Vec<(Handle, Value)>> {
+/// Runs an operation; its results.
+pub(crate) fn perform(request: Request) -> Option<Vec<TensorRef>> {
     state(|state| {
         if !state.open || request.session != state.session {
             state.trace.late += 1;
             return None;
         }
-        let mut asked = Asked {
-            operation: request.operation,
-            inputs: request.inputs.clone(),
-            outputs: Vec::new(),
-            file: request.file.clone(),
-            line: request.line,
-        };
-        let results = state.results(&request);
-        for (handle, _) in request.inputs.iter().filter(|(_, consumed)| *consumed) {
+        let Request {
+            mut asked, attributes, ..
+        } = request;
+        let results = state.results(&asked, &attributes);
+        for (handle, _) in asked.inputs.iter().filter(|(_, consumed)| *consumed) {
             state.tensors.remove(handle);
         }
         let results = match results {
-            Ok(results) => Some(
-                results
-                    .into_iter()
-                    .map(|held| (state.insert(held.clone()), held.value))
-                    .collect(),
-            ),
+            Ok(results) => Some(results.into_iter().map(|held| state.insert(held)).collect::<Vec<_>>()),
             Err(error) => {
-                let name = request.operation.info().name;
-                state.fail(format!("{name}: {error} ({}:{})", request.file, request.line));
+                let name = asked.operation.info().name;
+                state.fail(format!("{name}: {error} ({}:{})", asked.file, asked.line));
                 None
             }
         };
-        asked.outputs = results
-            .iter()
-            .flatten()
-            .map(|(handle, _): &(Handle, Value)| *handle)
-            .collect();
+        asked.outputs = results.iter().flatten().map(|result| result.handle).collect();
         state.trace.asked.push(asked);
         results
     })
 }
 
 impl State {
-    fn insert(&mut self, held: Held) -> Handle {
+    fn insert(&mut self, held: Held) -> TensorRef {
         self.next += 1;
+        let reference = TensorRef {
+            handle: self.next,
+            dtype: held.value.dtype as u32,
+            reserved: 0,
+            shape: Shape::of(&held.value.shape).unwrap_or_default(),
+        };
         self.tensors.insert(self.next, held);
-        self.next
+        reference
     }
 
     fn fail(&mut self, message: String) {
         self.error.get_or_insert(message);
     }
 
-    fn results(&mut self, request: &Request) -> Result<Vec<Held>, String> {
+    fn results(&mut self, asked: &Asked, attributes: &Attributes) -> Result<Vec<Held>, String> {
         let mut values = Vec::new();
         let mut leaves = BTreeSet::new();
-        for (handle, _) in &request.inputs {
-            let held = match handle {
-                0 => None,
-                handle => Some(
-                    self.tensors
-                        .get(handle)
-                        .ok_or("an operand is dead or was never given")?,
-                ),
-            };
+        for (handle, _) in &asked.inputs {
+            let held = self.tensors.get(handle);
+            if held.is_none() && *handle != 0 {
+                return Err("an operand is dead or was never given".into());
+            }
             leaves.extend(held.iter().flat_map(|held| held.leaves.clone()));
             values.push(held.map(|held| held.value.clone()));
         }
-        let operands = Operands {
-            operation: request.operation,
-            values: &values,
-        };
-        let results = match (request.operation, &request.attributes) {
-            (
-                Operation::Forward,
-                Attributes::Forward {
-                    network,
-                    taps,
-                    rows,
-                    conditions,
-                },
-            ) => self.forward(&operands, *network, taps, rows, conditions)?,
-            (
-                Operation::Random,
-                Attributes::Random {
-                    distribution,
-                    tag,
-                    shape,
-                },
-            ) => {
-                vec![self.random(*distribution, tag, shape)?]
-            }
+        let (operation, values) = (asked.operation, &values[..]);
+        let operands = Operands { operation, values };
+        let results = match (operation, attributes) {
+            (Operation::Forward, Attributes::Forward(forward)) => self.forward(&operands, forward)?,
+            (Operation::Random, Attributes::Random(random)) => vec![self.random(random)?],
             (Operation::Diffuse, _) => vec![self.diffuse(&operands)?],
             (Operation::PathCoefficients, _) => self.coefficients(operands.float(0)?)?,
             (Operation::Download, _) => vec![],
             (_, attributes) => vec![compute::run(&operands, attributes)?],
         };
-        if matches!(
-            request.operation,
-            Operation::Detach | Operation::Forward | Operation::Floor
-        ) {
-            leaves.clear();
-        }
-        let held = |value: Value| Held {
-            leaves: if value.is_float() {
-                leaves.clone()
-            } else {
-                BTreeSet::new()
+        let cut = [Operation::Detach, Operation::Forward, Operation::Floor].contains(&operation);
+        let held = |value: Value| match value.is_float() && !cut {
+            true => Held {
+                value,
+                leaves: leaves.clone(),
             },
-            value,
+            false => Held {
+                value,
+                leaves: BTreeSet::new(),
+            },
         };
         Ok(results.into_iter().map(held).collect())
     }
@@ -318,17 +283,22 @@ mod tests {
         let session = open(&inputs, &small(), &Declared::default());
         for marks in [[true, false], [false, true]] {
             let a = enter(Value::new(vec![2], vec![1.0, 2.0]), None);
-            let twice = perform(Request {
-                session,
+            let asked = Asked {
                 operation: Operation::Add,
-                inputs: marks.map(|consumed| (a, consumed)).to_vec(),
-                attributes: Attributes::None,
+                inputs: marks.map(|consumed| (a.handle, consumed)).to_vec(),
+                outputs: Vec::new(),
                 file: "source.rs".into(),
                 line: 1,
+            };
+            let attributes = Attributes::None;
+            let twice = perform(Request {
+                session,
+                asked,
+                attributes,
             });
-            let (handle, value) = twice.expect("it is there at both places").remove(0);
-            assert_eq!(value.data, [2.0, 4.0]);
-            assert!(read(a).is_err() && read(handle).is_ok(), "{marks:?}");
+            let sum = twice.expect("it is there at both places")[0].handle;
+            assert_eq!(read(sum).unwrap().0.data, [2.0, 4.0]);
+            assert!(read(a.handle).is_err(), "{marks:?}");
         }
         assert_eq!(close(), None);
     }

@@ -1,9 +1,9 @@
 //! Services of the host that a source asks for: its networks, its path and its random numbers.
 
-use sextant_plugin_api::{Condition, Distribution, Network};
+use sextant_plugin_api::Condition;
 
 use super::{Context, Pass, State};
-use crate::compute::Operands;
+use crate::compute::{Forward, Operands, Random};
 use crate::draw::Draws;
 use crate::{Row, Tap, Value};
 
@@ -20,20 +20,19 @@ impl State {
         self.context.as_ref().ok_or_else(|| "there is no step".to_owned())
     }
 
-    pub(super) fn forward(
-        &mut self,
-        operands: &Operands<'_>,
-        network: Network,
-        taps: &[Tap],
-        rows: &[u32],
-        conditions: &[u32],
-    ) -> Result<Vec<Value>, String> {
+    pub(super) fn forward(&mut self, operands: &Operands<'_>, forward: &Forward) -> Result<Vec<Value>, String> {
+        let Forward {
+            network,
+            taps,
+            rows,
+            conditions,
+        } = forward;
         let (x_t, t) = (operands.float(0)?, operands.float(1)?);
         let context = self.context()?;
         let inputs = &context.inputs;
         let (tokens, width, declared) = context
             .networks
-            .get(&network)
+            .get(network)
             .ok_or_else(|| format!("the geometry has no {network:?} network that can be asked"))?;
         if let Some(tap) = taps.iter().find(|tap| !declared.contains(tap)) {
             return Err(format!(
@@ -52,7 +51,7 @@ impl State {
             ));
         }
         let mut pass = Pass {
-            network,
+            network: *network,
             depths: taps.iter().filter_map(|tap| depth(*tap)).collect(),
             output: taps.contains(&Tap::Output),
             rows: rows.to_vec(),
@@ -74,7 +73,7 @@ impl State {
             pass.conditions.push(condition);
             for (tap, result) in taps.iter().zip(&mut results) {
                 let row = Row {
-                    network,
+                    network: *network,
                     depth: depth(*tap),
                     sample,
                     condition,
@@ -107,13 +106,16 @@ impl State {
         Ok(results)
     }
 
-    pub(super) fn random(&self, distribution: Distribution, tag: &str, shape: &[usize]) -> Result<Value, String> {
+    pub(super) fn random(&self, random: &Random) -> Result<Value, String> {
         let inputs = &self.context()?.inputs;
-        let stream = format!("guidance/{}/{tag}", inputs.instance);
-        let count = shape.iter().product();
-        let sample = |id: &u64| Draws::new(&stream, &[inputs.seed, inputs.index, *id]).many(distribution, count);
-        let data: Vec<f64> = inputs.ids.iter().flat_map(sample).collect();
-        Ok(Value::new([&[inputs.ids.len()], shape].concat(), data))
+        let stream = format!("guidance/{}/{}", inputs.instance, random.tag);
+        let count = random.shape.iter().product();
+        let draws = |id: &u64| Draws::new(&stream, &[inputs.seed, inputs.index, *id]);
+        let samples = inputs.ids.iter().map(draws);
+        let data: Vec<f64> = samples
+            .flat_map(|mut draws| draws.many(random.distribution, count))
+            .collect();
+        Ok(Value::new([&[inputs.ids.len()], &random.shape[..]].concat(), data))
     }
 
     pub(super) fn diffuse(&self, operands: &Operands<'_>) -> Result<Value, String> {

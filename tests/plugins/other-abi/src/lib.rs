@@ -9,20 +9,13 @@ struct Shared(Descriptor);
 // SAFETY: the descriptor is never written, and its texts are static.
 unsafe impl Sync for Shared {}
 
-const fn text(s: &'static str) -> Text {
-    Text {
-        ptr: s.as_ptr(),
-        len: s.len() as u64,
-    }
-}
-
 static DESCRIPTOR: Shared = Shared(Descriptor {
     size: size_of::<Descriptor>() as u64,
     abi_major: 2,
     abi_minor: 5,
-    name: text("other-abi"),
-    version: text("0.1.0"),
-    summary: text("never runs"),
+    name: Text::of("other-abi"),
+    version: Text::of("0.1.0"),
+    summary: Text::of("never runs"),
     create: None,
     plan: None,
     guide: None,

@@ -1,36 +1,31 @@
 //! Independence of a sample's loss from its neighbours.
 
 use crate::outcome::close;
-use crate::violation::broken;
-use crate::{Case, Evidence, Harness, Invariant, NotApplicable, PluginUnderTest, Violation};
+use crate::violation::{broken, discard};
+use crate::{Case, Evidence, Harness, Invariant, PluginUnderTest, Violation};
 
 /// Relative difference up to which float32 may not tell two losses apart.
 const TOLERANCE: f64 = 1e-3;
 
 /// See its sentence.
-pub struct Permutation;
+pub const PERMUTATION: Invariant = Invariant::new(
+    "permutation",
+    "Permuting the batch permutes the loss. Not asked of a loss that is declared batch-coupled, which may look at \
+     its neighbours.",
+    permutation_examine,
+)
+.asked_where(permutation_applies);
 
-impl Invariant for Permutation {
-    fn name(&self) -> &'static str {
-        "permutation"
+fn permutation_applies(plugin: &PluginUnderTest) -> Result<(), Violation> {
+    match plugin.plan().batch_coupled {
+        true => discard("the plan declares the loss batch-coupled"),
+        false => Ok(()),
     }
+}
 
-    fn sentence(&self) -> &'static str {
-        "Permuting the batch permutes the loss. Not asked of a loss that is declared batch-coupled, which may look at \
-         its neighbours."
-    }
-
-    fn applies(&self, plugin: &PluginUnderTest) -> Result<(), NotApplicable> {
-        match plugin.plan().batch_coupled {
-            true => Err(NotApplicable::new("the plan declares the loss batch-coupled")),
-            false => Ok(()),
-        }
-    }
-
-    fn examine(&self, plugin: &PluginUnderTest, case: &Case, _: &mut Evidence) -> Result<(), Violation> {
-        let loss = Harness::new(plugin, case)?.guide()?.loss;
-        permuted(plugin, case, &loss)
-    }
+fn permutation_examine(plugin: &PluginUnderTest, case: &Case, _: &mut Evidence) -> Result<(), Violation> {
+    let loss = Harness::new(plugin, case)?.guide()?.loss;
+    permuted(plugin, case, &loss)
 }
 
 /// Compares a case's losses with those of the reversed batch.
@@ -50,32 +45,27 @@ pub fn split(plugin: &PluginUnderTest, case: &Case, loss: &[f32]) -> Result<(), 
 }
 
 /// See its sentence.
-pub struct Splitting;
+pub const SPLITTING: Invariant = Invariant::new(
+    "splitting",
+    "Splitting the batch and joining the losses gives the losses of the whole batch. Where the plan declares the \
+     loss batch-coupled, it must differ in some case: or the declaration is wrong.",
+    splitting_examine,
+)
+.concluded(splitting_conclude);
 
-impl Invariant for Splitting {
-    fn name(&self) -> &'static str {
-        "splitting"
+fn splitting_examine(plugin: &PluginUnderTest, case: &Case, evidence: &mut Evidence) -> Result<(), Violation> {
+    let mut harness = Harness::new(plugin, case)?;
+    let loss = harness.guide()?.loss;
+    match split(plugin, case, &loss) {
+        Err(Violation::Broken(_)) if harness.plan().batch_coupled => evidence.saw("coupled"),
+        same => same?,
     }
+    Ok(())
+}
 
-    fn sentence(&self) -> &'static str {
-        "Splitting the batch and joining the losses gives the losses of the whole batch. Where the plan declares the loss \
-         batch-coupled, it must differ in some case: or the declaration is wrong."
-    }
-
-    fn examine(&self, plugin: &PluginUnderTest, case: &Case, evidence: &mut Evidence) -> Result<(), Violation> {
-        let mut harness = Harness::new(plugin, case)?;
-        let loss = harness.guide()?.loss;
-        match split(plugin, case, &loss) {
-            Err(Violation::Broken(_)) if harness.plan().batch_coupled => evidence.saw("coupled"),
-            same => same?,
-        }
-        Ok(())
-    }
-
-    fn conclude(&self, plugin: &PluginUnderTest, evidence: &Evidence) -> Result<(), Violation> {
-        match plugin.plan().batch_coupled && evidence.count("coupled") == 0 {
-            true => broken("the plan declares the loss batch-coupled, but splitting the batch never changed it"),
-            false => Ok(()),
-        }
+fn splitting_conclude(plugin: &PluginUnderTest, evidence: &Evidence) -> Result<(), Violation> {
+    match plugin.plan().batch_coupled && evidence.count("coupled") == 0 {
+        true => broken("the plan declares the loss batch-coupled, but splitting the batch never changed it"),
+        false => Ok(()),
     }
 }

@@ -14,51 +14,43 @@ type Gradient = BTreeMap<String, Vec<f32>>;
 const TOLERANCE: f64 = 1e-3;
 
 /// See its sentence.
-pub struct LinearCoefficient;
+pub const LINEAR_COEFFICIENT: Invariant = Invariant::new(
+    "linear-coefficient",
+    "The coefficient is linear: the gradient of a training step is that of denoising plus the coefficient times \
+     that of guidance, for the student and for the source's parameters. (Where the source weighs the denoising \
+     loss: it is linear in the coefficient.)",
+    examine,
+)
+.at_most(64)
+.concluded(conclude);
 
-impl Invariant for LinearCoefficient {
-    fn name(&self) -> &'static str {
-        "linear-coefficient"
-    }
-
-    fn sentence(&self) -> &'static str {
-        "The coefficient is linear: the gradient of a training step is that of denoising plus the coefficient times that \
-         of guidance, for the student and for the source's parameters. (Where the source weighs the denoising loss: it is \
-         linear in the coefficient.)"
-    }
-
-    fn most_cases(&self) -> u32 {
-        64
-    }
-
-    fn examine(&self, plugin: &PluginUnderTest, case: &Case, evidence: &mut Evidence) -> Result<(), Violation> {
-        let at = |coefficient| {
-            let config = SourceConfig {
-                coefficient: Some(coefficient),
-                ..plugin.config().clone()
-            };
-            TrainingHarness::new(plugin, case, Some(config))
+fn examine(plugin: &PluginUnderTest, case: &Case, evidence: &mut Evidence) -> Result<(), Violation> {
+    let at = |coefficient| {
+        let config = SourceConfig {
+            coefficient: Some(coefficient),
+            ..plugin.config().clone()
         };
-        let (mut one, mut three) = (at(1.0)?, at(3.0)?);
-        let guidance = one.gradient(Terms::Source(0))?.unwrap_or_default();
-        let all = one.gradient(Terms::All)?.unwrap_or_default();
-        let thrice = three.gradient(Terms::All)?.unwrap_or_default();
-        linear("with coefficient 3", &thrice, &[(1.0, &all), (2.0, &guidance)])?;
-        if !one.weighs_denoising()? {
-            let denoising = one.gradient(Terms::Denoising)?.unwrap_or_default();
-            linear("with coefficient 1", &all, &[(1.0, &denoising), (1.0, &guidance)])?;
-        }
-        if !guidance.is_empty() {
-            evidence.saw("a gradient");
-        }
-        Ok(())
+        TrainingHarness::new(plugin, case, Some(config))
+    };
+    let (mut one, mut three) = (at(1.0)?, at(3.0)?);
+    let guidance = one.gradient(Terms::Source(0))?.unwrap_or_default();
+    let all = one.gradient(Terms::All)?.unwrap_or_default();
+    let thrice = three.gradient(Terms::All)?.unwrap_or_default();
+    linear("with coefficient 3", &thrice, &[(1.0, &all), (2.0, &guidance)])?;
+    if !one.weighs_denoising()? {
+        let denoising = one.gradient(Terms::Denoising)?.unwrap_or_default();
+        linear("with coefficient 1", &all, &[(1.0, &denoising), (1.0, &guidance)])?;
     }
+    if !guidance.is_empty() {
+        evidence.saw("a gradient");
+    }
+    Ok(())
+}
 
-    fn conclude(&self, _: &PluginUnderTest, evidence: &Evidence) -> Result<(), Violation> {
-        match evidence.count("a gradient") {
-            0 => discard("the loss has no gradient in any case"),
-            _ => Ok(()),
-        }
+fn conclude(_: &PluginUnderTest, evidence: &Evidence) -> Result<(), Violation> {
+    match evidence.count("a gradient") {
+        0 => discard("the loss has no gradient in any case"),
+        _ => Ok(()),
     }
 }
 

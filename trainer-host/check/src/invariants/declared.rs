@@ -7,27 +7,21 @@ use crate::{Case, Evidence, Harness, Invariant, PluginUnderTest, Violation};
 use sextant_guidance::{SourcePlan, Trace};
 
 /// See its sentence.
-pub struct NothingUndeclared;
+pub const NOTHING_UNDECLARED: Invariant = Invariant::new(
+    "nothing-undeclared",
+    "Nothing undeclared is read: with NaN in every tap, batch field and block of teacher and moving average that \
+     the plan leaves out, the loss keeps its bits; and those networks are asked for declared depths only.",
+    examine,
+);
 
-impl Invariant for NothingUndeclared {
-    fn name(&self) -> &'static str {
-        "nothing-undeclared"
-    }
-
-    fn sentence(&self) -> &'static str {
-        "Nothing undeclared is read: with NaN in every tap, batch field and block of teacher and moving average that the \
-         plan leaves out, the loss keeps its bits; and those networks are asked for declared depths only."
-    }
-
-    fn examine(&self, plugin: &PluginUnderTest, case: &Case, _: &mut Evidence) -> Result<(), Violation> {
-        let mut harness = Harness::new(plugin, case)?;
-        let sound = harness.guide()?;
-        asked(harness.plan(), &sound.trace)?;
-        harness.poison_undeclared();
-        let poisoned = harness.guide()?;
-        asked(harness.plan(), &poisoned.trace)?;
-        sound.same_bits(&poisoned, "with NaN in all that the plan does not declare")
-    }
+fn examine(plugin: &PluginUnderTest, case: &Case, _: &mut Evidence) -> Result<(), Violation> {
+    let mut harness = Harness::new(plugin, case)?;
+    let sound = harness.guide()?;
+    asked(harness.plan(), &sound.trace)?;
+    harness.poison_undeclared();
+    let poisoned = harness.guide()?;
+    asked(harness.plan(), &poisoned.trace)?;
+    sound.same_bits(&poisoned, "with NaN in all that the plan does not declare")
 }
 
 fn asked(plan: &SourcePlan, trace: &Trace) -> Result<(), Violation> {

@@ -3,7 +3,6 @@
 use rand::Rng;
 use rand_distr::StandardNormal;
 
-use super::gradients::inputs;
 use crate::violation::{broken, discard};
 use crate::{Case, Evidence, Harness, Input, Invariant, PluginUnderTest, Violation};
 use sextant_data::Stream;
@@ -15,87 +14,82 @@ const STEP: f64 = 1e-2;
 const ROUNDING: f64 = 2e-4;
 
 /// See its sentence.
-pub struct FiniteDifferences;
+pub const FINITE_DIFFERENCES: Invariant = Invariant::new(
+    "finite-differences",
+    "Gradients agree with central differences of the loss, along a random direction leaned towards the gradient, \
+     in float32, at features of order 1. Points where the loss is not smooth, or too flat for float32, say \
+     nothing; nor does what disagrees in a source that detaches something, which differences cannot know.",
+    examine,
+)
+.concluded(conclude);
 
-impl Invariant for FiniteDifferences {
-    fn name(&self) -> &'static str {
-        "finite-differences"
+fn examine(plugin: &PluginUnderTest, case: &Case, evidence: &mut Evidence) -> Result<(), Violation> {
+    // What is compared is the formula. Features near 0 or far from it are for other laws: there a loss bends too fast.
+    let case = &Case {
+        magnitude: case.magnitude.clamp(0.3, 3.0),
+        bf16: false,
+        ..case.clone()
+    };
+    let mut harness = Harness::new(plugin, case)?;
+    let outcome = harness.differentiate()?;
+    let reached = Input::declared(harness.plan());
+    let reached: Vec<&Input> = reached
+        .iter()
+        .filter(|input| outcome.gradients.contains_key(input))
+        .collect();
+    if reached.is_empty() {
+        return Ok(());
     }
-
-    fn sentence(&self) -> &'static str {
-        "Gradients agree with central differences of the loss, along a random direction leaned towards the gradient, in \
-         float32, at features of order 1. Points where the loss is not smooth, or too flat for float32, say nothing; nor \
-         does what disagrees in a source that detaches something, which differences cannot know."
+    let input = reached[case.numbers as usize % reached.len()];
+    let gradient = &outcome.gradients[input];
+    let Some(values) = harness.values(input) else {
+        return Ok(());
+    };
+    let Some(direction) = direction(case, input, &values, gradient) else {
+        return Ok(());
+    };
+    // Of the order of the numbers that the losses are made of, such as cosines and logarithms.
+    let size = sum(&outcome.loss, f64::abs) + case.samples.len() as f64;
+    let slope: f64 = gradient.iter().zip(&direction).map(|(g, d)| f64::from(*g) * d).sum();
+    // Where the loss is steep, steps are short: it changes by no more than a fraction.
+    let largest_step = STEP.min(0.02 * size / slope.abs());
+    let mut ratios = [0.0; 2];
+    for (ratio, step) in ratios.iter_mut().zip([largest_step, 0.5 * largest_step]) {
+        let mut at = |step: f64| -> Result<(Vec<f32>, f64), Violation> {
+            let moved = values.iter().zip(&direction);
+            let moved: Vec<f32> = moved.map(|(v, d)| (f64::from(*v) + step * d) as f32).collect();
+            harness.set_values(input, moved.clone())?;
+            Ok((moved, sum(&harness.guide()?.loss, |loss| loss)))
+        };
+        let ((ahead, above), (behind, below)) = (at(step)?, at(-step)?);
+        // The way that was gone after rounding to float32, which for short steps is another.
+        let way = ahead.iter().zip(&behind).map(|(a, b)| f64::from(*a) - f64::from(*b));
+        let promised: f64 = way.zip(gradient).map(|(way, g)| way * f64::from(*g)).sum();
+        if promised.abs() < ROUNDING * size {
+            return Ok(());
+        }
+        *ratio = (above - below) / promised;
     }
-
-    fn examine(&self, plugin: &PluginUnderTest, case: &Case, evidence: &mut Evidence) -> Result<(), Violation> {
-        // What is compared is the formula. Features near 0 or far from it are for other laws: there a loss bends too fast.
-        let case = &Case {
-            magnitude: case.magnitude.clamp(0.3, 3.0),
-            bf16: false,
-            ..case.clone()
-        };
-        let mut harness = Harness::new(plugin, case)?;
-        let outcome = harness.differentiate()?;
-        let reached = inputs(harness.plan());
-        let reached: Vec<&Input> = reached
-            .iter()
-            .filter(|input| outcome.gradients.contains_key(input))
-            .collect();
-        if reached.is_empty() {
-            return Ok(());
-        }
-        let input = reached[case.numbers as usize % reached.len()];
-        let gradient = &outcome.gradients[input];
-        let Some(values) = harness.values(input) else {
-            return Ok(());
-        };
-        let Some(direction) = direction(case, input, &values, gradient) else {
-            return Ok(());
-        };
-        // Of the order of the numbers that the losses are made of, such as cosines and logarithms.
-        let size = sum(&outcome.loss, f64::abs) + case.samples.len() as f64;
-        let slope: f64 = gradient.iter().zip(&direction).map(|(g, d)| f64::from(*g) * d).sum();
-        // Where the loss is steep, steps are short: it changes by no more than a fraction.
-        let largest_step = STEP.min(0.02 * size / slope.abs());
-        let mut ratios = [0.0; 2];
-        for (ratio, step) in ratios.iter_mut().zip([largest_step, 0.5 * largest_step]) {
-            let mut at = |step: f64| -> Result<(Vec<f32>, f64), Violation> {
-                let moved = values.iter().zip(&direction);
-                let moved: Vec<f32> = moved.map(|(v, d)| (f64::from(*v) + step * d) as f32).collect();
-                harness.set_values(input, moved.clone())?;
-                Ok((moved, sum(&harness.guide()?.loss, |loss| loss)))
-            };
-            let ((ahead, above), (behind, below)) = (at(step)?, at(-step)?);
-            // The way that was gone after rounding to float32, which for short steps is another.
-            let way = ahead.iter().zip(&behind).map(|(a, b)| f64::from(*a) - f64::from(*b));
-            let promised: f64 = way.zip(gradient).map(|(way, g)| way * f64::from(*g)).sum();
-            if promised.abs() < ROUNDING * size {
-                return Ok(());
-            }
-            *ratio = (above - below) / promised;
-        }
-        let [coarse, fine] = ratios;
-        if !coarse.is_finite() || !fine.is_finite() || (coarse - fine).abs() > 0.02 * fine.abs().max(1.0) {
-            return Ok(());
-        }
-        if (fine - 1.0).abs() <= 0.05 + 3.0 * (coarse - fine).abs() {
-            evidence.saw("a point");
-            return Ok(());
-        }
-        if outcome.trace.operations.contains("detach") {
-            return Ok(());
-        }
-        broken(format!(
-            "along one direction in {input} the loss changes {fine:.3} times as much as its gradient says"
-        ))
+    let [coarse, fine] = ratios;
+    if !coarse.is_finite() || !fine.is_finite() || (coarse - fine).abs() > 0.02 * fine.abs().max(1.0) {
+        return Ok(());
     }
+    if (fine - 1.0).abs() <= 0.05 + 3.0 * (coarse - fine).abs() {
+        evidence.saw("a point");
+        return Ok(());
+    }
+    if outcome.trace.operations.contains("detach") {
+        return Ok(());
+    }
+    broken(format!(
+        "along one direction in {input} the loss changes {fine:.3} times as much as its gradient says"
+    ))
+}
 
-    fn conclude(&self, _: &PluginUnderTest, evidence: &Evidence) -> Result<(), Violation> {
-        match evidence.count("a point") {
-            0 => discard("no case had a gradient at a point that differences in float32 can judge"),
-            _ => Ok(()),
-        }
+fn conclude(_: &PluginUnderTest, evidence: &Evidence) -> Result<(), Violation> {
+    match evidence.count("a point") {
+        0 => discard("no case had a gradient at a point that differences in float32 can judge"),
+        _ => Ok(()),
     }
 }
 

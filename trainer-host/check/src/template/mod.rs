@@ -1,4 +1,4 @@
-//! What a new guidance source begins with: a project of its own, outside any workspace of Sextant's.
+//! The beginning of a new guidance source: a project of its own, outside any workspace of Sextant's.
 //!
 //! The templates lie in `trainer-host/templates`, one folder a language, and are the files of a source called `my-source`; a
 //! new source gets them with its own name in its place. In Rust it also gets the crate that it depends on (`vendor`), in C the

@@ -1,4 +1,4 @@
-//! What a source is built with, as the program carries it: `sextant-plugin-api` and the testkit, or the C header.
+//! The crates that a source is built with, as the program carries them: `sextant-plugin-api` and the testkit, or the C header.
 //!
 //! *Rationale.* The crates are not on crates.io, and a source is written without Sextant's repository. A copy beside the source
 //! also means that it builds next year against the contract that it was written for.
@@ -22,14 +22,14 @@ const LICENCES: [(&str, &str); 2] = [
 const NOTE: &str =
     "# A copy that `sextant plugin new` wrote. It stands alone: versions are those of Sextant's workspace.\n\n";
 
-/// What a source in Rust depends on, below `vendor`.
+/// The dependencies of a source in Rust, below `vendor`.
 pub(super) fn crates() -> Vec<File> {
     let mut files = package("vendor/sextant-plugin-api", API_MANIFEST, &API);
     files.extend(package("vendor/sextant-plugin-testkit", TESTKIT_MANIFEST, &TESTKIT));
     files
 }
 
-/// What a source in C includes.
+/// The header that a source in C includes.
 pub(super) fn header() -> Vec<File> {
     let mut files = vec![File::new("include/sextant_guidance.h", HEADER)];
     files.extend(licences("include"));

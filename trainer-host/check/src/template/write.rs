@@ -27,7 +27,7 @@ pub fn write(files: &[File], folder: &Path) -> Result<(), Error> {
     written
 }
 
-/// Whether the folder is there, empty.
+/// True if the folder is there, empty.
 fn refuse_what_exists(folder: &Path) -> Result<bool, Error> {
     let Ok(mut entries) = fs::read_dir(folder) else {
         return match fs::symlink_metadata(folder) {

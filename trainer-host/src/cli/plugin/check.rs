@@ -71,7 +71,7 @@ fn seconds(text: &str) -> Result<f64, String> {
 pub fn check(args: CheckArgs) -> Result<(), Error> {
     let chosen = match &args.only {
         Some(name) => vec![invariant(name).map_err(|e| Error::Input(format!("--only: {e}")))?],
-        None => invariants(),
+        None => invariants().to_vec(),
     };
     let case = args.case.as_deref().map(read_case).transpose()?;
     if let Some(folder) = &args.report {
@@ -105,7 +105,7 @@ pub fn check(args: CheckArgs) -> Result<(), Error> {
 }
 
 /// The child's part: tries one invariant and reports into `folder`.
-fn report(args: &CheckArgs, invariant: &dyn Invariant, case: Option<&Case>, folder: &Path) -> Result<(), Error> {
+fn report(args: &CheckArgs, invariant: Invariant, case: Option<&Case>, folder: &Path) -> Result<(), Error> {
     let reporter = Reporter::new(folder);
     let report = match args.open() {
         Err(error) => Report::Refused(error.to_string()),

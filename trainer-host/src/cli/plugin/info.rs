@@ -3,14 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::keys::{Key, keys};
-use super::needs::Needs;
-use super::{OutputArgs, SearchArgs, print_json, read_config};
+use super::{OutputArgs, SearchArgs, needs, print_json, read_config};
 use crate::Error;
-use sextant_guidance::{GuidanceError, GuidanceGeometry, Library, NetworkShape, Sources};
+use sextant_guidance::{GuidanceGeometry, Library, NetworkShape, Sources};
 use sextant_model::SitConfig;
 use sextant_model::device;
 use sextant_model::encoder;
@@ -34,40 +32,17 @@ pub struct InfoArgs {
     output: OutputArgs,
 }
 
-/// Everything that there is to know of a source before it guides.
-#[derive(Serialize)]
-struct Info {
-    name: String,
-    version: String,
-    summary: String,
-    path: PathBuf,
-    sha256: String,
-    /// Version of the contract that it was built with.
-    abi: String,
-    /// None where the library does not describe its configuration.
-    config: Option<Vec<Key>>,
-    /// Coefficient of a recipe that names none; none where the source cannot plan.
-    coefficient: Option<f64>,
-    /// The geometry that it was asked to plan for.
-    geometry: Value,
-    /// None where it cannot plan for that; the error then says why.
-    needs: Option<Needs>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
-}
-
-/// Prints it.
+/// Prints everything that there is to know of a source before it guides.
 pub fn info(args: InfoArgs) -> Result<(), Error> {
     let search = args.search.path();
     let library = Library::open(&search.resolve(&args.plugin)?)?;
-    let schema = library.config_schema()?;
+    // None where the library does not describe its configuration.
+    let keys = library.config_schema()?.as_ref().map(keys);
     let (geometry, planned_for) = match &args.recipe {
         Some(path) => {
             let recipe = recipe::load(path, &[])?.base()?;
-            (
-                planned_geometry(&recipe, &device::open("cpu")?)?,
-                path.display().to_string(),
-            )
+            let geometry = planned_geometry(&recipe, &device::open("cpu")?)?;
+            (geometry, path.display().to_string())
         }
         None => (published(), "SiT-B/2 on latents of ImageNet".to_owned()),
     };
@@ -76,65 +51,51 @@ pub fn info(args: InfoArgs) -> Result<(), Error> {
         source.config = read_config(path)?;
     }
     let planned = Sources::with_libraries(vec![(source, library.clone())], &geometry);
-    let (major, minor) = library.abi();
-    let info = Info {
-        name: library.name().to_owned(),
-        version: library.version().to_owned(),
-        summary: library.summary().to_owned(),
-        path: library.path().to_owned(),
-        sha256: library.sha256().to_owned(),
-        abi: format!("{major}.{minor}"),
-        config: schema.as_ref().map(keys),
-        coefficient: planned
-            .as_ref()
-            .ok()
-            .and_then(|sources| sources.resolved_configs().first()?.coefficient),
-        geometry: described(&geometry),
-        needs: planned.as_ref().ok().and_then(|sources| {
-            let plan = sources.plans().next();
-            plan.map(|(_, plan)| Needs::new(plan, major))
-        }),
-        error: planned.as_ref().err().map(GuidanceError::to_string),
-    };
-    match args.output.json {
-        true => print_json(&json!(info)),
-        false => print(&info, &geometry, &planned_for),
+    let sources = planned.as_ref().ok();
+    // Both none where it cannot plan for that; the error then says why.
+    let plan = sources.and_then(|sources| Some(sources.plans().next()?.1));
+    let coefficient = sources.and_then(|sources| sources.resolved_configs().first()?.coefficient);
+    let ((major, minor), contract) = (library.abi(), plan.map(|plan| plan.required_minor));
+    if args.output.json {
+        let mut info = json!({
+            "name": library.name(), "version": library.version(), "summary": library.summary(),
+            "path": library.path(), "sha256": library.sha256(), "abi": format!("{major}.{minor}"),
+            "config": keys, "coefficient": coefficient, "geometry": described(&geometry),
+            "needs": plan.map(|plan| needs::needs(plan, major)),
+        });
+        if let Err(error) = &planned {
+            info["error"] = json!(error.to_string());
+        }
+        print_json(&info);
+        return planned.map(|_| ()).map_err(Error::from);
     }
-    planned.map(|_| ()).map_err(Error::from)
-}
-
-fn print(info: &Info, geometry: &GuidanceGeometry, planned_for: &str) {
-    println!("{} {}: {}", info.name, info.version, info.summary);
-    let contract = match &info.needs {
-        Some(needs) => format!("built with {}, needs {}", info.abi, needs.abi),
-        None => format!("built with {}", info.abi),
-    };
+    println!("{} {}: {}", library.name(), library.version(), library.summary());
+    let needed = contract.map_or(String::new(), |minor| format!(", needs {major}.{minor}"));
     let mut lines = vec![
-        ("library".into(), info.path.display().to_string()),
-        ("SHA-256".into(), info.sha256.clone()),
-        ("contract".into(), contract),
+        ("library".into(), library.path().display().to_string()),
+        ("SHA-256".into(), library.sha256().to_owned()),
+        ("contract".into(), format!("built with {major}.{minor}{needed}")),
     ];
-    if let Some(coefficient) = info.coefficient {
-        lines.push((
-            "coefficient".into(),
-            format!("{coefficient}, where a recipe names none"),
-        ));
-    }
+    lines.extend(coefficient.map(|coefficient| {
+        let said = format!("{coefficient}, where a recipe names none");
+        ("coefficient".into(), said)
+    }));
     table(&lines);
     println!("\nconfiguration");
-    match &info.config {
+    match &keys {
         None => println!("  the library does not describe its configuration"),
         Some(keys) if keys.is_empty() => println!("  no keys"),
         Some(keys) => table(&keys.iter().map(|key| (key.name.clone(), said(key))).collect::<Vec<_>>()),
     }
-    if let Some(needs) = &info.needs {
+    if let Some(plan) = plan {
         let student = geometry.student;
         println!(
             "\nfor {planned_for}: latents {} × {} × {}, {} blocks of width {}, batch {}",
             geometry.channels, geometry.height, geometry.width, student.depth, student.width, geometry.batch
         );
-        table(&needs.lines());
+        table(&needs::lines(plan));
     }
+    planned.map(|_| ()).map_err(Error::from)
 }
 
 /// A key's type, default and description, one line each as far as there is one.
@@ -187,16 +148,10 @@ fn described(geometry: &GuidanceGeometry) -> Value {
     let network = |shape: &NetworkShape| json!({ "depth": shape.depth, "width": shape.width, "heads": shape.heads, "grid": shape.grid });
     let fields = geometry.fields.iter();
     json!({
-        "batch": geometry.batch,
-        "channels": geometry.channels,
-        "height": geometry.height,
-        "width": geometry.width,
-        "patch": geometry.patch,
-        "classes": geometry.classes,
-        "prediction": geometry.prediction,
-        "path": geometry.path,
-        "student": network(&geometry.student),
-        "teacher": geometry.teacher.as_ref().map(network),
+        "batch": geometry.batch, "channels": geometry.channels, "height": geometry.height, "width": geometry.width,
+        "patch": geometry.patch, "classes": geometry.classes,
+        "prediction": geometry.prediction, "path": geometry.path,
+        "student": network(&geometry.student), "teacher": geometry.teacher.as_ref().map(network),
         "fields": fields.map(|(name, shape)| (name.clone(), json!(shape))).collect::<serde_json::Map<_, _>>(),
     })
 }

@@ -1,4 +1,4 @@
-//! What the source promises, tried on numbers in memory: no trainer is needed. Change the loss, and say here what it must do.
+//! The promises of the source, tried on numbers in memory: no trainer is needed. Change the loss, and say here what it must do.
 
 use sextant_my_source::Source;
 
