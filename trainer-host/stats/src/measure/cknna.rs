@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_compared_is_refused() {
+    fn sets_that_cannot_be_compared_are_refused() {
         let mut draws = Draws::new(3);
         let (few, many) = (draws.gaussian(10, 2, 0.0), draws.gaussian(11, 2, 0.0));
         assert!(matches!(

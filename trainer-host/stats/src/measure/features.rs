@@ -1,7 +1,6 @@
 //! Rows of features, checked once at the door.
 
 use nalgebra::DMatrixView;
-use serde::{Deserialize, Serialize};
 
 use super::MeasureError;
 
@@ -9,26 +8,10 @@ use super::MeasureError;
 const LARGEST: f64 = 1e20;
 
 /// Features `[N, D]` in f64, row-major, one row a sample: at least one row and one column, all finite, none above 1e20.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Unchecked")]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Features {
     width: usize,
     values: Vec<f64>,
-}
-
-/// Features as they are on disk, before they are checked.
-#[derive(Deserialize)]
-struct Unchecked {
-    width: usize,
-    values: Vec<f64>,
-}
-
-impl TryFrom<Unchecked> for Features {
-    type Error = MeasureError;
-
-    fn try_from(unchecked: Unchecked) -> Result<Self, MeasureError> {
-        Self::new(unchecked.values, unchecked.width)
-    }
 }
 
 impl Features {
@@ -208,14 +191,5 @@ mod tests {
                 other => panic!("{value}: {other:?}"),
             }
         }
-    }
-
-    #[test]
-    fn the_disk_is_checked_like_memory() {
-        let features = Features::new(vec![0.1, 0.2], 1).unwrap();
-        let text = serde_json::to_string(&features).unwrap();
-        assert_eq!(serde_json::from_str::<Features>(&text).unwrap(), features);
-        let wrong = serde_json::from_str::<Features>(r#"{"width":2,"values":[1.0]}"#).unwrap_err();
-        assert!(wrong.to_string().contains("whole rows"), "{wrong}");
     }
 }

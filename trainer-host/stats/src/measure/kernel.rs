@@ -5,13 +5,10 @@
 //! compare with but 0, and is the score of choice where samples are few.
 //!
 //! The publication averages over random subsets and prints their spread. That spread is the error of neither the
-//! average nor anything else, since subsets share rows; here are two estimators whose errors are errors.
+//! average nor anything else, since subsets share rows; here all rows are taken, with an error that is one.
 
 use std::ops::Range;
 
-use serde::{Deserialize, Serialize};
-
-use super::split::shuffled;
 use super::{Features, MeasureError};
 
 const NAME: &str = "the kernel distance";
@@ -20,7 +17,7 @@ const NAME: &str = "the kernel distance";
 const TILE: usize = 256;
 
 /// An estimate of the squared discrepancy, and one standard deviation of that estimate.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct KernelDistance {
     /// Unbiased; below 0 by chance where the sets are of one law.
     pub value: f64,
@@ -66,42 +63,6 @@ pub fn kernel_distance(left: &Features, right: &Features) -> Result<KernelDistan
     Ok(KernelDistance {
         value,
         standard_error: variance.sqrt(),
-    })
-}
-
-/// The mean of the kernel distance over disjoint blocks of `block` rows of each set, with the error of that mean.
-///
-/// For sets too large for all pairs: the cost is that of N/`block` small distances. Blocks share no row and so are
-/// independent, and the error is their deviation over the root of their number. `seed` says which rows make a block;
-/// rows that fill none are left out. Needs two whole blocks of each set.
-pub fn kernel_distance_of_blocks(
-    left: &Features,
-    right: &Features,
-    block: usize,
-    seed: u64,
-) -> Result<KernelDistance, MeasureError> {
-    left.as_wide_as(right)?;
-    if block < 3 {
-        return Err(MeasureError::Setting {
-            setting: "the block size of the kernel distance",
-            value: block as f64,
-            range: "at least 3",
-        });
-    }
-    for set in [left, right] {
-        set.at_least(block.saturating_mul(2), "the kernel distance of blocks", "feature")?;
-    }
-    let orders = [shuffled(left.len(), seed), shuffled(right.len(), seed)];
-    let blocks = orders[0].chunks_exact(block).zip(orders[1].chunks_exact(block));
-    let values = blocks
-        .map(|(a, b)| Ok(kernel_distance(&left.select(a), &right.select(b))?.value))
-        .collect::<Result<Vec<_>, MeasureError>>()?;
-    let count = values.len() as f64;
-    let value = values.iter().sum::<f64>() / count;
-    let variance = values.iter().map(|other| (other - value).powi(2)).sum::<f64>() / (count - 1.0);
-    Ok(KernelDistance {
-        value,
-        standard_error: (variance / count).sqrt(),
     })
 }
 
@@ -216,16 +177,11 @@ mod tests {
         assert_close(kernel_distance(&left, &right).unwrap().standard_error, expected, 1e-12);
     }
 
-    /// Estimates over `draws` of two sets whose means differ by `shift`.
-    fn simulated(
-        count: usize,
-        shift: f64,
-        estimate: impl Fn(&Features, &Features) -> KernelDistance,
-    ) -> Vec<KernelDistance> {
+    /// Estimates of two sets whose means differ by `shift`.
+    fn simulated(count: usize, shift: f64) -> Vec<KernelDistance> {
         let mut draws = Draws::new(11);
-        (0..count)
-            .map(|_| estimate(&draws.gaussian(60, 8, 0.0), &draws.gaussian(90, 8, shift)))
-            .collect()
+        let mut estimate = |_| kernel_distance(&draws.gaussian(60, 8, 0.0), &draws.gaussian(90, 8, shift)).unwrap();
+        (0..count).map(&mut estimate).collect()
     }
 
     fn mean(estimates: &[KernelDistance]) -> f64 {
@@ -259,16 +215,13 @@ mod tests {
     fn is_unbiased_for_one_law_and_for_two() {
         for shift in [0.0, 0.5] {
             let truth = expected_kernel(0.0, 0.0) + expected_kernel(shift, shift) - 2.0 * expected_kernel(0.0, shift);
-            let all = simulated(600, shift, |a, b| kernel_distance(a, b).unwrap());
-            let blocks = simulated(600, shift, |a, b| kernel_distance_of_blocks(a, b, 20, 3).unwrap());
-            for estimates in [all, blocks] {
-                let z = (mean(&estimates) - truth) / (deviation(&estimates) / 600f64.sqrt());
-                assert!(
-                    z.abs() < 3.0,
-                    "shift {shift}: {} and {truth}, z = {z}",
-                    mean(&estimates)
-                );
-            }
+            let estimates = simulated(600, shift);
+            let z = (mean(&estimates) - truth) / (deviation(&estimates) / 600f64.sqrt());
+            assert!(
+                z.abs() < 3.0,
+                "shift {shift}: {} and {truth}, z = {z}",
+                mean(&estimates)
+            );
         }
     }
 
@@ -276,31 +229,14 @@ mod tests {
     fn the_error_covers() {
         for (shift, least, most) in [(0.0, 0.95, 1.0), (0.5, 0.92, 0.975), (2.0, 0.92, 0.975)] {
             let truth = expected_kernel(0.0, 0.0) + expected_kernel(shift, shift) - 2.0 * expected_kernel(0.0, shift);
-            let estimates = simulated(1000, shift, |a, b| kernel_distance(a, b).unwrap());
+            let estimates = simulated(1000, shift);
             let covered = coverage(&estimates, truth);
-            let typical = estimates.iter().map(|estimate| estimate.standard_error).sum::<f64>() / 1000.0;
-            println!(
-                "shift {shift}: covered {covered}, error {typical:.5}, deviation {:.5}",
-                deviation(&estimates)
-            );
             assert!((least..=most).contains(&covered), "shift {shift}: {covered}");
         }
     }
 
     #[test]
-    fn the_error_of_blocks_is_their_deviation() {
-        let estimates = simulated(600, 0.5, |a, b| kernel_distance_of_blocks(a, b, 6, 3).unwrap());
-        let typical = estimates
-            .iter()
-            .map(|estimate| estimate.standard_error.powi(2))
-            .sum::<f64>()
-            / 600.0;
-        let ratio = typical.sqrt() / deviation(&estimates);
-        assert!((0.9..1.1).contains(&ratio), "{ratio}");
-    }
-
-    #[test]
-    fn what_cannot_be_compared_is_refused() {
+    fn sets_that_cannot_be_compared_are_refused() {
         let mut draws = Draws::new(3);
         let (few, many, wide) = (
             draws.gaussian(2, 4, 0.0),
@@ -314,14 +250,6 @@ mod tests {
         assert!(matches!(
             kernel_distance(&many, &wide),
             Err(MeasureError::Widths { .. })
-        ));
-        assert!(matches!(
-            kernel_distance_of_blocks(&many, &many, 2, 0),
-            Err(MeasureError::Setting { .. })
-        ));
-        assert!(matches!(
-            kernel_distance_of_blocks(&many, &many, 5, 0),
-            Err(MeasureError::TooFew { least: 10, .. })
         ));
     }
 

@@ -9,9 +9,11 @@ use nalgebra::{DMatrix, DMatrixView, DVector, SymmetricEigen};
 
 use super::lbfgs::minimise;
 
-/// When the solver stops.
+/// Penalty of a fit, and when its solver stops.
 #[derive(Debug, Clone, Copy)]
-pub struct Stop {
+pub struct Settings {
+    /// The penalty: above 0.
+    pub l2: f64,
     /// No entry of the gradient, in the coordinates of about unit curvature, is larger.
     pub tolerance: f64,
     /// So many steps were taken.
@@ -34,7 +36,8 @@ pub struct Classifier {
 
 impl Classifier {
     /// Fits `rows` `[D, N]`, a sample a column and centred, to `targets`, a class below `classes` for each of N.
-    pub fn fit(rows: &DMatrix<f64>, targets: &[usize], classes: usize, l2: f64, stop: Stop) -> Self {
+    pub fn fit(rows: &DMatrix<f64>, targets: &[usize], classes: usize, settings: Settings) -> Self {
+        let l2 = settings.l2;
         let coordinates = unit_curvature(rows, classes, l2);
         let turned = &coordinates * rows;
         let objective = Objective {
@@ -46,7 +49,7 @@ impl Classifier {
             classes,
         };
         let start = DVector::zeros(classes * (rows.nrows() + 1));
-        let minimum = minimise(start, stop.tolerance, stop.iterations, |point| {
+        let minimum = minimise(start, settings.tolerance, settings.iterations, |point| {
             objective.evaluate(point)
         });
         let (weights, biases) = objective.parts(&minimum.point);
@@ -134,7 +137,8 @@ mod tests {
     use super::super::fixture::{Draws, repeatable};
     use super::*;
 
-    const STOP: Stop = Stop {
+    const SETTINGS: Settings = Settings {
+        l2: 1e-2,
         tolerance: 1e-9,
         iterations: 2000,
     };
@@ -165,7 +169,7 @@ mod tests {
     fn the_minimum_is_one_of_the_objective_in_plain_coordinates() {
         let mut draws = Draws::new(1);
         let (rows, targets) = spread(&mut draws, 80, 6, 3, 3.0);
-        let found = Classifier::fit(&rows, &targets, 3, 1e-2, STOP);
+        let found = Classifier::fit(&rows, &targets, 3, SETTINGS);
         assert!(found.converged);
         let plain = Objective {
             rows: &rows,
@@ -190,7 +194,7 @@ mod tests {
         // In plain coordinates the last of these takes some ten times as many steps.
         for decades in [0.0, 3.0, 6.0] {
             let (rows, targets) = spread(&mut draws, 300, 40, 5, decades);
-            let found = Classifier::fit(&rows, &targets, 5, 1e-3, STOP);
+            let found = Classifier::fit(&rows, &targets, 5, Settings { l2: 1e-3, ..SETTINGS });
             assert!(
                 found.converged && found.iterations < 500,
                 "{decades} decades: {} steps",

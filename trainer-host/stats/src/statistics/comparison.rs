@@ -1,16 +1,14 @@
 //! A comparison of variants with a baseline by one primary score.
 
-use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use serde::Serialize;
 
 use super::error::StatisticsError;
 use super::holm;
-use super::interval::{Interval, Level, MIN_SEEDS, NoInterval};
+use super::interval::{Interval, Level, NoInterval};
 use super::paired::PairedDifference;
 use super::sample::Sample;
-use super::student;
 use super::verdict::{Direction, Verdict};
 
 /// A variant, or the baseline, with its scores.
@@ -44,8 +42,6 @@ pub struct Comparison {
     /// another, α/2(k - 1) more. (An intersection-union test, Berger, 1982, Technometrics 24, with Bonferroni for the
     /// choice of the contender.) The best variant of all is always resolved as better than the baseline too.
     pub best: Option<String>,
-    /// The contenders by mean score, if the seeds allow it.
-    pub ranking: Ranking,
     /// Contenders without any score.
     pub without_score: Vec<String>,
 }
@@ -103,33 +99,6 @@ pub struct Tested {
     pub verdict: Verdict,
 }
 
-/// The order of the contenders.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Ranking {
-    /// By mean score over the seeds that all of them have, best first; by name where means are equal. Neighbours need
-    /// not be resolved from each other.
-    Ranked(Vec<Place>),
-    /// The contenders with a score have fewer than [`MIN_SEEDS`] seeds in common; no order is to be printed.
-    TooFewSeeds {
-        /// Number of seeds that they have in common.
-        seeds: usize,
-    },
-    /// Fewer than two contenders have a score, or the baseline has none.
-    NothingToRank,
-}
-
-/// One place of a ranking.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Place {
-    /// The place, from 1; equal means share one.
-    pub place: usize,
-    /// The contender.
-    pub name: String,
-    /// Its mean over the seeds that all have.
-    pub mean: f64,
-}
-
 impl Comparison {
     /// Compares `variants` with `baseline` by `score`.
     ///
@@ -152,16 +121,15 @@ impl Comparison {
             }
         }
         let (scored, without): (Vec<&Contender>, Vec<_>) = all.iter().partition(|c| !c.scores.is_empty());
-        // Without the baseline nobody is tested against it, and an order of the rest would read as a verdict.
-        let ranked: &[&Contender] = if baseline.scores.is_empty() { &[] } else { &scored };
+        // Without the baseline nobody is tested against it, and a best of the rest would read as a verdict.
+        let scored: &[&Contender] = if baseline.scores.is_empty() { &[] } else { &scored };
         Ok(Self {
             score: score.into(),
             direction,
             level,
             baseline: baseline.name.clone(),
             rows: rows(direction, baseline, variants, level),
-            best: best(direction, ranked, level.error_rate(), variants.len()).map(|c| c.name.clone()),
-            ranking: rank(direction, ranked),
+            best: best(direction, scored, level.error_rate(), variants.len()).map(|c| c.name.clone()),
             without_score: without.into_iter().map(|c| c.name.clone()).collect(),
         })
     }
@@ -213,39 +181,6 @@ fn best<'a>(direction: Direction, scored: &[&'a Contender], error_rate: f64, tes
     };
     let unbeaten = |one: &&&Contender| scored.iter().all(|other| one.name == other.name || beats(one, other));
     scored.iter().filter(|_| scored.len() > 1).find(unbeaten).copied()
-}
-
-fn rank(direction: Direction, scored: &[&Contender]) -> Ranking {
-    let [first, _, ..] = scored else {
-        return Ranking::NothingToRank;
-    };
-    let seeds: Vec<u64> = first
-        .scores
-        .iter()
-        .map(|(seed, _)| seed)
-        .filter(|seed| scored.iter().all(|c| c.scores.get(*seed).is_some()))
-        .collect();
-    if seeds.len() < MIN_SEEDS {
-        return Ranking::TooFewSeeds { seeds: seeds.len() };
-    }
-    let mean = |c: &Contender| student::mean(&seeds.iter().filter_map(|s| c.scores.get(*s)).collect::<Vec<_>>());
-    let mut means: Vec<(&str, f64)> = scored.iter().map(|c| (c.name.as_str(), mean(c))).collect();
-    // Not by total order, in which -0.0 and 0.0 would differ; means are finite.
-    let order = |gain: f64| gain.partial_cmp(&0.0).unwrap_or(Ordering::Equal);
-    means.sort_by(|a, b| order(direction.gain(b.1, a.1)).then(a.0.cmp(b.0)));
-    let mut places: Vec<Place> = Vec::new();
-    for (index, (name, mean)) in means.into_iter().enumerate() {
-        let place = match places.last() {
-            Some(above) if above.mean == mean => above.place,
-            _ => index + 1,
-        };
-        places.push(Place {
-            place,
-            name: name.into(),
-            mean,
-        });
-    }
-    Ranking::Ranked(places)
 }
 
 #[cfg(test)]

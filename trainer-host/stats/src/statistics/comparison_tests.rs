@@ -86,7 +86,7 @@ fn two_seeds_rank_nothing() {
         Outcome::Unranked(NoInterval::TooFewSeeds { seeds: 2 })
     );
     assert_eq!(two.rows[0].mean_difference, Some((1.0 - 5.0 + 2.1 - 6.0) / 2.0));
-    assert_eq!((two.best, two.ranking), (None, Ranking::TooFewSeeds { seeds: 2 }));
+    assert_eq!(two.best, None);
 }
 
 #[test]
@@ -102,13 +102,6 @@ fn a_failed_variant_keeps_its_place_in_the_family() {
     let strong: &[f64] = &[1.0, 1.01, 0.99];
     let failed = compare(HigherIsBetter, &[0.0; 3], &[("a", strong), ("b", &[])]);
     assert_eq!(failed.best.as_deref(), Some("a"), "of those that have a score");
-    let Ranking::Ranked(places) = failed.ranking else {
-        panic!("{failed:?}");
-    };
-    assert_eq!(
-        places.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(),
-        ["a", "none"]
-    );
 }
 
 #[test]
@@ -116,7 +109,7 @@ fn a_variant_with_few_seeds_leaves_nobody_best() {
     let strong: &[f64] = &[1.0, 1.01, 0.99];
     let one = compare(HigherIsBetter, &[0.0; 3], &[("a", strong), ("b", &[0.5])]);
     assert_eq!(verdict(&one, "a"), Some(Verdict::Better));
-    assert_eq!((one.best, one.ranking), (None, Ranking::TooFewSeeds { seeds: 1 }));
+    assert_eq!(one.best, None);
 }
 
 #[test]
@@ -128,10 +121,6 @@ fn nobody_is_best_who_is_not_resolved_from_all() {
     );
     assert!(one.rows.iter().all(|r| r.verdict() == Some(Verdict::Better)));
     assert_eq!(one.best, None);
-    let Ranking::Ranked(places) = one.ranking else {
-        panic!("{one:?}");
-    };
-    assert_eq!((places[0].name.as_str(), places[0].place), ("a", 1));
 }
 
 #[test]
@@ -160,59 +149,17 @@ fn the_baseline_can_be_best() {
 }
 
 #[test]
-fn zero_is_zero_with_either_sign() {
-    let one = compare(LowerIsBetter, &[-0.0, -0.0, -0.0], &[("a", &[0.0, 0.0, 0.0])]);
-    let Ranking::Ranked(places) = one.ranking else {
-        panic!("{one:?}");
-    };
-    assert_eq!(
-        places.iter().map(|p| (p.place, p.name.as_str())).collect::<Vec<_>>(),
-        [(1, "a"), (1, "none")]
-    );
-}
-
-#[test]
-fn equal_means_share_a_place() {
-    let one = compare(
-        LowerIsBetter,
-        &[1.0, 2.0, 3.0],
-        &[
-            ("b", &[3.0, 2.0, 1.0]),
-            ("a", &[9.0, 9.0, 9.5]),
-            ("c", &[0.0, 0.5, 0.5]),
-        ],
-    );
-    let Ranking::Ranked(places) = one.ranking else {
-        panic!("{one:?}");
-    };
-    let places: Vec<_> = places.iter().map(|p| (p.place, p.name.as_str())).collect();
-    assert_eq!(places, [(1, "c"), (2, "b"), (2, "none"), (4, "a")]);
-}
-
-#[test]
-fn a_ranking_is_over_the_seeds_that_all_have() {
-    // Seed 4 is the baseline's alone, and would make it first.
-    let one = compare(LowerIsBetter, &[2.0, 2.1, 2.2, -100.0], &[("a", &[1.0, 1.1, 1.2])]);
-    let Ranking::Ranked(places) = one.ranking else {
-        panic!("{one:?}");
-    };
-    assert_eq!(places[0].name, "a");
-    assert!((places[1].mean - 2.1).abs() < 1e-12);
-}
-
-#[test]
-fn alone_there_is_nothing_to_rank() {
-    let alone = compare(LowerIsBetter, &[1.0, 2.0, 3.0], &[]);
-    assert_eq!((alone.best, alone.ranking), (None, Ranking::NothingToRank));
-    let empty = compare(LowerIsBetter, &[], &[("a", &[])]);
-    assert_eq!((empty.best, empty.ranking), (None, Ranking::NothingToRank));
-    assert_eq!(empty.without_score, ["none", "a"]);
+fn nobody_is_best_alone_or_without_a_baseline() {
     let strong: &[f64] = &[1.0, 1.01, 0.99];
-    let guided = compare(HigherIsBetter, &[], &[("a", strong), ("b", &[0.0; 3])]);
+    assert_eq!(compare(LowerIsBetter, &[1.0, 2.0, 3.0], &[]).best, None);
+    let empty = compare(LowerIsBetter, &[], &[("a", &[])]);
     assert_eq!(
-        (guided.best, guided.ranking),
-        (None, Ranking::NothingToRank),
-        "no baseline"
+        (empty.best, empty.without_score),
+        (None, vec!["none".into(), "a".into()])
+    );
+    assert_eq!(
+        compare(HigherIsBetter, &[], &[("a", strong), ("b", &[0.0; 3])]).best,
+        None
     );
 }
 
@@ -240,7 +187,6 @@ fn json_says_what_it_is() {
     assert_eq!(json["direction"], "lower-is-better");
     assert_eq!(json["rows"][0]["outcome"]["tested"]["verdict"], "not-resolved");
     assert_eq!(json["rows"][1]["outcome"]["unranked"]["because"], "too-few-seeds");
-    assert_eq!(json["ranking"]["ranked"][0]["name"], "none");
 }
 
 /// A baseline and one to five variants over three to six seeds, some of them far apart and some close.
@@ -264,6 +210,15 @@ fn of(family: &[Contender], direction: Direction) -> Comparison {
     Comparison::new("score", direction, &family[0], &family[1..], Level::DEFAULT).unwrap()
 }
 
+/// The verdict with better and worse exchanged.
+fn mirrored(verdict: Verdict) -> Verdict {
+    match verdict {
+        Verdict::Better => Verdict::Worse,
+        Verdict::Worse => Verdict::Better,
+        Verdict::NotResolved => Verdict::NotResolved,
+    }
+}
+
 proptest! {
     #[test]
     fn order_of_variants_does_not_matter(family in family()) {
@@ -271,7 +226,7 @@ proptest! {
         let mut turned = family.clone();
         turned[1..].reverse();
         let other = of(&turned, LowerIsBetter);
-        prop_assert_eq!((&one.best, &one.ranking), (&other.best, &other.ranking));
+        prop_assert_eq!(&one.best, &other.best);
         for row in &one.rows {
             prop_assert_eq!(Some(row), other.row(&row.name));
         }
@@ -279,17 +234,17 @@ proptest! {
 
     #[test]
     fn sign_and_direction_flip_together(family in family()) {
-        let mirrored: Vec<_> = family
+        let negated: Vec<_> = family
             .iter()
             .map(|c| contender(&c.name, &c.scores.values().iter().map(|v| -v).collect::<Vec<_>>()))
             .collect();
         let one = of(&family, LowerIsBetter);
-        let turned = of(&mirrored, HigherIsBetter);
-        let opposite = of(&mirrored, LowerIsBetter);
+        let turned = of(&negated, HigherIsBetter);
+        let opposite = of(&negated, LowerIsBetter);
         prop_assert_eq!(&one.best, &turned.best);
         for ((row, turned), opposite) in one.rows.iter().zip(&turned.rows).zip(&opposite.rows) {
             prop_assert_eq!(row.verdict(), turned.verdict());
-            prop_assert_eq!(row.verdict(), opposite.verdict().map(Verdict::opposite));
+            prop_assert_eq!(row.verdict(), opposite.verdict().map(mirrored));
         }
     }
 
@@ -298,7 +253,7 @@ proptest! {
         let pair = [family[0].clone(), family[1].clone()];
         let one = of(&pair, LowerIsBetter);
         let other = of(&[family[1].clone(), family[0].clone()], LowerIsBetter);
-        prop_assert_eq!(one.rows[0].verdict(), other.rows[0].verdict().map(Verdict::opposite));
+        prop_assert_eq!(one.rows[0].verdict(), other.rows[0].verdict().map(mirrored));
         prop_assert_eq!(one.best, other.best);
     }
 
@@ -320,10 +275,8 @@ proptest! {
     fn the_best_is_resolved_and_first(family in family()) {
         let one = of(&family, LowerIsBetter);
         let Some(best) = &one.best else { return Ok(()) };
-        let Ranking::Ranked(places) = &one.ranking else {
-            return Err(TestCaseError::fail("a best without a ranking"));
-        };
-        prop_assert_eq!(&places[0].name, best);
+        let of = |name: &str| family.iter().find(|c| c.name == name).and_then(|c| c.scores.mean());
+        prop_assert!(family.iter().all(|c| of(best) <= c.scores.mean()));
         match one.row(best) {
             Some(row) => prop_assert_eq!(row.verdict(), Some(Verdict::Better)),
             None => prop_assert!(one.rows.iter().all(|r| r.verdict() == Some(Verdict::Worse))),

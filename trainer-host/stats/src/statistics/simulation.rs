@@ -75,7 +75,7 @@ fn intervals_of_samples_and_differences_cover() {
                 .estimate()
                 .unwrap();
             difference += usize::from(estimate.interval(Level::DEFAULT).contains(0.5));
-            at_80 += usize::from(estimate.interval(Level::new(0.8).unwrap()).contains(0.5));
+            at_80 += usize::from(estimate.interval(Level(0.8)).contains(0.5));
         }
         assert_rate(mean, 0.95, "the interval of a mean");
         assert_rate(difference, 0.95, "the interval of a paired difference");

@@ -47,15 +47,6 @@ impl Verdict {
             Self::Worse
         }
     }
-
-    /// The verdict with better and worse exchanged.
-    pub fn opposite(self) -> Self {
-        match self {
-            Self::Better => Self::Worse,
-            Self::Worse => Self::Better,
-            Self::NotResolved => Self::NotResolved,
-        }
-    }
 }
 
 impl fmt::Display for Verdict {
