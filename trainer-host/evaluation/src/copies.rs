@@ -8,10 +8,13 @@
 //!
 //! The second nearest is one of another group of near-duplicates: a copy of an image that the data has in five tints is one.
 
+use std::cmp::Ordering;
+use std::collections::HashMap;
+
 use crate::Error;
 use sextant_data::Dataset;
 use sextant_records::evaluation::{Copies, CopyRule};
-use sextant_stats::measure::{Features, MeasureError, Nearness, memorisation};
+use sextant_stats::measure::{Features, MeasureError, Neighbour, memorisation};
 use sextant_train::sample::grid_png;
 
 /// The share of held-out images whose distance a copy stays within.
@@ -57,7 +60,7 @@ pub fn copies(pixels: &[u8], scale: f64, dataset: &Dataset) -> Result<FoundCopie
     let (samples, held_out) = (rows(pixels)?, rows(&of(dataset.held_out()))?);
     let found = memorisation(&samples, &rows(&training)?, &held_out, QUANTILE, enough).map_err(failed)?;
 
-    let pairs = |near: &[Nearness]| near.iter().map(|near| pair(near, dataset)).collect::<Vec<_>>();
+    let pairs = |near: &[Vec<Neighbour>]| near.iter().map(|near| pair(near, dataset)).collect::<Vec<_>>();
     let (of_samples, of_held_out) = (pairs(&found.samples), pairs(&found.held_out));
     let rule = CopyRule {
         distance: found.threshold,
@@ -75,15 +78,13 @@ pub fn copies(pixels: &[u8], scale: f64, dataset: &Dataset) -> Result<FoundCopie
         held_out_distance: median(of_held_out.iter().map(|pair| pair.distance)),
         ratio: median(of_samples.iter().map(|pair| pair.ratio)),
         held_out_ratio: median(of_held_out.iter().map(|pair| pair.ratio)),
-        rule: Some(rule),
+        rule,
     };
 
     let mut suspects: Vec<usize> = (0..of_samples.len()).collect();
     let suspicion = |&sample: &usize| (!is_copy(&of_samples[sample]), of_samples[sample].ratio);
-    suspects.sort_by(|a, b| {
-        let (a, b) = (suspicion(a), suspicion(b));
-        a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))
-    });
+    // Ratios are at least 0 and no NaN.
+    suspects.sort_by(|a, b| suspicion(a).partial_cmp(&suspicion(b)).unwrap_or(Ordering::Equal));
     suspects.truncate(SHOWN);
     Ok(FoundCopies {
         copies,
@@ -99,16 +100,15 @@ fn rows(pixels: &[u8], len: usize) -> Result<Features, MeasureError> {
 
 /// The most training images that a group has.
 fn largest_group(dataset: &Dataset) -> usize {
-    let mut sizes = std::collections::HashMap::new();
+    let mut sizes = HashMap::new();
     let members = dataset.train().iter().map(|&id| dataset.groups()[id]);
     members.for_each(|group| *sizes.entry(group).or_insert(0) += 1);
     sizes.into_values().max().unwrap_or(1)
 }
 
 /// The nearest, and the nearest of another group; where all are of one group, the second nearest.
-fn pair(near: &Nearness, dataset: &Dataset) -> Pair {
+fn pair(neighbours: &[Neighbour], dataset: &Dataset) -> Pair {
     let group = |place: usize| dataset.groups()[dataset.train()[place]];
-    let neighbours = &near.neighbours;
     let first = neighbours[0];
     let other = neighbours.iter().find(|other| group(other.index) != group(first.index));
     let second = *other.unwrap_or(&neighbours[1]);
@@ -160,6 +160,8 @@ fn picture(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use rand::Rng;
 
     use super::*;
@@ -192,22 +194,12 @@ mod tests {
     fn planted_copies_are_found_among_new_images() {
         let dataset = emoji();
         // Members of the largest group of near-duplicates are copies as others are.
-        let mut sizes = std::collections::BTreeMap::new();
-        dataset
-            .train()
-            .iter()
-            .for_each(|&id| *sizes.entry(dataset.groups()[id]).or_insert(0) += 1);
-        let largest = sizes
-            .iter()
-            .max_by_key(|(_, size)| **size)
-            .map(|(group, _)| *group)
-            .unwrap();
-        let duplicates = dataset
-            .train()
-            .iter()
-            .copied()
-            .filter(|&id| dataset.groups()[id] == largest);
-        let mut copied: Vec<usize> = duplicates.take(4).collect();
+        let mut sizes: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
+        for &id in dataset.train() {
+            sizes.entry(dataset.groups()[id]).or_default().push(id);
+        }
+        let largest = sizes.into_values().max_by_key(Vec::len).unwrap();
+        let mut copied = largest[..4].to_vec();
         copied.extend(dataset.train().iter().step_by(100).take(16));
         let new = &dataset.held_out()[..60];
         let samples = [
@@ -220,7 +212,7 @@ mod tests {
         let found = copies(&samples, 1.5, &dataset).unwrap().copies;
         assert_eq!((found.samples, found.scale), (100, 1.5));
         assert!((0.40..=0.42).contains(&found.fraction), "{found:?}");
-        let rule = found.rule.unwrap();
+        let rule = found.rule;
         assert_eq!((rule.quantile, rule.ratio), (QUANTILE, RATIO));
         assert!(
             0.0 < rule.distance && rule.distance < found.held_out_distance,

@@ -84,7 +84,13 @@ impl FeatureExtraction<'_> {
     /// # Errors
     /// A teacher that gives no numbers, or lacks the depth.
     pub fn guided(&self, teacher: &Guided, ids: &[usize], t: f64) -> Result<[Features; 2], Error> {
-        teacher.check()?;
+        let blocks = teacher.network.config().depth;
+        if teacher.depth > blocks {
+            return Err(Error::Input(format!(
+                "the teacher has {blocks} blocks, there are no tokens at depth {}",
+                teacher.depth
+            )));
+        }
         let of = |told| self.tokens(teacher.network, ids, t, told, &[teacher.depth]);
         Ok([of(LabelMode::Own)?.remove(0), of(LabelMode::Null)?.remove(0)])
     }

@@ -288,6 +288,20 @@ mod tests {
     }
 
     #[test]
+    fn a_depth_that_the_teacher_lacks_is_an_error() {
+        let (dataset, device) = (fixture::dataset(), Device::flex());
+        let network = fixture::network(1, &device);
+        let guided = Guided {
+            network: &network,
+            depth: 3,
+            scale: None,
+        };
+        let extraction = fixture::extraction(&dataset, &device);
+        let error = maps(&network, extraction, &recipe(3), Some(&guided)).unwrap_err();
+        assert!(error.to_string().contains("has 2 blocks"), "{error}");
+    }
+
+    #[test]
     fn a_picture_of_the_colours_themselves_looks_like_the_images() {
         let (dataset, device) = (fixture::dataset(), Device::flex());
         let network = fixture::network(1, &device);

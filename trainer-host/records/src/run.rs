@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use sextant_recipe::{Recipe, SourceConfig, parse_resolved};
 
 use super::checkpoint::{Saved, list};
+use super::write::{read_json, write_json};
 use super::{ComputeCost, FileError, RecordError, Seconds, TeacherCounters, write_whole};
 
 /// A run on disk.
@@ -33,7 +34,6 @@ pub struct RunInfo {
     /// The libraries of all phases, as the run began.
     pub plugins: Vec<LibraryRecord>,
     /// Libraries that took the place of others of their name while the run was interrupted, in order.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub replaced: Vec<ReplacedLibrary>,
 }
 
@@ -82,8 +82,7 @@ pub struct RunResult {
     pub steps: u64,
     /// Denoising loss of the moving average on the fixed validation set.
     pub validation_loss: f64,
-    /// The same at each of the fixed times: time and loss, in rising order of time. Runs of earlier versions have none.
-    #[serde(default)]
+    /// The same at each of the fixed times: time and loss, in rising order of time.
     pub validation_by_time: Vec<[f64; 2]>,
     /// Mean guidance loss of each source over the last log line.
     pub guidance_loss: BTreeMap<String, f64>,
@@ -105,9 +104,8 @@ pub struct RunResult {
     pub earlier_phases_seconds: f64,
     /// Labels of the sample grid, in its order.
     pub sample_labels: Vec<usize>,
-    /// Its cost beside its time; runs of earlier versions have none until they are looked at again.
-    #[serde(default)]
-    pub cost: Option<ComputeCost>,
+    /// Its cost beside its time.
+    pub cost: ComputeCost,
 }
 
 /// `failed.json`: why a run stopped; gone when it goes on.
@@ -318,14 +316,10 @@ impl RunFolder {
     }
 
     fn write_json(&self, name: &str, value: &impl Serialize) -> Result<(), FileError> {
-        let path = self.0.join(name);
-        let text = serde_json::to_string_pretty(value).map_err(|e| FileError::new(&path, e))?;
-        write_whole(&path, format!("{text}\n").as_bytes())
+        write_json(&self.0.join(name), value)
     }
 
     fn read_json<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<T, FileError> {
-        let path = self.0.join(name);
-        let text = fs::read_to_string(&path).map_err(|e| FileError::new(&path, e))?;
-        serde_json::from_str(&text).map_err(|e| FileError::new(&path, e))
+        read_json(&self.0.join(name))
     }
 }

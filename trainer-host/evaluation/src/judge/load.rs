@@ -10,7 +10,7 @@ use sextant_data::Dataset;
 use sextant_model::encoder::Encoder;
 
 /// The judge that ships inside the binary: `configs/judge.toml`, trained. At most 1.5 MB.
-pub const EMBEDDED_JUDGE: &[u8] = include_bytes!("../../../assets/judge.safetensors");
+const EMBEDDED_JUDGE: &[u8] = include_bytes!("../../../assets/judge.safetensors");
 
 /// The judges that `evaluation.quality.judges` names, in that order: `"embedded"`, `"untrained"`, or the path of a file that
 /// `sextant encoder train` wrote.

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use sextant_recipe::{self as recipe, Prediction, QualityRecipe, Recipe, RepresentationsRecipe, SamplerConfig};
 
 use super::{Evaluation, JudgeIdentity};
+use crate::write::{read_json, write_json};
 use crate::{FileError, write_whole};
 
 /// Raised when the same settings would measure something else than before, so that older measurements are made again.
@@ -27,12 +28,10 @@ pub struct Fingerprints {
     pub network: String,
     /// Of the teacher and its target, where a teacher guided.
     pub teacher: Option<String>,
-    /// Of the encoder's features, where a source reads them.
-    pub encoder: Option<String>,
 }
 
 /// SHA-256 of what a network was trained and measured on.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataFingerprints {
     /// Of images, labels, split and standardisation.
     pub images: String,
@@ -51,10 +50,8 @@ pub struct Protocol {
     pub step: u64,
     /// The run's seed, from which noise and labels come.
     pub seed: u64,
-    /// Fingerprint of the data.
-    pub data: String,
-    /// Fingerprint of its split.
-    pub split: String,
+    /// The data that it was measured on.
+    pub data: DataFingerprints,
     /// The way from images to noise.
     pub path: recipe::Path,
     /// Quantity that the network predicts.
@@ -88,8 +85,7 @@ impl Protocol {
             measured,
             step,
             seed: recipe.seed,
-            data: data.images,
-            split: data.split,
+            data,
             path: recipe.diffusion.path,
             prediction: recipe.diffusion.prediction,
             validation: [evaluation.images, evaluation.times],
@@ -133,15 +129,7 @@ impl EvaluationFolder {
     /// A file that is there and cannot be read; JSON has no NaN, so that a score that is none cannot.
     pub fn result(&self) -> Result<Option<Evaluation>, FileError> {
         let path = self.0.join(RESULT);
-        match fs::read(&path) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            read => {
-                let text = read.map_err(|e| FileError::new(&path, e))?;
-                serde_json::from_slice(&text)
-                    .map(Some)
-                    .map_err(|e| FileError::new(&path, e))
-            }
-        }
+        path.exists().then(|| read_json(&path)).transpose()
     }
 
     /// Makes the folder ready to measure by `protocol`: what was measured by another one goes.
@@ -247,13 +235,11 @@ impl EvaluationFolder {
     }
 
     fn read<T: DeserializeOwned>(&self, file: &str) -> Option<T> {
-        serde_json::from_slice(&fs::read(self.0.join(file)).ok()?).ok()
+        read_json(&self.0.join(file)).ok()
     }
 
     fn write(&self, file: &str, value: &impl Serialize) -> Result<(), FileError> {
-        let path = self.0.join(file);
-        let text = serde_json::to_string_pretty(value).map_err(|e| FileError::new(&path, e))?;
-        write_whole(&path, format!("{text}\n").as_bytes())
+        write_json(&self.0.join(file), value)
     }
 }
 
@@ -350,11 +336,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let folder = EvaluationFolder::of(folder.path());
         folder.begin(&protocol(5)).unwrap();
-        assert!(
-            folder
-                .part::<u32, _>("some", || Err(FileError::new("some", "no")))
-                .is_err()
-        );
+        let failed = folder.part::<u32, _>("some", || Err(FileError::new("some", "no")));
+        assert!(failed.is_err());
         folder.write_bytes("some.json", b"{").unwrap();
         assert_eq!(folder.part("some", || Ok::<_, FileError>(7)).unwrap(), 7);
     }

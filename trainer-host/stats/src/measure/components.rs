@@ -21,18 +21,12 @@ pub struct Components {
 
 /// The first `count` components of at least two rows, by the smaller of the covariance and the rows' products.
 ///
-/// `count` may be up to the width. A component beyond the rank of the set has variance 0, and every row is at 0 on it,
+/// Panics unless `count` is at least 1 and at most the width. A component beyond the rank of the set has variance 0, and every row is at 0 on it,
 /// which is a flat colour.
 pub fn components(features: &Features, count: usize) -> Result<Components, MeasureError> {
     features.at_least(2, NAME, "feature")?;
     let (rows, width) = (features.len(), features.width());
-    if count == 0 || count > width {
-        return Err(MeasureError::Setting {
-            setting: "the number of principal components",
-            value: count as f64,
-            range: "at least 1 and at most the width of the features",
-        });
-    }
+    assert!((1..=width).contains(&count), "{count} components of {width} columns");
     let centred = features.centred(&features.mean());
     let x = centred.columns();
     let freedom = (rows - 1) as f64;
@@ -124,12 +118,9 @@ mod tests {
     }
 
     #[test]
-    fn sets_without_components_are_refused() {
-        let refused = |rows, count| components(&Draws::new(3).gaussian(rows, 4, 0.0), count).unwrap_err();
-        assert!(matches!(refused(1, 3), MeasureError::TooFew { .. }));
-        for count in [0, 5] {
-            assert!(matches!(refused(9, count), MeasureError::Setting { .. }));
-        }
+    fn one_row_has_no_components() {
+        let one = components(&Draws::new(3).gaussian(1, 4, 0.0), 3);
+        assert!(matches!(one, Err(MeasureError::TooFew { .. })));
     }
 
     proptest! {

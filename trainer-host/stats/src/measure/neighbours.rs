@@ -2,7 +2,7 @@
 //!
 //! The shortcut cancels: two equal rows come out 1e-8 of their length apart, and a search for copies lives on that.
 
-use super::{Features, MeasureError};
+use super::Features;
 
 /// Rows of the first set that are held against one row of the second while that is in the cache.
 const TILE: usize = 32;
@@ -18,17 +18,12 @@ pub struct Neighbour {
 
 /// For every row of `queries` its `k` nearest rows of `references`, the nearest first, ties by the lower index.
 ///
-/// Fewer than `k` where `references` has fewer. An error unless both are equally wide.
-pub(super) fn nearest(
-    queries: &Features,
-    references: &Features,
-    k: usize,
-) -> Result<Vec<Vec<Neighbour>>, MeasureError> {
-    queries.as_wide_as(references)?;
+/// Fewer than `k` where `references` has fewer. Panics unless both are equally wide.
+pub(super) fn nearest(queries: &Features, references: &Features, k: usize) -> Vec<Vec<Neighbour>> {
     let mut found = search(queries, references, k, |_, _| true);
     let all = found.iter_mut().flatten();
     all.for_each(|neighbour| neighbour.distance = neighbour.distance.sqrt());
-    Ok(found)
+    found
 }
 
 /// For every row its squared distance to the `k`-th nearest other row: not rooted and squared again, since a row on
@@ -101,7 +96,7 @@ mod tests {
         // Widths below, at and above a register's lanes, more rows than a tile.
         for width in [1, 8, 19] {
             let (queries, references) = (draws.gaussian(70, width, 0.0), draws.gaussian(45, width, 0.0));
-            for (query, found) in queries.rows().zip(nearest(&queries, &references, 4).unwrap()) {
+            for (query, found) in queries.rows().zip(nearest(&queries, &references, 4)) {
                 let mut sorted: Vec<usize> = (0..45).collect();
                 let distance = |&row: &usize| plain(query, references.row(row));
                 sorted.sort_by(|a, b| distance(a).total_cmp(&distance(b)));
@@ -124,7 +119,7 @@ mod tests {
     #[test]
     fn ties_go_to_the_lower_index() {
         let references = Features::new(vec![1.0, -1.0, 1.0], 1).unwrap();
-        let found = nearest(&Features::new(vec![0.0], 1).unwrap(), &references, 2).unwrap();
+        let found = nearest(&Features::new(vec![0.0], 1).unwrap(), &references, 2);
         assert_eq!([found[0][0].index, found[0][1].index], [0, 1]);
     }
 }

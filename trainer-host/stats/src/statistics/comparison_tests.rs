@@ -12,7 +12,10 @@ fn contender(name: &str, scores: &[f64]) -> Contender {
     }
 }
 
-fn compare(direction: Direction, baseline: &[f64], variants: &[(&str, &[f64])]) -> Comparison {
+/// A name with its scores.
+type Named<'a> = (&'a str, &'a [f64]);
+
+fn compare(direction: Direction, baseline: &[f64], variants: &[Named]) -> Comparison {
     let variants: Vec<_> = variants.iter().map(|(name, scores)| contender(name, scores)).collect();
     Comparison::new(
         "loss",
@@ -86,7 +89,6 @@ fn two_seeds_rank_nothing() {
         Outcome::Unranked(NoInterval::TooFewSeeds { seeds: 2 })
     );
     assert_eq!(two.rows[0].mean_difference, Some((1.0 - 5.0 + 2.1 - 6.0) / 2.0));
-    assert_eq!(two.best, None);
 }
 
 #[test]
@@ -99,68 +101,60 @@ fn a_failed_variant_keeps_its_place_in_the_family() {
         Outcome::Unranked(NoInterval::TooFewSeeds { seeds: 0 })
     );
     assert_eq!(verdict(&failed, "a"), Some(Verdict::NotResolved));
-    let strong: &[f64] = &[1.0, 1.01, 0.99];
-    let failed = compare(HigherIsBetter, &[0.0; 3], &[("a", strong), ("b", &[])]);
-    assert_eq!(failed.best.as_deref(), Some("a"), "of those that have a score");
 }
 
 #[test]
-fn a_variant_with_few_seeds_leaves_nobody_best() {
-    let strong: &[f64] = &[1.0, 1.01, 0.99];
-    let one = compare(HigherIsBetter, &[0.0; 3], &[("a", strong), ("b", &[0.5])]);
-    assert_eq!(verdict(&one, "a"), Some(Verdict::Better));
-    assert_eq!(one.best, None);
-}
-
-#[test]
-fn nobody_is_best_who_is_not_resolved_from_all() {
-    let one = compare(
-        HigherIsBetter,
-        &[0.0; 4],
-        &[("a", &[1.0, 1.01, 0.99, 1.02]), ("b", &[0.99, 1.02, 0.98, 1.0])],
-    );
-    assert!(one.rows.iter().all(|r| r.verdict() == Some(Verdict::Better)));
-    assert_eq!(one.best, None);
-}
-
-#[test]
-fn the_best_pays_for_being_chosen() {
-    // p = 0.0276 against the second: enough of two contenders, not of three, where 0.025 is asked.
+fn the_best_is_resolved_from_all_that_have_a_score() {
+    let (nought, strong): (&[f64], &[f64]) = (&[0.0; 3], &[1.0, 1.01, 0.99]);
+    // p = 0.0276 against nought: enough of two contenders, not of three, where 0.025 is asked.
     let weak: &[f64] = &[0.6, 1.0, 1.1];
-    let of_two = compare(HigherIsBetter, &[0.0; 3], &[("a", weak)]);
-    assert_eq!(of_two.best.as_deref(), Some("a"));
-    let of_three = compare(
-        HigherIsBetter,
-        &[-100.0, -100.1, -100.2],
-        &[("a", weak), ("b", &[0.0; 3])],
-    );
-    assert_eq!(verdict(&of_three, "a"), Some(Verdict::Better));
-    assert_eq!(of_three.best, None);
-}
-
-#[test]
-fn the_baseline_can_be_best() {
-    let one = compare(
-        LowerIsBetter,
-        &[0.0, 0.1, 0.2],
-        &[("a", &[1.0, 1.11, 1.2]), ("b", &[2.0, 2.1, 2.21])],
-    );
-    assert_eq!(one.best.as_deref(), Some("none"));
-}
-
-#[test]
-fn nobody_is_best_alone_or_without_a_baseline() {
-    let strong: &[f64] = &[1.0, 1.01, 0.99];
-    assert_eq!(compare(LowerIsBetter, &[1.0, 2.0, 3.0], &[]).best, None);
-    let empty = compare(LowerIsBetter, &[], &[("a", &[])]);
-    assert_eq!(
-        (empty.best, empty.without_score),
-        (None, vec!["none".into(), "a".into()])
-    );
-    assert_eq!(
-        compare(HigherIsBetter, &[], &[("a", strong), ("b", &[0.0; 3])]).best,
-        None
-    );
+    let cases: [(&str, &[f64], &[Named], Option<&str>); 10] = [
+        (
+            "a failed one does not stand in the way",
+            nought,
+            &[("a", strong), ("b", &[])],
+            Some("a"),
+        ),
+        (
+            "one of too few seeds does",
+            nought,
+            &[("a", strong), ("b", &[0.5])],
+            None,
+        ),
+        (
+            "two are close",
+            nought,
+            &[("a", strong), ("b", &[0.99, 1.02, 0.98])],
+            None,
+        ),
+        ("one of two", nought, &[("a", weak)], Some("a")),
+        (
+            "the choice among three has its price",
+            &[-100.0, -100.1, -100.2],
+            &[("a", weak), ("b", nought)],
+            None,
+        ),
+        (
+            "the baseline",
+            &[2.0, 2.1, 2.2],
+            &[("a", &[1.0, 1.11, 1.2]), ("b", &[0.0, 0.1, 0.21])],
+            Some("none"),
+        ),
+        ("two seeds", &[5.0, 6.0], &[("a", &[11.0, 12.1])], None),
+        ("alone", &[1.0, 2.0, 3.0], &[], None),
+        ("none has a score", &[], &[("a", &[])], None),
+        ("no baseline", &[], &[("a", strong), ("b", nought)], None),
+    ];
+    for (case, baseline, variants, best) in cases {
+        let found = compare(HigherIsBetter, baseline, variants);
+        assert_eq!(found.best.as_deref(), best, "{case}");
+        let scoreless = variants.iter().filter(|(_, scores)| scores.is_empty()).count();
+        assert_eq!(
+            found.without_score.len(),
+            scoreless + usize::from(baseline.is_empty()),
+            "{case}"
+        );
+    }
 }
 
 #[test]
@@ -275,8 +269,9 @@ proptest! {
     fn the_best_is_resolved_and_first(family in family()) {
         let one = of(&family, LowerIsBetter);
         let Some(best) = &one.best else { return Ok(()) };
-        let of = |name: &str| family.iter().find(|c| c.name == name).and_then(|c| c.scores.mean());
-        prop_assert!(family.iter().all(|c| of(best) <= c.scores.mean()));
+        let sum = |c: &Contender| c.scores.values().iter().sum::<f64>();
+        let first = family.iter().min_by(|a, b| sum(a).total_cmp(&sum(b))).unwrap();
+        prop_assert_eq!(&first.name, best);
         match one.row(best) {
             Some(row) => prop_assert_eq!(row.verdict(), Some(Verdict::Better)),
             None => prop_assert!(one.rows.iter().all(|r| r.verdict() == Some(Verdict::Worse))),

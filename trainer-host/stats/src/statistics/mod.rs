@@ -2,9 +2,9 @@
 //! here reads a file.
 //!
 //! One score is primary, named before the run. Every variant is compared with the baseline on the seeds that both have
-//! ([`paired`]), since runs of one seed share data, times and noise; the two-sided paired t test gives a p value, Holm's
-//! correction over the variants ([`holm`]) keeps the chance of even one false "resolved" at 5 %, and [`comparison`] says
-//! what follows: who is better, who is worse, who is best of all. [`speedup`] turns curves into the
+//! (`paired`), since runs of one seed share data, times and noise; the two-sided paired t test gives a p value, Holm's
+//! correction over the variants (`holm`) keeps the chance of even one false "resolved" at 5 %, and `comparison` says
+//! what follows: who is better, who is worse, who is best of all. `speedup` turns curves into the
 //! factor by which a variant is faster.
 //!
 //! # What is assumed
@@ -20,25 +20,25 @@
 //! exactly exist (Guilbaud, 2008, Biometrical Journal 50), but those of the resolved variants say nothing of the size of
 //! the difference unless all are resolved, so they are not given here.
 
-pub mod comparison;
-pub mod curve;
-pub mod error;
-pub mod holm;
-pub mod interval;
-pub mod paired;
-pub mod sample;
+mod comparison;
+mod curve;
+mod error;
+mod holm;
+mod interval;
+mod paired;
+mod sample;
 #[cfg(test)]
 mod simulation;
-pub mod speedup;
-pub mod student;
-pub mod verdict;
+mod speedup;
+mod student;
+mod verdict;
 
 pub use comparison::{Comparison, Contender, Outcome, Row, Tested};
 pub use curve::{Curve, Reach};
 pub use error::StatisticsError;
 pub use interval::{Interval, Level, MIN_SEEDS, NoInterval};
-pub use paired::PairedDifference;
+#[cfg(test)]
+use paired::PairedDifference;
 pub use sample::Sample;
 pub use speedup::{GeometricMean, NoRatio, SeedSpeedUp, SpeedUp, SpeedUpOutcome};
-pub use student::MeanEstimate;
 pub use verdict::{Direction, Verdict};

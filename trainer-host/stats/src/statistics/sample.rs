@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::error::{StatisticsError, is_usable};
 use super::interval::{Interval, Level, NoInterval};
-use super::student::{self, MeanEstimate};
+use super::student::MeanEstimate;
 
 /// A score for each seed; empty where no run has one.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -56,18 +56,8 @@ impl Sample {
         self.0.values().copied().collect()
     }
 
-    /// The mean; none of no seeds.
-    pub fn mean(&self) -> Option<f64> {
-        (!self.is_empty()).then(|| student::mean(&self.values()))
-    }
-
-    /// The standard deviation over seeds, with n - 1; none of fewer than two.
-    pub fn standard_deviation(&self) -> Option<f64> {
-        (self.len() > 1).then(|| student::deviation(&self.values()))
-    }
-
     /// The t interval of the mean. Not for telling two variants apart: intervals of two means may overlap while their
-    /// paired difference is resolved, which is what [`super::paired`] is for.
+    /// paired difference is resolved, which is what [`Comparison`](super::Comparison) tests.
     ///
     /// # Errors
     /// Too few seeds, or one value for all.
@@ -95,17 +85,8 @@ mod tests {
     }
 
     #[test]
-    fn few_seeds_have_what_they_can() {
-        assert_eq!((sample(&[]).mean(), sample(&[]).standard_deviation()), (None, None));
-        assert_eq!(
-            (sample(&[2.0]).mean(), sample(&[2.0]).standard_deviation()),
-            (Some(2.0), None)
-        );
+    fn few_or_equal_seeds_have_no_interval() {
         let two = sample(&[1.0, 3.0]);
-        assert_eq!(
-            (two.mean(), two.standard_deviation()),
-            (Some(2.0), Some(2.0_f64.sqrt()))
-        );
         assert_eq!(two.interval(Level::DEFAULT), Err(NoInterval::TooFewSeeds { seeds: 2 }));
         assert_eq!(
             sample(&[0.1; 5]).interval(Level::DEFAULT),

@@ -70,7 +70,7 @@ pub(super) fn mean(values: &[f64]) -> f64 {
 }
 
 /// The standard deviation of at least two values, with n - 1.
-pub(super) fn deviation(values: &[f64]) -> f64 {
+fn deviation(values: &[f64]) -> f64 {
     let mean = mean(values);
     let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
     (squares / (values.len() - 1) as f64).sqrt()
