@@ -20,9 +20,6 @@ const CUT: f64 = 0.02;
 pub type Coordinates = Vec<[f64; 3]>;
 
 /// `tokens` `[images * places, D]`, image by image, less the mean over the images at every place.
-///
-/// # Errors
-/// None for finite tokens.
 pub fn without_places(tokens: &Features, places: usize) -> Result<Features, MeasureError> {
     let image = places * tokens.width();
     let mut mean = vec![0.0; image];
@@ -41,9 +38,6 @@ pub fn without_places(tokens: &Features, places: usize) -> Result<Features, Meas
 }
 
 /// The first three principal components of `tokens`, of variance 1 each, and the share of the variance that they hold.
-///
-/// # Errors
-/// A single token.
 pub fn coordinates(tokens: &Features) -> Result<(Coordinates, f64), MeasureError> {
     let found = components(tokens, tokens.width().min(3))?;
     let scaled = found.coordinates.rows().map(|row| {

@@ -7,6 +7,7 @@ use burn::train::Interrupter;
 use rand::Rng;
 
 use super::copies::copies;
+use super::guided::Target;
 use super::maps::maps;
 use super::quality::{self, Reference};
 use super::representations::representations;
@@ -53,8 +54,8 @@ impl Subject<'_> {
             fingerprint(&architecture, &collect(network))
         };
         let taught = |guided: &Guided| {
-            let target = format!(", depth {}, scale {:?}", guided.depth, guided.scale);
-            of(guided.network, &target)
+            let Target { depth, scale } = guided.target;
+            of(guided.network, &format!(", depth {depth}, scale {scale:?}"))
         };
         Fingerprints {
             network: of(&self.network, ""),
@@ -72,9 +73,6 @@ pub fn data_fingerprints(dataset: &Dataset) -> DataFingerprints {
 }
 
 /// Goes on unless someone asked to stop.
-///
-/// # Errors
-/// An interrupt, if someone did.
 pub fn go_on(interrupter: &Interrupter, step: u64, run: &Path) -> Result<(), Error> {
     if !interrupter.should_stop() {
         return Ok(());
@@ -313,13 +311,7 @@ mod tests {
 
     use super::super::fixture;
     use super::*;
-    use sextant_data::load;
-    use sextant_recipe::DataConfig;
     use sextant_recipe::parse_resolved;
-
-    fn emoji() -> Dataset {
-        load(&DataConfig::Emoji { size: 8, split_seed: 0 }).unwrap()
-    }
 
     fn recipe(evaluation: &str) -> Recipe {
         let text = format!(
@@ -354,7 +346,7 @@ mod tests {
 
     #[test]
     fn a_measure_that_is_not_defined_costs_the_representations_alone() {
-        let (dataset, device, interrupter) = (emoji(), Device::flex(), Interrupter::new());
+        let (dataset, device, interrupter) = (fixture::emoji_of(8), Device::flex(), Interrupter::new());
         let recipe = recipe("representations = { times = [0.5], images = 20, pictures = 1 }");
         // Blind: to it all images are one, at every depth.
         let mut network = fixture::network(1, &device);
@@ -378,7 +370,7 @@ mod tests {
 
     #[test]
     fn measurements_belong_to_their_network_and_to_what_guided_it() {
-        let (dataset, device, interrupter) = (emoji(), Device::flex(), Interrupter::new());
+        let (dataset, device, interrupter) = (fixture::emoji_of(8), Device::flex(), Interrupter::new());
         let recipe = recipe("");
         let network = |seed| fixture::network(seed, &device);
         let of = |seed| subject(&recipe, &dataset, network(seed), &device, &interrupter);
@@ -389,16 +381,10 @@ mod tests {
 
         let teacher = fixture::network(2, &device);
         let taught = |scale| {
-            let guided = Guided {
-                network: &teacher,
-                depth: 2,
-                scale,
-            };
-            Subject {
-                guided: Some(guided),
-                ..of(1)
-            }
-            .fingerprints()
+            let target = Target { depth: 2, scale };
+            let network = &teacher;
+            let guided = Some(Guided { network, target });
+            Subject { guided, ..of(1) }.fingerprints()
         };
         assert_eq!(taught(None).network, prints.network);
         assert!(taught(None).teacher.is_some());

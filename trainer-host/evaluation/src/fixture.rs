@@ -55,6 +55,16 @@ pub fn extraction<'a>(dataset: &'a Dataset, device: &'a Device) -> FeatureExtrac
     }
 }
 
+/// All emoji at this size.
+pub fn emoji_of(size: usize) -> Dataset {
+    Dataset::from_images(emoji(size).unwrap(), 0).unwrap()
+}
+
+/// RGB bytes of images.
+pub fn bytes(dataset: &Dataset, ids: &[usize]) -> Vec<u8> {
+    dataset.to_pixels(&dataset.gather(ids))
+}
+
 /// The standardised pixels of images as features.
 pub fn pixels(dataset: &Dataset, ids: &[usize]) -> Features {
     Features::from_f32(&dataset.gather(ids), dataset.sample_len()).unwrap()

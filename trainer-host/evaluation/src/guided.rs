@@ -20,10 +20,8 @@ pub struct Target {
 pub struct Guided<'a> {
     /// The frozen network.
     pub network: &'a Sit,
-    /// Depth of its tokens.
-    pub depth: usize,
-    /// w of f_u + w (f_c - f_u), if it is known.
-    pub scale: Option<f64>,
+    /// What of it guides.
+    pub target: Target,
 }
 
 /// The target that a phase's teacher gives: of the first source that asks for the teacher's tokens, in the recipe's order.
@@ -45,9 +43,6 @@ fn target(plan: &SourcePlan) -> Option<Target> {
 }
 
 /// f_u + w (f_c - f_u), row by row. Both have the same shape.
-///
-/// # Errors
-/// A scale that makes too large a number.
 pub fn sharpened(conditional: &Features, unconditional: &Features, scale: f64) -> Result<Features, MeasureError> {
     let pairs = conditional.values().iter().zip(unconditional.values());
     let values = pairs.map(|(c, u)| u + scale * (c - u)).collect();

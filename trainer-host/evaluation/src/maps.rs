@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::colours::{Coordinates, colours, coordinates, turned, without_places};
 use super::extraction::{FeatureExtraction, LabelMode, at};
-use super::guided::{Guided, sharpened};
+use super::guided::{Guided, Target, sharpened};
 use super::representations::spread;
 use crate::Error;
 use sextant_data::Dataset;
@@ -150,10 +150,10 @@ impl<'a> Sheet<'a> {
 
     /// The teacher's tokens with each image's class, and as they guide.
     fn teacher(&self, guided: &Guided, t: f64) -> Result<Vec<(Map, Vec<u8>)>, Error> {
-        let depth = guided.depth;
+        let Target { depth, scale } = guided.target;
         let [conditional, unconditional] = self.extraction.guided(guided, &self.fitted, t)?;
         let mut maps = vec![self.picture(MapOf::TeacherConditional, depth, t, &conditional)?];
-        if let Some(scale) = guided.scale {
+        if let Some(scale) = scale {
             let target = sharpened(&conditional, &unconditional, scale).map_err(|error| at(depth, t, error))?;
             maps.push(self.picture(MapOf::TeacherGuided, depth, t, &target)?);
         }
@@ -259,12 +259,11 @@ mod tests {
     fn a_student_is_not_told_classes_and_its_teacher_is() {
         let (dataset, device) = (fixture::dataset(), Device::flex());
         let teacher = fixture::network(2, &device);
-        let guided = Guided {
+        let with = |scale| Guided {
             network: &teacher,
-            depth: 2,
-            scale: Some(1.0),
+            target: Target { depth: 2, scale },
         };
-        let found = drawn(&dataset, Some(&guided));
+        let found = drawn(&dataset, Some(&with(Some(1.0))));
         let [.., (conditional, of_class), (target, of_guided)] = &found[..] else {
             panic!()
         };
@@ -274,27 +273,20 @@ mod tests {
         // At scale 1 the target is the conditional, but for rounding.
         let (a, b) = (pixels(of_class), pixels(of_guided));
         assert!(a.iter().zip(&b).all(|(a, b)| a.abs_diff(*b) <= 1));
-        let sharper = Guided {
-            scale: Some(30.0),
-            ..guided
-        };
-        let (_, png) = drawn(&dataset, Some(&sharper)).pop().unwrap();
+        let (_, png) = drawn(&dataset, Some(&with(Some(30.0)))).pop().unwrap();
         assert_ne!(pixels(&png), b);
-        let unknown = Guided { scale: None, ..guided };
-        assert_eq!(
-            drawn(&dataset, Some(&unknown)).pop().unwrap().0.of,
-            MapOf::TeacherConditional
-        );
+        let (map, _) = drawn(&dataset, Some(&with(None))).pop().unwrap();
+        assert_eq!(map.of, MapOf::TeacherConditional);
     }
 
     #[test]
     fn a_depth_that_the_teacher_lacks_is_an_error() {
         let (dataset, device) = (fixture::dataset(), Device::flex());
         let network = fixture::network(1, &device);
+        let target = Target { depth: 3, scale: None };
         let guided = Guided {
             network: &network,
-            depth: 3,
-            scale: None,
+            target,
         };
         let extraction = fixture::extraction(&dataset, &device);
         let error = maps(&network, extraction, &recipe(3), Some(&guided)).unwrap_err();
@@ -305,11 +297,8 @@ mod tests {
     fn a_picture_of_the_colours_themselves_looks_like_the_images() {
         let (dataset, device) = (fixture::dataset(), Device::flex());
         let network = fixture::network(1, &device);
-        let sheet = Sheet::new(
-            &network,
-            fixture::extraction(&dataset, &device),
-            &[dataset.held_out()[5]],
-        );
+        let extraction = fixture::extraction(&dataset, &device);
+        let sheet = Sheet::new(&network, extraction, &dataset.held_out()[5..6]);
         let tokens: Vec<f64> = sheet
             .colours
             .iter()

@@ -157,9 +157,6 @@ impl<'j> Reference<'j> {
 }
 
 /// A reference of every judge, in their order, by way of [`Cache::standard`].
-///
-/// # Errors
-/// Those of [`Reference::of`].
 pub fn references<'j>(judges: &'j [Judge], dataset: &Dataset) -> Result<Vec<Reference<'j>>, Error> {
     let cache = Cache::standard();
     let of = |judge| Reference::of(judge, dataset, &cache);

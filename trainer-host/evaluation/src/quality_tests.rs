@@ -5,20 +5,12 @@ use rand::Rng;
 use rand_distr::StandardNormal;
 
 use super::*;
+use crate::fixture::{bytes, emoji_of};
 use crate::judge;
-use sextant_data::{Stream, load};
-use sextant_recipe::DataConfig;
+use sextant_data::Stream;
 
 const SIDE: usize = 16;
 const IMAGE: usize = SIDE * SIDE * 3;
-
-fn emoji() -> Dataset {
-    load(&DataConfig::Emoji {
-        size: SIDE,
-        split_seed: 0,
-    })
-    .unwrap()
-}
 
 fn judges(dataset: &Dataset) -> Vec<Judge> {
     judge::load(&["embedded".into(), "untrained".into()], dataset, &Device::flex()).unwrap()
@@ -26,10 +18,6 @@ fn judges(dataset: &Dataset) -> Vec<Judge> {
 
 fn reference<'j>(judge: &'j Judge, dataset: &Dataset) -> Reference<'j> {
     Reference::of(judge, dataset, &Cache(None)).unwrap()
-}
-
-fn pixels(dataset: &Dataset, ids: &[usize]) -> Vec<u8> {
-    dataset.to_pixels(&dataset.gather(ids))
 }
 
 /// `pixels` with normal noise, in units of the whole range.
@@ -44,10 +32,10 @@ fn noisy(pixels: &[u8], deviation: f32) -> Vec<u8> {
 
 #[test]
 fn the_data_itself_is_at_distance_0_and_covers_itself() {
-    let dataset = emoji();
+    let dataset = emoji_of(SIDE);
     for judge in &judges(&dataset) {
         let found = reference(judge, &dataset)
-            .quality(&pixels(&dataset, dataset.train()), 1.0)
+            .quality(&bytes(&dataset, dataset.train()), 1.0)
             .unwrap();
         assert!(found.scores.frechet < 1e-8, "{found:?}");
         // Unbiased, so that it is below 0 where the sets are not only of one law but equal.
@@ -58,8 +46,8 @@ fn the_data_itself_is_at_distance_0_and_covers_itself() {
 
 #[test]
 fn noise_raises_every_distance_and_lowers_recall() {
-    let dataset = emoji();
-    let real = pixels(&dataset, &dataset.held_out()[..360]);
+    let dataset = emoji_of(SIDE);
+    let real = bytes(&dataset, &dataset.held_out()[..360]);
     for judge in &judges(&dataset) {
         let reference = reference(judge, &dataset);
         let score = |deviation| reference.quality(&noisy(&real, deviation), 1.0).unwrap().scores;
@@ -84,9 +72,9 @@ fn noise_raises_every_distance_and_lowers_recall() {
 
 #[test]
 fn repeated_images_are_as_precise_and_cover_little() {
-    let dataset = emoji();
+    let dataset = emoji_of(SIDE);
     // Forty real images, nine times each.
-    let few = pixels(&dataset, &dataset.held_out()[..40]).repeat(9);
+    let few = bytes(&dataset, &dataset.held_out()[..40]).repeat(9);
     for judge in &judges(&dataset) {
         let reference = reference(judge, &dataset);
         let floor = reference.floor(360).unwrap().scores;
@@ -99,12 +87,12 @@ fn repeated_images_are_as_precise_and_cover_little() {
 
 #[test]
 fn the_floor_is_the_score_of_held_out_images_as_far_as_they_go() {
-    let dataset = emoji();
+    let dataset = emoji_of(SIDE);
     let judges = judges(&dataset);
     let reference = reference(&judges[1], &dataset);
     let held_out = dataset.held_out().len();
     let floor = reference.floor(held_out).unwrap();
-    let scored = reference.quality(&pixels(&dataset, dataset.held_out()), 1.0).unwrap();
+    let scored = reference.quality(&bytes(&dataset, dataset.held_out()), 1.0).unwrap();
     assert_eq!((floor.samples, scored.samples), (held_out, held_out));
     assert!((floor.scores.frechet - scored.scores.frechet).abs() < 1e-9);
     assert!((floor.scores.kernel - scored.scores.kernel).abs() < 1e-9);
@@ -118,10 +106,10 @@ fn the_floor_is_the_score_of_held_out_images_as_far_as_they_go() {
 
 #[test]
 fn the_kernel_alone_is_the_kernel_of_all_scores() {
-    let dataset = emoji();
+    let dataset = emoji_of(SIDE);
     let judges = judges(&dataset);
     let references = judges.iter().map(|judge| reference(judge, &dataset));
-    let samples = noisy(&pixels(&dataset, &dataset.held_out()[..20]), 0.2);
+    let samples = noisy(&bytes(&dataset, &dataset.held_out()[..20]), 0.2);
     for reference in references {
         let quality = reference.quality(&samples, 2.0).unwrap();
         let alone = reference.kernel(&samples).unwrap();
@@ -136,10 +124,10 @@ fn the_kernel_alone_is_the_kernel_of_all_scores() {
 
 #[test]
 fn more_samples_than_data_and_too_few_are_both_answered() {
-    let dataset = emoji();
+    let dataset = emoji_of(SIDE);
     let judges = judges(&dataset);
     let reference = reference(&judges[1], &dataset);
-    let many = noisy(&pixels(&dataset, dataset.train()).repeat(2), 0.1);
+    let many = noisy(&bytes(&dataset, dataset.train()).repeat(2), 0.1);
     let found = reference.quality(&many, 1.0).unwrap();
     assert_eq!(found.samples, 2 * dataset.train().len());
     assert!((0.5..=1.0).contains(&found.scores.precision), "{found:?}");
@@ -154,7 +142,7 @@ fn more_samples_than_data_and_too_few_are_both_answered() {
 
 #[test]
 fn what_is_cached_is_the_same_to_the_bit_and_is_used() {
-    let dataset = emoji();
+    let dataset = emoji_of(SIDE);
     let judges = judges(&dataset);
     let judge = &judges[1];
     let folder = tempfile::tempdir().unwrap();
@@ -173,7 +161,7 @@ fn what_is_cached_is_the_same_to_the_bit_and_is_used() {
             &[("training".into(), rows(training)), ("held_out".into(), held_out)].into(),
         );
     };
-    let noise = noisy(&pixels(&dataset, dataset.train()), 0.2);
+    let noise = noisy(&bytes(&dataset, dataset.train()), 0.2);
     let forged = judge.features(&noise, SIDE).unwrap();
     keep(&forged);
     assert_eq!(of(&cache).training.features, forged);
@@ -196,7 +184,7 @@ fn what_is_cached_is_the_same_to_the_bit_and_is_used() {
 
 #[test]
 fn another_judge_or_other_data_has_another_key() {
-    let (dataset, large) = (emoji(), load(&DataConfig::default()).unwrap());
+    let (dataset, large) = (emoji_of(SIDE), emoji_of(32));
     let judges = judges(&dataset);
     let keys = [
         key(&judges[0], &dataset),
@@ -208,7 +196,7 @@ fn another_judge_or_other_data_has_another_key() {
 
 #[test]
 fn labels_come_as_often_as_in_the_data_from_the_first_on() {
-    let dataset = emoji();
+    let dataset = emoji_of(SIDE);
     let counts = dataset.train_counts();
     let total: usize = counts.iter().sum();
     for count in [0, 1, 9, 100, 360, total] {

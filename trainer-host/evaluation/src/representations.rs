@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn the_whole_set_of_emoji_has_58_finer_classes_to_probe() {
-        let dataset = Dataset::from_images(sextant_data::emoji(8).unwrap(), 0).unwrap();
+        let dataset = fixture::emoji_of(8);
         let classes = Classes::of(&dataset, dataset.train());
         assert_eq!(classes.probed.iter().filter(|probed| **probed).count(), 58);
     }

@@ -94,11 +94,8 @@ fn measure(
         target = guided_of(&run.last_sources()?);
         teacher = run.teacher(folder)?;
     }
-    let guided = teacher.as_ref().zip(target).map(|(network, target)| Guided {
-        network,
-        depth: target.depth,
-        scale: target.scale,
-    });
+    let teacher = teacher.as_ref().zip(target);
+    let guided = teacher.map(|(network, target)| Guided { network, target });
     let subject = Subject {
         recipe,
         dataset,

@@ -27,9 +27,6 @@ pub struct Events {
 
 impl Events {
     /// Begins the next event file of `folder`, in which everything from step `from` on will be said again.
-    ///
-    /// # Errors
-    /// A file that cannot be written.
     pub fn begin(folder: &Path, from: u64) -> Result<Self, FileError> {
         fs::create_dir_all(folder).map_err(|e| FileError::new(folder, format!("cannot be made: {e}")))?;
         let path = folder.join(format!("{PREFIX}{:010}{SUFFIX}", next_number(folder)));
@@ -47,9 +44,6 @@ impl Events {
     }
 
     /// Appends the values of one step, as float32: that is what TensorBoard draws.
-    ///
-    /// # Errors
-    /// A file that cannot be written.
     pub fn append(&mut self, step: u64, values: &BTreeMap<String, f64>) -> Result<(), FileError> {
         self.write(&scalars_event(now(), step, values))
     }

@@ -62,9 +62,6 @@ fn backbone(name: &str, dataset: &Dataset, device: &Device) -> Result<Box<dyn Ba
 }
 
 /// An error where one of `judges` is the network that guides: weights are compared, not names or paths.
-///
-/// # Errors
-/// The first judge that is the encoder.
 pub fn refuse_target_encoder(judges: &[Judge], encoder: Option<&Encoder>) -> Result<(), JudgeError> {
     let Some(fingerprint) = encoder.map(Encoder::fingerprint) else {
         return Ok(());

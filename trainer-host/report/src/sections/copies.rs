@@ -47,8 +47,10 @@ pub fn section(report: &Report, pictures: bool) -> Option<Section> {
 
 /// The rule in numbers; the same for all variants, since held-out images give it.
 fn rule(report: &Report) -> String {
-    let mut copies = report.evaluations().filter_map(|evaluation| evaluation.copies.as_ref());
-    copies.next().map_or_else(String::new, |Copies { rule, .. }| {
+    let rule = report
+        .evaluations()
+        .find_map(|evaluation| Some(evaluation.copies.as_ref()?.rule));
+    rule.map_or_else(String::new, |rule| {
         format!(
             "Here: within {} of a training image, as only the nearest {} of the held-out images are, and at most {} times as far from it as from the \
              nearest that is no near-duplicate of it. ",
@@ -98,7 +100,8 @@ mod tests {
 
     #[test]
     fn the_rule_is_said_in_numbers() {
-        let said = rule(&fixture::example());
+        let report = fixture::example();
+        let said = rule(&report);
         for words in [
             "within 0.0800 of a training image",
             "the nearest 5 % of",

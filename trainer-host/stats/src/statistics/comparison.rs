@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::error::StatisticsError;
 use super::holm;
-use super::interval::{Interval, Level, NoInterval};
+use super::interval::{ERROR_RATE, Interval, LEVEL, NoInterval};
 use super::paired::PairedDifference;
 use super::sample::Sample;
 use super::verdict::{Direction, Verdict};
@@ -28,7 +28,7 @@ pub struct Comparison {
     /// The direction in which it is good.
     pub direction: Direction,
     /// The level of the family: all verdicts hold at once this often.
-    pub level: Level,
+    pub level: f64,
     /// The name of the baseline.
     pub baseline: String,
     /// The variants against the baseline, in the order given.
@@ -109,7 +109,6 @@ impl Comparison {
         direction: Direction,
         baseline: &Contender,
         variants: &[Contender],
-        level: Level,
     ) -> Result<Self, StatisticsError> {
         let all: Vec<&Contender> = std::iter::once(baseline).chain(variants).collect();
         let mut names = BTreeSet::new();
@@ -126,10 +125,10 @@ impl Comparison {
         Ok(Self {
             score: score.into(),
             direction,
-            level,
+            level: LEVEL,
             baseline: baseline.name.clone(),
-            rows: rows(direction, baseline, variants, level),
-            best: best(direction, scored, level.error_rate(), variants.len()).map(|c| c.name.clone()),
+            rows: rows(direction, baseline, variants),
+            best: best(direction, scored, variants.len()).map(|c| c.name.clone()),
             without_score: without.into_iter().map(|c| c.name.clone()).collect(),
         })
     }
@@ -140,7 +139,7 @@ impl Comparison {
     }
 }
 
-fn rows(direction: Direction, baseline: &Contender, variants: &[Contender], level: Level) -> Vec<Row> {
+fn rows(direction: Direction, baseline: &Contender, variants: &[Contender]) -> Vec<Row> {
     let differences: Vec<_> = variants
         .iter()
         .map(|v| PairedDifference::new(&v.scores, &baseline.scores))
@@ -156,9 +155,9 @@ fn rows(direction: Direction, baseline: &Contender, variants: &[Contender], leve
                 t: estimate.t(),
                 p: p[index],
                 adjusted_p: adjusted[index],
-                interval: estimate.interval(level),
-                simultaneous: estimate.interval(level.shared_by(variants.len())),
-                verdict: Verdict::new(direction, estimate.mean, adjusted[index], level.error_rate()),
+                interval: estimate.interval(ERROR_RATE),
+                simultaneous: estimate.interval(ERROR_RATE / variants.len() as f64),
+                verdict: Verdict::new(direction, estimate.mean, adjusted[index]),
             }),
             Err(reason) => Outcome::Unranked(*reason),
         };
@@ -173,11 +172,11 @@ fn rows(direction: Direction, baseline: &Contender, variants: &[Contender], leve
 }
 
 /// The one of `scored` that beats all others of them; at most one can. `tests` is k - 1 of the rule.
-fn best<'a>(direction: Direction, scored: &[&'a Contender], error_rate: f64, tests: usize) -> Option<&'a Contender> {
+fn best<'a>(direction: Direction, scored: &[&'a Contender], tests: usize) -> Option<&'a Contender> {
     let beats = |one: &Contender, other: &Contender| {
         PairedDifference::new(&one.scores, &other.scores)
             .estimate()
-            .is_ok_and(|e| direction.gain(e.mean, 0.0) > 0.0 && e.p() * tests as f64 <= error_rate)
+            .is_ok_and(|e| direction.gain(e.mean, 0.0) > 0.0 && e.p() * tests as f64 <= ERROR_RATE)
     };
     let unbeaten = |one: &&&Contender| scored.iter().all(|other| one.name == other.name || beats(one, other));
     scored.iter().filter(|_| scored.len() > 1).find(unbeaten).copied()

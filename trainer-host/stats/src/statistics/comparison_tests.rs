@@ -15,16 +15,12 @@ fn contender(name: &str, scores: &[f64]) -> Contender {
 /// A name with its scores.
 type Named<'a> = (&'a str, &'a [f64]);
 
+/// A case in words, the baseline's scores, the variants, the best.
+type Case<'a> = (&'a str, &'a [f64], &'a [Named<'a>], Option<&'a str>);
+
 fn compare(direction: Direction, baseline: &[f64], variants: &[Named]) -> Comparison {
     let variants: Vec<_> = variants.iter().map(|(name, scores)| contender(name, scores)).collect();
-    Comparison::new(
-        "loss",
-        direction,
-        &contender("none", baseline),
-        &variants,
-        Level::DEFAULT,
-    )
-    .unwrap()
+    Comparison::new("loss", direction, &contender("none", baseline), &variants).unwrap()
 }
 
 fn verdict(comparison: &Comparison, name: &str) -> Option<Verdict> {
@@ -78,7 +74,7 @@ fn more_variants_make_a_verdict_harder() {
         "the uncorrected interval says otherwise, and is labelled as such"
     );
     assert!(tested.simultaneous.contains(0.0));
-    assert!((tested.simultaneous.level.value() - (1.0 - 0.05 / 3.0)).abs() < 1e-12);
+    assert!((tested.simultaneous.level - (1.0 - 0.05 / 3.0)).abs() < 1e-12);
 }
 
 #[test]
@@ -108,7 +104,7 @@ fn the_best_is_resolved_from_all_that_have_a_score() {
     let (nought, strong): (&[f64], &[f64]) = (&[0.0; 3], &[1.0, 1.01, 0.99]);
     // p = 0.0276 against nought: enough of two contenders, not of three, where 0.025 is asked.
     let weak: &[f64] = &[0.6, 1.0, 1.1];
-    let cases: [(&str, &[f64], &[Named], Option<&str>); 10] = [
+    let cases: [Case; 10] = [
         (
             "a failed one does not stand in the way",
             nought,
@@ -160,14 +156,7 @@ fn the_best_is_resolved_from_all_that_have_a_score() {
 #[test]
 fn names_are_unique() {
     let none = contender("none", &[1.0]);
-    let error = Comparison::new(
-        "loss",
-        LowerIsBetter,
-        &none,
-        std::slice::from_ref(&none),
-        Level::DEFAULT,
-    )
-    .unwrap_err();
+    let error = Comparison::new("loss", LowerIsBetter, &none, std::slice::from_ref(&none)).unwrap_err();
     assert_eq!(
         error.to_string(),
         "two contenders of the comparison are called \"none\""
@@ -201,7 +190,7 @@ fn family() -> impl Strategy<Value = Vec<Contender>> {
 }
 
 fn of(family: &[Contender], direction: Direction) -> Comparison {
-    Comparison::new("score", direction, &family[0], &family[1..], Level::DEFAULT).unwrap()
+    Comparison::new("score", direction, &family[0], &family[1..]).unwrap()
 }
 
 /// The verdict with better and worse exchanged.

@@ -8,31 +8,11 @@ use serde::Serialize;
 /// supports nothing and looks as if it did.
 pub const MIN_SEEDS: usize = 3;
 
-/// Share of the intervals made in this way that hold what they estimate, between 0 and 1.
-#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize)]
-#[serde(transparent)]
-pub struct Level(pub(super) f64);
+/// Share of the intervals that hold what they estimate, and of comparisons in which every verdict holds.
+pub const LEVEL: f64 = 0.95;
 
-impl Level {
-    /// 95 %.
-    pub const DEFAULT: Self = Self(0.95);
-
-    /// The level as a number, 0.95 for 95 %.
-    pub fn value(self) -> f64 {
-        self.0
-    }
-
-    /// Rate at which it may be wrong: 0.05 for 95 %.
-    pub fn error_rate(self) -> f64 {
-        1.0 - self.0
-    }
-
-    /// The level of each of `intervals` so that all hold at once as often as one of this level (Bonferroni; Dunn, 1961,
-    /// JASA 56): the error rate is divided by their number.
-    pub(super) fn shared_by(self, intervals: usize) -> Self {
-        Self(1.0 - self.error_rate() / intervals.max(1) as f64)
-    }
-}
+/// Rate at which that may be wrong.
+pub const ERROR_RATE: f64 = 1.0 - LEVEL;
 
 /// Range in which a number lies, and how sure that is.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -42,7 +22,7 @@ pub struct Interval {
     /// The upper end.
     pub high: f64,
     /// The level at which it holds.
-    pub level: Level,
+    pub level: f64,
 }
 
 impl Interval {
@@ -97,12 +77,6 @@ impl fmt::Display for NoInterval {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn shared_levels_divide_the_error_rate() {
-        assert!((Level::DEFAULT.shared_by(5).value() - 0.99).abs() < 1e-12);
-        assert_eq!(Level::DEFAULT.shared_by(0).value(), Level::DEFAULT.shared_by(1).value());
-    }
 
     #[test]
     fn reasons_are_sentences() {

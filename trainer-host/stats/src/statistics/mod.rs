@@ -13,7 +13,7 @@
 //! pairs is 0.25. Fewer than [`MIN_SEEDS`] seeds have no interval and rank nothing.
 //!
 //! # The intervals
-//! A comparison has two intervals beside each difference, and each carries its [`Level`]. `interval` is the t interval
+//! A comparison has two intervals beside each difference, and each carries its level. `interval` is the t interval
 //! of that difference alone, without a correction: 95 %. `simultaneous` is Bonferroni's, at 1 - 0.05/m for m variants:
 //! all m hold at once in 95 % of comparisons. The verdict is Holm's, which lies between the two: a simultaneous interval
 //! without zero is always resolved, an uncorrected interval with zero never is. Intervals that match Holm's verdicts
@@ -36,7 +36,7 @@ mod verdict;
 pub use comparison::{Comparison, Contender, Outcome, Row, Tested};
 pub use curve::{Curve, Reach};
 pub use error::StatisticsError;
-pub use interval::{Interval, Level, MIN_SEEDS, NoInterval};
+pub use interval::{ERROR_RATE, Interval, LEVEL, MIN_SEEDS, NoInterval};
 #[cfg(test)]
 use paired::PairedDifference;
 pub use sample::Sample;

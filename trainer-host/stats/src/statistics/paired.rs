@@ -50,7 +50,7 @@ impl PairedDifference {
 
 #[cfg(test)]
 mod tests {
-    use super::super::interval::Level;
+    use super::super::interval::ERROR_RATE;
     use super::*;
 
     /// Hours of sleep gained under two drugs, Student (1908), with what R's `t.test(paired = TRUE)` says of them.
@@ -63,7 +63,7 @@ mod tests {
         assert!((estimate.mean + 1.58).abs() < 1e-12);
         assert!((estimate.t() + 4.0621).abs() < 5e-5);
         assert!((estimate.p() - 0.002833).abs() < 5e-7);
-        let interval = estimate.interval(Level::DEFAULT);
+        let interval = estimate.interval(ERROR_RATE);
         assert!((interval.low + 2.4598858).abs() < 5e-8);
         assert!((interval.high + 0.7001142).abs() < 5e-8);
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::error::{StatisticsError, is_usable};
-use super::interval::{Interval, Level, NoInterval};
+use super::interval::{ERROR_RATE, Interval, NoInterval};
 use super::student::MeanEstimate;
 
 /// A score for each seed; empty where no run has one.
@@ -61,9 +61,9 @@ impl Sample {
     ///
     /// # Errors
     /// Too few seeds, or one value for all.
-    pub fn interval(&self, level: Level) -> Result<Interval, NoInterval> {
+    pub fn interval(&self) -> Result<Interval, NoInterval> {
         let scale = self.0.values().fold(0.0_f64, |scale, v| scale.max(v.abs()));
-        Ok(MeanEstimate::new(&self.values(), scale)?.interval(level))
+        Ok(MeanEstimate::new(&self.values(), scale)?.interval(ERROR_RATE))
     }
 }
 
@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn interval_is_the_one_by_hand() {
         // Mean 3, deviation √2.5, standard error √0.5, t(0.975; 4) = 2.7764451.
-        let interval = sample(&[1.0, 2.0, 3.0, 4.0, 5.0]).interval(Level::DEFAULT).unwrap();
+        let interval = sample(&[1.0, 2.0, 3.0, 4.0, 5.0]).interval().unwrap();
         assert!((interval.low - (3.0 - 2.7764451051977987 * 0.5_f64.sqrt())).abs() < 1e-9);
         assert!((interval.high - 4.963243161).abs() < 1e-8);
         assert!(interval.contains(3.0) && !interval.contains(5.0));
@@ -87,11 +87,8 @@ mod tests {
     #[test]
     fn few_or_equal_seeds_have_no_interval() {
         let two = sample(&[1.0, 3.0]);
-        assert_eq!(two.interval(Level::DEFAULT), Err(NoInterval::TooFewSeeds { seeds: 2 }));
-        assert_eq!(
-            sample(&[0.1; 5]).interval(Level::DEFAULT),
-            Err(NoInterval::NoSpread { seeds: 5 })
-        );
+        assert_eq!(two.interval(), Err(NoInterval::TooFewSeeds { seeds: 2 }));
+        assert_eq!(sample(&[0.1; 5]).interval(), Err(NoInterval::NoSpread { seeds: 5 }));
     }
 
     #[test]

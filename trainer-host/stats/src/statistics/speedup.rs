@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Serialize, Serializer};
 
 use super::curve::{Curve, Reach};
-use super::interval::{Interval, Level, NoInterval};
+use super::interval::{ERROR_RATE, Interval, NoInterval};
 use super::student::{self, MeanEstimate};
 use super::verdict::Direction;
 
@@ -97,12 +97,7 @@ pub enum NoRatio {
 
 impl SpeedUp {
     /// The speed-up of `variant` over `baseline`, whose curves are keyed by seed.
-    pub fn new(
-        variant: &BTreeMap<u64, Curve>,
-        baseline: &BTreeMap<u64, Curve>,
-        direction: Direction,
-        level: Level,
-    ) -> Self {
+    pub fn new(variant: &BTreeMap<u64, Curve>, baseline: &BTreeMap<u64, Curve>, direction: Direction) -> Self {
         let mut seeds = BTreeMap::new();
         for (seed, curve) in variant {
             let Some(baseline) = baseline.get(seed) else { continue };
@@ -115,12 +110,12 @@ impl SpeedUp {
             };
             seeds.insert(*seed, one);
         }
-        let outcome = outcome(&seeds, level);
+        let outcome = outcome(&seeds);
         Self { seeds, outcome }
     }
 }
 
-fn outcome(seeds: &BTreeMap<u64, SeedSpeedUp>, level: Level) -> SpeedUpOutcome {
+fn outcome(seeds: &BTreeMap<u64, SeedSpeedUp>) -> SpeedUpOutcome {
     if seeds.is_empty() {
         return SpeedUpOutcome::Undefined(NoRatio::NoCommonSeed);
     }
@@ -146,8 +141,8 @@ fn outcome(seeds: &BTreeMap<u64, SeedSpeedUp>, level: Level) -> SpeedUpOutcome {
     // Logarithms of 1 and of 1e15 are both rounded to about the same; a spread is measured on the larger one.
     let scale = needed.iter().chain(&ends).fold(1.0_f64, |scale, x| scale.max(x.abs()));
     SpeedUpOutcome::Reached {
-        needed: GeometricMean::new(&needed, scale, level),
-        ratio: GeometricMean::new(&over(&needed), scale, level),
+        needed: GeometricMean::new(&needed, scale),
+        ratio: GeometricMean::new(&over(&needed), scale),
         baseline_itself: student::mean(&over(&logs(|s| s.baseline_reach))).exp(),
         bound: seeds.values().any(|s| matches!(s.reach, Reach::AtOrBefore(_))),
     }
@@ -155,10 +150,10 @@ fn outcome(seeds: &BTreeMap<u64, SeedSpeedUp>, level: Level) -> SpeedUpOutcome {
 
 impl GeometricMean {
     /// Of numbers whose logarithms these are.
-    fn new(logs: &[f64], scale: f64, level: Level) -> Self {
+    fn new(logs: &[f64], scale: f64) -> Self {
         Self {
             value: student::mean(logs).exp(),
-            interval: MeanEstimate::new(logs, scale).map(|e| e.interval(level).map(f64::exp)),
+            interval: MeanEstimate::new(logs, scale).map(|e| e.interval(ERROR_RATE).map(f64::exp)),
         }
     }
 }
@@ -186,7 +181,7 @@ mod tests {
     }
 
     fn speed_up(variant: Vec<Curve>, baseline: Vec<Curve>) -> SpeedUp {
-        SpeedUp::new(&seeds(variant), &seeds(baseline), LowerIsBetter, Level::DEFAULT)
+        SpeedUp::new(&seeds(variant), &seeds(baseline), LowerIsBetter)
     }
 
     #[test]
