@@ -24,23 +24,20 @@ fn reference<'j>(judge: &'j Judge, dataset: &Dataset) -> Reference<'j> {
 fn noisy(pixels: &[u8], deviation: f32) -> Vec<u8> {
     let mut rng = Stream::new(0, "test/noise").at(&[]);
     let mut spoil = |pixel: u8| f32::from(pixel) + 255.0 * deviation * rng.sample::<f32, _>(StandardNormal);
-    pixels
-        .iter()
-        .map(|&pixel| spoil(pixel).round().clamp(0.0, 255.0) as u8)
-        .collect()
+    let spoilt = pixels.iter().map(|&pixel| spoil(pixel).round().clamp(0.0, 255.0) as u8);
+    spoilt.collect()
 }
 
 #[test]
 fn the_data_itself_is_at_distance_0_and_covers_itself() {
     let dataset = emoji_of(SIDE);
     for judge in &judges(&dataset) {
-        let found = reference(judge, &dataset)
-            .quality(&bytes(&dataset, dataset.train()), 1.0)
-            .unwrap();
-        assert!(found.scores.frechet < 1e-8, "{found:?}");
+        let real = bytes(&dataset, dataset.train());
+        let scores = reference(judge, &dataset).quality(&real, 1.0).unwrap().scores;
+        assert!(scores.frechet < 1e-8, "{scores:?}");
         // Unbiased, so that it is below 0 where the sets are not only of one law but equal.
-        assert!(found.scores.kernel < 0.0, "{found:?}");
-        assert_eq!((found.scores.precision, found.scores.recall), (1.0, 1.0));
+        assert!(scores.kernel < 0.0, "{scores:?}");
+        assert_eq!((scores.precision, scores.recall), (1.0, 1.0));
     }
 }
 
@@ -52,21 +49,19 @@ fn noise_raises_every_distance_and_lowers_recall() {
         let reference = reference(judge, &dataset);
         let score = |deviation| reference.quality(&noisy(&real, deviation), 1.0).unwrap().scores;
         let (floor, little, much) = (reference.floor(360).unwrap().scores, score(0.1), score(0.3));
-        assert!(floor.kernel.abs() < 3.0 * floor.kernel_error, "{floor:?}");
-        assert!(little.frechet > 1.5 * floor.frechet, "{floor:?} {little:?}");
+        let said = format!("{floor:?} {little:?} {much:?}");
+        assert!(floor.kernel.abs() < 3.0 * floor.kernel_error, "{said}");
+        assert!(little.frechet > 1.5 * floor.frechet, "{said}");
         assert!(
             much.frechet > 5.0 * floor.frechet && much.frechet > 2.0 * little.frechet,
-            "{much:?}"
+            "{said}"
         );
-        assert!(
-            little.kernel > floor.kernel + 2.0 * floor.kernel_error,
-            "{floor:?} {little:?}"
-        );
+        assert!(little.kernel > floor.kernel + 2.0 * floor.kernel_error, "{said}");
         assert!(
             much.kernel > 5.0 * much.kernel_error && much.kernel > 2.0 * little.kernel,
-            "{much:?}"
+            "{said}"
         );
-        assert!(much.recall < floor.recall - 0.3, "{floor:?} {much:?}");
+        assert!(much.recall < floor.recall - 0.3, "{said}");
     }
 }
 
