@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use sextant_recipe::{Recipe, SourceConfig, parse_resolved};
 
 use super::checkpoint::{Saved, list};
-use super::write::{read_json, write_json};
 use super::{ComputeCost, FileError, RecordError, Seconds, TeacherCounters, write_whole};
 
 /// A run on disk.
@@ -316,10 +315,14 @@ impl RunFolder {
     }
 
     fn write_json(&self, name: &str, value: &impl Serialize) -> Result<(), FileError> {
-        write_json(&self.0.join(name), value)
+        let path = self.0.join(name);
+        let text = serde_json::to_string_pretty(value).map_err(|e| FileError::new(&path, e))?;
+        write_whole(&path, format!("{text}\n").as_bytes())
     }
 
     fn read_json<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<T, FileError> {
-        read_json(&self.0.join(name))
+        let path = self.0.join(name);
+        let text = fs::read_to_string(&path).map_err(|e| FileError::new(&path, e))?;
+        serde_json::from_str(&text).map_err(|e| FileError::new(&path, e))
     }
 }

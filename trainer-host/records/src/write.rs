@@ -3,28 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
 use super::FileError;
-
-/// Writes a value as indented JSON, whole or not at all.
-///
-/// # Errors
-/// Names the file that cannot be written.
-pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), FileError> {
-    let text = serde_json::to_string_pretty(value).map_err(|e| FileError::new(path, e))?;
-    write_whole(path, format!("{text}\n").as_bytes())
-}
-
-/// Reads a value from JSON.
-///
-/// # Errors
-/// Names the file that is not there or is of something else; JSON has no NaN.
-pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, FileError> {
-    let text = fs::read(path).map_err(|e| FileError::new(path, e))?;
-    serde_json::from_slice(&text).map_err(|e| FileError::new(path, e))
-}
 
 /// Writes a file whole or not at all: to a sibling, synced, renamed.
 ///

@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 use sextant_recipe::{self as recipe, Prediction, QualityRecipe, Recipe, RepresentationsRecipe, SamplerConfig};
 
 use super::{Evaluation, JudgeIdentity};
-use crate::write::{read_json, write_json};
 use crate::{FileError, write_whole};
 
 /// Raised when the same settings would measure something else than before, so that older measurements are made again.
@@ -129,7 +128,15 @@ impl EvaluationFolder {
     /// A file that is there and cannot be read; JSON has no NaN, so that a score that is none cannot.
     pub fn result(&self) -> Result<Option<Evaluation>, FileError> {
         let path = self.0.join(RESULT);
-        path.exists().then(|| read_json(&path)).transpose()
+        match fs::read(&path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            read => {
+                let text = read.map_err(|e| FileError::new(&path, e))?;
+                serde_json::from_slice(&text)
+                    .map(Some)
+                    .map_err(|e| FileError::new(&path, e))
+            }
+        }
     }
 
     /// Makes the folder ready to measure by `protocol`: what was measured by another one goes.
@@ -235,11 +242,13 @@ impl EvaluationFolder {
     }
 
     fn read<T: DeserializeOwned>(&self, file: &str) -> Option<T> {
-        read_json(&self.0.join(file)).ok()
+        serde_json::from_slice(&fs::read(self.0.join(file)).ok()?).ok()
     }
 
     fn write(&self, file: &str, value: &impl Serialize) -> Result<(), FileError> {
-        write_json(&self.0.join(file), value)
+        let path = self.0.join(file);
+        let text = serde_json::to_string_pretty(value).map_err(|e| FileError::new(&path, e))?;
+        write_whole(&path, format!("{text}\n").as_bytes())
     }
 }
 
