@@ -3,28 +3,17 @@
 //! A convenience and never a need: where the folder cannot be written, or a file is damaged or of something else, the value is
 //! computed again without a word.
 
-use burn::tensor::{DType, TensorData};
-use safetensors::tensor::{Dtype, TensorView};
+use burn::tensor::TensorData;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::env;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use sextant_model::{fingerprint, read_with_metadata};
-
-/// Metadata of a cached file, under `json`.
-#[derive(serde::Serialize, serde::Deserialize)]
-struct Seal {
-    /// The key, whole.
-    key: String,
-    /// SHA-256 of the tensors.
-    content: String,
-}
+use sextant_model::{fingerprint, read_with_metadata, write_safetensors};
 
 /// A folder of files that may be deleted at any time, or none.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cache(Option<PathBuf>);
+pub struct Cache(pub(super) Option<PathBuf>);
 
 impl Cache {
     /// `SEXTANT_CACHE`, or else `sextant` in `XDG_CACHE_HOME`, or else `~/.cache/sextant`. None if `SEXTANT_CACHE` is empty, or
@@ -44,27 +33,18 @@ impl Cache {
         Self(base.map(|base| base.join("sextant")))
     }
 
-    /// A folder, which need not exist.
-    pub fn at(folder: impl Into<PathBuf>) -> Self {
-        Self(Some(folder.into()))
-    }
-
-    /// Nothing is kept.
-    pub fn none() -> Self {
-        Self(None)
-    }
-
     /// The tensors that were kept under `key`, if they are there and whole.
     pub(super) fn read(&self, key: &str) -> Option<BTreeMap<String, TensorData>> {
         let (tensors, metadata) = read_with_metadata(self.place(key)?).ok()?;
-        let seal: Seal = serde_json::from_str(metadata.get("json")?).ok()?;
-        (seal.key == key && seal.content == fingerprint("", &tensors)).then_some(tensors)
+        (metadata == seal(key, &tensors)).then_some(tensors)
     }
 
-    /// Keeps `tensors`, of f32 or f64, under `key`: whole, in place of what was there.
+    /// Keeps `tensors`, of f32, under `key`: whole, in place of what was there.
     pub(super) fn write(&self, key: &str, tensors: &BTreeMap<String, TensorData>) {
         if let Some(path) = self.place(key)
-            && let Err(reason) = keep(&path, key, tensors)
+            && let Err(reason) = std::fs::create_dir_all(path.parent().unwrap_or(&path))
+                .map_err(|e| e.to_string())
+                .and_then(|()| write_safetensors(&path, tensors, &seal(key, tensors)).map_err(|e| e.to_string()))
         {
             tracing::debug!("{}: not cached: {reason}", path.display());
         }
@@ -80,31 +60,10 @@ impl Cache {
     }
 }
 
-fn keep(path: &Path, key: &str, tensors: &BTreeMap<String, TensorData>) -> Result<(), Box<dyn std::error::Error>> {
-    let folder = path.parent().unwrap_or(path);
-    std::fs::create_dir_all(folder)?;
-    let seal = Seal {
-        key: key.into(),
-        content: fingerprint("", tensors),
-    };
-    let mut views = Vec::with_capacity(tensors.len());
-    for (name, data) in tensors {
-        let kind = match data.dtype() {
-            DType::F64 => Dtype::F64,
-            _ => Dtype::F32,
-        };
-        views.push((
-            name.as_str(),
-            TensorView::new(kind, data.shape().to_vec(), data.as_bytes())?,
-        ));
-    }
-    let metadata = [("json".to_owned(), serde_json::to_string(&seal)?)].into();
-    let bytes = safetensors::serialize(views, Some(metadata))?;
-    // A name of its own: other processes may be writing the same.
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(&bytes)?;
-    file.persist(path)?;
-    Ok(())
+/// The metadata of a whole file: its key, and the SHA-256 of its tensors.
+fn seal(key: &str, tensors: &BTreeMap<String, TensorData>) -> BTreeMap<String, String> {
+    let content = fingerprint("", tensors);
+    [("key".into(), key.into()), ("content".into(), content)].into()
 }
 
 #[cfg(test)]
@@ -114,11 +73,11 @@ mod tests {
     fn tensors() -> BTreeMap<String, TensorData> {
         BTreeMap::from([
             ("a".into(), TensorData::new(vec![1.0f32 / 3.0, -2.0], [2])),
-            ("b".into(), TensorData::new(vec![1.0f64 / 3.0], [1, 1])),
+            ("b".into(), TensorData::new(vec![0.25f32], [1, 1])),
         ])
     }
 
-    fn only_file(folder: &Path) -> PathBuf {
+    fn only_file(folder: &std::path::Path) -> PathBuf {
         let files: Vec<_> = std::fs::read_dir(folder).unwrap().flatten().collect();
         assert_eq!(files.len(), 1, "{files:?}");
         files[0].path()
@@ -127,7 +86,7 @@ mod tests {
     #[test]
     fn what_was_kept_comes_back_to_the_bit_under_its_key_alone() {
         let folder = tempfile::tempdir().unwrap();
-        let cache = Cache::at(folder.path().join("made/for/it"));
+        let cache = Cache(Some(folder.path().join("made/for/it")));
         assert_eq!(cache.read("key"), None);
         cache.write("key", &tensors());
         assert_eq!(cache.read("key"), Some(tensors()));
@@ -137,22 +96,16 @@ mod tests {
     #[test]
     fn a_damaged_or_foreign_file_is_no_answer_and_gives_way() {
         let folder = tempfile::tempdir().unwrap();
-        let cache = Cache::at(folder.path());
+        let cache = Cache(Some(folder.path().into()));
         cache.write("key", &tensors());
         let path = only_file(folder.path());
         let whole = std::fs::read(&path).unwrap();
         let mut flipped = whole.clone();
         *flipped.last_mut().unwrap() ^= 1;
         cache.write("other", &tensors());
-        let foreign = cache.place("other").unwrap();
-        let foreign = std::fs::read(foreign).unwrap();
-        for wrong in [
-            flipped,
-            whole[..whole.len() - 3].to_vec(),
-            Vec::new(),
-            b"nonsense".to_vec(),
-            foreign,
-        ] {
+        let foreign = std::fs::read(cache.place("other").unwrap()).unwrap();
+        let short = whole[..whole.len() - 3].to_vec();
+        for wrong in [flipped, short, Vec::new(), b"nonsense".to_vec(), foreign] {
             std::fs::write(&path, wrong).unwrap();
             assert_eq!(cache.read("key"), None);
             cache.write("key", &tensors());
@@ -164,9 +117,9 @@ mod tests {
     fn where_nothing_can_be_kept_nothing_fails() {
         let file = tempfile::NamedTempFile::new().unwrap();
         for cache in [
-            Cache::none(),
-            Cache::at(file.path()),
-            Cache::at(file.path().join("below")),
+            Cache(None),
+            Cache(Some(file.path().into())),
+            Cache(Some(file.path().join("below"))),
         ] {
             cache.write("key", &tensors());
             assert_eq!(cache.read("key"), None);
@@ -180,14 +133,17 @@ mod tests {
             Cache::named(|name| found(name).map(|(_, value)| PathBuf::from(value)))
         };
         let home = ("HOME", "/home/me");
-        assert_eq!(of(&[home]), Cache::at("/home/me/.cache/sextant"));
-        assert_eq!(of(&[home, ("XDG_CACHE_HOME", "/var/me")]), Cache::at("/var/me/sextant"));
+        assert_eq!(of(&[home]), Cache(Some("/home/me/.cache/sextant".into())));
+        assert_eq!(
+            of(&[home, ("XDG_CACHE_HOME", "/var/me")]),
+            Cache(Some("/var/me/sextant".into()))
+        );
         assert_eq!(
             of(&[home, ("XDG_CACHE_HOME", "me")]),
-            Cache::at("/home/me/.cache/sextant")
+            Cache(Some("/home/me/.cache/sextant".into()))
         );
-        assert_eq!(of(&[home, ("SEXTANT_CACHE", "here")]), Cache::at("here"));
-        assert_eq!(of(&[home, ("SEXTANT_CACHE", "")]), Cache::none());
-        assert_eq!(of(&[]), Cache::none());
+        assert_eq!(of(&[home, ("SEXTANT_CACHE", "here")]), Cache(Some("here".into())));
+        assert_eq!(of(&[home, ("SEXTANT_CACHE", "")]), Cache(None));
+        assert_eq!(of(&[]), Cache(None));
     }
 }

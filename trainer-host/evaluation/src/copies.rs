@@ -8,10 +8,13 @@
 //!
 //! The second nearest is one of another group of near-duplicates: a copy of an image that the data has in five tints is one.
 
+use std::cmp::Ordering;
+use std::collections::HashMap;
+
 use crate::Error;
 use sextant_data::Dataset;
 use sextant_records::evaluation::{Copies, CopyRule};
-use sextant_stats::measure::{Features, MeasureError, Nearness, memorisation};
+use sextant_stats::measure::{Features, MeasureError, Neighbour, memorisation};
 use sextant_train::sample::grid_png;
 
 /// The share of held-out images whose distance a copy stays within.
@@ -57,7 +60,7 @@ pub fn copies(pixels: &[u8], scale: f64, dataset: &Dataset) -> Result<FoundCopie
     let (samples, held_out) = (rows(pixels)?, rows(&of(dataset.held_out()))?);
     let found = memorisation(&samples, &rows(&training)?, &held_out, QUANTILE, enough).map_err(failed)?;
 
-    let pairs = |near: &[Nearness]| near.iter().map(|near| pair(near, dataset)).collect::<Vec<_>>();
+    let pairs = |near: &[Vec<Neighbour>]| near.iter().map(|near| pair(near, dataset)).collect::<Vec<_>>();
     let (of_samples, of_held_out) = (pairs(&found.samples), pairs(&found.held_out));
     let rule = CopyRule {
         distance: found.threshold,
@@ -75,15 +78,13 @@ pub fn copies(pixels: &[u8], scale: f64, dataset: &Dataset) -> Result<FoundCopie
         held_out_distance: median(of_held_out.iter().map(|pair| pair.distance)),
         ratio: median(of_samples.iter().map(|pair| pair.ratio)),
         held_out_ratio: median(of_held_out.iter().map(|pair| pair.ratio)),
-        rule: Some(rule),
+        rule,
     };
 
     let mut suspects: Vec<usize> = (0..of_samples.len()).collect();
     let suspicion = |&sample: &usize| (!is_copy(&of_samples[sample]), of_samples[sample].ratio);
-    suspects.sort_by(|a, b| {
-        let (a, b) = (suspicion(a), suspicion(b));
-        a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))
-    });
+    // Ratios are at least 0 and no NaN.
+    suspects.sort_by(|a, b| suspicion(a).partial_cmp(&suspicion(b)).unwrap_or(Ordering::Equal));
     suspects.truncate(SHOWN);
     Ok(FoundCopies {
         copies,
@@ -99,16 +100,15 @@ fn rows(pixels: &[u8], len: usize) -> Result<Features, MeasureError> {
 
 /// The most training images that a group has.
 fn largest_group(dataset: &Dataset) -> usize {
-    let mut sizes = std::collections::HashMap::new();
+    let mut sizes = HashMap::new();
     let members = dataset.train().iter().map(|&id| dataset.groups()[id]);
     members.for_each(|group| *sizes.entry(group).or_insert(0) += 1);
     sizes.into_values().max().unwrap_or(1)
 }
 
 /// The nearest, and the nearest of another group; where all are of one group, the second nearest.
-fn pair(near: &Nearness, dataset: &Dataset) -> Pair {
+fn pair(neighbours: &[Neighbour], dataset: &Dataset) -> Pair {
     let group = |place: usize| dataset.groups()[dataset.train()[place]];
-    let neighbours = &near.neighbours;
     let first = neighbours[0];
     let other = neighbours.iter().find(|other| group(other.index) != group(first.index));
     let second = *other.unwrap_or(&neighbours[1]);
@@ -160,23 +160,17 @@ fn picture(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use rand::Rng;
 
+    use super::super::fixture::{bytes, emoji_of};
     use super::*;
-    use sextant_data::{Stream, load};
-    use sextant_recipe::DataConfig;
+    use sextant_data::Stream;
     use sextant_train::sample::GRID_SCALE;
 
-    fn emoji() -> Dataset {
-        load(&DataConfig::Emoji {
-            size: 16,
-            split_seed: 0,
-        })
-        .unwrap()
-    }
-
-    fn pixels(dataset: &Dataset, ids: &[usize]) -> Vec<u8> {
-        dataset.to_pixels(&dataset.gather(ids))
+    fn measured(samples: &[u8], dataset: &Dataset) -> Copies {
+        copies(samples, 1.5, dataset).unwrap().copies
     }
 
     /// Each pixel moved by at most `most`.
@@ -190,43 +184,33 @@ mod tests {
 
     #[test]
     fn planted_copies_are_found_among_new_images() {
-        let dataset = emoji();
+        let dataset = emoji_of(16);
         // Members of the largest group of near-duplicates are copies as others are.
-        let mut sizes = std::collections::BTreeMap::new();
-        dataset
-            .train()
-            .iter()
-            .for_each(|&id| *sizes.entry(dataset.groups()[id]).or_insert(0) += 1);
-        let largest = sizes
-            .iter()
-            .max_by_key(|(_, size)| **size)
-            .map(|(group, _)| *group)
-            .unwrap();
-        let duplicates = dataset
-            .train()
-            .iter()
-            .copied()
-            .filter(|&id| dataset.groups()[id] == largest);
-        let mut copied: Vec<usize> = duplicates.take(4).collect();
+        let mut sizes: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
+        for &id in dataset.train() {
+            sizes.entry(dataset.groups()[id]).or_default().push(id);
+        }
+        let largest = sizes.into_values().max_by_key(Vec::len).unwrap();
+        let mut copied = largest[..4].to_vec();
         copied.extend(dataset.train().iter().step_by(100).take(16));
         let new = &dataset.held_out()[..60];
         let samples = [
-            pixels(&dataset, new),
-            pixels(&dataset, &copied),
-            shaken(pixels(&dataset, &copied), 4),
+            bytes(&dataset, new),
+            bytes(&dataset, &copied),
+            shaken(bytes(&dataset, &copied), 4),
         ]
         .concat();
 
-        let found = copies(&samples, 1.5, &dataset).unwrap().copies;
+        let found = measured(&samples, &dataset);
         assert_eq!((found.samples, found.scale), (100, 1.5));
         assert!((0.40..=0.42).contains(&found.fraction), "{found:?}");
-        let rule = found.rule.unwrap();
+        let rule = found.rule;
         assert_eq!((rule.quantile, rule.ratio), (QUANTILE, RATIO));
         assert!(
             0.0 < rule.distance && rule.distance < found.held_out_distance,
             "{found:?}"
         );
-        let only_new = copies(&pixels(&dataset, new), 1.5, &dataset).unwrap().copies;
+        let only_new = measured(&bytes(&dataset, new), &dataset);
         assert!(only_new.fraction <= 0.02, "{only_new:?}");
         assert!(only_new.held_out_fraction <= 0.02, "{only_new:?}");
         assert!(
@@ -237,55 +221,38 @@ mod tests {
 
     #[test]
     fn plain_images_are_near_to_the_data_and_no_copies() {
-        let dataset = emoji();
-        let plain: Vec<u8> = [180u8, 200, 220, 240]
-            .iter()
-            .flat_map(|&grey| vec![grey; 16 * 16 * 3])
-            .collect();
-        let found = copies(&plain, 1.0, &dataset).unwrap().copies;
-        assert_eq!(found.fraction, 0.0, "{found:?}");
+        let dataset = emoji_of(16);
+        let plain = [180u8, 200, 220, 240].map(|grey| vec![grey; 16 * 16 * 3]).concat();
+        assert_eq!(measured(&plain, &dataset).fraction, 0.0);
     }
 
     #[test]
     fn distances_are_of_pixels_from_0_to_1() {
-        let dataset = emoji();
-        let mut sample = pixels(&dataset, &dataset.train()[500..501]);
-        // Every value a tenth of the range away.
-        sample
-            .iter_mut()
-            .for_each(|value| *value = if *value > 127 { *value - 51 } else { *value + 51 });
-        let found = copies(&sample, 1.0, &dataset).unwrap().copies;
-        assert!(found.distance <= 0.2 + 1e-12, "{found:?}");
-        let exact = copies(&pixels(&dataset, &dataset.train()[500..501]), 1.0, &dataset)
-            .unwrap()
-            .copies;
+        let dataset = emoji_of(16);
+        let sample = bytes(&dataset, &dataset.train()[500..501]);
+        // Every value a fifth of the range away.
+        let beside = |value: &u8| if *value > 127 { *value - 51 } else { *value + 51 };
+        let near = measured(&sample.iter().map(beside).collect::<Vec<_>>(), &dataset);
+        assert!(near.distance <= 0.2 + 1e-12, "{near:?}");
+        let exact = measured(&sample, &dataset);
         assert_eq!((exact.distance, exact.ratio, exact.fraction), (0.0, 0.0, 1.0));
     }
 
     #[test]
     fn the_picture_shows_the_most_suspicious_beside_their_neighbours() {
-        let dataset = emoji();
+        let dataset = emoji_of(16);
         let original = dataset.train()[700];
-        let samples = [
-            pixels(&dataset, &dataset.held_out()[..14]),
-            pixels(&dataset, &[original]),
-        ]
-        .concat();
+        let samples = [bytes(&dataset, &dataset.held_out()[..14]), bytes(&dataset, &[original])].concat();
         let png = copies(&samples, 1.0, &dataset).unwrap().neighbours_png;
         let picture = image::load_from_memory(&png).unwrap().to_rgb8();
-        assert_eq!(
-            picture.dimensions(),
-            ((11 * 17 + 1) * GRID_SCALE, (4 * 17 + 1) * GRID_SCALE)
-        );
+        let size = (11 * 17 + 1, 4 * 17 + 1);
+        assert_eq!(picture.dimensions(), (size.0 * GRID_SCALE, size.1 * GRID_SCALE));
         let cell = |column: u32| -> Vec<u8> {
-            let at = |x: u32, y: u32| {
-                picture
-                    .get_pixel((column * 17 + 1 + x) * GRID_SCALE, (1 + y) * GRID_SCALE)
-                    .0
-            };
+            let place = |x: u32, y: u32| [column * 17 + 1 + x, 1 + y].map(|at| at * GRID_SCALE);
+            let at = |x, y| picture.get_pixel(place(x, y)[0], place(x, y)[1]).0;
             (0..16).flat_map(|y| (0..16).flat_map(move |x| at(x, y))).collect()
         };
-        assert_eq!(cell(0), pixels(&dataset, &[original]));
+        assert_eq!(cell(0), bytes(&dataset, &[original]));
         assert_eq!(cell(1), cell(0));
         assert_ne!(cell(2), cell(0));
         assert!(cell(3).iter().all(|&value| value == 255));
@@ -295,7 +262,7 @@ mod tests {
 
     #[test]
     fn what_is_no_image_is_refused() {
-        let dataset = emoji();
+        let dataset = emoji_of(16);
         for bytes in [0, 5] {
             let message = copies(&vec![0; bytes], 1.0, &dataset).unwrap_err().to_string();
             assert!(message.contains("copies of training images"), "{message}");

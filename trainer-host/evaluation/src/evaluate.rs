@@ -6,13 +6,16 @@ use burn::tensor::Device;
 use burn::train::Interrupter;
 use rand::Rng;
 
+use super::copies::copies;
+use super::guided::Target;
+use super::maps::maps;
 use super::quality::{self, Reference};
-use super::representations::{encoder_part, representations};
-use super::{FeatureExtraction, Guided, copies, maps};
+use super::representations::representations;
+use super::{FeatureExtraction, Guided};
 use crate::Error;
 use crate::judge::{self, Judge};
 use sextant_data::{Dataset, Stream};
-use sextant_model::encoder::{self, Encoder};
+use sextant_model::encoder;
 use sextant_model::{Sit, collect, fingerprint};
 use sextant_recipe::Recipe;
 use sextant_recipe::{QualityRecipe, RepresentationsRecipe};
@@ -20,7 +23,6 @@ use sextant_records::evaluation::{
     Copies, DataFingerprints, Evaluation, EvaluationFolder, Fingerprints, Protocol, Quality, Representations,
     ScaleSweep, SweepPoint,
 };
-use sextant_stats::measure::Features;
 use sextant_train::sample::{self, Drawing};
 
 /// A trained network, and what it is measured with.
@@ -37,8 +39,6 @@ pub struct Subject<'a> {
     pub file: PathBuf,
     /// The aim of the last phase's source, where that can be told.
     pub guided: Option<Guided<'a>>,
-    /// The encoder's features of the held-out images, where the last phase's sources read them.
-    pub encoder: Option<Features>,
     /// The device that it computes on.
     pub device: &'a Device,
     /// Stops it from outside, between two parts.
@@ -50,24 +50,19 @@ pub struct Subject<'a> {
 impl Subject<'_> {
     /// Fingerprints of what its measurements belong to: weights, not what a device computes with them, whose last bits
     /// are its own.
-    fn fingerprints(&self) -> Result<Fingerprints, Error> {
+    fn fingerprints(&self) -> Fingerprints {
         let of = |network: &Sit, target: &str| {
             let architecture = format!("{:?}{target}", network.config());
             fingerprint(&architecture, &collect(network))
         };
         let taught = |guided: &Guided| {
-            let target = format!(", depth {}, scale {:?}", guided.depth, guided.scale);
-            of(guided.network, &target)
+            let Target { depth, scale } = guided.target;
+            of(guided.network, &format!(", depth {depth}, scale {scale:?}"))
         };
-        let encoder = self.recipe.encoder.as_ref().filter(|_| self.encoder.is_some());
-        let encoder = encoder
-            .map(|encoder| encoder::target_encoder(encoder, self.device))
-            .transpose()?;
-        Ok(Fingerprints {
+        Fingerprints {
             network: of(&self.network, ""),
             teacher: self.guided.as_ref().map(taught),
-            encoder: encoder.as_ref().map(Encoder::fingerprint),
-        })
+        }
     }
 }
 
@@ -80,9 +75,6 @@ pub fn data_fingerprints(dataset: &Dataset) -> DataFingerprints {
 }
 
 /// Goes on unless someone asked to stop.
-///
-/// # Errors
-/// An interrupt, if someone did.
 pub fn go_on(interrupter: &Interrupter, step: u64, run: &Path) -> Result<(), Error> {
     if !interrupter.should_stop() {
         return Ok(());
@@ -107,7 +99,7 @@ pub fn evaluate(subject: &Subject, folder: &EvaluationFolder, mut part: impl FnM
         subject.recipe,
         data_fingerprints(subject.dataset),
         subject.step,
-        subject.fingerprints()?,
+        subject.fingerprints(),
         identities.clone(),
     );
     if let Some(evaluation) = folder.finished(&protocol) {
@@ -135,7 +127,13 @@ pub fn evaluate(subject: &Subject, folder: &EvaluationFolder, mut part: impl FnM
             let scored = scoring.scored(scale, folder, &mut part)?;
             evaluation.quality.extend(scored);
         }
-        evaluation.floors = folder.part("floors", || quality::floors(&scoring.references, recipe.samples))?;
+        evaluation.floors = folder.part("floors", || {
+            let floors = scoring
+                .references
+                .iter()
+                .map(|reference| reference.floor(recipe.samples));
+            floors.collect::<Result<_, Error>>()
+        })?;
         part("copies")?;
         evaluation.copies = Some(folder.part("copies", || scoring.copies(sweep.chosen, folder))?);
         evaluation.sweep = Some(sweep);
@@ -263,13 +261,16 @@ impl<'a> Scoring<'a> {
             let pixels = self.draw("evaluation/scored", self.recipe.samples, scale)?;
             let side = self.subject.dataset.shape()[1];
             folder.write_bytes(&samples_file(scale), &sample::npz(&pixels, side)?)?;
-            quality::qualities(&self.references, &pixels, scale)
+            self.references
+                .iter()
+                .map(|reference| reference.quality(&pixels, scale))
+                .collect()
         })
     }
 
     fn copies(&self, scale: f64, folder: &EvaluationFolder) -> Result<Copies, Error> {
         let pixels = sample::read_npz(&folder.path().join(samples_file(scale)))?;
-        let found = copies::copies(&pixels.bytes, scale, self.subject.dataset)?;
+        let found = copies(&pixels.bytes, scale, self.subject.dataset)?;
         folder.write_bytes("neighbours.png", &found.neighbours_png)?;
         Ok(found.copies)
     }
@@ -289,7 +290,6 @@ fn held(
         dataset,
         network,
         guided,
-        encoder,
         ..
     } = subject;
     let extraction = FeatureExtraction {
@@ -298,10 +298,7 @@ fn held(
         device: subject.device,
     };
     let other = judge.features_of(dataset, dataset.held_out())?;
-    let mut found = representations(network, extraction, recipe, (judge.name(), &other), guided.as_ref())?;
-    if let Some(encoder) = encoder {
-        found.label_parts.push(encoder_part(dataset, encoder)?);
-    }
+    let mut found = representations(network, extraction, recipe, (judge.name(), &other))?;
     for (mut map, png) in maps(network, extraction, recipe, guided.as_ref())? {
         map.file = format!("maps/{}", map.file);
         folder.write_bytes(&map.file, &png)?;
@@ -317,13 +314,7 @@ mod tests {
 
     use super::super::fixture;
     use super::*;
-    use sextant_data::load;
-    use sextant_recipe::DataConfig;
     use sextant_recipe::parse_resolved;
-
-    fn emoji() -> Dataset {
-        load(&DataConfig::Emoji { size: 8, split_seed: 0 }).unwrap()
-    }
 
     fn recipe(evaluation: &str) -> Recipe {
         let text = format!(
@@ -351,7 +342,6 @@ mod tests {
             step: 1,
             file: "ema.safetensors".into(),
             guided: None,
-            encoder: None,
             device,
             interrupter,
             run: Path::new("run"),
@@ -360,7 +350,7 @@ mod tests {
 
     #[test]
     fn a_measure_that_is_not_defined_costs_the_representations_alone() {
-        let (dataset, device, interrupter) = (emoji(), Device::flex(), Interrupter::new());
+        let (dataset, device, interrupter) = (fixture::emoji_of(8), Device::flex(), Interrupter::new());
         let recipe = recipe("representations = { times = [0.5], images = 20, pictures = 1 }");
         // Blind: to it all images are one, at every depth.
         let mut network = fixture::network(1, &device);
@@ -384,75 +374,24 @@ mod tests {
 
     #[test]
     fn measurements_belong_to_their_network_and_to_what_guided_it() {
-        let (dataset, device, interrupter) = (emoji(), Device::flex(), Interrupter::new());
+        let (dataset, device, interrupter) = (fixture::emoji_of(8), Device::flex(), Interrupter::new());
         let recipe = recipe("");
-        let of = |seed| {
-            subject(
-                &recipe,
-                &dataset,
-                fixture::network(seed, &device),
-                &device,
-                &interrupter,
-            )
-        };
-        let prints = of(1).fingerprints().unwrap();
-        assert_eq!(prints, of(1).fingerprints().unwrap());
-        assert_ne!(prints.network, of(2).fingerprints().unwrap().network);
-        assert_eq!((prints.teacher, prints.encoder), (None, None));
+        let network = |seed| fixture::network(seed, &device);
+        let of = |seed| subject(&recipe, &dataset, network(seed), &device, &interrupter);
+        let prints = of(1).fingerprints();
+        assert_eq!(prints, of(1).fingerprints());
+        assert_ne!(prints.network, of(2).fingerprints().network);
+        assert_eq!(prints.teacher, None);
 
         let teacher = fixture::network(2, &device);
         let taught = |scale| {
-            let guided = Guided {
-                network: &teacher,
-                depth: 2,
-                scale,
-            };
-            Subject {
-                guided: Some(guided),
-                ..of(1)
-            }
-            .fingerprints()
-            .unwrap()
+            let target = Target { depth: 2, scale };
+            let network = &teacher;
+            let guided = Some(Guided { network, target });
+            Subject { guided, ..of(1) }.fingerprints()
         };
         assert_eq!(taught(None).network, prints.network);
         assert!(taught(None).teacher.is_some());
         assert_ne!(taught(None).teacher, taught(Some(30.0)).teacher);
-
-        let mut guided = recipe.clone();
-        guided.encoder = Some(sextant_recipe::TargetEncoder::default());
-        let features = Features::new(vec![1.0, 2.0], 1).unwrap();
-        let read = |encoder| {
-            Subject {
-                recipe: &guided,
-                encoder,
-                ..of(1)
-            }
-            .fingerprints()
-            .unwrap()
-            .encoder
-        };
-        let weights = encoder::target_encoder(&sextant_recipe::TargetEncoder::default(), &device)
-            .unwrap()
-            .fingerprint();
-        assert_eq!(
-            (read(Some(features)), read(None)),
-            (Some(weights), None),
-            "of an encoder that is read"
-        );
-    }
-
-    #[test]
-    fn a_judge_that_is_the_guide_judges_nothing() {
-        let (dataset, device) = (emoji(), Device::flex());
-        let encoder = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(encoder.path(), encoder::EMBEDDED_ENCODER).unwrap();
-        let judge = format!("quality = {{ judges = [{:?}] }}", encoder.path().display().to_string());
-        let mut recipe = recipe(&judge);
-        assert_eq!(judges(&recipe, &dataset, &device).unwrap().len(), 1);
-        recipe.encoder = Some(sextant_recipe::TargetEncoder::default());
-        let message = judges(&recipe, &dataset, &device).unwrap_err().to_string();
-        assert!(message.contains("encoder.weights"), "{message}");
-        recipe.evaluation.quality = None;
-        assert!(judges(&recipe, &dataset, &device).unwrap().is_empty());
     }
 }

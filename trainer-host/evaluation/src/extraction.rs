@@ -57,17 +57,11 @@ impl FeatureExtraction<'_> {
     }
 
     /// Features of the images `ids` at `depths`, mean-pooled over their tokens: `[ids, D]` a depth. The null class is told.
-    ///
-    /// # Errors
-    /// A network that gives no numbers.
     pub fn pooled(&self, network: &Sit, ids: &[usize], t: f64, depths: &[usize]) -> Result<Vec<Features>, Error> {
         self.gather(network, ids, t, LabelMode::Null, depths, |tokens| tokens.mean_dim(1))
     }
 
     /// Every token of the images `ids` at `depths`, image by image: `[ids * T, D]` a depth.
-    ///
-    /// # Errors
-    /// A network that gives no numbers.
     pub fn tokens(
         &self,
         network: &Sit,
@@ -84,8 +78,14 @@ impl FeatureExtraction<'_> {
     /// # Errors
     /// A teacher that gives no numbers, or lacks the depth.
     pub fn guided(&self, teacher: &Guided, ids: &[usize], t: f64) -> Result<[Features; 2], Error> {
-        teacher.check()?;
-        let of = |told| self.tokens(teacher.network, ids, t, told, &[teacher.depth]);
+        let blocks = teacher.network.config().depth;
+        let depth = teacher.target.depth;
+        if depth > blocks {
+            return Err(Error::Input(format!(
+                "the teacher has {blocks} blocks, there are no tokens at depth {depth}"
+            )));
+        }
+        let of = |told| self.tokens(teacher.network, ids, t, told, &[depth]);
         Ok([of(LabelMode::Own)?.remove(0), of(LabelMode::Null)?.remove(0)])
     }
 

@@ -19,24 +19,19 @@ pub const TOKENS: usize = 16;
 
 /// Every fourth emoji at 8x8.
 pub fn images() -> Images {
-    let mut images = emoji(8).unwrap();
-    let kept = |index: usize| index.is_multiple_of(4);
-    fn every<T: Clone>(values: &[T], kept: impl Fn(usize) -> bool) -> Vec<T> {
-        let values = values.iter().enumerate().filter(|(index, _)| kept(*index));
-        values.map(|(_, value)| value.clone()).collect()
+    fn every<T: Clone>(values: &[T]) -> Vec<T> {
+        values.iter().step_by(4).cloned().collect()
     }
-    images.pixels = images
-        .pixels
-        .chunks_exact(8 * 8 * 3)
-        .enumerate()
-        .filter(|(index, _)| kept(*index))
-        .flat_map(|(_, image)| image.to_vec())
-        .collect();
-    images.labels = every(&images.labels, kept);
-    images.sublabels = every(&images.sublabels, kept);
-    images.groups = every(&images.groups, kept);
-    images.names = every(&images.names, kept);
-    images
+    let images = emoji(8).unwrap();
+    let pixels: Vec<&[u8]> = images.pixels.chunks_exact(8 * 8 * 3).step_by(4).collect();
+    Images {
+        pixels: pixels.concat(),
+        labels: every(&images.labels),
+        sublabels: every(&images.sublabels),
+        groups: every(&images.groups),
+        names: every(&images.names),
+        ..images
+    }
 }
 
 /// [`images`], split.
@@ -58,6 +53,16 @@ pub fn extraction<'a>(dataset: &'a Dataset, device: &'a Device) -> FeatureExtrac
         path: Path::Linear,
         device,
     }
+}
+
+/// All emoji at this size.
+pub fn emoji_of(size: usize) -> Dataset {
+    Dataset::from_images(emoji(size).unwrap(), 0).unwrap()
+}
+
+/// RGB bytes of images.
+pub fn bytes(dataset: &Dataset, ids: &[usize]) -> Vec<u8> {
+    dataset.to_pixels(&dataset.gather(ids))
 }
 
 /// The standardised pixels of images as features.

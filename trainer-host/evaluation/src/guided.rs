@@ -1,13 +1,9 @@
-//! Features that a phase's teacher gives: whose tokens at which depth, and how sharpened; and those that its encoder
-//! gives.
+//! Features that a phase's teacher gives: whose tokens at which depth, and how sharpened.
 
 use sextant_guidance::plan::{Network, SettingMeaning};
 
-use crate::Error;
-use sextant_data::{Dataset, Field};
 use sextant_guidance::{SourcePlan, Sources};
 use sextant_model::Sit;
-use sextant_model::encoder;
 use sextant_stats::measure::{Features, MeasureError};
 
 /// The teacher's features that guide, as far as plans tell.
@@ -24,23 +20,8 @@ pub struct Target {
 pub struct Guided<'a> {
     /// The frozen network.
     pub network: &'a Sit,
-    /// Depth of its tokens.
-    pub depth: usize,
-    /// w of f_u + w (f_c - f_u), if it is known.
-    pub scale: Option<f64>,
-}
-
-impl Guided<'_> {
-    /// An error unless the teacher has the depth.
-    pub(super) fn check(&self) -> Result<(), Error> {
-        match self.network.config().depth {
-            depth if self.depth > depth => Err(Error::Input(format!(
-                "the teacher has {depth} blocks, there are no tokens at depth {}",
-                self.depth
-            ))),
-            _ => Ok(()),
-        }
-    }
+    /// What of it guides.
+    pub target: Target,
 }
 
 /// The target that a phase's teacher gives: of the first source that asks for the teacher's tokens, in the recipe's order.
@@ -61,32 +42,7 @@ fn target(plan: &SourcePlan) -> Option<Target> {
     })
 }
 
-/// The encoder's features of the held-out images, all tokens of an image in its row; none where no source reads them.
-///
-/// # Errors
-/// Features that are not finite.
-pub fn encoder_of(sources: &Sources, dataset: &Dataset) -> Result<Option<Features>, Error> {
-    let read = sources.fields().iter().any(|field| field == encoder::FEATURES);
-    match dataset.fields().get(encoder::FEATURES) {
-        Some(field) if read => held_out(field, dataset).map(Some),
-        _ => Ok(None),
-    }
-}
-
-fn held_out(field: &Field, dataset: &Dataset) -> Result<Features, Error> {
-    let width: usize = field.shape.iter().product();
-    let rows = dataset.held_out().iter();
-    let values: Vec<f32> = rows
-        .flat_map(|&id| &field.values[id * width..(id + 1) * width])
-        .copied()
-        .collect();
-    Features::from_f32(&values, width).map_err(|error| Error::Failed(format!("the encoder's features: {error}")))
-}
-
 /// f_u + w (f_c - f_u), row by row. Both have the same shape.
-///
-/// # Errors
-/// A scale that makes too large a number.
 pub fn sharpened(conditional: &Features, unconditional: &Features, scale: f64) -> Result<Features, MeasureError> {
     let pairs = conditional.values().iter().zip(unconditional.values());
     let values = pairs.map(|(c, u)| u + scale * (c - u)).collect();
@@ -100,62 +56,32 @@ mod tests {
     use super::super::fixture;
     use super::*;
 
-    fn plan(taps: &[(Network, usize)]) -> SourcePlan {
+    /// A plan with these taps, and a setting of this value.
+    fn plan(taps: &[(Network, usize)], value: f64, meaning: SettingMeaning) -> SourcePlan {
         let tap = |&(network, depth)| TapRequest {
             network,
             kind: TapKind::Block,
             depth,
         };
-        fixture::plan(taps.iter().map(tap).collect())
+        let mut plan = fixture::plan(taps.iter().map(tap).collect());
+        let name = "scale".into();
+        plan.settings = vec![Setting { name, value, meaning }];
+        plan
     }
 
-    fn scale(value: f64, meaning: SettingMeaning) -> Setting {
-        Setting {
-            name: format!("{meaning:?}"),
-            value,
-            meaning,
+    #[test]
+    fn a_target_is_the_teachers_deepest_tokens_and_the_scale_that_is_declared() {
+        use {Network::*, SettingMeaning::*};
+        let found = |depth, scale| Some(Target { depth, scale });
+        for (taps, meaning, wanted) in [
+            (&[(Student, 3), (Teacher, 4)][..], FeatureGuidance, found(4, Some(30.0))),
+            // A number of that name is not enough.
+            (&[(Teacher, 4)], Plain, found(4, None)),
+            (&[(Teacher, 5), (Teacher, 2)], FeatureGuidance, found(5, None)),
+            (&[(Student, 3), (Ema, 4)], FeatureGuidance, None),
+        ] {
+            assert_eq!(target(&plan(taps, 30.0, meaning)), wanted, "{taps:?}");
         }
-    }
-
-    #[test]
-    fn a_target_is_the_teachers_depth_and_the_scale_that_is_declared() {
-        let mut one = plan(&[(Network::Student, 3), (Network::Teacher, 4)]);
-        // A number of that name is not enough.
-        one.settings = vec![scale(7.0, SettingMeaning::Plain)];
-        assert_eq!(target(&one), Some(Target { depth: 4, scale: None }));
-        one.settings.push(scale(30.0, SettingMeaning::FeatureGuidance));
-        let known = Target {
-            depth: 4,
-            scale: Some(30.0),
-        };
-        assert_eq!(target(&one), Some(known));
-    }
-
-    #[test]
-    fn of_several_depths_the_deepest_is_shown_as_it_is() {
-        let mut several = plan(&[(Network::Teacher, 5), (Network::Teacher, 2)]);
-        several.settings = vec![scale(30.0, SettingMeaning::FeatureGuidance)];
-        assert_eq!(target(&several), Some(Target { depth: 5, scale: None }));
-    }
-
-    #[test]
-    fn who_asks_nothing_of_the_teacher_gives_no_target() {
-        let mut without = plan(&[(Network::Student, 3), (Network::Ema, 4)]);
-        without.settings = vec![scale(30.0, SettingMeaning::FeatureGuidance)];
-        assert_eq!(target(&without), None);
-    }
-
-    #[test]
-    fn a_guides_rows_are_those_of_the_held_out_images() {
-        let dataset = fixture::dataset();
-        let field = Field {
-            shape: vec![2, 3],
-            values: (0..dataset.len() * 6).map(|at| at as f32).collect(),
-        };
-        let rows = held_out(&field, &dataset).unwrap();
-        assert_eq!((rows.len(), rows.width()), (dataset.held_out().len(), 6));
-        let last = dataset.held_out().len() - 1;
-        assert_eq!(rows.row(last)[5], (dataset.held_out()[last] * 6 + 5) as f64);
     }
 
     #[test]

@@ -3,14 +3,11 @@
 //! Components are fitted to the tokens of some 64 held-out images, and a few of these are shown. [`colours`](super::colours)
 //! tells what a colour means: it can be compared between images of one picture; between pictures, its pattern can.
 
-use std::collections::BTreeSet;
-
 use super::colours::{Coordinates, colours, coordinates, turned, without_places};
 use super::extraction::{FeatureExtraction, LabelMode, at};
-use super::guided::{Guided, sharpened};
+use super::guided::{Guided, Target, sharpened};
 use super::representations::spread;
 use crate::Error;
-use sextant_data::Dataset;
 use sextant_model::Sit;
 use sextant_recipe::RepresentationsRecipe;
 use sextant_records::evaluation::{Map, MapOf};
@@ -22,7 +19,7 @@ const FITTED: usize = 64;
 
 /// The pictures of a network and of what the teacher of its last phase gave: encoded PNGs, by time, images first, then
 /// the network by depth, then the teacher. Each has the shown images side by side, a token a square, as large as the
-/// images themselves, enlarged as sample grids are. Empty where the recipe asks for none.
+/// images themselves, enlarged as sample grids are. Empty where no image is held out.
 ///
 /// [`MapOf::Images`] has the images in its first row and x_t in its second; data of other than three channels has none.
 ///
@@ -34,10 +31,10 @@ pub fn maps(
     recipe: &RepresentationsRecipe,
     guided: Option<&Guided>,
 ) -> Result<Vec<(Map, Vec<u8>)>, Error> {
-    let shown = pictures(extraction.dataset, recipe.pictures);
-    if shown.is_empty() {
-        return Ok(Vec::new());
-    }
+    let shown = match extraction.dataset.held_out() {
+        [] => return Ok(Vec::new()),
+        ids => spread(ids, recipe.pictures),
+    };
     let sheet = Sheet::new(network, extraction, &shown);
     let mut maps = Vec::new();
     for &t in &recipe.times {
@@ -52,32 +49,6 @@ pub fn maps(
         }
     }
     Ok(maps)
-}
-
-/// `count` held-out images, spread over the classes and within them. The same for every network.
-fn pictures(dataset: &Dataset, count: usize) -> Vec<usize> {
-    let members: Vec<Vec<usize>> = (0..dataset.class_names().len())
-        .map(|class| {
-            let of_class = |id: &usize| dataset.labels()[*id] == class as i64;
-            dataset.held_out().iter().copied().filter(of_class).collect()
-        })
-        .filter(|members: &Vec<usize>| !members.is_empty())
-        .collect();
-    if members.is_empty() {
-        return Vec::new();
-    }
-    let (classes, rounds) = (members.len(), count.div_ceil(members.len()));
-    let picture = |i: usize| {
-        let class = if count < classes {
-            i * classes / count
-        } else {
-            i % classes
-        };
-        let members = &members[class];
-        members[(2 * (i / classes) + 1) * members.len() / (2 * rounds)]
-    };
-    let mut seen = BTreeSet::new();
-    (0..count).map(picture).filter(|&id| seen.insert(id)).collect()
 }
 
 /// The common part of all pictures of a call.
@@ -150,10 +121,10 @@ impl<'a> Sheet<'a> {
 
     /// The teacher's tokens with each image's class, and as they guide.
     fn teacher(&self, guided: &Guided, t: f64) -> Result<Vec<(Map, Vec<u8>)>, Error> {
-        let depth = guided.depth;
+        let Target { depth, scale } = guided.target;
         let [conditional, unconditional] = self.extraction.guided(guided, &self.fitted, t)?;
         let mut maps = vec![self.picture(MapOf::TeacherConditional, depth, t, &conditional)?];
-        if let Some(scale) = guided.scale {
+        if let Some(scale) = scale {
             let target = sharpened(&conditional, &unconditional, scale).map_err(|error| at(depth, t, error))?;
             maps.push(self.picture(MapOf::TeacherGuided, depth, t, &target)?);
         }
@@ -209,10 +180,13 @@ fn squares(colours: &[[u8; 3]], grid: usize, side: usize) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use burn::tensor::Device;
 
     use super::super::fixture;
     use super::*;
+    use sextant_data::Dataset;
     use sextant_train::sample::GRID_SCALE;
 
     fn recipe(pictures: usize) -> RepresentationsRecipe {
@@ -259,12 +233,11 @@ mod tests {
     fn a_student_is_not_told_classes_and_its_teacher_is() {
         let (dataset, device) = (fixture::dataset(), Device::flex());
         let teacher = fixture::network(2, &device);
-        let guided = Guided {
+        let with = |scale| Guided {
             network: &teacher,
-            depth: 2,
-            scale: Some(1.0),
+            target: Target { depth: 2, scale },
         };
-        let found = drawn(&dataset, Some(&guided));
+        let found = drawn(&dataset, Some(&with(Some(1.0))));
         let [.., (conditional, of_class), (target, of_guided)] = &found[..] else {
             panic!()
         };
@@ -274,28 +247,32 @@ mod tests {
         // At scale 1 the target is the conditional, but for rounding.
         let (a, b) = (pixels(of_class), pixels(of_guided));
         assert!(a.iter().zip(&b).all(|(a, b)| a.abs_diff(*b) <= 1));
-        let sharper = Guided {
-            scale: Some(30.0),
-            ..guided
-        };
-        let (_, png) = drawn(&dataset, Some(&sharper)).pop().unwrap();
+        let (_, png) = drawn(&dataset, Some(&with(Some(30.0)))).pop().unwrap();
         assert_ne!(pixels(&png), b);
-        let unknown = Guided { scale: None, ..guided };
-        assert_eq!(
-            drawn(&dataset, Some(&unknown)).pop().unwrap().0.of,
-            MapOf::TeacherConditional
-        );
+        let (map, _) = drawn(&dataset, Some(&with(None))).pop().unwrap();
+        assert_eq!(map.of, MapOf::TeacherConditional);
+    }
+
+    #[test]
+    fn a_depth_that_the_teacher_lacks_is_an_error() {
+        let (dataset, device) = (fixture::dataset(), Device::flex());
+        let network = fixture::network(1, &device);
+        let target = Target { depth: 3, scale: None };
+        let guided = Guided {
+            network: &network,
+            target,
+        };
+        let extraction = fixture::extraction(&dataset, &device);
+        let error = maps(&network, extraction, &recipe(3), Some(&guided)).unwrap_err();
+        assert!(error.to_string().contains("has 2 blocks"), "{error}");
     }
 
     #[test]
     fn a_picture_of_the_colours_themselves_looks_like_the_images() {
         let (dataset, device) = (fixture::dataset(), Device::flex());
         let network = fixture::network(1, &device);
-        let sheet = Sheet::new(
-            &network,
-            fixture::extraction(&dataset, &device),
-            &[dataset.held_out()[5]],
-        );
+        let extraction = fixture::extraction(&dataset, &device);
+        let sheet = Sheet::new(&network, extraction, &dataset.held_out()[5..6]);
         let tokens: Vec<f64> = sheet
             .colours
             .iter()
@@ -313,24 +290,6 @@ mod tests {
             let like = correlation(&found, &sheet.colours);
             assert!(like > 0.5, "channel {channel}: {like}");
         }
-    }
-
-    #[test]
-    fn pictures_are_spread_over_the_classes() {
-        let dataset = fixture::dataset();
-        let classes = |count| -> Vec<i64> {
-            let found = pictures(&dataset, count);
-            assert!(found.iter().all(|id| dataset.held_out().contains(id)));
-            found.into_iter().map(|id| dataset.labels()[id]).collect()
-        };
-        assert!(classes(0).is_empty());
-        let present = classes(1000).into_iter().collect::<BTreeSet<_>>().len();
-        assert!(present >= 8);
-        for count in [1, 4, present] {
-            assert_eq!(classes(count).into_iter().collect::<BTreeSet<_>>().len(), count);
-        }
-        assert_eq!(pictures(&dataset, present + 2).len(), present + 2);
-        assert_eq!(pictures(&dataset, 10_000).len(), dataset.held_out().len());
     }
 
     #[test]

@@ -10,9 +10,6 @@ use sextant_train::{checkpoint, trained};
 
 /// Draws the grid of every earlier checkpoint of the last phase that is still there, as the final one is drawn: same noise,
 /// labels and sampler. `grids/step-000400.png`; one that is there already is kept. `due` is asked before each, with its step.
-///
-/// # Errors
-/// A checkpoint that cannot be read, a picture that cannot be written.
 pub fn grids(
     recipe: &Recipe,
     dataset: &Dataset,

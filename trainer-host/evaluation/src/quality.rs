@@ -1,8 +1,8 @@
 //! Distance of samples from the data, in the features of each judge.
 //!
 //! **What they are compared with** is the training part, as in the literature: it is what a generator was shown. The Frechet
-//! and the kernel distance take all of it. Precision, recall, density and coverage are compared at equal numbers of rows, as
-//! their papers do, since balls shrink as rows become more: N samples against N training images, and, as the training part has
+//! and the kernel distance take all of it. Precision and recall are compared at equal numbers of rows, as
+//! their paper does, since balls shrink as rows become more: N samples against N training images, and, as the training part has
 //! room for several such sets that share no image, the mean over them, which costs little and is less noise.
 //!
 //! **The floor** is what real images score by the same rules. They are held-out images, which no generator and no judge has
@@ -19,20 +19,18 @@ use crate::judge::Judge;
 use sextant_data::Dataset;
 use sextant_records::evaluation::{Quality, Scores};
 use sextant_stats::measure::{
-    Features, Gaussian, KernelDistance, MeasureError, density_coverage, disjoint, frechet_distance, kernel_distance,
-    precision_recall, shuffled,
+    Features, Gaussian, KernelDistance, MeasureError, frechet_distance, kernel_distance, precision_recall, shuffled,
 };
 
-/// Neighbours that make a ball: of precision and recall (arXiv 1904.06991), and of density and coverage (arXiv 2002.09797).
-const PRECISION_NEIGHBOURS: usize = 3;
-const COVERAGE_NEIGHBOURS: usize = 5;
+/// Neighbours that make a ball (arXiv 1904.06991).
+const NEIGHBOURS: usize = 3;
 
 /// Says which real images make a set, and which are left out. The same for every variant and seed of a training, so that
 /// differences between them owe nothing to it.
 const SEED: u64 = 0;
 
 /// Changes when what is cached means something else.
-const CACHE_VERSION: u32 = 1;
+const CACHE_VERSION: u32 = 2;
 
 /// One label a sample: in the frequencies of the training part, rounded by largest remainders, and spread so that every
 /// beginning of the list has about these frequencies too. The first of two classes with equal claims is the one named first.
@@ -75,37 +73,34 @@ struct Real {
 }
 
 impl<'j> Reference<'j> {
-    /// Shows all of `dataset` to `judge`, or reads what it saw from [`Cache::standard`].
+    /// Shows all of `dataset` to `judge`, or reads what it saw from `cache`, which is the same to the bit.
     ///
     /// # Errors
     /// Data that is not RGB, features that are not finite, fewer than two training images.
-    pub fn of(judge: &'j Judge, dataset: &Dataset) -> Result<Self, Error> {
-        Self::cached(judge, dataset, &Cache::standard())
-    }
-
-    /// [`Reference::of`] with another cache. What was kept is the same to the bit.
-    ///
-    /// # Errors
-    /// As [`Reference::of`].
-    pub fn cached(judge: &'j Judge, dataset: &Dataset, cache: &Cache) -> Result<Self, Error> {
-        let key = key(judge, dataset);
-        let [training, held_out] = [dataset.train().len(), dataset.held_out().len()];
-        let kept = cache
-            .read(&key)
-            .and_then(|kept| unpack(&kept, judge.width(), training, held_out));
-        let (training, held_out) = match kept {
+    pub fn of(judge: &'j Judge, dataset: &Dataset, cache: &Cache) -> Result<Self, Error> {
+        let (key, width) = (key(judge, dataset), judge.width());
+        let mut parts = vec![("training", dataset.train()), ("held_out", dataset.held_out())];
+        parts.retain(|(name, ids)| *name == "training" || !ids.is_empty());
+        let whole = |kept: &BTreeMap<String, TensorData>| {
+            let shape = |name: &str| kept.get(name).map(|data| data.shape().to_vec());
+            parts
+                .iter()
+                .all(|(name, ids)| shape(name) == Some(vec![ids.len(), width]))
+        };
+        let seen = match cache.read(&key).filter(whole) {
             Some(kept) => kept,
             None => {
-                let features = judge.features_of(dataset, dataset.train())?;
-                let training = Real::fit(features).map_err(|source| judge.failed(source))?;
-                let held_out = match dataset.held_out() {
-                    [] => None,
-                    ids => Some(judge.features_of(dataset, ids)?),
-                };
-                cache.write(&key, &pack(&training, held_out.as_ref()));
-                (training, held_out)
+                let see =
+                    |(name, ids): &(&str, &[usize])| Ok((name.to_string(), rows(&judge.features_of(dataset, ids)?)));
+                let seen = parts.iter().map(see).collect::<Result<_, Error>>()?;
+                cache.write(&key, &seen);
+                seen
             }
         };
+        let failed = |source| judge.failed(source);
+        let features = |data: &TensorData| Features::new(data.iter::<f64>().collect(), width).map_err(failed);
+        let training = Real::fit(features(&seen["training"])?).map_err(failed)?;
+        let held_out = seen.get("held_out").map(features).transpose()?;
         Ok(Self {
             judge,
             side: dataset.shape()[1],
@@ -114,15 +109,10 @@ impl<'j> Reference<'j> {
         })
     }
 
-    /// Whose it is.
-    pub fn judge(&self) -> &'j Judge {
-        self.judge
-    }
-
     /// Scores samples, RGB bytes `[N, side, side, 3]` of the data's size, that were drawn at a scale of classifier-free guidance.
     ///
     /// # Errors
-    /// Bytes that are no whole images, fewer than six samples, features that are not finite.
+    /// Bytes that are no whole images, fewer than four samples, features that are not finite.
     pub fn quality(&self, pixels: &[u8], scale: f64) -> Result<Quality, Error> {
         let features = self.judge.features(pixels, self.side)?;
         self.assess(&self.training, &features, scale)
@@ -142,7 +132,7 @@ impl<'j> Reference<'j> {
     /// images against the rest of them, and then at most half.
     ///
     /// # Errors
-    /// Fewer than six images.
+    /// Fewer than four images.
     pub fn floor(&self, samples: usize) -> Result<Quality, Error> {
         let failed = |source| self.judge.failed(source);
         if let Some(held_out) = self.held_out.as_ref().filter(|held_out| held_out.len() >= samples) {
@@ -151,8 +141,9 @@ impl<'j> Reference<'j> {
         }
         let all = &self.training.features;
         let count = samples.min(all.len() / 2);
-        let (part, rest) = disjoint(all, count, all.len() - count, SEED).map_err(failed)?;
-        self.assess(&Real::fit(rest).map_err(failed)?, &part, 1.0)
+        let order = shuffled(all.len(), SEED);
+        let (part, rest) = order.split_at(count.max(1));
+        self.assess(&Real::fit(all.select(rest)).map_err(failed)?, &all.select(part), 1.0)
     }
 
     fn assess(&self, real: &Real, samples: &Features, scale: f64) -> Result<Quality, Error> {
@@ -165,31 +156,11 @@ impl<'j> Reference<'j> {
     }
 }
 
-/// A reference of every judge, in their order.
-///
-/// # Errors
-/// Those of [`Reference::of`].
+/// A reference of every judge, in their order, by way of [`Cache::standard`].
 pub fn references<'j>(judges: &'j [Judge], dataset: &Dataset) -> Result<Vec<Reference<'j>>, Error> {
-    judges.iter().map(|judge| Reference::of(judge, dataset)).collect()
-}
-
-/// Scores of the same samples by every judge, in the judges' order.
-///
-/// # Errors
-/// Those of [`Reference::quality`].
-pub fn qualities(references: &[Reference], pixels: &[u8], scale: f64) -> Result<Vec<Quality>, Error> {
-    references
-        .iter()
-        .map(|reference| reference.quality(pixels, scale))
-        .collect()
-}
-
-/// The floor of every judge, in the judges' order.
-///
-/// # Errors
-/// Those of [`Reference::floor`].
-pub fn floors(references: &[Reference], samples: usize) -> Result<Vec<Quality>, Error> {
-    references.iter().map(|reference| reference.floor(samples)).collect()
+    let cache = Cache::standard();
+    let of = |judge| Reference::of(judge, dataset, &cache);
+    judges.iter().map(of).collect()
 }
 
 impl Real {
@@ -218,12 +189,9 @@ impl Real {
         let share = 1.0 / sets.len() as f64;
         for set in sets {
             let real = self.features.select(set);
-            let found = precision_recall(&real, &compared, PRECISION_NEIGHBOURS)?;
+            let found = precision_recall(&real, &compared, NEIGHBOURS)?;
             scores.precision += share * found.precision;
             scores.recall += share * found.recall;
-            let found = density_coverage(&real, &compared, COVERAGE_NEIGHBOURS)?;
-            scores.density += share * found.density;
-            scores.coverage += share * found.coverage;
         }
         Ok(scores)
     }
@@ -241,47 +209,10 @@ fn key(judge: &Judge, dataset: &Dataset) -> String {
     )
 }
 
-fn pack(training: &Real, held_out: Option<&Features>) -> BTreeMap<String, TensorData> {
-    // Judges answer in f32: nothing is lost.
-    let rows = |features: &Features| {
-        let values: Vec<f32> = features.values().iter().map(|&value| value as f32).collect();
-        TensorData::new(values, [features.len(), features.width()])
-    };
-    let exact = |features: &Features| TensorData::new(features.values().to_vec(), [features.len(), features.width()]);
-    let (mean, root) = training.gaussian.parts();
-    let mut tensors = BTreeMap::from([
-        ("training".into(), rows(&training.features)),
-        ("mean".into(), exact(mean)),
-        ("root".into(), exact(root)),
-    ]);
-    if let Some(held_out) = held_out {
-        tensors.insert("held_out".into(), rows(held_out));
-    }
-    tensors
-}
-
-/// Takes apart what [`pack`] made; none where it is not of this many images and this width.
-fn unpack(
-    tensors: &BTreeMap<String, TensorData>,
-    width: usize,
-    training: usize,
-    held_out: usize,
-) -> Option<(Real, Option<Features>)> {
-    let rows = |name: &str| {
-        let data = tensors
-            .get(name)
-            .filter(|data| data.shape().num_dims() == 2 && data.shape()[1] == width)?;
-        Features::new(data.iter::<f64>().collect(), width).ok()
-    };
-    let of = |name: &str, count: usize| rows(name).filter(|features| features.len() == count);
-    let real = Real {
-        features: of("training", training)?,
-        gaussian: Gaussian::from_parts(of("mean", 1)?, rows("root")?).ok()?,
-    };
-    match held_out {
-        0 => Some((real, None)),
-        count => Some((real, Some(of("held_out", count)?))),
-    }
+/// Features as they are kept. Judges answer in f32: nothing is lost.
+fn rows(features: &Features) -> TensorData {
+    let values: Vec<f32> = features.values().iter().map(|&value| value as f32).collect();
+    TensorData::new(values, [features.len(), features.width()])
 }
 
 #[cfg(test)]

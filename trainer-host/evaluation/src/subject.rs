@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Device, TensorData};
 
+use super::copies::copies;
 use super::evaluate::{Subject, data_fingerprints, evaluate, go_on, judges};
+use super::quality::{self, Reference};
 use super::representations::not_shown;
-use super::{Guided, copies, encoder_of, guided_of, pictures, quality, values};
+use super::{Guided, guided_of, pictures, values};
 use crate::Error;
 use crate::judge::Judge;
 use sextant_data::{self as data, Dataset};
@@ -123,18 +125,13 @@ fn measure(
     let saved = saved(folder, phase, checkpoint.map(|checkpoint| checkpoint.step))?;
     let device = options.device.clone().inner();
     // A run hands out the sources and the teacher of its last phase alone.
-    let (mut teacher, mut target, mut encoder) = (None, None, None);
+    let (mut teacher, mut target) = (None, None);
     if phase == last {
-        let sources = run.last_sources()?;
+        target = guided_of(&run.last_sources()?);
         teacher = run.teacher(folder)?;
-        target = guided_of(&sources);
-        encoder = encoder_of(&sources, dataset)?;
     }
-    let guided = teacher.as_ref().zip(target).map(|(network, target)| Guided {
-        network,
-        depth: target.depth,
-        scale: target.scale,
-    });
+    let teacher = teacher.as_ref().zip(target);
+    let guided = teacher.map(|(network, target)| Guided { network, target });
     let subject = Subject {
         recipe,
         dataset,
@@ -142,7 +139,6 @@ fn measure(
         step: saved.step,
         file: saved.folder.join(checkpoint::network_file(Weights::Ema)),
         guided,
-        encoder,
         device: &device,
         interrupter: &options.interrupter,
         run: folder.path(),
@@ -253,11 +249,12 @@ fn fingerprints(pixels: &Pixels) -> Fingerprints {
 fn scored(pixels: &Pixels, dataset: &Dataset, judges: &[Judge]) -> Result<(Evaluation, Vec<u8>), Error> {
     let references = quality::references(judges, dataset)?;
     let count = pixels.bytes.len() / (3 * pixels.side * pixels.side);
-    let found = copies::copies(&pixels.bytes, 1.0, dataset)?;
+    let scores = |of: &dyn Fn(&Reference) -> _| references.iter().map(of).collect::<Result<_, Error>>();
+    let found = copies(&pixels.bytes, 1.0, dataset)?;
     let evaluation = Evaluation {
         judges: judges.iter().map(|judge| judge.identity().clone()).collect(),
-        quality: quality::qualities(&references, &pixels.bytes, 1.0)?,
-        floors: quality::floors(&references, count)?,
+        quality: scores(&|reference| reference.quality(&pixels.bytes, 1.0))?,
+        floors: scores(&|reference| reference.floor(count))?,
         copies: Some(found.copies),
         ..Evaluation::default()
     };

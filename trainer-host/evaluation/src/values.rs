@@ -8,53 +8,43 @@ use sextant_records::journal::EVALUATION;
 /// One number a name: `evaluation.quality.JUDGE.kernel@1` and `…@best` (the chosen scale, which is `evaluation.quality.scale`),
 /// `evaluation.copies.fraction`, `evaluation.probe.depth-3@0.5` (the time), and so on.
 pub fn values(evaluation: &Evaluation) -> BTreeMap<String, f64> {
-    let mut values = BTreeMap::new();
+    let mut values: Vec<(String, f64)> = Vec::new();
     let chosen = evaluation.sweep.as_ref().map_or(1.0, |sweep| sweep.chosen);
-    for quality in &evaluation.quality {
-        let mut at = |scale: &str| scores(&mut values, quality, scale);
-        if quality.scale == 1.0 {
-            at("1");
-        }
-        if quality.scale == chosen {
-            at("best");
+    for Quality {
+        judge, scale, scores, ..
+    } in &evaluation.quality
+    {
+        for (_, at) in [(1.0, "1"), (chosen, "best")].iter().filter(|(at, _)| at == scale) {
+            values.extend([
+                (format!("quality.{judge}.frechet@{at}"), scores.frechet),
+                (format!("quality.{judge}.kernel@{at}"), scores.kernel),
+                (format!("quality.{judge}.precision@{at}"), scores.precision),
+                (format!("quality.{judge}.recall@{at}"), scores.recall),
+            ]);
         }
     }
     if evaluation.sweep.is_some() {
-        values.insert("quality.scale".into(), chosen);
+        values.push(("quality.scale".into(), chosen));
     }
     if let Some(copies) = &evaluation.copies {
-        values.insert("copies.fraction".into(), copies.fraction);
-        values.insert("copies.distance".into(), copies.distance);
+        values.push(("copies.fraction".into(), copies.fraction));
+        values.push(("copies.distance".into(), copies.distance));
     }
     if let Some(found) = &evaluation.representations {
-        for probe in &found.probes {
-            values.insert(format!("probe.depth-{}@{}", probe.depth, probe.t), probe.accuracy);
-        }
-        for alignment in &found.alignment {
-            values.insert(
-                format!("cknna.depth-{}@{}", alignment.depth, alignment.t),
-                alignment.cknna,
-            );
-        }
+        let probes = found
+            .probes
+            .iter()
+            .map(|of| (format!("probe.depth-{}@{}", of.depth, of.t), of.accuracy));
+        let alignment = found
+            .alignment
+            .iter()
+            .map(|of| (format!("cknna.depth-{}@{}", of.depth, of.t), of.cknna));
+        values.extend(probes.chain(alignment));
     }
-    values
+    let named = values
         .into_iter()
-        .map(|(name, value)| (format!("{EVALUATION}{name}"), value))
-        .collect()
-}
-
-fn scores(values: &mut BTreeMap<String, f64>, quality: &Quality, scale: &str) {
-    let s = &quality.scores;
-    for (name, value) in [
-        ("frechet", s.frechet),
-        ("kernel", s.kernel),
-        ("precision", s.precision),
-        ("recall", s.recall),
-        ("density", s.density),
-        ("coverage", s.coverage),
-    ] {
-        values.insert(format!("quality.{}.{name}@{scale}", quality.judge), value);
-    }
+        .map(|(name, value)| (format!("{EVALUATION}{name}"), value));
+    named.collect()
 }
 
 #[cfg(test)]
@@ -64,7 +54,7 @@ mod tests {
 
     #[test]
     fn a_score_at_scale_1_is_also_the_best_where_1_was_chosen() {
-        let quality = |scale, kernel| Quality {
+        let quality = |(scale, kernel): (f64, f64)| Quality {
             judge: "some".into(),
             scale,
             samples: 20,
@@ -73,32 +63,19 @@ mod tests {
                 ..Scores::default()
             },
         };
-        let names = |chosen, quality: Vec<Quality>| {
-            values(&Evaluation {
+        for (chosen, kernels, best) in [(2.0, &[(1.0, 0.5), (2.0, 0.25)][..], 0.25), (1.0, &[(1.0, 0.5)], 0.5)] {
+            let evaluation = Evaluation {
                 sweep: Some(ScaleSweep {
                     chosen,
                     ..ScaleSweep::default()
                 }),
-                quality,
+                quality: kernels.iter().copied().map(quality).collect(),
                 ..Evaluation::default()
-            })
-        };
-        let two = names(2.0, vec![quality(1.0, 0.5), quality(2.0, 0.25)]);
-        assert_eq!(
-            (
-                two["evaluation.quality.some.kernel@1"],
-                two["evaluation.quality.some.kernel@best"]
-            ),
-            (0.5, 0.25)
-        );
-        let one = names(1.0, vec![quality(1.0, 0.5)]);
-        assert_eq!(
-            (
-                one["evaluation.quality.some.kernel@1"],
-                one["evaluation.quality.some.kernel@best"]
-            ),
-            (0.5, 0.5)
-        );
-        assert_eq!(one["evaluation.quality.scale"], 1.0);
+            };
+            let values = values(&evaluation);
+            assert_eq!(values["evaluation.quality.some.kernel@1"], 0.5);
+            assert_eq!(values["evaluation.quality.some.kernel@best"], best);
+            assert_eq!(values["evaluation.quality.scale"], chosen);
+        }
     }
 }

@@ -27,9 +27,6 @@ pub struct Events {
 
 impl Events {
     /// Begins the next event file of `folder`, in which everything from step `from` on will be said again.
-    ///
-    /// # Errors
-    /// A file that cannot be written.
     pub fn begin(folder: &Path, from: u64) -> Result<Self, FileError> {
         fs::create_dir_all(folder).map_err(|e| FileError::new(folder, format!("cannot be made: {e}")))?;
         let path = folder.join(format!("{PREFIX}{:010}{SUFFIX}", next_number(folder)));
@@ -47,9 +44,6 @@ impl Events {
     }
 
     /// Appends the values of one step, as float32: that is what TensorBoard draws.
-    ///
-    /// # Errors
-    /// A file that cannot be written.
     pub fn append(&mut self, step: u64, values: &BTreeMap<String, f64>) -> Result<(), FileError> {
         self.write(&scalars_event(now(), step, values))
     }
@@ -242,24 +236,10 @@ pub(super) mod decode {
         masked.wrapping_sub(0xa282_ead8).rotate_left(15)
     }
 
-    enum Field<'a> {
-        Integer(u64),
-        Double,
-        Bytes(&'a [u8]),
-        Float(f32),
-    }
-
     fn varint(data: &mut &[u8]) -> u64 {
-        let mut value = 0;
-        for shift in (0..).step_by(7) {
-            let byte = data[0];
-            *data = &data[1..];
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                break;
-            }
-        }
-        value
+        let length = 1 + data.iter().position(|byte| *byte < 0x80).unwrap();
+        let bytes = take(data, length).iter().enumerate();
+        bytes.fold(0, |value, (at, byte)| value | u64::from(byte & 0x7f) << (7 * at))
     }
 
     fn take<'a>(data: &mut &'a [u8], count: usize) -> &'a [u8] {
@@ -268,24 +248,19 @@ pub(super) mod decode {
         taken
     }
 
-    fn fields(mut data: &[u8]) -> Vec<(u64, Field<'_>)> {
+    /// Field number and wire type, as one key, with the value's bytes.
+    fn fields(mut data: &[u8]) -> Vec<((u64, u64), &[u8])> {
         let mut fields = Vec::new();
         while !data.is_empty() {
             let key = varint(&mut data);
-            let field = match key & 7 {
-                0 => Field::Integer(varint(&mut data)),
-                1 => {
-                    take(&mut data, 8);
-                    Field::Double
-                }
-                2 => {
-                    let length = varint(&mut data) as usize;
-                    Field::Bytes(take(&mut data, length))
-                }
-                5 => Field::Float(f32::from_le_bytes(take(&mut data, 4).try_into().unwrap())),
+            let length = match key & 7 {
+                0 => 1 + data.iter().position(|byte| *byte < 0x80).unwrap(),
+                1 => 8,
+                2 => varint(&mut data) as usize,
+                5 => 4,
                 other => panic!("wire type {other}"),
             };
-            fields.push((key >> 3, field));
+            fields.push(((key >> 3, key & 7), take(&mut data, length)));
         }
         fields
     }
@@ -294,54 +269,57 @@ pub(super) mod decode {
         let bytes = std::fs::read(path).unwrap();
         let mut data = bytes.as_slice();
         let mut decoded = Decoded::default();
+        let checked = |data: &mut &[u8], bytes: &[u8]| {
+            let check = u32::from_le_bytes(take(data, 4).try_into().unwrap());
+            assert_eq!(unmasked(check), checksum(bytes));
+        };
         while !data.is_empty() {
             let length = take(&mut data, 8);
-            let check = u32::from_le_bytes(take(&mut data, 4).try_into().unwrap());
-            assert_eq!(unmasked(check), checksum(length));
+            checked(&mut data, length);
             let event = take(&mut data, u64::from_le_bytes(length.try_into().unwrap()) as usize);
-            let check = u32::from_le_bytes(take(&mut data, 4).try_into().unwrap());
-            assert_eq!(unmasked(check), checksum(event));
+            checked(&mut data, event);
             let mut step = 0;
-            for field in fields(event) {
-                match field {
-                    (1, Field::Double) => {}
-                    (2, Field::Integer(value)) => step = value,
-                    (3, Field::Bytes(version)) => decoded.version = String::from_utf8(version.to_vec()).unwrap(),
-                    (5, Field::Bytes(summary)) => {
-                        for value in fields(summary) {
-                            let (1, Field::Bytes(value)) = value else { panic!() };
-                            match fields(value).as_slice() {
-                                [(1, Field::Bytes(tag)), (2, Field::Float(value))] => {
-                                    let tag = String::from_utf8(tag.to_vec()).unwrap();
-                                    decoded.scalars.push((step, tag, *value));
+            for (key, mut value) in fields(event) {
+                match key {
+                    (1, 1) => {}
+                    (2, 0) => step = varint(&mut value),
+                    (3, 2) => decoded.version = String::from_utf8(value.to_vec()).unwrap(),
+                    (5, 2) => {
+                        for (key, value) in fields(value) {
+                            assert_eq!(key, (1, 2));
+                            let (tag, value) = match fields(value)[..] {
+                                [((1, 2), tag), value] => (String::from_utf8(tag.to_vec()).unwrap(), value),
+                                _ => panic!("a value has a tag"),
+                            };
+                            match value {
+                                ((2, 5), number) => {
+                                    let number = f32::from_le_bytes(number.try_into().unwrap());
+                                    decoded.scalars.push((step, tag, number));
                                 }
-                                [(1, Field::Bytes(tag)), (4, Field::Bytes(image))] => match fields(image).as_slice() {
-                                    [
-                                        (1, Field::Integer(height)),
-                                        (2, Field::Integer(width)),
-                                        (3, Field::Integer(3)),
-                                        (4, Field::Bytes(png)),
-                                    ] => {
-                                        decoded.pictures.push(Picture {
-                                            step,
-                                            name: String::from_utf8(tag.to_vec()).unwrap(),
-                                            width: *width,
-                                            height: *height,
-                                            png: png.to_vec(),
-                                        });
-                                    }
-                                    _ => panic!("an image has a height, a width, three colours and its bytes"),
-                                },
-                                _ => panic!("a value has a tag and a float or an image"),
+                                ((4, 2), image) => decoded.pictures.push(picture(step, tag, image)),
+                                _ => panic!("a value has a float or an image"),
                             }
                         }
                     }
-                    (7, Field::Bytes([8, 1])) => decoded.restarts.push(step),
-                    (number, _) => panic!("field {number}"),
+                    (7, 2) if value == [8, 1] => decoded.restarts.push(step),
+                    other => panic!("field {other:?}"),
                 }
             }
         }
         decoded
+    }
+
+    fn picture(step: u64, name: String, image: &[u8]) -> Picture {
+        let [((1, 0), mut height), ((2, 0), mut width), ((3, 0), [3]), ((4, 2), png)] = fields(image)[..] else {
+            panic!("an image has a height, a width, three colours and its bytes")
+        };
+        Picture {
+            step,
+            name,
+            width: varint(&mut width),
+            height: varint(&mut height),
+            png: png.to_vec(),
+        }
     }
 
     /// Every event file of a folder, in the order in which TensorBoard reads them.

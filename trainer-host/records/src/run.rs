@@ -36,7 +36,6 @@ pub struct RunInfo {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
     /// Libraries that took the place of others of their name while the run was interrupted, in order.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub replaced: Vec<ReplacedLibrary>,
 }
 
@@ -85,8 +84,7 @@ pub struct RunResult {
     pub steps: u64,
     /// Denoising loss of the moving average on the fixed validation set.
     pub validation_loss: f64,
-    /// The same at each of the fixed times: time and loss, in rising order of time. Runs of earlier versions have none.
-    #[serde(default)]
+    /// The same at each of the fixed times: time and loss, in rising order of time.
     pub validation_by_time: Vec<[f64; 2]>,
     /// Mean guidance loss of each source over the last log line.
     pub guidance_loss: BTreeMap<String, f64>,
@@ -108,9 +106,8 @@ pub struct RunResult {
     pub earlier_phases_seconds: f64,
     /// Labels of the sample grid, in its order.
     pub sample_labels: Vec<usize>,
-    /// Its cost beside its time; runs of earlier versions have none until they are looked at again.
-    #[serde(default)]
-    pub cost: Option<ComputeCost>,
+    /// Its cost beside its time.
+    pub cost: ComputeCost,
 }
 
 /// `failed.json`: why a run stopped; gone when it goes on.

@@ -1,6 +1,6 @@
 //! The table of verdicts: the page's answer.
 
-use sextant_stats::statistics::{Interval, Level, Outcome as Tested, Sample, SpeedUp, SpeedUpOutcome, Verdict};
+use sextant_stats::statistics::{Interval, Outcome as Tested, Sample, SpeedUp, SpeedUpOutcome, Verdict};
 
 use crate::content::{Measurements, Outcome, Report, Variant};
 use crate::measure::{Quantity, Unit};
@@ -132,7 +132,7 @@ fn score(report: &Report, variant: &Variant) -> Cell {
     let mean = of.values().sum::<f64>() / of.len() as f64;
     let interval = Sample::new(of.iter().map(|(seed, score)| (*seed, *score)))
         .ok()
-        .and_then(|sample| sample.interval(Level::DEFAULT).ok());
+        .and_then(|sample| sample.interval().ok());
     match interval {
         Some(interval) => with_error(mean, Some(interval.half_width())).into(),
         None => significant(mean, 4, 4).into(),
@@ -226,7 +226,7 @@ fn legend(report: &Report) -> Vec<String> {
     let Some(verdict) = &report.verdict else {
         return Vec::new();
     };
-    let level = percent(verdict.level.value());
+    let level = percent(verdict.level);
     vec![format!(
         "± and [ ]: {level} intervals over seeds, which take three. better, worse: resolved by a paired t test after Holm’s correction; not \
          resolved: not shown to differ, and not shown to be equal."

@@ -132,13 +132,11 @@ fn settings(file: &RecipeFile, request: &Request) -> Result<Vec<Vec<Setting>>, E
         }
     };
     let settings = file.variants.iter().map(of).collect::<Result<Vec<_>, _>>()?;
-    let counts: Vec<String> = file
-        .variants
-        .iter()
-        .zip(&settings)
-        .map(|(variant, settings)| format!("{} {}", variant.name, settings.len()))
-        .collect();
     if settings.iter().any(|other| other.len() != settings[0].len()) {
+        let counts = file.variants.iter().zip(&settings);
+        let counts: Vec<String> = counts
+            .map(|(variant, of)| format!("{} {}", variant.name, of.len()))
+            .collect();
         return Err(Error::Input(format!(
             "the variants have different numbers of settings ({}), so that who is tried more would win by it; \
              give each the same number with --vary-in",
@@ -318,16 +316,12 @@ mod tests {
         let file = file();
         let settings = grid(&[Vary::parse("optimiser.lr=1e-4,1e-3").unwrap()]);
         let tuned = |name: &str, scores: [f64; 2]| {
-            let trial = |(setting, score)| Trial {
-                setting,
+            let trials = settings.iter().zip(scores).map(|(setting, score)| Trial {
+                setting: setting.clone(),
                 score: Some(score),
                 failure: None,
-            };
-            Tuned::new(
-                name.into(),
-                0,
-                settings.clone().into_iter().zip(scores).map(trial).collect(),
-            )
+            });
+            Tuned::new(name.into(), 0, trials.collect())
         };
         let sweep = Sweep {
             title: String::new(),

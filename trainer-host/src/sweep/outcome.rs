@@ -1,7 +1,6 @@
 //! Findings of a sweep.
 
 use serde::Serialize;
-use serde_json::Value;
 
 use super::setting::Setting;
 
@@ -85,10 +84,8 @@ impl Tuned {
 
 fn edges(trials: &[Trial], best: usize) -> Vec<Edge> {
     let edge = |key: &str, value: f64| {
-        let mut others = trials
-            .iter()
-            .filter_map(|t| t.setting.value(key).and_then(Value::as_f64));
-        let others: Vec<f64> = others.by_ref().filter(|other| *other != value).collect();
+        let tried = trials.iter().filter_map(|trial| trial.setting.value(key)?.as_f64());
+        let others: Vec<f64> = tried.filter(|other| *other != value).collect();
         let greatest = others.iter().all(|other| *other < value);
         let least = others.iter().all(|other| *other > value);
         // A key with one value has no edge.
@@ -116,27 +113,19 @@ mod tests {
             score: *score,
             failure: score.is_none().then(|| "it diverged".to_owned()),
         };
-        Tuned::new(
-            "none".into(),
-            0,
-            grid(&vary).into_iter().zip(scores).map(trial).collect(),
-        )
+        let trials = grid(&vary).into_iter().zip(scores).map(trial);
+        Tuned::new("none".into(), 0, trials.collect())
     }
 
     #[test]
     fn the_lowest_score_that_is_a_number_is_best() {
-        let tuned = tuned(
-            &["optimiser.lr=1e-4,1e-3,1e-2,1e-1"],
-            &[Some(f64::NAN), Some(0.7), Some(0.6), None],
-        );
-        assert_eq!(tuned.best, Some(2));
-        assert_eq!(tuned.edges, []);
-    }
-
-    #[test]
-    fn nothing_is_best_where_nothing_is_finished() {
-        let tuned = tuned(&["optimiser.lr=1e-4,1e-3"], &[None, None]);
-        assert_eq!((tuned.best, tuned.edges.len()), (None, 0));
+        for (scores, best) in [
+            ([Some(f64::NAN), Some(0.7), Some(0.6), None], Some(2)),
+            ([None; 4], None),
+        ] {
+            let tuned = tuned(&["optimiser.lr=1e-4,1e-3,1e-2,1e-1"], &scores);
+            assert_eq!((tuned.best, tuned.edges), (best, vec![]));
+        }
     }
 
     #[test]

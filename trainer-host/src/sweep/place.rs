@@ -2,23 +2,29 @@
 
 use serde_json::{Map, Value};
 
-/// A key that leads nowhere.
+/// A key a part of which is no entry of its list.
 #[derive(Debug, thiserror::Error)]
-#[error("{key}: {cause}")]
-pub struct PlaceError {
-    key: String,
-    cause: NoEntry,
-}
-
-/// A part of a key that is no entry of its list.
-#[derive(Debug, thiserror::Error)]
-enum NoEntry {
+pub enum PlaceError {
     /// The list's entries have no names.
-    #[error("there is no entry {part}; there are {count}, counted from 0")]
-    Counted { part: String, count: usize },
+    #[error("{key}: there is no entry {part}; there are {count}, counted from 0")]
+    Counted {
+        /// The key.
+        key: String,
+        /// The part.
+        part: String,
+        /// Number of entries.
+        count: usize,
+    },
     /// The list's entries have names.
-    #[error("there is no entry {part}; there are: {names}")]
-    Named { part: String, names: String },
+    #[error("{key}: there is no entry {part}; there are: {names}")]
+    Named {
+        /// The key.
+        key: String,
+        /// The part.
+        part: String,
+        /// Names of the entries.
+        names: String,
+    },
 }
 
 /// Sets `key` in `over`, an overlay that laid upon its base gives `merged`. A part of the key is a key of a table, the index of
@@ -27,46 +33,41 @@ enum NoEntry {
 /// # Errors
 /// A key that leads to an entry which a list does not have. Keys that a table does not know are found when the recipe is read.
 pub fn set(over: &mut Value, merged: &Value, key: &str, value: &Value) -> Result<(), PlaceError> {
-    let parts: Vec<&str> = key.split('.').collect();
-    set_below(over, merged, &parts, value).map_err(|cause| PlaceError {
-        key: key.to_owned(),
-        cause,
-    })
-}
-
-fn set_below(over: &mut Value, merged: &Value, parts: &[&str], value: &Value) -> Result<(), NoEntry> {
-    let Some((part, rest)) = parts.split_first() else {
-        *over = value.clone();
-        return Ok(());
-    };
-    if let Value::Array(entries) = merged {
-        let index = entry(entries, part)?;
-        // An overlay replaces a list as a whole, so that it begins as what is there. One that it has already has the same
-        // entries in the same order, if not all keys of each.
-        if !over.is_array() {
-            *over = merged.clone();
+    let (mut over, mut merged) = (over, merged);
+    for part in key.split('.') {
+        if let Value::Array(entries) = merged {
+            let index = entry(entries, key, part)?;
+            // An overlay replaces a list as a whole, so that it begins as what is there. One that it has already has the same
+            // entries in the same order, if not all keys of each.
+            if !over.is_array() {
+                *over = merged.clone();
+            }
+            (over, merged) = (&mut over[index], &entries[index]);
+        } else {
+            if !over.is_object() {
+                *over = Value::Object(Map::new());
+            }
+            (over, merged) = (&mut over[part], merged.get(part).unwrap_or(&Value::Null));
         }
-        return set_below(&mut over[index], &entries[index], rest, value);
     }
-    if !over.is_object() {
-        *over = Value::Object(Map::new());
-    }
-    let below = merged.get(part).unwrap_or(&Value::Null);
-    set_below(&mut over[*part], below, rest, value)
+    *over = value.clone();
+    Ok(())
 }
 
-fn entry(entries: &[Value], part: &str) -> Result<usize, NoEntry> {
+fn entry(entries: &[Value], key: &str, part: &str) -> Result<usize, PlaceError> {
     let named = |entry: &Value| entry.get("name").and_then(Value::as_str) == Some(part);
     let index = part.parse().ok().filter(|index| *index < entries.len());
     index.or_else(|| entries.iter().position(named)).ok_or_else(|| {
         let names: Vec<_> = entries.iter().filter_map(|entry| entry["name"].as_str()).collect();
-        let part = part.to_owned();
+        let (key, part) = (key.to_owned(), part.to_owned());
         match names.as_slice() {
-            [] => NoEntry::Counted {
+            [] => PlaceError::Counted {
+                key,
                 part,
                 count: entries.len(),
             },
-            names => NoEntry::Named {
+            names => PlaceError::Named {
+                key,
                 part,
                 names: names.join(", "),
             },

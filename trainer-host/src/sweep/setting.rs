@@ -28,33 +28,30 @@ pub struct Choice {
 
 /// A text that says nothing that can be varied.
 #[derive(Debug, thiserror::Error)]
-#[error("{text}: {cause}")]
-pub struct VaryError {
-    text: String,
-    cause: VaryFault,
-}
-
-/// A mistake in such a text.
-#[derive(Debug, thiserror::Error)]
-enum VaryFault {
+pub enum VaryError {
     /// A text without an equals sign.
-    #[error("write it as key=value,value, such as optimiser.lr=3e-4,1e-3")]
-    Form,
+    #[error("{0}: write it as key=value,value, such as optimiser.lr=3e-4,1e-3")]
+    Form(String),
     /// The seed as the key.
-    #[error("the seed cannot be varied: a setting would win by luck")]
-    Seed,
+    #[error("{0}: the seed cannot be varied: a setting would win by luck")]
+    Seed(String),
     /// A key that is empty, or a part of it.
-    #[error("name a key of the recipe before the =")]
-    NoKey,
+    #[error("{0}: name a key of the recipe before the =")]
+    NoKey(String),
     /// A value that is missing.
-    #[error("give at least one value, and none that is empty")]
-    NoValue,
+    #[error("{0}: give at least one value, and none that is empty")]
+    NoValue(String),
     /// A value that is infinite, or no number.
-    #[error("a value is not finite; each must be a number")]
-    NotFinite,
+    #[error("{0}: a value is not finite; each must be a number")]
+    NotFinite(String),
     /// A value that occurs twice.
-    #[error("{value} is there twice")]
-    Twice { value: Value },
+    #[error("{text}: {value} is there twice")]
+    Twice {
+        /// The text.
+        text: String,
+        /// The value.
+        value: Value,
+    },
 }
 
 impl Vary {
@@ -63,43 +60,41 @@ impl Vary {
     /// # Errors
     /// A text of another form, or a key or values that cannot be varied.
     pub fn parse(text: &str) -> Result<Self, VaryError> {
-        let wrong = |cause| VaryError {
-            text: text.to_owned(),
-            cause,
-        };
-        let (key, values) = text.split_once('=').ok_or_else(|| wrong(VaryFault::Form))?;
+        let whole = || text.to_owned();
+        let (key, values) = text.split_once('=').ok_or_else(|| VaryError::Form(whole()))?;
         let key = key.trim().to_owned();
         if key == "seed" {
-            return Err(wrong(VaryFault::Seed));
+            return Err(VaryError::Seed(whole()));
         }
         if key.is_empty() || key.split('.').any(str::is_empty) {
-            return Err(wrong(VaryFault::NoKey));
+            return Err(VaryError::NoKey(whole()));
         }
-        let values = values_of(values).map_err(wrong)?;
-        if let Some(twice) = (1..values.len()).find(|&i| values[..i].contains(&values[i])) {
-            let value = values[twice].clone();
-            return Err(wrong(VaryFault::Twice { value }));
+        let values = values_of(values);
+        if values.is_empty() || values.iter().any(|value| value == "") {
+            return Err(VaryError::NoValue(whole()));
         }
-        Ok(Self { key, values })
+        if values.iter().any(Value::is_null) {
+            return Err(VaryError::NotFinite(whole()));
+        }
+        match (1..values.len()).find(|&i| values[..i].contains(&values[i])) {
+            Some(twice) => Err(VaryError::Twice {
+                text: whole(),
+                value: values[twice].clone(),
+            }),
+            None => Ok(Self { key, values }),
+        }
     }
 }
 
-fn values_of(text: &str) -> Result<Vec<Value>, VaryFault> {
+/// Values as TOML or, where they are none, as words. As JSON a number that is not finite is a null.
+fn values_of(text: &str) -> Vec<Value> {
     let table: Option<toml::Table> = toml::from_str(&format!("v = [{text}]")).ok();
-    let values: Vec<Value> = match table.and_then(|mut table| table.remove("v")) {
-        // As JSON a number that is not finite is a null.
+    match table.and_then(|mut table| table.remove("v")) {
         Some(list) => serde_json::to_value(list)
             .ok()
             .and_then(|list| list.as_array().cloned())
             .unwrap_or_default(),
         None => text.split(',').map(|word| Value::from(word.trim())).collect(),
-    };
-    if values.is_empty() || values.iter().any(|value| value == "") {
-        return Err(VaryFault::NoValue);
-    }
-    match values.iter().any(Value::is_null) {
-        true => Err(VaryFault::NotFinite),
-        false => Ok(values),
     }
 }
 
@@ -137,6 +132,9 @@ impl Setting {
 
     /// In a few words: `lr=0.001 coefficient=0.5`. A key is its last part, or whole where two would read the same.
     pub fn words(&self) -> String {
+        if self.0.is_empty() {
+            return "as it is".into();
+        }
         let last = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
         let word = |choice: &Choice| {
             let short = last(&choice.key);
@@ -152,17 +150,13 @@ impl Setting {
 
     /// The name of its folder.
     pub fn folder(&self) -> String {
-        let plain = |c: char| {
-            if c.is_alphanumeric() || "-_.=,".contains(c) {
-                c
-            } else {
-                '_'
-            }
+        let plain = |c: char| match c {
+            ' ' if self.0.is_empty() => '-',
+            ' ' => ',',
+            c if c.is_alphanumeric() || "-_.=,".contains(c) => c,
+            _ => '_',
         };
-        match self.words().replace(' ', ",") {
-            words if words.is_empty() => "as-it-is".into(),
-            words => words.chars().map(plain).collect(),
-        }
+        self.words().chars().map(plain).collect()
     }
 }
 

@@ -1,87 +1,54 @@
 //! A sweep as a table for the terminal, and as Markdown.
 
+use comfy_table::{CellAlignment, ContentArrangement, presets};
+
 use super::outcome::{Edge, Sweep, Tuned};
 
-/// The columns: every setting, and of each variant its score there, with a mark on the best.
-struct Grid {
-    head: Vec<String>,
-    rows: Vec<Vec<Cell>>,
-}
-
-struct Cell {
-    text: String,
-    best: bool,
-}
-
-impl Grid {
-    fn new(sweep: &Sweep) -> Self {
-        let mut head: Vec<String> = Vec::new();
-        for trial in sweep.variants.iter().flat_map(|tuned| &tuned.trials) {
-            let words = words(&trial.setting);
-            if !head.contains(&words) {
-                head.push(words);
-            }
+/// Heads and rows of the table: a column for every setting, in which each variant has its score there; `mark` changes the best.
+fn table(sweep: &Sweep, mark: impl Fn(String) -> String) -> (Vec<String>, Vec<Vec<String>>) {
+    let mut settings: Vec<String> = Vec::new();
+    for trial in sweep.variants.iter().flat_map(|tuned| &tuned.trials) {
+        let words = trial.setting.words();
+        if !settings.contains(&words) {
+            settings.push(words);
         }
-        let row = |tuned: &Tuned| head.iter().map(|words| cell(tuned, words)).collect();
-        let rows = sweep.variants.iter().map(row).collect();
-        Self { head, rows }
     }
-}
-
-fn words(setting: &super::Setting) -> String {
-    match setting.words() {
-        words if words.is_empty() => "as it is".into(),
-        words => words,
-    }
-}
-
-fn cell(tuned: &Tuned, column: &str) -> Cell {
-    let place = tuned.trials.iter().position(|trial| words(&trial.setting) == column);
-    let text = match place.map(|place| &tuned.trials[place]) {
-        None => "—".into(),
-        Some(trial) => trial.score.map_or("failed".into(), |score| format!("{score:.4}")),
+    let cell = |tuned: &Tuned, setting: &String| {
+        let place = tuned.trials.iter().position(|trial| trial.setting.words() == *setting);
+        match place.map(|place| tuned.trials[place].score) {
+            None => "—".into(),
+            Some(None) => "failed".into(),
+            Some(Some(score)) if place == tuned.best => mark(format!("{score:.4}")),
+            Some(Some(score)) => format!("{score:.4}"),
+        }
     };
-    Cell {
-        text,
-        best: place.is_some() && place == tuned.best,
-    }
+    let row = |tuned: &Tuned| {
+        let cells = settings.iter().map(|setting| cell(tuned, setting));
+        [tuned.variant.clone()].into_iter().chain(cells).collect()
+    };
+    let rows = sweep.variants.iter().map(row).collect();
+    settings.insert(0, "variant".into());
+    (settings, rows)
 }
 
 /// The table and what is to be said about it.
 pub fn terminal(sweep: &Sweep) -> String {
-    let grid = Grid::new(sweep);
-    let marked = |cell: &Cell| format!("{}{}", cell.text, if cell.best { "*" } else { " " });
-    let first = sweep.variants.iter().map(|tuned| width(&tuned.variant));
-    let first = first.chain(["variant".len()]).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..grid.head.len())
-        .map(|c| {
-            grid.rows
-                .iter()
-                .map(|row| width(&row[c].text))
-                .max()
-                .unwrap_or(0)
-                .max(width(&grid.head[c]))
-        })
-        .collect();
-    let line = |name: &str, cells: Vec<String>| {
-        let padded = cells.iter().zip(&widths);
-        let padded = padded.map(|(cell, w)| format!("{}{cell}", " ".repeat((w + 1).saturating_sub(width(cell)))));
-        let cells: Vec<String> = padded.collect();
-        format!("{name}{}  {}", " ".repeat(first - width(name)), cells.join(" "))
-            .trim_end()
-            .to_owned()
-    };
-    let mut lines = vec![line(
-        "variant",
-        grid.head.iter().map(|head| format!("{head} ")).collect(),
-    )];
-    lines.push("─".repeat(first + 1 + widths.iter().map(|w| w + 2).sum::<usize>()));
-    for (tuned, row) in sweep.variants.iter().zip(&grid.rows) {
-        lines.push(line(&tuned.variant, row.iter().map(marked).collect()));
+    let (head, rows) = table(sweep, |score| format!("*{score}"));
+    let mut table = comfy_table::Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled)
+        .set_header(head)
+        .add_rows(rows);
+    for (index, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, 2));
+        if index > 0 {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
     }
-    lines.push(String::new());
+    let mut lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
     lines.push(format!(
-        "* the best of its variant by {}. {}",
+        "\n* the best of its variant by {}. {}",
         sweep.score,
         protocol(sweep)
     ));
@@ -91,60 +58,39 @@ pub fn terminal(sweep: &Sweep) -> String {
 
 /// The same in Markdown, with how it was made.
 pub fn markdown(sweep: &Sweep) -> String {
-    let grid = Grid::new(sweep);
-    let mut lines = vec![
-        format!("# Sweep: {}", sweep.title),
-        String::new(),
+    let (head, rows) = table(sweep, |score| format!("**{score}**"));
+    let line = |cells: &Vec<String>| format!("| {} |", cells.join(" | "));
+    let rule = format!("|---|{}", "---:|".repeat(head.len() - 1));
+    let table: Vec<String> = [line(&head), rule].into_iter().chain(rows.iter().map(line)).collect();
+    let remarks: String = remarks(sweep).iter().map(|remark| format!("- {remark}\n\n")).collect();
+    format!(
+        "# Sweep: {}\n\n{}\n\n{}\n\nThe score is the {}, lower is better; the best of each variant in bold.\n\n{remarks}Made by `{}`.\n",
+        sweep.title,
         protocol(sweep),
-        String::new(),
-        format!("| variant | {} |", grid.head.join(" | ")),
-        format!("|---|{}", "---:|".repeat(grid.head.len())),
-    ];
-    for (tuned, row) in sweep.variants.iter().zip(&grid.rows) {
-        let marked = |cell: &Cell| {
-            if cell.best {
-                format!("**{}**", cell.text)
-            } else {
-                cell.text.clone()
-            }
-        };
-        let cells: Vec<String> = row.iter().map(marked).collect();
-        lines.push(format!("| {} | {} |", tuned.variant, cells.join(" | ")));
-    }
-    lines.push(String::new());
-    lines.push(format!(
-        "{}, lower is better; the best of each variant in bold.",
-        capital(sweep.score)
-    ));
-    for remark in remarks(sweep) {
-        lines.extend([String::new(), format!("- {remark}")]);
-    }
-    lines.extend([String::new(), format!("Made by `{}`.", sweep.command)]);
-    lines.join("\n") + "\n"
+        table.join("\n"),
+        sweep.score,
+        sweep.command
+    )
 }
 
 /// The way in which settings were compared, and what that does not show.
 fn protocol(sweep: &Sweep) -> String {
     let runs = if sweep.budget == 1 { "run" } else { "runs" };
-    let earlier: Vec<String> = sweep
-        .variants
-        .iter()
-        .filter(|tuned| tuned.earlier_steps > 0)
+    let earlier = sweep.variants.iter().filter(|tuned| tuned.earlier_steps > 0);
+    let earlier: Vec<String> = earlier
         .map(|tuned| {
             format!(
-                "{} has {} steps of earlier phases before them",
+                "; {} has {} steps of earlier phases before them",
                 tuned.variant, tuned.earlier_steps
             )
         })
         .collect();
-    let earlier = if earlier.is_empty() {
-        String::new()
-    } else {
-        format!("; {}", earlier.join(", "))
-    };
     format!(
-        "{} {runs} a variant of {} steps with seed {}{earlier}. One seed chooses a setting, it ranks no variant.",
-        sweep.budget, sweep.steps, sweep.seed
+        "{} {runs} a variant of {} steps with seed {}{}. One seed chooses a setting, it ranks no variant.",
+        sweep.budget,
+        sweep.steps,
+        sweep.seed,
+        earlier.concat()
     )
 }
 
@@ -152,48 +98,28 @@ fn protocol(sweep: &Sweep) -> String {
 fn remarks(sweep: &Sweep) -> Vec<String> {
     let mut remarks = Vec::new();
     for tuned in &sweep.variants {
+        let variant = &tuned.variant;
         for trial in &tuned.trials {
             if let Some(failure) = &trial.failure {
                 let reason = failure.lines().next().unwrap_or_default();
-                remarks.push(format!(
-                    "{} with {} failed: {reason}",
-                    tuned.variant,
-                    words(&trial.setting)
-                ));
+                remarks.push(format!("{variant} with {} failed: {reason}", trial.setting.words()));
             }
         }
-        remarks.extend(tuned.edges.iter().map(|edge| edge_remark(&tuned.variant, edge)));
-        if tuned.best.is_none() {
+        for Edge { key, value, greatest } in &tuned.edges {
+            let (extreme, beyond) = if *greatest {
+                ("greatest", "greater")
+            } else {
+                ("least", "smaller")
+            };
             remarks.push(format!(
-                "{} has no best setting: none of its runs was finished",
-                tuned.variant
+                "warning: the best {key} of {variant} is {value}, the {extreme} that was tried: try {beyond} ones too, for every variant"
             ));
+        }
+        if tuned.best.is_none() {
+            remarks.push(format!("{variant} has no best setting: none of its runs was finished"));
         }
     }
     remarks
-}
-
-fn edge_remark(variant: &str, edge: &Edge) -> String {
-    let (extreme, beyond) = if edge.greatest {
-        ("greatest", "greater")
-    } else {
-        ("least", "smaller")
-    };
-    format!(
-        "warning: the best {} of {variant} is {}, the {extreme} that was tried: try {beyond} ones too, for every variant",
-        edge.key, edge.value
-    )
-}
-
-fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    letters
-        .next()
-        .map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
-}
-
-fn width(text: &str) -> usize {
-    text.chars().count()
 }
 
 #[cfg(test)]
@@ -204,17 +130,13 @@ mod tests {
 
     fn sweep() -> Sweep {
         let tuned = |name: &str, earlier, vary: &str, scores: [Option<f64>; 2]| {
-            let settings = grid(&[Vary::parse(vary).unwrap()]);
+            let settings = grid(&[Vary::parse(vary).unwrap()]).into_iter();
             let trial = |(setting, score): (_, Option<f64>)| Trial {
                 setting,
                 score,
                 failure: score.is_none().then(|| "denoising became NaN\nthe run stopped".into()),
             };
-            Tuned::new(
-                name.into(),
-                earlier,
-                settings.into_iter().zip(scores).map(trial).collect(),
-            )
+            Tuned::new(name.into(), earlier, settings.zip(scores).map(trial).collect())
         };
         Sweep {
             title: "Tiny".into(),
@@ -234,9 +156,8 @@ mod tests {
     fn the_terminal_marks_the_best_and_warns_of_edges() {
         let wanted = "\
 variant  lr=0.001  lr=0.01  lr=0.003
-─────────────────────────────────────
-none       0.6100   0.5800*        —
-guided     0.6000*       —    failed
+none       0.6100  *0.5800         —
+guided    *0.6000        —    failed
 
 * the best of its variant by validation loss. 2 runs a variant of 200 steps with seed 1000; guided has 50 steps of earlier phases before them. One seed chooses a setting, it ranks no variant.
 warning: the best optimiser.lr of none is 0.01, the greatest that was tried: try greater ones too, for every variant
@@ -249,11 +170,12 @@ warning: the best optimiser.lr of guided is 0.001, the least that was tried: try
     #[test]
     fn markdown_says_the_same() {
         let text = markdown(&sweep());
-        assert!(text.contains("| none | 0.6100 | **0.5800** | — |"), "{text}");
-        assert!(
-            text.contains("\n\n- warning: the best optimiser.lr of none is 0.01"),
-            "{text}"
-        );
+        for words in [
+            "| variant | lr=0.001 | lr=0.01 | lr=0.003 |\n|---|---:|---:|---:|\n| none | 0.6100 | **0.5800** | — |\n",
+            "\n\n- warning: the best optimiser.lr of none is 0.01",
+        ] {
+            assert!(text.contains(words), "{text}");
+        }
         assert!(text.ends_with("Made by `sextant sweep tiny.toml --lr 0.001,0.01`.\n"));
     }
 }

@@ -66,7 +66,7 @@ impl Run {
             clipped_share: state.clipped.0 / (state.clipped.1 as f64).max(1.0),
             earlier_phases_seconds,
             sample_labels: labels,
-            cost: Some(self.cost(saved)),
+            cost: self.cost(saved),
         })
     }
 }

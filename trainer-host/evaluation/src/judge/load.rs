@@ -10,7 +10,7 @@ use sextant_data::Dataset;
 use sextant_model::encoder::Encoder;
 
 /// The judge that ships inside the binary: `configs/judge.toml`, trained. At most 1.5 MB.
-pub const EMBEDDED_JUDGE: &[u8] = include_bytes!("../../../assets/judge.safetensors");
+const EMBEDDED_JUDGE: &[u8] = include_bytes!("../../../assets/judge.safetensors");
 
 /// The judges that `evaluation.quality.judges` names, in that order: `"embedded"`, `"untrained"`, or the path of a file that
 /// `sextant encoder train` wrote.
@@ -62,9 +62,6 @@ fn backbone(name: &str, dataset: &Dataset, device: &Device) -> Result<Box<dyn Ba
 }
 
 /// An error where one of `judges` is the network that guides: weights are compared, not names or paths.
-///
-/// # Errors
-/// The first judge that is the encoder.
 pub fn refuse_target_encoder(judges: &[Judge], encoder: Option<&Encoder>) -> Result<(), JudgeError> {
     let Some(fingerprint) = encoder.map(Encoder::fingerprint) else {
         return Ok(());
@@ -136,7 +133,7 @@ mod tests {
                 .map(|part| part.iter().copied().filter(common).collect::<Vec<usize>>());
             let [known_rows, query_rows] =
                 [&known, &queries].map(|ids| Features::new(ids.iter().flat_map(unit).collect(), width).unwrap());
-            let near = nearest(&query_rows, &known_rows, 10).unwrap();
+            let near = nearest(&query_rows, &known_rows, 10);
             let right = queries.iter().zip(&near).filter(|(query, near)| {
                 let voters = || near.iter().map(|neighbour| labels[known[neighbour.index]]);
                 let votes = |label: i64| voters().filter(|other| *other == label).count();

@@ -1,6 +1,6 @@
 //! Judges: networks in whose features samples are compared with the data.
 //!
-//! A [`Judge`] turns RGB bytes into one row of features an image. What does so underneath is a [`Backbone`]: an encoder that
+//! A [`Judge`] turns RGB bytes into one row of features an image. What does so underneath is a `Backbone`: an encoder that
 //! was trained on the data's training part ([`sextant_model::encoder`]), or convolutions that nobody trained. A published encoder
 //! such as DINOv2 becomes a judge as one more backbone and one more name in [`load`]; resizing and normalisation are a
 //! backbone's own business, and nothing else changes.
@@ -13,6 +13,6 @@ mod load;
 mod trained;
 mod untrained;
 
-pub use base::{Backbone, Judge};
+pub use base::Judge;
 pub use error::JudgeError;
-pub use load::{EMBEDDED_JUDGE, load, refuse_target_encoder};
+pub use load::{load, refuse_target_encoder};

@@ -27,12 +27,10 @@ pub struct Fingerprints {
     pub network: String,
     /// Of the teacher and its target, where a teacher guided.
     pub teacher: Option<String>,
-    /// Of the encoder's features, where a source reads them.
-    pub encoder: Option<String>,
 }
 
 /// SHA-256 of what a network was trained and measured on.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataFingerprints {
     /// Of images, labels, split and standardisation.
     pub images: String,
@@ -51,10 +49,8 @@ pub struct Protocol {
     pub step: u64,
     /// The run's seed, from which noise and labels come.
     pub seed: u64,
-    /// Fingerprint of the data.
-    pub data: String,
-    /// Fingerprint of its split.
-    pub split: String,
+    /// The data that it was measured on.
+    pub data: DataFingerprints,
     /// The way from images to noise.
     pub path: recipe::Path,
     /// Quantity that the network predicts.
@@ -88,8 +84,7 @@ impl Protocol {
             measured,
             step,
             seed: recipe.seed,
-            data: data.images,
-            split: data.split,
+            data,
             path: recipe.diffusion.path,
             prediction: recipe.diffusion.prediction,
             validation: [evaluation.images, evaluation.times],
@@ -350,11 +345,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let folder = EvaluationFolder::of(folder.path());
         folder.begin(&protocol(5)).unwrap();
-        assert!(
-            folder
-                .part::<u32, _>("some", || Err(FileError::new("some", "no")))
-                .is_err()
-        );
+        let failed = folder.part::<u32, _>("some", || Err(FileError::new("some", "no")));
+        assert!(failed.is_err());
         folder.write_bytes("some.json", b"{").unwrap();
         assert_eq!(folder.part("some", || Ok::<_, FileError>(7)).unwrap(), 7);
     }

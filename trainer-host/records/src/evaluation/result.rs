@@ -22,10 +22,8 @@ pub struct Evaluation {
     /// Content of each depth's tokens.
     pub representations: Option<Representations>,
     /// Why there are no representations although the recipe asks for them: a measure that is not defined for this network.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
     /// Denoising loss on the fixed validation set. `sextant eval` measures it; a training has it in its own result.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation: Option<ValidationLoss>,
 }
 
@@ -90,10 +88,6 @@ pub struct Scores {
     pub precision: f64,
     /// Share of the data within the samples' manifold, 0 to 1.
     pub recall: f64,
-    /// Like precision, robust to outliers; may exceed 1.
-    pub density: f64,
-    /// Share of the data with a sample nearby, 0 to 1.
-    pub coverage: f64,
 }
 
 /// Nearness of samples to training images, in the pixels themselves (root mean square difference on the scale 0 to 1).
@@ -115,9 +109,8 @@ pub struct Copies {
     pub ratio: f64,
     /// The same of held-out images.
     pub held_out_ratio: f64,
-    /// The rule for a copy. Evaluations of earlier versions do not say it.
-    #[serde(default)]
-    pub rule: Option<CopyRule>,
+    /// The rule for a copy.
+    pub rule: CopyRule,
 }
 
 /// The rule for a copy: it lies within `distance` of a training image, as only the nearest `quantile` of the held-out
@@ -146,8 +139,6 @@ pub struct Representations {
     pub compared_with: String,
     /// Alignment with it, by depth and time.
     pub alignment: Vec<Alignment>,
-    /// Of each target that the teacher or the encoder gives: how much of it the label alone explains.
-    pub label_parts: Vec<LabelPart>,
     /// Pictures of features, beside this file.
     pub maps: Vec<Map>,
 }
@@ -174,17 +165,6 @@ pub struct Alignment {
     pub t: f64,
     /// CKNNA with k = 10 (arXiv 2405.07987).
     pub cknna: f64,
-}
-
-/// Share of a target's variance that the label explains.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct LabelPart {
-    /// The target: `teacher, depth 4, scale 30`, or `encoder's features`.
-    pub target: String,
-    /// Time of the diffused images; 0 for an encoder, which sees them clean.
-    pub t: f64,
-    /// Share of the variance between labels, 0 to 1, corrected for the number of labels.
-    pub share: f64,
 }
 
 /// One picture: images side by side, their tokens' first three principal components as red, green and blue.

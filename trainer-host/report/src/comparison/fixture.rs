@@ -185,6 +185,7 @@ impl Written {
         serde_json::from_value(json!({
             "steps": self.recipe.phases.last().unwrap().steps,
             "validation_loss": loss,
+            "validation_by_time": [],
             "guidance_loss": {},
             "seconds_per_step": self.step_seconds,
             "seconds": Seconds::default(),
@@ -195,10 +196,10 @@ impl Written {
             "clipped_share": 0.0,
             "earlier_phases_seconds": self.earlier_seconds,
             "sample_labels": [],
-            "cost": self.step_operations.map(|student| ComputeCost {
-                operations: Some(Operations { student, ..Operations::default() }),
+            "cost": ComputeCost {
+                operations: self.step_operations.map(|student| Operations { student, ..Operations::default() }),
                 ..ComputeCost::default()
-            }),
+            },
         }))
         .unwrap()
     }

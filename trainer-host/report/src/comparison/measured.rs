@@ -75,9 +75,9 @@ fn measurements(result: &RunResult, baseline: Option<f64>) -> Measurements {
         total_seconds: seconds.step + result.earlier_phases_seconds,
         earlier_phases_seconds: result.earlier_phases_seconds,
         parts: Parts::mean(&result.seconds, result.steps),
-        operations: result.cost.and_then(|cost| cost.operations),
-        teacher_parameters: result.cost.map_or(0, |cost| cost.teacher_parameters),
-        encoder: result.cost.and_then(|cost| cost.encoder),
+        operations: result.cost.operations,
+        teacher_parameters: result.cost.teacher_parameters,
+        encoder: result.cost.encoder,
     }
 }
 

@@ -6,7 +6,7 @@ use super::entry::{Ending, Entry};
 use crate::Error;
 use sextant_recipe::Score;
 use sextant_records::evaluation::{Evaluation, JudgeIdentity, Quality, Scores};
-use sextant_stats::statistics::{Comparison, Contender, Direction, Level, Sample};
+use sextant_stats::statistics::{Comparison, Contender, Direction, Sample};
 
 /// The scale of classifier-free guidance at which samples were drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -238,13 +238,7 @@ pub fn compare(metric: &Metric, baseline: &str, others: &[String], entries: &[En
         .map(|name| contender(name))
         .collect::<Result<Vec<_>, _>>()?;
     let (name, direction) = (metric.name.clone(), metric.direction);
-    Ok(Comparison::new(
-        name,
-        direction,
-        &contender(baseline)?,
-        &others,
-        Level::DEFAULT,
-    )?)
+    Ok(Comparison::new(name, direction, &contender(baseline)?, &others)?)
 }
 
 /// Tells that a comparison has the baseline and somebody to compare it with.

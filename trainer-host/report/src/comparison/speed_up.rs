@@ -6,7 +6,7 @@ use super::entry::Entry;
 use super::measured;
 use super::metric::is_sound;
 use crate::{Outcome, Pace, SeedRun, SpeedUps};
-use sextant_stats::statistics::{Curve, Direction, Level, SpeedUp};
+use sextant_stats::statistics::{Curve, Direction, SpeedUp};
 
 /// The x of a step: its place on the axis, with what was spent before the first step; none where that is not known.
 type Axis = fn(&Pace, f64) -> Option<f64>;
@@ -25,12 +25,7 @@ pub fn speed_ups(entries: &[Entry], runs: &[SeedRun], baseline: &str, others: &[
     let speed_up = |name: &str, axis: Axis| {
         let variant = curves(entries, runs, name, axis)?;
         let baseline = curves(entries, runs, baseline, axis)?;
-        Some(SpeedUp::new(
-            &variant,
-            &baseline,
-            Direction::LowerIsBetter,
-            Level::DEFAULT,
-        ))
+        Some(SpeedUp::new(&variant, &baseline, Direction::LowerIsBetter))
     };
     let of = |name: &String| {
         let speed_ups = SpeedUps {

@@ -97,7 +97,7 @@ fn cells(row: &Compared) -> Vec<Cell> {
 
 /// The way to the verdicts.
 fn method(report: &Report, verdict: &Comparison) -> String {
-    let level = percent(verdict.level.value());
+    let level = percent(verdict.level);
     let when = match report.chosen_afterwards {
         true => "chosen after the runs; the recipes had declared another",
         false => "declared in the recipe before the run",
@@ -108,7 +108,7 @@ fn method(report: &Report, verdict: &Comparison) -> String {
          after Holm’s correction over the variants, is at most {}. Fewer than three seeds rank nothing, and neither do seeds that all differ by the same number (no spread).",
         verdict.score,
         report.shared.trim(),
-        percent(verdict.level.error_rate())
+        percent(1.0 - verdict.level)
     )
 }
 

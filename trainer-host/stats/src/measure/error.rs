@@ -29,32 +29,6 @@ pub enum MeasureError {
         /// The value.
         value: f64,
     },
-    /// Two sets of different widths, which no encoder makes.
-    #[error("the two sets have widths {left} and {right}; both must come from the same encoder")]
-    Widths {
-        /// Width of the first set.
-        left: usize,
-        /// Width of the second set.
-        right: usize,
-    },
-    /// Two sets that should describe the same images, row by row.
-    #[error("{measure} compares the same images row by row, but the sets have {left} and {right} rows")]
-    Rows {
-        /// The measure.
-        measure: &'static str,
-        /// Rows of the first set.
-        left: usize,
-        /// Rows of the second set.
-        right: usize,
-    },
-    /// Rows and labels that do not match one to one.
-    #[error("{rows} rows have {labels} labels; every row needs one")]
-    Labels {
-        /// Rows given.
-        rows: usize,
-        /// Labels given.
-        labels: usize,
-    },
     /// Fewer rows than the definition needs.
     #[error("{measure} needs at least {least} {set} rows, there are {rows}")]
     TooFew {
@@ -82,15 +56,5 @@ pub enum MeasureError {
         measure: &'static str,
         /// The reason, which names what vanishes.
         reason: &'static str,
-    },
-    /// A setting outside its range.
-    #[error("{setting} is {value}; it must be {range}")]
-    Setting {
-        /// Its name.
-        setting: &'static str,
-        /// Its value.
-        value: f64,
-        /// The values that it may have.
-        range: &'static str,
     },
 }

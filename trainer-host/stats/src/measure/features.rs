@@ -1,7 +1,6 @@
 //! Rows of features, checked once at the door.
 
 use nalgebra::DMatrixView;
-use serde::{Deserialize, Serialize};
 
 use super::MeasureError;
 
@@ -9,26 +8,10 @@ use super::MeasureError;
 const LARGEST: f64 = 1e20;
 
 /// Features `[N, D]` in f64, row-major, one row a sample: at least one row and one column, all finite, none above 1e20.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Unchecked")]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Features {
     width: usize,
     values: Vec<f64>,
-}
-
-/// Features as they are on disk, before they are checked.
-#[derive(Deserialize)]
-struct Unchecked {
-    width: usize,
-    values: Vec<f64>,
-}
-
-impl TryFrom<Unchecked> for Features {
-    type Error = MeasureError;
-
-    fn try_from(unchecked: Unchecked) -> Result<Self, MeasureError> {
-        Self::new(unchecked.values, unchecked.width)
-    }
 }
 
 impl Features {
@@ -137,40 +120,6 @@ impl Features {
             _ => Ok(()),
         }
     }
-
-    /// An error unless `other` is as wide.
-    pub(super) fn as_wide_as(&self, other: &Self) -> Result<(), MeasureError> {
-        match self.width == other.width {
-            true => Ok(()),
-            false => Err(MeasureError::Widths {
-                left: self.width,
-                right: other.width,
-            }),
-        }
-    }
-
-    /// An error unless `other` has as many rows.
-    pub(super) fn paired_with(&self, other: &Self, measure: &'static str) -> Result<(), MeasureError> {
-        match self.len() == other.len() {
-            true => Ok(()),
-            false => Err(MeasureError::Rows {
-                measure,
-                left: self.len(),
-                right: other.len(),
-            }),
-        }
-    }
-
-    /// An error unless there is a label for every row.
-    pub(super) fn labelled_by(&self, labels: &[i64]) -> Result<(), MeasureError> {
-        match self.len() == labels.len() {
-            true => Ok(()),
-            false => Err(MeasureError::Labels {
-                rows: self.len(),
-                labels: labels.len(),
-            }),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -188,34 +137,23 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_matrix_is_refused() {
-        assert_eq!(Features::new(vec![], 3), Err(MeasureError::Empty { rows: 0, width: 3 }));
-        assert!(matches!(
-            Features::new(vec![1.0], 0),
-            Err(MeasureError::Empty { width: 0, .. })
-        ));
-        assert_eq!(
-            Features::new(vec![1.0; 5], 3),
-            Err(MeasureError::Ragged { values: 5, width: 3 })
-        );
+    fn values_that_are_no_matrix_are_refused() {
+        for (values, width, wanted) in [
+            (0, 3, MeasureError::Empty { rows: 0, width: 3 }),
+            (1, 0, MeasureError::Empty { rows: 0, width: 0 }),
+            (5, 3, MeasureError::Ragged { values: 5, width: 3 }),
+        ] {
+            assert_eq!(Features::new(vec![1.0; values], width), Err(wanted));
+        }
     }
 
     #[test]
-    fn what_is_not_finite_is_refused_by_its_place() {
+    fn values_that_are_not_finite_are_refused_by_their_place() {
         for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e30] {
             match Features::from_f32(&[0.0, 1.0, 2.0, value], 2) {
                 Err(MeasureError::NotFinite { row: 1, column: 1, .. }) => {}
                 other => panic!("{value}: {other:?}"),
             }
         }
-    }
-
-    #[test]
-    fn the_disk_is_checked_like_memory() {
-        let features = Features::new(vec![0.1, 0.2], 1).unwrap();
-        let text = serde_json::to_string(&features).unwrap();
-        assert_eq!(serde_json::from_str::<Features>(&text).unwrap(), features);
-        let wrong = serde_json::from_str::<Features>(r#"{"width":2,"values":[1.0]}"#).unwrap_err();
-        assert!(wrong.to_string().contains("whole rows"), "{wrong}");
     }
 }

@@ -5,13 +5,10 @@
 //! compare with but 0, and is the score of choice where samples are few.
 //!
 //! The publication averages over random subsets and prints their spread. That spread is the error of neither the
-//! average nor anything else, since subsets share rows; here are two estimators whose errors are errors.
+//! average nor anything else, since subsets share rows; here all rows are taken, with an error that is one.
 
 use std::ops::Range;
 
-use serde::{Deserialize, Serialize};
-
-use super::split::shuffled;
 use super::{Features, MeasureError};
 
 const NAME: &str = "the kernel distance";
@@ -20,7 +17,7 @@ const NAME: &str = "the kernel distance";
 const TILE: usize = 256;
 
 /// An estimate of the squared discrepancy, and one standard deviation of that estimate.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct KernelDistance {
     /// Unbiased; below 0 by chance where the sets are of one law.
     pub value: f64,
@@ -32,9 +29,9 @@ pub struct KernelDistance {
 ///
 /// The error leaves each row of each set out once (Efron and Stein 1981: on average not below the truth). An interval
 /// of 1.96 errors covers as it says where the sets differ, and more than it says where they are of one law, where the
-/// leading term of the variance vanishes and the jackknife doubles the next. Needs three rows of each set.
+/// leading term of the variance vanishes and the jackknife doubles the next. Needs three rows of each
+/// set. Panics for sets of different widths.
 pub fn kernel_distance(left: &Features, right: &Features) -> Result<KernelDistance, MeasureError> {
-    left.as_wide_as(right)?;
     left.at_least(3, NAME, "feature")?;
     right.at_least(3, NAME, "feature")?;
     let (m, n) = (left.len() as f64, right.len() as f64);
@@ -66,42 +63,6 @@ pub fn kernel_distance(left: &Features, right: &Features) -> Result<KernelDistan
     Ok(KernelDistance {
         value,
         standard_error: variance.sqrt(),
-    })
-}
-
-/// The mean of the kernel distance over disjoint blocks of `block` rows of each set, with the error of that mean.
-///
-/// For sets too large for all pairs: the cost is that of N/`block` small distances. Blocks share no row and so are
-/// independent, and the error is their deviation over the root of their number. `seed` says which rows make a block;
-/// rows that fill none are left out. Needs two whole blocks of each set.
-pub fn kernel_distance_of_blocks(
-    left: &Features,
-    right: &Features,
-    block: usize,
-    seed: u64,
-) -> Result<KernelDistance, MeasureError> {
-    left.as_wide_as(right)?;
-    if block < 3 {
-        return Err(MeasureError::Setting {
-            setting: "the block size of the kernel distance",
-            value: block as f64,
-            range: "at least 3",
-        });
-    }
-    for set in [left, right] {
-        set.at_least(block.saturating_mul(2), "the kernel distance of blocks", "feature")?;
-    }
-    let orders = [shuffled(left.len(), seed), shuffled(right.len(), seed)];
-    let blocks = orders[0].chunks_exact(block).zip(orders[1].chunks_exact(block));
-    let values = blocks
-        .map(|(a, b)| Ok(kernel_distance(&left.select(a), &right.select(b))?.value))
-        .collect::<Result<Vec<_>, MeasureError>>()?;
-    let count = values.len() as f64;
-    let value = values.iter().sum::<f64>() / count;
-    let variance = values.iter().map(|other| (other - value).powi(2)).sum::<f64>() / (count - 1.0);
-    Ok(KernelDistance {
-        value,
-        standard_error: (variance / count).sqrt(),
     })
 }
 
@@ -167,21 +128,6 @@ mod tests {
     use super::super::fixture::{Draws, Referee, assert_close, moved, repeatable, reversed};
     use super::*;
 
-    /// By the definition, pair for pair.
-    fn by_definition(left: &Features, right: &Features) -> f64 {
-        let kernel =
-            |a: &[f64], b: &[f64]| (a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>() / a.len() as f64 + 1.0).powi(3);
-        let mean = |left: &Features, right: &Features, same: bool| {
-            let pairs = || {
-                (0..left.len())
-                    .flat_map(|i| (0..right.len()).map(move |j| (i, j)))
-                    .filter(|(i, j)| !same || i != j)
-            };
-            pairs().map(|(i, j)| kernel(left.row(i), right.row(j))).sum::<f64>() / pairs().count() as f64
-        };
-        mean(left, left, true) + mean(right, right, true) - 2.0 * mean(left, right, false)
-    }
-
     #[test]
     fn agrees_with_numpy() {
         // The fixture's sets; the jackknife by deleting each row in turn.
@@ -189,59 +135,6 @@ mod tests {
         let found = kernel_distance(&referee.a, &referee.b).unwrap();
         assert_close(found.value, 1.082336423117538, 1e-12);
         assert_close(found.standard_error, 0.08802476597625516, 1e-12);
-    }
-
-    #[test]
-    fn is_the_definition() {
-        let mut draws = Draws::new(1);
-        // More rows than a tile, and unequal numbers.
-        let (left, right) = (draws.gaussian(300, 5, 0.0), draws.gaussian(40, 5, 0.7));
-        assert_close(
-            kernel_distance(&left, &right).unwrap().value,
-            by_definition(&left, &right),
-            1e-12,
-        );
-    }
-
-    #[test]
-    fn the_error_is_the_jackknife_of_the_definition() {
-        let mut draws = Draws::new(2);
-        let (left, right) = (draws.gaussian(9, 3, 0.0), draws.gaussian(7, 3, 0.5));
-        let without = |features: &Features, row| {
-            features.select(&(0..features.len()).filter(|&other| other != row).collect::<Vec<_>>())
-        };
-        let lefts = (0..9).map(|row| by_definition(&without(&left, row), &right)).collect();
-        let rights = (0..7).map(|row| by_definition(&left, &without(&right, row))).collect();
-        let expected = (jackknife(lefts) + jackknife(rights)).sqrt();
-        assert_close(kernel_distance(&left, &right).unwrap().standard_error, expected, 1e-12);
-    }
-
-    /// Estimates over `draws` of two sets whose means differ by `shift`.
-    fn simulated(
-        count: usize,
-        shift: f64,
-        estimate: impl Fn(&Features, &Features) -> KernelDistance,
-    ) -> Vec<KernelDistance> {
-        let mut draws = Draws::new(11);
-        (0..count)
-            .map(|_| estimate(&draws.gaussian(60, 8, 0.0), &draws.gaussian(90, 8, shift)))
-            .collect()
-    }
-
-    fn mean(estimates: &[KernelDistance]) -> f64 {
-        estimates.iter().map(|estimate| estimate.value).sum::<f64>() / estimates.len() as f64
-    }
-
-    fn deviation(estimates: &[KernelDistance]) -> f64 {
-        let mean = mean(estimates);
-        let squares: f64 = estimates.iter().map(|estimate| (estimate.value - mean).powi(2)).sum();
-        (squares / (estimates.len() as f64 - 1.0)).sqrt()
-    }
-
-    /// Share of estimates from which the truth lies within 1.96 errors.
-    fn coverage(estimates: &[KernelDistance], truth: f64) -> f64 {
-        let covers = |estimate: &&KernelDistance| (estimate.value - truth).abs() <= 1.96 * estimate.standard_error;
-        estimates.iter().filter(covers).count() as f64 / estimates.len() as f64
     }
 
     /// E (u·v/8 + 1)³ for independent u ~ N(a, I), v ~ N(b, I) of width 8 and constant means.
@@ -256,73 +149,30 @@ mod tests {
     }
 
     #[test]
-    fn is_unbiased_for_one_law_and_for_two() {
-        for shift in [0.0, 0.5] {
-            let truth = expected_kernel(0.0, 0.0) + expected_kernel(shift, shift) - 2.0 * expected_kernel(0.0, shift);
-            let all = simulated(600, shift, |a, b| kernel_distance(a, b).unwrap());
-            let blocks = simulated(600, shift, |a, b| kernel_distance_of_blocks(a, b, 20, 3).unwrap());
-            for estimates in [all, blocks] {
-                let z = (mean(&estimates) - truth) / (deviation(&estimates) / 600f64.sqrt());
-                assert!(
-                    z.abs() < 3.0,
-                    "shift {shift}: {} and {truth}, z = {z}",
-                    mean(&estimates)
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn the_error_covers() {
+    fn is_unbiased_and_its_error_covers() {
         for (shift, least, most) in [(0.0, 0.95, 1.0), (0.5, 0.92, 0.975), (2.0, 0.92, 0.975)] {
             let truth = expected_kernel(0.0, 0.0) + expected_kernel(shift, shift) - 2.0 * expected_kernel(0.0, shift);
-            let estimates = simulated(1000, shift, |a, b| kernel_distance(a, b).unwrap());
-            let covered = coverage(&estimates, truth);
-            let typical = estimates.iter().map(|estimate| estimate.standard_error).sum::<f64>() / 1000.0;
-            println!(
-                "shift {shift}: covered {covered}, error {typical:.5}, deviation {:.5}",
-                deviation(&estimates)
-            );
+            let mut draws = Draws::new(11);
+            let estimates: Vec<KernelDistance> = (0..1000)
+                .map(|_| kernel_distance(&draws.gaussian(60, 8, 0.0), &draws.gaussian(90, 8, shift)).unwrap())
+                .collect();
+            let mean = estimates.iter().map(|of| of.value).sum::<f64>() / 1000.0;
+            let variance = estimates.iter().map(|of| (of.value - mean).powi(2)).sum::<f64>() / 999.0;
+            let z = (mean - truth) / (variance / 1000.0).sqrt();
+            assert!(z.abs() < 3.0, "shift {shift}: {mean} and {truth}, z = {z}");
+            let covers = |of: &&KernelDistance| (of.value - truth).abs() <= 1.96 * of.standard_error;
+            let covered = estimates.iter().filter(covers).count() as f64 / 1000.0;
             assert!((least..=most).contains(&covered), "shift {shift}: {covered}");
         }
     }
 
     #[test]
-    fn the_error_of_blocks_is_their_deviation() {
-        let estimates = simulated(600, 0.5, |a, b| kernel_distance_of_blocks(a, b, 6, 3).unwrap());
-        let typical = estimates
-            .iter()
-            .map(|estimate| estimate.standard_error.powi(2))
-            .sum::<f64>()
-            / 600.0;
-        let ratio = typical.sqrt() / deviation(&estimates);
-        assert!((0.9..1.1).contains(&ratio), "{ratio}");
-    }
-
-    #[test]
-    fn what_cannot_be_compared_is_refused() {
+    fn two_rows_are_too_few() {
         let mut draws = Draws::new(3);
-        let (few, many, wide) = (
-            draws.gaussian(2, 4, 0.0),
-            draws.gaussian(9, 4, 0.0),
-            draws.gaussian(9, 5, 0.0),
-        );
-        assert!(matches!(
-            kernel_distance(&few, &many),
-            Err(MeasureError::TooFew { least: 3, .. })
-        ));
-        assert!(matches!(
-            kernel_distance(&many, &wide),
-            Err(MeasureError::Widths { .. })
-        ));
-        assert!(matches!(
-            kernel_distance_of_blocks(&many, &many, 2, 0),
-            Err(MeasureError::Setting { .. })
-        ));
-        assert!(matches!(
-            kernel_distance_of_blocks(&many, &many, 5, 0),
-            Err(MeasureError::TooFew { least: 10, .. })
-        ));
+        let (few, many) = (draws.gaussian(2, 4, 0.0), draws.gaussian(9, 4, 0.0));
+        for found in [kernel_distance(&few, &many), kernel_distance(&many, &few)] {
+            assert!(matches!(found, Err(MeasureError::TooFew { least: 3, .. })));
+        }
     }
 
     proptest! {

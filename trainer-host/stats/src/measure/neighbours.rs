@@ -2,15 +2,13 @@
 //!
 //! The shortcut cancels: two equal rows come out 1e-8 of their length apart, and a search for copies lives on that.
 
-use serde::{Deserialize, Serialize};
-
-use super::{Features, MeasureError};
+use super::Features;
 
 /// Rows of the first set that are held against one row of the second while that is in the cache.
 const TILE: usize = 32;
 
 /// A row of the other set, and how far it is.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Neighbour {
     /// Its row there.
     pub index: usize,
@@ -20,17 +18,12 @@ pub struct Neighbour {
 
 /// For every row of `queries` its `k` nearest rows of `references`, the nearest first, ties by the lower index.
 ///
-/// Fewer than `k` where `references` has fewer. An error unless both are equally wide.
-pub fn nearest(queries: &Features, references: &Features, k: usize) -> Result<Vec<Vec<Neighbour>>, MeasureError> {
-    queries.as_wide_as(references)?;
-    Ok(rooted(search(queries, references, k, |_, _| true)))
-}
-
-/// For every row its `k` nearest other rows of the same set, the nearest first, ties by the lower index.
-///
-/// The row itself is not among them, an equal row is. Fewer than `k` where there are fewer.
-pub fn nearest_within(features: &Features, k: usize) -> Vec<Vec<Neighbour>> {
-    rooted(search(features, features, k, |query, reference| query != reference))
+/// Fewer than `k` where `references` has fewer. Panics unless both are equally wide.
+pub fn nearest(queries: &Features, references: &Features, k: usize) -> Vec<Vec<Neighbour>> {
+    let mut found = search(queries, references, k, |_, _| true);
+    let all = found.iter_mut().flatten();
+    all.for_each(|neighbour| neighbour.distance = neighbour.distance.sqrt());
+    found
 }
 
 /// For every row its squared distance to the `k`-th nearest other row: not rooted and squared again, since a row on
@@ -38,14 +31,6 @@ pub fn nearest_within(features: &Features, k: usize) -> Vec<Vec<Neighbour>> {
 pub(super) fn squared_radii(features: &Features, k: usize) -> Vec<f64> {
     let found = search(features, features, k, |query, reference| query != reference);
     found.iter().map(|neighbours| neighbours[k - 1].distance).collect()
-}
-
-fn rooted(mut found: Vec<Vec<Neighbour>>) -> Vec<Vec<Neighbour>> {
-    found
-        .iter_mut()
-        .flatten()
-        .for_each(|neighbour| neighbour.distance = neighbour.distance.sqrt());
-    found
 }
 
 /// The `k` nearest rows that are `admitted` (query, reference), with SQUARED distances.
@@ -111,7 +96,7 @@ mod tests {
         // Widths below, at and above a register's lanes, more rows than a tile.
         for width in [1, 8, 19] {
             let (queries, references) = (draws.gaussian(70, width, 0.0), draws.gaussian(45, width, 0.0));
-            for (query, found) in queries.rows().zip(nearest(&queries, &references, 4).unwrap()) {
+            for (query, found) in queries.rows().zip(nearest(&queries, &references, 4)) {
                 let mut sorted: Vec<usize> = (0..45).collect();
                 let distance = |&row: &usize| plain(query, references.row(row));
                 sorted.sort_by(|a, b| distance(a).total_cmp(&distance(b)));
@@ -127,28 +112,14 @@ mod tests {
     #[test]
     fn within_a_set_no_row_is_its_own_neighbour_but_its_double_is() {
         let features = Features::new(vec![0.0, 5.0, 5.0, 9.0], 1).unwrap();
-        let found = nearest_within(&features, 2);
-        assert_eq!(
-            found[1][0],
-            Neighbour {
-                index: 2,
-                distance: 0.0
-            }
-        );
-        assert_eq!(
-            found[2].iter().map(|neighbour| neighbour.index).collect::<Vec<_>>(),
-            [1, 3]
-        );
-        assert_eq!(nearest_within(&features, 9)[0].len(), 3);
+        assert_eq!(squared_radii(&features, 1), [25.0, 0.0, 0.0, 16.0]);
+        assert_eq!(squared_radii(&features, 2), [25.0, 16.0, 16.0, 16.0]);
     }
 
     #[test]
     fn ties_go_to_the_lower_index() {
         let references = Features::new(vec![1.0, -1.0, 1.0], 1).unwrap();
-        let found = nearest(&Features::new(vec![0.0], 1).unwrap(), &references, 2).unwrap();
-        assert_eq!(
-            found[0].iter().map(|neighbour| neighbour.index).collect::<Vec<_>>(),
-            [0, 1]
-        );
+        let found = nearest(&Features::new(vec![0.0], 1).unwrap(), &references, 2);
+        assert_eq!([found[0][0].index, found[0][1].index], [0, 1]);
     }
 }

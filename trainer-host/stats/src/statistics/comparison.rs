@@ -1,16 +1,14 @@
 //! A comparison of variants with a baseline by one primary score.
 
-use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use serde::Serialize;
 
 use super::error::StatisticsError;
 use super::holm;
-use super::interval::{Interval, Level, MIN_SEEDS, NoInterval};
+use super::interval::{ERROR_RATE, Interval, LEVEL, NoInterval};
 use super::paired::PairedDifference;
 use super::sample::Sample;
-use super::student;
 use super::verdict::{Direction, Verdict};
 
 /// A variant, or the baseline, with its scores.
@@ -30,7 +28,7 @@ pub struct Comparison {
     /// The direction in which it is good.
     pub direction: Direction,
     /// The level of the family: all verdicts hold at once this often.
-    pub level: Level,
+    pub level: f64,
     /// The name of the baseline.
     pub baseline: String,
     /// The variants against the baseline, in the order given.
@@ -44,8 +42,6 @@ pub struct Comparison {
     /// another, α/2(k - 1) more. (An intersection-union test, Berger, 1982, Technometrics 24, with Bonferroni for the
     /// choice of the contender.) The best variant of all is always resolved as better than the baseline too.
     pub best: Option<String>,
-    /// The contenders by mean score, if the seeds allow it.
-    pub ranking: Ranking,
     /// Contenders without any score.
     pub without_score: Vec<String>,
 }
@@ -103,33 +99,6 @@ pub struct Tested {
     pub verdict: Verdict,
 }
 
-/// The order of the contenders.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Ranking {
-    /// By mean score over the seeds that all of them have, best first; by name where means are equal. Neighbours need
-    /// not be resolved from each other.
-    Ranked(Vec<Place>),
-    /// The contenders with a score have fewer than [`MIN_SEEDS`] seeds in common; no order is to be printed.
-    TooFewSeeds {
-        /// Number of seeds that they have in common.
-        seeds: usize,
-    },
-    /// Fewer than two contenders have a score, or the baseline has none.
-    NothingToRank,
-}
-
-/// One place of a ranking.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Place {
-    /// The place, from 1; equal means share one.
-    pub place: usize,
-    /// The contender.
-    pub name: String,
-    /// Its mean over the seeds that all have.
-    pub mean: f64,
-}
-
 impl Comparison {
     /// Compares `variants` with `baseline` by `score`.
     ///
@@ -140,7 +109,6 @@ impl Comparison {
         direction: Direction,
         baseline: &Contender,
         variants: &[Contender],
-        level: Level,
     ) -> Result<Self, StatisticsError> {
         let all: Vec<&Contender> = std::iter::once(baseline).chain(variants).collect();
         let mut names = BTreeSet::new();
@@ -152,16 +120,15 @@ impl Comparison {
             }
         }
         let (scored, without): (Vec<&Contender>, Vec<_>) = all.iter().partition(|c| !c.scores.is_empty());
-        // Without the baseline nobody is tested against it, and an order of the rest would read as a verdict.
-        let ranked: &[&Contender] = if baseline.scores.is_empty() { &[] } else { &scored };
+        // Without the baseline nobody is tested against it, and a best of the rest would read as a verdict.
+        let scored: &[&Contender] = if baseline.scores.is_empty() { &[] } else { &scored };
         Ok(Self {
             score: score.into(),
             direction,
-            level,
+            level: LEVEL,
             baseline: baseline.name.clone(),
-            rows: rows(direction, baseline, variants, level),
-            best: best(direction, ranked, level.error_rate(), variants.len()).map(|c| c.name.clone()),
-            ranking: rank(direction, ranked),
+            rows: rows(direction, baseline, variants),
+            best: best(direction, scored, variants.len()).map(|c| c.name.clone()),
             without_score: without.into_iter().map(|c| c.name.clone()).collect(),
         })
     }
@@ -172,7 +139,7 @@ impl Comparison {
     }
 }
 
-fn rows(direction: Direction, baseline: &Contender, variants: &[Contender], level: Level) -> Vec<Row> {
+fn rows(direction: Direction, baseline: &Contender, variants: &[Contender]) -> Vec<Row> {
     let differences: Vec<_> = variants
         .iter()
         .map(|v| PairedDifference::new(&v.scores, &baseline.scores))
@@ -188,9 +155,9 @@ fn rows(direction: Direction, baseline: &Contender, variants: &[Contender], leve
                 t: estimate.t(),
                 p: p[index],
                 adjusted_p: adjusted[index],
-                interval: estimate.interval(level),
-                simultaneous: estimate.interval(level.shared_by(variants.len())),
-                verdict: Verdict::new(direction, estimate.mean, adjusted[index], level.error_rate()),
+                interval: estimate.interval(ERROR_RATE),
+                simultaneous: estimate.interval(ERROR_RATE / variants.len() as f64),
+                verdict: Verdict::new(direction, estimate.mean, adjusted[index]),
             }),
             Err(reason) => Outcome::Unranked(*reason),
         };
@@ -205,47 +172,14 @@ fn rows(direction: Direction, baseline: &Contender, variants: &[Contender], leve
 }
 
 /// The one of `scored` that beats all others of them; at most one can. `tests` is k - 1 of the rule.
-fn best<'a>(direction: Direction, scored: &[&'a Contender], error_rate: f64, tests: usize) -> Option<&'a Contender> {
+fn best<'a>(direction: Direction, scored: &[&'a Contender], tests: usize) -> Option<&'a Contender> {
     let beats = |one: &Contender, other: &Contender| {
         PairedDifference::new(&one.scores, &other.scores)
             .estimate()
-            .is_ok_and(|e| direction.gain(e.mean, 0.0) > 0.0 && e.p() * tests as f64 <= error_rate)
+            .is_ok_and(|e| direction.gain(e.mean, 0.0) > 0.0 && e.p() * tests as f64 <= ERROR_RATE)
     };
     let unbeaten = |one: &&&Contender| scored.iter().all(|other| one.name == other.name || beats(one, other));
     scored.iter().filter(|_| scored.len() > 1).find(unbeaten).copied()
-}
-
-fn rank(direction: Direction, scored: &[&Contender]) -> Ranking {
-    let [first, _, ..] = scored else {
-        return Ranking::NothingToRank;
-    };
-    let seeds: Vec<u64> = first
-        .scores
-        .iter()
-        .map(|(seed, _)| seed)
-        .filter(|seed| scored.iter().all(|c| c.scores.get(*seed).is_some()))
-        .collect();
-    if seeds.len() < MIN_SEEDS {
-        return Ranking::TooFewSeeds { seeds: seeds.len() };
-    }
-    let mean = |c: &Contender| student::mean(&seeds.iter().filter_map(|s| c.scores.get(*s)).collect::<Vec<_>>());
-    let mut means: Vec<(&str, f64)> = scored.iter().map(|c| (c.name.as_str(), mean(c))).collect();
-    // Not by total order, in which -0.0 and 0.0 would differ; means are finite.
-    let order = |gain: f64| gain.partial_cmp(&0.0).unwrap_or(Ordering::Equal);
-    means.sort_by(|a, b| order(direction.gain(b.1, a.1)).then(a.0.cmp(b.0)));
-    let mut places: Vec<Place> = Vec::new();
-    for (index, (name, mean)) in means.into_iter().enumerate() {
-        let place = match places.last() {
-            Some(above) if above.mean == mean => above.place,
-            _ => index + 1,
-        };
-        places.push(Place {
-            place,
-            name: name.into(),
-            mean,
-        });
-    }
-    Ranking::Ranked(places)
 }
 
 #[cfg(test)]

@@ -25,12 +25,6 @@ pub enum StatisticsError {
         /// The seed that has two.
         seed: u64,
     },
-    /// A level that is no probability between 0 and 1.
-    #[error("a level of {level} is not between 0 and 1 (0.95 is usual)")]
-    Level {
-        /// The level that was asked for.
-        level: f64,
-    },
     /// Two contenders with one name.
     #[error("two contenders of the comparison are called {name:?}")]
     DuplicateName {
@@ -59,13 +53,5 @@ pub enum StatisticsError {
         x: f64,
         /// The x before it; 0 before the first.
         before: f64,
-    },
-    /// Two judges whose comparisons are not of the same contenders.
-    #[error(
-        "the judges did not compare the same: {only:?} is in one comparison alone, or is the baseline of one alone"
-    )]
-    DifferentContenders {
-        /// A name for which they differ.
-        only: String,
     },
 }

@@ -4,55 +4,15 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::error::StatisticsError;
-
 /// Seeds that an interval or a ranking needs. Two would have a t interval of 12.7 standard errors on each side, which
 /// supports nothing and looks as if it did.
 pub const MIN_SEEDS: usize = 3;
 
-/// Share of the intervals made in this way that hold what they estimate, between 0 and 1.
-#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize)]
-#[serde(transparent)]
-pub struct Level(f64);
+/// Share of the intervals that hold what they estimate, and of comparisons in which every verdict holds.
+pub const LEVEL: f64 = 0.95;
 
-impl Level {
-    /// 95 %.
-    pub const DEFAULT: Self = Self(0.95);
-
-    /// A level of one's own.
-    ///
-    /// # Errors
-    /// Not strictly between 0 and 1.
-    pub fn new(level: f64) -> Result<Self, StatisticsError> {
-        if level > 0.0 && level < 1.0 {
-            Ok(Self(level))
-        } else {
-            Err(StatisticsError::Level { level })
-        }
-    }
-
-    /// The level as a number, 0.95 for 95 %.
-    pub fn value(self) -> f64 {
-        self.0
-    }
-
-    /// Rate at which it may be wrong: 0.05 for 95 %.
-    pub fn error_rate(self) -> f64 {
-        1.0 - self.0
-    }
-
-    /// The level of each of `intervals` so that all hold at once as often as one of this level (Bonferroni; Dunn, 1961,
-    /// JASA 56): the error rate is divided by their number.
-    pub fn shared_by(self, intervals: usize) -> Self {
-        Self(1.0 - self.error_rate() / intervals.max(1) as f64)
-    }
-}
-
-impl Default for Level {
-    fn default() -> Self {
-        Self::DEFAULT
-    }
-}
+/// Rate at which that may be wrong.
+pub const ERROR_RATE: f64 = 1.0 - LEVEL;
 
 /// Range in which a number lies, and how sure that is.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -62,7 +22,7 @@ pub struct Interval {
     /// The upper end.
     pub high: f64,
     /// The level at which it holds.
-    pub level: Level,
+    pub level: f64,
 }
 
 impl Interval {
@@ -119,29 +79,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_level_is_a_probability() {
-        for wrong in [0.0, 1.0, -0.1, 95.0, f64::NAN] {
-            assert!(Level::new(wrong).is_err(), "{wrong}");
-        }
-        assert_eq!(Level::new(0.95), Ok(Level::DEFAULT));
-    }
-
-    #[test]
-    fn shared_levels_divide_the_error_rate() {
-        assert!((Level::DEFAULT.shared_by(5).value() - 0.99).abs() < 1e-12);
-        assert_eq!(Level::DEFAULT.shared_by(0).value(), Level::DEFAULT.shared_by(1).value());
-    }
-
-    #[test]
     fn reasons_are_sentences() {
-        assert_eq!(
-            NoInterval::TooFewSeeds { seeds: 2 }.to_string(),
-            "2 seeds; 3 are needed"
-        );
-        assert_eq!(
-            NoInterval::TooFewSeeds { seeds: 1 }.to_string(),
-            "one seed; 3 are needed"
-        );
-        assert!(NoInterval::NoSpread { seeds: 4 }.to_string().contains("all 4 seeds"));
+        for (reason, words) in [
+            (NoInterval::TooFewSeeds { seeds: 0 }, "no seed in common; 3 are needed"),
+            (NoInterval::TooFewSeeds { seeds: 1 }, "one seed; 3 are needed"),
+            (NoInterval::TooFewSeeds { seeds: 2 }, "2 seeds; 3 are needed"),
+            (
+                NoInterval::NoSpread { seeds: 4 },
+                "all 4 seeds gave the same number, so its spread is unknown",
+            ),
+        ] {
+            assert_eq!(reason.to_string(), words);
+        }
     }
 }

@@ -10,7 +10,8 @@ use super::student::{self, MeanEstimate};
 /// Variant minus baseline, seed by seed, in units of the score.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PairedDifference {
-    differences: Vec<(u64, f64)>,
+    /// By seed.
+    differences: Vec<f64>,
     /// The largest magnitude of the scores that were subtracted.
     scale: f64,
 }
@@ -22,7 +23,7 @@ impl PairedDifference {
         let mut scale = 0.0_f64;
         for (seed, ours) in variant.iter() {
             let Some(theirs) = baseline.get(seed) else { continue };
-            differences.push((seed, ours - theirs));
+            differences.push(ours - theirs);
             scale = scale.max(ours.abs()).max(theirs.abs());
         }
         Self { differences, scale }
@@ -33,14 +34,9 @@ impl PairedDifference {
         self.differences.len()
     }
 
-    /// Seeds and differences, by seed.
-    pub fn differences(&self) -> &[(u64, f64)] {
-        &self.differences
-    }
-
     /// The mean difference; none without a common seed.
     pub fn mean(&self) -> Option<f64> {
-        (self.seeds() > 0).then(|| student::mean(&self.values()))
+        (self.seeds() > 0).then(|| student::mean(&self.differences))
     }
 
     /// The mean difference with its standard error, of which t, p and intervals follow.
@@ -48,17 +44,13 @@ impl PairedDifference {
     /// # Errors
     /// Fewer than three common seeds, or the same difference for all of them.
     pub fn estimate(&self) -> Result<MeanEstimate, NoInterval> {
-        MeanEstimate::new(&self.values(), self.scale)
-    }
-
-    fn values(&self) -> Vec<f64> {
-        self.differences.iter().map(|(_, d)| *d).collect()
+        MeanEstimate::new(&self.differences, self.scale)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::interval::Level;
+    use super::super::interval::ERROR_RATE;
     use super::*;
 
     /// Hours of sleep gained under two drugs, Student (1908), with what R's `t.test(paired = TRUE)` says of them.
@@ -71,7 +63,7 @@ mod tests {
         assert!((estimate.mean + 1.58).abs() < 1e-12);
         assert!((estimate.t() + 4.0621).abs() < 5e-5);
         assert!((estimate.p() - 0.002833).abs() < 5e-7);
-        let interval = estimate.interval(Level::DEFAULT);
+        let interval = estimate.interval(ERROR_RATE);
         assert!((interval.low + 2.4598858).abs() < 5e-8);
         assert!((interval.high + 0.7001142).abs() < 5e-8);
     }
@@ -81,7 +73,7 @@ mod tests {
         let variant = Sample::new([(1, 3.0), (2, 5.0), (9, 100.0)]).unwrap();
         let baseline = Sample::new([(2, 4.0), (1, 1.0), (5, -100.0)]).unwrap();
         let difference = PairedDifference::new(&variant, &baseline);
-        assert_eq!(difference.differences(), [(1, 2.0), (2, 1.0)]);
+        assert_eq!(difference.differences, [2.0, 1.0]);
         assert_eq!(difference.mean(), Some(1.5));
         assert_eq!(difference.estimate(), Err(NoInterval::TooFewSeeds { seeds: 2 }));
     }

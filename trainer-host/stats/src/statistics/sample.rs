@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::error::{StatisticsError, is_usable};
-use super::interval::{Interval, Level, NoInterval};
-use super::student::{self, MeanEstimate};
+use super::interval::{ERROR_RATE, Interval, NoInterval};
+use super::student::MeanEstimate;
 
 /// A score for each seed; empty where no run has one.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -56,24 +56,14 @@ impl Sample {
         self.0.values().copied().collect()
     }
 
-    /// The mean; none of no seeds.
-    pub fn mean(&self) -> Option<f64> {
-        (!self.is_empty()).then(|| student::mean(&self.values()))
-    }
-
-    /// The standard deviation over seeds, with n - 1; none of fewer than two.
-    pub fn standard_deviation(&self) -> Option<f64> {
-        (self.len() > 1).then(|| student::deviation(&self.values()))
-    }
-
     /// The t interval of the mean. Not for telling two variants apart: intervals of two means may overlap while their
-    /// paired difference is resolved, which is what [`super::paired`] is for.
+    /// paired difference is resolved, which is what [`Comparison`](super::Comparison) tests.
     ///
     /// # Errors
     /// Too few seeds, or one value for all.
-    pub fn interval(&self, level: Level) -> Result<Interval, NoInterval> {
+    pub fn interval(&self) -> Result<Interval, NoInterval> {
         let scale = self.0.values().fold(0.0_f64, |scale, v| scale.max(v.abs()));
-        Ok(MeanEstimate::new(&self.values(), scale)?.interval(level))
+        Ok(MeanEstimate::new(&self.values(), scale)?.interval(ERROR_RATE))
     }
 }
 
@@ -88,29 +78,17 @@ mod tests {
     #[test]
     fn interval_is_the_one_by_hand() {
         // Mean 3, deviation √2.5, standard error √0.5, t(0.975; 4) = 2.7764451.
-        let interval = sample(&[1.0, 2.0, 3.0, 4.0, 5.0]).interval(Level::DEFAULT).unwrap();
+        let interval = sample(&[1.0, 2.0, 3.0, 4.0, 5.0]).interval().unwrap();
         assert!((interval.low - (3.0 - 2.7764451051977987 * 0.5_f64.sqrt())).abs() < 1e-9);
         assert!((interval.high - 4.963243161).abs() < 1e-8);
         assert!(interval.contains(3.0) && !interval.contains(5.0));
     }
 
     #[test]
-    fn few_seeds_have_what_they_can() {
-        assert_eq!((sample(&[]).mean(), sample(&[]).standard_deviation()), (None, None));
-        assert_eq!(
-            (sample(&[2.0]).mean(), sample(&[2.0]).standard_deviation()),
-            (Some(2.0), None)
-        );
+    fn few_or_equal_seeds_have_no_interval() {
         let two = sample(&[1.0, 3.0]);
-        assert_eq!(
-            (two.mean(), two.standard_deviation()),
-            (Some(2.0), Some(2.0_f64.sqrt()))
-        );
-        assert_eq!(two.interval(Level::DEFAULT), Err(NoInterval::TooFewSeeds { seeds: 2 }));
-        assert_eq!(
-            sample(&[0.1; 5]).interval(Level::DEFAULT),
-            Err(NoInterval::NoSpread { seeds: 5 })
-        );
+        assert_eq!(two.interval(), Err(NoInterval::TooFewSeeds { seeds: 2 }));
+        assert_eq!(sample(&[0.1; 5]).interval(), Err(NoInterval::NoSpread { seeds: 5 }));
     }
 
     #[test]

@@ -45,14 +45,7 @@ fn draw(rng: &mut ChaCha8Rng, truth: &[f64], seeds: u64) -> Vec<Contender> {
 }
 
 fn compare(contenders: &[Contender]) -> Comparison {
-    Comparison::new(
-        "score",
-        Direction::HigherIsBetter,
-        &contenders[0],
-        &contenders[1..],
-        Level::DEFAULT,
-    )
-    .unwrap()
+    Comparison::new("score", Direction::HigherIsBetter, &contenders[0], &contenders[1..]).unwrap()
 }
 
 fn tested(comparison: &Comparison) -> Vec<Tested> {
@@ -70,12 +63,12 @@ fn intervals_of_samples_and_differences_cover() {
         let (mut mean, mut difference, mut at_80) = (0, 0, 0);
         for _ in 0..RUNS {
             let pair = draw(&mut rng, &[7.0, 7.5], seeds);
-            mean += usize::from(pair[0].scores.interval(Level::DEFAULT).unwrap().contains(7.0));
+            mean += usize::from(pair[0].scores.interval().unwrap().contains(7.0));
             let estimate = PairedDifference::new(&pair[1].scores, &pair[0].scores)
                 .estimate()
                 .unwrap();
-            difference += usize::from(estimate.interval(Level::DEFAULT).contains(0.5));
-            at_80 += usize::from(estimate.interval(Level::new(0.8).unwrap()).contains(0.5));
+            difference += usize::from(estimate.interval(ERROR_RATE).contains(0.5));
+            at_80 += usize::from(estimate.interval(0.2).contains(0.5));
         }
         assert_rate(mean, 0.95, "the interval of a mean");
         assert_rate(difference, 0.95, "the interval of a paired difference");
@@ -170,7 +163,7 @@ fn intervals_of_speed_ups_cover() {
             baseline.insert(seed, line(rate, 20));
             variant.insert(seed, line(rate * factor, 80));
         }
-        let speed_up = SpeedUp::new(&variant, &baseline, Direction::LowerIsBetter, Level::DEFAULT);
+        let speed_up = SpeedUp::new(&variant, &baseline, Direction::LowerIsBetter);
         let SpeedUpOutcome::Reached { ratio, needed, .. } = speed_up.outcome else {
             panic!("{speed_up:?}");
         };

@@ -2,12 +2,11 @@
 //! result.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use serde::{Serialize, Serializer};
 
 use super::curve::{Curve, Reach};
-use super::interval::{Interval, Level, NoInterval};
+use super::interval::{ERROR_RATE, Interval, NoInterval};
 use super::student::{self, MeanEstimate};
 use super::verdict::Direction;
 
@@ -75,49 +74,30 @@ pub struct GeometricMean {
 }
 
 /// Why a ratio has no meaning.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, thiserror::Error)]
 #[serde(tag = "because", rename_all = "kebab-case")]
 pub enum NoRatio {
     /// The variant and the baseline have no seed in common.
+    #[error("no seed in common with the baseline")]
     NoCommonSeed,
     /// The baseline's curve ends at x = 0, or its score at x = 0, before training, was as good as its last and no later
     /// one was worse.
+    #[error("the baseline's score of seed {seed} was no better at its end than at 0")]
     BaselineDidNotImprove {
         /// The seed.
         seed: u64,
     },
     /// The variant was as good at x = 0, before training, and no later score was worse.
+    #[error("seed {seed} was as good as the baseline's end at 0, before training")]
     ReachedAtZero {
         /// The seed.
         seed: u64,
     },
 }
 
-impl fmt::Display for NoRatio {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoCommonSeed => write!(f, "no seed in common with the baseline"),
-            Self::BaselineDidNotImprove { seed } => {
-                write!(
-                    f,
-                    "the baseline's score of seed {seed} was no better at its end than at 0"
-                )
-            }
-            Self::ReachedAtZero { seed } => {
-                write!(f, "seed {seed} was as good as the baseline's end at 0, before training")
-            }
-        }
-    }
-}
-
 impl SpeedUp {
     /// The speed-up of `variant` over `baseline`, whose curves are keyed by seed.
-    pub fn new(
-        variant: &BTreeMap<u64, Curve>,
-        baseline: &BTreeMap<u64, Curve>,
-        direction: Direction,
-        level: Level,
-    ) -> Self {
+    pub fn new(variant: &BTreeMap<u64, Curve>, baseline: &BTreeMap<u64, Curve>, direction: Direction) -> Self {
         let mut seeds = BTreeMap::new();
         for (seed, curve) in variant {
             let Some(baseline) = baseline.get(seed) else { continue };
@@ -130,12 +110,12 @@ impl SpeedUp {
             };
             seeds.insert(*seed, one);
         }
-        let outcome = outcome(&seeds, level);
+        let outcome = outcome(&seeds);
         Self { seeds, outcome }
     }
 }
 
-fn outcome(seeds: &BTreeMap<u64, SeedSpeedUp>, level: Level) -> SpeedUpOutcome {
+fn outcome(seeds: &BTreeMap<u64, SeedSpeedUp>) -> SpeedUpOutcome {
     if seeds.is_empty() {
         return SpeedUpOutcome::Undefined(NoRatio::NoCommonSeed);
     }
@@ -161,8 +141,8 @@ fn outcome(seeds: &BTreeMap<u64, SeedSpeedUp>, level: Level) -> SpeedUpOutcome {
     // Logarithms of 1 and of 1e15 are both rounded to about the same; a spread is measured on the larger one.
     let scale = needed.iter().chain(&ends).fold(1.0_f64, |scale, x| scale.max(x.abs()));
     SpeedUpOutcome::Reached {
-        needed: GeometricMean::new(&needed, scale, level),
-        ratio: GeometricMean::new(&over(&needed), scale, level),
+        needed: GeometricMean::new(&needed, scale),
+        ratio: GeometricMean::new(&over(&needed), scale),
         baseline_itself: student::mean(&over(&logs(|s| s.baseline_reach))).exp(),
         bound: seeds.values().any(|s| matches!(s.reach, Reach::AtOrBefore(_))),
     }
@@ -170,10 +150,10 @@ fn outcome(seeds: &BTreeMap<u64, SeedSpeedUp>, level: Level) -> SpeedUpOutcome {
 
 impl GeometricMean {
     /// Of numbers whose logarithms these are.
-    fn new(logs: &[f64], scale: f64, level: Level) -> Self {
+    fn new(logs: &[f64], scale: f64) -> Self {
         Self {
             value: student::mean(logs).exp(),
-            interval: MeanEstimate::new(logs, scale).map(|e| e.interval(level).map(f64::exp)),
+            interval: MeanEstimate::new(logs, scale).map(|e| e.interval(ERROR_RATE).map(f64::exp)),
         }
     }
 }
@@ -201,7 +181,7 @@ mod tests {
     }
 
     fn speed_up(variant: Vec<Curve>, baseline: Vec<Curve>) -> SpeedUp {
-        SpeedUp::new(&seeds(variant), &seeds(baseline), LowerIsBetter, Level::DEFAULT)
+        SpeedUp::new(&seeds(variant), &seeds(baseline), LowerIsBetter)
     }
 
     #[test]
@@ -258,27 +238,19 @@ mod tests {
     }
 
     #[test]
-    fn the_baseline_against_itself_is_one() {
-        let SpeedUpOutcome::Reached { ratio, .. } =
-            speed_up(vec![falling(0.01, 300); 3], vec![falling(0.01, 300); 3]).outcome
-        else {
-            panic!("not reached");
-        };
-        assert!((ratio.value - 1.0).abs() < 1e-9);
-        assert_eq!(ratio.interval, Err(NoInterval::NoSpread { seeds: 3 }));
-    }
-
-    #[test]
-    fn a_baseline_that_became_worse_shows_in_its_own_ratio() {
+    fn the_baseline_against_itself_is_one_unless_it_became_worse() {
         let overfit = Curve::new([(0.0, 10.0), (100.0, 4.0), (200.0, 2.0), (300.0, 4.0)]).unwrap();
-        let SpeedUpOutcome::Reached {
-            ratio, baseline_itself, ..
-        } = speed_up(vec![overfit.clone()], vec![overfit]).outcome
-        else {
-            panic!("not reached");
-        };
-        assert!((ratio.value - 3.0).abs() < 1e-9);
-        assert!((baseline_itself - 3.0).abs() < 1e-9);
+        for (curve, factor) in [(falling(0.01, 300), 1.0), (overfit, 3.0)] {
+            let found = speed_up(vec![curve.clone(); 3], vec![curve; 3]).outcome;
+            let SpeedUpOutcome::Reached {
+                ratio, baseline_itself, ..
+            } = found
+            else {
+                panic!("{found:?}");
+            };
+            assert!((ratio.value - factor).abs() < 1e-9 && (baseline_itself - factor).abs() < 1e-9);
+            assert_eq!(ratio.interval, Err(NoInterval::NoSpread { seeds: 3 }));
+        }
     }
 
     #[test]
@@ -293,24 +265,18 @@ mod tests {
 
     #[test]
     fn what_has_no_ratio_says_why() {
-        let flat = Curve::new([(0.0, 1.0), (10.0, 1.0)]).unwrap();
-        let undefined = |why| SpeedUpOutcome::Undefined(why);
-        assert_eq!(
-            speed_up(vec![flat.clone()], vec![flat.clone()]).outcome,
-            undefined(NoRatio::BaselineDidNotImprove { seed: 1 })
-        );
-        assert_eq!(
-            speed_up(vec![flat], vec![falling(0.01, 1000)]).outcome,
-            SpeedUpOutcome::NotReached { reached: 0, seeds: 1 }
-        );
-        let good = Curve::new([(0.0, 1.0), (10.0, 0.5)]).unwrap();
-        assert_eq!(
-            speed_up(vec![good], vec![falling(0.01, 300)]).outcome,
-            undefined(NoRatio::ReachedAtZero { seed: 1 })
-        );
-        assert_eq!(
-            speed_up(vec![], vec![falling(0.01, 300)]).outcome,
-            undefined(NoRatio::NoCommonSeed)
-        );
+        let flat = vec![Curve::new([(0.0, 1.0), (10.0, 1.0)]).unwrap()];
+        let good = vec![Curve::new([(0.0, 1.0), (10.0, 0.5)]).unwrap()];
+        let slow = vec![falling(0.01, 1000)];
+        for (variant, baseline, wanted) in [
+            (&flat, &flat, NoRatio::BaselineDidNotImprove { seed: 1 }),
+            (&good, &vec![falling(0.01, 300)], NoRatio::ReachedAtZero { seed: 1 }),
+            (&vec![], &slow, NoRatio::NoCommonSeed),
+        ] {
+            let found = speed_up(variant.clone(), baseline.clone()).outcome;
+            assert_eq!(found, SpeedUpOutcome::Undefined(wanted));
+        }
+        let never = SpeedUpOutcome::NotReached { reached: 0, seeds: 1 };
+        assert_eq!(speed_up(flat, slow).outcome, never);
     }
 }

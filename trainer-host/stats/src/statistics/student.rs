@@ -5,7 +5,7 @@
 
 use statrs::function::beta::{beta_reg, inv_beta_reg};
 
-use super::interval::{Interval, Level, MIN_SEEDS, NoInterval};
+use super::interval::{Interval, MIN_SEEDS, NoInterval};
 
 /// A spread below this part of the numbers it comes from is their rounding.
 const ROUNDING: f64 = 1e-12;
@@ -53,13 +53,13 @@ impl MeanEstimate {
         two_sided_p(self.t(), self.n - 1)
     }
 
-    /// The t interval of the mean.
-    pub fn interval(&self, level: Level) -> Interval {
-        let half = critical_value(level.error_rate(), self.n - 1) * self.standard_error;
+    /// The t interval of the mean, which misses at `error_rate`.
+    pub fn interval(&self, error_rate: f64) -> Interval {
+        let half = critical_value(error_rate, self.n - 1) * self.standard_error;
         Interval {
             low: self.mean - half,
             high: self.mean + half,
-            level,
+            level: 1.0 - error_rate,
         }
     }
 }
@@ -70,7 +70,7 @@ pub(super) fn mean(values: &[f64]) -> f64 {
 }
 
 /// The standard deviation of at least two values, with n - 1.
-pub(super) fn deviation(values: &[f64]) -> f64 {
+fn deviation(values: &[f64]) -> f64 {
     let mean = mean(values);
     let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
     (squares / (values.len() - 1) as f64).sqrt()

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::interval::ERROR_RATE;
+
 /// The direction in which a score is good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -38,22 +40,13 @@ pub enum Verdict {
 
 impl Verdict {
     /// The verdict on a mean difference to the baseline, variant minus baseline.
-    pub(super) fn new(direction: Direction, mean: f64, adjusted_p: f64, error_rate: f64) -> Self {
-        if adjusted_p > error_rate {
+    pub(super) fn new(direction: Direction, mean: f64, adjusted_p: f64) -> Self {
+        if adjusted_p > ERROR_RATE {
             Self::NotResolved
         } else if direction.gain(mean, 0.0) > 0.0 {
             Self::Better
         } else {
             Self::Worse
-        }
-    }
-
-    /// The verdict with better and worse exchanged.
-    pub fn opposite(self) -> Self {
-        match self {
-            Self::Better => Self::Worse,
-            Self::Worse => Self::Better,
-            Self::NotResolved => Self::NotResolved,
         }
     }
 }
