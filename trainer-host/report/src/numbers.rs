@@ -133,7 +133,7 @@ fn costs(measured: &Measurements, facts: &mut Vec<Fact<'_>>) {
     }));
     let parts = PARTS
         .iter()
-        .map(|(name, part)| fact(format!("seconds of {name}"), part(&measured.parts)));
+        .map(|(name, part)| fact(format!("seconds of {name}"), part(measured).unwrap_or_default()));
     facts.extend(parts);
     facts.push(fact("teacher parameters", measured.teacher_parameters as f64));
     if let Some(operations) = &measured.operations {

@@ -9,14 +9,16 @@ use sextant_recipe::Score;
 use sextant_records::evaluation::{JudgeIdentity, Scores};
 use sextant_stats::statistics::{Comparison, Contender, Direction, Level, Sample};
 
+/// Reads a number off a run; none where it was not measured.
+type Value = Box<dyn Fn(&Entry) -> Option<f64>>;
+
 /// A number by which runs are compared.
 pub struct Metric {
     /// Its name in words.
     pub name: String,
     /// The way in which it is good.
     pub direction: Direction,
-    /// Reads it off a run; none where it was not measured.
-    value: Box<dyn Fn(&Entry) -> Option<f64>>,
+    value: Value,
 }
 
 /// One of a judge's scores: its name, the way in which it is good, and how to read it off.

@@ -1,21 +1,17 @@
 //! The cost of guidance: a step's time by part, memory and parameters, and the bill to the end.
 
-use crate::chart::{Bar, Bars, Chart, Drawing};
-use crate::content::{Measurements, Parts, Report};
-use crate::measure::{Measure, Quantity, Unit, columns, table};
+use crate::content::{Measurements, Report};
+use crate::measure::{Measure, Quantity, columns, table};
 use crate::section::{Block, Section};
 
-/// A part of a step, and how to read its seconds off.
-type Part = (&'static str, fn(&Parts) -> f64);
-
-/// The parts of a step, in their order.
-pub const PARTS: [Part; 6] = [
-    ("data", |p| p.data),
-    ("student", |p| p.student),
-    ("teacher", |p| p.teacher),
-    ("guidance", |p| p.guidance),
-    ("backward", |p| p.backward),
-    ("update", |p| p.update),
+/// The seconds of a step by part, in their order.
+pub const PARTS: [Measure; 6] = [
+    ("data", |m| Some(m.parts.data)),
+    ("student", |m| Some(m.parts.student)),
+    ("teacher", |m| Some(m.parts.teacher)),
+    ("guidance", |m| Some(m.parts.guidance)),
+    ("backward", |m| Some(m.parts.backward)),
+    ("update", |m| Some(m.parts.update)),
 ];
 
 const PARAMETERS: [Measure; 4] = [
@@ -52,9 +48,21 @@ const OPERATIONS: &str = "Operations are floating-point operations counted from 
                           making of an encoder is on the bill in operations, and not in seconds or in images. A dash is what was not counted, and is in \
                           no sum.";
 
+const ASYNCHRONOUS: &str =
+    "On a device that runs asynchronously the times of the parts are times to launch, and only the whole is right.";
+
 /// The section; none where no variant finished.
 pub fn section(report: &Report) -> Option<Section> {
-    let mut blocks: Vec<Block> = bars(report).map(|bars| Block::Charts(vec![bars])).into_iter().collect();
+    let mut blocks = Vec::new();
+    if report.finished().any(|(_, _, m)| whole(m) > Some(0.0)) {
+        let columns = columns(
+            report,
+            Quantity::StepTime,
+            &[&PARTS[..], &[("whole step", whole)]].concat(),
+        );
+        let parts = table(report, "Mean wall time of a step of the last phase by part", columns);
+        blocks.extend([Block::Table(parts), Block::Words(ASYNCHRONOUS.into())]);
+    }
     let memory: Measure = ("peak memory", |m| m.peak_memory_bytes.map(|bytes| bytes as f64));
     let memory = columns(report, Quantity::Bytes, &[memory]);
     let parameters = columns(report, Quantity::Parameters, &PARAMETERS);
@@ -85,32 +93,8 @@ fn everything(measured: &Measurements) -> Option<f64> {
     Some(measured.operations?.last_phase + measured.operations?.earlier_phases + encoder)
 }
 
-/// A step's time by part; none where nobody measured it.
-fn bars(report: &Report) -> Option<Chart> {
-    let whole = |m: &Measurements| PARTS.iter().map(|(_, part)| part(&m.parts)).sum::<f64>();
-    let of: Vec<_> = report.finished().filter(|(_, _, m)| whole(m) > 0.0).collect();
-    let unit = Unit::fitting(Quantity::StepTime, of.iter().map(|(_, _, m)| whole(m)));
-    let bars = of.iter().map(|(variant, name, measured)| Bar {
-        variant: *variant,
-        name: (*name).to_owned(),
-        parts: PARTS
-            .iter()
-            .map(|(_, part)| part(&measured.parts) / unit.size)
-            .collect(),
-        whole: format!("{} {}", unit.text(whole(measured)), unit.name),
-    });
-    let bars = Bars {
-        title: unit.head("time of a step"),
-        parts: PARTS.iter().map(|(name, _)| *name).collect(),
-        bars: bars.collect(),
-    };
-    let caption = "Mean wall time of an optimiser step of the last phase by part. On a device that runs asynchronously these are times to launch, and only \
-                   the whole is right.";
-    (!bars.bars.is_empty()).then(|| Chart {
-        file: "step-by-part".into(),
-        caption: caption.into(),
-        drawing: Drawing::Bars(bars),
-    })
+fn whole(measured: &Measurements) -> Option<f64> {
+    PARTS.iter().map(|(_, part)| part(measured)).sum()
 }
 
 #[cfg(test)]
@@ -144,12 +128,12 @@ mod tests {
     #[test]
     fn what_was_not_measured_is_left_out() {
         let measured_by_none = section(&fixture::hostile()).unwrap();
-        assert_eq!(measured_by_none.charts().count(), 0, "no parts were measured");
         let tables: Vec<_> = measured_by_none.tables().collect();
+        assert!(tables[0].caption.starts_with("Peak memory"), "no parts were measured");
         assert!(tables[1].rows.is_empty() && tables[2].columns.len() == 4);
         assert!(!format!("{measured_by_none:?}").contains("counted from"));
         assert!(section(&Report::default()).is_none());
         let whole = section(&fixture::example()).unwrap();
-        assert!(whole.charts().count() == 1 && whole.tables().all(|table| !table.rows.is_empty()));
+        assert!(whole.tables().count() == 4 && whole.tables().all(|table| !table.rows.is_empty()));
     }
 }

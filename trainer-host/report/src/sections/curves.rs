@@ -66,10 +66,7 @@ pub fn first_screen(report: &Report) -> Vec<(String, Chart)> {
                 way => format!("-{}", file_name(way)),
             };
             let file = format!("curve-{}{suffix}", file_name(&family.name));
-            charts.push((
-                format!("{}, {way}", family.label),
-                Chart::lines(file, family.hint, lines),
-            ));
+            charts.push((format!("{}, {way}", family.label), Chart::new(file, family.hint, lines)));
         };
         add(BY_STEP, whole.clone());
         if family.name != FIRST[0] {
@@ -123,7 +120,7 @@ pub fn section(report: &Report) -> Option<Section> {
         let Lines { size, ticks, .. } = Lines::small();
         let lines = family.lines(report);
         let file = format!("curve-{}", file_name(&family.name));
-        Chart::lines(file, family.hint, Lines { size, ticks, ..lines })
+        Chart::new(file, family.hint, Lines { size, ticks, ..lines })
     });
     let charts: Vec<Chart> = charts.collect();
     let remarks: Vec<String> = families.iter().flat_map(|family| family.remarks(report)).collect();
@@ -217,7 +214,6 @@ impl Family {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chart::Drawing;
     use crate::fixture;
 
     #[test]
@@ -265,10 +261,7 @@ mod tests {
                 "denoising loss, by step"
             ]
         );
-        let (_, by_time) = &first_screen(&report)[4];
-        let Drawing::Lines(lines) = &by_time.drawing else {
-            panic!()
-        };
+        let (_, Chart { lines, .. }) = &first_screen(&report)[4];
         let first = |variant: usize| lines.lines[variant].points[0][0];
         assert!(first(2) > first(0), "the earlier phase is on the bill");
         let mut bare = fixture::hostile();

@@ -147,7 +147,7 @@ fn sweep(report: &Report) -> Vec<Block> {
         title: "kernel distance, lower is better".into(),
         ..profile.lines("scale of classifier-free guidance", Lines::medium())
     };
-    let chart = Chart::lines("guidance-scale", caption, lines);
+    let chart = Chart::new("guidance-scale", caption, lines);
     let table = profile.table(|scale| format!("scale {}", short(scale)), SeedMean::text);
     vec![
         Block::Heading("Guidance scale at sampling".into()),

@@ -79,7 +79,7 @@ fn shown(report: &Report, measure: &Measured, level: Option<Level>) -> Vec<Block
             ..Lines::small()
         };
         let file = format!("{}-t{}", measure.file, short(*t));
-        Chart::lines(file, "", profile.lines("depth", like))
+        Chart::new(file, "", profile.lines("depth", like))
     });
     let charts = Block::Charts(charts.collect());
     let tables = profiles.iter().map(|(_, profile)| {
@@ -92,19 +92,13 @@ fn shown(report: &Report, measure: &Measured, level: Option<Level>) -> Vec<Block
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chart::Drawing;
     use crate::fixture;
 
     #[test]
     fn there_is_a_chart_for_each_time_on_one_scale_with_chance_and_a_table() {
         let section = section(&fixture::example()).unwrap();
-        let charts: Vec<(&str, &Lines)> = section
-            .charts()
-            .map(|chart| match &chart.drawing {
-                Drawing::Lines(lines) => (chart.file.as_str(), lines),
-                other => panic!("{other:?}"),
-            })
-            .collect();
+        let charts = section.charts().map(|chart| (chart.file.as_str(), &chart.lines));
+        let charts: Vec<(&str, &Lines)> = charts.collect();
         let (probes, alignment) = charts.split_at(3);
         assert_eq!(
             probes.iter().map(|(file, _)| *file).collect::<Vec<_>>(),

@@ -22,7 +22,7 @@ pub fn section(report: &Report) -> Option<Section> {
                    t = 1 is noise. The mean over the times is the validation loss.";
     let lines = profile.lines("t, from data to noise", Lines::medium());
     let blocks = vec![
-        Block::Charts(vec![Chart::lines("validation-by-time", caption, lines)]),
+        Block::Charts(vec![Chart::new("validation-by-time", caption, lines)]),
         Block::Table(profile.table(|t| format!("t = {}", short(t)), SeedMean::text)),
     ];
     Section::new("times", "Validation loss along the path", blocks).filter(|_| profile.places().len() > 1)
