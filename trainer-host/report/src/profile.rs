@@ -98,13 +98,14 @@ mod tests {
 
     #[test]
     fn seeds_have_a_mean_a_band_and_a_spread_and_what_is_missing_is_a_dash() {
-        let mut report = Report::default();
-        report.variants = ["a", "b", "none"]
-            .map(|name| Variant {
-                name: name.into(),
-                ..Variant::default()
-            })
-            .into();
+        let variant = |name: &str| Variant {
+            name: name.into(),
+            ..Variant::default()
+        };
+        let report = Report {
+            variants: ["a", "b", "none"].map(variant).into(),
+            ..Report::default()
+        };
         let profile = Profile::new(&report, "loss", |variant| match variant.name.as_str() {
             "a" => vec![(0.5, 2.0), (0.25, 1.0), (0.5, 4.0)],
             "b" => vec![(0.75, 8.0)],
