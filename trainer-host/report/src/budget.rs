@@ -7,56 +7,64 @@ use crate::content::{Report, Variant};
 /// Bytes that the page needs around a picture, at most: element, alternative text, cell.
 const AROUND: usize = 600;
 
-/// The pictures that are shown.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ImageBudget {
-    /// The steps of which sample grids are shown, rising.
-    pub steps: Vec<u64>,
-    /// Set where grids of other steps are left out.
-    pub is_thinned: bool,
-    /// Set where feature maps are shown.
-    pub maps: bool,
-    /// Set where nearest neighbours are shown.
-    pub neighbours: bool,
+/// The report with the pictures that fit into so many bytes beside the last samples, which stay in any case: neighbours, then maps, then
+/// the grids of the slider over training, evenly thinned. The note on the grids says what is left out.
+pub fn fitted(report: &Report, room: usize) -> Report {
+    let mut report = report.clone();
+    let mut room = room;
+    let mut fits = |size: usize| {
+        let fits = size <= room;
+        room -= if fits { size } else { 0 };
+        fits
+    };
+    let (neighbours, maps) = (
+        sum(&report, |v| embedded(&v.neighbours_png)),
+        sum(&report, |v| embedded(v.map_pngs.values())),
+    );
+    let mut left_out = Vec::new();
+    if !fits(neighbours) {
+        left_out.push("nearest training images");
+        report.variants.iter_mut().for_each(|v| v.neighbours_png = None);
+    }
+    if !fits(maps) {
+        left_out.push("feature maps");
+        report.variants.iter_mut().for_each(|v| v.map_pngs.clear());
+    }
+    if thin(&mut report, room) {
+        left_out.push("grids of some steps");
+    }
+    if !left_out.is_empty() {
+        let (what, note) = (left_out.join(", "), &report.grid.note);
+        let before = if note.is_empty() {
+            String::new()
+        } else {
+            format!("{note}. ")
+        };
+        report.grid.note = format!("{before}Left out, to keep this page small, and kept in the runs’ folders: {what}");
+    }
+    report
 }
 
-impl ImageBudget {
-    /// The pictures that fit into so many bytes beside the last samples, which are shown in any case: neighbours, then maps, then the grids of the
-    /// slider over training, evenly thinned.
-    pub fn new(report: &Report, room: usize) -> Self {
-        let mut left = room;
-        let mut fits = |size: usize| {
-            let fits = size <= left;
-            left -= if fits { size } else { 0 };
-            fits
-        };
-        let neighbours = fits(sum(report, |v| embedded(&v.neighbours_png)));
-        let maps = fits(sum(report, |v| embedded(v.map_pngs.values())));
-        let all: BTreeSet<u64> = report
-            .variants
-            .iter()
-            .flat_map(|v| &v.grids)
-            .map(|grid| grid.step)
-            .collect();
-        let all: Vec<u64> = all.into_iter().collect();
-        let size = |step: &u64| {
-            sum(report, |v| {
-                embedded(v.grids.iter().filter(|g| g.step == *step).map(|g| &g.png))
-            })
-        };
-        // From the end, every first, second, third … step.
-        let every = |stride: usize| all.iter().rev().step_by(stride).rev().copied().collect::<Vec<u64>>();
-        let steps = (1..=all.len())
-            .map(every)
-            .find(|steps| steps.iter().map(size).sum::<usize>() <= left)
-            .unwrap_or_default();
-        Self {
-            is_thinned: steps.len() < all.len() && all.len() > 1,
-            steps,
-            maps,
-            neighbours,
-        }
+/// Keeps the grids of every first, second, third … step from the end, as many as fit, and the last of each variant. Tells whether any
+/// is gone.
+fn thin(report: &mut Report, room: usize) -> bool {
+    let steps = report.variants.iter().flat_map(|v| &v.grids).map(|grid| grid.step);
+    let steps: Vec<u64> = steps.collect::<BTreeSet<_>>().into_iter().rev().collect();
+    let every = |stride: usize| steps.iter().step_by(stride).copied().collect::<BTreeSet<u64>>();
+    let size = |kept: &BTreeSet<u64>| {
+        sum(report, |v| {
+            embedded(v.grids.iter().filter(|g| kept.contains(&g.step)).map(|g| &g.png))
+        })
+    };
+    let kept = (1..=steps.len()).map(every).find(|kept| size(kept) <= room);
+    let kept = kept.unwrap_or_default();
+    for variant in &mut report.variants {
+        let last = variant.grids.last().map(|grid| grid.step);
+        variant
+            .grids
+            .retain(|grid| kept.contains(&grid.step) || Some(grid.step) == last);
     }
+    kept.len() < steps.len() && steps.len() > 1
 }
 
 /// The bytes that pictures take in the page, in base64 and with what is around them.
@@ -73,31 +81,28 @@ mod tests {
     use super::*;
     use crate::fixture::example;
 
-    const ROOM: usize = 9_000_000;
-
-    #[test]
-    fn all_is_shown_where_there_is_room() {
-        let budget = ImageBudget::new(&example(), 2_000_000);
-        assert!(
-            budget.maps && budget.neighbours && !budget.is_thinned && budget.steps.len() > 2,
-            "{budget:?}"
-        );
-    }
-
     #[test]
     fn grids_are_thinned_first_and_the_last_stays() {
-        let mut report = example();
-        let whole = ImageBudget::new(&report, ROOM);
-        for variant in &mut report.variants {
+        let whole = example();
+        assert_eq!(
+            fitted(&whole, 2_000_000).grid,
+            whole.grid,
+            "all fits, and nothing is said"
+        );
+        let mut large = whole.clone();
+        for variant in &mut large.variants {
             variant.grids.iter_mut().for_each(|grid| grid.png = vec![0; 1_000_000]);
         }
-        let budget = ImageBudget::new(&report, ROOM);
-        assert!(budget.maps && budget.neighbours && budget.is_thinned);
-        assert!(
-            budget.steps.last() == whole.steps.last() && budget.steps.len() < whole.steps.len(),
-            "{budget:?}"
-        );
-        let none = ImageBudget::new(&report, 10);
-        assert!(!none.maps && !none.neighbours && none.steps.is_empty() && none.is_thinned);
+        let steps = |report: &Report| report.variants[0].grids.iter().map(|g| g.step).collect::<Vec<_>>();
+        let thinned = fitted(&large, 9_000_000);
+        assert!(thinned.variants[0].neighbours_png.is_some() && !thinned.variants[0].map_pngs.is_empty());
+        assert!(steps(&thinned).len() < steps(&whole).len());
+        assert_eq!(steps(&thinned).last(), steps(&whole).last());
+        assert!(thinned.grid.note.ends_with("folders: grids of some steps"));
+        let bare = fitted(&whole, 0);
+        let left: Vec<usize> = bare.variants.iter().map(|v| v.grids.len()).collect();
+        assert_eq!(left, [1, 1, 1, 1, 0], "the last of each that has any");
+        let mut variants = bare.variants.iter();
+        assert!(variants.all(|v| v.map_pngs.is_empty() && v.neighbours_png.is_none()));
     }
 }

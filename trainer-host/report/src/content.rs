@@ -45,8 +45,6 @@ pub struct Report {
     pub verdict: Option<Comparison>,
     /// Set where the primary score is another than the recipes had declared before the runs.
     pub chosen_afterwards: bool,
-    /// Common ground of runs of one seed, as a sentence; empty where nothing is to be said of it.
-    pub shared: String,
     /// Speed-ups to the baseline’s end, by variant.
     pub speed_ups: BTreeMap<String, SpeedUps>,
     /// Every score beside the primary one, compared over the seeds in the same way: by every judge, so that a reader
@@ -211,7 +209,7 @@ pub struct Measurements {
     /// Denoising loss on the fixed validation set with fixed times and noise, after the last step.
     #[serde(serialize_with = "number_or_null::serialize")]
     pub validation_loss: f64,
-    /// The same at each of the fixed times: time and loss, in rising order of time.
+    /// The same at each of the fixed times: time and loss, in rising order of time. Of single runs alone.
     pub validation_by_time: Vec<[f64; 2]>,
     /// Mean guidance loss at the end, before its coefficient; `None` without a source.
     pub guidance_loss: Option<f64>,
@@ -258,7 +256,7 @@ impl Measurements {
         };
         Some(Self {
             validation_loss: mean(|m| m.validation_loss),
-            validation_by_time: by_time(of),
+            validation_by_time: Vec::new(),
             guidance_loss: optional(|m| m.guidance_loss),
             seconds_per_step: mean(|m| m.seconds_per_step),
             overhead: optional(|m| m.overhead),
@@ -277,17 +275,6 @@ impl Measurements {
             ..first.clone()
         })
     }
-}
-
-/// The mean loss at each time; none where the times differ.
-fn by_time(of: &[&Measurements]) -> Vec<[f64; 2]> {
-    let first = &of[0].validation_by_time;
-    let times = |m: &Measurements| -> Vec<f64> { m.validation_by_time.iter().map(|[t, _]| *t).collect() };
-    if of.iter().any(|m| times(m) != times(of[0])) {
-        return Vec::new();
-    }
-    let mean = |i: usize| of.iter().map(|m| m.validation_by_time[i][1]).sum::<f64>() / of.len() as f64;
-    first.iter().enumerate().map(|(i, [t, _])| [*t, mean(i)]).collect()
 }
 
 /// One logged value.
@@ -328,8 +315,8 @@ mod tests {
 
     #[test]
     fn values_that_json_cannot_hold_are_null() {
-        let point = |step, value| Point { step, value };
-        let json = serde_json::to_string(&[point(1, 0.1 + 0.2), point(2, f64::INFINITY)]).unwrap();
+        let points = [(1, 0.1 + 0.2), (2, f64::INFINITY)].map(|(step, value)| Point { step, value });
+        let json = serde_json::to_string(&points).unwrap();
         assert_eq!(
             json,
             r#"[{"step":1,"value":0.30000000000000004},{"step":2,"value":null}]"#

@@ -44,7 +44,7 @@ pub enum Error {
         variant: String,
         /// The seed of both.
         seed: u64,
-        /// What differs, after a colon; empty where it is their end alone.
+        /// The key that differs, after a colon; empty where it is their end alone.
         difference: String,
     },
     /// Seeds of one variant that differ in more than their seed.
@@ -85,12 +85,4 @@ pub enum Error {
     /// Folders of which nothing is left to be reported.
     #[error("there is no run to report")]
     NoRun,
-    /// A value that cannot be written as JSON or TOML.
-    #[error("{what} cannot be written: {reason}")]
-    Text {
-        /// The value in words.
-        what: &'static str,
-        /// The writer's reason.
-        reason: String,
-    },
 }

@@ -2,10 +2,10 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use maud::{Markup, PreEscaped, html};
+use maud::{Markup, html};
 
 use crate::chart::{Chart, swatch};
-use crate::section::{Block, Panel, Picture, Section};
+use crate::section::{Block, Section};
 use crate::table::{Cell, Column, Row, Table, Tone};
 
 /// A section, folded.
@@ -13,28 +13,15 @@ pub fn section(section: &Section) -> Markup {
     html! {
         details.section id=(section.id) {
             summary { h2 { (section.title) } }
-            @for block in &section.blocks { (block_of(block)) }
-        }
-    }
-}
-
-fn block_of(block: &Block) -> Markup {
-    html! {
-        @match block {
-            Block::Words(words) => p { (words) },
-            Block::Heading(title) => h3 { (title) },
-            Block::Table(of) => @if !of.rows.is_empty() { (table(of)) },
-            Block::Code(text) => pre tabindex="0" { (text) },
-            Block::Charts(charts) => @if !charts.is_empty() { div.charts { @for of in charts { (chart(of)) } } },
-            Block::Pictures(pictures) => div.pictures {
-                @for of in pictures {
-                    figure data-variant=(of.variant) {
-                        figcaption { (swatch(of.variant)) (of.name) }
-                        (picture(of))
-                    }
+            @for block in &section.blocks {
+                @match block {
+                    Block::Words(words) => @if !words.is_empty() { p { (words) } },
+                    Block::Heading(title) => h3 { (title) },
+                    Block::Table(of) => @if !of.rows.is_empty() { (table(of)) },
+                    Block::Code(text) => pre tabindex="0" { (text) },
+                    Block::Charts(charts) => @if !charts.is_empty() { div.charts { @for of in charts { (chart(of)) } } },
                 }
-            },
-            Block::Panels(of) => (panels(of)),
+            }
         }
     }
 }
@@ -51,15 +38,11 @@ pub fn chart(chart: &Chart) -> Markup {
 
 /// A table with the notes below it, in a box of its own that scrolls.
 pub fn table(table: &Table) -> Markup {
-    let name = if table.caption.is_empty() {
-        "Table"
-    } else {
-        &table.caption
-    };
+    let name = Some(table.caption.as_str()).filter(|caption| !caption.is_empty());
     html! {
-        div.scroll role="region" aria-label=(name) tabindex="0" {
-            table {
-                @if !table.caption.is_empty() { caption { (table.caption) } }
+        div.scroll role="region" aria-label=(name.unwrap_or("Table")) tabindex="0" {
+            table .pictures[table.has_pictures()] {
+                @if let Some(name) = name { caption { (name) } }
                 @if table.columns.iter().any(|column| !column.name.is_empty()) {
                     thead { tr { @for column in &table.columns { (head(column)) } } }
                 }
@@ -83,71 +66,17 @@ fn row(table: &Table, index: usize, row: &Row) -> Markup {
         (false, true) => Some("floor"),
         (false, false) => None,
     };
+    // Numbers of a hidden variant stay, its pictures go.
+    let hides = row.variant.filter(|_| table.has_pictures());
     html! {
-        tr data-row=[row.variant] class=[kind] {
-            @for (cell, column) in row.cells.iter().zip(&table.columns).take(1) {
-                th scope="row" .left[column.is_text] { @if let Some(variant) = row.variant { (swatch(variant)) } (cell.text) }
-            }
-            @for (cell, column) in row.cells.iter().zip(&table.columns).skip(1) {
-                td class=[class(cell, column)] { (cell.text) }
-            }
-        }
-    }
-}
-
-/// The classes of an entry, if it needs any.
-fn class(cell: &Cell, column: &Column) -> Option<&'static str> {
-    Some(match (cell.tone, column.is_text) {
-        (Tone::Plain, false) => return None,
-        (Tone::Plain, true) => "left",
-        (Tone::Good, false) => "good",
-        (Tone::Good, true) => "left good",
-        (Tone::Bad, false) => "bad",
-        (Tone::Bad, true) => "left bad",
-        (Tone::Quiet, false) => "quiet",
-        (Tone::Quiet, true) => "left quiet",
-    })
-}
-
-/// Tables of pictures of which a switch shows one; it works without a script.
-fn panels(panels: &[Panel]) -> Markup {
-    let middle = panels.len() / 2;
-    let rules: String = (0..panels.len())
-        .map(|i| format!(".panels:has(#panel-choice-{i}:checked) #panel-{i}{{display:block}}"))
-        .collect();
-    html! {
-        style { (PreEscaped(rules)) }
-        div.panels {
-            fieldset {
-                legend { "Time" }
-                @for (i, panel) in panels.iter().enumerate() {
-                    label { input type="radio" name="panel" id=(format!("panel-choice-{i}")) checked[i == middle]; " " (panel.name) }
-                }
-            }
-            @for (i, panel) in panels.iter().enumerate() {
-                div.panel id=(format!("panel-{i}")) {
-                    div.scroll role="region" aria-label=(format!("Pictures at {}", panel.name)) tabindex="0" {
-                        table {
-                            caption { (panel.name) }
-                            thead { tr {
-                                th {}
-                                @for (variant, name, of) in &panel.columns {
-                                    th scope="col" data-variant=(variant) { (swatch(*variant)) (name) small { (of) } }
-                                }
-                            } }
-                            tbody {
-                                @for (name, cells) in &panel.rows {
-                                    tr {
-                                        th scope="row" { (name) }
-                                        @for (cell, (variant, ..)) in cells.iter().zip(&panel.columns) {
-                                            td data-variant=(variant) {
-                                                @if let Some((of, words)) = cell { (picture(of)) small { (words) } }
-                                            }
-                                        }
-                                    }
-                                }
-                            }
-                        }
+        tr data-row=[row.variant] data-variant=[hides] class=[kind] {
+            @for (i, (cell, column)) in row.cells.iter().zip(&table.columns).enumerate() {
+                @if i == 0 {
+                    th scope="row" .left[column.is_text] { @if let Some(variant) = row.variant { (swatch(variant)) } (cell.text) }
+                } @else {
+                    td class=[class(cell, column)] {
+                        @if let Some(png) = &cell.png { (image(png, &format!("{}, {}, {}", row.name(), table.caption, column.name))) }
+                        (cell.text)
                     }
                 }
             }
@@ -155,22 +84,27 @@ fn panels(panels: &[Panel]) -> Markup {
     }
 }
 
-fn picture(picture: &Picture) -> Markup {
-    image(&picture.png, &picture.alt)
+/// The classes of an entry, if it needs any.
+fn class(cell: &Cell, column: &Column) -> Option<String> {
+    let tone = match cell.tone {
+        Tone::Plain => "",
+        Tone::Good => "good",
+        Tone::Bad => "bad",
+        Tone::Quiet => "quiet",
+    };
+    let classes = format!("{} {tone}", if column.is_text { "left" } else { "" });
+    Some(classes.trim().to_owned()).filter(|classes| !classes.is_empty())
 }
 
 /// An image within the page; words in its place where it is no PNG.
 pub fn image(png: &[u8], alt: &str) -> Markup {
+    let source = || format!("data:image/png;base64,{}", STANDARD.encode(png));
     html! {
         @match png_size(png) {
-            Some((width, height)) => img alt=(alt) width=(width) height=(height) src=(data_uri(png));,
+            Some((width, height)) => img alt=(alt) width=(width) height=(height) src=(source());,
             None => span.absent { "not a PNG image" },
         }
     }
-}
-
-fn data_uri(png: &[u8]) -> String {
-    format!("data:image/png;base64,{}", STANDARD.encode(png))
 }
 
 /// Width and height in pixels, from the image's header.
@@ -189,27 +123,20 @@ mod tests {
         let row = |cell: &str| Row::of(0, "<b>", [cell]);
         let sheet = Table::new("a & b", ["variant", "x"]).with([row("1"), row("<2>"), Row::floor("floor", ["3"])]);
         let html = table(&sheet).into_string();
+        let count = |words: &str| html.matches(words).count();
         assert!(
             html.contains("&lt;2&gt;") && html.contains("a &amp; b") && !html.contains("<b>"),
             "{html}"
         );
-        assert_eq!(
-            (
-                html.matches("class=\"again\"").count(),
-                html.matches("class=\"floor\"").count()
-            ),
-            (1, 1)
-        );
+        assert_eq!((count("class=\"again\""), count("class=\"floor\"")), (1, 1));
     }
 
     #[test]
     fn an_image_is_embedded_and_what_is_none_is_said() {
-        let mut png = Vec::new();
+        let mut png = std::io::Cursor::new(Vec::new());
         let black = ::image::RgbImage::new(6, 4);
-        black
-            .write_to(&mut std::io::Cursor::new(&mut png), ::image::ImageFormat::Png)
-            .unwrap();
-        let html = image(&png, "a \"picture\"").into_string();
+        black.write_to(&mut png, ::image::ImageFormat::Png).unwrap();
+        let html = image(png.get_ref(), "a \"picture\"").into_string();
         assert!(
             html.contains(r#"alt="a &quot;picture&quot;" width="6" height="4" src="data:image/png;base64,iVBOR"#),
             "{html}"

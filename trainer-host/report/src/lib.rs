@@ -5,7 +5,7 @@
 //! [`csv()`] and [`measures_csv`] are pure functions of it. This crate knows nothing of training, devices or plugins.
 //!
 //! A section of the report is a file in `sections`, made of words, tables, charts and pictures; each of these has one
-//! renderer for each place where it is shown: `html`, `markdown`, `terminal`, `csv`, `chart`. What is not measured has no section.
+//! renderer for each place where it is shown: `html`, `markdown`, `terminal`, `chart`. What is not measured has no section.
 
 #[cfg(test)]
 extern crate self as sextant_report;
@@ -14,7 +14,6 @@ mod budget;
 mod chart;
 pub mod comparison;
 mod content;
-mod csv;
 mod error;
 #[cfg(test)]
 #[path = "../tests/fixture/mod.rs"]
@@ -26,9 +25,11 @@ mod number;
 mod numbers;
 mod outcome;
 mod page;
+mod profile;
 mod section;
 mod sections;
 mod seed_mean;
+mod spent;
 mod table;
 mod terminal;
 mod verdicts;
@@ -63,7 +64,7 @@ pub fn svgs(report: &Report) -> Vec<(String, String)> {
     let first = sections::curves::first_screen(report)
         .into_iter()
         .map(|(_, chart)| chart);
-    let sections = sections::all(report, None);
+    let sections = sections::all(report);
     let charts = first.chain(sections.iter().flat_map(|section| section.charts().cloned()));
     charts
         .map(|chart| (format!("{}.svg", chart.file), chart::document(&chart)))

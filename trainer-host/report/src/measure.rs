@@ -1,8 +1,8 @@
 //! Measures of a training, and the units of a table's columns.
 
-use crate::content::Measurements;
+use crate::content::{Measurements, Outcome, Report};
 use crate::number;
-use crate::table::Cell;
+use crate::table::{Cell, Column, Row, Table};
 
 /// The kind of a number, which decides its unit and its digits.
 #[derive(Clone, Copy, PartialEq)]
@@ -15,86 +15,101 @@ pub enum Quantity {
     Operations,
 }
 
-/// A measure of a run.
-pub struct Measure {
-    /// Its name.
-    pub name: &'static str,
-    /// Reads it off a finished run, in plain units; none where it was not measured.
-    pub value: fn(&Measurements) -> Option<f64>,
-}
-
-const fn measure(name: &'static str, value: fn(&Measurements) -> Option<f64>) -> Measure {
-    Measure { name, value }
-}
+/// A measure of a run: its name, and how to read it off a finished run, in plain units; none where it was not measured.
+pub type Measure = (&'static str, fn(&Measurements) -> Option<f64>);
 
 /// The measures of a training, from what matters most to what is good to know.
 pub const MEASURES: [Measure; 11] = [
-    measure("validation loss", |m| Some(m.validation_loss)),
-    measure("guidance loss", |m| m.guidance_loss),
-    measure("time per step", |m| Some(m.seconds_per_step)),
-    measure("overhead", |m| m.overhead),
-    measure("peak memory", |m| m.peak_memory_bytes.map(|bytes| bytes as f64)),
-    measure("student parameters", |m| Some(m.student_parameters as f64)),
-    measure("guidance parameters", |m| Some(m.guidance_parameters as f64)),
-    measure("clipped steps", |m| Some(m.clipped_share)),
-    measure("steps", |m| Some(m.steps as f64)),
-    measure("total time", |m| Some(m.total_seconds)),
-    measure("earlier phases", |m| Some(m.earlier_phases_seconds)),
+    ("validation loss", |m| Some(m.validation_loss)),
+    ("guidance loss", |m| m.guidance_loss),
+    ("time per step", |m| Some(m.seconds_per_step)),
+    ("overhead", |m| m.overhead),
+    ("peak memory", |m| m.peak_memory_bytes.map(|bytes| bytes as f64)),
+    ("student parameters", |m| Some(m.student_parameters as f64)),
+    ("guidance parameters", |m| Some(m.guidance_parameters as f64)),
+    ("clipped steps", |m| Some(m.clipped_share)),
+    ("steps", |m| Some(m.steps as f64)),
+    ("total time", |m| Some(m.total_seconds)),
+    ("earlier phases", |m| Some(m.earlier_phases_seconds)),
 ];
+
+/// A column with an entry for every variant of the report.
+pub type Entries = (Column, Vec<Cell>);
+
+/// A column for each measure that any variant has, all in one unit.
+pub fn columns(report: &Report, quantity: Quantity, measures: &[Measure]) -> Vec<Entries> {
+    let value = |outcome: &Outcome, read: fn(&Measurements) -> Option<f64>| match outcome {
+        Outcome::Finished(measured) => read(measured),
+        _ => None,
+    };
+    let read = |(name, read): &Measure| {
+        let variants = report.variants.iter();
+        (*name, variants.map(|variant| value(&variant.outcome, *read)).collect())
+    };
+    let columns: Vec<(&str, Vec<Option<f64>>)> = measures.iter().map(read).collect();
+    let unit = Unit::fitting(
+        quantity,
+        columns.iter().flat_map(|(_, values)| values).flatten().copied(),
+    );
+    let measured = columns
+        .into_iter()
+        .filter(|(_, values)| values.iter().any(Option::is_some));
+    let column = |(name, values): (&str, Vec<Option<f64>>)| {
+        let cells = values
+            .into_iter()
+            .map(|value| value.map(|value| unit.text(value)).into());
+        (unit.head(name).into(), cells.collect())
+    };
+    measured.map(column).collect()
+}
+
+/// The columns as a table of the variants that have an entry in any.
+pub fn table(report: &Report, caption: impl Into<String>, columns: Vec<Entries>) -> Table {
+    let (heads, cells): (Vec<Column>, Vec<Vec<Cell>>) = columns.into_iter().unzip();
+    let rows = report.variants.iter().enumerate().map(|(index, variant)| {
+        let cells = cells.iter().map(|column| column[index].clone());
+        Row::of(index, &variant.name, cells)
+    });
+    let has_entries = |row: &Row| row.cells.iter().skip(1).any(|cell| *cell != Cell::nothing());
+    let heads = [Column::text("variant")].into_iter().chain(heads);
+    Table::new(caption, heads).with(rows.filter(has_entries))
+}
 
 /// One unit for a whole column, so that its numbers compare at a glance.
 pub struct Unit {
     /// Its symbol; empty for a pure number.
     pub name: &'static str,
-    size: f64,
-    digits: Digits,
-}
-
-enum Digits {
-    Significant(usize, usize),
-    Fixed(usize),
-    Signed(usize),
+    /// The size of one of it, in plain units.
+    pub size: f64,
+    /// Significant digits, and the most decimals.
+    digits: (usize, usize),
 }
 
 impl Unit {
-    /// Of extra time, as per cent with a sign.
-    pub const EXTRA: Self = Self {
-        name: "%",
-        size: 0.01,
-        digits: Digits::Signed(1),
-    };
-
     /// The unit that fits the largest of these values.
     pub fn fitting(quantity: Quantity, values: impl IntoIterator<Item = f64>) -> Self {
-        let largest = values
-            .into_iter()
-            .filter(|v| v.is_finite())
-            .fold(0.0, |largest: f64, value| largest.max(value.abs()));
-        let pick = |units: &[(&'static str, f64)], at_least: f64| {
-            let fits = units.iter().copied().find(|(_, size)| largest >= size * at_least);
-            fits.unwrap_or(units[units.len() - 1])
+        let finite = values.into_iter().filter(|v| v.is_finite());
+        let largest = finite.fold(0.0, |largest: f64, value| largest.max(value.abs()));
+        let pick = |units: &[(&'static str, f64)], at_least: f64, decimals: usize| {
+            let fits = units.iter().find(|(_, size)| largest >= size * at_least);
+            let (name, size) = *fits.unwrap_or(&units[units.len() - 1]);
+            let digits = (3, decimals);
+            Self { name, size, digits }
         };
-        let ((name, size), digits) = match quantity {
-            Quantity::Count => (("", 1.0), Digits::Fixed(0)),
-            Quantity::StepTime => (pick(&[("s", 1.0), ("ms", 1e-3)], 0.1), Digits::Significant(3, 3)),
-            Quantity::Time => (
-                pick(&[("h", 3600.0), ("min", 60.0), ("s", 1.0)], 1.5),
-                Digits::Significant(3, 2),
-            ),
-            Quantity::Bytes => (
-                pick(&[("GiB", 1024f64.powi(3)), ("MiB", 1024f64.powi(2))], 1.0),
-                Digits::Significant(3, 2),
-            ),
-            Quantity::Parameters => (
-                pick(&[("M", 1e6), ("k", 1e3), ("", 1.0)], 1.0),
-                Digits::Significant(3, 3),
-            ),
-            Quantity::Operations => (
-                pick(&[("PFLOP", 1e15), ("TFLOP", 1e12), ("GFLOP", 1e9), ("MFLOP", 1e6)], 1.0),
-                Digits::Significant(3, 2),
-            ),
-        };
-        Self { name, size, digits }
+        match quantity {
+            Quantity::Count => Self {
+                digits: (12, 0),
+                ..pick(&[("", 1.0)], 1.0, 0)
+            },
+            Quantity::StepTime => pick(&[("s", 1.0), ("ms", 1e-3)], 0.1, 3),
+            Quantity::Time => pick(&[("h", 3600.0), ("min", 60.0), ("s", 1.0)], 1.5, 2),
+            Quantity::Bytes => pick(&[("GiB", 1024f64.powi(3)), ("MiB", 1024f64.powi(2))], 1.0, 2),
+            Quantity::Parameters => pick(&[("M", 1e6), ("k", 1e3), ("", 1.0)], 1.0, 3),
+            Quantity::Operations => {
+                let units = [("PFLOP", 1e15), ("TFLOP", 1e12), ("GFLOP", 1e9), ("MFLOP", 1e6)];
+                pick(&units, 1.0, 2)
+            }
+        }
     }
 
     /// The name of a column in this unit: `peak memory (GiB)`.
@@ -105,23 +120,8 @@ impl Unit {
         }
     }
 
-    /// A value that may not have been measured, in this unit, without its symbol.
-    pub fn cell(&self, value: Option<f64>) -> Cell {
-        value.map(|value| self.text(value)).into()
-    }
-
-    /// The size of one of it, in plain units.
-    pub fn size(&self) -> f64 {
-        self.size
-    }
-
     /// A value in this unit, without its symbol.
     pub fn text(&self, value: f64) -> String {
-        let value = value / self.size;
-        match self.digits {
-            Digits::Significant(digits, most) => number::significant(value, digits, most),
-            Digits::Fixed(decimals) => number::fixed(value, decimals),
-            Digits::Signed(decimals) => number::signed_to(value, decimals),
-        }
+        number::significant(value / self.size, self.digits.0, self.digits.1)
     }
 }

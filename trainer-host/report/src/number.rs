@@ -61,6 +61,15 @@ pub fn percent(share: f64) -> String {
     format!("{} %", text.strip_suffix(".0").unwrap_or(&text))
 }
 
+/// `value` in as many digits as it has, at most three decimals.
+pub fn short(value: f64) -> String {
+    let text = significant(value, 3, 3);
+    match text.contains('.') && !text.contains('e') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text,
+    }
+}
+
 /// A whole number, thousands set apart by commas from 10,000 on.
 pub fn count(value: u64) -> String {
     grouped(&value.to_string())
@@ -89,36 +98,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn significant_digits_follow_the_magnitude() {
-        assert_eq!(significant(0.256_14, 4, 4), "0.2561");
-        assert_eq!(significant(812.345, 4, 4), "812.3");
-        assert_eq!(significant(-0.614_99, 4, 4), "-0.6150");
-        assert_eq!(significant(0.000_012_34, 4, 4), "1.234e-5");
-        assert_eq!(significant(12_345_678.0, 3, 3), "1.23e7");
-        assert_eq!(significant(0.0, 3, 3), "0");
-        assert_eq!(significant(9.999_96, 4, 4), "10.000");
-    }
-
-    #[test]
-    fn numbers_that_are_not_finite_have_names() {
-        for (value, name) in [(f64::NAN, "NaN"), (f64::INFINITY, "inf"), (f64::NEG_INFINITY, "-inf")] {
-            assert_eq!(significant(value, 4, 4), name);
-            assert_eq!(fixed(value, 1), name);
+    fn digits_follow_the_magnitude_and_thousands_are_grouped() {
+        for (value, digits, decimals, text) in [
+            (0.256_14, 4, 4, "0.2561"),
+            (812.345, 4, 4, "812.3"),
+            (-0.614_99, 4, 4, "-0.6150"),
+            (0.000_012_34, 4, 4, "1.234e-5"),
+            (12_345_678.0, 3, 3, "1.23e7"),
+            (0.0, 3, 3, "0"),
+            (9.999_96, 4, 4, "10.000"),
+            (-123_456.78, 7, 1, "-123,456.8"),
+            (f64::NAN, 4, 4, "NaN"),
+            (f64::INFINITY, 4, 4, "inf"),
+            (f64::NEG_INFINITY, 4, 4, "-inf"),
+        ] {
+            assert_eq!(significant(value, digits, decimals), text);
         }
-    }
-
-    #[test]
-    fn thousands_are_grouped_from_ten_thousand() {
-        assert_eq!(count(1600), "1600");
-        assert_eq!(count(16_000), "16,000");
-        assert_eq!(count(1_234_567), "1,234,567");
-        assert_eq!(fixed(-123_456.78, 1), "-123,456.8");
-        assert_eq!(fixed(-0.01, 1), "0.0");
+        assert_eq!([1600, 16_000, 1_234_567].map(count), ["1600", "16,000", "1,234,567"]);
+        assert_eq!(
+            [0.2, 0.25, 1.0, 1.5, 10.0, 30.0, 0.0].map(short),
+            ["0.2", "0.25", "1", "1.5", "10", "30", "0"]
+        );
     }
 
     #[test]
     fn a_difference_of_rounding_is_none() {
         assert_eq!(signed(3.7e-17), "0");
         assert_eq!(signed(-1e-9), significant(-1e-9, 3, 5));
+        assert_eq!((fixed(-0.01, 1), signed_to(0.01, 1)), ("0.0".into(), "0.0".into()));
     }
 }

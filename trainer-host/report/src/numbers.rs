@@ -1,12 +1,11 @@
-//! The numbers for other programs: one row a run, and one row a number.
+//! The numbers for other programs: one line a run, and one line a number.
 
 use sextant_records::evaluation::{Evaluation, Quality};
 
 use crate::content::{Measurements, Outcome, Report, SeedRun};
-use crate::csv::text;
 use crate::measure::MEASURES;
+use crate::sections::cost::PARTS;
 use crate::sections::quality;
-use crate::table::{Cell, Row, Table};
 
 /// The columns of `results.csv` on the samples of a run.
 const JUDGED: [&str; 5] = [
@@ -21,27 +20,34 @@ const JUDGED: [&str; 5] = [
 /// the first judge's kernel and Fréchet distance at scale 1 and at the run's chosen scale of classifier-free guidance, with that
 /// scale. What a run lacks is empty.
 pub fn csv(report: &Report) -> String {
-    let measures = MEASURES.iter().map(|measure| measure.name.replace(' ', "_"));
-    let heads = ["variant", "seed", "outcome"]
-        .map(str::to_owned)
-        .into_iter()
-        .chain(measures)
-        .chain(JUDGED.map(str::to_owned));
-    let rows = report.runs.iter().map(|run| {
+    let measures = MEASURES.iter().map(|(name, _)| name.replace(' ', "_"));
+    let heads = ["variant", "seed", "outcome"].map(str::to_owned).into_iter();
+    let heads = heads.chain(measures).chain(JUDGED.map(str::to_owned));
+    let lines = report.runs.iter().map(|run| {
         let (outcome, measured) = match &run.outcome {
             Outcome::Finished(measured) => ("finished".to_owned(), Some(measured)),
             Outcome::Interrupted { step } => (format!("interrupted after step {step}"), None),
             Outcome::Failed { message } => (format!("failed: {message}"), None),
         };
-        let values = MEASURES.iter().map(|measure| measured.and_then(measure.value));
+        let values = MEASURES.iter().map(|(_, value)| measured.and_then(value));
         let judged = evaluation_of(report, run).map_or([None; 5], distances);
-        let numbers = values.chain(judged).map(number);
-        Row::plain(
-            &run.variant,
-            [run.seed.to_string().into(), outcome.into()].into_iter().chain(numbers),
-        )
+        let numbers = values.chain(judged).map(text);
+        let named = [run.variant.clone(), run.seed.to_string(), outcome];
+        named.into_iter().chain(numbers).collect()
     });
-    text(&Table::new("", heads).with(rows))
+    written([heads.collect()].into_iter().chain(lines))
+}
+
+/// Lines as RFC 4180 has them.
+fn written(lines: impl IntoIterator<Item = Vec<String>>) -> String {
+    let ends = csv::Terminator::CRLF;
+    let mut writer = csv::WriterBuilder::new().terminator(ends).from_writer(Vec::new());
+    for line in lines {
+        // Nothing fails that is written to memory in lines of one length, and ours have as many cells as the head.
+        writer.write_record(line).expect("a line in memory is written");
+    }
+    let bytes = writer.into_inner().expect("what is in memory is flushed");
+    String::from_utf8(bytes).expect("text stays text")
 }
 
 /// The numbers of [`JUDGED`].
@@ -65,43 +71,42 @@ fn evaluation_of<'a>(report: &'a Report, run: &SeedRun) -> Option<&'a Evaluation
     variant.evaluations.get(place)?.as_ref()
 }
 
-/// A number in full, or an empty cell.
-fn number(value: Option<f64>) -> Cell {
-    value.map_or_else(String::new, |value| value.to_string()).into()
+/// A number in full, or nothing.
+fn text(value: Option<impl ToString>) -> String {
+    value.map_or_else(String::new, |value| value.to_string())
 }
 
 /// `measures.csv`, every number of every run as a line of its own: variant, seed, measure, subject (a judge, the network compared
 /// with), scale, depth, t, value. What does not apply is empty. Times are in seconds, memory in bytes, shares and accuracies
 /// fractions.
 pub fn measures_csv(report: &Report) -> String {
-    let mut table = Table::new("", ["variant", "seed", "measure", "of", "scale", "depth", "t", "value"]);
-    for run in &report.runs {
-        let measured = match &run.outcome {
-            Outcome::Finished(measured) => costs(measured),
-            _ => Vec::new(),
-        };
-        let judged = evaluation_of(report, run).map_or_else(Vec::new, judged);
-        table.rows.extend(measured.into_iter().chain(judged).map(|fact| {
-            let depth = fact.depth.map_or_else(String::new, |depth| depth.to_string());
-            let cells: [Cell; 7] = [
-                run.seed.to_string().into(),
-                fact.measure.into(),
-                fact.of.into(),
-                number(fact.scale),
-                depth.into(),
-                number(fact.t),
-                fact.value.to_string().into(),
+    let heads = ["variant", "seed", "measure", "of", "scale", "depth", "t", "value"];
+    let lines = report.runs.iter().flat_map(|run| {
+        let mut facts = Vec::new();
+        if let Outcome::Finished(measured) = &run.outcome {
+            costs(measured, &mut facts);
+        }
+        if let Some(evaluation) = evaluation_of(report, run) {
+            judged(evaluation, &mut facts);
+        }
+        facts.into_iter().map(|fact| {
+            let named = [
+                run.variant.clone(),
+                run.seed.to_string(),
+                fact.measure,
+                fact.of.to_owned(),
             ];
-            Row::plain(&run.variant, cells)
-        }));
-    }
-    text(&table)
+            let places = [text(fact.scale), text(fact.depth), text(fact.t), fact.value.to_string()];
+            named.into_iter().chain(places).collect()
+        })
+    });
+    written([heads.map(str::to_owned).into()].into_iter().chain(lines))
 }
 
 /// One number and its subject.
 #[derive(Default)]
 struct Fact<'a> {
-    measure: &'a str,
+    measure: String,
     of: &'a str,
     scale: Option<f64>,
     depth: Option<usize>,
@@ -109,41 +114,28 @@ struct Fact<'a> {
     value: f64,
 }
 
-fn fact(measure: &str, value: f64) -> Fact<'_> {
+fn fact<'a>(measure: impl Into<String>, value: f64) -> Fact<'a> {
     Fact {
-        measure,
+        measure: measure.into(),
         value,
         ..Fact::default()
     }
 }
 
-fn at(depth: usize, t: f64, fact: Fact<'_>) -> Fact<'_> {
-    Fact {
-        depth: Some(depth),
-        t: Some(t),
-        ..fact
-    }
-}
-
-fn costs(measured: &Measurements) -> Vec<Fact<'_>> {
-    let mut facts: Vec<Fact> = MEASURES
+fn costs(measured: &Measurements, facts: &mut Vec<Fact<'_>>) {
+    let named = MEASURES
         .iter()
-        .filter_map(|measure| Some(fact(measure.name, (measure.value)(measured)?)))
-        .collect();
+        .filter_map(|(name, value)| Some(fact(*name, value(measured)?)));
+    facts.extend(named);
     facts.extend(measured.validation_by_time.iter().map(|[t, loss]| Fact {
         t: Some(*t),
         ..fact("validation loss at a time", *loss)
     }));
-    let parts = &measured.parts;
-    facts.extend([
-        fact("seconds of data", parts.data),
-        fact("seconds of student", parts.student),
-        fact("seconds of teacher", parts.teacher),
-        fact("seconds of guidance", parts.guidance),
-        fact("seconds of backward", parts.backward),
-        fact("seconds of update", parts.update),
-        fact("teacher parameters", measured.teacher_parameters as f64),
-    ]);
+    let parts = PARTS
+        .iter()
+        .map(|(name, part)| fact(format!("seconds of {name}"), part(measured).unwrap_or_default()));
+    facts.extend(parts);
+    facts.push(fact("teacher parameters", measured.teacher_parameters as f64));
     if let Some(operations) = &measured.operations {
         facts.extend([
             fact("operations of student", operations.student),
@@ -159,18 +151,15 @@ fn costs(measured: &Measurements) -> Vec<Fact<'_>> {
         facts.extend(training.map(|value| fact("operations of encoder training", value)));
         facts.push(fact("operations of encoding", encoder.encoding_operations));
     }
-    facts
 }
 
-fn judged(evaluation: &Evaluation) -> Vec<Fact<'_>> {
-    let mut facts = Vec::new();
-    facts.extend(
-        evaluation
-            .quality
-            .iter()
-            .flat_map(|quality| scores(quality, Some(quality.scale), SCORES)),
-    );
-    facts.extend(evaluation.floors.iter().flat_map(|floor| scores(floor, None, FLOORS)));
+fn judged<'a>(evaluation: &'a Evaluation, facts: &mut Vec<Fact<'a>>) {
+    for quality in &evaluation.quality {
+        facts.extend(scores(quality, Some(quality.scale), ["", "standard error of "]));
+    }
+    for floor in &evaluation.floors {
+        facts.extend(scores(floor, None, ["floor of ", "standard error of the floor of "]));
+    }
     if let Some(sweep) = &evaluation.sweep {
         facts.push(fact("chosen scale", sweep.chosen));
         facts.extend(sweep.points.iter().map(|point| Fact {
@@ -180,22 +169,24 @@ fn judged(evaluation: &Evaluation) -> Vec<Fact<'_>> {
         }));
     }
     if let Some(copies) = &evaluation.copies {
-        let of_samples = [
-            fact("copies", copies.fraction),
-            fact("nearest training image", copies.distance),
-            fact("nearest over second nearest", copies.ratio),
-        ];
-        facts.extend(of_samples.map(|fact| Fact {
-            scale: Some(copies.scale),
-            ..fact
-        }));
-        facts.extend([
-            fact("floor of copies", copies.held_out_fraction),
-            fact("floor of nearest training image", copies.held_out_distance),
-            fact("floor of nearest over second nearest", copies.held_out_ratio),
-        ]);
+        for (name, of_samples, floor) in [
+            ("copies", copies.fraction, copies.held_out_fraction),
+            ("nearest training image", copies.distance, copies.held_out_distance),
+            ("nearest over second nearest", copies.ratio, copies.held_out_ratio),
+        ] {
+            facts.push(Fact {
+                scale: Some(copies.scale),
+                ..fact(name, of_samples)
+            });
+            facts.push(fact(format!("floor of {name}"), floor));
+        }
     }
     if let Some(found) = &evaluation.representations {
+        let at = |depth: usize, t: f64, fact: Fact<'a>| Fact {
+            depth: Some(depth),
+            t: Some(t),
+            ..fact
+        };
         for probe in &found.probes {
             facts.push(at(probe.depth, probe.t, fact("probe accuracy", probe.accuracy)));
             facts.push(at(probe.depth, probe.t, fact("probe chance", probe.chance)));
@@ -205,32 +196,22 @@ fn judged(evaluation: &Evaluation) -> Vec<Fact<'_>> {
             ..at(alignment.depth, alignment.t, fact("CKNNA", alignment.cknna))
         }));
     }
-    facts
 }
 
-const SCORES: [&str; 5] = [
-    "kernel distance",
-    "standard error of kernel distance",
-    "Fréchet distance",
-    "precision",
-    "recall",
-];
-
-const FLOORS: [&str; 5] = [
-    "floor of kernel distance",
-    "standard error of the floor of kernel distance",
-    "floor of Fréchet distance",
-    "floor of precision",
-    "floor of recall",
-];
-
-fn scores<'a>(quality: &'a Quality, scale: Option<f64>, names: [&'a str; 5]) -> impl Iterator<Item = Fact<'a>> {
+/// A judge's scores, the names of all with one prefix and that of the kernel distance's error with another.
+fn scores<'a>(quality: &'a Quality, scale: Option<f64>, [prefix, of_error]: [&str; 2]) -> [Fact<'a>; 5] {
     let s = &quality.scores;
-    let values = [s.kernel, s.kernel_error, s.frechet, s.precision, s.recall];
-    names.into_iter().zip(values).map(move |(name, value)| Fact {
+    let named = [
+        (prefix, "kernel distance", s.kernel),
+        (of_error, "kernel distance", s.kernel_error),
+        (prefix, "Fréchet distance", s.frechet),
+        (prefix, "precision", s.precision),
+        (prefix, "recall", s.recall),
+    ];
+    named.map(|(prefix, name, value)| Fact {
         of: &quality.judge,
         scale,
-        ..fact(name, value)
+        ..fact(format!("{prefix}{name}"), value)
     })
 }
 
@@ -240,19 +221,7 @@ mod tests {
     use crate::fixture;
 
     #[test]
-    fn every_run_is_a_line_with_as_many_cells_as_the_head() {
-        let report = fixture::seeded(4);
-        let text = csv(&report);
-        let lines: Vec<&str> = text.split("\r\n").filter(|line| !line.is_empty()).collect();
-        assert_eq!(lines.len(), 1 + report.runs.len());
-        let cells = |line: &str| line.split(',').count();
-        assert!(lines.iter().all(|line| cells(line) == cells(lines[0])), "{text}");
-        assert!(lines[0].starts_with("variant,seed,outcome,validation_loss"), "{text}");
-        assert!(lines[1].starts_with("none,0,finished,0.5"), "{text}");
-    }
-
-    #[test]
-    fn the_first_judge_is_in_the_line_of_a_run_and_empty_where_it_did_not_judge() {
+    fn every_run_is_a_line_with_the_first_judge_and_empty_where_it_did_not_judge() {
         let mut report = fixture::example();
         let variant = &mut report.variants[1];
         variant.evaluations[2] = None;
@@ -261,11 +230,19 @@ mod tests {
         let (one, chosen) = (scores(1.0), scores(1.5));
         let wanted = [one.kernel, one.frechet, chosen.kernel, chosen.frechet, 1.5].map(|value| value.to_string());
         let text = csv(&report);
-        let line = |start: &str| text.lines().find(|line| line.starts_with(start)).unwrap().to_owned();
-        assert!(line("variant,").ends_with(&JUDGED.join(",")), "{text}");
-        let judged = line("repa,1,");
-        assert!(judged.ends_with(&wanted.join(",")), "{judged}");
+        let lines: Vec<&str> = text.split("\r\n").filter(|line| !line.is_empty()).collect();
+        let line = |start: &str| *lines.iter().find(|line| line.starts_with(start)).unwrap();
+        assert_eq!(lines.len(), 1 + report.runs.len());
+        assert!(lines[0].starts_with("variant,seed,outcome,validation_loss"), "{text}");
+        assert!(lines[0].ends_with(&JUDGED.join(",")), "{text}");
+        assert!(line("repa,1,finished,0.4").ends_with(&wanted.join(",")), "{text}");
         assert!(line("repa,2,").ends_with(",,,,,"), "{text}");
+    }
+
+    #[test]
+    fn quotes_commas_and_line_breaks_stay_in_their_cell() {
+        let line = ["a \"b\",\nc", ""].map(str::to_owned);
+        assert_eq!(written([line.into()]), "\"a \"\"b\"\",\nc\",\r\n");
     }
 
     #[test]
@@ -281,9 +258,11 @@ mod tests {
         for start in [
             "none,0,validation loss,,,,,",
             "repa,2,kernel distance,embedded,1,,,",
+            "none,0,standard error of the floor of kernel distance,untrained,,,,",
             "self-transcendence,1,probe accuracy,,,4,0.5,",
             "none,0,CKNNA,untrained,,2,0.8,",
             "repa,0,operations of encoding,,,,,",
+            "none,0,seconds of backward,,,,,",
         ] {
             let found = lines.iter().filter(|line| line.starts_with(start)).count();
             assert_eq!(found, 1, "{start}");

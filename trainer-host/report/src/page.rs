@@ -2,12 +2,11 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use crate::budget::ImageBudget;
+use crate::budget::fitted;
 use crate::chart::{CHART_STYLE, PALETTE, swatch};
-use crate::content::Report;
+use crate::content::{Report, SampleGrid, Variant};
 use crate::number::count;
 use crate::sections::curves;
-use crate::sections::samples::{Samples, samples, words};
 use crate::{html as parts, outcome, sections, verdicts};
 
 /// Nothing is loaded from anywhere: the browser enforces that the page is self-contained.
@@ -23,11 +22,11 @@ const LIMIT: usize = 9_900_000;
 /// below. It is readable without JavaScript, which shows, hides and reads off what is there already. All text in the report is
 /// escaped.
 pub fn render(report: &Report) -> String {
-    let bare = document(report, &ImageBudget::new(report, 0)).len();
-    document(report, &ImageBudget::new(report, LIMIT.saturating_sub(bare)))
+    let bare = document(&fitted(report, 0)).len();
+    document(&fitted(report, LIMIT.saturating_sub(bare)))
 }
 
-fn document(report: &Report, budget: &ImageBudget) -> String {
+fn document(report: &Report) -> String {
     let document = html! {
         (DOCTYPE)
         html lang="en" {
@@ -46,9 +45,9 @@ fn document(report: &Report, budget: &ImageBudget) -> String {
                     (header(report))
                     div.first {
                         (curves(report))
-                        (grids(report, budget))
+                        (grids(report))
                     }
-                    @for section in sections::all(report, Some(budget)) { (parts::section(&section)) }
+                    @for section in sections::all(report) { (parts::section(&section)) }
                 }
                 script { (PreEscaped(include_str!("page.js"))) }
             }
@@ -87,9 +86,14 @@ fn curves(report: &Report) -> Markup {
 }
 
 /// The sample grids beside each other, with a slider over training.
-fn grids(report: &Report, budget: &ImageBudget) -> Markup {
-    let samples = samples(report, budget);
-    let mut steps: Vec<u64> = samples.iter().flat_map(|of| &of.grids).map(|grid| grid.step).collect();
+fn grids(report: &Report) -> Markup {
+    let variants = report.variants.iter().enumerate();
+    let samples: Vec<(usize, &Variant)> = variants.filter(|(_, of)| !of.grids.is_empty()).collect();
+    let mut steps: Vec<u64> = samples
+        .iter()
+        .flat_map(|(_, of)| &of.grids)
+        .map(|grid| grid.step)
+        .collect();
     steps.sort_unstable();
     steps.dedup();
     let columns = match samples.len() {
@@ -113,19 +117,19 @@ fn grids(report: &Report, budget: &ImageBudget) -> Markup {
                     label { input #large type="checkbox"; " large" }
                 }
                 div.grids style=(format!("--columns:{columns}")) {
-                    @for of in &samples { (grid(of)) }
+                    @for (index, of) in &samples { (grid(*index, of)) }
                 }
-                p.hint { (words(&report.grid, budget)) }
+                p.hint { (words(&report.grid)) }
             }
         }
     }
 }
 
-fn grid(of: &Samples) -> Markup {
+fn grid(index: usize, of: &Variant) -> Markup {
     let last = of.grids.len() - 1;
     html! {
-        figure data-variant=(of.variant) {
-            figcaption { (swatch(of.variant)) (of.name) }
+        figure data-variant=(index) {
+            figcaption { (swatch(index)) (of.name) }
             @for (i, grid) in of.grids.iter().enumerate() {
                 div data-step=(grid.step) hidden[i < last] {
                     (parts::image(&grid.png, &format!("samples of {} at step {}", of.name, count(grid.step))))
@@ -134,6 +138,23 @@ fn grid(of: &Samples) -> Markup {
             p.absent hidden { "no samples yet" }
         }
     }
+}
+
+/// A line on how the grids are to be read.
+fn words(grid: &SampleGrid) -> String {
+    let mut words = "Same noise and classes in every grid".to_owned();
+    if !grid.labels.is_empty() {
+        let by = match grid.labels.len() {
+            labels if labels == grid.columns => "columns",
+            labels if labels == grid.columns * grid.rows => "row by row",
+            _ => "classes",
+        };
+        words += &format!("; {by}: {}", grid.labels.join(", "));
+    }
+    if !grid.note.is_empty() {
+        words += &format!(". {}", grid.note);
+    }
+    words + "."
 }
 
 #[cfg(test)]
@@ -190,17 +211,26 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_loaded_from_elsewhere() {
+    fn nothing_is_loaded_from_elsewhere_and_no_id_comes_twice() {
         let html = render(&fixture::example());
         assert!(!html.contains("src=\"http") && !html.contains("href=\"http") && !html.contains("url(http"));
+        let mut ids: Vec<&str> = html
+            .split(" id=\"")
+            .skip(1)
+            .filter_map(|rest| rest.split('"').next())
+            .collect();
+        let count = ids.len();
+        ids.sort_unstable();
+        ids.dedup();
+        assert!(count > 10 && ids.len() == count, "{ids:?}");
     }
 
     #[test]
     fn sections_stand_in_order_and_those_without_data_are_left_out() {
-        let ids = |report: &Report| -> String {
+        let ids = |report: &Report| {
             let html = render(report);
             let ids = html.split("<details class=\"section\" id=\"").skip(1);
-            ids.map(|rest| rest.split('"').next().unwrap())
+            ids.map(|rest| rest.split('"').next().unwrap().to_owned())
                 .collect::<Vec<_>>()
                 .join(" ")
         };
@@ -212,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_stays_below_ten_megabytes_however_many_pictures_there_are() {
+    fn the_page_stays_below_ten_megabytes_however_many_pictures_and_curves_there_are() {
         let mut report = fixture::example();
         let png = report.variants[0].grids[0].png.repeat(20);
         let grids: Vec<Grid> = (0..40).map(|step| Grid { step, png: png.clone() }).collect();
@@ -223,38 +253,31 @@ mod tests {
             .for_each(|variant| variant.grids = grids.clone());
         let html = render(&report);
         assert!(html.len() < 10_000_000, "{} bytes", html.len());
-        assert!(html.contains("Grids of some steps are left out"));
-    }
-
-    #[test]
-    fn many_curves_leave_room_for_pictures() {
+        assert!(html.contains("in the runs’ folders: grids of some steps."));
         let mut report = fixture::example();
-        let point = |step: u64| Point {
-            step,
-            value: (step as f64 * 0.7).sin(),
-        };
-        let curve: Vec<Point> = (1..3000).map(point).collect();
+        let values = (1..3000).map(|step| (step, (step as f64 * 0.7).sin()));
+        let curve: Vec<Point> = values.map(|(step, value)| Point { step, value }).collect();
         for variant in &mut report.variants {
             variant.curves = vec![(0..60).map(|i| (format!("metric {i}"), curve.clone())).collect()];
         }
         let html = render(&report);
         assert!(html.len() < 10_000_000, "{} bytes", html.len());
-        assert!(html.contains("metric 59") && html.contains("id=\"panel-0\""));
-        assert!(!html.contains("left out, to keep this page small"));
+        assert!(html.contains("metric 59") && html.contains("id=\"maps\"") && !html.contains("Left out"));
     }
 
     #[test]
-    fn no_id_comes_twice() {
-        let html = render(&fixture::example());
-        let mut ids: Vec<&str> = html
-            .split(" id=\"")
-            .skip(1)
-            .map(|rest| rest.split('"').next().unwrap())
-            .collect();
-        let count = ids.len();
-        assert!(count > 10);
-        ids.sort_unstable();
-        ids.dedup();
-        assert_eq!(ids.len(), count);
+    fn classes_are_named_by_column_or_by_cell() {
+        let mut grid = SampleGrid {
+            columns: 2,
+            rows: 2,
+            labels: vec!["a".into(), "b".into()],
+            note: "Heun".into(),
+        };
+        assert_eq!(
+            words(&grid),
+            "Same noise and classes in every grid; columns: a, b. Heun."
+        );
+        grid.labels = ["a", "b", "c", "d"].map(str::to_owned).into();
+        assert!(words(&grid).contains("row by row: a, b, c, d. Heun."));
     }
 }

@@ -21,44 +21,13 @@ pub enum Block {
     Words(String),
     /// A heading within the section.
     Heading(String),
-    /// A table; shown where it has rows.
+    /// A table; shown where it has rows, and one of pictures on the page alone.
     Table(Table),
     /// Charts side by side.
     Charts(Vec<Chart>),
     /// Text to be copied.
     Code(String),
-    /// Pictures side by side, on the page alone.
-    Pictures(Vec<Picture>),
-    /// Tables of pictures of which a switch shows one, on the page alone.
-    Panels(Vec<Panel>),
 }
-
-/// A variant's picture.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Picture {
-    /// The variant's place in the report.
-    pub variant: usize,
-    /// A name that stands over it.
-    pub name: String,
-    /// Words in its place.
-    pub alt: String,
-    /// An encoded PNG.
-    pub png: Vec<u8>,
-}
-
-/// A table of pictures.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Panel {
-    /// The switch's name for it.
-    pub name: String,
-    /// Heads: the variant's place, its name, and what the column is of.
-    pub columns: Vec<(usize, String, String)>,
-    /// Rows: their names, and a cell for each column.
-    pub rows: Vec<(String, Vec<PanelCell>)>,
-}
-
-/// A picture with words below it, or nothing.
-pub type PanelCell = Option<(Picture, String)>;
 
 impl Section {
     /// A section; none where there is nothing to show in it.
@@ -67,8 +36,6 @@ impl Section {
             Block::Words(_) | Block::Heading(_) => false,
             Block::Table(table) => !table.rows.is_empty(),
             Block::Charts(charts) => !charts.is_empty(),
-            Block::Pictures(pictures) => !pictures.is_empty(),
-            Block::Panels(panels) => !panels.is_empty(),
             Block::Code(_) => true,
         });
         let title = title.into();

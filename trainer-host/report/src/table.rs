@@ -42,6 +42,8 @@ pub struct Cell {
     pub text: String,
     /// Its tone.
     pub tone: Tone,
+    /// An encoded PNG above the text, on the page alone.
+    pub png: Option<Vec<u8>>,
 }
 
 /// Weight of an entry for the eye.
@@ -72,6 +74,14 @@ impl Table {
     pub fn with(mut self, rows: impl IntoIterator<Item = Row>) -> Self {
         self.rows.extend(rows);
         self
+    }
+
+    /// Tells that it holds pictures, which only the page can show.
+    pub fn has_pictures(&self) -> bool {
+        self.rows
+            .iter()
+            .flat_map(|row| &row.cells)
+            .any(|cell| cell.png.is_some())
     }
 }
 
@@ -136,8 +146,19 @@ impl Row {
 impl Cell {
     /// An entry with a tone.
     pub fn new(text: impl Into<String>, tone: Tone) -> Self {
-        let text = text.into();
-        Self { text, tone }
+        Self {
+            text: text.into(),
+            tone,
+            png: None,
+        }
+    }
+
+    /// A picture with a few words below it.
+    pub fn picture(png: &[u8], text: impl Into<String>) -> Self {
+        Self {
+            png: Some(png.into()),
+            ..Self::new(text, Tone::Plain)
+        }
     }
 
     /// The entry of something that is not there.

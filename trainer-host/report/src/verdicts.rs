@@ -1,11 +1,11 @@
 //! The table of verdicts: the page's answer.
 
-use sextant_stats::statistics::{Interval, Outcome as Tested, Sample, SpeedUp, SpeedUpOutcome, Verdict};
+use sextant_stats::statistics::{Interval, NoInterval, Outcome as Tested, Sample, Verdict};
 
 use crate::content::{Measurements, Outcome, Report, Variant};
-use crate::measure::{Quantity, Unit};
+use crate::measure::{self, Entries, Measure, Quantity, Unit};
 use crate::number::{count, percent, signed, signed_to, significant};
-use crate::sections::quality;
+use crate::sections::{quality, speed_up as speed_ups};
 use crate::seed_mean::{SeedMean, with_error};
 use crate::table::{Cell, Column, Row, Table, Tone, one_line};
 
@@ -16,108 +16,96 @@ pub fn table(report: &Report) -> Table {
     for (index, variant) in report.variants.iter().enumerate() {
         table.rows.push(Row {
             variant: Some(index),
-            cells: columns.iter().map(|(_, cell)| cell(variant)).collect(),
+            cells: columns.iter().map(|(_, cells)| cells[index].clone()).collect(),
             ..Row::default()
         });
-        match &variant.outcome {
-            Outcome::Failed { message } => table
-                .notes
-                .push(format!("{} failed: {}", variant.name, one_line(message))),
-            Outcome::Interrupted { step } => table.notes.push(format!(
-                "{} was interrupted after step {}; the same command resumes it",
-                variant.name,
-                count(*step)
-            )),
-            Outcome::Finished(_) => {}
-        }
+        let name = &variant.name;
+        table.notes.extend(match &variant.outcome {
+            Outcome::Finished(_) => None,
+            Outcome::Failed { message } => Some(format!("{name} failed: {}", one_line(message))),
+            Outcome::Interrupted { step } => {
+                let step = count(*step);
+                Some(format!(
+                    "{name} was interrupted after step {step}; the same command resumes it"
+                ))
+            }
+        });
     }
-    table.notes.extend(legend(report));
+    // How to read it.
+    table.notes.extend(report.verdict.as_ref().map(|verdict| {
+        format!(
+            "± and [ ]: {} intervals over seeds, which take three. better, worse: resolved by a paired t test after Holm’s correction; not \
+             resolved: not shown to differ, and not shown to be equal.",
+            percent(verdict.level)
+        )
+    }));
     table
 }
 
-type Read<'a> = Box<dyn Fn(&Variant) -> Cell + 'a>;
-
-fn columns(report: &Report) -> Vec<(Column, Read<'_>)> {
-    let finished: Vec<&Measurements> = report.finished().map(|(.., measured)| measured).collect();
-    let mut columns: Vec<(Column, Read)> =
-        vec![(Column::text("variant"), Box::new(|variant| variant.name.clone().into()))];
-    let name = if report.score.is_empty() {
-        "validation loss"
-    } else {
-        &report.score
+fn columns(report: &Report) -> Vec<Entries> {
+    let each = |head: Column, cell: &dyn Fn(&Variant) -> Cell| -> Entries {
+        (head, report.variants.iter().map(cell).collect())
+    };
+    let mut columns = vec![each(Column::text("variant"), &|variant| variant.name.clone().into())];
+    let name = match report.score.as_str() {
+        "" => "validation loss",
+        score => score,
     };
     if report.verdict.is_some() {
-        columns.push((Column::text("verdict"), Box::new(|variant| decided(report, variant))));
+        columns.push(each(Column::text("verdict"), &|variant| decided(report, variant)));
     }
-    columns.push((name.into(), Box::new(|variant| score(report, variant))));
+    columns.push(each(name.into(), &|variant| score(report, variant)));
     if let Some(verdict) = &report.verdict {
         let head = format!("difference to {}", verdict.baseline);
-        columns.push((head.into(), Box::new(|variant| difference(report, variant))));
+        columns.push(each(head.into(), &|variant| difference(report, variant)));
         if !report.speed_ups.is_empty() {
             let head = Column {
                 meaning: "What the baseline trained to its end over what the variant trained to be as good for good, in steps of the last phase and \
                           in seconds of all training",
                 .."speed-up in steps / time".into()
             };
-            columns.push((head, Box::new(|variant| speed_up(report, variant))));
+            columns.push(each(head, &|variant| speed_up(report, variant)));
         }
     }
     if !name.starts_with("kernel distance") && report.evaluations().any(|e| quality::first_judged(e).is_some()) {
-        let kernel = |variant: &Variant| {
-            let of = SeedMean::evaluations(variant, |e| Some(quality::first_judged(e)?.scores.kernel));
-            of.map(|of| of.text()).into()
-        };
         let head = Column {
             meaning: "Kernel distance (KID) of samples in the first judge’s features, at each run’s chosen guidance scale; ± is the standard deviation over seeds",
             .."KID ↓".into()
         };
-        columns.push((head, Box::new(kernel)));
+        columns.push(each(head, &|variant| {
+            let of = SeedMean::evaluations(variant, |e| Some(quality::first_judged(e)?.scores.kernel));
+            of.map(|of| of.text()).into()
+        }));
     }
-    let step = Unit::fitting(Quantity::StepTime, finished.iter().map(|m| m.seconds_per_step));
-    let head = step.head("time per step");
-    let time = move |variant: &Variant| match &variant.outcome {
-        Outcome::Finished(m) => match m.overhead {
-            Some(extra) => format!("{} ({} %)", step.text(m.seconds_per_step), Unit::EXTRA.text(extra)).into(),
-            None => step.text(m.seconds_per_step).into(),
+    let seconds = |m: &Measurements| m.seconds_per_step;
+    let unit = Unit::fitting(Quantity::StepTime, report.finished().map(|(.., m)| seconds(m)));
+    columns.push(each(
+        unit.head("time per step").into(),
+        &|variant| match &variant.outcome {
+            Outcome::Finished(m) => {
+                let extra = m.overhead.map(|extra| format!(" ({} %)", signed_to(100.0 * extra, 1)));
+                (unit.text(seconds(m)) + &extra.unwrap_or_default()).into()
+            }
+            _ => Cell::nothing(),
         },
-        _ => Cell::nothing(),
-    };
-    columns.push((head.into(), Box::new(time)));
-    measured(
-        &mut columns,
-        &finished,
-        "operations per step",
-        Quantity::Operations,
-        |m| Some(m.operations?.step()),
+    ));
+    let costs: [(Quantity, Measure); 3] = [
+        (
+            Quantity::Operations,
+            ("operations per step", |m| Some(m.operations?.step())),
+        ),
+        (Quantity::Time, ("total time", |m| Some(m.total_seconds))),
+        (
+            Quantity::Bytes,
+            ("memory", |m| m.peak_memory_bytes.map(|bytes| bytes as f64)),
+        ),
+    ];
+    columns.extend(
+        costs
+            .iter()
+            .flat_map(|(quantity, cost)| measure::columns(report, *quantity, &[*cost])),
     );
-    measured(&mut columns, &finished, "total time", Quantity::Time, |m| {
-        Some(m.total_seconds)
-    });
-    measured(&mut columns, &finished, "memory", Quantity::Bytes, |m| {
-        m.peak_memory_bytes.map(|bytes| bytes as f64)
-    });
     columns
-}
-
-/// A column of what was measured, if it was of any variant.
-fn measured(
-    columns: &mut Vec<(Column, Read<'_>)>,
-    finished: &[&Measurements],
-    name: &str,
-    quantity: Quantity,
-    value: fn(&Measurements) -> Option<f64>,
-) {
-    let values: Vec<f64> = finished.iter().filter_map(|m| value(m)).collect();
-    if values.is_empty() {
-        return;
-    }
-    let unit = Unit::fitting(quantity, values);
-    let head = unit.head(name);
-    let cell = move |variant: &Variant| match &variant.outcome {
-        Outcome::Finished(m) => value(m).map(|value| unit.text(value)).into(),
-        _ => Cell::nothing(),
-    };
-    columns.push((head.into(), Box::new(cell)));
 }
 
 /// The mean over seeds with its interval, which takes three of them.
@@ -130,10 +118,8 @@ fn score(report: &Report, variant: &Variant) -> Cell {
         };
     };
     let mean = of.values().sum::<f64>() / of.len() as f64;
-    let interval = Sample::new(of.iter().map(|(seed, score)| (*seed, *score)))
-        .ok()
-        .and_then(|sample| sample.interval().ok());
-    match interval {
+    let sample = Sample::new(of.iter().map(|(seed, score)| (*seed, *score)));
+    match sample.ok().and_then(|sample| sample.interval().ok()) {
         Some(interval) => with_error(mean, Some(interval.half_width())).into(),
         None => significant(mean, 4, 4).into(),
     }
@@ -157,11 +143,6 @@ fn difference(report: &Report, variant: &Variant) -> Cell {
     }
 }
 
-/// `low to high` with signs.
-pub fn range(interval: &Interval) -> String {
-    format!("{} to {}", signed(interval.low), signed(interval.high))
-}
-
 /// The verdict as a value.
 fn decided(report: &Report, variant: &Variant) -> Cell {
     match &variant.outcome {
@@ -172,65 +153,39 @@ fn decided(report: &Report, variant: &Variant) -> Cell {
     let Some(verdict) = &report.verdict else {
         return Cell::nothing();
     };
-    let best = if verdict.best.as_ref() == Some(&variant.name) {
-        ", best"
-    } else {
-        ""
+    let mut cell = match verdict.row(&variant.name) {
+        _ if verdict.baseline == variant.name => Cell::new("baseline", Tone::Quiet),
+        Some(row) => decision(&row.outcome),
+        None => return Cell::nothing(),
     };
-    if verdict.baseline == variant.name {
-        return Cell::new(format!("baseline{best}"), Tone::Quiet);
+    if verdict.best.as_ref() == Some(&variant.name) {
+        cell.text += ", best";
     }
-    match verdict.row(&variant.name).map(|row| &row.outcome) {
-        Some(outcome) => {
-            let cell = decision(outcome);
-            Cell::new(cell.text + best, cell.tone)
-        }
-        None => Cell::nothing(),
-    }
+    cell
 }
 
 /// The decision of a test: better, worse, not resolved, or too little to decide.
 pub fn decision(outcome: &Tested) -> Cell {
-    use sextant_stats::statistics::NoInterval;
-    match outcome {
+    let (words, tone) = match outcome {
         Tested::Tested(tested) => match tested.verdict {
-            Verdict::Better => Cell::new("better", Tone::Good),
-            Verdict::Worse => Cell::new("worse", Tone::Bad),
-            Verdict::NotResolved => Cell::new("not resolved", Tone::Quiet),
+            Verdict::Better => ("better", Tone::Good),
+            Verdict::Worse => ("worse", Tone::Bad),
+            Verdict::NotResolved => ("not resolved", Tone::Quiet),
         },
-        Tested::Unranked(NoInterval::TooFewSeeds { .. }) => Cell::new("too few seeds", Tone::Quiet),
-        Tested::Unranked(NoInterval::NoSpread { .. }) => Cell::new("no spread", Tone::Quiet),
-    }
+        Tested::Unranked(NoInterval::TooFewSeeds { .. }) => ("too few seeds", Tone::Quiet),
+        Tested::Unranked(NoInterval::NoSpread { .. }) => ("no spread", Tone::Quiet),
+    };
+    Cell::new(words, tone)
 }
 
 fn speed_up(report: &Report, variant: &Variant) -> Cell {
     let Some(of) = report.speed_ups.get(&variant.name) else {
         return Cell::nothing();
     };
-    let ratio = |of: &SpeedUp| match &of.outcome {
-        SpeedUpOutcome::Reached { ratio, bound, .. } => Some(format!(
-            "{}{}×",
-            if *bound { "≥ " } else { "" },
-            significant(ratio.value, 3, 2)
-        )),
-        _ => None,
-    };
-    match (ratio(&of.steps), ratio(&of.seconds)) {
+    match (speed_ups::ratio(&of.steps), speed_ups::ratio(&of.seconds)) {
         (Some(steps), Some(seconds)) => format!("{steps} / {seconds}").into(),
         _ => Cell::new("not reached", Tone::Quiet),
     }
-}
-
-/// A line on how to read the table.
-fn legend(report: &Report) -> Vec<String> {
-    let Some(verdict) = &report.verdict else {
-        return Vec::new();
-    };
-    let level = percent(verdict.level);
-    vec![format!(
-        "± and [ ]: {level} intervals over seeds, which take three. better, worse: resolved by a paired t test after Holm’s correction; not \
-         resolved: not shown to differ, and not shown to be equal."
-    )]
 }
 
 #[cfg(test)]
@@ -240,45 +195,29 @@ mod tests {
 
     fn column(report: &Report, name: &str) -> Vec<String> {
         let table = table(report);
-        let at = table
-            .columns
-            .iter()
-            .position(|column| column.name.starts_with(name))
-            .unwrap();
+        let mut columns = table.columns.iter();
+        let at = columns.position(|column| column.name.starts_with(name)).unwrap();
         table.rows.iter().map(|row| row.cells[at].text.clone()).collect()
     }
 
     #[test]
-    fn four_seeds_have_intervals_and_verdicts() {
+    fn three_seeds_have_intervals_and_verdicts_and_fewer_differences_alone() {
         let report = fixture::seeded(4);
         assert_eq!(column(&report, "verdict"), ["baseline", "better, best", "not resolved"]);
-        assert!(
-            column(&report, "validation loss")
-                .iter()
-                .all(|cell| cell.contains(" ± "))
-        );
+        let scores = column(&report, "validation loss");
+        assert!(scores.iter().all(|cell| cell.contains(" ± ")), "{scores:?}");
         let differences = column(&report, "difference to none");
         assert_eq!(differences[0], "—");
         assert!(differences[1].starts_with("-0.0500 [-0.05"), "{differences:?}");
-    }
-
-    #[test]
-    fn fewer_than_three_seeds_have_differences_and_no_verdict() {
-        for seeds in [1, 2] {
+        for (seeds, difference) in [(1, "-0.0490"), (2, "-0.0501")] {
             let report = fixture::seeded(seeds);
             assert_eq!(
                 column(&report, "verdict"),
                 ["baseline", "too few seeds", "too few seeds"]
             );
-            assert!(
-                column(&report, "validation loss")
-                    .iter()
-                    .all(|cell| !cell.contains('±'))
-            );
-            assert_eq!(
-                column(&report, "difference")[1],
-                if seeds == 1 { "-0.0490" } else { "-0.0501" }
-            );
+            let scores = column(&report, "validation loss");
+            assert!(scores.iter().all(|cell| !cell.contains('±')), "{scores:?}");
+            assert_eq!(column(&report, "difference")[1], difference);
         }
     }
 
@@ -286,16 +225,15 @@ mod tests {
     fn a_failed_variant_says_why() {
         let report = fixture::example();
         assert_eq!(column(&report, "verdict").last().unwrap(), "failed");
-        assert!(table(&report).notes[0].starts_with("broken failed: step 412"));
-        let hostile = table(&fixture::hostile());
+        assert!(table(&report).notes[0].starts_with("broken failed: seed 0: step 412"));
+        let Table { notes, columns, .. } = table(&fixture::hostile());
         assert!(
-            hostile.notes[0].contains("failed: step 7: [31mno </script> teacher"),
-            "{:?}",
-            hostile.notes
+            notes[0].contains("failed: step 7: [31mno </script> teacher"),
+            "{notes:?}"
         );
-        assert!(hostile.notes[1].contains("interrupted after step 12,000"));
+        assert!(notes[1].contains("interrupted after step 12,000"), "{notes:?}");
         assert!(
-            hostile.columns.iter().all(|column| column.name != "verdict"),
+            columns.iter().all(|column| column.name != "verdict"),
             "without a baseline"
         );
     }

@@ -25,7 +25,7 @@ addEventListener("message", (event) => {
 </script></body>
 "#;
 
-/// What a browser is called here and there.
+/// Names of browsers here and there.
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
 
 const FLAGS: [&str; 11] = [
@@ -90,7 +90,7 @@ fn open(browser: &str, page: &Path, dark: bool) -> (String, String) {
     (std::fs::read_to_string(dom).unwrap(), console.join("\n"))
 }
 
-/// What the driver found on a page that is so many pixels wide, in light colours.
+/// The driver's findings on a page that is so many pixels wide, in light colours.
 fn operate(browser: &str, html: &str, width: u32) -> Value {
     operate_in(browser, html, width, false)
 }
@@ -115,12 +115,16 @@ fn operate_in(browser: &str, html: &str, width: u32, dark: bool) -> Value {
 #[test]
 fn every_control_does_what_it_says() {
     let Some(browser) = browser() else { return };
-    let html = render(&fixture::example());
-    for (width, dark) in [(1280, false), (380, true)] {
-        let outcome = operate_in(browser, &html, width, dark);
+    let (three_seeds, one_seed) = (fixture::example(), fixture::example_with(1));
+    for (report, width, dark) in [
+        (&three_seeds, 1280, false),
+        (&three_seeds, 380, true),
+        (&one_seed, 1280, false),
+    ] {
+        let outcome = operate_in(browser, &render(report), width, dark);
         assert_eq!((&outcome["width"], &outcome["dark"]), (&width.into(), &dark.into()));
         assert_eq!(outcome["found"], serde_json::json!([]), "at {width}");
-        assert!(outcome["operated"].as_u64() > Some(20), "{outcome}");
+        assert!(outcome["operated"].as_u64() > Some(18), "{outcome}");
     }
 }
 
@@ -141,14 +145,6 @@ fn the_answer_is_on_the_first_screen() {
             );
         }
     }
-}
-
-#[test]
-fn one_seed_has_the_same_controls() {
-    let Some(browser) = browser() else { return };
-    let outcome = operate(browser, &render(&fixture::example_with(1)), 1280);
-    assert_eq!(outcome["found"], serde_json::json!([]));
-    assert!(outcome["operated"].as_u64() > Some(20), "{outcome}");
 }
 
 #[test]

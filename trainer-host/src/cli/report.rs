@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde_json::json;
 
 use super::OutputArgs;
@@ -33,27 +34,22 @@ pub struct ReportArgs {
     #[arg(long, value_name = "NAME")]
     baseline: Option<String>,
     /// Decide by this score instead of the one that the recipes declare; the report says so.
-    #[arg(long, value_name = "SCORE")]
-    primary: Option<ScoreName>,
+    #[arg(long, value_name = "SCORE", value_parser = scores())]
+    primary: Option<Score>,
     #[command(flatten)]
     output: OutputArgs,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum ScoreName {
-    ValidationLoss,
-    KernelDistance,
-    FrechetDistance,
-}
+const SCORES: [Score; 3] = [Score::ValidationLoss, Score::KernelDistance, Score::FrechetDistance];
 
-impl From<ScoreName> for Score {
-    fn from(name: ScoreName) -> Self {
-        match name {
-            ScoreName::ValidationLoss => Self::ValidationLoss,
-            ScoreName::KernelDistance => Self::KernelDistance,
-            ScoreName::FrechetDistance => Self::FrechetDistance,
-        }
-    }
+fn scores() -> impl TypedValueParser<Value = Score> {
+    let named = |name: String| {
+        SCORES
+            .into_iter()
+            .find(|score| score.key() == name)
+            .ok_or("no such score")
+    };
+    PossibleValuesParser::new(SCORES.map(Score::key)).try_map(named)
 }
 
 /// Assembles and writes the report.
@@ -71,7 +67,7 @@ pub fn run(args: ReportArgs) -> Result<(), Error> {
     let request = Request {
         command: command_line(&args),
         baseline: args.baseline,
-        primary: args.primary.map(Score::from),
+        primary: args.primary,
     };
     let report = comparison::report(&args.folders, &request)?;
     comparison::write(&report, &folder)?;
@@ -101,7 +97,7 @@ fn command_line(args: &ReportArgs) -> String {
         words.push(format!("--baseline {}", quoted(baseline)));
     }
     if let Some(primary) = args.primary {
-        words.push(format!("--primary {}", Score::from(primary).key()));
+        words.push(format!("--primary {}", primary.key()));
     }
     words.join(" ")
 }

@@ -156,7 +156,7 @@ fn same_training(folder: &RunFolder, recipe: &Recipe) -> Result<(), Error> {
     if !folder.recipe_path().exists() {
         return Ok(());
     }
-    let (there, here) = (difference::training(&folder.recipe()?)?, difference::training(recipe)?);
+    let (there, here) = (difference::training(&folder.recipe()?), difference::training(recipe));
     match difference::first(&there, &here, "recipe") {
         None => Ok(()),
         Some(difference) => Err(FileError::new(
@@ -243,7 +243,7 @@ impl PlannedRun {
             return Ok(Ok(run));
         }
         let before = self.folder.recipe()?;
-        if difference::value(&before)? != difference::value(&self.recipe)? {
+        if difference::value(&before) != difference::value(&self.recipe) {
             let grid = |recipe: &Recipe| {
                 let evaluation = recipe.evaluation.clone();
                 (evaluation.samples, evaluation.columns, evaluation.sampler)

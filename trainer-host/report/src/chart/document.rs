@@ -8,31 +8,26 @@ pub const PALETTE: &str = include_str!("palette.css");
 /// The style of what stands in charts; the page has it too.
 pub const CHART_STYLE: &str = include_str!("chart.css");
 
-/// A chart as a document: its own style, a white background, and the variants' names below it.
+/// A chart as a document: its own style, a white background, and the variants' names below it. Programs that read SVG know no variables,
+/// so that colours and fonts are written out.
 pub fn document(chart: &Chart) -> String {
-    let (width, height) = chart.size();
-    let (mut x, mut y, mut legend) = (12.0, height + 16.0, String::new());
-    for (variant, name) in chart.variants() {
-        let wide = 54.0 + 7.5 * name.chars().count() as f64;
+    let (width, height) = chart.lines.size;
+    let (mut x, mut y, mut body) = (12.0, height + 16.0, chart.lines.body());
+    for line in &chart.lines.lines {
+        let wide = 54.0 + 7.5 * line.name.chars().count() as f64;
         if x > 12.0 && x + wide > width {
             (x, y) = (12.0, y + 20.0);
         }
-        legend.push_str(&format!(
+        body.push_str(&format!(
             r#"<path class="line {}" d="M{x:.1} {:.1}h28"/><text class="tick" x="{:.1}" y="{y:.1}">{}</text>"#,
-            line_class(variant),
+            line_class(line.variant),
             y - 4.0,
             x + 36.0,
-            escape(name)
+            escape(&line.name)
         ));
         x += wide;
     }
-    let height = if legend.is_empty() { height } else { y + 12.0 };
-    framed((width, height), &(chart.body() + &legend))
-}
-
-/// A document of its own. Programs that read SVG know no variables, so that colours and fonts are written out.
-fn framed((width, height): (f64, f64), body: &str) -> String {
-    let (wide, high) = (width + 24.0, height + 16.0);
+    let (wide, high) = (width + 24.0, y + 28.0);
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{wide}\" height=\"{high}\" viewBox=\"-12 -8 {wide} {high}\">\n\
          <style>\n{}</style>\n<rect x=\"-12\" y=\"-8\" width=\"{wide}\" height=\"{high}\" fill=\"#fff\"/>\n{body}\n</svg>\n",
@@ -77,7 +72,6 @@ mod tests {
             "guidance-scale.svg",
             "probe-t0.5.svg",
             "cknna-t0.8.svg",
-            "step-by-part.svg",
         ] {
             assert!(names.contains(&name), "{name} in {names:?}");
         }

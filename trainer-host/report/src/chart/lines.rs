@@ -50,12 +50,8 @@ pub struct Line {
     pub faint: Vec<[f64; 2]>,
     /// Its range over seeds: x, low, high.
     pub band: Vec<[f64; 3]>,
-    /// Error bars: x, low, high.
-    pub errors: Vec<[f64; 3]>,
-    /// Has each point marked by a dot, which says its value when pointed at.
+    /// Has each point marked by a dot.
     pub dots: bool,
-    /// A point to set apart by a ring.
-    pub ring: Option<[f64; 2]>,
 }
 
 /// A dashed line across the plot.
@@ -114,7 +110,6 @@ impl Lines {
             line.points.retain(|point| point[0] >= from);
             line.faint.retain(|point| point[0] >= from);
             line.band.retain(|point| point[0] >= from);
-            line.errors.retain(|point| point[0] >= from);
         }
         lines
     }
@@ -217,8 +212,8 @@ impl Line {
     /// All x (column 0) or all heights (column 1).
     fn values(&self, column: usize) -> impl Iterator<Item = f64> {
         let points = self.points.iter().chain(&self.faint).map(move |p| p[column]);
-        let spans = self.band.iter().chain(&self.errors);
-        points.chain(spans.flat_map(move |p| if column == 0 { [p[0]; 2] } else { [p[1], p[2]] }))
+        let ends = move |p: &[f64; 3]| if column == 0 { [p[0]; 2] } else { [p[1], p[2]] };
+        points.chain(self.band.iter().flat_map(ends))
     }
 
     fn grouped(&self, marks: &str) -> String {
@@ -308,42 +303,12 @@ impl Frame {
         if line.faint != line.points {
             out.push_str(&self.path(&line.faint, &format!("raw {class}")));
         }
-        for [x, low, high] in &line.errors {
-            if low.is_finite() && high.is_finite() {
-                let (x, low, high) = (self.place_x(*x), self.place_y(*low), self.place_y(*high));
-                let _ = write!(
-                    out,
-                    r#"<path class="error {class}" d="M{x:.1} {low:.1}V{high:.1}M{:.1} {low:.1}h6M{:.1} {high:.1}h6"/>"#,
-                    x - 3.0,
-                    x - 3.0
-                );
-            }
-        }
         out.push_str(&self.path(&line.points, &format!("line {class}")));
         if line.dots {
             for [x, y] in line.points.iter().filter(|[_, y]| y.is_finite()) {
-                let _ = write!(
-                    out,
-                    r#"<circle class="point f{}" cx="{:.1}" cy="{:.1}" r="3"><title>{}</title></circle>"#,
-                    line.variant % 8,
-                    self.place_x(*x),
-                    self.place_y(*y),
-                    escape(&format!(
-                        "{}, {}: {}",
-                        line.name,
-                        significant(*x, 4, 3),
-                        significant(*y, 4, 4)
-                    ))
-                );
+                let (fill, x, y) = (line.variant % 8, self.place_x(*x), self.place_y(*y));
+                let _ = write!(out, r#"<circle class="point f{fill}" cx="{x:.1}" cy="{y:.1}" r="3"/>"#);
             }
-        }
-        if let Some([x, y]) = line.ring {
-            let _ = write!(
-                out,
-                r#"<circle class="ring {class}" cx="{:.1}" cy="{:.1}" r="7"/>"#,
-                self.place_x(x),
-                self.place_y(y)
-            );
         }
         out
     }
@@ -381,9 +346,7 @@ mod tests {
     fn chart(points: Vec<[f64; 2]>) -> Lines {
         let line = Line {
             band: points.iter().map(|[x, y]| [*x, *y, y + 1.0]).collect(),
-            errors: points.iter().map(|[x, y]| [*x, *y, y + 1.0]).collect(),
             faint: points.clone(),
-            ring: None,
             dots: true,
             points,
             ..Line::default()
@@ -402,22 +365,10 @@ mod tests {
         plot.lines[0].dots = false;
         plot.lines[0].faint.clear();
         let svg = plot.body() + &plot.readings();
-        let path = svg
-            .split(r#"<path class="line c0 d0" d=""#)
-            .nth(1)
-            .unwrap()
-            .split('"')
-            .next()
-            .unwrap();
-        assert_eq!((path.matches('M').count(), path.matches('L').count()), (2, 2), "{path}");
+        let path = |class: &str| svg.split(&format!(r#"class="{class}" d=""#)).nth(1)?.split('"').next();
+        let (line, band) = (path("line c0 d0").unwrap(), path("band f0").unwrap());
+        assert_eq!((line.matches('M').count(), line.matches('L').count()), (2, 2), "{line}");
         assert_eq!(svg.matches("<circle").count(), 1);
-        let band = svg
-            .split(r#"class="band f0" d=""#)
-            .nth(1)
-            .unwrap()
-            .split('"')
-            .next()
-            .unwrap();
         assert_eq!(band.matches('Z').count(), 3, "{band}");
     }
 

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use super::difference;
 use super::entry::{Ending, Entry, unguided};
 use super::frame::{self, Frame, Request, distinct};
 use super::gather::Source;
@@ -14,7 +13,6 @@ use super::speed_up::speed_ups;
 use crate::Error;
 use crate::{self as report, Plugin, Report, SampleGrid, SeedRun, Variant};
 use sextant_data::{self as data, DataError, Dataset};
-use sextant_recipe::Init;
 use sextant_records::{FileError, LibraryRecord, write_whole};
 
 /// The report of these sources.
@@ -22,10 +20,7 @@ use sextant_records::{FileError, LibraryRecord, write_whole};
 /// # Errors
 /// Runs that do not belong together (see [`protocol::same`]), with what differs.
 pub fn assemble(sources: Vec<Source>, request: &Request) -> Result<Report, Error> {
-    let folders: Vec<String> = sources
-        .iter()
-        .map(|source| source.folder.display().to_string())
-        .collect();
+    let folders = distinct(sources.iter().map(|source| source.folder.display().to_string()));
     let (sources, twice) = frame::once(sources)?;
     let frame = Frame::new(&sources, request)?;
     let entries: Vec<Entry> = sources.into_iter().flat_map(|source| source.entries).collect();
@@ -55,7 +50,6 @@ pub fn assemble(sources: Vec<Source>, request: &Request) -> Result<Report, Error
         seeds: frame.seeds.clone(),
         runs,
         chosen_afterwards: frame.chosen_afterwards,
-        shared: shared(&names, &entries, frame.baseline.as_deref())?,
         ..Report::default()
     };
     judge(&mut report, &frame, &names, &entries)?;
@@ -64,7 +58,7 @@ pub fn assemble(sources: Vec<Source>, request: &Request) -> Result<Report, Error
         report.remarks.push(format!(
             "Runs of {} are the same in several of {}: each is taken once.",
             twice.join(", "),
-            distinct(folders).join(", ")
+            folders.join(", ")
         ));
     }
     Ok(report)
@@ -94,42 +88,43 @@ fn judge(report: &mut Report, frame: &Frame, names: &[String], entries: &[Entry]
     }
     report.speed_ups = speed_ups(entries, &report.runs, baseline, &others);
     // What guidance is held against where steps are cheap: training longer without it.
-    let recipe = |name: &str| {
+    let recipe = |name: &String| {
         entries
             .iter()
-            .find(|entry| entry.variant == name)
+            .find(|entry| entry.variant == *name)
             .map(|entry| &entry.recipe)
     };
     let steps =
-        |name: &str| recipe(name).map_or(0, |recipe| recipe.phases.iter().map(|phase| phase.steps).sum::<u64>());
-    let (plain, guided): (Vec<String>, Vec<String>) = others
+        |name: &String| recipe(name).map_or(0, |recipe| recipe.phases.iter().map(|phase| phase.steps).sum::<u64>());
+    let (plain, guided): (Vec<_>, Vec<_>) =
+        (others.iter().cloned()).partition(|name| recipe(name).is_some_and(unguided));
+    for longer in plain
         .iter()
-        .cloned()
-        .partition(|name| recipe(name).is_some_and(unguided));
-    let longer = plain
-        .iter()
-        .filter(|name| !guided.is_empty() && steps(name) > steps(baseline));
-    let longer = longer.map(|name| metric::compare(&primary, name, &guided, entries));
-    report.against_longer = longer.collect::<Result<_, _>>()?;
+        .filter(|name| !guided.is_empty() && steps(name) > steps(baseline))
+    {
+        report
+            .against_longer
+            .push(metric::compare(&primary, longer, &guided, entries)?);
+    }
     Ok(())
 }
 
 /// Writes `report.html`, `report.md`, `results.csv`, `measures.csv`, and every chart as `plots/NAME.svg`.
 ///
 /// # Errors
-/// Where they cannot be written.
+/// A file that cannot be written.
 pub fn write(report: &Report, folder: &Path) -> Result<(), Error> {
-    std::fs::create_dir_all(folder).map_err(|e| FileError::new(folder, format!("cannot be made: {e}")))?;
-    for (name, text) in [
+    let plots = folder.join("plots");
+    std::fs::create_dir_all(&plots).map_err(|e| FileError::new(&plots, format!("cannot be made: {e}")))?;
+    let texts = [
         ("report.md", report::markdown(report)),
         ("results.csv", report::csv(report)),
         ("measures.csv", report::measures_csv(report)),
         ("report.html", report::render(report)),
-    ] {
+    ];
+    for (name, text) in texts {
         write_whole(&folder.join(name), text.as_bytes())?;
     }
-    let plots = folder.join("plots");
-    std::fs::create_dir_all(&plots).map_err(|e| FileError::new(&plots, format!("cannot be made: {e}")))?;
     for (name, svg) in report::svgs(report) {
         write_whole(&plots.join(name), svg.as_bytes())?;
     }
@@ -137,13 +132,9 @@ pub fn write(report: &Report, folder: &Path) -> Result<(), Error> {
 }
 
 fn variant(name: &str, overlay: &str, seeds: &[u64], entries: &[Entry], runs: &[SeedRun]) -> Result<Variant, Error> {
-    let of_seed = |seed: &u64| {
-        entries
-            .iter()
-            .find(|entry| entry.variant == name && entry.seed == *seed)
-    };
-    let first = seeds.iter().find_map(of_seed);
-    let first = first.ok_or(Error::NoRun)?;
+    let of_seed = |seed: &u64| entries.iter().find(|e| e.variant == name && e.seed == *seed);
+    let of_seeds: Vec<Option<&Entry>> = seeds.iter().map(of_seed).collect();
+    let first = *of_seeds.iter().flatten().next().ok_or(Error::NoRun)?;
     let outcome = measured::over_seeds(runs, name);
     let pictures = Pictures::of(first);
     let plugin = |library: &LibraryRecord, since| Plugin {
@@ -155,25 +146,21 @@ fn variant(name: &str, overlay: &str, seeds: &[u64], entries: &[Entry], runs: &[
     let begun_with = first.info.plugins.iter().map(|library| plugin(library, None));
     let replaced = first.info.replaced.iter();
     let replaced = replaced.map(|at| plugin(&at.library, Some((at.phase.clone(), at.step))));
-    let plugins = begun_with.chain(replaced);
-    let of = |seed| of_seed(seed);
+    let curves = |entry: &Option<&Entry>| entry.map(|e| measured::curves(&e.log)).unwrap_or_default();
     Ok(Variant {
         name: name.to_owned(),
         guidance: measured::description(&first.recipe),
-        curves: seeds
-            .iter()
-            .map(|seed| of(seed).map(|e| measured::curves(&e.log)).unwrap_or_default())
-            .collect(),
+        curves: of_seeds.iter().map(curves).collect(),
         pace: measured::pace(&first.recipe, &outcome),
         grids: pictures.grids,
-        evaluations: seeds
+        evaluations: of_seeds
             .iter()
-            .map(|seed| of(seed).and_then(|e| e.evaluation.clone()))
+            .map(|entry| entry.and_then(|e| e.evaluation.clone()))
             .collect(),
         neighbours_png: pictures.neighbours,
         map_pngs: pictures.maps,
         overlay: overlay.to_owned(),
-        plugins: plugins.collect(),
+        plugins: begun_with.chain(replaced).collect(),
         outcome,
     })
 }
@@ -228,57 +215,24 @@ fn grid_labels(classes: &[String], columns: usize, count: usize) -> Vec<String> 
         .collect()
 }
 
-/// A sentence on what the runs of one seed have in common, that names the variants which have it otherwise.
-fn shared(names: &[String], entries: &[Entry], baseline: Option<&str>) -> Result<String, Error> {
-    let first = |name: &str| entries.iter().find(|entry| entry.variant == name);
-    let Some(base) = baseline.and_then(first).or(entries.first()) else {
-        return Ok(String::new());
-    };
-    let base = difference::value(&base.recipe)?;
-    let (mut other_weights, mut other_draws) = (Vec::new(), Vec::new());
-    for name in names {
-        let Some(entry) = first(name) else { continue };
-        let recipe = difference::value(&entry.recipe)?;
-        let differs = |keys: &[&str]| keys.iter().any(|key| base.pointer(key) != recipe.pointer(key));
-        let continues = entry
-            .recipe
-            .phases
-            .last()
-            .is_some_and(|phase| phase.init == Init::Continue);
-        if differs(&["/data", "/diffusion", "/optimiser/batch"]) {
-            other_draws.push(name.as_str());
-        } else if continues || differs(&["/model"]) {
-            other_weights.push(name.as_str());
-        }
-    }
-    let mut but = String::new();
-    for (what, names) in [("the initial weights of ", &other_weights), ("", &other_draws)] {
-        if !names.is_empty() {
-            let so_far = if but.is_empty() { ", but for " } else { " and " };
-            but.push_str(&format!("{so_far}{what}{}", names.join(", ")));
-        }
-    }
-    Ok(format!(
-        "Runs of one seed share initial weights, batches, times, noise and dropped labels{but}."
-    ))
-}
-
 /// A remark on a variant of which a run failed.
 fn failed(name: &str, entries: &[Entry]) -> Option<String> {
     let of_name = || entries.iter().filter(|entry| entry.variant == name);
     let seeds = of_name().filter(|entry| matches!(entry.ending, Ending::Failed(_)));
     let seeds: Vec<String> = seeds.map(|entry| entry.seed.to_string()).collect();
+    let word = match seeds.len() {
+        0 => return None,
+        1 => "seed",
+        _ => "seeds",
+    };
     let others = match of_name().any(|entry| entry.result().is_some()) {
         true => ": its other seeds are the lucky ones",
         false => "",
     };
-    (!seeds.is_empty()).then(|| {
-        format!(
-            "{name} failed with {} {}, and is not compared{others}.",
-            if seeds.len() == 1 { "seed" } else { "seeds" },
-            seeds.join(", ")
-        )
-    })
+    Some(format!(
+        "{name} failed with {word} {}, and is not compared{others}.",
+        seeds.join(", ")
+    ))
 }
 
 /// What runs were warned of before their first step, each warning once.
@@ -299,38 +253,32 @@ fn warnings(entries: &[Entry]) -> Vec<String> {
 fn remarks(entries: &[Entry], absent: &[String]) -> Vec<String> {
     let mut remarks = Vec::new();
     if !absent.is_empty() {
+        let absent = absent.join(", ");
         remarks.push(format!(
-            "Not begun yet: {}; the corrections are for all variants of the recipe.",
-            absent.join(", ")
+            "Not begun yet: {absent}; the corrections are for all variants of the recipe."
         ));
     }
-    remarks.extend(
-        distinct(entries.iter().map(|entry| entry.variant.clone()))
-            .iter()
-            .filter_map(|name| failed(name, entries)),
-    );
+    let names = distinct(entries.iter().map(|entry| &entry.variant));
+    remarks.extend(names.into_iter().filter_map(|name| failed(name, entries)));
     for entry in entries {
-        let run = format!("{}, seed {}", entry.variant, entry.seed);
-        if matches!(entry.ending, Ending::Finished(_))
-            && let Some((name, step)) = entry.unsound()
-        {
-            remarks.push(format!(
-                "{run}: {name} is not a number at step {step}; the curve has a gap there, and the variant is not compared."
-            ));
-        }
-        if let Some(reason) = entry
+        let gap = entry
+            .unsound()
+            .filter(|_| entry.result().is_some())
+            .map(|(name, step)| {
+                format!(
+                    "{name} is not a number at step {step}; the curve has a gap there, and the variant is not compared"
+                )
+            });
+        let unmeasured = entry
             .evaluation
             .as_ref()
-            .and_then(|evaluation| evaluation.trouble.as_ref())
-        {
-            remarks.push(format!("{run}: its representations were not measured: {reason}."));
-        }
-        if let Some(trouble) = &entry.trouble {
-            remarks.push(format!("{run}: {trouble}."));
-        }
+            .and_then(|evaluation| evaluation.trouble.as_ref());
+        let unmeasured = unmeasured.map(|reason| format!("its representations were not measured: {reason}"));
+        let said = [gap, unmeasured, entry.trouble.clone()].into_iter().flatten();
+        remarks.extend(said.map(|words| format!("{}, seed {}: {words}.", entry.variant, entry.seed)));
     }
     remarks.extend(warnings(entries));
-    if distinct(entries.iter().map(|entry| entry.info.device.clone())).len() > 1 {
+    if distinct(entries.iter().map(|entry| &entry.info.device)).len() > 1 {
         remarks.push("The runs are of different devices, so their times do not compare.".into());
     }
     remarks

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use crate::Error;
 use sextant_recipe::Recipe;
 
 /// A key on which two recipes differ. What one of them lacks is null.
@@ -34,10 +33,7 @@ impl Difference {
 
 /// The first key on which two values differ; `path` is that of the values themselves, empty for whole recipes.
 pub fn first(one: &Value, other: &Value, path: &str) -> Option<Difference> {
-    let below = |key: &str| match path {
-        "" => key.to_owned(),
-        path => format!("{path}.{key}"),
-    };
+    let below = |key: &str| below(path, key);
     match (one, other) {
         (Value::Object(a), Value::Object(b)) => {
             let keys = a.keys().chain(b.keys().filter(|key| !a.contains_key(*key)));
@@ -59,64 +55,48 @@ pub fn first(one: &Value, other: &Value, path: &str) -> Option<Difference> {
     }
 }
 
+/// The path of a key in the table at `path`.
+fn below(path: &str, key: &str) -> String {
+    match path {
+        "" => key.to_owned(),
+        path => format!("{path}.{key}"),
+    }
+}
+
 /// A recipe as a value.
-///
-/// # Errors
-/// None that a recipe which was read can cause.
-pub fn value(recipe: &Recipe) -> Result<Value, Error> {
-    serde_json::to_value(recipe).map_err(|e| Error::Text {
-        what: "a recipe",
-        reason: e.to_string(),
-    })
+pub fn value(recipe: &Recipe) -> Value {
+    serde_json::to_value(recipe).expect("a recipe is plain data with names as keys")
 }
 
 /// The part of a recipe on the training and of the validation curve. Left out are its title, what is written, and what is
 /// measured of the finished network: a run can be measured in another way without being trained again.
-///
-/// # Errors
-/// As [`value`].
-pub fn training(recipe: &Recipe) -> Result<Value, Error> {
-    let mut value = value(recipe)?;
+pub fn training(recipe: &Recipe) -> Value {
+    let mut value = value(recipe);
     let mut remove = |table: &str, keys: &[&str]| {
-        let table = match table {
-            "" => value.as_object_mut(),
-            table => value.get_mut(table).and_then(Value::as_object_mut),
-        };
-        if let Some(table) = table {
-            keys.iter().for_each(|key| {
-                table.remove(*key);
-            });
+        if let Some(Value::Object(table)) = value.pointer_mut(table) {
+            table.retain(|key, _| !keys.contains(&key.as_str()));
         }
     };
     remove("", &["title", "output"]);
     let measured = ["quality", "representations", "samples", "columns", "sampler", "primary"];
-    remove("evaluation", &measured);
-    Ok(value)
+    remove("/evaluation", &measured);
+    value
 }
 
 /// The keys that have to be added to `base` to get `recipe`, as TOML: tables key by key, everything else whole; keys that only
 /// `base` has as comments. Title and seed are left out, since a variant has neither.
-///
-/// # Errors
-/// As [`value`].
-pub fn overlay(base: &Recipe, recipe: &Recipe) -> Result<String, Error> {
+pub fn overlay(base: &Recipe, recipe: &Recipe) -> String {
     let [base, recipe] = [base, recipe].map(|recipe| {
-        value(recipe).map(|mut value| {
-            if let Some(table) = value.as_object_mut() {
-                table.remove("title");
-                table.remove("seed");
-            }
-            value
-        })
+        let mut value = value(recipe);
+        for key in ["title", "seed"] {
+            value[key].take();
+        }
+        value
     });
     let mut without = Vec::new();
-    let changed = changes(&base?, &recipe?, "", &mut without);
-    let text = toml::to_string(&changed).map_err(|e| Error::Text {
-        what: "a variant's overlay",
-        reason: e.to_string(),
-    })?;
+    let changed = changes(&base, &recipe, "", &mut without);
     let without: String = without.iter().map(|key| format!("# without {key}\n")).collect();
-    Ok(format!("{without}{text}"))
+    without + &toml::to_string(&changed).expect("without nulls, a table is TOML")
 }
 
 /// The entries of `new` that `old` has not, or has otherwise; TOML has no null, so that what is gone is listed apart.
@@ -127,11 +107,7 @@ fn changes(old: &Value, new: &Value, path: &str, without: &mut Vec<String>) -> V
     let mut changed = Map::new();
     let keys = new.keys().chain(old.keys().filter(|key| !new.contains_key(*key)));
     for key in keys {
-        let here = if path.is_empty() {
-            key.clone()
-        } else {
-            format!("{path}.{key}")
-        };
+        let here = below(path, key);
         let (before, after) = (
             old.get(key).unwrap_or(&Value::Null),
             new.get(key).unwrap_or(&Value::Null),
@@ -168,8 +144,8 @@ fn present(value: &Value) -> Value {
 mod tests {
     use serde_json::json;
 
-    use super::super::fixture;
     use super::*;
+    use crate::fixture;
 
     #[test]
     fn the_first_difference_has_its_key_and_both_values() {
@@ -192,7 +168,7 @@ mod tests {
         other.evaluation.samples += 1;
         other.evaluation.quality = Some(Default::default());
         other.output.keep += 1;
-        assert_eq!(training(&recipe).unwrap(), training(&other).unwrap());
+        assert_eq!(training(&recipe), training(&other));
         for change in [
             (|r| r.evaluation.every += 1) as fn(&mut Recipe),
             |r| r.evaluation.images += 1,
@@ -202,7 +178,7 @@ mod tests {
         ] {
             let mut other = recipe.clone();
             change(&mut other);
-            assert_ne!(training(&recipe).unwrap(), training(&other).unwrap());
+            assert_ne!(training(&recipe), training(&other));
         }
     }
 
@@ -212,7 +188,7 @@ mod tests {
         let mut guided = fixture::recipe(7, Some("repa"));
         guided.optimiser.lr = 0.5;
         guided.title = "another".into();
-        let overlay_text = overlay(&base, &guided).unwrap();
+        let overlay_text = overlay(&base, &guided);
         let table: toml::Table = overlay_text.parse().unwrap();
         assert_eq!(table["optimiser"].as_table().unwrap().len(), 1);
         assert_eq!(table["phases"][0]["guidance"][0]["plugin"].as_str(), Some("repa"));
@@ -220,9 +196,9 @@ mod tests {
             !table.contains_key("title") && !table.contains_key("seed"),
             "{overlay_text}"
         );
-        assert_eq!(overlay(&base, &base).unwrap(), "");
+        assert_eq!(overlay(&base, &base), "");
         let mut sized = base.clone();
         sized.model.patch_size = None;
-        assert_eq!(overlay(&base, &sized).unwrap(), "# without model.patch_size\n");
+        assert_eq!(overlay(&base, &sized), "# without model.patch_size\n");
     }
 }

@@ -116,8 +116,8 @@ fn name(run: &Path) -> Result<String, Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::{self, Written};
     use super::*;
+    use crate::fixture::{self, Written};
 
     #[test]
     fn runs_lie_below_variants_and_seeds() {

@@ -4,38 +4,10 @@ use std::collections::BTreeMap;
 
 use super::entry::{Ending, Entry};
 use crate::Error;
+use crate::sections::quality::{chosen, scored};
 use sextant_recipe::Score;
-use sextant_records::evaluation::{Evaluation, JudgeIdentity, Quality, Scores};
+use sextant_records::evaluation::{JudgeIdentity, Scores};
 use sextant_stats::statistics::{Comparison, Contender, Direction, Sample};
-
-/// The scale of classifier-free guidance at which samples were drawn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Scale {
-    /// At 1, without guidance.
-    One,
-    /// At the one that was chosen for the run.
-    Chosen,
-}
-
-impl Scale {
-    /// In words.
-    fn name(self) -> &'static str {
-        match self {
-            Self::One => "scale 1",
-            Self::Chosen => "chosen scale",
-        }
-    }
-
-    /// Those at which these runs were scored; one where every run chose 1, since both would be the same numbers under two
-    /// names.
-    fn of(entries: &[Entry]) -> &'static [Self] {
-        let mut sweeps = entries.iter().flat_map(|e| &e.evaluation).flat_map(|e| &e.sweep);
-        match sweeps.any(|sweep| (sweep.chosen - 1.0).abs() > 1e-9) {
-            true => &[Self::Chosen, Self::One],
-            false => &[Self::Chosen],
-        }
-    }
-}
 
 /// Reads a number off a run; none where it was not measured.
 type Value = Box<dyn Fn(&Entry) -> Option<f64>>;
@@ -48,6 +20,14 @@ pub struct Metric {
     pub direction: Direction,
     value: Value,
 }
+
+/// One of a judge's scores: its name, the way in which it is good, and how to read it off.
+type Aspect = (&'static str, Direction, fn(&Scores) -> f64);
+
+const KERNEL: Aspect = ("kernel distance", Direction::LowerIsBetter, |scores| scores.kernel);
+const FRECHET: Aspect = ("Fréchet distance", Direction::LowerIsBetter, |scores| scores.frechet);
+const PRECISION: Aspect = ("precision", Direction::HigherIsBetter, |scores| scores.precision);
+const RECALL: Aspect = ("recall", Direction::HigherIsBetter, |scores| scores.recall);
 
 impl Metric {
     fn new(name: impl Into<String>, direction: Direction, value: impl Fn(&Entry) -> Option<f64> + 'static) -> Self {
@@ -63,24 +43,28 @@ impl Metric {
         let judge = judge.unwrap_or("unknown");
         match score {
             Score::ValidationLoss => Self::validation(),
-            Score::KernelDistance => Self::quality(0, judge, Scale::Chosen, &KERNEL),
-            Score::FrechetDistance => Self::quality(0, judge, Scale::Chosen, &FRECHET),
+            Score::KernelDistance => Self::judged(judge, true, KERNEL),
+            Score::FrechetDistance => Self::judged(judge, true, FRECHET),
         }
     }
 
     /// Denoising loss on the fixed validation set.
     fn validation() -> Self {
-        Self::new("validation loss", Direction::LowerIsBetter, |entry| {
-            entry.result().map(|result| result.validation_loss)
-        })
+        let loss = |entry: &Entry| entry.result().map(|result| result.validation_loss);
+        Self::new("validation loss", Direction::LowerIsBetter, loss)
     }
 
-    /// A score by judge number `index` at a scale.
-    fn quality(index: usize, judge: &str, scale: Scale, aspect: &'static Aspect) -> Self {
-        let name = format!("{} (judge {judge}, {})", aspect.name, scale.name());
-        Self::new(name, aspect.direction, move |entry| {
-            let scores = quality(entry.evaluation.as_ref()?, index, scale)?.scores;
-            Some((aspect.of)(&scores))
+    /// A score by a judge at the scale of classifier-free guidance that each run chose, or at 1, without guidance.
+    fn judged(judge: &str, at_chosen: bool, (name, direction, of): Aspect) -> Self {
+        let scale = if at_chosen { "chosen scale" } else { "scale 1" };
+        let (name, judge) = (format!("{name} (judge {judge}, {scale})"), judge.to_owned());
+        Self::new(name, direction, move |entry| {
+            let evaluation = entry.evaluation.as_ref()?;
+            let quality = match at_chosen {
+                true => chosen(evaluation, &judge),
+                false => scored(evaluation, &judge, 1.0),
+            };
+            Some(of(&quality?.scores))
         })
     }
 
@@ -100,77 +84,34 @@ impl Metric {
     }
 }
 
-/// One of a judge's scores.
-struct Aspect {
-    name: &'static str,
-    direction: Direction,
-    of: fn(&Scores) -> f64,
-}
-
-/// Kernel distance.
-static KERNEL: Aspect = Aspect {
-    name: "kernel distance",
-    direction: Direction::LowerIsBetter,
-    of: |scores| scores.kernel,
-};
-/// Fréchet distance.
-static FRECHET: Aspect = Aspect {
-    name: "Fréchet distance",
-    direction: Direction::LowerIsBetter,
-    of: |scores| scores.frechet,
-};
-static COVERING: [Aspect; 2] = [
-    Aspect {
-        name: "precision",
-        direction: Direction::HigherIsBetter,
-        of: |scores| scores.precision,
-    },
-    Aspect {
-        name: "recall",
-        direction: Direction::HigherIsBetter,
-        of: |scores| scores.recall,
-    },
-];
-
-/// The scores by judge number `index` at a scale.
-fn quality(evaluation: &Evaluation, index: usize, scale: Scale) -> Option<&Quality> {
-    let judge = &evaluation.judges.get(index)?.name;
-    let at = match (scale, &evaluation.sweep) {
-        (Scale::Chosen, Some(sweep)) => sweep.chosen,
-        _ => 1.0,
-    };
-    let mut of_judge = evaluation.quality.iter().filter(|quality| quality.judge == *judge);
-    of_judge.find(|quality| (quality.scale - at).abs() < 1e-9)
-}
-
 /// Every score that can be compared beside the primary one: distances by every judge at both scales, precision and recall by the
 /// first, and probes.
 pub fn secondary(primary: &Metric, entries: &[Entry]) -> Vec<Metric> {
+    let evaluations = || entries.iter().flat_map(|e| &e.evaluation);
+    let judges = judges(entries);
     let mut all = vec![Metric::validation()];
-    for scale in Scale::of(entries) {
-        for aspect in [&KERNEL, &FRECHET] {
-            let judges = judges(entries).iter().enumerate();
-            all.extend(judges.map(|(index, judge)| Metric::quality(index, &judge.name, *scale, aspect)));
+    // Where every run chose 1, both scales would be the same numbers under two names.
+    let mut sweeps = evaluations().flat_map(|e| &e.sweep);
+    let scales: &[bool] = match sweeps.any(|sweep| (sweep.chosen - 1.0).abs() > 1e-9) {
+        true => &[true, false],
+        false => &[true],
+    };
+    for &at_chosen in scales {
+        for aspect in [KERNEL, FRECHET] {
+            all.extend(
+                judges
+                    .iter()
+                    .map(|judge| Metric::judged(&judge.name, at_chosen, aspect)),
+            );
         }
-        let first = judges(entries).first();
-        all.extend(first.into_iter().flat_map(|judge| {
-            COVERING
-                .iter()
-                .map(|aspect| Metric::quality(0, &judge.name, *scale, aspect))
-        }));
-    }
-    let mut times: Vec<f64> = Vec::new();
-    for probe in entries
-        .iter()
-        .flat_map(|e| &e.evaluation)
-        .flat_map(|e| &e.representations)
-        .flat_map(|r| &r.probes)
-    {
-        if !times.contains(&probe.t) {
-            times.push(probe.t);
+        if let Some(first) = judges.first() {
+            all.extend([PRECISION, RECALL].map(|aspect| Metric::judged(&first.name, at_chosen, aspect)));
         }
     }
+    let probes = evaluations().flat_map(|e| &e.representations).flat_map(|r| &r.probes);
+    let mut times: Vec<f64> = probes.map(|probe| probe.t).collect();
     times.sort_by(f64::total_cmp);
+    times.dedup();
     all.extend(times.into_iter().map(Metric::probe));
     all.retain(|metric| metric.name != primary.name);
     all
@@ -198,18 +139,21 @@ pub fn is_sound(entries: &[Entry], name: &str) -> bool {
         .all(|entry| entry.unsound().is_none() && !matches!(entry.ending, Ending::Failed(_)))
 }
 
+/// The scores of a variant's finished runs by seed.
+fn of_variant(metric: &Metric, name: &str, entries: &[Entry]) -> BTreeMap<u64, f64> {
+    let finished = entries
+        .iter()
+        .filter(|entry| entry.variant == name && entry.result().is_some());
+    finished
+        .filter_map(|entry| Some((entry.seed, metric.of(entry)?)))
+        .collect()
+}
+
 /// The scores that a comparison would use, by variant and seed.
 pub fn scores(metric: &Metric, names: &[String], entries: &[Entry]) -> BTreeMap<String, BTreeMap<u64, f64>> {
-    let of = |name: &String| {
-        let finished = entries
-            .iter()
-            .filter(|entry| entry.variant == *name && entry.result().is_some());
-        let scores: BTreeMap<u64, f64> = finished
-            .filter_map(|entry| Some((entry.seed, metric.of(entry)?)))
-            .collect();
-        (!scores.is_empty() && is_sound(entries, name)).then(|| (name.clone(), scores))
-    };
-    names.iter().filter_map(of).collect()
+    let sound = names.iter().filter(|name| is_sound(entries, name));
+    let scores = sound.map(|name| (name.clone(), of_variant(metric, name, entries)));
+    scores.filter(|(_, scores)| !scores.is_empty()).collect()
 }
 
 /// The variants against the baseline by one score. Those that do not have it are in the comparison, without a score.
@@ -218,16 +162,13 @@ pub fn scores(metric: &Metric, names: &[String], entries: &[Entry]) -> BTreeMap<
 /// Two variants of one name.
 pub fn compare(metric: &Metric, baseline: &str, others: &[String], entries: &[Entry]) -> Result<Comparison, Error> {
     let contender = |name: &str| {
-        let of_name = entries
+        // A seed of which this score could not be measured leaves the lucky ones too.
+        let mut finished = entries
             .iter()
             .filter(|entry| entry.variant == name && entry.result().is_some());
-        // A seed of which this score could not be measured leaves the lucky ones too.
-        let lost = of_name
-            .clone()
-            .any(|entry| metric.of(entry).is_none() && entry.has_trouble());
-        let scores = of_name.filter_map(|entry| Some((entry.seed, metric.of(entry)?)));
+        let lost = finished.any(|entry| metric.of(entry).is_none() && entry.has_trouble());
         let scores = match is_sound(entries, name) && !lost {
-            true => Sample::new(scores)?,
+            true => Sample::new(of_variant(metric, name, entries))?,
             false => Sample::default(),
         };
         let name = name.to_owned();
@@ -237,8 +178,8 @@ pub fn compare(metric: &Metric, baseline: &str, others: &[String], entries: &[En
         .iter()
         .map(|name| contender(name))
         .collect::<Result<Vec<_>, _>>()?;
-    let (name, direction) = (metric.name.clone(), metric.direction);
-    Ok(Comparison::new(name, direction, &contender(baseline)?, &others)?)
+    let (name, baseline) = (metric.name.clone(), contender(baseline)?);
+    Ok(Comparison::new(name, metric.direction, &baseline, &others)?)
 }
 
 /// Tells that a comparison has the baseline and somebody to compare it with.

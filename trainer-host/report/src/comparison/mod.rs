@@ -3,8 +3,6 @@
 mod assemble;
 pub mod difference;
 mod entry;
-#[cfg(test)]
-mod fixture;
 mod frame;
 mod gather;
 mod measured;

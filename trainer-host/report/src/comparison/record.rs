@@ -46,7 +46,7 @@ impl Record {
     /// Writes it into a comparison's folder, which must be there.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// A file that cannot be written.
     pub fn write(&self, folder: &Path) -> Result<(), Error> {
         let path = folder.join(FILE);
         let text = serde_json::to_string_pretty(self).map_err(|e| FileError::new(&path, e))?;

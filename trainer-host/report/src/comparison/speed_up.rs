@@ -5,76 +5,63 @@ use std::collections::BTreeMap;
 use super::entry::Entry;
 use super::measured;
 use super::metric::is_sound;
-use crate::{Outcome, Pace, SeedRun, SpeedUps};
+use crate::spent::Spent;
+use crate::{SeedRun, SpeedUps};
 use sextant_stats::statistics::{Curve, Direction, SpeedUp};
-
-/// The x of a step: its place on the axis, with what was spent before the first step; none where that is not known.
-type Axis = fn(&Pace, f64) -> Option<f64>;
-
-const STEPS: Axis = |_, step| Some(step);
-const IMAGES: Axis = |pace, step| Some(pace.earlier_images + step * pace.images);
-const OPERATIONS: Axis = |pace, step| Some(pace.earlier_operations? + step * pace.operations?);
-const SECONDS: Axis = |pace, step| Some(pace.earlier_seconds + step * pace.seconds);
 
 /// For each of the other variants: where it reaches the baseline's final validation loss of the same seed and stays there. None
 /// for those of which a curve is empty, or has a value that is not a number.
 pub fn speed_ups(entries: &[Entry], runs: &[SeedRun], baseline: &str, others: &[String]) -> BTreeMap<String, SpeedUps> {
-    if !is_sound(entries, baseline) {
-        return BTreeMap::new();
-    }
-    let speed_up = |name: &str, axis: Axis| {
-        let variant = curves(entries, runs, name, axis)?;
-        let baseline = curves(entries, runs, baseline, axis)?;
-        Some(SpeedUp::new(&variant, &baseline, Direction::LowerIsBetter))
-    };
     let of = |name: &String| {
+        let speed_up = |spent: Spent| {
+            let [variant, baseline] = [name, baseline].map(|name| curves(entries, runs, name, spent));
+            Some(SpeedUp::new(&variant?, &baseline?, Direction::LowerIsBetter))
+        };
         let speed_ups = SpeedUps {
-            steps: speed_up(name, STEPS)?,
-            images: speed_up(name, IMAGES),
-            operations: speed_up(name, OPERATIONS),
-            seconds: speed_up(name, SECONDS)?,
+            steps: speed_up(Spent::Steps)?,
+            images: speed_up(Spent::Images),
+            operations: speed_up(Spent::Operations),
+            seconds: speed_up(Spent::Time)?,
         };
         Some((name.clone(), speed_ups))
     };
-    let others = others.iter().filter(|name| is_sound(entries, name));
-    others.filter_map(of).collect()
+    others.iter().filter_map(of).collect()
 }
 
 /// The validation curves of a variant's finished runs, by seed. None where one has a value that is not finite: without it
 /// the others would be of the lucky seeds; and where one was never evaluated.
-fn curves(entries: &[Entry], runs: &[SeedRun], name: &str, axis: Axis) -> Option<BTreeMap<u64, Curve>> {
+fn curves(entries: &[Entry], runs: &[SeedRun], name: &str, spent: Spent) -> Option<BTreeMap<u64, Curve>> {
     let mut curves = BTreeMap::new();
     for entry in entries
         .iter()
         .filter(|entry| entry.variant == name && entry.result().is_some())
     {
-        let run = runs.iter().find(|run| run.variant == name && run.seed == entry.seed);
-        let outcome: &Outcome = &run?.outcome;
-        let pace = measured::pace(&entry.recipe, outcome);
+        let run = runs.iter().find(|run| run.variant == name && run.seed == entry.seed)?;
+        let pace = measured::pace(&entry.recipe, &run.outcome);
         let logged = entry.log.iter();
         // Of two lines of one step, the last counts.
         let points: BTreeMap<u64, f64> = logged
             .filter_map(|line| Some((line.step, *line.values.get("validation")?)))
             .collect();
-        if points.is_empty() {
-            return None;
-        }
-        let points: Option<Vec<(f64, f64)>> = points
+        let points = points
             .into_iter()
-            .map(|(step, loss)| Some((axis(&pace, step as f64)?, loss)))
-            .collect();
-        let curve = Curve::new(points?)
+            .map(|(step, loss)| Some((spent.at(&pace, step as f64)?, loss)));
+        let points = points
+            .collect::<Option<Vec<(f64, f64)>>>()
+            .filter(|points| !points.is_empty())?;
+        let curve = Curve::new(points)
             .inspect_err(|error| tracing::debug!("{name}, seed {}, validation loss: {error}", entry.seed))
             .ok()?;
         curves.insert(entry.seed, curve);
     }
-    (!curves.is_empty()).then_some(curves)
+    (!curves.is_empty() && is_sound(entries, name)).then_some(curves)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::Written;
+    use super::super::Source;
     use super::*;
+    use crate::fixture::{Written, write};
     use sextant_stats::statistics::SpeedUpOutcome;
 
     fn ratio(speed_up: &SpeedUp) -> f64 {
@@ -88,12 +75,10 @@ mod tests {
     fn of(curve: &[(u64, f64)], earlier_steps: u64) -> BTreeMap<String, SpeedUps> {
         let folder = tempfile::tempdir().unwrap();
         let baseline = [(100, 1.0), (200, 0.8), (300, 0.6)];
-        let none = Written::new(0, None).curve(&baseline).read(&folder.path().join("none"));
-        let other = Written::new(0, Some("repa"))
-            .curve(curve)
-            .earlier(earlier_steps)
-            .read(&folder.path().join("repa"));
-        let entries = [none, other];
+        let none = Written::new(0, None).curve(&baseline);
+        let other = Written::new(0, Some("repa")).curve(curve).earlier(earlier_steps, 1.0);
+        write(&[("none", 0, none), ("repa", 0, other)], None, folder.path());
+        let entries = Source::read(folder.path()).unwrap().entries;
         let others = ["repa".to_owned()];
         let runs = measured::runs(&["none".into(), "repa".into()], &[0], &entries, Some("none"));
         speed_ups(&entries, &runs, "none", &others)
@@ -114,16 +99,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_reached_is_said() {
+    fn a_gap_is_no_curve_a_single_step_is_a_bound_and_what_is_not_reached_is_said() {
         let all = of(&[(100, 0.8), (200, 0.7), (300, 0.65)], 0);
-        assert_eq!(
-            all["repa"].steps.outcome,
-            SpeedUpOutcome::NotReached { reached: 0, seeds: 1 }
-        );
-    }
-
-    #[test]
-    fn a_gap_is_no_curve_and_a_single_step_is_a_bound() {
+        let not_reached = SpeedUpOutcome::NotReached { reached: 0, seeds: 1 };
+        assert_eq!(all["repa"].steps.outcome, not_reached);
         assert!(of(&[(100, 0.8), (200, f64::NAN), (300, 0.1)], 0).is_empty());
         assert!(of(&[], 0).is_empty());
         let single = of(&[(1, 0.1)], 0);

@@ -1,35 +1,38 @@
 //! Verdicts in each situation, from runs written by hand.
 
-use super::fixture::{Written, evaluation};
-use super::{Request, report};
+use super::Request;
+use crate::fixture::{self, Named, Written, evaluation};
 use crate::{Report, SpeedUps, outcome};
+use sextant_records::{ComputeCost, Operations};
 use sextant_stats::statistics::{Comparison, SpeedUpOutcome, Verdict};
 
 /// The report of these runs.
-fn reported(runs: &[(&str, u64, Written)]) -> Report {
+fn reported(runs: &[Named]) -> Report {
     asked(runs, &Request::default())
 }
 
-fn asked(runs: &[(&str, u64, Written)], request: &Request) -> Report {
-    let folder = tempfile::tempdir().unwrap();
-    for (name, seed, run) in runs {
-        run.at(&folder.path().join(format!("seed-{seed}/{name}")));
-    }
-    report(&[folder.path().to_owned()], request).unwrap()
+fn asked(runs: &[Named], request: &Request) -> Report {
+    fixture::reported(runs, None, request)
 }
 
-fn run(name: &'static str, seed: u64, loss: f64) -> (&'static str, u64, Written) {
+fn run(name: &'static str, seed: u64, loss: f64) -> Named<'static> {
     let plugin = (!name.starts_with("none")).then_some(name);
     (name, seed, Written::new(seed, plugin).loss(loss))
 }
 
 /// Runs with these means of the loss, and a spread of about a hundredth that a pair shares only in part.
-fn seeded(seeds: u64, means: &[(&'static str, f64)]) -> Vec<(&'static str, u64, Written)> {
+fn seeded(seeds: u64, means: &[(&'static str, f64)]) -> Vec<Named<'static>> {
     let of = |seed: u64| {
         let runs = means.iter().enumerate();
         runs.map(move |(i, (name, mean))| run(name, seed, mean + 0.01 * (seed as f64 * 2.0 + i as f64).sin()))
     };
     (0..seeds).flat_map(of).collect()
+}
+
+/// The same with each run changed.
+fn changed(runs: Vec<Named<'static>>, change: impl Fn(&str, u64, Written) -> Written) -> Vec<Named<'static>> {
+    let changed = |(name, seed, run)| (name, seed, change(name, seed, run));
+    runs.into_iter().map(changed).collect()
 }
 
 fn contains(text: &str, words: &[&str]) {
@@ -109,14 +112,11 @@ fn three_seeds_say_who_is_resolved() {
 
 #[test]
 fn a_score_chosen_afterwards_is_said_to_be() {
-    let runs: Vec<_> = seeded(3, &[("none", 0.5), ("repa", 0.2)])
-        .into_iter()
-        .map(|(name, seed, run)| {
-            let spread = 0.001 * (seed as f64 + if name == "repa" { 1.0 } else { 2.0 }).sin();
-            let kernel = if name == "repa" { 0.1 } else { 0.3 } + spread;
-            (name, seed, run.evaluation(evaluation([kernel, kernel])))
-        })
-        .collect();
+    let runs = changed(seeded(3, &[("none", 0.5), ("repa", 0.2)]), |name, seed, run| {
+        let (mean, phase) = if name == "repa" { (0.1, 1.0) } else { (0.3, 2.0) };
+        let kernel = mean + 0.001 * (seed as f64 + phase).sin();
+        run.evaluation(evaluation([kernel, kernel]))
+    });
     lacks(&outcome(&reported(&runs)), &["after the runs"]);
     let request = Request {
         primary: Some(sextant_recipe::Score::KernelDistance),
@@ -132,14 +132,12 @@ fn a_score_chosen_afterwards_is_said_to_be() {
 #[test]
 fn every_judge_has_its_own_verdict() {
     let judged = |ours: [f64; 2]| {
-        let runs = seeded(3, &[("none", 0.5), ("repa", 0.2)])
-            .into_iter()
-            .map(|(name, seed, run)| {
-                let spread = 1e-3 * (seed as f64 * 2.0 + if name == "repa" { 1.0 } else { 0.0 }).sin();
-                let kernel = if name == "repa" { ours } else { [0.3, 0.3] };
-                (name, seed, run.evaluation(evaluation(kernel.map(|k| k + spread))))
-            });
-        reported(&runs.collect::<Vec<_>>())
+        let runs = changed(seeded(3, &[("none", 0.5), ("repa", 0.2)]), |name, seed, run| {
+            let spread = 1e-3 * (seed as f64 * 2.0 + if name == "repa" { 1.0 } else { 0.0 }).sin();
+            let kernel = if name == "repa" { ours } else { [0.3, 0.3] };
+            run.evaluation(evaluation(kernel.map(|k| k + spread)))
+        });
+        reported(&runs)
     };
     let of = |report: &Report, judge: &str| {
         let name = format!("kernel distance (judge {judge}, chosen scale)");
@@ -168,13 +166,9 @@ fn every_judge_has_its_own_verdict() {
 
 #[test]
 fn a_failed_and_an_unfinished_variant_leave_the_others() {
-    let failed = Written::new(0, Some("repa")).loss(None);
-    let folder = tempfile::tempdir().unwrap();
-    run("none", 0, 0.5).2.at(&folder.path().join("none"));
-    run("sra", 0, 0.4).2.at(&folder.path().join("sra"));
-    failed.at(&folder.path().join("haste"));
-    failed.at(&folder.path().join("repa")).note_failure("no teacher");
-    let report = report(&[folder.path().to_owned()], &Request::default()).unwrap();
+    let unfinished = |name, failure| (name, 0, Written::new(0, Some(name)).unfinished(failure));
+    let (haste, repa) = (unfinished("haste", None), unfinished("repa", Some("no teacher")));
+    let report = reported(&[run("none", 0, 0.5), run("sra", 0, 0.4), haste, repa]);
     contains(&outcome(&report), &["300 steps", "2 of 4 variants did not finish"]);
     contains(&crate::render(&report), &["no teacher", "interrupted after step 300"]);
     assert_eq!(report.verdict.unwrap().without_score, ["haste", "repa"]);
@@ -182,7 +176,7 @@ fn a_failed_and_an_unfinished_variant_leave_the_others() {
 
 #[test]
 fn nothing_finished_is_nothing_compared() {
-    let unfinished = |name, seed| (name, seed, Written::new(seed, None).loss(None).curve(&[]));
+    let unfinished = |name, seed| (name, seed, Written::new(seed, None).unfinished(None).curve(&[]));
     let report = reported(&[unfinished("none", 0), unfinished("none", 1)]);
     assert_eq!(
         outcome(&report),
@@ -216,11 +210,7 @@ fn a_value_that_is_no_number_takes_its_variant_out() {
 fn a_single_step_is_a_report() {
     let single = |name: &'static str, loss| {
         let (name, seed, run) = run(name, 0, loss);
-        (
-            name,
-            seed,
-            run.curve(&[(1, loss)]).change(|recipe| recipe.phases[0].steps = 1),
-        )
+        (name, seed, run.curve(&[(1, loss)]).steps(1))
     };
     let report = reported(&[single("none", 0.5), single("repa", 0.4)]);
     contains(&outcome(&report), &["1 step with one seed"]);
@@ -234,13 +224,11 @@ fn a_single_step_is_a_report() {
 
 #[test]
 fn guided_variants_are_compared_with_longer_training() {
-    let mut runs = seeded(3, &[("none", 0.5), ("none-long", 0.3), ("repa", 0.299)]);
-    for (name, _, written) in &mut runs {
-        if *name == "none-long" {
-            let longer = std::mem::replace(written, Written::new(0, None));
-            *written = longer.change(|recipe| recipe.phases[0].steps = 600);
-        }
-    }
+    let runs = seeded(3, &[("none", 0.5), ("none-long", 0.3), ("repa", 0.299)]);
+    let runs = changed(
+        runs,
+        |name, _, run| if name == "none-long" { run.steps(600) } else { run },
+    );
     let report = reported(&runs);
     assert_eq!(decided(&report)[0], ("none-long", Some(Verdict::Better)));
     let [against] = report.against_longer.as_slice() else {
@@ -256,17 +244,25 @@ fn guided_variants_are_compared_with_longer_training() {
 
 #[test]
 fn cost_and_speed_stand_beside_the_verdict() {
-    let runs = (0..3).flat_map(|seed| {
-        let none = run("none", seed, 0.5).2.operations(2e9);
-        let repa = run("repa", seed, 0.2 + 0.01 * seed as f64).2.earlier(50);
-        let repa = repa.step_seconds([0.75, 1.25, 1.75][seed as usize]).operations(3e9);
+    let runs = seeded(3, &[("none", 0.5), ("repa", 0.2)]);
+    let report = reported(&changed(runs, |name, seed, run| {
+        let counted = |student: f64| ComputeCost {
+            operations: Some(Operations {
+                student,
+                ..Operations::default()
+            }),
+            ..ComputeCost::default()
+        };
+        if name == "none" {
+            return run.result(|result| result.cost = counted(2e9));
+        }
         let at = 0.4 + 0.01 * seed as f64;
-        [
-            ("none", seed, none),
-            ("repa", seed, repa.curve(&[(100, 0.8), (200, at), (300, 0.2)])),
-        ]
-    });
-    let report = reported(&runs.collect::<Vec<_>>());
+        let run = run.earlier(50, 1.0).curve(&[(100, 0.8), (200, at), (300, 0.2)]);
+        run.result(|result| {
+            result.seconds_per_step = [0.75, 1.25, 1.75][seed as usize];
+            result.cost = counted(3e9);
+        })
+    }));
     let SpeedUps { steps, .. } = &report.speed_ups["repa"];
     let SpeedUpOutcome::Reached { ratio, .. } = steps.outcome else {
         panic!("{steps:?}")
@@ -280,51 +276,34 @@ fn cost_and_speed_stand_beside_the_verdict() {
 
 #[test]
 fn a_failed_seed_leaves_no_lucky_ones() {
-    let folder = tempfile::tempdir().unwrap();
-    for (name, seed, written) in seeded(4, &[("none", 0.5), ("repa", 0.2), ("sra", 0.501)]) {
-        let fails = (name, seed) == ("repa", 3);
-        let written = if fails { written.loss(None) } else { written };
-        let run = written.at(&folder.path().join(format!("seed-{seed}/{name}")));
-        if fails {
-            run.note_failure("the loss is not a number");
-        }
-    }
-    let report = report(&[folder.path().to_owned()], &Request::default()).unwrap();
+    let runs = seeded(4, &[("none", 0.5), ("repa", 0.2), ("sra", 0.501)]);
+    let report = reported(&changed(runs, |name, seed, run| match (name, seed) {
+        ("repa", 3) => run.unfinished(Some("the loss is not a number")),
+        _ => run,
+    }));
+    let said = format!("{} {}", outcome(&report), report.remarks.join(" "));
     contains(
-        &format!("{} {}", outcome(&report), report.remarks.join(" ")),
+        &said,
         &[
             "repa failed with seed 3, and is not compared: its other seeds are the lucky ones",
             "repa is not tested",
         ],
     );
-    lacks(
-        &format!("{} {}", outcome(&report), report.remarks.join(" ")),
-        &["is better", "best"],
-    );
+    lacks(&said, &["is better", "best"]);
     let verdict = report.verdict.unwrap();
     assert_eq!((verdict.without_score, verdict.best), (vec!["repa".to_owned()], None));
     assert!(!report.speed_ups.contains_key("repa"));
 }
 
 #[test]
-fn what_runs_share_is_said_of_those_that_share_it() {
-    let mut runs = seeded(1, &[("none", 0.5), ("repa", 0.4), ("sra", 0.4)]);
-    let words = "share initial weights, batches, times, noise and dropped labels";
-    contains(&reported(&runs).shared, &[&format!("{words}.")]);
-    let (name, seed, written) = runs.pop().unwrap();
-    runs.push((name, seed, written.change(|recipe| recipe.model.hidden_size = Some(64))));
-    contains(
-        &reported(&runs).shared,
-        &[&format!("{words}, but for the initial weights of sra.")],
-    );
-}
-
-#[test]
 fn devices_that_differ_are_said() {
     let (name, seed, written) = run("repa", 0, 0.4);
-    let summary = reported(&[run("none", 0, 0.5), (name, seed, written.device("H100"))])
-        .remarks
-        .join(" ");
+    let summary = reported(&[
+        run("none", 0, 0.5),
+        (name, seed, written.info(|info| info.device = "H100".into())),
+    ])
+    .remarks
+    .join(" ");
     contains(&summary, &["different devices"]);
 }
 
@@ -332,15 +311,14 @@ fn devices_that_differ_are_said() {
 fn a_score_that_a_seed_lacks_is_not_that_of_the_others() {
     let judged = |trouble: bool| {
         let runs = seeded(4, &[("none", 0.5), ("repa", 0.2)]);
-        let runs = runs.into_iter().map(|(name, seed, run)| {
+        reported(&changed(runs, |name, seed, run| {
             let mut measured = evaluation([0.3 + 1e-3 * seed as f64, 0.3]);
             if trouble && (name, seed) == ("repa", 2) {
                 measured.quality.clear();
                 measured.trouble = Some("a measure is not defined".into());
             }
-            (name, seed, run.evaluation(measured))
-        });
-        reported(&runs.collect::<Vec<_>>())
+            run.evaluation(measured)
+        }))
     };
     let of = |report: &Report| {
         let kernel = report
@@ -360,36 +338,21 @@ fn a_score_that_a_seed_lacks_is_not_that_of_the_others() {
 
 #[test]
 fn an_evaluation_of_another_step_is_none() {
-    let folder = tempfile::tempdir().unwrap();
-    let run = Written::new(0, None)
-        .evaluation(evaluation([0.1, 0.1]))
-        .at(&folder.path().join("none"));
-    let file = run.path().join("evaluation/evaluation.json");
-    let text = std::fs::read_to_string(&file).unwrap();
-    assert!(text.contains("\"step\":300"), "{text}");
-    std::fs::write(&file, text.replace("\"step\":300", "\"step\":200")).unwrap();
-    let report = report(&[folder.path().to_owned()], &Request::default()).unwrap();
+    let (name, seed, mut written) = run("none", 0, 0.5);
+    written.evaluation = Some(fixture::evaluation([0.1, 0.1]));
+    written.evaluation.as_mut().unwrap().step = 200;
+    let report = reported(&[(name, seed, written)]);
     assert!(report.variants[0].evaluations[0].is_none());
-    contains(
-        &report.remarks.join(" "),
-        &["its evaluation is of step 200 and not of step 300"],
-    );
+    let said = report.remarks.join(" ");
+    contains(&said, &["its evaluation is of step 200 and not of step 300"]);
 }
 
 #[test]
 fn a_training_whose_evaluation_failed_is_still_compared() {
-    let folder = tempfile::tempdir().unwrap();
-    for (name, seed, written) in seeded(1, &[("none", 0.5), ("repa", 0.2)]) {
-        let _ = seed;
-        let run = written.at(&folder.path().join(name));
-        if name == "repa" {
-            run.note_failure("the judge is gone");
-        }
-    }
-    let report = report(&[folder.path().to_owned()], &Request::default()).unwrap();
-    contains(
-        &report.remarks.join(" "),
-        &["repa, seed 0: trained, and then failed: the judge is gone."],
-    );
+    let (none, mut repa) = (run("none", 0, 0.5), run("repa", 0, 0.2));
+    repa.2.failure = Some("the judge is gone".into());
+    let report = reported(&[none, repa]);
+    let said = report.remarks.join(" ");
+    contains(&said, &["repa, seed 0: trained, and then failed: the judge is gone."]);
     assert_eq!(report.verdict.unwrap().rows[0].seeds, 1);
 }

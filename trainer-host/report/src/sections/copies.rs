@@ -4,12 +4,12 @@ use sextant_records::evaluation::Copies;
 
 use crate::content::Report;
 use crate::number::{percent, significant};
-use crate::section::{Block, Picture, Section};
+use crate::section::{Block, Section};
 use crate::seed_mean::SeedMean;
-use crate::table::{Column, Row, Table};
+use crate::table::{Cell, Column, Row, Table};
 
 /// The section; none where it was not measured.
-pub fn section(report: &Report, pictures: bool) -> Option<Section> {
+pub fn section(report: &Report) -> Option<Section> {
     let table = table(report)?;
     let words = format!(
         "Distances in the pixels, as root mean square on the scale 0 to 1, from a sample to its nearest training image. A copy is much nearer to one \
@@ -19,28 +19,15 @@ pub fn section(report: &Report, pictures: bool) -> Option<Section> {
     );
     let mut blocks = vec![Block::Words(words), Block::Table(table)];
     let shown = report.variants.iter().enumerate().filter_map(|(variant, of)| {
-        Some(Picture {
-            variant,
-            name: of.name.clone(),
-            alt: format!("suspicious samples of {} and nearest training images", of.name),
-            png: of.neighbours_png.clone()?,
-        })
+        let picture = Cell::picture(of.neighbours_png.as_ref()?, "");
+        Some(Row::of(variant, &of.name, [picture]))
     });
-    let shown: Vec<Picture> = shown.collect();
-    match (shown.is_empty(), pictures) {
-        (true, _) => {}
-        (false, false) => blocks.push(Block::Words(
-            "Pictures of the nearest training images lie in each run’s evaluation folder.".into(),
-        )),
-        (false, true) => blocks.extend([
-            Block::Heading("Nearest training images".into()),
-            Block::Words(
-                "The most suspicious samples of the first seed, each as three images: the sample, its nearest training image, and the second nearest that \
-                 is no near-duplicate of it."
-                    .into(),
-            ),
-            Block::Pictures(shown),
-        ]),
+    let heads = [Column::text("variant"), Column::text("samples and neighbours")];
+    let pictures = Table::new("Nearest training images", heads).with(shown);
+    if !pictures.rows.is_empty() {
+        let words = "The most suspicious samples of the first seed, each as three images: the sample, its nearest training image, and the second nearest that \
+                     is no near-duplicate of it.";
+        blocks.extend([Block::Words(words.into()), Block::Table(pictures)]);
     }
     Section::new("copies", "Copies of training images", blocks)
 }
@@ -71,26 +58,20 @@ fn table(report: &Report) -> Option<Table> {
         "nearest over second nearest, median".into(),
     ];
     let caption = format!("Copies among {} samples at each run’s chosen scale", first.samples);
+    let cells = |[copies, distance, ratio]: [SeedMean; 3]| [copies.percent(), distance.text(), ratio.text()];
     let rows = report.variants.iter().enumerate().filter_map(|(index, variant)| {
         let over = |value: fn(&Copies) -> f64| SeedMean::evaluations(variant, |e| e.copies.as_ref().map(value));
-        let cells = [
-            over(|c| c.fraction)?.percent(),
-            over(|c| c.distance)?.text(),
-            over(|c| c.ratio)?.text(),
-        ];
-        Some(Row::of(index, &variant.name, cells))
+        let of = [over(|c| c.fraction)?, over(|c| c.distance)?, over(|c| c.ratio)?];
+        Some(Row::of(index, &variant.name, cells(of)))
     });
-    let one = |value: f64| SeedMean::new([value]).map(|of| of.text());
+    let one = |value: f64| SeedMean::new([value]);
     let floor = [
-        SeedMean::new([first.held_out_fraction]).map(|of| of.percent()),
-        one(first.held_out_distance),
-        one(first.held_out_ratio),
+        one(first.held_out_fraction)?,
+        one(first.held_out_distance)?,
+        one(first.held_out_ratio)?,
     ];
-    Some(
-        Table::new(caption, heads)
-            .with(rows)
-            .with([Row::floor("held-out images", floor)]),
-    )
+    let floor = Row::floor("held-out images", cells(floor));
+    Some(Table::new(caption, heads).with(rows).with([floor]))
 }
 
 #[cfg(test)]
@@ -102,25 +83,23 @@ mod tests {
     fn the_rule_is_said_in_numbers() {
         let report = fixture::example();
         let said = rule(&report);
-        for words in [
+        let place = [
             "within 0.0800 of a training image",
             "the nearest 5 % of",
             "at most 0.50 times",
-        ] {
-            assert!(said.contains(words), "{words} in {said}");
-        }
+        ];
+        assert!(place.iter().all(|words| said.contains(words)), "{said}");
     }
 
     #[test]
-    fn the_floor_is_the_last_row_and_pictures_can_be_left_out() {
-        let report = fixture::example();
+    fn the_floor_is_the_last_row_and_pictures_are_shown_where_there_are_any() {
+        let mut report = fixture::example();
         let last = table(&report).unwrap().rows.pop().unwrap();
         assert!(last.name() == "held-out images" && last.is_floor);
-        let has_pictures = |shown: bool| {
-            let section = section(&report, shown).unwrap();
-            section.blocks.iter().any(|block| matches!(block, Block::Pictures(_)))
-        };
-        assert!(has_pictures(true) && !has_pictures(false));
-        assert!(section(&fixture::hostile(), true).is_none());
+        let pictures = |report: &Report| section(report).unwrap().tables().filter(|t| t.has_pictures()).count();
+        assert_eq!(pictures(&report), 1);
+        report.variants.iter_mut().for_each(|v| v.neighbours_png = None);
+        assert_eq!(pictures(&report), 0);
+        assert!(section(&fixture::hostile()).is_none());
     }
 }

@@ -3,11 +3,10 @@
 use std::collections::BTreeSet;
 
 use crate::chart::{Chart, Curve, Line, Lines, file_name};
-use crate::content::{Pace, Point, Report};
-use crate::measure::{Quantity, Unit};
-use crate::number::{count, significant};
+use crate::content::{Point, Report};
+use crate::measure::Unit;
 use crate::section::{Block, Section};
-use crate::table::{Column, Row, Table};
+use crate::spent::Spent;
 
 /// The most values that a curve keeps, over all of its seeds.
 const MOST_POINTS: usize = 600;
@@ -43,6 +42,9 @@ const KNOWN: [(&str, &str, &str); 5] = [
 /// The curves of the first screen.
 const FIRST: [&str; 2] = ["validation", "denoising"];
 
+/// The way in which every curve is shown.
+const BY_STEP: &str = "by step";
+
 /// All variants' curves of one name.
 struct Family {
     name: String,
@@ -56,142 +58,77 @@ struct Family {
 /// switch between them.
 pub fn first_screen(report: &Report) -> Vec<(String, Chart)> {
     let mut charts = Vec::new();
-    for family in families(report)
-        .iter()
-        .filter(|family| FIRST.contains(&family.name.as_str()))
-    {
+    for family in families(report).iter().filter(|family| family.is_first()) {
         let whole = family.lines(report);
-        let axes = [
-            ("images", PaceAxis::Images),
-            ("operations", PaceAxis::Operations),
-            ("training time", PaceAxis::Seconds),
-        ];
-        let file = format!("curve-{}", file_name(&family.name));
-        let add = |charts: &mut Vec<_>, name: &str, file: String, lines: Lines| {
-            charts.push((
-                format!("{}{name}", family.label),
-                Chart::lines(file, family.hint, lines),
-            ));
+        let mut add = |way: &str, lines: Lines| {
+            let suffix = match way {
+                BY_STEP => String::new(),
+                way => format!("-{}", file_name(way)),
+            };
+            let file = format!("curve-{}{suffix}", file_name(&family.name));
+            charts.push((format!("{}, {way}", family.label), Chart::new(file, family.hint, lines)));
         };
-        add(&mut charts, ", by step", file.clone(), whole.clone());
+        add(BY_STEP, whole.clone());
         if family.name != FIRST[0] {
             continue;
         }
-        let last = whole
-            .lines
-            .iter()
-            .flat_map(|line| line.points.last())
-            .map(|p| p[0])
-            .fold(0.0, f64::max);
-        let late = whole
-            .lines
-            .iter()
-            .any(|line| line.points.iter().filter(|p| p[0] >= last / 2.0).count() > 2);
-        if late {
-            let end = Lines {
-                from: Some(last / 2.0),
-                ..whole.clone()
-            };
-            add(&mut charts, ", second half", format!("{file}-second-half"), end);
+        let ends = whole.lines.iter().flat_map(|line| line.points.last());
+        let middle = ends.map(|p| p[0]).fold(0.0, f64::max) / 2.0;
+        let late = |line: &Line| line.points.iter().filter(|p| p[0] >= middle).count() > 2;
+        if whole.lines.iter().any(late) {
+            let from = Some(middle);
+            add("second half", Lines { from, ..whole.clone() });
         }
-        for (name, axis) in axes {
-            if let Some(lines) = axis.place(report, &whole) {
-                let file = format!("{file}-by-{}", file_name(name));
-                add(&mut charts, &format!(", by {name}"), file, lines);
+        for spent in [Spent::Images, Spent::Operations, Spent::Time] {
+            if let Some(lines) = over(spent, report, &whole) {
+                add(&format!("by {}", spent.name()), lines);
             }
         }
     }
     charts
 }
 
-/// A way to count a training beside its steps.
-#[derive(Clone, Copy)]
-enum PaceAxis {
-    Images,
-    Operations,
-    Seconds,
+/// The lines over what was spent, earlier phases on the bill; none where it is known of no variant.
+fn over(spent: Spent, report: &Report, lines: &Lines) -> Option<Lines> {
+    let pace = |line: &Line| &report.variants[line.variant].pace;
+    let known = lines.lines.iter().filter(|line| spent.at(pace(line), 0.0).is_some());
+    let ends = known
+        .clone()
+        .filter_map(|line| spent.at(pace(line), line.points.last()?[0]));
+    let unit = Unit::fitting(spent.quantity(), ends);
+    let placed = known.cloned().map(|mut line| {
+        let pace = pace(&line);
+        let place = |x: &mut f64| *x = spent.at(pace, *x).unwrap_or(f64::NAN) / unit.size;
+        line.points.iter_mut().for_each(|p| place(&mut p[0]));
+        line.faint.iter_mut().for_each(|p| place(&mut p[0]));
+        line.band.iter_mut().for_each(|p| place(&mut p[0]));
+        line
+    });
+    let placed: Vec<Line> = placed.collect();
+    (!placed.is_empty()).then(|| Lines {
+        x_label: format!("{}, earlier phases on the bill", unit.head(spent.name())),
+        lines: placed,
+        ..lines.clone()
+    })
 }
 
-impl PaceAxis {
-    /// The size of a step and of what came before the first; none where it is not known.
-    fn of(self, pace: &Pace) -> Option<(f64, f64)> {
-        let (step, earlier) = match self {
-            Self::Images => (pace.images, pace.earlier_images),
-            Self::Operations => (pace.operations?, pace.earlier_operations?),
-            Self::Seconds => (pace.seconds, pace.earlier_seconds),
-        };
-        (step > 0.0).then_some((step, earlier))
-    }
-
-    /// The lines over this axis, earlier phases on the bill; none where it is known of no variant.
-    fn place(self, report: &Report, lines: &Lines) -> Option<Lines> {
-        let known = |line: &Line| Some((line.clone(), self.of(&report.variants[line.variant].pace)?));
-        let known: Vec<(Line, (f64, f64))> = lines.lines.iter().filter_map(known).collect();
-        let ends = known
-            .iter()
-            .filter_map(|(line, (step, earlier))| Some(line.points.last()?[0] * step + earlier));
-        let (name, quantity) = match self {
-            Self::Images => ("images", Quantity::Count),
-            Self::Operations => ("operations", Quantity::Operations),
-            Self::Seconds => ("training time", Quantity::Time),
-        };
-        let unit = Unit::fitting(quantity, ends);
-        let placed = known.into_iter().map(|(mut line, (step, earlier))| {
-            let place = |x: &mut f64| *x = (*x * step + earlier) / unit.size();
-            line.points.iter_mut().for_each(|p| place(&mut p[0]));
-            line.faint.iter_mut().for_each(|p| place(&mut p[0]));
-            line.band.iter_mut().for_each(|p| place(&mut p[0]));
-            line
-        });
-        let placed: Vec<Line> = placed.collect();
-        (!placed.is_empty()).then(|| Lines {
-            x_label: format!("{}, earlier phases on the bill", unit.head(name)),
-            lines: placed,
-            ..lines.clone()
-        })
-    }
-}
-
-/// The section: the other curves, what cannot be seen in any of them, and what training ended with.
+/// The section: the other curves, and what cannot be seen in any of them.
 pub fn section(report: &Report) -> Option<Section> {
     let families = families(report);
-    let others = families.iter().filter(|family| !FIRST.contains(&family.name.as_str()));
+    let others = families.iter().filter(|family| !family.is_first());
     let charts = others.map(|family| {
-        let lines = Lines {
-            size: Lines::small().size,
-            ticks: Lines::small().ticks,
-            ..family.lines(report)
-        };
-        Chart::lines(format!("curve-{}", file_name(&family.name)), family.hint, lines)
+        let Lines { size, ticks, .. } = Lines::small();
+        let lines = family.lines(report);
+        let file = format!("curve-{}", file_name(&family.name));
+        Chart::new(file, family.hint, Lines { size, ticks, ..lines })
     });
-    let mut blocks = vec![Block::Charts(charts.collect()), Block::Table(ends(report))];
+    let charts: Vec<Chart> = charts.collect();
     let remarks: Vec<String> = families.iter().flat_map(|family| family.remarks(report)).collect();
-    if !remarks.is_empty() {
-        blocks.push(Block::Words(remarks.join(" ")));
-    }
-    Section::new("curves", "Other curves of training", blocks)
-}
-
-/// The ends of each variant's training.
-fn ends(report: &Report) -> Table {
-    let heads = [
-        Column::text("variant"),
-        "steps".into(),
-        "validation loss".into(),
-        "guidance loss".into(),
-        "clipped steps (%)".into(),
-    ];
-    let rows = report.finished().map(|(index, name, m)| {
-        let guidance = m.guidance_loss.map(|loss| significant(loss, 4, 4));
-        let clipped = significant(m.clipped_share * 100.0, 3, 1);
-        let [steps, loss] = [count(m.steps), significant(m.validation_loss, 4, 4)];
-        Row::of(
-            index,
-            name,
-            [steps.into(), loss.into(), guidance.into(), clipped.into()] as [crate::table::Cell; 4],
-        )
-    });
-    Table::new("At the end of training", heads).with(rows)
+    (!charts.is_empty() || !remarks.is_empty()).then(|| Section {
+        id: "curves",
+        title: "Other curves of training".into(),
+        blocks: vec![Block::Charts(charts), Block::Words(remarks.join(" "))],
+    })
 }
 
 /// The families of a report: the known ones first, then the others by name.
@@ -229,6 +166,10 @@ fn families(report: &Report) -> Vec<Family> {
 }
 
 impl Family {
+    fn is_first(&self) -> bool {
+        FIRST.contains(&self.name.as_str())
+    }
+
     /// Smoothed means over faint raw ones, with bands from the least to the largest seed.
     fn lines(&self, report: &Report) -> Lines {
         let steps = || self.curves.iter().flatten().flat_map(|curve| &curve.steps);
@@ -273,7 +214,6 @@ impl Family {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chart::Drawing;
     use crate::fixture;
 
     #[test]
@@ -321,16 +261,11 @@ mod tests {
                 "denoising loss, by step"
             ]
         );
-        let (_, by_time) = &first_screen(&report)[4];
-        let Drawing::Lines(lines) = &by_time.drawing else {
-            panic!()
-        };
+        let (_, Chart { lines, .. }) = &first_screen(&report)[4];
         let first = |variant: usize| lines.lines[variant].points[0][0];
         assert!(first(2) > first(0), "the earlier phase is on the bill");
-        assert_eq!(
-            first_screen(&fixture::hostile()).len(),
-            2,
-            "nothing is known of its pace"
-        );
+        let mut bare = fixture::hostile();
+        bare.variants.iter_mut().for_each(|v| v.pace = crate::Pace::default());
+        assert_eq!(first_screen(&bare).len(), 2, "nothing is known of its pace");
     }
 }

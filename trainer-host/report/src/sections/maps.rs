@@ -1,130 +1,82 @@
-//! Feature maps: rows are depths, columns networks, one panel a time.
+//! Feature maps: one table a time, rows are networks, columns depths.
 
 use std::collections::BTreeSet;
 
 use sextant_records::evaluation::{Map, MapOf};
 
-use super::representations::time;
 use crate::content::{Report, Variant};
-use crate::number::percent;
-use crate::section::{Block, Panel, Picture, Section};
+use crate::number::{percent, short};
+use crate::section::{Block, Section};
+use crate::table::{Cell, Column, Row, Table};
 
-/// A network of a variant.
-struct Column<'a> {
-    index: usize,
-    variant: &'a Variant,
-    of: MapOf,
-    maps: Vec<&'a Map>,
-}
-
-/// The section; none without pictures, and a sentence where the page has no room for them.
-pub fn section(report: &Report, pictures: bool) -> Option<Section> {
-    let columns = columns(report);
-    let networks = columns.iter().filter(|column| column.of != MapOf::Images);
-    let mut times: Vec<f64> = networks.flat_map(|c| &c.maps).map(|map| map.t).collect();
+/// The section; none without pictures.
+pub fn section(report: &Report) -> Option<Section> {
+    let networks = networks(report);
+    let maps = || {
+        networks
+            .iter()
+            .flat_map(|(_, _, maps)| maps)
+            .filter(|map| map.of != MapOf::Images)
+    };
+    let mut times: Vec<f64> = maps().map(|map| map.t).collect();
     times.sort_by(f64::total_cmp);
     times.dedup();
-    if times.is_empty() {
-        return None;
-    }
-    if !pictures {
-        let words = "The pictures are left out, to keep this page small; they are in each run’s evaluation folder.";
-        let blocks = vec![Block::Words(words.into())];
-        let (id, title) = ("maps", TITLE.into());
-        return Some(Section { id, title, blocks });
-    }
-    let is_teacher = |of: MapOf| matches!(of, MapOf::TeacherConditional | MapOf::TeacherGuided);
-    let teachers = if columns.iter().any(|c| is_teacher(c.of)) {
-        ", and the image’s label to teachers"
-    } else {
-        ""
+    let teachers = match maps().any(|map| map.of != MapOf::Student) {
+        true => ", and the image’s label to teachers",
+        false => "",
     };
     let words = format!(
         "The first three principal components of each depth’s tokens as red, green and blue, fitted for each depth and network and turned towards the \
          images’ own colours: shapes compare, hues only where the tokens hold colour. The number is the share of the variance that they hold. First seed; \
          the null class is fed to the students{teachers}."
     );
-    let panels = times.iter().map(|t| panel(&columns, *t)).collect();
-    Section::new("maps", TITLE, vec![Block::Words(words), Block::Panels(panels)])
+    let tables = times.iter().map(|t| Block::Table(table(&networks, *t)));
+    let blocks = [Block::Words(words)].into_iter().chain(tables).collect();
+    Section::new("maps", "Feature maps", blocks)
 }
 
-const TITLE: &str = "Feature maps";
+/// A variant with its place, and the maps of one network of its first evaluation.
+type Network<'a> = (usize, &'a Variant, Vec<&'a Map>);
 
-/// The maps of the first evaluation of each variant, its networks side by side.
-fn columns(report: &Report) -> Vec<Column<'_>> {
-    let mut columns = Vec::new();
+fn networks(report: &Report) -> Vec<Network<'_>> {
+    let mut networks = Vec::new();
     for (index, variant) in report.variants.iter().enumerate() {
-        let first = variant
-            .evaluations
-            .iter()
-            .flatten()
-            .find_map(|e| e.representations.as_ref());
+        let mut evaluations = variant.evaluations.iter().flatten();
+        let first = evaluations.find_map(|e| e.representations.as_ref());
         let maps = first.map_or(&[][..], |representations| &representations.maps);
-        let kinds: BTreeSet<MapOf> = maps.iter().map(|map| map.of).collect();
-        columns.extend(kinds.into_iter().map(|of| {
-            let shown = maps
-                .iter()
-                .filter(|map| map.of == of && variant.map_pngs.contains_key(&map.file));
-            let maps = shown.collect();
-            Column {
-                index,
-                variant,
-                of,
-                maps,
-            }
-        }));
+        let there = || maps.iter().filter(|map| variant.map_pngs.contains_key(&map.file));
+        let kinds: BTreeSet<MapOf> = there().map(|map| map.of).collect();
+        let of_kind = |of: MapOf| (index, variant, there().filter(|map| map.of == of).collect());
+        networks.extend(kinds.into_iter().map(of_kind));
     }
-    columns.retain(|column| !column.maps.is_empty());
-    columns
+    networks
 }
 
-/// The table of one time. The images themselves are the same for all, and stand above the first network.
-fn panel(columns: &[Column], t: f64) -> Panel {
-    let networks: Vec<_> = columns
-        .iter()
-        .filter(|c| c.of != MapOf::Images && c.maps.iter().any(|map| map.t == t))
-        .collect();
-    let here = networks.iter().flat_map(|c| &c.maps).filter(|map| map.t == t);
-    let depths: BTreeSet<usize> = here.map(|map| map.depth).collect();
-    let mut rows = Vec::new();
-    let images = columns.iter().find(|column| column.of == MapOf::Images);
-    if let Some(column) = images
-        && let Some(map) = column.maps.iter().find(|map| map.t == t).or(column.maps.first())
-    {
-        let mut row: Vec<_> = networks.iter().map(|_| None).collect();
-        row[0] = Some((picture(column, map), String::new()));
-        rows.push(("images".to_owned(), row));
-    }
-    rows.extend(depths.into_iter().map(|depth| {
-        let row = networks.iter().map(|column| {
-            let map = column.maps.iter().find(|map| map.t == t && map.depth == depth)?;
-            Some((picture(column, map), percent(map.explained)))
+/// The maps of one time. The images themselves are the same for all, and stand above the first network.
+fn table(networks: &[Network], t: f64) -> Table {
+    let here = |maps: &[&Map]| maps.iter().any(|map| map.t == t && map.of != MapOf::Images);
+    let shown = || networks.iter().filter(|(_, _, maps)| here(maps));
+    let depths = shown().flat_map(|(_, _, maps)| maps).filter(|map| map.t == t);
+    let depths: BTreeSet<usize> = depths.map(|map| map.depth).collect();
+    let picture = |variant: &Variant, map: &Map, words: String| Cell::picture(&variant.map_pngs[&map.file], words);
+    let images = networks.iter().find(|(_, _, maps)| maps[0].of == MapOf::Images);
+    let images = images.map(|(_, variant, maps)| {
+        let map = maps.iter().find(|map| map.t == t).unwrap_or(&maps[0]);
+        let mut cells = vec![Cell::default(); depths.len() + 1];
+        cells[1] = picture(variant, map, String::new());
+        Row::plain("images", cells)
+    });
+    let rows = shown().map(|(index, variant, maps)| {
+        let cells = depths.iter().map(|depth| {
+            let map = maps.iter().find(|map| map.t == t && map.depth == *depth);
+            map.map_or_else(Cell::default, |map| picture(variant, map, percent(map.explained)))
         });
-        (format!("depth {depth}"), row.collect())
-    }));
-    Panel {
-        name: format!("t = {}", time(t)),
-        columns: networks
-            .iter()
-            .map(|c| (c.index, c.variant.name.clone(), whose(c.of).to_owned()))
-            .collect(),
-        rows,
-    }
-}
-
-fn picture(column: &Column, map: &Map) -> Picture {
-    Picture {
-        variant: column.index,
-        name: String::new(),
-        alt: format!(
-            "{}, {}, depth {}, t = {}",
-            column.variant.name,
-            whose(column.of),
-            map.depth,
-            time(map.t)
-        ),
-        png: column.variant.map_pngs[&map.file].clone(),
-    }
+        let whose: Cell = whose(maps[0].of).into();
+        Row::of(*index, &variant.name, [whose].into_iter().chain(cells))
+    });
+    let heads = depths.iter().map(|depth| Column::text(format!("depth {depth}")));
+    let heads = ["variant", "network"].map(Column::text).into_iter().chain(heads);
+    Table::new(format!("t = {}", short(t)), heads).with(images).with(rows)
 }
 
 fn whose(of: MapOf) -> &'static str {
@@ -142,39 +94,22 @@ mod tests {
     use crate::fixture;
 
     #[test]
-    fn every_time_has_a_panel_and_every_network_a_column() {
-        let section = section(&fixture::example(), true).unwrap();
-        let Block::Panels(panels) = &section.blocks[1] else {
-            panic!("{section:?}")
-        };
-        assert_eq!(
-            panels.iter().map(|panel| panel.name.as_str()).collect::<Vec<_>>(),
-            ["t = 0.2", "t = 0.5", "t = 0.8"]
-        );
-        for panel in panels {
-            let of: BTreeSet<&str> = panel.columns.iter().map(|(.., of)| of.as_str()).collect();
+    fn every_time_has_a_table_and_every_network_a_row() {
+        let mut report = fixture::example();
+        let whole = section(&report).unwrap();
+        let captions: Vec<&str> = whole.tables().map(|table| table.caption.as_str()).collect();
+        assert_eq!(captions, ["t = 0.2", "t = 0.5", "t = 0.8"]);
+        for table in whole.tables() {
+            let of: BTreeSet<&str> = table.rows.iter().map(|row| row.cells[1].text.as_str()).collect();
             assert!(
                 of.is_superset(&["student", "teacher, with label", "teacher, guided"].into()),
                 "{of:?}"
             );
-            assert!(panel.rows.iter().all(|(_, cells)| cells.len() == panel.columns.len()));
-            assert_eq!(
-                (panel.rows[0].0.as_str(), panel.rows[1].0.as_str()),
-                ("images", "depth 0")
-            );
+            assert!(table.rows.iter().all(|row| row.cells.len() == table.columns.len()));
+            assert!(table.rows[0].name() == "images" && table.columns[2].name == "depth 0");
         }
-    }
-
-    #[test]
-    fn without_room_or_pictures_there_is_a_sentence_or_nothing() {
-        let without = section(&fixture::example(), false).unwrap();
-        assert!(matches!(&without.blocks[..], [Block::Words(words)] if words.contains("left out")));
-        assert!(section(&fixture::hostile(), true).is_none());
-        let mut report = fixture::example();
+        assert!(section(&fixture::hostile()).is_none());
         report.variants.iter_mut().for_each(|v| v.map_pngs.clear());
-        assert!(
-            section(&report, true).is_none(),
-            "a map whose file is gone is not shown"
-        );
+        assert!(section(&report).is_none(), "a map whose file is gone is not shown");
     }
 }

@@ -8,27 +8,25 @@ pub mod maps;
 pub mod provenance;
 pub mod quality;
 pub mod representations;
-pub mod samples;
 pub mod speed_up;
 pub mod statistics;
 pub mod times;
 
-use crate::budget::ImageBudget;
 use crate::content::Report;
 use crate::section::Section;
 
-/// Every section that has something to show, in order; its pictures as far as there is room for them, or none.
-pub fn all(report: &Report, pictures: Option<&ImageBudget>) -> Vec<Section> {
+/// Every section that has something to show, in order.
+pub fn all(report: &Report) -> Vec<Section> {
     let sections = [
         statistics::section(report),
         speed_up::section(report),
         cost::section(report),
         quality::section(report),
-        copies::section(report, pictures.is_some_and(|budget| budget.neighbours)),
+        copies::section(report),
         curves::section(report),
         times::section(report),
         representations::section(report),
-        maps::section(report, pictures.is_some_and(|budget| budget.maps)),
+        maps::section(report),
         differences::section(report),
         provenance::section(report),
     ];

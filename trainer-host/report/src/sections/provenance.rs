@@ -1,5 +1,6 @@
 //! Origin of the comparison: command, versions, device, data, judges, plugins.
 
+use super::quality::judges;
 use crate::content::Report;
 use crate::section::{Block, Section};
 use crate::table::{Column, Row, Table};
@@ -31,13 +32,11 @@ pub fn section(report: &Report) -> Option<Section> {
         ["variant", "plugin", "version", "from", "SHA-256 of the library"].map(Column::text),
     )
     .with(plugins);
-    let mut judges = Table::new("Judges", ["judge", "network", "SHA-256"].map(Column::text));
-    for judge in report.evaluations().flat_map(|evaluation| &evaluation.judges) {
-        let row = Row::plain(&judge.name, [&judge.description, &judge.fingerprint].map(String::clone));
-        if !judges.rows.contains(&row) {
-            judges.rows.push(row);
-        }
-    }
+    let judges = judges(report).into_iter().map(|judge| {
+        let cells = [&judge.description, &judge.fingerprint];
+        Row::plain(&judge.name, cells.map(String::as_str))
+    });
+    let judges = Table::new("Judges", ["judge", "network", "SHA-256"].map(Column::text)).with(judges);
     let mut blocks = Vec::new();
     if !report.command.is_empty() {
         blocks.extend([Block::Words("Made by".into()), Block::Code(report.command.clone())]);

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use sextant_records::evaluation::{Evaluation, Quality, ScaleSweep, Scores};
+use sextant_records::evaluation::{Evaluation, JudgeIdentity, Quality, ScaleSweep, Scores};
 
-use crate::chart::{Chart, Line, Lines};
+use crate::chart::{Chart, Lines};
 use crate::content::{Report, Variant};
-use crate::number::significant;
+use crate::number::short;
+use crate::profile::Profile;
 use crate::section::{Block, Section};
 use crate::seed_mean::{SeedMean, with_error};
 use crate::table::{Cell, Column, Row, Table};
@@ -23,101 +24,84 @@ const SCORES: [Score; 4] = [
 
 /// The section; none where quality was not measured.
 pub fn section(report: &Report) -> Option<Section> {
-    let tables = tables(report);
-    if tables.is_empty() {
-        return None;
-    }
-    let judges: Vec<String> = judges(report)
-        .iter()
-        .map(|(name, words)| format!("{name} ({words})"))
-        .collect();
-    let seeds = report
-        .variants
-        .iter()
-        .map(|v| v.evaluations.iter().flatten().count())
-        .max();
-    let spread = match seeds.unwrap_or(0) > 1 {
+    let judges = judges(report);
+    let tables: Vec<Table> = judges.iter().map(|judge| table(report, &judge.name)).collect();
+    let counts = report.variants.iter().map(|v| v.evaluations.iter().flatten().count());
+    let spread = match counts.max().unwrap_or(0) > 1 {
         true => "Numbers are means over seeds, after ± their standard deviation.",
         false => "One seed: what stands after ± is the kernel distance’s standard error.",
     };
+    let judges = judges
+        .iter()
+        .map(|judge| format!("{} ({})", judge.name, judge.description));
     let words = format!(
         "Samples are compared with the data in the feature space of judge networks: {}. Every variant draws from the same noise and labels. {spread} The last \
          row is the floor: what real images score against real images, held-out ones against the training part where as many are held out, or else a part \
          of the training part against the rest of it.",
-        judges.join("; ")
+        judges.collect::<Vec<_>>().join("; ")
     );
     let mut blocks = vec![Block::Words(words)];
     blocks.extend(tables.into_iter().map(Block::Table));
-    if let Some(chart) = sweep(report) {
-        blocks.extend([
-            Block::Heading("Guidance scale at sampling".into()),
-            Block::Charts(vec![chart]),
-            Block::Table(sweep_table(report)),
-        ]);
-    }
+    blocks.extend(sweep(report));
     Section::new("quality", "Quality of samples by judge and guidance scale", blocks)
 }
 
-/// One table a judge.
-fn tables(report: &Report) -> Vec<Table> {
-    let heads = || {
-        let scores = SCORES.map(|(name, _)| Column::from(name));
-        [Column::text("variant"), Column::text("scale")]
-            .into_iter()
-            .chain(scores)
-    };
-    let tables = judges(report).into_iter().map(|(judge, _)| {
-        let counts: BTreeSet<usize> = report
-            .evaluations()
-            .flat_map(|e| &e.quality)
-            .filter(|q| q.judge == judge)
-            .map(|q| q.samples)
-            .collect();
-        let counts: Vec<String> = counts.iter().map(ToString::to_string).collect();
-        let mut table = Table::new(format!("Judge {judge}, {} samples", counts.join(" or ")), heads());
-        for (index, variant) in report.variants.iter().enumerate() {
-            let all: Vec<&Evaluation> = variant.evaluations.iter().flatten().collect();
-            let at_one: Vec<&Quality> = all.iter().filter_map(|e| scored(e, &judge, 1.0)).collect();
-            let chosen: Vec<&Quality> = all.iter().filter_map(|e| chosen(e, &judge)).collect();
-            if !at_one.is_empty() {
-                table.rows.push(Row::of(index, &variant.name, cells("1", &at_one)));
-            }
-            if !chosen.is_empty() && chosen.iter().any(|quality| quality.scale != 1.0) {
-                let scales = format!("{} (chosen)", scales_of(&chosen));
-                table.rows.push(Row::of(index, &variant.name, cells(&scales, &chosen)));
-            }
+/// The scores by one judge.
+fn table(report: &Report, judge: &str) -> Table {
+    let all = report
+        .evaluations()
+        .flat_map(|e| &e.quality)
+        .filter(|q| q.judge == judge);
+    let counts: BTreeSet<usize> = all.map(|q| q.samples).collect();
+    let counts: Vec<String> = counts.iter().map(ToString::to_string).collect();
+    let caption = format!("Judge {judge}, {} samples", counts.join(" or "));
+    let scores = SCORES.map(|(name, _)| Column::from(name));
+    let heads = ["variant", "scale"].map(Column::text).into_iter().chain(scores);
+    let mut table = Table::new(caption, heads);
+    for (index, variant) in report.variants.iter().enumerate() {
+        let evaluations = || variant.evaluations.iter().flatten();
+        let at_one: Vec<&Quality> = evaluations().filter_map(|e| scored(e, judge, 1.0)).collect();
+        let chosen: Vec<&Quality> = evaluations().filter_map(|e| chosen(e, judge)).collect();
+        if !at_one.is_empty() {
+            table.rows.push(Row::of(index, &variant.name, cells("1", &at_one)));
         }
-        let floor = report
-            .evaluations()
-            .find_map(|e| e.floors.iter().find(|floor| floor.judge == judge));
-        if let (false, Some(floor)) = (table.rows.is_empty(), floor) {
-            table.rows.push(Row::floor(
-                &format!("{} real images", floor.samples),
-                cells("—", &[floor]),
-            ));
+        if chosen.iter().any(|quality| quality.scale != 1.0) {
+            let mut scales: Vec<String> = chosen.iter().map(|quality| short(quality.scale)).collect();
+            if scales.iter().all(|one| *one == scales[0]) {
+                scales.truncate(1);
+            }
+            let scales = format!("{} (chosen)", scales.join(", "));
+            table.rows.push(Row::of(index, &variant.name, cells(&scales, &chosen)));
         }
-        table
-    });
-    tables.filter(|table| !table.rows.is_empty()).collect()
+    }
+    let floor = report
+        .evaluations()
+        .find_map(|e| e.floors.iter().find(|floor| floor.judge == judge));
+    if let (false, Some(floor)) = (table.rows.is_empty(), floor) {
+        let name = format!("{} real images", floor.samples);
+        table.rows.push(Row::floor(&name, cells("—", &[floor])));
+    }
+    table
 }
 
 /// The mean over seeds and its spread; of one seed, the kernel distance has a standard error of its own.
 fn cells(scale: &str, of: &[&Quality]) -> Vec<Cell> {
     let scores = SCORES.iter().enumerate().map(|(i, (_, value))| match (i, of) {
         (0, [one]) => with_error(one.scores.kernel, Some(one.scores.kernel_error)).into(),
-        _ => SeedMean::new(of.iter().map(|quality| value(&quality.scores)))
-            .map(|over| over.text())
-            .into(),
+        _ => {
+            let over = SeedMean::new(of.iter().map(|quality| value(&quality.scores)));
+            over.map(|over| over.text()).into()
+        }
     });
     [scale.into()].into_iter().chain(scores).collect()
 }
 
-/// Names and descriptions of all judges, in the recipe's order.
-fn judges(report: &Report) -> Vec<(String, String)> {
-    let mut judges: Vec<(String, String)> = Vec::new();
+/// All judges, in the recipe's order.
+pub fn judges(report: &Report) -> Vec<&JudgeIdentity> {
+    let mut judges: Vec<&JudgeIdentity> = Vec::new();
     for judge in report.evaluations().flat_map(|evaluation| &evaluation.judges) {
-        if judges.iter().all(|(known, _)| *known != judge.name) {
-            judges.push((judge.name.clone(), judge.description.clone()));
+        if judges.iter().all(|known| known.name != judge.name) {
+            judges.push(judge);
         }
     }
     judges
@@ -125,16 +109,14 @@ fn judges(report: &Report) -> Vec<(String, String)> {
 
 /// The scores by this judge at this scale.
 pub fn scored<'a>(evaluation: &'a Evaluation, judge: &str, scale: f64) -> Option<&'a Quality> {
-    evaluation.quality.iter().find(|q| q.judge == judge && q.scale == scale)
+    let mut of_judge = evaluation.quality.iter().filter(|q| q.judge == judge);
+    of_judge.find(|q| (q.scale - scale).abs() < 1e-9)
 }
 
 /// The scores at the scale that was chosen for this run; at 1 where none was.
 pub fn chosen<'a>(evaluation: &'a Evaluation, judge: &str) -> Option<&'a Quality> {
-    scored(
-        evaluation,
-        judge,
-        evaluation.sweep.as_ref().map_or(1.0, |sweep| sweep.chosen),
-    )
+    let scale = evaluation.sweep.as_ref().map_or(1.0, |sweep| sweep.chosen);
+    scored(evaluation, judge, scale)
 }
 
 /// The scores by the judge that decides, the recipe's first, at the chosen scale.
@@ -142,116 +124,36 @@ pub fn first_judged(evaluation: &Evaluation) -> Option<&Quality> {
     chosen(evaluation, &evaluation.judges.first()?.name)
 }
 
-/// A scale in as many digits as it has.
-fn scale(scale: f64) -> String {
-    let text = significant(scale, 3, 2);
-    match text.contains('.') {
-        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
-        false => text,
-    }
-}
-
-fn scales_of(of: &[&Quality]) -> String {
-    let mut scales: Vec<String> = of.iter().map(|quality| scale(quality.scale)).collect();
-    if scales.iter().all(|one| *one == scales[0]) {
-        scales.truncate(1);
-    }
-    scales.join(", ")
-}
-
-fn sweeps(variant: &Variant) -> Vec<&ScaleSweep> {
-    variant
-        .evaluations
-        .iter()
-        .flatten()
-        .filter_map(|e| e.sweep.as_ref())
-        .collect()
-}
-
-/// Scale, mean and error at each scale.
-fn sweep_points(variant: &Variant) -> Vec<(f64, f64, f64)> {
-    let sweeps = sweeps(variant);
-    let scales = sweeps
-        .first()
-        .map_or_else(Vec::new, |sweep| sweep.points.iter().map(|p| p.scale).collect());
-    let at = |scale: f64| {
-        let points = sweeps
-            .iter()
-            .filter_map(|sweep| sweep.points.iter().find(|p| p.scale == scale));
-        let points: Vec<_> = points.collect();
-        let over = SeedMean::new(points.iter().map(|p| p.kernel))?;
-        Some((scale, over.mean, over.deviation.unwrap_or(points[0].kernel_error)))
+/// The sweep's chart and table; nothing where nobody swept over two scales.
+fn sweep(report: &Report) -> Vec<Block> {
+    let sweeps = |variant: &Variant| -> Vec<(f64, f64)> {
+        let sweeps = variant.evaluations.iter().flatten().filter_map(|e| e.sweep.as_ref());
+        let points = |sweep: &ScaleSweep| sweep.points.iter().map(|p| (p.scale, p.kernel)).collect::<Vec<_>>();
+        sweeps.flat_map(points).collect()
     };
-    scales.into_iter().filter_map(at).collect()
-}
-
-/// The sweep's curve; none where nobody swept over two scales.
-fn sweep(report: &Report) -> Option<Chart> {
-    let mut lines = Vec::new();
-    for (variant, of) in report.variants.iter().enumerate() {
-        let points = sweep_points(of);
-        let chosen: Vec<f64> = sweeps(of).iter().map(|sweep| sweep.chosen).collect();
-        let agreed = chosen.iter().all(|scale| scale == &chosen[0]);
-        let ring = points
-            .iter()
-            .find(|(scale, ..)| agreed && chosen.first() == Some(scale));
-        lines.push(Line {
-            variant,
-            name: of.name.clone(),
-            errors: points.iter().map(|(x, y, e)| [*x, y - e, y + e]).collect(),
-            ring: ring.map(|(x, y, _)| [*x, *y]),
-            points: points.into_iter().map(|(x, y, _)| [x, y]).collect(),
-            dots: true,
-            ..Line::default()
-        });
-    }
-    lines.retain(|line| line.points.len() > 1);
-    let sweep = report.evaluations().find_map(|evaluation| evaluation.sweep.as_ref())?;
-    let errors = match report.variants.iter().any(|v| sweeps(v).len() > 1) {
-        true => "the standard deviation over seeds",
-        false => "one standard error",
+    let profile = Profile::new(report, "Kernel distance by guidance scale", sweeps);
+    let Some(sweep) = report.evaluations().find_map(|evaluation| evaluation.sweep.as_ref()) else {
+        return Vec::new();
     };
+    if profile.places().len() < 2 {
+        return Vec::new();
+    }
     let caption = format!(
-        "Kernel distance by judge {} over the scale of classifier-free guidance, on {} samples a scale of other noise than those that are scored. Error bars \
-         are {errors}. Each run chooses its scale; a ring marks it where all runs of a variant agree.",
+        "Kernel distance by judge {} over the scale of classifier-free guidance, on {} samples a scale of other noise than those that are scored. Each run \
+         chooses the scale where it is least.",
         sweep.judge, sweep.samples
     );
-    (!lines.is_empty()).then(|| {
-        let drawing = Lines {
-            title: "kernel distance, lower is better".into(),
-            x_label: "scale of classifier-free guidance".into(),
-            lines,
-            ..Lines::medium()
-        };
-        Chart::lines("guidance-scale", caption, drawing)
-    })
-}
-
-/// Kernel distance by scale, and which scale each seed chose.
-fn sweep_table(report: &Report) -> Table {
-    let all: Vec<Vec<(f64, f64, f64)>> = report.variants.iter().map(sweep_points).collect();
-    let several = all.iter().find(|points| points.len() > 1);
-    let scales: Vec<f64> = several.map_or_else(Vec::new, |points| points.iter().map(|p| p.0).collect());
-    let rows = report
-        .variants
-        .iter()
-        .zip(&all)
-        .enumerate()
-        .filter(|(_, (_, points))| points.len() > 1);
-    let rows = rows.map(|(index, (variant, points))| {
-        let cells = scales.iter().map(|scale| -> Cell {
-            let found = points.iter().find(|(x, ..)| x == scale);
-            found.map(|(_, y, e)| with_error(*y, Some(*e))).into()
-        });
-        let chosen: Vec<String> = sweeps(variant).iter().map(|sweep| scale(sweep.chosen)).collect();
-        Row::of(index, &variant.name, cells.chain([chosen.join(", ").into()]))
-    });
-    let heads = scales
-        .iter()
-        .map(|of| format!("scale {}", scale(*of)))
-        .chain(["chosen".to_owned()]);
-    let heads = [Column::text("variant")].into_iter().chain(heads.map(Column::from));
-    Table::new("Kernel distance by scale, and the scale that each seed chose", heads).with(rows)
+    let lines = Lines {
+        title: "kernel distance, lower is better".into(),
+        ..profile.lines("scale of classifier-free guidance", Lines::medium())
+    };
+    let chart = Chart::new("guidance-scale", caption, lines);
+    let table = profile.table(|scale| format!("scale {}", short(scale)), SeedMean::text);
+    vec![
+        Block::Heading("Guidance scale at sampling".into()),
+        Block::Charts(vec![chart]),
+        Block::Table(table),
+    ]
 }
 
 #[cfg(test)]
@@ -260,16 +162,13 @@ mod tests {
     use crate::fixture;
 
     #[test]
-    fn nothing_measured_is_no_section() {
-        assert!(section(&fixture::hostile()).is_none());
-        assert!(sweep(&fixture::hostile()).is_none());
-    }
-
-    #[test]
     fn every_judge_has_a_table_that_ends_with_its_floor() {
-        let report = fixture::example();
-        let tables = tables(&report);
-        assert_eq!(tables.len(), judges(&report).len());
+        let whole = section(&fixture::example()).unwrap();
+        let tables: Vec<_> = whole
+            .tables()
+            .filter(|table| table.caption.starts_with("Judge"))
+            .collect();
+        assert_eq!(tables.len(), 2);
         for table in tables {
             assert_eq!(table.rows.last().unwrap().name(), "360 real images");
             assert!(
@@ -278,6 +177,12 @@ mod tests {
             );
             assert!(table.rows.iter().all(|row| row.cells.len() == table.columns.len()));
         }
+        assert_eq!(
+            (whole.charts().count(), whole.tables().count()),
+            (1, 3),
+            "with the sweep"
+        );
+        assert!(section(&fixture::hostile()).is_none(), "nothing measured is no section");
     }
 
     #[test]
@@ -285,12 +190,8 @@ mod tests {
         let report = fixture::example_with(1);
         let first = report.variants[0].evaluations[0].as_ref().unwrap().quality[0].scores;
         let expected = with_error(first.kernel, Some(first.kernel_error));
-        assert_eq!(tables(&report)[0].rows[0].cells[2].text, expected);
-        assert!(matches!(&section(&report).unwrap().blocks[0], Block::Words(words) if words.contains("One seed")));
-    }
-
-    #[test]
-    fn a_scale_has_no_idle_digits() {
-        assert_eq!([1.0, 1.5, 10.0, 30.0].map(scale), ["1", "1.5", "10", "30"]);
+        let section = section(&report).unwrap();
+        assert_eq!(section.tables().next().unwrap().rows[0].cells[2].text, expected);
+        assert!(matches!(&section.blocks[0], Block::Words(words) if words.contains("One seed")));
     }
 }

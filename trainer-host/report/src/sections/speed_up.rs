@@ -3,100 +3,102 @@
 use sextant_stats::statistics::{SpeedUp, SpeedUpOutcome};
 
 use crate::content::{Report, SpeedUps};
-use crate::measure::{Quantity, Unit};
+use crate::measure::Unit;
 use crate::number::significant;
 use crate::section::{Block, Section};
+use crate::spent::Spent;
 use crate::table::{Cell, Column, Row, Table, Tone};
 
-/// A way to count a training: its name, its unit, how to read it off.
-type Counted = (&'static str, Quantity, fn(&SpeedUps) -> Option<&SpeedUp>);
+/// A way to count a training, and how to read its speed-up off.
+type Counted = (Spent, fn(&SpeedUps) -> Option<&SpeedUp>);
 
 const COUNTED: [Counted; 4] = [
-    ("steps of the last phase", Quantity::Count, |of| Some(&of.steps)),
-    ("images, earlier phases on the bill", Quantity::Count, |of| {
-        of.images.as_ref()
-    }),
-    (
-        "operations, earlier phases and encoders on the bill",
-        Quantity::Operations,
-        |of| of.operations.as_ref(),
-    ),
-    (
-        "seconds of training, earlier phases on the bill",
-        Quantity::Time,
-        |of| Some(&of.seconds),
-    ),
+    (Spent::Steps, |of| Some(&of.steps)),
+    (Spent::Images, |of| of.images.as_ref()),
+    (Spent::Operations, |of| of.operations.as_ref()),
+    (Spent::Time, |of| Some(&of.seconds)),
 ];
 
 /// The section; none where no variant was compared with a baseline.
 pub fn section(report: &Report) -> Option<Section> {
     let baseline = &report.verdict.as_ref()?.baseline;
     let words = format!(
-        "What a variant needs to reach the final validation loss of {baseline} with the same seed and to stay there, interpolated between evaluations; and \
-         what {baseline} spent to its end over that, a geometric mean over seeds with its interval. The last column is the floor: the same ratio for the \
-         baseline against itself, above 1 where it had been as good before its end."
+        "What {baseline} spent to its end over what a variant needs to reach the final validation loss of {baseline} with the same seed and to stay there, \
+         interpolated between evaluations: a geometric mean over seeds, with its interval where there are three, and what was needed. Earlier phases are on \
+         the bill of everything but steps, encoders on that of operations. The last column is the floor: the same ratio in steps for {baseline} against \
+         itself, above 1 where it had been as good before its end."
     );
-    let tables = COUNTED.iter().map(|counted| Block::Table(table(report, counted)));
-    Section::new(
-        "speed-up",
-        format!("Speed-up to the loss of {baseline}"),
-        [Block::Words(words)].into_iter().chain(tables).collect(),
-    )
+    let blocks = vec![Block::Words(words), Block::Table(table(report))];
+    Section::new("speed-up", format!("Speed-up to the loss of {baseline}"), blocks)
 }
 
-fn table(report: &Report, (name, quantity, read): &Counted) -> Table {
-    let of = report.variants.iter().enumerate();
-    let of: Vec<(usize, &str, &SpeedUp)> = of
-        .filter_map(|(i, v)| Some((i, v.name.as_str(), read(report.speed_ups.get(&v.name)?)?)))
+fn table(report: &Report) -> Table {
+    let variants = report.variants.iter().enumerate();
+    let of: Vec<(usize, &str, &SpeedUps)> = variants
+        .filter_map(|(i, v)| Some((i, v.name.as_str(), report.speed_ups.get(&v.name)?)))
         .collect();
-    let needed = of.iter().filter_map(|(_, _, speed_up)| match &speed_up.outcome {
+    let units = COUNTED.map(|(spent, read)| {
+        let all = of.iter().filter_map(|(.., of)| needed(read(of)?));
+        Unit::fitting(spent.quantity(), all)
+    });
+    let rows = of.iter().map(|(i, name, of)| {
+        let counted = COUNTED.iter().zip(&units);
+        let cells = counted.map(|((_, read), unit)| read(of).map_or_else(Cell::nothing, |of| cell(of, unit)));
+        let floor = match &of.steps.outcome {
+            SpeedUpOutcome::Reached { baseline_itself, .. } => times(*baseline_itself).into(),
+            _ => Cell::nothing(),
+        };
+        Row::of(*i, name, cells.chain([floor]))
+    });
+    let heads = COUNTED.map(|(spent, _)| Column::from(format!("in {}", spent.name())));
+    let heads = [Column::text("variant")].into_iter().chain(heads);
+    Table::new("", heads.chain(["baseline itself".into()])).with(rows)
+}
+
+fn needed(of: &SpeedUp) -> Option<f64> {
+    match &of.outcome {
         SpeedUpOutcome::Reached { needed, .. } => Some(needed.value),
         _ => None,
-    });
-    let unit = Unit::fitting(*quantity, needed);
-    let heads = [
-        Column::text("variant"),
-        unit.head("needed").into(),
-        "speed-up".into(),
-        "interval".into(),
-        "baseline itself".into(),
-    ];
-    Table::new(format!("Counted in {name}"), heads)
-        .with(of.iter().map(|(i, name, of)| Row::of(*i, name, cells(of, &unit))))
+    }
 }
 
-fn cells(of: &SpeedUp, unit: &Unit) -> [Cell; 4] {
-    let factor = |value: f64| format!("{}×", significant(value, 3, 2));
-    let only = |words: String| {
-        [
-            Cell::new(words, Tone::Quiet),
-            Cell::nothing(),
-            Cell::nothing(),
-            Cell::nothing(),
-        ]
-    };
-    match &of.outcome {
+fn cell(of: &SpeedUp, unit: &Unit) -> Cell {
+    let (
+        Some(text),
         SpeedUpOutcome::Reached {
-            needed,
-            ratio,
-            baseline_itself,
-            bound,
-        } => {
-            let (most, least) = if *bound { ("≤ ", "≥ ") } else { ("", "") };
-            let interval = match ratio.interval {
-                Ok(interval) => format!("{} to {}", factor(interval.low), factor(interval.high)).into(),
-                Err(reason) => Cell::new(format!("none: {reason}"), Tone::Quiet),
-            };
-            [
-                format!("{most}{}", unit.text(needed.value)).into(),
-                format!("{least}{}", factor(ratio.value)).into(),
-                interval,
-                factor(*baseline_itself).into(),
-            ]
+            ratio, needed, bound, ..
+        },
+    ) = (ratio(of), &of.outcome)
+    else {
+        let words = match &of.outcome {
+            SpeedUpOutcome::NotReached { reached, seeds } => format!("not reached ({reached} of {seeds} seeds)"),
+            SpeedUpOutcome::Undefined(reason) => format!("none: {reason}"),
+            SpeedUpOutcome::Reached { .. } => String::new(),
+        };
+        return Cell::new(words, Tone::Quiet);
+    };
+    let interval = ratio.interval.map(|interval| {
+        let ends = [interval.low, interval.high].map(|end| significant(end, 3, 2));
+        format!(" [{}]", ends.join(", "))
+    });
+    let most = if *bound { "≤ " } else { "" };
+    let needed = format!("{most}{} {}", unit.text(needed.value), unit.name);
+    format!("{text}{} after {}", interval.unwrap_or_default(), needed.trim_end()).into()
+}
+
+/// The ratio in words; none where the loss is not reached.
+pub fn ratio(of: &SpeedUp) -> Option<String> {
+    match &of.outcome {
+        SpeedUpOutcome::Reached { ratio, bound, .. } => {
+            let least = if *bound { "≥ " } else { "" };
+            Some(format!("{least}{}", times(ratio.value)))
         }
-        SpeedUpOutcome::NotReached { reached, seeds } => only(format!("not reached ({reached} of {seeds} seeds)")),
-        SpeedUpOutcome::Undefined(reason) => only(format!("none: {reason}")),
+        _ => None,
     }
+}
+
+fn times(ratio: f64) -> String {
+    format!("{}×", significant(ratio, 3, 2))
 }
 
 #[cfg(test)]
@@ -104,33 +106,28 @@ mod tests {
     use super::*;
     use crate::fixture;
 
-    fn said(report: &Report) -> String {
-        format!("{:?}", section(report).unwrap())
-    }
-
     #[test]
     fn reached_and_not_reached_are_said_with_numbers_and_floors() {
-        let section = section(&fixture::example()).unwrap();
-        assert_eq!(section.tables().count(), 4);
+        let table = table(&fixture::example());
         assert!(
-            section
-                .tables()
-                .all(|table| table.rows.len() == 3 && table.rows.iter().all(|row| row.cells.len() == 5))
+            table.rows.len() == 3 && table.rows.iter().all(|row| row.cells.len() == 6),
+            "{table:?}"
         );
-        let said = said(&fixture::example());
+        let [repa, .., single] = table.rows.as_slice() else {
+            panic!("{table:?}")
+        };
         assert!(
-            said.contains("not reached (0 of 3 seeds)") && said.contains("× to "),
-            "{said}"
+            repa.cells[1].text.contains("× [") && repa.cells[1].text.contains("] after "),
+            "{repa:?}"
         );
-        assert!(super::section(&fixture::hostile()).is_none());
-    }
-
-    #[test]
-    fn one_seed_has_a_ratio_and_says_why_it_has_no_interval() {
-        let said = said(&fixture::example_with(1));
         assert!(
-            said.contains("×") && said.contains("none: one seed; 3 are needed"),
-            "{said}"
+            repa.cells[3].text.ends_with("TFLOP") && repa.cells[5].text.ends_with('×'),
+            "{repa:?}"
         );
+        assert_eq!(single.cells[1].text, "not reached (0 of 3 seeds)");
+        let one_seed = super::table(&fixture::example_with(1));
+        let ratio = &one_seed.rows[0].cells[1].text;
+        assert!(ratio.contains("× after ") && !ratio.contains('['), "{ratio}");
+        assert!(section(&fixture::hostile()).is_none());
     }
 }

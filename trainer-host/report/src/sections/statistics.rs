@@ -6,7 +6,7 @@ use crate::content::Report;
 use crate::number::{percent, signed, significant};
 use crate::section::{Block, Section};
 use crate::table::{Cell, Column, Row, Table};
-use crate::verdicts::{decision, range};
+use crate::verdicts::decision;
 
 /// The section; none without a baseline.
 pub fn section(report: &Report) -> Option<Section> {
@@ -25,27 +25,18 @@ pub fn section(report: &Report) -> Option<Section> {
     }
     let others = others(report);
     if !others.rows.is_empty() {
-        blocks.extend([
-            Block::Heading("Other scores".into()),
-            Block::Words(
-                "None of these was chosen as primary. Each is corrected for the number of variants and not for the number of scores: among many, one \
-                 that is resolved by chance is to be expected. Where judges disagree, the difference depends on whose features are asked."
-                    .into(),
-            ),
-            Block::Table(others),
-        ]);
+        let words = "None of these was chosen as primary. Each is corrected for the number of variants and not for the number of scores: among many, one \
+                     that is resolved by chance is to be expected. Where judges disagree, the difference depends on whose features are asked.";
+        let heading = Block::Heading("Other scores".into());
+        blocks.extend([heading, Block::Words(words.into()), Block::Table(others)]);
     }
     Section::new("statistics", title, blocks)
 }
 
-const COLUMNS: [&str; 5] = ["seeds", "difference", "interval", "simultaneous", "p (Holm)"];
-
 fn columns(first: &[&str]) -> Vec<Column> {
     let first = first.iter().map(|name| Column::text(*name));
-    first
-        .chain(COLUMNS.map(Column::from))
-        .chain([Column::text("verdict")])
-        .collect()
+    let numbers = ["seeds", "difference", "interval", "p (Holm)"].map(Column::from);
+    first.chain(numbers).chain([Column::text("verdict")]).collect()
 }
 
 fn primary(report: &Report, of: &Comparison) -> Table {
@@ -64,32 +55,26 @@ fn others(report: &Report) -> Table {
             Direction::HigherIsBetter => "↑",
         };
         let name = format!("{} {arrow}", of.score);
-        of.rows
-            .iter()
-            .map(move |row| Row::plain(&name, [Cell::from(row.name.clone())].into_iter().chain(cells(row))))
+        let cells = |row: &Compared| [Cell::from(row.name.clone())].into_iter().chain(cells(row));
+        of.rows.iter().map(move |row| Row::plain(&name, cells(row)))
     });
-    Table::new(
-        "Every other score, each variant minus the baseline",
-        columns(&["score", "variant"]),
-    )
-    .with(rows)
+    let caption = "Every other score, each variant minus the baseline";
+    Table::new(caption, columns(&["score", "variant"])).with(rows)
 }
 
-fn cells(row: &Compared) -> Vec<Cell> {
-    let (seeds, difference) = (row.seeds.to_string(), row.mean_difference.map(signed));
-    let [interval, simultaneous, p]: [Cell; 3] = match &row.outcome {
-        Outcome::Tested(tested) => [
-            range(&tested.interval).into(),
-            range(&tested.simultaneous).into(),
-            significant(tested.adjusted_p, 2, 4).into(),
-        ],
-        Outcome::Unranked(_) => std::array::from_fn(|_| Cell::nothing()),
+fn cells(row: &Compared) -> [Cell; 5] {
+    let [interval, p] = match &row.outcome {
+        Outcome::Tested(tested) => {
+            let ends = [tested.interval.low, tested.interval.high].map(signed);
+            [ends.join(" to ").into(), significant(tested.adjusted_p, 2, 4).into()]
+        }
+        Outcome::Unranked(_) => [Cell::nothing(), Cell::nothing()],
     };
-    vec![
-        seeds.into(),
+    let difference = row.mean_difference.map(signed);
+    [
+        row.seeds.to_string().into(),
         difference.into(),
         interval,
-        simultaneous,
         p,
         decision(&row.outcome),
     ]
@@ -97,17 +82,16 @@ fn cells(row: &Compared) -> Vec<Cell> {
 
 /// The way to the verdicts.
 fn method(report: &Report, verdict: &Comparison) -> String {
-    let level = percent(verdict.level);
     let when = match report.chosen_afterwards {
         true => "chosen after the runs; the recipes had declared another",
         false => "declared in the recipe before the run",
     };
     format!(
-        "The primary score is {}, {when}. {} Differences are taken seed by seed. The interval is the paired t interval of {level} for that \
-         difference alone; the simultaneous ones (Bonferroni) hold all at once. A difference is resolved where the p value of the paired t test, \
+        "The primary score is {}, {when}. Differences are taken seed by seed. The interval is the paired t interval of {} for that \
+         difference alone. A difference is resolved where the p value of the paired t test, \
          after Holm’s correction over the variants, is at most {}. Fewer than three seeds rank nothing, and neither do seeds that all differ by the same number (no spread).",
         verdict.score,
-        report.shared.trim(),
+        percent(verdict.level),
         percent(1.0 - verdict.level)
     )
 }
@@ -123,7 +107,7 @@ mod tests {
         assert_eq!(section.title, "Statistics: one seed");
         let row = &section.tables().next().unwrap().rows[0].cells;
         assert!(
-            row[2].text.starts_with("-0.049") && row[6].text == "too few seeds",
+            row[2].text.starts_with("-0.049") && row[5].text == "too few seeds",
             "{row:?}"
         );
         assert!(super::section(&fixture::hostile()).is_none(), "without a baseline");
@@ -132,25 +116,22 @@ mod tests {
     #[test]
     fn the_method_says_when_the_score_was_chosen() {
         let mut report = fixture::seeded(4);
-        report.shared = "Runs of one seed share nothing but the data.".into();
-        let said = |report: &Report| method(report, report.verdict.as_ref().unwrap());
-        assert!(said(&report).contains("validation loss, declared in the recipe before the run. Runs of one seed"));
-        report.chosen_afterwards = true;
-        let chosen = said(&report);
-        assert!(
-            chosen.contains("after the runs; the recipes had") && !chosen.contains("before the run"),
-            "{chosen}"
-        );
+        for (afterwards, words, other) in [
+            (false, "before the run", "after the runs"),
+            (true, "after the runs", "before the run"),
+        ] {
+            report.chosen_afterwards = afterwards;
+            let said = method(&report, report.verdict.as_ref().unwrap());
+            assert!(said.contains(words) && !said.contains(other), "{said}");
+        }
     }
 
     #[test]
     fn every_other_score_has_a_row_for_each_variant() {
         let report = fixture::example();
         let table = others(&report);
-        assert_eq!(
-            table.rows.len(),
-            report.other_scores.iter().map(|score| score.rows.len()).sum::<usize>()
-        );
+        let rows = report.other_scores.iter().map(|score| score.rows.len());
+        assert_eq!(table.rows.len(), rows.sum::<usize>());
         assert!(table.rows.iter().all(|row| row.cells.len() == table.columns.len()));
         assert!(table.rows.iter().any(|row| row.name().ends_with('↑')));
     }
