@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Device, TensorData};
 
-use super::evaluate::{Subject, data_fingerprints, evaluate, go_on, judges};
+use super::evaluate::{Subject, data_fingerprints, evaluate, judges};
 use super::{Guided, copies, encoder_of, guided_of, pictures, quality, values};
 use crate::Error;
 use crate::judge::Judge;
@@ -56,7 +56,12 @@ pub fn of_run(run: &Run, folder: &RunFolder, grids: bool) -> Result<Option<Evalu
         journal::record(folder, phase, evaluation.step, &values(&evaluation))?;
         Ok(evaluation)
     });
-    measured.inspect_err(|error| folder.note_failure(error)).map(Some)
+    let noted = measured.inspect_err(|error| {
+        if !error.is_interrupt() {
+            folder.note_failure(error);
+        }
+    });
+    noted.map(Some)
 }
 
 /// Measures a network of a run, that of a checkpoint or by default its last, into `place`; its validation loss too.
@@ -107,8 +112,6 @@ fn measure(
         guided,
         encoder,
         device: &device,
-        interrupter: &options.interrupter,
-        run: folder.path(),
     };
     let mut evaluation = evaluate(&subject, place, |part| options.evaluating(part))?;
     if validate && evaluation.validation.is_none() {
@@ -156,7 +159,7 @@ fn over_training(run: &Run, folder: &RunFolder, place: &EvaluationFolder) -> Res
     let device = options.device.clone().inner();
     pictures::grids(recipe, dataset, folder, place, &device, |step| {
         options.evaluating(&format!("samples after {step} steps"));
-        go_on(&options.interrupter, step, folder.path())
+        Ok(sextant_interrupt::check()?)
     })
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
-use super::commands::{options, print_json};
+use super::commands::{listen, options, print_json};
 use super::{ComputeArgs, OutputArgs};
 use crate::Error;
 use sextant_evaluation::{self as evaluation, Checkpoint};
@@ -39,6 +39,7 @@ pub struct EvalArgs {
 
 /// Measures, and prints.
 pub fn run(args: EvalArgs) -> Result<(), Error> {
+    listen(None)?;
     let evaluation = if args.target.extension().is_some_and(|e| e == "npz") {
         samples(&args)?
     } else {
@@ -68,6 +69,7 @@ fn samples(args: &EvalArgs) -> Result<Evaluation, Error> {
     if let Some(place) = &place {
         outside(&args.target, place.path())?;
     }
+    let _lock = place.as_ref().map(EvaluationFolder::lock).transpose()?;
     Ok(evaluation::of_samples(
         &pixels,
         &recipe,
@@ -118,6 +120,11 @@ fn network(args: &EvalArgs) -> Result<Evaluation, Error> {
     let run = Run::prepare(recipe, options)?;
     let own = args.set.is_empty() && checkpoint.is_none();
     let scratch;
+    let _lock = match &args.out {
+        Some(out) => Some(EvaluationFolder::at(out).lock()?),
+        None if own => Some(folder.lock()?),
+        None => None,
+    };
     let place = match &args.out {
         Some(out) => EvaluationFolder::at(out),
         None if own => EvaluationFolder::of(folder.path()),

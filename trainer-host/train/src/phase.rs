@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use burn::tensor::Tensor;
-use burn::train::Interrupter;
 use sextant_data::{DataError, HostBatch};
 use sextant_guidance::GuidanceError;
+use sextant_interrupt as interrupt;
 use sextant_model::TrainBatch;
 use sextant_recipe::{OptimiserRecipe, OutputRecipe};
 use sextant_records::ValidationLoss;
@@ -75,14 +75,13 @@ pub struct Training {
     scalars: ScalarAccumulator,
     validation: Vec<ValidationBatch>,
     progress: Progress,
-    interrupter: Interrupter,
     journal: Option<Journal>,
     observer: Option<Box<dyn Observer>>,
 }
 
 impl Training {
     /// A phase that goes on from `state`, which `worker` is in.
-    pub fn new(plan: Plan, worker: Worker, state: State, progress: Progress, interrupter: Interrupter) -> Self {
+    pub fn new(plan: Plan, worker: Worker, state: State, progress: Progress) -> Self {
         Self {
             scalars: ScalarAccumulator::restore(&state.scalars, worker.device()),
             plan,
@@ -90,7 +89,6 @@ impl Training {
             state,
             validation: Vec::new(),
             progress,
-            interrupter,
             journal: None,
             observer: None,
         }
@@ -128,9 +126,13 @@ impl Training {
     /// A loss that is not finite, or a disk that is full: there is nothing good to save then.
     pub fn run(&mut self, batches: impl Iterator<Item = Result<HostBatch, DataError>>) -> Result<Ending, Error> {
         let mut batches = batches;
+        let _hold = interrupt::hold();
         while self.state.step < self.plan.steps {
-            if self.interrupter.should_stop() {
+            if interrupt::is_requested() {
                 return Ok(Ending::Interrupted(self.checkpoint()?));
+            }
+            if interrupt::take_save() {
+                self.checkpoint()?;
             }
             let waiting = Instant::now();
             let batch = batches.next();

@@ -43,21 +43,27 @@ pub struct Origin {
     pub standardisation: Option<Standardisation>,
 }
 
+impl Origin {
+    /// What is trained by `recipe` on `dataset`.
+    pub(super) fn of(recipe: &EncoderConfig, dataset: &Dataset) -> Self {
+        Self {
+            recipe: recipe.clone(),
+            data: dataset.fingerprint().into(),
+            split: dataset.split_fingerprint(),
+            standardisation: Some(dataset.standardisation()),
+        }
+    }
+}
+
 impl Encoder {
     /// A frozen copy of `network` on `device`, trained on `dataset`.
     pub(super) fn new(
         network: &Network,
-        recipe: EncoderConfig,
+        recipe: &EncoderConfig,
         dataset: &Dataset,
         device: &Device,
     ) -> Result<Self, EncoderError> {
-        let origin = Origin {
-            recipe,
-            data: dataset.fingerprint().into(),
-            split: dataset.split_fingerprint(),
-            standardisation: Some(dataset.standardisation()),
-        };
-        Self::assemble(origin, &network.tensors(), "in memory", device)
+        Self::assemble(Origin::of(recipe, dataset), &network.tensors(), "in memory", device)
     }
 
     /// An encoder with its initial weights: what training has to beat.
@@ -66,7 +72,7 @@ impl Encoder {
         let mut rng = Stream::new(config.training.seed, "encoder/init").at(&[]);
         Self::new(
             &Network::init(&config.network, &mut rng, device),
-            config.clone(),
+            config,
             dataset,
             device,
         )

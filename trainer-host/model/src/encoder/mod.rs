@@ -5,6 +5,7 @@
 //! labels; judges measure samples in its features.
 
 mod base;
+mod checkpoint;
 mod error;
 mod knn;
 mod network;
@@ -14,6 +15,7 @@ mod train;
 mod views;
 
 pub use base::{EMBEDDED_ENCODER, Encoder, FEATURES, Origin, target_encoder};
+pub use checkpoint::CheckpointError;
 pub use error::EncoderError;
 pub use knn::{KnnAccuracy, Labelled, knn_accuracy, mean_pool};
 pub use network::{ConvolutionNetwork, Network, PatchNetwork};

@@ -15,7 +15,7 @@ use crate::Error;
 use crate::{self as report, Plugin, Report, SampleGrid, SeedRun, Variant};
 use sextant_data::{self as data, DataError, Dataset};
 use sextant_recipe::Init;
-use sextant_records::{FileError, LibraryRecord, write_whole};
+use sextant_records::{LibraryRecord, make_folder, write_whole};
 
 /// The report of these sources.
 ///
@@ -119,7 +119,7 @@ fn judge(report: &mut Report, frame: &Frame, names: &[String], entries: &[Entry]
 /// # Errors
 /// Where they cannot be written.
 pub fn write(report: &Report, folder: &Path) -> Result<(), Error> {
-    std::fs::create_dir_all(folder).map_err(|e| FileError::new(folder, format!("cannot be made: {e}")))?;
+    make_folder(folder)?;
     for (name, text) in [
         ("report.md", report::markdown(report)),
         ("results.csv", report::csv(report)),
@@ -129,7 +129,7 @@ pub fn write(report: &Report, folder: &Path) -> Result<(), Error> {
         write_whole(&folder.join(name), text.as_bytes())?;
     }
     let plots = folder.join("plots");
-    std::fs::create_dir_all(&plots).map_err(|e| FileError::new(&plots, format!("cannot be made: {e}")))?;
+    make_folder(&plots)?;
     for (name, svg) in report::svgs(report) {
         write_whole(&plots.join(name), svg.as_bytes())?;
     }

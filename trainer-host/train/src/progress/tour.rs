@@ -4,7 +4,6 @@ use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
-use burn::train::Interrupter;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::itinerary::{Itinerary, Left, PhaseSteps};
@@ -79,9 +78,9 @@ impl Tour {
 
 impl Stage {
     /// Starts the display of a phase of this run that has done `done` of `total` steps.
-    pub fn start(&self, label: &str, phase: &str, done: u64, total: u64, interrupter: &Interrupter) -> Progress {
+    pub fn start(&self, label: &str, phase: &str, done: u64, total: u64) -> Progress {
         let bars = self.tour.lock().begin(self.run);
-        Progress::of_stage(self.clone(), bars, label, phase, (done, total), interrupter)
+        Progress::of_stage(self.clone(), bars, label, phase, (done, total))
     }
 
     /// The evaluation of this run has come to `what`, a few words. All between its last step and the first phase of the next
@@ -97,7 +96,7 @@ impl Stage {
         let quiet = whole.mode != ProgressMode::Auto || whole.screen.is_some();
         if !quiet && whole.printed.is_none_or(|printed| printed.elapsed() >= EVERY) {
             whole.printed = Some(Instant::now());
-            eprintln!("{line}");
+            sextant_interrupt::say(&line);
         }
     }
 
@@ -202,14 +201,14 @@ mod tests {
         let recipe = sextant_recipe::parse_resolved(std::path::Path::new("test.toml"), RECIPE).unwrap();
         let tour = Tour::new(ProgressMode::Quiet);
         let stages = ["none", "repa"].map(|name| tour.stage(name, &recipe, &RunFolder::new(folder.path().join(name))));
-        let first = stages[0].start("none", "train", 0, 4, &Interrupter::new());
+        let first = stages[0].start("none", "train", 0, 4);
         assert_eq!(
             stages[0].stepped("train", 2, 2, 20.0),
             "run 1 of 2, at least 1 min 0 s left for all"
         );
         stages[0].stepped("train", 4, 2, 20.0);
         drop(first);
-        let _second = stages[1].start("repa", "train", 0, 4, &Interrupter::new());
+        let _second = stages[1].start("repa", "train", 0, 4);
         // The evaluation between them took no time to speak of.
         assert_eq!(stages[1].stepped("train", 1, 1, 10.0), "run 2 of 2, 30 s left for all");
     }

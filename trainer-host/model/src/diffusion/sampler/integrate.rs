@@ -6,6 +6,7 @@ use thiserror::Error;
 use super::guidance::GuidedNetwork;
 use super::noise::{Latents, StepNoise};
 use crate::diffusion::score;
+use sextant_interrupt::{self as interrupt, Interrupted};
 use sextant_recipe::{KeyError, Path, Prediction, SamplerConfig, SamplerMethod};
 
 /// The time at which the SDE stops adding noise; one last step takes it from here to 0.
@@ -41,6 +42,9 @@ pub enum SampleError {
         /// Shape given.
         shape: [usize; 4],
     },
+    /// Someone asked to stop.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
 }
 
 /// Draws samples from a network by integrating from t = 1 (noise) to t = 0 (data).
@@ -80,9 +84,9 @@ impl Sampler {
             device,
         };
         Ok(match self.config.method {
-            SamplerMethod::Euler => self.ode(&mut network, start, false),
-            SamplerMethod::Heun => self.ode(&mut network, start, true),
-            SamplerMethod::Sde => self.sde(&mut network, start, noise),
+            SamplerMethod::Euler => self.ode(&mut network, start, false)?,
+            SamplerMethod::Heun => self.ode(&mut network, start, true)?,
+            SamplerMethod::Sde => self.sde(&mut network, start, noise)?,
         })
     }
 
@@ -111,13 +115,14 @@ impl Sampler {
 
     /// `dx = v dt` in equal steps. Heun's correction is left out of the last step, whose end is data, where the network was
     /// never trained; it keeps the start's decision whether guidance is on, so that a step does not average two fields.
-    fn ode<N>(&self, network: &mut GuidedNetwork<'_, N>, mut x: Latents, heun: bool) -> Latents
+    fn ode<N>(&self, network: &mut GuidedNetwork<'_, N>, mut x: Latents, heun: bool) -> Result<Latents, Interrupted>
     where
         N: FnMut(Tensor<4>, Tensor<1>, Tensor<1, Int>) -> Tensor<4>,
     {
         let steps = self.config.steps;
         let times = linspace(1.0, 0.0, steps + 1);
         for step in 0..steps {
+            interrupt::check()?;
             let (t, next) = (times[step], times[step + 1]);
             let guided = self.config.guides(t);
             let mut slope = network.drift(&x, t, guided, (1.0, 0.0));
@@ -131,11 +136,16 @@ impl Sampler {
             }
             advance(&mut x.values, &slope, next - t);
         }
-        x
+        Ok(x)
     }
 
     /// `dx = (v - w s / 2) dt + sqrt(w) dW`, run backwards, with score s and diffusion `w = 2t`.
-    fn sde<N>(&self, network: &mut GuidedNetwork<'_, N>, mut x: Latents, noise: &mut impl StepNoise) -> Latents
+    fn sde<N>(
+        &self,
+        network: &mut GuidedNetwork<'_, N>,
+        mut x: Latents,
+        noise: &mut impl StepNoise,
+    ) -> Result<Latents, Interrupted>
     where
         N: FnMut(Tensor<4>, Tensor<1>, Tensor<1, Int>) -> Tensor<4>,
     {
@@ -143,6 +153,7 @@ impl Sampler {
         let mut times = linspace(1.0, SDE_LAST_TIME, steps);
         times.push(0.0);
         for step in 0..steps {
+            interrupt::check()?;
             let (t, next) = (times[step], times[step + 1]);
             let (of_velocity, of_state) = score::weights(self.path.coefficients(t));
             let drift = (1.0 - t * of_velocity, -t * of_state);
@@ -154,7 +165,7 @@ impl Sampler {
                 advance(&mut x.values, &draws, spread);
             }
         }
-        x
+        Ok(x)
     }
 }
 
