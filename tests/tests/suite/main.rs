@@ -10,6 +10,9 @@ mod evaluation;
 mod guide;
 mod hostile;
 mod input;
+#[cfg(unix)]
+mod interrupts;
+mod lock;
 mod parity_diffusion;
 mod parity_guidance;
 mod parity_model;

@@ -408,7 +408,7 @@ mod tests {
         }
         let _lock = run.lock_new().unwrap();
         run.create(&recipe(), &RunInfo::default()).unwrap();
-        assert_eq!(run.recipe().unwrap(), recipe());
+        assert_eq!(run.recipe().unwrap().phases.len(), 1);
     }
 
     #[test]

@@ -268,6 +268,9 @@ fn encoder(args: EncoderArgs) -> Result<(), Error> {
     let mut checkpoint = args.out.clone().into_os_string();
     checkpoint.push(".checkpoint");
     let checkpoint = PathBuf::from(checkpoint);
+    if checkpoint.exists() && mode == ProgressMode::Auto {
+        interrupt::say(&format!("going on from {}", checkpoint.display()));
+    }
     let mut progress = mode.start("encoder", 0, config.training.steps);
     let encoder = train_encoder(&config, &dataset, &device, &checkpoint, |at| {
         progress.log(

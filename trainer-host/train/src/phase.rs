@@ -131,7 +131,7 @@ impl Training {
             if interrupt::is_requested() {
                 return Ok(Ending::Interrupted(self.checkpoint()?));
             }
-            if interrupt::take_save() {
+            if interrupt::take_save() && self.state.step > 0 {
                 self.checkpoint()?;
             }
             let waiting = Instant::now();
