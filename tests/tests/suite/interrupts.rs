@@ -137,6 +137,48 @@ fn a_comparison_names_itself_as_what_goes_on() {
 }
 
 #[test]
+fn what_comes_after_the_training_stops_too_and_is_no_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    // Samples without end: of the last grid, and for the scores.
+    let quality = "evaluation.quality={ samples = 200000, sweep_samples = 20, scales = [1.0] }";
+    for (out, set, begun) in [
+        ("grid", "evaluation.sampler.steps=1000000", "phases/train/step-000001"),
+        ("scores", quality, "evaluation/sweep-1.json"),
+    ] {
+        let run = folder.path().join(out);
+        let mut running = train(folder.path(), out, 1, &["--set", set]);
+        running.until(begun, || run.join(begun).exists());
+        // It is on its way into what follows.
+        std::thread::sleep(Duration::from_millis(200));
+        running.signal("TERM");
+        let asked = Instant::now();
+        let said = stopped(&running.end());
+        assert!(asked.elapsed() < Duration::from_secs(2), "{out}: {:?}", asked.elapsed());
+        assert_eq!(advised(&said), ["train", "--resume", out, "--device", "cpu"]);
+        assert!(!run.join("failed.json").exists(), "{out}");
+        assert!(!run.join("evaluation/evaluation.json").exists(), "{out}");
+    }
+}
+
+#[test]
+fn a_second_interrupt_ends_a_training_whose_step_does_not_end() {
+    let folder = tempfile::tempdir().unwrap();
+    // Five thousand passes a step take most of a minute.
+    let endless = ["--set", "optimiser.batch=50000", "--set", "optimiser.accumulation=5000"];
+    let mut running = train(folder.path(), "run", 2, &endless);
+    let log = folder.path().join("run/metrics.jsonl");
+    running.until("a log", || log.exists());
+    std::thread::sleep(Duration::from_secs(1));
+    running.signal("INT");
+    std::thread::sleep(Duration::from_millis(200));
+    running.signal("INT");
+    let asked = Instant::now();
+    assert_eq!(running.end().status.code(), Some(130));
+    assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+    assert!(checkpoints(folder.path(), "run").is_empty(), "it waited for the step");
+}
+
+#[test]
 fn sampling_ends_within_two_seconds() {
     let folder = tempfile::tempdir().unwrap();
     let run = train(folder.path(), "run", 1, &[]).end();
