@@ -4,7 +4,8 @@ pub mod c;
 pub mod fixture;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use burn::tensor::{Device, TensorData};
 use sextant_guidance::SearchPath;
@@ -98,4 +99,118 @@ pub fn stdout(output: &Output) -> String {
 /// A program's words on standard error.
 pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A run of the program under way, ended when it is dropped.
+pub struct Running(Option<Child>);
+
+impl Running {
+    /// Starts the program.
+    ///
+    /// # Panics
+    /// A program that cannot be started.
+    pub fn start(folder: &Path, arguments: &[&str]) -> Self {
+        let mut command = command(folder, arguments);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self(Some(command.spawn().expect("the program starts")))
+    }
+
+    fn child(&mut self) -> &mut Child {
+        self.0.as_mut().expect("it is taken at its end")
+    }
+
+    /// Its process id.
+    pub fn id(&mut self) -> u32 {
+        self.child().id()
+    }
+
+    /// Waits until `what` is so.
+    ///
+    /// # Panics
+    /// A program that ends before, or a minute.
+    pub fn until(&mut self, what: &str, mut is_so: impl FnMut() -> bool) {
+        let started = Instant::now();
+        while !is_so() {
+            let ended = self.child().try_wait().expect("a child of this process");
+            assert!(ended.is_none() || is_so(), "it ended before {what}: {ended:?}");
+            assert!(started.elapsed() < Duration::from_secs(60), "no {what}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Waits until it listens to signals; one that came before would kill it.
+    ///
+    /// # Panics
+    /// As [`until`](Self::until).
+    pub fn until_it_listens(&mut self) {
+        let path = PathBuf::from(format!("/proc/{}/status", self.id()));
+        if !path.exists() {
+            // The system does not tell.
+            std::thread::sleep(Duration::from_secs(2));
+            return;
+        }
+        self.until("a listener", || {
+            let status = std::fs::read_to_string(&path).unwrap_or_default();
+            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+            let mask = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+            // SIGUSR1, the tenth.
+            mask.is_some_and(|mask| mask & (1 << 9) != 0)
+        });
+    }
+
+    /// Waits until the run in `folder` has logged something.
+    ///
+    /// # Panics
+    /// As [`until`](Self::until).
+    pub fn until_it_trains(&mut self, folder: &Path) {
+        let journal = folder.join("metrics.jsonl");
+        self.until("a log", || {
+            std::fs::read_to_string(&journal).is_ok_and(|text| text.lines().count() >= 3)
+        });
+    }
+
+    /// Waits until it holds the lock of `folder`.
+    ///
+    /// # Panics
+    /// As [`until`](Self::until).
+    pub fn until_it_holds(&mut self, folder: &Path) {
+        let (path, id) = (folder.join(sextant_records::LOCK_FILE), self.id());
+        self.until("a lock", || {
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            let holder: Option<sextant_records::Holder> = serde_json::from_str(&text).ok();
+            holder.is_some_and(|holder| holder.process == id)
+        });
+    }
+
+    /// Sends a signal, such as `INT`.
+    ///
+    /// # Panics
+    /// A program that has ended.
+    pub fn signal(&mut self, signal: &str) {
+        let sent = Command::new("kill")
+            .args([format!("-{signal}"), self.id().to_string()])
+            .status();
+        assert!(sent.expect("kill starts").success(), "it has ended before {signal}");
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    /// A program that cannot be waited for.
+    pub fn end(mut self) -> Output {
+        self.0
+            .take()
+            .and_then(|child| child.wait_with_output().ok())
+            .expect("a child of this process")
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // A test that fails leaves nothing running.
+        if let Some(mut child) = self.0.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
 }

@@ -2,11 +2,12 @@
 
 use sextant_data::DataError;
 use sextant_guidance::GuidanceError;
+use sextant_interrupt as interrupt;
 use sextant_model::TensorFileError;
 use sextant_model::device::DeviceError;
 use sextant_model::encoder::EncoderError;
 use sextant_recipe::{KeyError, RecipeError};
-use sextant_records::{FileError, RecordError};
+use sextant_records::{FileError, LockError, RecordError, StorageFull};
 
 /// Everything that can end a command, with a message for a person.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +51,9 @@ pub enum Error {
     /// A run that cannot be read.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// A folder that another process writes into.
+    #[error(transparent)]
+    Lock(#[from] LockError),
     /// Any other bad input; the message names it.
     #[error("{0}")]
     Input(String),
@@ -59,10 +63,11 @@ pub enum Error {
 }
 
 impl Error {
-    /// The process's exit code: 2 for bad input, 1 for a training that failed, 130 for an interrupt.
+    /// The process's exit code: 2 for bad input, 1 for work that failed or a disk that is full, 130 for an interrupt.
     pub fn exit_code(&self) -> u8 {
         match self {
-            error if error.is_interrupt() => 130,
+            error if error.is_interrupt() => interrupt::EXIT_CODE,
+            error if StorageFull::of(error).is_some() => 1,
             Self::Train(error) if error.is_failure() => 1,
             Self::Evaluation(error) if error.is_failure() => 1,
             Self::Encoder(EncoderError::Diverged { .. }) | Self::Failed(_) => 1,
@@ -75,7 +80,36 @@ impl Error {
         match self {
             Self::Train(error) => error.is_interrupt(),
             Self::Evaluation(error) => error.is_interrupt(),
+            Self::Encoder(EncoderError::Interrupted(_)) => true,
             _ => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_no_bad_input_whoever_met_it() {
+        let full = || FileError::new("run.json", io::Error::from(io::ErrorKind::StorageFull));
+        let tensors = TensorFileError::Io {
+            path: "student.safetensors".into(),
+            source: io::ErrorKind::StorageFull.into(),
+        };
+        for error in [
+            Error::File(full()),
+            sextant_train::Error::File(full()).into(),
+            sextant_train::Error::Tensors(tensors).into(),
+            sextant_evaluation::Error::Train(sextant_train::Error::File(full())).into(),
+            sextant_report::Error::File(full()).into(),
+            LockError::File(full()).into(),
+        ] {
+            assert_eq!(error.exit_code(), 1, "{error:?}");
+        }
+        let other = FileError::new("run.json", io::Error::from(io::ErrorKind::NotFound));
+        assert_eq!(Error::File(other).exit_code(), 2);
     }
 }

@@ -11,7 +11,10 @@ mod files;
 mod guide;
 mod hostile;
 mod input;
+#[cfg(unix)]
+mod interrupts;
 mod kills;
+mod lock;
 mod parity_diffusion;
 mod parity_guidance;
 mod parity_model;

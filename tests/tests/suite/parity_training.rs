@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use burn::tensor::{Device, Tensor, TensorData};
-use burn::train::Interrupter;
 use rand::Rng;
 use sextant_data::{FieldBatch, HostBatch, Stream};
 use sextant_guidance::Sources;
@@ -225,9 +224,8 @@ fn train(fixture: &Fixture, kind: &str) -> Trajectory {
     };
     let recorded = Arc::new(Mutex::new(Vec::new()));
     let recorder = Box::new(Recorder(recorded.clone()));
-    let interrupter = Interrupter::new();
-    let progress = ProgressMode::Quiet.start(&fixture.name, 0, 1, &interrupter);
-    let mut training = Training::new(plan, worker, State::default(), progress, interrupter).with_observer(recorder);
+    let progress = ProgressMode::Quiet.start(&fixture.name, 0, 1);
+    let mut training = Training::new(plan, worker, State::default(), progress).with_observer(recorder);
     let ending = training.run(steps(fixture, kind).into_iter().map(Ok)).unwrap();
     let Ending::Finished(saved) = ending else {
         panic!("{}: {ending:?}", fixture.name)

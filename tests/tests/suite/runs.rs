@@ -1,11 +1,9 @@
 //! Runs through the program: the same bits, resumed, interrupted, and with sources that fail.
 
-use sextant_train::checkpoint::SavedTensors;
 use std::path::{Path, PathBuf};
 use std::process::Output;
-use std::time::Duration;
 
-use sextant_tests::{command, recipe, sextant, stderr, stdout};
+use sextant_tests::{recipe, sextant, stderr, stdout};
 
 /// The weights, averages, sources' parameters, optimiser and log of a finished or stopped run.
 fn state(run: &Path, step: u64) -> Vec<(PathBuf, Vec<u8>)> {
@@ -42,7 +40,8 @@ fn contents(path: &Path) -> Vec<u8> {
     tensors.chain([scalars]).flatten().collect()
 }
 
-fn same(a: &Path, b: &Path, step: u64) {
+/// Both runs are in the same state after `step`.
+pub fn same(a: &Path, b: &Path, step: u64) {
     for ((name, a), (_, b)) in state(a, step).into_iter().zip(state(b, step)) {
         assert!(a == b, "{} differs", name.display());
     }
@@ -340,45 +339,4 @@ fn a_loss_that_is_not_a_number_is_blamed_on_its_source_and_step() {
         [4],
         "only what was good before"
     );
-}
-
-#[cfg(unix)]
-#[test]
-fn an_interrupt_writes_a_checkpoint_that_goes_on() {
-    let folder = tempfile::tempdir().unwrap();
-    let recipe = recipe("tiny.toml");
-    let long = "phases.0.steps=100000";
-    let mut child = command(
-        folder.path(),
-        &[
-            "train",
-            recipe.to_str().unwrap(),
-            "--out",
-            "run",
-            "--device",
-            "cpu",
-            "--set",
-            long,
-        ],
-    )
-    .stderr(std::process::Stdio::piped())
-    .spawn()
-    .unwrap();
-    let journal = folder.path().join("run/metrics.jsonl");
-    for _ in 0..600 {
-        if std::fs::read_to_string(&journal).is_ok_and(|text| text.lines().count() >= 3) {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    let interrupted = std::process::Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status();
-    assert!(interrupted.unwrap().success());
-    let status = child.wait().unwrap();
-    assert_eq!(status.code(), Some(130));
-    let saved = sextant_train::checkpoint::list(&folder.path().join("run/phases/train"));
-    let last = saved.last().expect("a checkpoint").step;
-    assert!(last >= 6, "stopped after step {last}");
-    assert!(saved.last().unwrap().weights(sextant_recipe::Weights::Model).is_ok());
 }

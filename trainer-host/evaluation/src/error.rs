@@ -1,6 +1,7 @@
 //! Errors that keep a network or samples from being measured.
 
 use sextant_data::DataError;
+use sextant_interrupt::Interrupted;
 use sextant_model::TensorFileError;
 use sextant_model::encoder::EncoderError;
 use sextant_recipe::{KeyError, RecipeError};
@@ -42,6 +43,9 @@ pub enum Error {
     /// A run that cannot be read.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// Someone asked to stop; what was measured is on disk.
+    #[error("stopped in the evaluation; what was measured is kept")]
+    Interrupted(#[from] Interrupted),
     /// Something that cannot be measured as asked; the message names it.
     #[error("{0}")]
     Input(String),
@@ -62,6 +66,10 @@ impl Error {
 
     /// True if someone asked to stop: no failure.
     pub fn is_interrupt(&self) -> bool {
-        matches!(self, Self::Train(error) if error.is_interrupt())
+        match self {
+            Self::Interrupted(_) => true,
+            Self::Train(error) => error.is_interrupt(),
+            _ => false,
+        }
     }
 }

@@ -1,9 +1,8 @@
 //! The order in which a network is measured. Each part is kept as soon as it is there, so that a killed evaluation goes on.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use burn::tensor::Device;
-use burn::train::Interrupter;
 use rand::Rng;
 
 use super::copies::copies;
@@ -15,6 +14,7 @@ use super::{FeatureExtraction, Guided};
 use crate::Error;
 use crate::judge::{self, Judge};
 use sextant_data::{Dataset, Stream};
+use sextant_interrupt as interrupt;
 use sextant_model::encoder;
 use sextant_model::{Sit, collect, fingerprint};
 use sextant_recipe::Recipe;
@@ -41,10 +41,6 @@ pub struct Subject<'a> {
     pub guided: Option<Guided<'a>>,
     /// The device that it computes on.
     pub device: &'a Device,
-    /// Stops it from outside, between two parts.
-    pub interrupter: &'a Interrupter,
-    /// Its run, for what is said when it is stopped.
-    pub run: &'a Path,
 }
 
 impl Subject<'_> {
@@ -74,19 +70,6 @@ pub fn data_fingerprints(dataset: &Dataset) -> DataFingerprints {
     }
 }
 
-/// Goes on unless someone asked to stop.
-pub fn go_on(interrupter: &Interrupter, step: u64, run: &Path) -> Result<(), Error> {
-    if !interrupter.should_stop() {
-        return Ok(());
-    }
-    Err(sextant_train::Error::Interrupted {
-        phase: "evaluation".into(),
-        step,
-        run: run.to_owned(),
-    }
-    .into())
-}
-
 /// Measures a network, or goes on with what is left, in `folder`. `part` is told of each part before it begins.
 ///
 /// # Errors
@@ -108,7 +91,7 @@ pub fn evaluate(subject: &Subject, folder: &EvaluationFolder, mut part: impl FnM
     folder.begin(&protocol)?;
     let mut part = |name: &str| {
         part(name);
-        go_on(subject.interrupter, subject.step, subject.run)
+        Ok(interrupt::check()?)
     };
     let mut evaluation = Evaluation {
         step: subject.step,
@@ -309,6 +292,8 @@ fn held(
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use burn::module::Param;
     use burn::tensor::Tensor;
 
@@ -328,13 +313,7 @@ mod tests {
         *param = param.clone().map(|values| values.mul_scalar(0.0));
     }
 
-    fn subject<'a>(
-        recipe: &'a Recipe,
-        dataset: &'a Dataset,
-        network: Sit,
-        device: &'a Device,
-        interrupter: &'a Interrupter,
-    ) -> Subject<'a> {
+    fn subject<'a>(recipe: &'a Recipe, dataset: &'a Dataset, network: Sit, device: &'a Device) -> Subject<'a> {
         Subject {
             recipe,
             dataset,
@@ -343,21 +322,19 @@ mod tests {
             file: "ema.safetensors".into(),
             guided: None,
             device,
-            interrupter,
-            run: Path::new("run"),
         }
     }
 
     #[test]
     fn a_measure_that_is_not_defined_costs_the_representations_alone() {
-        let (dataset, device, interrupter) = (fixture::emoji_of(8), Device::flex(), Interrupter::new());
+        let (dataset, device) = (fixture::emoji_of(8), Device::flex());
         let recipe = recipe("representations = { times = [0.5], images = 20, pictures = 1 }");
         // Blind: to it all images are one, at every depth.
         let mut network = fixture::network(1, &device);
         nought(&mut network.x_embedder.proj.weight);
         nought(&mut network.x_embedder.proj.bias);
         nought(&mut network.pos_embed);
-        let subject = subject(&recipe, &dataset, network, &device, &interrupter);
+        let subject = subject(&recipe, &dataset, network, &device);
         let place = tempfile::tempdir().unwrap();
         let folder = EvaluationFolder::of(place.path());
         let found = evaluate(&subject, &folder, |_| ()).unwrap();
@@ -374,10 +351,9 @@ mod tests {
 
     #[test]
     fn measurements_belong_to_their_network_and_to_what_guided_it() {
-        let (dataset, device, interrupter) = (fixture::emoji_of(8), Device::flex(), Interrupter::new());
+        let (dataset, device) = (fixture::emoji_of(8), Device::flex());
         let recipe = recipe("");
-        let network = |seed| fixture::network(seed, &device);
-        let of = |seed| subject(&recipe, &dataset, network(seed), &device, &interrupter);
+        let of = |seed| subject(&recipe, &dataset, fixture::network(seed, &device), &device);
         let prints = of(1).fingerprints();
         assert_eq!(prints, of(1).fingerprints());
         assert_ne!(prints.network, of(2).fingerprints().network);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use burn::tensor::{Device, TensorData};
 
 use super::copies::copies;
-use super::evaluate::{Subject, data_fingerprints, evaluate, go_on, judges};
+use super::evaluate::{Subject, data_fingerprints, evaluate, judges};
 use super::quality::{self, Reference};
 use super::representations::not_shown;
 use super::{Guided, guided_of, pictures, values};
@@ -94,7 +94,12 @@ pub fn of_run(run: &Run, folder: &RunFolder, grids: bool) -> Result<Option<Evalu
         journal::record(folder, phase, evaluation.step, &values(&evaluation))?;
         Ok(evaluation)
     });
-    measured.inspect_err(|error| folder.note_failure(error)).map(Some)
+    let noted = measured.inspect_err(|error| {
+        if !error.is_interrupt() {
+            folder.note_failure(error);
+        }
+    });
+    noted.map(Some)
 }
 
 /// Measures a network of a run, that of a checkpoint or by default its last, into `place`; its validation loss too.
@@ -140,8 +145,6 @@ fn measure(
         file: saved.folder.join(checkpoint::network_file(Weights::Ema)),
         guided,
         device: &device,
-        interrupter: &options.interrupter,
-        run: folder.path(),
     };
     let mut evaluation = evaluate(&subject, place, |part| options.evaluating(part))?;
     if validate && evaluation.validation.is_none() {
@@ -197,7 +200,7 @@ fn over_training(run: &Run, folder: &RunFolder, place: &EvaluationFolder) -> Res
     let device = options.device.clone().inner();
     pictures::grids(recipe, dataset, folder, place, &device, |step| {
         options.evaluating(&format!("samples after {step} steps"));
-        go_on(&options.interrupter, step, folder.path())
+        Ok(sextant_interrupt::check()?)
     })
 }
 

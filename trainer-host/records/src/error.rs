@@ -1,5 +1,7 @@
 //! Errors of a run on disk.
 
+use std::any::Any;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use sextant_recipe::RecipeError;
@@ -12,14 +14,46 @@ pub struct FileError {
     pub path: PathBuf,
     /// The system's or a parser's reason, or what would be right.
     pub reason: String,
+    /// Known by the system's reason.
+    #[source]
+    full: Option<StorageFull>,
+}
+
+/// No room is left on a disk: no fault of what was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no room is left")]
+pub struct StorageFull;
+
+impl StorageFull {
+    /// This, if `error` or what caused it says so.
+    pub fn of(error: &(dyn std::error::Error + 'static)) -> Option<Self> {
+        let mut causes = std::iter::successors(Some(error), |error| error.source());
+        let says_so =
+            |error: &(dyn std::error::Error + 'static)| error.is::<Self>() || error.downcast_ref().is_some_and(is_full);
+        causes.any(says_so).then_some(Self)
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 impl FileError {
     /// An error about `path`.
-    pub fn new(path: impl AsRef<Path>, reason: impl ToString) -> Self {
+    pub fn new(path: impl AsRef<Path>, reason: impl ToString + 'static) -> Self {
+        let system: Option<&io::Error> = (&reason as &dyn Any).downcast_ref();
         Self {
             path: path.as_ref().into(),
+            full: system.is_some_and(is_full).then_some(StorageFull),
             reason: reason.to_string(),
+        }
+    }
+
+    /// The same with other words before its reason.
+    pub(crate) fn after(self, words: &str) -> Self {
+        Self {
+            reason: format!("{words}: {}", self.reason),
+            ..self
         }
     }
 }
@@ -33,4 +67,20 @@ pub enum RecordError {
     /// Its recipe.
     #[error(transparent)]
     Recipe(#[from] RecipeError),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_known_however_deep_it_lies() {
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        let deep = RecordError::from(FileError::new("run.json", full()).after("cannot be made"));
+        assert_eq!(StorageFull::of(&deep), Some(StorageFull));
+        assert_eq!(StorageFull::of(&full()), Some(StorageFull));
+        let other = RecordError::from(FileError::new("run.json", io::Error::from(io::ErrorKind::NotFound)));
+        assert_eq!(StorageFull::of(&other), None);
+        assert_eq!(StorageFull::of(&FileError::new("run.json", full().to_string())), None);
+    }
 }

@@ -14,7 +14,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::FileError;
+use super::{FileError, make_folder};
 
 const PREFIX: &str = "events.out.tfevents.";
 const SUFFIX: &str = ".sextant";
@@ -28,7 +28,7 @@ pub struct Events {
 impl Events {
     /// Begins the next event file of `folder`, in which everything from step `from` on will be said again.
     pub fn begin(folder: &Path, from: u64) -> Result<Self, FileError> {
-        fs::create_dir_all(folder).map_err(|e| FileError::new(folder, format!("cannot be made: {e}")))?;
+        make_folder(folder)?;
         let path = folder.join(format!("{PREFIX}{:010}{SUFFIX}", next_number(folder)));
         let file = OpenOptions::new()
             .create_new(true)

@@ -8,12 +8,14 @@ mod error;
 pub mod evaluation;
 mod events;
 pub mod journal;
+mod lock;
 mod run;
 mod validation;
 mod write;
 
 pub use cost::{ComputeCost, EncoderCost, Operations, Parts, Seconds, TeacherCounters, duration};
-pub use error::{FileError, RecordError};
+pub use error::{FileError, RecordError, StorageFull};
+pub use lock::{FolderLock, Holder, LOCK_FILE, LockError};
 pub use run::{LibraryRecord, ReplacedLibrary, RunFailure, RunFolder, RunInfo, RunResult};
 pub use validation::ValidationLoss;
-pub use write::{sync_folder, write_synced, write_whole};
+pub use write::{make_folder, sync_folder, write_synced, write_whole};

@@ -9,7 +9,11 @@ use serde::{Deserialize, Serialize};
 use sextant_recipe::{Recipe, SourceConfig, parse_resolved};
 
 use super::checkpoint::{Saved, list};
-use super::{ComputeCost, FileError, RecordError, Seconds, TeacherCounters, write_whole};
+use super::write::leftover_of;
+use super::{
+    ComputeCost, FileError, FolderLock, LOCK_FILE, LockError, RecordError, Seconds, TeacherCounters, make_folder,
+    write_whole,
+};
 
 /// A run on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,18 +132,52 @@ impl RunFolder {
         &self.0
     }
 
-    /// Makes the folder with recipe and facts in it.
+    /// Locks the folder of a run that is there.
+    ///
+    /// # Errors
+    /// Another process that holds it; a folder that is no run, which is not touched.
+    pub fn lock(&self) -> Result<FolderLock, LockError> {
+        self.is_run()?;
+        FolderLock::take(&self.0)
+    }
+
+    /// Makes the folder of a new run, empty but for its lock.
+    ///
+    /// # Errors
+    /// Something that is there already, which is not touched; another process that holds it.
+    pub fn lock_new(&self) -> Result<FolderLock, LockError> {
+        // Before anything is made in it: what is not locked may be anybody's. And `create` looks again, under the lock.
+        if !self.0.join(LOCK_FILE).exists() {
+            self.is_free()?;
+        }
+        make_folder(&self.0)?;
+        FolderLock::take(&self.0)
+    }
+
+    /// An error where something is in the folder that is not left of a run that was killed before it began.
+    fn is_free(&self) -> Result<(), FileError> {
+        let locked = self.0.join(LOCK_FILE).exists();
+        let is_left = |path: &Path| match leftover_of(path) {
+            Some(name) => name == "run.json" || name == "recipe.toml",
+            None => path.ends_with(LOCK_FILE) || path.ends_with("run.json"),
+        };
+        let mut entries = fs::read_dir(&self.0).into_iter().flatten().flatten();
+        match entries.all(|entry| locked && is_left(&entry.path())) {
+            true => Ok(()),
+            false => Err(FileError::new(
+                &self.0,
+                "there is something in this folder already; choose another with --out, or go on with `sextant train --resume`",
+            )),
+        }
+    }
+
+    /// Makes the folder with recipe and facts in it. Who shares it with other processes holds its lock.
     ///
     /// # Errors
     /// Something that is there already, a folder that cannot be written.
     pub fn create(&self, recipe: &Recipe, info: &RunInfo) -> Result<(), FileError> {
-        if fs::read_dir(&self.0).is_ok_and(|mut entries| entries.next().is_some()) {
-            return Err(FileError::new(
-                &self.0,
-                "there is something in this folder already; choose another with --out, or go on with `sextant train --resume`",
-            ));
-        }
-        fs::create_dir_all(&self.0).map_err(|e| FileError::new(&self.0, format!("cannot be made: {e}")))?;
+        self.is_free()?;
+        make_folder(&self.0)?;
         let text = toml::to_string(recipe).map_err(|e| FileError::new(self.recipe_path(), e))?;
         self.write_json("run.json", info)?;
         // Last, since a folder with a recipe is a run.
@@ -151,15 +189,20 @@ impl RunFolder {
         self.0.join("recipe.toml")
     }
 
+    fn is_run(&self) -> Result<(), FileError> {
+        match self.recipe_path().exists() {
+            true => Ok(()),
+            false => Err(FileError::new(&self.0, "is not a run: it has no recipe.toml")),
+        }
+    }
+
     /// The resolved recipe.
     ///
     /// # Errors
     /// A folder that is no run.
     pub fn recipe(&self) -> Result<Recipe, RecordError> {
+        self.is_run()?;
         let path = self.recipe_path();
-        if !path.exists() {
-            return Err(FileError::new(&self.0, "is not a run: it has no recipe.toml").into());
-        }
         // As it was resolved: overrides of this call do not belong to it.
         let text = fs::read_to_string(&path).map_err(|e| FileError::new(&path, e))?;
         Ok(parse_resolved(&path, &text)?)
@@ -327,5 +370,56 @@ impl RunFolder {
         let path = self.0.join(name);
         let text = fs::read_to_string(&path).map_err(|e| FileError::new(&path, e))?;
         serde_json::from_str(&text).map_err(|e| FileError::new(&path, e))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recipe() -> Recipe {
+        let text = "data = { kind = \"emoji\", size = 8 }\nmodel = { patch_size = 2, hidden_size = 8, depth = 1, num_heads = 1 }\n\
+                    phases = [{ name = \"train\", steps = 1 }]";
+        parse_resolved(Path::new("recipe.toml"), text).unwrap()
+    }
+
+    #[test]
+    fn a_new_run_is_made_by_whoever_locks_it_first() {
+        let place = tempfile::tempdir().unwrap();
+        let run = RunFolder::new(place.path().join("runs/one"));
+        assert!(matches!(run.lock(), Err(LockError::File(_))));
+        assert!(!run.path().exists(), "what is no run is not made one by a look");
+        let lock = run.lock_new().unwrap();
+        assert!(matches!(run.lock_new(), Err(LockError::Held { .. })));
+        run.create(&recipe(), &RunInfo::default()).unwrap();
+        assert!(matches!(run.lock(), Err(LockError::Held { .. })));
+        drop(lock);
+        let _again = run.lock().unwrap();
+        assert!(run.create(&recipe(), &RunInfo::default()).is_err());
+    }
+
+    #[test]
+    fn a_run_that_was_killed_before_it_began_begins_anew() {
+        let place = tempfile::tempdir().unwrap();
+        let run = RunFolder::new(place.path());
+        drop(run.lock_new().unwrap());
+        for left in ["run.json.4711.partial", "run.json", "recipe.toml.4711.partial"] {
+            fs::write(place.path().join(left), "{").unwrap();
+        }
+        let _lock = run.lock_new().unwrap();
+        run.create(&recipe(), &RunInfo::default()).unwrap();
+        assert_eq!(run.recipe().unwrap().phases.len(), 1);
+    }
+
+    #[test]
+    fn what_is_somebody_elses_is_not_touched() {
+        let place = tempfile::tempdir().unwrap();
+        let run = RunFolder::new(place.path());
+        fs::write(place.path().join("run.json"), "{}").unwrap();
+        let error = run.lock_new().unwrap_err().to_string();
+        assert!(error.contains("there is something in this folder already"), "{error}");
+        assert!(run.create(&recipe(), &RunInfo::default()).is_err());
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1);
+        assert_eq!(fs::read_to_string(place.path().join("run.json")).unwrap(), "{}");
     }
 }

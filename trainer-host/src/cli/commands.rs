@@ -2,8 +2,8 @@
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use burn::train::Interrupter;
 use serde_json::json;
 
 use super::{
@@ -15,6 +15,7 @@ use crate::compare::{self, Status};
 use sextant_data as data;
 use sextant_evaluation as evaluation;
 use sextant_guidance::SearchPath;
+use sextant_interrupt as interrupt;
 use sextant_model::device;
 use sextant_model::diffusion::SamplerMethod;
 use sextant_model::encoder::train_encoder;
@@ -42,10 +43,12 @@ pub fn run(command: Command) -> Result<(), Error> {
 }
 
 fn train(args: TrainArgs) -> Result<(), Error> {
-    let (recipe, folder, fresh) = match (&args.resume, &args.recipe) {
+    listen(args.limit.max_time)?;
+    let (recipe, folder, lock) = match (&args.resume, &args.recipe) {
         (Some(run), _) => {
             let folder = RunFolder::new(run);
-            (folder.recipe_without(&args.without)?, folder, false)
+            let lock = folder.lock()?;
+            (folder.recipe_without(&args.without)?, folder, Some(lock))
         }
         (None, Some(path)) => {
             let file = recipe::load(path, &args.set)?;
@@ -54,7 +57,7 @@ fn train(args: TrainArgs) -> Result<(), Error> {
                 None => file.base()?,
             };
             let out = args.out.unwrap_or_else(|| default_out(&file, args.variant.as_deref()));
-            (recipe, RunFolder::new(out), true)
+            (recipe, RunFolder::new(out), None)
         }
         (None, None) => return Err(Error::Input("give a recipe, or --resume RUN".into())),
     };
@@ -65,11 +68,18 @@ fn train(args: TrainArgs) -> Result<(), Error> {
     let mut options = options(&args.compute, args.output.json, &label)?;
     options.strict = args.strict;
     let run = evaluation::prepare(recipe, options)?;
-    if fresh {
-        folder.create(run.recipe(), run.info())?;
-    } else if !args.without.is_empty() {
+    let _lock = match lock {
+        Some(lock) => lock,
+        None => {
+            let lock = folder.lock_new()?;
+            folder.create(run.recipe(), run.info())?;
+            lock
+        }
+    };
+    if !args.without.is_empty() {
         folder.replace_recipe(run.recipe())?;
     }
+    interrupt::goes_on_with(resumption(&args.compute, &folder));
     log::write_to(folder.path());
     let result = run.execute(&folder)?;
     let evaluation = evaluation::of_run(&run, &folder, true)?;
@@ -82,6 +92,22 @@ fn train(args: TrainArgs) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// The command that goes on with an interrupted run.
+fn resumption(compute: &ComputeArgs, folder: &RunFolder) -> String {
+    let path = |path: &Path| quoted(&path.display().to_string());
+    let mut words = vec![format!("sextant train --resume {}", path(folder.path()))];
+    if compute.device != "auto" {
+        words.push(format!("--device {}", quoted(&compute.device)));
+    }
+    words.extend(
+        compute
+            .plugin_dir
+            .iter()
+            .map(|dir| format!("--plugin-dir {}", path(dir))),
+    );
+    words.join(" ")
 }
 
 fn print_result(folder: &RunFolder, result: &RunResult) {
@@ -101,6 +127,7 @@ fn print_result(folder: &RunFolder, result: &RunResult) {
 }
 
 fn compare(args: CompareArgs) -> Result<(), Error> {
+    listen(args.limit.max_time)?;
     let file = recipe::load(&args.recipe, &args.set)?;
     let folder = args.out.clone().unwrap_or_else(|| default_out(&file, None));
     let mut options = options(&args.compute, args.output.json, "compare")?;
@@ -108,6 +135,15 @@ fn compare(args: CompareArgs) -> Result<(), Error> {
     let command = command_line(&args);
     let comparison = compare::compare(&file, &folder, &args.seeds, &options, command, log::write_to)?;
     report::show(comparison.report, &folder, args.output.json);
+    if !comparison.held.is_empty() {
+        for held in &comparison.held {
+            eprintln!("left to another: {held}");
+        }
+        eprintln!(
+            "the report has what is finished; once the rest is, make it again with: sextant report {}",
+            quoted(&folder.display().to_string())
+        );
+    }
     match comparison.status {
         Status::Complete => Ok(()),
         Status::Failed(names) => Err(Error::Failed(format!(
@@ -119,12 +155,7 @@ fn compare(args: CompareArgs) -> Result<(), Error> {
 
 /// Command line of the same comparison: the arguments, and the environment that changes a recipe.
 fn command_line(args: &CompareArgs) -> String {
-    let environment = std::env::vars_os().filter_map(|(name, value)| {
-        let name = name.to_str().filter(|name| name.starts_with("SEXTANT__"))?;
-        Some(format!("{name}={}", quoted(value.to_str()?)))
-    });
-    let mut words: Vec<String> = environment.collect();
-    words.sort();
+    let mut words = environment();
     words.extend(["sextant compare".to_owned(), quoted(&args.recipe.display().to_string())]);
     for set in &args.set {
         words.push(format!("--set {}", quoted(set)));
@@ -134,6 +165,28 @@ fn command_line(args: &CompareArgs) -> String {
         words.push(format!("--seeds {}", seeds.join(",")));
     }
     words.join(" ")
+}
+
+/// The environment that changes a recipe, as words before a command.
+fn environment() -> Vec<String> {
+    let set = std::env::vars_os().filter_map(|(name, value)| {
+        let name = name.to_str().filter(|name| name.starts_with("SEXTANT__"))?;
+        Some(format!("{name}={}", quoted(value.to_str()?)))
+    });
+    let mut words: Vec<String> = set.collect();
+    words.sort();
+    words
+}
+
+/// Listens to requests to stop from now on, and after `limit` asks to. What goes on from then is the same command, until there is
+/// one that is shorter.
+pub(super) fn listen(limit: Option<Duration>) -> Result<(), Error> {
+    let mut words = environment();
+    words.push("sextant".into());
+    let arguments = std::env::args_os().skip(1);
+    words.extend(arguments.map(|word| quoted(&word.to_string_lossy())));
+    interrupt::goes_on_with(words.join(" "));
+    interrupt::listen(limit).map_err(|e| Error::Failed(format!("signals cannot be listened to: {e}")))
 }
 
 /// A word as a shell takes it.
@@ -146,6 +199,7 @@ pub(super) fn quoted(word: &str) -> String {
 }
 
 fn draw(args: SampleArgs) -> Result<(), Error> {
+    listen(None)?;
     let folder = RunFolder::new(&args.run);
     let recipe = folder.recipe()?;
     let phase = recipe.phases.last().map(|p| p.name.clone()).unwrap_or_default();
@@ -231,6 +285,7 @@ fn label(class: &str, names: &[String], recipe: &Recipe) -> Result<usize, Error>
 }
 
 fn encoder(args: EncoderArgs) -> Result<(), Error> {
+    listen(None)?;
     let text = std::fs::read_to_string(&args.recipe).map_err(|e| FileError::new(&args.recipe, e))?;
     let config: EncoderConfig = toml::from_str(&text).map_err(|e| FileError::new(&args.recipe, e))?;
     let device = device::open(&args.device)?;
@@ -240,8 +295,14 @@ fn encoder(args: EncoderArgs) -> Result<(), Error> {
     } else {
         ProgressMode::Auto
     };
-    let mut progress = mode.start("encoder", 0, config.training.steps, &Interrupter::new());
-    let encoder = train_encoder(&config, &dataset, &device, |at| {
+    let mut checkpoint = args.out.clone().into_os_string();
+    checkpoint.push(".checkpoint");
+    let checkpoint = PathBuf::from(checkpoint);
+    if checkpoint.exists() && mode == ProgressMode::Auto {
+        interrupt::say(&format!("going on from {}", checkpoint.display()));
+    }
+    let mut progress = mode.start("encoder", 0, config.training.steps);
+    let encoder = train_encoder(&config, &dataset, &device, &checkpoint, |at| {
         progress.log(
             &[
                 ("objective".to_owned(), f64::from(at.objective)),
@@ -253,6 +314,10 @@ fn encoder(args: EncoderArgs) -> Result<(), Error> {
     })?;
     drop(progress);
     encoder.save(&args.out)?;
+    match std::fs::remove_file(&checkpoint) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(FileError::new(&checkpoint, e).into()),
+        _ => {}
+    }
     if args.output.json {
         print_json(&json!({ "weights": args.out, "origin": encoder.origin() }));
     } else {
@@ -280,17 +345,6 @@ pub(super) fn options(compute: &ComputeArgs, quiet: bool, label: &str) -> Result
         (false, true) if std::io::stdout().is_terminal() => ProgressMode::Dashboard,
         (false, _) => ProgressMode::Auto,
     };
-    let interrupter = Interrupter::new();
-    let stop = interrupter.clone();
-    // A second signal ends the process at once: somebody means it.
-    ctrlc::set_handler(move || {
-        if stop.should_stop() {
-            std::process::exit(130);
-        }
-        stop.stop(Some("interrupted"));
-        eprintln!("stopping after this step; once more to stop at once");
-    })
-    .map_err(|e| Error::Failed(format!("the interrupt cannot be caught: {e}")))?;
     Ok(Options {
         device: device::open(&compute.device)?,
         device_name: compute.device.clone(),
@@ -298,7 +352,6 @@ pub(super) fn options(compute: &ComputeArgs, quiet: bool, label: &str) -> Result
         progress,
         label: label.into(),
         among: None,
-        interrupter,
         strict: false,
     })
 }

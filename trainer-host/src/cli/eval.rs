@@ -7,7 +7,7 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::json;
 
-use super::commands::{options, print_json};
+use super::commands::{listen, options, print_json};
 use super::{ComputeArgs, OutputArgs};
 use crate::Error;
 use sextant_evaluation::{self as evaluation, Checkpoint};
@@ -41,6 +41,7 @@ pub struct EvalArgs {
 
 /// Measures, and prints.
 pub fn run(args: EvalArgs) -> Result<(), Error> {
+    listen(None)?;
     let (evaluation, drawn) = if args.target.extension().is_some_and(|e| e == "npz") {
         (samples(&args)?, None)
     } else {
@@ -132,6 +133,7 @@ fn samples(args: &EvalArgs) -> Result<Evaluation, Error> {
     if let Some(place) = &place {
         outside(&args.target, place.path())?;
     }
+    let _lock = place.as_ref().map(EvaluationFolder::lock).transpose()?;
     Ok(evaluation::of_samples(
         &pixels,
         &recipe,
@@ -185,6 +187,11 @@ fn network(args: &EvalArgs) -> Result<(Evaluation, Recipe), Error> {
     }
     let own = args.set.is_empty() && checkpoint.is_none();
     let scratch;
+    let _lock = match &args.out {
+        Some(out) => Some(EvaluationFolder::at(out).lock()?),
+        None if own => Some(folder.lock()?),
+        None => None,
+    };
     let place = match &args.out {
         Some(out) => EvaluationFolder::at(out),
         None if own => EvaluationFolder::of(folder.path()),

@@ -23,6 +23,8 @@ pub fn install() {
         .with(
             fmt::layer()
                 .with_writer(io::stderr)
+                // A terminal that is gone must not end a training.
+                .log_internal_errors(false)
                 .with_ansi(colours(io::stderr().is_terminal(), std::env::var_os("NO_COLOR")))
                 .without_time()
                 .with_filter(terminal),

@@ -11,10 +11,12 @@ mod sweep;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::Error;
+use sextant_interrupt as interrupt;
 use sextant_model::device::panic_text;
 use sextant_recipe::Weights;
 
@@ -119,6 +121,13 @@ struct ComputeArgs {
 }
 
 #[derive(Args)]
+struct LimitArgs {
+    /// Stop after this time, such as 11h50m, as on Ctrl-C: with a checkpoint, from which the same work goes on.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    max_time: Option<Duration>,
+}
+
+#[derive(Args)]
 struct OutputArgs {
     /// Print JSON on standard output, and no progress.
     #[arg(long)]
@@ -151,6 +160,8 @@ struct TrainArgs {
     #[command(flatten)]
     compute: ComputeArgs,
     #[command(flatten)]
+    limit: LimitArgs,
+    #[command(flatten)]
     output: OutputArgs,
 }
 
@@ -172,6 +183,8 @@ struct CompareArgs {
     strict: bool,
     #[command(flatten)]
     compute: ComputeArgs,
+    #[command(flatten)]
+    limit: LimitArgs,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -234,7 +247,7 @@ struct SampleArgs {
 struct EncoderArgs {
     /// The encoder's recipe (TOML).
     recipe: PathBuf,
-    /// File for the weights (safetensors).
+    /// File for the weights (safetensors). A training that was stopped left FILE.checkpoint, from which the same command goes on.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Device to compute on: auto, cpu, cuda:0, wgpu, … (see `sextant devices`).
@@ -264,7 +277,11 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            let advice = match error.is_interrupt() {
+                true => interrupt::advice(),
+                false => String::new(),
+            };
+            interrupt::say(&format!("error: {error}{advice}"));
             ExitCode::from(error.exit_code())
         }
     }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::commands::{default_out, options, print_json, quoted};
-use super::{ComputeArgs, OutputArgs, log};
+use super::commands::{default_out, listen, options, print_json, quoted};
+use super::{ComputeArgs, LimitArgs, OutputArgs, log};
 use crate::Error;
 use crate::sweep::{self, Request, Tuned, Vary};
 use sextant_recipe as recipe;
@@ -43,11 +43,14 @@ pub struct SweepArgs {
     #[command(flatten)]
     compute: ComputeArgs,
     #[command(flatten)]
+    limit: LimitArgs,
+    #[command(flatten)]
     output: OutputArgs,
 }
 
 /// Runs the command.
 pub fn run(args: SweepArgs) -> Result<(), Error> {
+    listen(args.limit.max_time)?;
     let request = request(&args)?;
     let file = recipe::load(&args.recipe, &args.set)?;
     let folder = args.out.clone().unwrap_or_else(|| default_out(&file, Some("sweep")));

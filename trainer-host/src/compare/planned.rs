@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::Error;
 use sextant_evaluation as evaluation;
 use sextant_recipe::{Recipe, RecipeFile, Score};
-use sextant_records::FileError;
+use sextant_records::{FileError, FolderLock, LockError};
 use sextant_records::{RunFolder, RunResult};
 use sextant_report::comparison::difference;
 use sextant_report::comparison::protocol::{self, Protocol};
@@ -195,13 +195,24 @@ impl PlannedRun {
         &self.recipe
     }
 
+    /// Locks its folder, which is made if it is not there.
+    ///
+    /// # Errors
+    /// Another process that holds it.
+    pub fn lock(&self) -> Result<FolderLock, LockError> {
+        match self.folder.recipe_path().exists() {
+            true => self.folder.lock(),
+            false => self.folder.lock_new(),
+        }
+    }
+
     /// Trains and evaluates what is left of it, or says why that failed. An error stays in the run's folder, where the report
     /// finds it.
     ///
     /// # Errors
     /// An interrupt, and a folder that cannot be written: what must end the comparison. A training or an evaluation that
     /// fails does not end the others.
-    pub fn carry_out(&self, entering: &impl Fn(&Path)) -> Result<Result<(), Error>, Error> {
+    pub fn carry_out(&self, _lock: &FolderLock, entering: &impl Fn(&Path)) -> Result<Result<(), Error>, Error> {
         let done = self.enter(entering)?.and_then(|run| {
             run.execute(&self.folder)?;
             Ok(evaluation::of_run(&run, &self.folder, self.first)?)
@@ -213,7 +224,7 @@ impl PlannedRun {
     ///
     /// # Errors
     /// As [`carry_out`](Self::carry_out).
-    pub fn train(&self, entering: &impl Fn(&Path)) -> Result<Result<RunResult, Error>, Error> {
+    pub fn train(&self, _lock: &FolderLock, entering: &impl Fn(&Path)) -> Result<Result<RunResult, Error>, Error> {
         let trained = self.enter(entering)?.and_then(|run| Ok(run.execute(&self.folder)?));
         self.survived(trained)
     }
@@ -242,6 +253,8 @@ impl PlannedRun {
             entering(self.folder.path());
             return Ok(Ok(run));
         }
+        // Again, for another process may have begun it meanwhile.
+        same_training(&self.folder, &self.recipe)?;
         let before = self.folder.recipe()?;
         if difference::value(&before) != difference::value(&self.recipe) {
             let grid = |recipe: &Recipe| {

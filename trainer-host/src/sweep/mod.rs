@@ -19,8 +19,7 @@ pub use text::{markdown, terminal};
 use crate::Error;
 use crate::compare::{self, PlannedRun};
 use sextant_recipe::{Recipe, RecipeFile, Variant};
-use sextant_records::FileError;
-use sextant_records::write_whole;
+use sextant_records::{FileError, FolderLock, make_folder, write_whole};
 use sextant_train::Options;
 
 /// Score of a trial, whatever decides the comparison: samples of short trials tell settings apart less well.
@@ -71,10 +70,13 @@ pub fn sweep(
     }
     let runs = compare::planned_runs(&runs, folder, &[request.seed], options)?;
     let steps = same_budget(&runs)?;
+    // All of it: a sweep ends in one choice among all of its runs.
+    make_folder(folder)?;
+    let _lock = FolderLock::take(folder)?;
     let mut trials = Vec::new();
     let all_settings = settings.iter().flatten();
     for (run, setting) in runs.iter().zip(all_settings) {
-        let ended = run.train(&entering)?;
+        let ended = run.train(&run.lock()?, &entering)?;
         trials.push(Trial {
             setting: setting.clone(),
             score: ended.as_ref().ok().map(|result| result.validation_loss),

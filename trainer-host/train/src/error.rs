@@ -107,14 +107,12 @@ pub enum Error {
         checkpoint: PathBuf,
     },
     /// Someone asked to stop; the last good step is on disk.
-    #[error("stopped after step {step} of phase {phase:?}; go on with: sextant train --resume {run}")]
+    #[error("stopped after step {step} of phase {phase:?}")]
     Interrupted {
         /// The phase.
         phase: String,
         /// The last step that was done.
         step: u64,
-        /// The run's folder.
-        run: PathBuf,
     },
     /// A phase that this machine cannot hold.
     #[error(
@@ -179,7 +177,10 @@ impl Error {
 
     /// True if someone asked to stop: no failure.
     pub fn is_interrupt(&self) -> bool {
-        matches!(self, Self::Interrupted { .. })
+        matches!(
+            self,
+            Self::Interrupted { .. } | Self::Sample(SampleError::Interrupted(_))
+        )
     }
 }
 

@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use burn::tensor::Tensor;
-use burn::train::Interrupter;
 use sextant_data::{DataError, HostBatch};
 use sextant_guidance::GuidanceError;
+use sextant_interrupt as interrupt;
 use sextant_model::TrainBatch;
 use sextant_recipe::{OptimiserRecipe, OutputRecipe};
 use sextant_records::Seconds;
@@ -77,7 +77,6 @@ pub struct Training {
     scalars: ScalarAccumulator,
     validation: Vec<ValidationBatch>,
     progress: Progress,
-    interrupter: Interrupter,
     journal: Option<Journal>,
     samples: Option<TrainingSamples>,
     /// Step and seconds when the last line was logged.
@@ -87,7 +86,7 @@ pub struct Training {
 
 impl Training {
     /// A phase that goes on from `state`, which `worker` is in.
-    pub fn new(plan: Plan, worker: Worker, state: State, progress: Progress, interrupter: Interrupter) -> Self {
+    pub fn new(plan: Plan, worker: Worker, state: State, progress: Progress) -> Self {
         Self {
             scalars: ScalarAccumulator::restore(&state.scalars, worker.device()),
             logged: (state.step, worker.seconds),
@@ -96,7 +95,6 @@ impl Training {
             state,
             validation: Vec::new(),
             progress,
-            interrupter,
             journal: None,
             samples: None,
             observer: None,
@@ -143,9 +141,13 @@ impl Training {
     /// A loss that is not finite, or a disk that is full: there is nothing good to save then.
     pub fn run(&mut self, batches: impl Iterator<Item = Result<HostBatch, DataError>>) -> Result<Ending, Error> {
         let mut batches = batches;
+        let _hold = interrupt::hold();
         while self.state.step < self.plan.steps {
-            if self.interrupter.should_stop() {
+            if interrupt::is_requested() {
                 return Ok(Ending::Interrupted(self.checkpoint()?));
+            }
+            if interrupt::take_save() && self.state.step > 0 {
+                self.checkpoint()?;
             }
             let waiting = Instant::now();
             let batch = batches.next();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use sextant_model::Sit;
 use sextant_recipe::Weights;
 use sextant_records::checkpoint::Saved;
-use sextant_records::{FileError, RunFolder, RunResult, journal, write_whole};
+use sextant_records::{RunFolder, RunResult, journal, make_folder, write_whole};
 
 use super::checkpoint::{SavedTensors, network_file};
 use super::setup::trained;
@@ -76,7 +76,7 @@ impl Run {
 /// # Errors
 /// A file that cannot be written.
 pub fn write_samples(folder: &Path, name: &str, pixels: &[u8], side: usize, columns: usize) -> Result<PathBuf, Error> {
-    std::fs::create_dir_all(folder).map_err(|e| FileError::new(folder, e))?;
+    make_folder(folder)?;
     let png = folder.join(format!("{name}.png"));
     write_whole(&folder.join(format!("{name}.npz")), &sample::npz(pixels, side)?)?;
     write_whole(&png, &sample::grid_png(pixels, side, columns)?)?;

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use burn::train::Interrupter;
 use sextant_data::{self as data, Dataset, StepLoader};
 use sextant_guidance::{self as guidance, SearchPath, Sources};
+use sextant_interrupt as interrupt;
 use sextant_model::encoder;
 use sextant_model::{Sit, SitConfig, device, frozen_copy};
 use sextant_recipe::{Phase, Recipe, Weights};
@@ -37,8 +37,6 @@ pub struct Options {
     pub label: String,
     /// Its place among the runs that it is one of; none where it is alone.
     pub among: Option<RunProgress>,
-    /// Stops it from outside.
-    pub interrupter: Interrupter,
     /// Makes warnings errors.
     pub strict: bool,
 }
@@ -48,7 +46,9 @@ impl Options {
     pub fn evaluating(&self, what: &str) {
         match &self.among {
             Some(run) => run.evaluating(what),
-            None if self.progress == ProgressMode::Auto => eprintln!("{}  evaluating: {what}", self.label),
+            None if self.progress == ProgressMode::Auto => {
+                interrupt::say(&format!("{}  evaluating: {what}", self.label));
+            }
             None => {}
         }
     }
@@ -287,13 +287,9 @@ impl Run {
             1 => self.options.label.clone(),
             _ => format!("{} · {}", self.options.label, phase.name),
         };
-        let interrupter = &self.options.interrupter;
         let progress = match &self.options.among {
-            Some(run) => run.start(&label, state.step, phase.steps, interrupter),
-            None => self
-                .options
-                .progress
-                .start(&label, state.step, phase.steps, interrupter),
+            Some(run) => run.start(&label, state.step, phase.steps),
+            None => self.options.progress.start(&label, state.step, phase.steps),
         };
         let journal = Journal::open(folder, &phase.name, state.step)?;
         let plan = Plan {
@@ -306,7 +302,7 @@ impl Run {
         };
         tracing::info!("{label}: from step {} to {}, seed {seed}", state.step, phase.steps);
         let loader = self.loader(phase, seed, state.step);
-        let mut training = Training::new(plan, worker, state, progress, interrupter.clone())
+        let mut training = Training::new(plan, worker, state, progress)
             .with_journal(journal)
             .with_samples(TrainingSamples {
                 recipe: self.recipe.clone(),
@@ -321,7 +317,6 @@ impl Run {
             Ending::Interrupted(saved) => Err(Error::Interrupted {
                 phase: phase.name.clone(),
                 step: saved.step,
-                run: folder.path().into(),
             }),
             Ending::Failed { saved, step, reason } => Err(Error::Step {
                 phase: phase.name.clone(),

@@ -42,27 +42,33 @@ pub struct Origin {
     pub standardisation: Option<Standardisation>,
 }
 
+impl Origin {
+    /// What is trained by `recipe` on `dataset`.
+    pub(super) fn of(recipe: &EncoderConfig, dataset: &Dataset) -> Self {
+        Self {
+            recipe: recipe.clone(),
+            data: dataset.fingerprint().into(),
+            split: dataset.split_fingerprint(),
+            standardisation: Some(dataset.standardisation()),
+        }
+    }
+}
+
 impl Encoder {
     /// A frozen copy of `network` on `device`, trained on `dataset`.
     pub(super) fn new(
         network: &Network,
-        recipe: EncoderConfig,
+        recipe: &EncoderConfig,
         dataset: &Dataset,
         device: &Device,
     ) -> Result<Self, EncoderError> {
-        let origin = Origin {
-            recipe,
-            data: dataset.fingerprint().into(),
-            split: dataset.split_fingerprint(),
-            standardisation: Some(dataset.standardisation()),
-        };
-        Self::assemble(origin, &network.tensors(), "in memory", device)
+        Self::assemble(Origin::of(recipe, dataset), &network.tensors(), "in memory", device)
     }
 
     /// An encoder with its initial weights: what training has to beat.
     pub fn untrained(config: &EncoderConfig, dataset: &Dataset, device: &Device) -> Result<Self, EncoderError> {
         config.validate()?;
-        Self::new(&initial(config, device), config.clone(), dataset, device)
+        Self::new(&initial(config, device), config, dataset, device)
     }
 
     /// This encoder before its training: its recipe with no steps, and so its initial weights.

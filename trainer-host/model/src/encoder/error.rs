@@ -1,5 +1,6 @@
 //! Errors of an encoder.
 
+use super::checkpoint::CheckpointError;
 use crate::network::{TensorFileError, WeightsError};
 use sextant_data::DataError;
 use sextant_recipe::KeyError;
@@ -25,6 +26,12 @@ pub enum EncoderError {
     /// The file is none of tensors, or could not be written.
     #[error(transparent)]
     File(#[from] TensorFileError),
+    /// The checkpoint of an interrupted training cannot be used.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// Someone asked to stop; what was trained is in the checkpoint.
+    #[error("stopped after step {0} of the encoder's training")]
+    Interrupted(u64),
     /// The file is not one that `sextant encoder train` wrote.
     #[error("encoder weights {origin}: {reason}")]
     Format {

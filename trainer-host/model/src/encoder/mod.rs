@@ -5,6 +5,7 @@
 //! labels; judges measure samples in its features.
 
 mod base;
+mod checkpoint;
 mod error;
 mod network;
 mod objective;
@@ -12,6 +13,7 @@ mod train;
 mod views;
 
 pub use base::{EMBEDDED_ENCODER, Encoder, FEATURES, Origin, target_encoder};
+pub use checkpoint::CheckpointError;
 pub use error::EncoderError;
 pub(crate) use network::EXPANSION;
 pub use network::{ConvolutionNetwork, Network, PatchNetwork};

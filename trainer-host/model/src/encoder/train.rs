@@ -1,13 +1,16 @@
 //! `sextant encoder train`: makes an encoder or a judge from a recipe.
 
-use super::Encoder;
+use super::checkpoint::Checkpoint;
 use super::error::EncoderError;
 use super::objective::Learner;
 use super::views::view;
+use super::{Encoder, Origin};
 use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::{Device, Tensor, TensorData};
 use sextant_data::{Dataset, Stream};
+use sextant_interrupt as interrupt;
 use sextant_recipe::{EncoderConfig, KeyError, TrainingConfig};
+use std::path::Path;
 
 /// Steps between two reports of progress: reading a loss waits for the device.
 const REPORT_EVERY: u64 = 20;
@@ -28,11 +31,15 @@ pub struct EncoderProgress {
 /// Trains an encoder on the training part of `dataset`, by the recipe's objective.
 ///
 /// `dataset` is what `config.data` names. Deterministic on the CPU: the same recipe gives the same bits.
-/// Errors: an invalid recipe, or images that are not RGB of `network.input` pixels a side.
+/// When it is asked to stop or to save it writes its state to the file `checkpoint`, from which it goes on, the next time, to the same
+/// bits. The file stays; whoever keeps the encoder deletes it.
+/// Errors: an invalid recipe, images that are not RGB of `network.input` pixels a side, a file that is another training's, an
+/// interrupt.
 pub fn train_encoder(
     config: &EncoderConfig,
     dataset: &Dataset,
     device: &Device,
+    checkpoint: &Path,
     mut progress: impl FnMut(EncoderProgress),
 ) -> Result<Encoder, EncoderError> {
     config.validate()?;
@@ -49,19 +56,33 @@ pub fn train_encoder(
     let training = &config.training;
     let device = device.clone().autodiff();
     let mut rng = Stream::new(training.seed, "encoder/init").at(&[]);
-    let mut learner = Learner::init(
+    let learner = Learner::init(
         &config.network,
         config.objective.kind,
         dataset.subclass_names().len(),
         &mut rng,
         &device,
     );
-    let mut optimiser = AdamWConfig::new()
+    let optimiser = AdamWConfig::new()
         .with_epsilon(1e-8)
         .with_weight_decay(training.weight_decay)
         .init();
     let mut order = dataset.order(training.seed, training.batch_size);
-    for step in 0..training.steps {
+    let origin = Origin::of(config, dataset);
+    let checkpoint = Checkpoint {
+        path: checkpoint,
+        origin: &origin,
+    };
+    let (first, mut learner, mut optimiser) = checkpoint.read(learner, optimiser)?;
+    let _hold = interrupt::hold();
+    for step in first..training.steps {
+        let stop = interrupt::is_requested();
+        if stop || interrupt::take_save() {
+            checkpoint.write(step, &learner, &optimiser)?;
+        }
+        if stop {
+            return Err(EncoderError::Interrupted(step));
+        }
         let ids: Vec<usize> = order
             .batch(step)
             .into_iter()
@@ -82,7 +103,7 @@ pub fn train_encoder(
             });
         }
     }
-    Encoder::new(&learner.network, config.clone(), dataset, &device.inner())
+    Encoder::new(&learner.network, config, dataset, &device.inner())
 }
 
 /// Two views of each image, with and without noise: `[2B, 3, side, side]`, first views first.
@@ -121,8 +142,12 @@ fn rate(training: &TrainingConfig, step: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use burn::optim::ModuleOptimizer;
     use sextant_data::load;
     use sextant_recipe::{DataConfig, Family, Objective};
+
+    /// A checkpoint that is not there.
+    const NONE: &str = "/nowhere/checkpoint";
 
     fn tiny(steps: u64) -> (EncoderConfig, Dataset) {
         let recipe = include_str!("../../../../configs/encoder.toml");
@@ -154,7 +179,7 @@ mod tests {
     fn should_give_the_same_bits_twice() {
         for (config, dataset) in [tiny(4), supervised(4)] {
             let train = || {
-                let encoder = train_encoder(&config, &dataset, &Device::flex(), |_| {}).unwrap();
+                let encoder = train_encoder(&config, &dataset, &Device::flex(), Path::new(NONE), |_| {}).unwrap();
                 encoder.network.tensors()
             };
             assert_eq!(train(), train());
@@ -162,10 +187,67 @@ mod tests {
     }
 
     #[test]
+    fn should_go_on_from_a_checkpoint_to_the_same_bits() {
+        let folder = tempfile::tempdir().unwrap();
+        let device = Device::flex();
+        for (config, dataset) in [tiny(6), supervised(6)] {
+            let path = folder.path().join("checkpoint");
+            let learner = || {
+                let mut rng = Stream::new(1, "encoder/init").at(&[]);
+                let classes = dataset.subclass_names().len();
+                let device = device.clone().autodiff();
+                Learner::init(&config.network, config.objective.kind, classes, &mut rng, &device)
+            };
+            let optimiser = || AdamWConfig::new().with_epsilon(1e-8).init();
+            let origin = Origin::of(&config, &dataset);
+            let checkpoint = Checkpoint {
+                path: &path,
+                origin: &origin,
+            };
+            let step = |at: u64, learner: Learner, mut optimiser: ModuleOptimizer| {
+                let ids: Vec<usize> = dataset.train()[..16].to_vec();
+                let (noisy, clean) = views(&config, &dataset, at, &ids, &device.clone().autodiff());
+                let labels: Vec<i64> = ids.iter().map(|&id| dataset.sublabels()[id]).collect();
+                let terms = learner.terms(noisy, clean, &labels, &config.objective);
+                let loss = terms.objective + terms.reconstruction;
+                let gradients = GradientsParams::from_grads(loss.backward(), &learner);
+                let learner = optimiser.step(1e-3, learner, gradients);
+                (learner, optimiser)
+            };
+            let (begun, moments) = step(0, learner(), optimiser());
+            checkpoint.write(1, &begun, &moments).unwrap();
+            let (wanted, _) = step(1, begun, moments);
+            let (done, read, moments) = checkpoint.read(learner(), optimiser()).unwrap();
+            assert_eq!(done, 1);
+            let (found, _) = step(1, read, moments);
+            assert_eq!(crate::network::collect(&found), crate::network::collect(&wanted));
+
+            let mut other = config.clone();
+            other.training.learning_rate *= 2.0;
+            let message = train_encoder(&other, &dataset, &device, &path, |_| {})
+                .unwrap_err()
+                .to_string();
+            assert!(
+                message.contains("another recipe") && message.contains("checkpoint"),
+                "{message}"
+            );
+            std::fs::write(&path, "no tensors").unwrap();
+            let message = train_encoder(&config, &dataset, &device, &path, |_| {})
+                .unwrap_err()
+                .to_string();
+            assert!(message.contains(&path.display().to_string()), "{message}");
+            std::fs::remove_file(&path).unwrap();
+        }
+    }
+
+    #[test]
     fn should_learn() {
         for (config, dataset) in [tiny(120), supervised(120)] {
             let mut seen = Vec::new();
-            train_encoder(&config, &dataset, &Device::flex(), |progress| seen.push(progress)).unwrap();
+            train_encoder(&config, &dataset, &Device::flex(), Path::new(NONE), |progress| {
+                seen.push(progress)
+            })
+            .unwrap();
             let (first, last) = (seen[0], seen[seen.len() - 1]);
             assert_eq!((last.step, seen.len()), (120, 6));
             assert!(last.reconstruction < first.reconstruction, "{first:?} {last:?}");
@@ -179,7 +261,7 @@ mod tests {
         let fault = |change: &dyn Fn(&mut EncoderConfig)| {
             let mut config = config.clone();
             change(&mut config);
-            train_encoder(&config, &dataset, &Device::flex(), |_| {})
+            train_encoder(&config, &dataset, &Device::flex(), Path::new(NONE), |_| {})
                 .unwrap_err()
                 .to_string()
         };

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sextant_recipe::{self as recipe, Prediction, QualityRecipe, Recipe, RepresentationsRecipe, SamplerConfig};
 
 use super::{Evaluation, JudgeIdentity};
-use crate::{FileError, write_whole};
+use crate::{FileError, FolderLock, LOCK_FILE, LockError, make_folder, write::leftover_of, write_whole};
 
 /// Raised when the same settings would measure something else than before, so that older measurements are made again.
 const EDITION: u32 = 1;
@@ -139,6 +139,16 @@ impl EvaluationFolder {
         }
     }
 
+    /// Makes the folder if need be, and locks it.
+    ///
+    /// # Errors
+    /// Something in it that no evaluation wrote, before anything is changed; another process that holds it.
+    pub fn lock(&self) -> Result<FolderLock, LockError> {
+        self.refuse_foreign()?;
+        make_folder(&self.0)?;
+        FolderLock::take(&self.0)
+    }
+
     /// Makes the folder ready to measure by `protocol`: what was measured by another one goes.
     ///
     /// # Errors
@@ -148,7 +158,7 @@ impl EvaluationFolder {
             return Ok(());
         }
         self.refuse_foreign()?;
-        fs::create_dir_all(&self.0).map_err(|e| FileError::new(&self.0, e))?;
+        make_folder(&self.0)?;
         self.clear()?;
         self.write(PROTOCOL, protocol)
     }
@@ -158,9 +168,9 @@ impl EvaluationFolder {
         if self.is_ours() {
             return Ok(());
         }
-        // What a kill leaves of the very first file.
-        let unfinished = self.0.join(format!("{PROTOCOL}.partial"));
-        match self.entries()?.into_iter().filter(|path| *path != unfinished).min() {
+        // The lock, and what a kill leaves of the very first file.
+        let ours = |path: &PathBuf| path.ends_with(LOCK_FILE) || leftover_of(path).as_deref() == Some(PROTOCOL);
+        match self.entries()?.into_iter().filter(|path| !ours(path)).min() {
             None => Ok(()),
             Some(first) => Err(FileError::new(
                 &self.0,
@@ -228,7 +238,7 @@ impl EvaluationFolder {
     pub fn write_bytes(&self, name: &str, bytes: &[u8]) -> Result<(), FileError> {
         let path = self.0.join(name);
         if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).map_err(|e| FileError::new(folder, e))?;
+            make_folder(folder)?;
         }
         write_whole(&path, bytes)
     }
@@ -255,9 +265,9 @@ impl EvaluationFolder {
 /// True if an evaluation writes something of this kind beside its protocol. What else a person has put there stays.
 fn is_measured(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let whole = name.strip_suffix(".partial").unwrap_or(&name);
-    match whole {
-        PROTOCOL => false,
+    let leftover = leftover_of(path);
+    match leftover.as_deref().unwrap_or(&name) {
+        PROTOCOL => leftover.is_some(),
         "neighbours.png" | "maps" | "grids" => true,
         // Every part, whatever it is called: one that stayed would be taken for the next network's.
         other => other.ends_with(".json") || (other.starts_with("samples-") && other.ends_with(".npz")),
@@ -319,14 +329,33 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_is_locked_if_it_is_ours_to_write() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = EvaluationFolder::at(place.path().join("new"));
+        let lock = folder.lock().unwrap();
+        assert!(matches!(folder.lock(), Err(LockError::Held { .. })));
+        folder.begin(&protocol(5)).unwrap();
+        drop(lock);
+        let _again = folder.lock().unwrap();
+        // What is somebody else's is not touched.
+        let foreign = place.path().join("notes.txt");
+        fs::write(&foreign, "mine").unwrap();
+        assert!(matches!(
+            EvaluationFolder::at(place.path()).lock(),
+            Err(LockError::File(_))
+        ));
+        assert!(!place.path().join(LOCK_FILE).exists());
+    }
+
+    #[test]
     fn an_empty_folder_will_do_and_one_of_any_edition_is_emptied() {
         let place = tempfile::tempdir().unwrap();
         let folder = EvaluationFolder::at(place.path());
         let within = |name: &str| place.path().join(name);
         // A kill within the first file, and one while an earlier evaluation was taken away.
-        fs::write(within("protocol.json.partial"), "{").unwrap();
+        fs::write(within("protocol.json.4711.partial"), "{").unwrap();
         folder.begin(&protocol(5)).unwrap();
-        assert!(!within("protocol.json.partial").exists());
+        assert!(!within("protocol.json.4711.partial").exists());
         folder.write_bytes("maps/one.png", b"one").unwrap();
         folder.finish(&Evaluation::default()).unwrap();
         folder.write(PROTOCOL, &json!({ "edition": 0 })).unwrap();

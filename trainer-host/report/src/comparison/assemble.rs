@@ -13,7 +13,7 @@ use super::speed_up::speed_ups;
 use crate::Error;
 use crate::{self as report, Plugin, Report, SampleGrid, SeedRun, Variant};
 use sextant_data::{self as data, DataError, Dataset};
-use sextant_records::{FileError, LibraryRecord, write_whole};
+use sextant_records::{LibraryRecord, make_folder, write_whole};
 
 /// The report of these sources.
 ///
@@ -115,7 +115,7 @@ fn judge(report: &mut Report, frame: &Frame, names: &[String], entries: &[Entry]
 /// A file that cannot be written.
 pub fn write(report: &Report, folder: &Path) -> Result<(), Error> {
     let plots = folder.join("plots");
-    std::fs::create_dir_all(&plots).map_err(|e| FileError::new(&plots, format!("cannot be made: {e}")))?;
+    make_folder(&plots)?;
     let texts = [
         ("report.md", report::markdown(report)),
         ("results.csv", report::csv(report)),

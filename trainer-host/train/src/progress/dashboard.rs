@@ -1,4 +1,4 @@
-//! The adapter to burn-train: its interrupter stops a training from outside, its renderer is the terminal's dashboard.
+//! The adapter to burn-train: its renderer is the terminal's dashboard, whose key `q` asks to stop.
 //!
 //! Of burn-train's harness the loop uses no more than this. Its `SupervisedTraining` wants a model whose step cannot fail, an
 //! optimiser that it owns, and checkpointers of its own, and hands none of them back.
@@ -15,19 +15,23 @@ use burn::train::renderer::{MetricState, MetricsRenderer};
 /// burn-train's dashboard, showing one phase.
 pub struct Dashboard {
     renderer: Box<dyn MetricsRenderer>,
+    /// Told by the renderer's keys.
+    interrupter: Interrupter,
     /// Scalars that it has a chart of.
     known: BTreeSet<String>,
 }
 
 impl Dashboard {
-    /// Takes the terminal. `q` in it asks `interrupter` to stop. None where this binary has no dashboard.
-    pub fn open(label: &str, done: u64, total: u64, interrupter: &Interrupter) -> Option<Self> {
-        let mut renderer = renderer(interrupter)?;
+    /// Takes the terminal. None where this binary has no dashboard.
+    pub fn open(label: &str, done: u64, total: u64) -> Option<Self> {
+        let interrupter = Interrupter::new();
+        let mut renderer = renderer(&interrupter)?;
         renderer.start(1, 1, Some(total as usize), Some(label));
         renderer.start_split("train", total as usize);
         renderer.update_split(done as usize);
         Some(Self {
             renderer,
+            interrupter,
             known: BTreeSet::new(),
         })
     }
@@ -60,6 +64,9 @@ impl Dashboard {
     /// `done` steps are done.
     pub fn step(&mut self, done: u64) {
         self.renderer.update_split(done as usize);
+        if self.interrupter.should_stop() {
+            sextant_interrupt::stop();
+        }
     }
 }
 

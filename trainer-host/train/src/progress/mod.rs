@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use burn::train::Interrupter;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use sextant_interrupt as interrupt;
 use sextant_records::duration;
 
 use dashboard::Dashboard;
@@ -30,13 +30,14 @@ pub enum ProgressMode {
 }
 
 impl ProgressMode {
-    /// Starts the display of a phase that has done `done` of `total` steps. A dashboard may ask `interrupter` to stop.
-    pub fn start(self, label: &str, done: u64, total: u64, interrupter: &Interrupter) -> Progress {
+    /// Starts the display of a phase that has done `done` of `total` steps.
+    pub fn start(self, label: &str, done: u64, total: u64) -> Progress {
         let show = match self {
             Self::Auto if std::io::stderr().is_terminal() => Show::Bar(drawn(ProgressBar::new(total), label, done)),
             Self::Auto => Show::Lines { last: Instant::now() },
-            Self::Dashboard => Dashboard::open(label, done, total, interrupter)
-                .map_or(Show::Nothing, |it| Show::Dashboard(Box::new(it))),
+            Self::Dashboard => {
+                Dashboard::open(label, done, total).map_or(Show::Nothing, |it| Show::Dashboard(Box::new(it)))
+            }
             Self::Quiet => Show::Nothing,
         };
         Progress::new(show, label, done, total)
@@ -115,14 +116,14 @@ impl Progress {
                 *last = Instant::now();
                 let rate = (done - self.first) as f64 / self.started.elapsed().as_secs_f64().max(1e-9);
                 let left = (self.total - done) as f64 / rate.max(1e-9);
-                eprintln!(
+                interrupt::say(&format!(
                     "{}  step {done}/{}  {rate:.2} steps/s  {} left{}  {}",
                     self.label,
                     self.total,
                     duration(left),
                     whole.map_or(String::new(), |whole| format!("  [{whole}]")),
                     self.values
-                );
+                ));
             }
             Show::Dashboard(dashboard) => dashboard.step(done),
             Show::Lines { .. } | Show::Nothing => {}

@@ -4,7 +4,6 @@ use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
-use burn::train::Interrupter;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use sextant_recipe::Recipe;
 use sextant_records::{RunFolder, duration};
@@ -94,11 +93,11 @@ impl Runs {
 
 impl RunProgress {
     /// Starts the display of a phase of this run that has done `done` of `total` steps.
-    pub fn start(&self, label: &str, done: u64, total: u64, interrupter: &Interrupter) -> Progress {
+    pub fn start(&self, label: &str, done: u64, total: u64) -> Progress {
         let mut whole = self.runs.lock();
         let mut progress = match whole.begin(self.run) {
             Some(lines) => Progress::below(&lines, label, done, total),
-            None => whole.mode.start(label, done, total, interrupter),
+            None => whole.mode.start(label, done, total),
         };
         progress.run = Some(self.clone());
         progress
@@ -117,7 +116,7 @@ impl RunProgress {
         let quiet = whole.mode != ProgressMode::Auto || whole.screen.is_some();
         if !quiet && whole.printed.is_none_or(|printed| printed.elapsed() >= EVERY) {
             whole.printed = Some(Instant::now());
-            eprintln!("{line}");
+            sextant_interrupt::say(&line);
         }
     }
 
@@ -247,16 +246,16 @@ mod tests {
             "run 1 of 3",
             "nothing is claimed before the first step"
         );
-        let first = none.start("none", 0, 4, &Interrupter::new());
+        let first = none.start("none", 0, 4);
         assert_eq!(none.stepped(2, 20.0), "run 1 of 3, at least 1 min 40 s left for all");
         none.stepped(2, 20.0);
         drop(first);
-        let second = repa.start("repa", 0, 4, &Interrupter::new());
+        let second = repa.start("repa", 0, 4);
         // The evaluation between them took no time to speak of.
         assert_eq!(repa.stepped(1, 10.0), "run 2 of 3, 1 min 10 s left for all");
         // It fails after a step: the next has only its own to do.
         drop(second);
-        let _third = last.start("last", 0, 4, &Interrupter::new());
+        let _third = last.start("last", 0, 4);
         assert_eq!(last.stepped(1, 10.0), "run 3 of 3, 30 s left for all");
     }
 }

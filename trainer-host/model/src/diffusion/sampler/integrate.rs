@@ -6,6 +6,7 @@ use thiserror::Error;
 use super::noise::{Latents, StepNoise};
 use crate::diffusion::prediction::velocity_weights;
 use crate::diffusion::score;
+use sextant_interrupt::{self as interrupt, Interrupted};
 use sextant_recipe::{KeyError, Path, Prediction, SamplerConfig, SamplerMethod};
 
 /// The time at which the SDE stops adding noise; one last step takes it from here to 0.
@@ -41,6 +42,9 @@ pub enum SampleError {
         /// Shape given.
         shape: [usize; 4],
     },
+    /// Someone asked to stop.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
 }
 
 /// Draws samples from a network by integrating from t = 1 (noise) to t = 0 (data).
@@ -77,9 +81,9 @@ impl Sampler {
             device,
         };
         Ok(match self.config.method {
-            SamplerMethod::Euler => self.ode(&mut network, start, false),
-            SamplerMethod::Heun => self.ode(&mut network, start, true),
-            SamplerMethod::Sde => self.sde(&mut network, start, noise),
+            SamplerMethod::Euler => self.ode(&mut network, start, false)?,
+            SamplerMethod::Heun => self.ode(&mut network, start, true)?,
+            SamplerMethod::Sde => self.sde(&mut network, start, noise)?,
         })
     }
 
@@ -102,9 +106,15 @@ impl Sampler {
 
     /// `dx = v dt` in equal steps. Heun's correction is left out of the last step, whose end is data, where the network was
     /// never trained; it keeps the start's decision whether guidance is on, so that a step does not average two fields.
-    fn ode(&self, network: &mut GuidedNetwork<'_, impl Network>, mut x: Latents, heun: bool) -> Latents {
+    fn ode(
+        &self,
+        network: &mut GuidedNetwork<'_, impl Network>,
+        mut x: Latents,
+        heun: bool,
+    ) -> Result<Latents, Interrupted> {
         let (steps, times) = (self.config.steps, times(&self.config));
         for step in 0..steps {
+            interrupt::check()?;
             let (t, next) = (times[step], times[step + 1]);
             let guided = self.config.guides(t);
             let mut slope = network.drift(&x, t, guided, (1.0, 0.0));
@@ -118,7 +128,7 @@ impl Sampler {
             }
             advance(&mut x.values, &slope, next - t);
         }
-        x
+        Ok(x)
     }
 
     /// `dx = (v - w s / 2) dt + sqrt(w) dW`, run backwards, with score s and diffusion `w = 2t`.
@@ -127,9 +137,10 @@ impl Sampler {
         network: &mut GuidedNetwork<'_, impl Network>,
         mut x: Latents,
         noise: &mut impl StepNoise,
-    ) -> Latents {
+    ) -> Result<Latents, Interrupted> {
         let (steps, times) = (self.config.steps, times(&self.config));
         for step in 0..steps {
+            interrupt::check()?;
             let (t, next) = (times[step], times[step + 1]);
             let (of_velocity, of_state) = score::weights(self.path.coefficients(t));
             let drift = (1.0 - t * of_velocity, -t * of_state);
@@ -141,7 +152,7 @@ impl Sampler {
                 advance(&mut x.values, &draws, spread);
             }
         }
-        x
+        Ok(x)
     }
 }
 

@@ -1,0 +1,258 @@
+//! Requests to stop, or to save and go on, while the program trains, samples, compares and trains an encoder.
+
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+use std::time::{Duration, Instant};
+
+use sextant_records::checkpoint::{Saved, list};
+use sextant_tests::{Running, recipe, refused, sextant, stderr};
+
+use super::runs::same;
+
+/// Steps of a training that is stopped on its way.
+const STEPS: u64 = 300;
+
+/// `sextant train` of the tiny recipe, with a checkpoint at its end alone.
+fn train(folder: &Path, out: &str, steps: u64, more: &[&str]) -> Running {
+    let (recipe, steps) = (recipe("tiny.toml"), format!("phases.0.steps={steps}"));
+    let arguments = ["train", recipe.to_str().unwrap(), "--out", out, "--device", "cpu"];
+    let set = ["--set", &steps, "--set", "output.checkpoint_every=0"];
+    Running::start(folder, &[&arguments[..], &set, more].concat())
+}
+
+fn checkpoints(folder: &Path, run: &str) -> Vec<Saved> {
+    list(&folder.join(run).join("phases/train"))
+}
+
+fn stopped(output: &Output) -> String {
+    let said = stderr(output);
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    said
+}
+
+/// The arguments of the command that a message says goes on.
+fn advised(said: &str) -> Vec<String> {
+    let (_, command) = said
+        .split_once("go on with: sextant ")
+        .unwrap_or_else(|| panic!("{said}"));
+    let command = command.lines().next().unwrap_or_default();
+    // None of these tests has a word with a space; quotes are a shell's.
+    command
+        .split(' ')
+        .map(|word| word.trim_matches('\'').to_owned())
+        .collect()
+}
+
+fn go_on(folder: &Path, said: &str) {
+    let words = advised(said);
+    let output = sextant(folder, &words.iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(output.status.success(), "{words:?}: {}", stderr(&output));
+}
+
+#[test]
+fn whoever_asks_a_training_stops_with_a_checkpoint_that_goes_on_to_the_same_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let whole = train(folder.path(), "whole", STEPS, &["--variant", "aligned"]).end();
+    assert!(whole.status.success(), "{}", stderr(&whole));
+    for signal in ["INT", "TERM", "HUP"] {
+        let mut running = train(folder.path(), signal, STEPS, &["--variant", "aligned"]);
+        running.until_it_trains(&at(signal));
+        running.signal(signal);
+        let asked = Instant::now();
+        let said = stopped(&running.end());
+        assert!(
+            asked.elapsed() < Duration::from_secs(2),
+            "{signal}: {:?}",
+            asked.elapsed()
+        );
+        let saved = checkpoints(folder.path(), signal);
+        assert!(saved.len() == 1 && (6..STEPS).contains(&saved[0].step), "{saved:?}");
+        assert!(
+            said.contains(&format!("stopped after step {} of phase \"train\"", saved[0].step)),
+            "{said}"
+        );
+        let resume = ["train", "--resume", signal, "--device", "cpu"];
+        assert_eq!(advised(&said), resume);
+        go_on(folder.path(), &said);
+        same(&at("whole"), &at(signal), STEPS);
+        assert!(!at(signal).join("failed.json").exists());
+    }
+}
+
+#[test]
+fn a_training_that_is_asked_to_save_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let whole = train(folder.path(), "whole", STEPS, &[]).end();
+    assert!(whole.status.success(), "{}", stderr(&whole));
+    let mut running = train(folder.path(), "saved", STEPS, &[]);
+    running.until_it_trains(&at("saved"));
+    running.signal("USR1");
+    running.until("a checkpoint", || !checkpoints(folder.path(), "saved").is_empty());
+    let output = running.end();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let steps: Vec<u64> = checkpoints(folder.path(), "saved")
+        .iter()
+        .map(|saved| saved.step)
+        .collect();
+    assert!(matches!(steps[..], [saved, STEPS] if saved >= 6), "{steps:?}");
+    same(&at("whole"), &at("saved"), STEPS);
+}
+
+#[test]
+fn a_time_limit_is_a_request_to_stop() {
+    let folder = tempfile::tempdir().unwrap();
+    let started = Instant::now();
+    let output = train(folder.path(), "run", 1_000_000, &["--max-time", "4s"]).end();
+    let said = stopped(&output);
+    let taken = started.elapsed().as_secs();
+    assert!((4..20).contains(&taken), "{taken} s");
+    assert!(said.contains("the time of --max-time is up"), "{said}");
+    assert_eq!(advised(&said)[..3], ["train", "--resume", "run"]);
+    assert_eq!(checkpoints(folder.path(), "run").len(), 1);
+    let tiny = recipe("tiny.toml");
+    refused(
+        folder.path(),
+        &["train", tiny.to_str().unwrap(), "--out", "other", "--max-time", "soon"],
+        &["--max-time", "soon"],
+    );
+}
+
+#[test]
+fn a_comparison_names_itself_as_what_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = recipe("tiny.toml");
+    let arguments = ["compare", recipe.to_str().unwrap(), "--out", "all", "--device", "cpu"];
+    let arguments = [&arguments[..], &["--set", "phases.0.steps=60"]].concat();
+    let mut running = Running::start(folder.path(), &arguments);
+    running.until_it_trains(&folder.path().join("all/none"));
+    running.signal("TERM");
+    let said = stopped(&running.end());
+    assert_eq!(advised(&said), arguments);
+    assert!(!folder.path().join("all/report.html").exists());
+    go_on(folder.path(), &said);
+    assert!(folder.path().join("all/report.html").exists());
+}
+
+#[test]
+fn what_comes_after_the_training_stops_too_and_is_no_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    // Samples without end: of the last grid, and for the scores.
+    let quality = "evaluation.quality={ samples = 200000, sweep_samples = 20, scales = [1.0] }";
+    for (out, set, begun) in [
+        ("grid", "evaluation.sampler.steps=1000000", "phases/train/step-000001"),
+        ("scores", quality, "evaluation/sweep-1.json"),
+    ] {
+        let run = folder.path().join(out);
+        let mut running = train(folder.path(), out, 1, &["--set", set]);
+        running.until(begun, || run.join(begun).exists());
+        // It is on its way into what follows.
+        std::thread::sleep(Duration::from_millis(200));
+        running.signal("TERM");
+        let asked = Instant::now();
+        let said = stopped(&running.end());
+        assert!(asked.elapsed() < Duration::from_secs(2), "{out}: {:?}", asked.elapsed());
+        assert_eq!(advised(&said), ["train", "--resume", out, "--device", "cpu"]);
+        assert!(!run.join("failed.json").exists(), "{out}");
+        assert!(!run.join("evaluation/evaluation.json").exists(), "{out}");
+    }
+}
+
+#[test]
+fn a_second_interrupt_ends_a_training_whose_step_does_not_end() {
+    let folder = tempfile::tempdir().unwrap();
+    // Five thousand passes a step take most of a minute.
+    let endless = ["--set", "optimiser.batch=50000", "--set", "optimiser.accumulation=5000"];
+    let mut running = train(folder.path(), "run", 2, &endless);
+    let log = folder.path().join("run/metrics.jsonl");
+    running.until("a log", || log.exists());
+    std::thread::sleep(Duration::from_secs(1));
+    running.signal("INT");
+    std::thread::sleep(Duration::from_millis(200));
+    running.signal("INT");
+    let asked = Instant::now();
+    assert_eq!(running.end().status.code(), Some(130));
+    assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+    assert!(checkpoints(folder.path(), "run").is_empty(), "it waited for the step");
+}
+
+#[test]
+fn sampling_ends_within_two_seconds() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = train(folder.path(), "run", 1, &[]).end();
+    assert!(run.status.success(), "{}", stderr(&run));
+    let sample = [
+        "sample", "run", "--device", "cpu", "--count", "400", "--steps", "1000000",
+    ];
+    let mut running = Running::start(folder.path(), &sample);
+    running.until_it_listens();
+    // It reads the run and the data first.
+    std::thread::sleep(Duration::from_secs(1));
+    running.signal("INT");
+    let asked = Instant::now();
+    stopped(&running.end());
+    assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+    assert!(!folder.path().join("run/samples/drawn.npz").exists());
+}
+
+#[test]
+fn an_encoder_goes_on_to_the_same_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = |steps: u64| {
+        format!(
+            r#"
+            data = {{ kind = "emoji", size = 8, split_seed = 0 }}
+            network = {{ input = 8, width = 8, blocks = [1], output = 8 }}
+            objective = {{ temperature = 0.2, reconstruction = 0.5 }}
+            [views]
+            area = 0.5
+            rotation = 10.0
+            mirror = 0.5
+            shuffle = 0.2
+            grey = 0.2
+            colour = 0.2
+            noise = 0.1
+            [training]
+            steps = {steps}
+            batch_size = 16
+            learning_rate = 0.005
+            warm_up = 5
+            weight_decay = 0.01
+            seed = 1
+            "#
+        )
+    };
+    fs::write(folder.path().join("encoder.toml"), recipe(1000)).unwrap();
+    let start = |out: &str| {
+        let arguments = ["encoder", "train", "encoder.toml", "--out", out, "--device", "cpu"];
+        Running::start(folder.path(), &arguments)
+    };
+    let whole = start("whole.safetensors").end();
+    assert!(whole.status.success(), "{}", stderr(&whole));
+
+    let checkpoint = folder.path().join("stopped.safetensors.checkpoint");
+    let mut running = start("stopped.safetensors");
+    running.until_it_listens();
+    running.signal("USR1");
+    running.until("a checkpoint", || checkpoint.exists());
+    std::thread::sleep(Duration::from_millis(50));
+    running.signal("TERM");
+    let said = stopped(&running.end());
+    assert!(said.contains("of the encoder's training"), "{said}");
+    assert!(!folder.path().join("stopped.safetensors").exists());
+    // By another recipe it does not go on, and what was trained stays.
+    fs::write(folder.path().join("encoder.toml"), recipe(1100)).unwrap();
+    let arguments = ["encoder", "train", "encoder.toml", "--out", "stopped.safetensors"];
+    refused(
+        folder.path(),
+        &arguments,
+        &["stopped.safetensors.checkpoint", "another recipe"],
+    );
+    fs::write(folder.path().join("encoder.toml"), recipe(1000)).unwrap();
+    go_on(folder.path(), &said);
+    let bytes = |name: &str| fs::read(folder.path().join(name)).unwrap();
+    assert!(bytes("whole.safetensors") == bytes("stopped.safetensors"));
+    assert!(!checkpoint.exists());
+}

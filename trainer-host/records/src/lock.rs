@@ -1,0 +1,220 @@
+//! The lock of a folder: one process writes into it.
+
+use std::fmt;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::FileError;
+
+/// Name of the file that is locked. It stays: taken away, a second process could lock a new one while a third holds the old.
+pub const LOCK_FILE: &str = ".sextant-lock";
+
+/// A folder that this process may write into, until the lock is dropped or the process dies, however it dies.
+///
+/// The system keeps the lock (`flock`, which Linux carries to an NFS server too); the file's content is for people. A folder that
+/// cannot be written, or whose file system has no locks, is not locked: nobody writes into the first, and of the second a warning
+/// says so.
+#[derive(Debug)]
+#[must_use]
+pub struct FolderLock {
+    _file: Option<File>,
+}
+
+/// The process that holds a lock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// Name of its machine.
+    pub host: String,
+    /// Its process id there.
+    pub process: u32,
+    /// Time at which it took the lock, on that machine's clock.
+    pub since: String,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, process, since } = self;
+        write!(f, "process {process} on {host}, since {since}")
+    }
+}
+
+/// Why a folder cannot be locked.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Another process writes into it.
+    #[error(
+        "{}: another sextant writes into this folder: {}; wait until it is done, or stop it first",
+        folder.display(),
+        holder.as_ref().map_or("a process that has not said who it is".into(), Holder::to_string)
+    )]
+    Held {
+        /// The folder.
+        folder: PathBuf,
+        /// The other process, if it can be told.
+        holder: Option<Holder>,
+    },
+    /// The folder or its lock cannot be read or made.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+impl FolderLock {
+    /// Locks a folder, which must be there.
+    ///
+    /// # Errors
+    /// Another process that holds it, a folder that is not there.
+    pub fn take(folder: &Path) -> Result<Self, LockError> {
+        let path = folder.join(LOCK_FILE);
+        let open = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path);
+        let mut file = match open {
+            Ok(file) => file,
+            Err(e) if is_read_only(&e) => return Ok(Self { _file: None }),
+            Err(e) => return Err(FileError::new(&path, e).into()),
+        };
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(LockError::Held {
+                    folder: folder.into(),
+                    holder: holder(&mut file),
+                });
+            }
+            Err(TryLockError::Error(e)) => {
+                tracing::warn!("{}: nothing keeps a second process out: {e}", folder.display());
+                return Ok(Self { _file: None });
+            }
+        }
+        write_holder(&mut file).map_err(|e| FileError::new(&path, e))?;
+        Ok(Self { _file: Some(file) })
+    }
+}
+
+/// True if nobody here can write into the folder.
+fn is_read_only(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+    )
+}
+
+fn write_holder(file: &mut File) -> io::Result<()> {
+    let holder = Holder {
+        host: gethostname::gethostname().to_string_lossy().into_owned(),
+        process: std::process::id(),
+        since: format!("{:.0}", Timestamp::now()),
+    };
+    file.set_len(0)?;
+    file.rewind()?;
+    writeln!(file, "{}", serde_json::to_string(&holder)?)?;
+    file.flush()
+}
+
+/// The process that holds the lock of `file`. It writes that down after it has taken it, so that a look may come too early.
+fn holder(file: &mut File) -> Option<Holder> {
+    (0..10).find_map(|_| {
+        let mut text = String::new();
+        let read = file.rewind().and_then(|()| file.read_to_string(&mut text));
+        let found = read.ok().and_then(|_| serde_json::from_str(&text).ok());
+        if found.is_none() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        found
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held(folder: &Path) -> (String, Option<Holder>) {
+        let error = FolderLock::take(folder).unwrap_err();
+        let message = error.to_string();
+        match error {
+            LockError::Held { holder, .. } => (message, holder),
+            LockError::File(error) => panic!("{error}"),
+        }
+    }
+
+    #[test]
+    fn a_folder_has_one_writer_who_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = FolderLock::take(folder.path()).unwrap();
+        let (message, holder) = held(folder.path());
+        let holder = holder.unwrap();
+        assert_eq!(holder.process, std::process::id());
+        assert!(holder.since.parse::<Timestamp>().is_ok(), "{}", holder.since);
+        for words in [
+            &folder.path().display().to_string(),
+            &holder.host,
+            &format!("process {}", holder.process),
+            &holder.since,
+        ] {
+            assert!(message.contains(words), "{message} does not say {words}");
+        }
+        drop(first);
+        let _second = FolderLock::take(folder.path()).unwrap();
+    }
+
+    #[test]
+    fn of_many_at_once_one_wins() {
+        let folder = tempfile::tempdir().unwrap();
+        for _ in 0..50 {
+            let together = std::sync::Barrier::new(4);
+            let won = std::thread::scope(|scope| {
+                let tries = [(); 4].map(|()| {
+                    scope.spawn(|| {
+                        together.wait();
+                        FolderLock::take(folder.path())
+                    })
+                });
+                // All are kept until each has tried.
+                let locks = tries.map(|one| one.join().unwrap());
+                locks.iter().filter(|lock| lock.is_ok()).count()
+            });
+            assert_eq!(won, 1);
+        }
+    }
+
+    #[test]
+    fn what_a_dead_process_left_is_no_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let left = "{\"host\": \"elsewhere, a long name that is longer than the next one's\", \"process\": 1, \"since\": \"1970-01-01T00:00:00Z\"}\n";
+        for left in ["", "no JSON", left] {
+            std::fs::write(folder.path().join(LOCK_FILE), left).unwrap();
+            let _lock = FolderLock::take(folder.path()).unwrap();
+            assert_eq!(held(folder.path()).1.unwrap().process, std::process::id());
+        }
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_an_error_and_is_not_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let gone = folder.path().join("gone");
+        let error = FolderLock::take(&gone).unwrap_err();
+        assert!(matches!(error, LockError::File(_)), "{error}");
+        assert!(!gone.exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_that_cannot_be_written_needs_no_lock() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let mode = |mode| std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+        mode(0o555);
+        // The superuser may write everywhere, and gets a lock.
+        let _first = FolderLock::take(folder.path()).unwrap();
+        mode(0o755);
+    }
+}
