@@ -6,6 +6,7 @@ use config::{Config, File, FileFormat};
 use serde_json::{Map, Value};
 
 use super::overlay::take_variants;
+use super::paths::make_absolute;
 use super::{Recipe, Variant, overlay};
 
 /// An error of a recipe.
@@ -189,17 +190,35 @@ pub fn load(path: &Path, sets: &[String]) -> Result<RecipeFile, RecipeError> {
 /// # Errors
 /// As [`load`].
 pub fn parse(path: &Path, text: &str, sets: &[String]) -> Result<RecipeFile, RecipeError> {
+    let variables =
+        std::env::vars().filter_map(|(variable, value)| Some((environment_key(&variable)?, variable, value)));
+    merged(path, text, variables.collect(), sets)
+}
+
+/// The file, then variables (key, name and value), then assignments. A relative path is seen from the folder of the file that names
+/// it, and from the working directory where a variable or an assignment does.
+fn merged(
+    path: &Path,
+    text: &str,
+    variables: Vec<(String, String, String)>,
+    sets: &[String],
+) -> Result<RecipeFile, RecipeError> {
     let in_file = |reason: String| RecipeError::File {
         path: path.into(),
         reason,
     };
-    let mut builder = Config::builder().add_source(File::from_str(text, FileFormat::Toml));
-    for (variable, value) in std::env::vars() {
-        if let Some(key) = environment_key(&variable) {
-            builder = builder
-                .set_override(index_syntax(&key), toml_value(&value))
-                .map_err(|e| in_file(format!("{variable}: {e}")))?;
-        }
+    // What is no TOML is said below.
+    let mut table: toml::Table = text.parse().unwrap_or_default();
+    let located = make_absolute(&mut table, path.parent().unwrap_or(Path::new("")));
+    let located = located.then(|| toml::to_string(&table)).transpose();
+    let text = located
+        .map_err(|e| in_file(e.to_string()))?
+        .unwrap_or_else(|| text.to_owned());
+    let mut builder = Config::builder().add_source(File::from_str(&text, FileFormat::Toml));
+    for (key, variable, value) in variables {
+        builder = builder
+            .set_override(index_syntax(&key), toml_value(&value))
+            .map_err(|e| in_file(format!("{variable}: {e}")))?;
     }
     for assignment in sets {
         let wrong = |reason: String| RecipeError::Set {
@@ -213,10 +232,11 @@ pub fn parse(path: &Path, text: &str, sets: &[String]) -> Result<RecipeFile, Rec
             .set_override(index_syntax(key.trim()), toml_value(value.trim()))
             .map_err(|e| wrong(e.to_string()))?;
     }
-    let table: toml::Table = builder
+    let mut table: toml::Table = builder
         .build()
         .and_then(Config::try_deserialize)
         .map_err(|e| in_file(e.to_string()))?;
+    make_absolute(&mut table, Path::new(""));
     let mut table = json(path, table)?;
     let variants = take_variants(&mut table).map_err(|reason| RecipeError::Key {
         path: path.into(),
@@ -244,6 +264,14 @@ pub fn parse_resolved(path: &Path, text: &str) -> Result<Recipe, RecipeError> {
         variants: Vec::new(),
     };
     file.base()
+}
+
+/// A recipe as a run has written it, with assignments of `--set`; the environment does not change it.
+///
+/// # Errors
+/// As [`load`].
+pub fn parse_changed(path: &Path, text: &str, sets: &[String]) -> Result<Recipe, RecipeError> {
+    merged(path, text, Vec::new(), sets)?.base()
 }
 
 /// The table as JSON, which has no NaN and no infinity.
@@ -402,6 +430,35 @@ mod tests {
         assert_eq!(
             index_syntax("phases.0.guidance.10.plugin"),
             "phases[0].guidance[10].plugin"
+        );
+    }
+
+    #[test]
+    fn a_path_is_seen_from_where_it_is_named() {
+        let text = format!("{MINIMAL}\n[encoder]\nweights = \"own.safetensors\"\n");
+        let of = |sets: &[String]| {
+            let recipe = parse(Path::new("/recipes/own.toml"), &text, sets).unwrap().base();
+            recipe.unwrap().encoder.unwrap().weights
+        };
+        assert_eq!(of(&[]), "/recipes/own.safetensors");
+        let here = std::env::current_dir().unwrap().join("other.safetensors");
+        assert_eq!(
+            of(&["encoder.weights=other.safetensors".into()]),
+            here.to_str().unwrap()
+        );
+        assert_eq!(of(&["encoder.weights=untrained".into()]), "untrained");
+    }
+
+    #[test]
+    fn a_run_s_recipe_takes_assignments() {
+        let sets = [
+            "phases.0.steps=9".to_owned(),
+            "phases.0.guidance.0.coefficient=0.25".to_owned(),
+        ];
+        let recipe = parse_changed(Path::new("recipe.toml"), MINIMAL, &sets).unwrap();
+        assert_eq!(
+            (recipe.phases[0].steps, recipe.phases[0].guidance[0].coefficient),
+            (9, Some(0.25))
         );
     }
 
