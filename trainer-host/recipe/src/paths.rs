@@ -6,8 +6,11 @@ use toml::Value;
 
 use super::Recipe;
 
-/// Keys whose value may be a path, `*` being any place in a list, and the test for one that is. A variant has the same keys.
-const PATHS: [(&str, fn(&str) -> bool); 4] = [
+/// Tells a path from another value of a key.
+type IsPath = fn(&str) -> bool;
+
+/// Keys whose value may be a path, `*` being any place in a list. A variant has the same keys.
+const PATHS: [(&str, IsPath); 4] = [
     ("data.path", |_| true),
     ("encoder.weights", |path| !is_builtin(path)),
     ("evaluation.quality.judges.*", |path| !is_builtin(path)),

@@ -7,6 +7,7 @@ mod cost;
 mod error;
 pub mod evaluation;
 mod events;
+mod history;
 pub mod journal;
 mod run;
 mod validation;
@@ -14,6 +15,7 @@ mod write;
 
 pub use cost::{ComputeCost, EncoderCost, Operations, Parts, Seconds, TeacherCounters, duration};
 pub use error::{FileError, RecordError};
-pub use run::{LibraryRecord, ReplacedLibrary, RunFailure, RunFolder, RunInfo, RunResult};
+pub use history::{Fork, NetworkFile, Place, RecipeChange};
+pub use run::{LibraryRecord, ReplacedLibrary, RunFailure, RunFolder, RunInfo, RunResult, quoted};
 pub use validation::ValidationLoss;
 pub use write::{sync_folder, write_synced, write_whole};

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{
     Command, CompareArgs, ComputeArgs, EncoderArgs, EncoderCommand, SampleArgs, SamplerName, TrainArgs, eval, log,
-    plugin, report, sweep,
+    plugin, report, resume, sweep,
 };
 use crate::Error;
 use crate::compare::{self, Status};
@@ -21,7 +21,7 @@ use sextant_model::encoder::train_encoder;
 use sextant_recipe::EncoderConfig;
 use sextant_recipe::{self as recipe, RecipeFile};
 use sextant_records::FileError;
-use sextant_records::{RunFolder, RunResult, duration};
+use sextant_records::{RunFolder, RunResult, duration, quoted};
 use sextant_train::sample::{self, Drawing};
 use sextant_train::{Options, ProgressMode, Run, write_samples};
 
@@ -41,33 +41,17 @@ pub fn run(command: Command) -> Result<(), Error> {
 }
 
 fn train(args: TrainArgs) -> Result<(), Error> {
-    let (recipe, folder, fresh) = match (&args.resume, &args.recipe) {
-        (Some(run), _) => {
-            let folder = RunFolder::new(run);
-            (folder.recipe_without(&args.without)?, folder, false)
-        }
-        (None, Some(path)) => {
-            let file = recipe::load(path, &args.set)?;
-            let recipe = match &args.variant {
-                Some(name) => file.variant(file.find_variant(name)?)?,
-                None => file.base()?,
-            };
-            let out = args.out.unwrap_or_else(|| default_out(&file, args.variant.as_deref()));
-            (recipe, RunFolder::new(out), true)
-        }
+    let (run, folder) = match (&args.resume, &args.recipe) {
+        (Some(resume), _) => resume::ready(&args, resume)?,
+        (None, Some(path)) => begun(&args, path)?,
         (None, None) => return Err(Error::Input("give a recipe, or --resume RUN".into())),
     };
-    let label = folder
-        .path()
-        .file_name()
-        .map_or("run".into(), |n| n.to_string_lossy().into_owned());
-    let options = options(&args.compute, args.output.json, &label)?;
-    let run = Run::prepare(recipe, options)?;
-    evaluation::check(&run)?;
-    if fresh {
-        folder.create(run.recipe(), run.info())?;
-    } else if !args.without.is_empty() {
-        folder.replace_recipe(run.recipe())?;
+    if let Some(result) = folder.result() {
+        eprintln!(
+            "{}: all {} steps are done, and nothing is left to train; --steps N goes on to step N",
+            folder.path().display(),
+            result.steps
+        );
     }
     log::write_to(folder.path());
     let result = run.execute(&folder)?;
@@ -81,6 +65,26 @@ fn train(args: TrainArgs) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// A new run of a recipe.
+fn begun(args: &TrainArgs, path: &Path) -> Result<(Run, RunFolder), Error> {
+    let file = recipe::load(path, &args.set)?;
+    let recipe = match &args.variant {
+        Some(name) => file.variant(file.find_variant(name)?)?,
+        None => file.base()?,
+    };
+    let out = args.out.clone();
+    let folder = RunFolder::new(out.unwrap_or_else(|| default_out(&file, args.variant.as_deref())));
+    let label = folder
+        .path()
+        .file_name()
+        .map_or("run".into(), |n| n.to_string_lossy().into_owned());
+    let options = options(&args.compute, args.output.json, &label)?;
+    let run = Run::prepare(recipe, options)?;
+    evaluation::check(&run)?;
+    folder.create(run.recipe(), run.info())?;
+    Ok((run, folder))
 }
 
 fn print_result(folder: &RunFolder, result: &RunResult) {
@@ -132,15 +136,6 @@ fn command_line(args: &CompareArgs) -> String {
         words.push(format!("--seeds {}", seeds.join(",")));
     }
     words.join(" ")
-}
-
-/// A word as a shell takes it.
-pub(super) fn quoted(word: &str) -> String {
-    if word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./=,:".contains(c)) {
-        word.into()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
 }
 
 fn draw(args: SampleArgs) -> Result<(), Error> {

@@ -116,6 +116,7 @@ fn network(args: &EvalArgs) -> Result<Evaluation, Error> {
     measure_all(&mut recipe);
     let options: Options = options(&args.compute, args.output.json, "eval")?;
     let run = Run::prepare(recipe, options)?;
+    run.check_files(&folder)?;
     let own = args.set.is_empty() && checkpoint.is_none();
     let scratch;
     let place = match &args.out {

@@ -93,6 +93,54 @@ pub enum Error {
         /// Its folder.
         checkpoint: PathBuf,
     },
+    /// Keys that a run which has begun cannot change.
+    #[error("{}: {}", run.display(), refused.join("\n"))]
+    Change {
+        /// The run's folder.
+        run: PathBuf,
+        /// Each key, with both values and the reason.
+        refused: Vec<String>,
+    },
+    /// Other data than those that a run began with.
+    #[error(
+        "{}: the run began with other data (fingerprint {before} then, {now} now); only with those it can go on", run.display()
+    )]
+    OtherData {
+        /// The run's folder.
+        run: PathBuf,
+        /// Fingerprint of the data that it began with.
+        before: String,
+        /// Fingerprint of the data as they are read now.
+        now: String,
+    },
+    /// Another network in the place of one that a run began with.
+    #[error(
+        "{}: {} ({key}) is another file than the run began with (SHA-256 {before} then, {now} now); put that one back to go on",
+        run.display(),
+        path.display()
+    )]
+    OtherFile {
+        /// The run's folder.
+        run: PathBuf,
+        /// The key of the recipe that names the file.
+        key: String,
+        /// The file.
+        path: PathBuf,
+        /// SHA-256 of the file that the run began with.
+        before: String,
+        /// SHA-256 of the one that is there now.
+        now: String,
+    },
+    /// A newest checkpoint that cannot be read.
+    #[error("{source}\nthe checkpoint {} is damaged; {advice}", checkpoint.display())]
+    Damaged {
+        /// The error that it led to.
+        source: Box<Error>,
+        /// Its folder.
+        checkpoint: PathBuf,
+        /// The way to go on.
+        advice: String,
+    },
     /// Someone asked to stop; the last good step is on disk.
     #[error("stopped after step {step} of phase {phase:?}; go on with: sextant train --resume {run}")]
     Interrupted {

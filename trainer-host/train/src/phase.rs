@@ -205,8 +205,12 @@ impl Training {
             line.insert("validation".to_owned(), loss.mean);
             self.state.validation = (step == last).then_some(loss).filter(ValidationLoss::is_finite);
         }
-        if due(self.plan.output.log_every) || step == last {
-            line.extend(self.means()?);
+        if due(self.plan.output.log_every) {
+            line.extend(self.take_means()?);
+        } else if step == last {
+            // The sums stay, for a phase whose steps are raised goes on as if it had not ended.
+            let means = self.scalars.means().map_err(|diverged| self.diverged(diverged))?;
+            line.extend(means);
         }
         if !line.is_empty() {
             self.progress.log(&line);
@@ -221,7 +225,7 @@ impl Training {
         Ok(())
     }
 
-    fn means(&mut self) -> Result<BTreeMap<String, f64>, Error> {
+    fn take_means(&mut self) -> Result<BTreeMap<String, f64>, Error> {
         let steps = self.scalars.count("clipped");
         let means = self.scalars.take_means().map_err(|diverged| self.diverged(diverged))?;
         if let Some(clipped) = means.get("clipped") {

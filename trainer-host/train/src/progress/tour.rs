@@ -64,7 +64,8 @@ impl Tour {
                 .map_or(0, |saved| saved.step.min(phase.steps)),
             total: phase.steps,
         });
-        let over = folder.result().is_some();
+        let steps = recipe.phases.last().map_or(0, |phase| phase.steps);
+        let over = folder.result().is_some_and(|result| result.steps >= steps);
         let run = self.lock().itinerary.add(variant, phases.collect(), over);
         Stage {
             tour: self.clone(),
