@@ -6,9 +6,10 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::OutputArgs;
-use super::commands::{print_json, quoted};
+use super::commands::print_json;
 use crate::Error;
 use sextant_recipe::Score;
+use sextant_records::quoted;
 use sextant_report::comparison::{self, Request};
 use sextant_report::{self as report, Report};
 

@@ -8,7 +8,7 @@ use sextant_model::diffusion::SampleError;
 use sextant_model::encoder::EncoderError;
 use sextant_model::{TensorFileError, WeightsError};
 use sextant_recipe::{KeyError, RecipeError};
-use sextant_records::{FileError, RecordError};
+use sextant_records::{FileError, NetworkFile, RecordError};
 
 /// Why a step failed. Nothing has changed then: neither weights, moments, average nor buffers.
 #[derive(Debug, thiserror::Error)]
@@ -115,21 +115,16 @@ pub enum Error {
     },
     /// Another network in the place of one that a run began with.
     #[error(
-        "{}: {} ({key}) is another file than the run began with (SHA-256 {before} then, {now} now); put that one back to go on",
-        run.display(),
-        path.display()
+        "{}: {} ({}) is another file than the run began with (SHA-256 {} then, {} now); put that one back to go on",
+        run.display(), now.path, now.key, before.sha256, now.sha256
     )]
     OtherFile {
         /// The run's folder.
         run: PathBuf,
-        /// The key of the recipe that names the file.
-        key: String,
-        /// The file.
-        path: PathBuf,
-        /// SHA-256 of the file that the run began with.
-        before: String,
-        /// SHA-256 of the one that is there now.
-        now: String,
+        /// The file that it began with.
+        before: Box<NetworkFile>,
+        /// The one that is there now.
+        now: Box<NetworkFile>,
     },
     /// A newest checkpoint that cannot be read.
     #[error("{source}\nthe checkpoint {} is damaged; {advice}", checkpoint.display())]

@@ -60,10 +60,8 @@ impl Run {
             if let Some(known) = known.filter(|known| known.sha256 != file.sha256) {
                 return Err(Error::OtherFile {
                     run: folder.path().into(),
-                    key: file.key.clone(),
-                    path: file.path.clone().into(),
-                    before: known.sha256.clone(),
-                    now: file.sha256.clone(),
+                    before: Box::new(known.clone()),
+                    now: Box::new(file.clone()),
                 });
             }
         }
