@@ -254,6 +254,11 @@ fn a_damaged_checkpoint_names_the_one_before_it_and_the_command() {
     succeed(&sextant(folder.path(), &[&words[..], &["--device", "cpu"]].concat()));
     same(&at("whole"), &at("killed-from-4"), 12);
 
+    // Nothing is changed on such a ground.
+    let recipe = bytes(&at("killed/recipe.toml"));
+    let longer = ["train", "--resume", "killed", "--steps", "16"];
+    refused(folder.path(), &longer, &["step-000008 is damaged"]);
+    assert!(bytes(&at("killed/recipe.toml")) == recipe);
     // Without one that is whole there is no such command, and a damaged one is no place to fork at.
     let fork = ["train", "--resume", "killed@8", "--out", "fork"];
     refused(folder.path(), &fork, &["ema.safetensors"]);

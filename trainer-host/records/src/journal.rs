@@ -81,8 +81,7 @@ impl Journal {
 /// # Errors
 /// A file that cannot be written.
 pub fn record(folder: &RunFolder, phase: &str, step: u64, values: &BTreeMap<String, f64>) -> Result<(), FileError> {
-    let path = folder.metrics();
-    let mut lines = read(&path);
+    let mut lines = read(&folder.metrics());
     for line in lines.iter_mut().filter(|line| line.phase == phase && line.step == step) {
         line.values.retain(|name, _| !values.contains_key(name));
     }
@@ -92,8 +91,12 @@ pub fn record(folder: &RunFolder, phase: &str, step: u64, values: &BTreeMap<Stri
         step,
         values: values.clone(),
     });
-    write(&path, &lines)?;
-    // TensorBoard forgets this step and what comes after it, in every curve: all of that is said again.
+    say_again(folder, phase, step, &lines)
+}
+
+/// Writes the log anew; what it has of `phase` from `step` on is said again to TensorBoard, which forgets all of that in every curve.
+fn say_again(folder: &RunFolder, phase: &str, step: u64, lines: &[Line]) -> Result<(), FileError> {
+    write(&folder.metrics(), lines)?;
     let mut events = Events::begin(&folder.phase(phase), step)?;
     for line in lines.iter().filter(|line| line.phase == phase && line.step >= step) {
         events.append(line.step, &line.values)?;
@@ -107,19 +110,12 @@ pub fn record(folder: &RunFolder, phase: &str, step: u64, values: &BTreeMap<Stri
 /// # Errors
 /// A file that cannot be written.
 pub fn reopen(folder: &RunFolder, phase: &str, step: u64, keep: impl Fn(&str) -> bool) -> Result<(), FileError> {
-    let path = folder.metrics();
-    let mut lines = read(&path);
-    let of_phase = |line: &Line| line.phase == phase;
-    for line in lines.iter_mut().filter(|line| of_phase(line) && line.step == step) {
+    let mut lines = read(&folder.metrics());
+    for line in lines.iter_mut().filter(|line| line.phase == phase && line.step == step) {
         line.values.retain(|name, _| keep(name));
     }
     lines.retain(|line| !line.values.is_empty());
-    write(&path, &lines)?;
-    let mut events = Events::begin(&folder.phase(phase), step)?;
-    for line in lines.iter().filter(|line| of_phase(line) && line.step == step) {
-        events.append(step, &line.values)?;
-    }
-    Ok(())
+    say_again(folder, phase, step, &lines)
 }
 
 /// Begins the log of `out` with the lines of these phases up to these steps; what evaluations measured is left out.
@@ -135,14 +131,9 @@ pub fn fork(folder: &RunFolder, out: &RunFolder, shared: &[(&str, u64)]) -> Resu
         let mut shared = shared.iter();
         !line.values.is_empty() && shared.any(|(phase, step)| line.phase == *phase && line.step <= *step)
     });
-    write(&out.metrics(), &lines)?;
-    for (phase, _) in shared {
-        let mut events = Events::begin(&out.phase(phase), 0)?;
-        for line in lines.iter().filter(|line| line.phase == *phase) {
-            events.append(line.step, &line.values)?;
-        }
-    }
-    Ok(())
+    shared
+        .iter()
+        .try_for_each(|(phase, _)| say_again(out, phase, 0, &lines))
 }
 
 fn write(path: &Path, lines: &[Line]) -> Result<(), FileError> {

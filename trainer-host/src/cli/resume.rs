@@ -10,14 +10,14 @@ use sextant_recipe::{Recipe, changes_training};
 use sextant_records::checkpoint::list;
 use sextant_records::{FileError, Place, RunFolder};
 use sextant_train::checkpoint::SavedTensors;
-use sextant_train::{Run, check_changes};
+use sextant_train::{Run, check_changes, explained};
 
 /// The run that `--resume` names, ready to go on, and its folder. Everything is checked before anything is written.
 pub fn ready(args: &TrainArgs, resume: &Path) -> Result<(Run, RunFolder), Error> {
     let (folder, at) = parted(resume);
     let before = folder.trained_by()?;
     let place = match at {
-        None => folder.place(&before),
+        None => newest(&folder, &before)?,
         Some(at) => checkpoint(&folder, &before, at)?,
     };
     let out = match (&args.out, at) {
@@ -77,6 +77,15 @@ fn parted(resume: &Path) -> (RunFolder, Option<&str>) {
         Some((run, at)) if !whole.recipe_path().exists() => (RunFolder::new(run), Some(at)),
         _ => (whole, None),
     }
+}
+
+/// The place at which a run goes on by itself. A checkpoint that is damaged is found here, before the run is changed.
+fn newest(folder: &RunFolder, recipe: &Recipe) -> Result<Place, Error> {
+    let place = folder.place(recipe);
+    if let Some(saved) = folder.latest(&place.phase) {
+        saved.read_all().map_err(|error| explained(error, folder, recipe))?;
+    }
+    Ok(place)
 }
 
 /// The place of a whole checkpoint that `STEP` (of the last phase that has it) or `PHASE:STEP` names.

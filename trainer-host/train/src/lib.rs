@@ -27,7 +27,7 @@ pub use objective::{Losses, StepOutput, Terms};
 pub use phase::{Ending, Observer, Plan, Training};
 pub use progress::{Itinerary, Left, PhaseSteps, ProgressMode, Stage, Tour};
 pub use result::write_samples;
-pub use resume::check_changes;
+pub use resume::{check_changes, explained};
 pub use run::{Options, Run};
 pub use schedule::{ema_decay, learning_rate};
 pub use setup::{average, geometry, planned_geometry};

@@ -94,9 +94,9 @@ impl Run {
     }
 }
 
-/// The error that ended a run; where its newest checkpoint turns out to be damaged, with the intact one before it and the command
-/// that goes on from there.
-pub(super) fn explained(error: Error, folder: &RunFolder, recipe: &Recipe) -> Error {
+/// Names, where an error of reading is due to the newest checkpoint being damaged, the intact one before it and the command that goes
+/// on from there. Any other error stays as it is.
+pub fn explained(error: Error, folder: &RunFolder, recipe: &Recipe) -> Error {
     let read = matches!(
         error,
         Error::File(_) | Error::Tensors(_) | Error::Weights(_) | Error::Guidance(_)
