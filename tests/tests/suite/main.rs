@@ -22,6 +22,7 @@ mod parity_training;
 mod plugin_check;
 mod plugin_kit;
 mod report;
+mod resume;
 mod runs;
 mod sources;
 mod sweep;

@@ -47,14 +47,14 @@ pub fn same(a: &Path, b: &Path, step: u64) {
     }
 }
 
-fn train(folder: &Path, out: &str, more: &[&str]) -> Output {
+pub fn train(folder: &Path, out: &str, more: &[&str]) -> Output {
     let recipe = recipe("tiny.toml");
     let mut arguments = vec!["train", recipe.to_str().unwrap(), "--out", out, "--device", "cpu"];
     arguments.extend(more);
     sextant(folder, &arguments)
 }
 
-fn succeed(output: &Output) {
+pub fn succeed(output: &Output) {
     assert!(output.status.success(), "{}", stderr(output));
 }
 
@@ -192,7 +192,7 @@ fn a_killed_run_goes_on_bit_for_bit() {
 
 /// The run as it lay when it was killed after step 5: a checkpoint of step 4, a log that is further, and neither samples nor a
 /// result.
-fn kill(run: &Path) {
+pub fn kill(run: &Path) {
     std::fs::remove_dir_all(run.join("phases/train/step-000008")).unwrap();
     std::fs::remove_file(run.join("result.json")).unwrap();
     std::fs::remove_dir_all(run.join("samples")).unwrap();

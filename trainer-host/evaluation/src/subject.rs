@@ -34,11 +34,9 @@ pub struct Checkpoint {
 /// that cannot be read or do not fit the data, a judge that is the encoder, too few samples.
 ///
 /// # Errors
-/// Names the key at fault. Warnings too, where the options are strict.
+/// Names the key at fault; a training that this machine cannot hold; warnings, where the options are strict.
 pub fn prepare(recipe: Recipe, options: Options) -> Result<Run, Error> {
-    let mut run = Run::prepare(recipe, options)?;
-    let judges = judges(run.recipe(), run.dataset(), &run.options().device)?;
-    run.warn(warnings(run.recipe(), run.dataset(), &judges));
+    let mut run = prepare_evaluation(recipe, options)?;
     let memory = run.check_memory()?;
     run.warn(memory.into_iter().collect());
     match &run.info().warnings {
@@ -47,6 +45,17 @@ pub fn prepare(recipe: Recipe, options: Options) -> Result<Run, Error> {
         }
         _ => Ok(run),
     }
+}
+
+/// The same for a run that is to be measured and not trained: whether its training would fit into memory is not asked.
+///
+/// # Errors
+/// Names the key at fault.
+pub fn prepare_evaluation(recipe: Recipe, options: Options) -> Result<Run, Error> {
+    let mut run = Run::prepare(recipe, options)?;
+    let judges = judges(run.recipe(), run.dataset(), &run.options().device)?;
+    run.warn(warnings(run.recipe(), run.dataset(), &judges));
+    Ok(run)
 }
 
 /// Statistics of which there will be too little.

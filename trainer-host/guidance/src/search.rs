@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
-use std::path::{MAIN_SEPARATOR, Path, PathBuf};
+use std::path::{Path, PathBuf};
+
+use sextant_recipe::is_library_path;
 
 use super::error::GuidanceError;
 use super::library::Library;
@@ -43,7 +45,7 @@ impl SearchPath {
     /// The file of the plugin that a recipe calls `plugin`. A text with a path separator or a library's extension is a
     /// path, which is taken as it is: whether it exists is seen when it is opened.
     pub fn resolve(&self, plugin: &str) -> Result<PathBuf, GuidanceError> {
-        if is_path(plugin) {
+        if is_library_path(plugin) {
             return Ok(PathBuf::from(plugin));
         }
         let file = file_name(plugin);
@@ -84,12 +86,6 @@ impl SearchPath {
         }
         files
     }
-}
-
-/// Tells whether a recipe's `plugin` is a path.
-pub(super) fn is_path(plugin: &str) -> bool {
-    let extension = Path::new(plugin).extension().and_then(|e| e.to_str());
-    plugin.contains('/') || plugin.contains(MAIN_SEPARATOR) || matches!(extension, Some("so" | "dylib" | "dll"))
 }
 
 /// The file of the library that recipes call `plugin`, on this platform.

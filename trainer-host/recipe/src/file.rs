@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::assign::{AssignError, assign, value};
 use super::data::WHOLE;
 use super::overlay::take_variants;
+use super::paths::make_absolute;
 use super::{Recipe, Variant, overlay};
 
 /// An error of a recipe.
@@ -212,14 +213,26 @@ pub fn load(path: &Path, sets: &[String]) -> Result<RecipeFile, RecipeError> {
 /// # Errors
 /// As [`load`].
 pub fn parse(path: &Path, text: &str, sets: &[String]) -> Result<RecipeFile, RecipeError> {
+    let variables =
+        std::env::vars().filter_map(|(variable, value)| Some((environment_key(&variable)?, variable, value)));
+    merged(path, text, variables.collect(), sets)
+}
+
+/// The file, then variables (key, name and value), then assignments. A relative path is seen from the folder of the file that names
+/// it, and from the working directory where a variable or an assignment does.
+fn merged(
+    path: &Path,
+    text: &str,
+    variables: Vec<(String, String, String)>,
+    sets: &[String],
+) -> Result<RecipeFile, RecipeError> {
     let mut table = table(path, text)?;
-    for (variable, text) in std::env::vars() {
-        if let Some(key) = environment_key(&variable) {
-            assign(&mut table, &key, value(&text)).map_err(|e| RecipeError::File {
-                path: path.into(),
-                reason: format!("{variable}: {e}"),
-            })?;
-        }
+    make_absolute(&mut table, path.parent().unwrap_or(Path::new("")));
+    for (key, variable, text) in variables {
+        assign(&mut table, &key, value(&text)).map_err(|e| RecipeError::File {
+            path: path.into(),
+            reason: format!("{variable}: {e}"),
+        })?;
     }
     for assignment in sets {
         let wrong = |reason: String| RecipeError::Set {
@@ -231,6 +244,7 @@ pub fn parse(path: &Path, text: &str, sets: &[String]) -> Result<RecipeFile, Rec
             .ok_or_else(|| wrong("write it as key=value, such as optimiser.lr=2e-4".into()))?;
         assign(&mut table, key.trim(), value(text.trim())).map_err(|e: AssignError| wrong(e.to_string()))?;
     }
+    make_absolute(&mut table, Path::new(""));
     let mut table = json(path, table)?;
     let variants = take_variants(&mut table).map_err(|reason| RecipeError::Key {
         path: path.into(),
@@ -273,6 +287,14 @@ fn table(path: &Path, text: &str) -> Result<toml::Table, RecipeError> {
 fn integer_too_large(error: &toml::de::Error, text: &str) -> bool {
     let number = error.span().and_then(|span| text.get(span)).unwrap_or_default();
     !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// A recipe as a run has written it, with assignments of `--set`; the environment does not change it.
+///
+/// # Errors
+/// As [`load`].
+pub fn parse_changed(path: &Path, text: &str, sets: &[String]) -> Result<Recipe, RecipeError> {
+    merged(path, text, Vec::new(), sets)?.base()
 }
 
 /// The table as JSON, which has no NaN and no infinity.
@@ -387,6 +409,35 @@ mod tests {
             Some("phases.0.steps")
         );
         assert_eq!(environment_key("SEXTANT_PLUGIN_PATH"), None);
+    }
+
+    #[test]
+    fn a_path_is_seen_from_where_it_is_named() {
+        let text = format!("{MINIMAL}\n[encoder]\nweights = \"own.safetensors\"\n");
+        let of = |sets: &[String]| {
+            let recipe = parse(Path::new("/recipes/own.toml"), &text, sets).unwrap().base();
+            recipe.unwrap().encoder.unwrap().weights
+        };
+        assert_eq!(of(&[]), "/recipes/own.safetensors");
+        let here = std::env::current_dir().unwrap().join("other.safetensors");
+        assert_eq!(
+            of(&["encoder.weights=other.safetensors".into()]),
+            here.to_str().unwrap()
+        );
+        assert_eq!(of(&["encoder.weights=untrained".into()]), "untrained");
+    }
+
+    #[test]
+    fn a_run_s_recipe_takes_assignments() {
+        let sets = [
+            "phases.0.steps=9".to_owned(),
+            "phases.0.guidance.0.coefficient=0.25".to_owned(),
+        ];
+        let recipe = parse_changed(Path::new("recipe.toml"), MINIMAL, &sets).unwrap();
+        assert_eq!(
+            (recipe.phases[0].steps, recipe.phases[0].guidance[0].coefficient),
+            (9, Some(0.25))
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! This crate reads and checks values. Whether a recipe fits its data, its network and its plugins is asked by those who have them.
 
 mod assign;
+mod change;
 mod data;
 mod diffusion;
 mod encoder;
@@ -15,12 +16,14 @@ mod evaluation;
 mod file;
 mod guidance;
 mod overlay;
+mod paths;
 mod sampler;
 mod schema;
 mod seed;
 mod time;
 mod weights;
 
+pub use change::{Change, changes, changes_training, refusals};
 pub use data::DataConfig;
 pub use diffusion::{Path, PathCoefficients, Prediction};
 pub use encoder::{
@@ -28,9 +31,10 @@ pub use encoder::{
 };
 pub use error::KeyError;
 pub use evaluation::{QualityRecipe, RepresentationsRecipe};
-pub use file::{RecipeError, RecipeFile, load, parse, parse_resolved};
+pub use file::{RecipeError, RecipeFile, load, parse, parse_changed, parse_resolved};
 pub use guidance::{SettingError, SourceConfig, USUAL_COEFFICIENT, check_name};
 pub use overlay::{Variant, overlay};
+pub use paths::is_library_path;
 pub use sampler::{SamplerConfig, SamplerMethod};
 pub use schema::*;
 pub use time::{TimeSampling, from_normal};

@@ -92,8 +92,7 @@ impl Journal {
 /// # Errors
 /// A file that cannot be written.
 pub fn record(folder: &RunFolder, phase: &str, step: u64, values: &BTreeMap<String, f64>) -> Result<(), FileError> {
-    let path = folder.metrics();
-    let mut lines = read(&path);
+    let mut lines = read(&folder.metrics());
     for line in lines.iter_mut().filter(|line| line.phase == phase && line.step == step) {
         line.values.retain(|name, _| !values.contains_key(name));
     }
@@ -103,13 +102,49 @@ pub fn record(folder: &RunFolder, phase: &str, step: u64, values: &BTreeMap<Stri
         step,
         values: values.clone(),
     });
-    write(&path, &lines)?;
-    // TensorBoard forgets this step and what comes after it, in every curve: all of that is said again.
+    say_again(folder, phase, step, &lines)
+}
+
+/// Writes the log anew; what it has of `phase` from `step` on is said again to TensorBoard, which forgets all of that in every curve.
+fn say_again(folder: &RunFolder, phase: &str, step: u64, lines: &[Line]) -> Result<(), FileError> {
+    write(&folder.metrics(), lines)?;
     let mut events = Events::begin(&folder.phase(phase), step)?;
     for line in lines.iter().filter(|line| line.phase == phase && line.step >= step) {
         events.append(line.step, &line.values)?;
     }
     Ok(())
+}
+
+/// Keeps of the values that the log has of `step` of `phase` those whose names `keep` wants: a phase that ended there goes on.
+/// No journal may be open meanwhile.
+///
+/// # Errors
+/// A file that cannot be written.
+pub fn reopen(folder: &RunFolder, phase: &str, step: u64, keep: impl Fn(&str) -> bool) -> Result<(), FileError> {
+    let mut lines = read(&folder.metrics());
+    for line in lines.iter_mut().filter(|line| line.phase == phase && line.step == step) {
+        line.values.retain(|name, _| keep(name));
+    }
+    lines.retain(|line| !line.values.is_empty());
+    say_again(folder, phase, step, &lines)
+}
+
+/// Begins the log of `out` with the lines of these phases up to these steps; what evaluations measured is left out.
+///
+/// # Errors
+/// A file that cannot be written.
+pub fn fork(folder: &RunFolder, out: &RunFolder, shared: &[(&str, u64)]) -> Result<(), FileError> {
+    let mut lines = read(&folder.metrics());
+    for line in &mut lines {
+        line.values.retain(|name, _| !name.starts_with(EVALUATION));
+    }
+    lines.retain(|line| {
+        let mut shared = shared.iter();
+        !line.values.is_empty() && shared.any(|(phase, step)| line.phase == *phase && line.step <= *step)
+    });
+    shared
+        .iter()
+        .try_for_each(|(phase, _)| say_again(out, phase, 0, &lines))
 }
 
 fn write(path: &Path, lines: &[Line]) -> Result<(), FileError> {
@@ -230,6 +265,30 @@ mod tests {
         let (names, values): (Vec<_>, Vec<_>) = events.scalars.iter().map(|s| (s.1.as_str(), s.2)).unzip();
         assert_eq!(names, ["denoising", "quality.embedded.kernel@2"]);
         assert_eq!(values, [0.5, 0.2]);
+    }
+
+    #[test]
+    fn a_phase_that_goes_on_keeps_what_it_would_have_said() {
+        let (_folder, run) = run();
+        let mut journal = Journal::open(&run, "train", 0).unwrap();
+        journal.append(10, &values(1.0)).unwrap();
+        let last = [("denoising".to_owned(), 0.5), ("validation".to_owned(), 0.4)].into();
+        journal.append(20, &last).unwrap();
+        drop(journal);
+        record(
+            &run,
+            "train",
+            20,
+            &[(format!("{EVALUATION}copies.fraction"), 0.0)].into(),
+        )
+        .unwrap();
+        reopen(&run, "train", 20, |name| name == "denoising").unwrap();
+        let said = [10, 20].map(|step| ("train".to_owned(), step, vec!["denoising".to_owned()]));
+        assert_eq!(lines(&run), said);
+        let events = decode::folder(&run.phase("train")).pop().unwrap();
+        assert_eq!((events.restarts, events.scalars.len()), (vec![20], 1));
+        reopen(&run, "train", 20, |_| false).unwrap();
+        assert_eq!(lines(&run), said[..1]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod cost;
 mod error;
 pub mod evaluation;
 mod events;
+mod history;
 pub mod journal;
 mod lock;
 mod run;
@@ -15,7 +16,8 @@ mod write;
 
 pub use cost::{ComputeCost, EncoderCost, Operations, Parts, Seconds, TeacherCounters, duration};
 pub use error::{FileError, RecordError, StorageFull};
+pub use history::{Fork, NetworkFile, Place, RecipeChange};
 pub use lock::{FolderLock, Holder, LOCK_FILE, LockError};
-pub use run::{LibraryRecord, ReplacedLibrary, RunFailure, RunFolder, RunInfo, RunResult};
+pub use run::{LibraryRecord, ReplacedLibrary, RunFailure, RunFolder, RunInfo, RunResult, quoted};
 pub use validation::ValidationLoss;
 pub use write::{make_folder, sync_folder, write_synced, write_whole};

@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use sextant_recipe::{Recipe, SourceConfig, parse_resolved};
+use serde_json::Value;
+use sextant_recipe::{Recipe, SourceConfig, changes, parse_changed, parse_resolved};
 
 use super::checkpoint::{Saved, list};
+use super::history::{Fork, NetworkFile, Place, RecipeChange};
 use super::write::leftover_of;
 use super::{
-    ComputeCost, FileError, FolderLock, LOCK_FILE, LockError, RecordError, Seconds, TeacherCounters, make_folder,
-    write_whole,
+    ComputeCost, FileError, FolderLock, LOCK_FILE, LockError, RecordError, Seconds, TeacherCounters, journal,
+    make_folder, sync_folder, write_whole,
 };
 
 /// A run on disk.
@@ -41,6 +43,17 @@ pub struct RunInfo {
     pub warnings: Vec<String>,
     /// Libraries that took the place of others of their name while the run was interrupted, in order.
     pub replaced: Vec<ReplacedLibrary>,
+    /// The files of networks that the recipe names, as the run began.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<NetworkFile>,
+    /// Keys of the recipe that were changed while the run was interrupted, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<RecipeChange>,
+    /// The run that this one was forked from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fork: Option<Fork>,
+    /// The recipe that it is trained by, beside which an edited `recipe.toml` shows.
+    pub recipe: Value,
 }
 
 /// Another library under the name of one that a run had begun with, and the place from which on it guides.
@@ -176,12 +189,64 @@ impl RunFolder {
     /// # Errors
     /// Something that is there already, a folder that cannot be written.
     pub fn create(&self, recipe: &Recipe, info: &RunInfo) -> Result<(), FileError> {
+        self.claim()?;
+        self.begin(recipe, info.clone())
+    }
+
+    fn claim(&self) -> Result<(), FileError> {
         self.is_free()?;
-        make_folder(&self.0)?;
-        let text = toml::to_string(recipe).map_err(|e| FileError::new(self.recipe_path(), e))?;
-        self.write_json("run.json", info)?;
+        make_folder(&self.0)
+    }
+
+    fn begin(&self, recipe: &Recipe, mut info: RunInfo) -> Result<(), FileError> {
+        info.recipe = serde_json::to_value(recipe).map_err(|e| FileError::new(self.recipe_path(), e))?;
+        self.write_json("run.json", &info)?;
         // Last, since a folder with a recipe is a run.
-        write_whole(&self.recipe_path(), text.as_bytes())
+        self.write_recipe(recipe)
+    }
+
+    fn write_recipe(&self, recipe: &Recipe) -> Result<(), FileError> {
+        let path = self.recipe_path();
+        let text = toml::to_string(recipe).map_err(|e| FileError::new(&path, e))?;
+        write_whole(&path, text.as_bytes())
+    }
+
+    /// Begins the run `out` as this one was at `place`: its checkpoint there, the ends of the phases before, and the log up to it.
+    ///
+    /// # Errors
+    /// An `out` that has something in it, a file that cannot be read or written.
+    pub fn fork(&self, out: &RunFolder, place: &Place) -> Result<(), RecordError> {
+        let recipe = self.trained_by()?;
+        let mut info = self.info()?;
+        out.claim()?;
+        let index = place.index(&recipe);
+        let earlier = recipe.phases[..index].iter().filter_map(|phase| {
+            let saved = self.latest(&phase.name)?;
+            Some((phase.name.as_str(), saved.step))
+        });
+        let shared: Vec<(&str, u64)> = earlier.chain([(place.phase.as_str(), place.step)]).collect();
+        for (phase, step) in &shared {
+            let saved = list(&self.phase(phase)).into_iter().find(|saved| saved.step == *step);
+            let saved = saved
+                .ok_or_else(|| FileError::new(self.phase(phase), format!("has no checkpoint after step {step}")))?;
+            copy_checkpoint(&saved, &out.phase(phase))?;
+        }
+        journal::fork(self, out, &shared)?;
+        // What changed later is so from the fork on.
+        for change in &mut info.changes {
+            let at = place.earlier(&change.phase, change.step, &recipe);
+            (change.phase, change.step) = (at.phase, at.step);
+        }
+        for replaced in &mut info.replaced {
+            let at = place.earlier(&replaced.phase, replaced.step, &recipe);
+            (replaced.phase, replaced.step) = (at.phase, at.step);
+        }
+        info.fork = Some(Fork {
+            run: std::path::absolute(&self.0).map_err(|e| FileError::new(&self.0, e))?,
+            phase: place.phase.clone(),
+            step: place.step,
+        });
+        Ok(out.begin(&recipe, info)?)
     }
 
     /// The resolved recipe's file.
@@ -208,13 +273,57 @@ impl RunFolder {
         Ok(parse_resolved(&path, &text)?)
     }
 
-    /// The resolved recipe without the sources of these names, in every phase: how a run goes on whose plugin fails.
+    /// The recipe that the run was trained by so far, whatever became of `recipe.toml` since.
+    ///
+    /// # Errors
+    /// A folder that is no run.
+    pub fn trained_by(&self) -> Result<Recipe, RecordError> {
+        let recipe = self.recipe()?;
+        match self.info()?.recipe {
+            Value::Null => Ok(recipe),
+            kept => Ok(serde_json::from_value(kept).map_err(|e| FileError::new(self.0.join("run.json"), e))?),
+        }
+    }
+
+    /// The resolved recipe with assignments of `--set`.
+    ///
+    /// # Errors
+    /// A folder that is no run, an assignment that cannot be made.
+    pub fn recipe_with(&self, sets: &[String]) -> Result<Recipe, RecordError> {
+        if sets.is_empty() {
+            return self.recipe();
+        }
+        let path = self.recipe_path();
+        let text = fs::read_to_string(&path).map_err(|e| FileError::new(&path, e))?;
+        Ok(parse_changed(&path, &text, sets)?)
+    }
+
+    /// The place at which it goes on: the last phase that has a checkpoint, and the latest there.
+    pub fn place(&self, recipe: &Recipe) -> Place {
+        let mut phases = recipe.phases.iter().rev();
+        let latest = phases.find_map(|phase| Some((&phase.name, self.latest(&phase.name)?.step)));
+        let (phase, step) = latest.map_or_else(
+            || {
+                (
+                    recipe
+                        .phases
+                        .first()
+                        .map(|phase| phase.name.clone())
+                        .unwrap_or_default(),
+                    0,
+                )
+            },
+            |(name, step)| (name.clone(), step),
+        );
+        Place { phase, step }
+    }
+
+    /// A recipe of this run without the sources of these names, in every phase: how a run goes on whose plugin fails.
     /// A name is that of the instance, or the `plugin` of the recipe.
     ///
     /// # Errors
-    /// A folder that is no run, a source that is not there.
-    pub fn recipe_without(&self, names: &[String]) -> Result<Recipe, RecordError> {
-        let mut recipe = self.recipe()?;
+    /// A source that is not there.
+    pub fn without(&self, mut recipe: Recipe, names: &[String]) -> Result<Recipe, RecordError> {
         let recorded = self.info().map(|info| info.plugins).unwrap_or_default();
         let of = |source: &SourceConfig| {
             let record = recorded.iter().find(|record| record.path == source.plugin);
@@ -246,19 +355,33 @@ impl RunFolder {
         Ok(recipe)
     }
 
-    /// Replaces the resolved recipe; the one before stays beside it, as `recipe.1.toml` or the next number that is free.
+    /// Goes on by another recipe from `place` on, and writes down what changed; the recipe before stays beside it as
+    /// `recipe.1.toml`, or the next number that is free. `meanwhile` changes what else depends on it: whatever is cut short is done
+    /// again by the next call, since the record comes last.
     ///
     /// # Errors
-    /// A file that cannot be written.
-    pub fn replace_recipe(&self, recipe: &Recipe) -> Result<(), FileError> {
+    /// A file that cannot be written; an error of `meanwhile`.
+    pub fn change_recipe<E: From<FileError>>(
+        &self,
+        before: &Recipe,
+        recipe: &Recipe,
+        place: &Place,
+        meanwhile: impl FnOnce() -> Result<(), E>,
+    ) -> Result<(), E> {
         let path = self.recipe_path();
-        let before = fs::read(&path).map_err(|e| FileError::new(&path, e))?;
         let kept = (1..)
             .map(|n| self.0.join(format!("recipe.{n}.toml")))
             .find(|kept| !kept.exists());
-        write_whole(&kept.expect("a number is free"), &before)?;
-        let text = toml::to_string(recipe).map_err(|e| FileError::new(self.recipe_path(), e))?;
-        write_whole(&path, text.as_bytes())
+        let text = toml::to_string(before).map_err(|e| FileError::new(&path, e))?;
+        write_whole(&kept.expect("a number is free"), text.as_bytes())?;
+        self.write_recipe(recipe)?;
+        meanwhile()?;
+        let mut info = self.info()?;
+        let changes = changes(before, recipe).into_iter();
+        info.changes
+            .extend(changes.map(|change| RecipeChange::now(change, place)));
+        info.recipe = serde_json::to_value(recipe).map_err(|e| FileError::new(&path, e))?;
+        Ok(self.write_json("run.json", &info)?)
     }
 
     /// Writes down libraries that take the place of others from `step` of `phase` on.
@@ -303,6 +426,14 @@ impl RunFolder {
         self.read_json("failed.json").ok()
     }
 
+    /// Takes the result away, since the run goes on.
+    ///
+    /// # Errors
+    /// A file that is there and cannot be removed.
+    pub fn forget_result(&self) -> Result<(), FileError> {
+        self.remove("result.json")
+    }
+
     /// Writes `failed.json`, for a report that is made later. Where that fails, the log says so: the error itself is what the
     /// user has to see.
     pub fn note_failure(&self, message: impl ToString) {
@@ -319,7 +450,11 @@ impl RunFolder {
     /// # Errors
     /// A file that is there and cannot be removed.
     pub fn forget_failure(&self) -> Result<(), FileError> {
-        let path = self.0.join("failed.json");
+        self.remove("failed.json")
+    }
+
+    fn remove(&self, name: &str) -> Result<(), FileError> {
+        let path = self.0.join(name);
         match fs::remove_file(&path) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(FileError::new(&path, e)),
             _ => Ok(()),
@@ -373,6 +508,42 @@ impl RunFolder {
     }
 }
 
+/// Copies a checkpoint into the folder of a phase; it gets its name when it is complete.
+fn copy_checkpoint(saved: &Saved, phase: &Path) -> Result<(), FileError> {
+    let name = saved
+        .folder
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    let partial = phase.join(format!(".partial-{name}"));
+    fs::create_dir_all(&partial).map_err(|e| FileError::new(&partial, e))?;
+    for entry in fs::read_dir(&saved.folder).map_err(|e| FileError::new(&saved.folder, e))? {
+        let from = entry.map_err(|e| FileError::new(&saved.folder, e))?.path();
+        let to = partial.join(from.file_name().unwrap_or_default());
+        fs::copy(&from, &to)
+            .and_then(|_| fs::OpenOptions::new().write(true).open(&to)?.sync_all())
+            .map_err(|e| FileError::new(&to, e))?;
+    }
+    sync_folder(&partial)?;
+    let whole = phase.join(name);
+    fs::rename(&partial, &whole).map_err(|e| FileError::new(&whole, e))?;
+    sync_folder(phase)
+}
+
+/// A word as a shell takes it.
+pub fn quoted(word: &str) -> String {
+    if !word.is_empty()
+        && word
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "-_./=,:@".contains(c))
+    {
+        word.into()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -421,5 +592,115 @@ mod tests {
         assert!(run.create(&recipe(), &RunInfo::default()).is_err());
         assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1);
         assert_eq!(fs::read_to_string(place.path().join("run.json")).unwrap(), "{}");
+    }
+
+    const RECIPE: &str = r#"
+        data = { kind = "emoji", size = 8 }
+        model = { patch_size = 2, hidden_size = 8, depth = 1, num_heads = 1 }
+        phases = [{ name = "align", steps = 4 }, { name = "train", steps = 8 }]
+    "#;
+
+    /// A run with checkpoints, and a recipe that asks for more of it.
+    fn run(folder: &Path) -> (RunFolder, Recipe, Recipe) {
+        let recipe = parse_resolved(Path::new("recipe.toml"), RECIPE).unwrap();
+        let run = RunFolder::new(folder.join("run"));
+        run.create(&recipe, &RunInfo::default()).unwrap();
+        for saved in ["align/step-000004", "train/step-000004", "train/step-000008"] {
+            let saved = run.path().join("phases").join(saved);
+            fs::create_dir_all(&saved).unwrap();
+            fs::write(saved.join("state.json"), saved.display().to_string()).unwrap();
+        }
+        let mut more = recipe.clone();
+        more.phases[1].steps = 12;
+        (run, recipe, more)
+    }
+
+    fn place(phase: &str, step: u64) -> Place {
+        Place {
+            phase: phase.into(),
+            step,
+        }
+    }
+
+    #[test]
+    fn an_edited_recipe_does_not_change_what_the_run_was_trained_by() {
+        let folder = tempfile::tempdir().unwrap();
+        let (run, ..) = run(folder.path());
+        let text = fs::read_to_string(run.recipe_path()).unwrap();
+        fs::write(run.recipe_path(), text.replace("steps = 8", "steps = 12")).unwrap();
+        assert_eq!(run.recipe().unwrap().phases[1].steps, 12);
+        assert_eq!(run.trained_by().unwrap().phases[1].steps, 8);
+    }
+
+    #[test]
+    fn a_change_that_is_cut_short_is_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (run, before, more) = run(folder.path());
+        let at = run.place(&before);
+        assert_eq!(at, place("train", 8));
+        let cut: Result<(), FileError> = run.change_recipe(&before, &more, &at, || Err(FileError::new("x", "cut")));
+        assert!(cut.is_err());
+        assert_eq!(run.trained_by().unwrap().phases[1].steps, 8);
+        run.change_recipe(&before, &more, &at, || Ok::<_, FileError>(()))
+            .unwrap();
+        assert_eq!(run.trained_by().unwrap().phases[1].steps, 12);
+        let [change] = &run.info().unwrap().changes[..] else {
+            panic!("one change")
+        };
+        assert_eq!((change.key.as_str(), change.step), ("phases.1.steps", 8));
+        assert_eq!((change.from.as_u64(), change.to.as_u64()), (Some(8), Some(12)));
+        let kept = fs::read_to_string(run.path().join("recipe.1.toml")).unwrap();
+        assert!(kept.contains("steps = 8"), "{kept}");
+    }
+
+    #[test]
+    fn a_fork_has_what_came_before_and_nothing_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let (run, before, more) = run(folder.path());
+        run.change_recipe(&before, &more, &place("train", 8), || Ok::<_, FileError>(()))
+            .unwrap();
+        let lines = [("align", 2), ("align", 4), ("train", 2), ("train", 4), ("train", 6)];
+        for (phase, step) in lines {
+            journal::record(&run, phase, step, &[("denoising".to_owned(), 1.0)].into()).unwrap();
+        }
+        let fork = RunFolder::new(folder.path().join("fork"));
+        run.fork(&fork, &place("train", 4)).unwrap();
+        let steps = |phase: &str| {
+            list(&fork.phase(phase))
+                .iter()
+                .map(|saved| saved.step)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!((steps("align"), steps("train")), (vec![4], vec![4]));
+        let copied = fs::read_to_string(fork.phase("train").join("step-000004/state.json")).unwrap();
+        assert!(copied.ends_with("train/step-000004"), "{copied}");
+        let logged: Vec<_> = journal::read(&fork.metrics())
+            .into_iter()
+            .map(|line| (line.phase, line.step))
+            .collect();
+        assert_eq!(
+            logged,
+            lines[..4]
+                .iter()
+                .map(|(phase, step)| ((*phase).to_owned(), *step))
+                .collect::<Vec<_>>()
+        );
+        let info = fork.info().unwrap();
+        assert_eq!((info.changes[0].step, info.fork.unwrap().step), (4, 4));
+        assert_eq!(fork.trained_by().unwrap().phases[1].steps, 12);
+        assert!(run.fork(&fork, &place("train", 4)).is_err(), "there is something in it");
+        let earlier = RunFolder::new(folder.path().join("earlier"));
+        run.fork(&earlier, &place("align", 4)).unwrap();
+        assert!(!earlier.phase("train").exists());
+        assert!(
+            run.fork(&RunFolder::new(folder.path().join("none")), &place("train", 5))
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn a_word_is_quoted_where_a_shell_would_cut_it() {
+        assert_eq!(quoted("runs/a@4"), "runs/a@4");
+        assert_eq!(quoted("my run's"), r"'my run'\''s'");
     }
 }

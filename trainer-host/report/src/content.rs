@@ -120,6 +120,8 @@ pub struct Variant {
     pub overlay: String,
     /// The plugins that its run loaded.
     pub plugins: Vec<Plugin>,
+    /// Changes of its runs' recipes while they were interrupted, and forks.
+    pub changes: Vec<RunChange>,
 }
 
 /// Cost of one step of a variant's last phase, and of what came before it.
@@ -298,6 +300,19 @@ pub struct Plugin {
     pub sha256: String,
     /// The phase and its step after which it took the place of another library; none for one that the run began with.
     pub since: Option<(String, u64)>,
+}
+
+/// A change of a run that had begun.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct RunChange {
+    /// The key with both values, or the run that it was forked from.
+    pub what: String,
+    /// The phase and its steps that were done before.
+    pub since: (String, u64),
+    /// The run's seed.
+    pub seed: u64,
+    /// The time, where that is known.
+    pub at: String,
 }
 
 /// JSON has no NaN and no infinity: both are written as `null`.

@@ -35,8 +35,8 @@ mod terminal;
 mod verdicts;
 
 pub use content::{
-    EncoderCost, Grid, Measurements, Operations, Outcome, Pace, Parts, Plugin, Point, Report, SampleGrid, SeedRun,
-    SpeedUps, Variant,
+    EncoderCost, Grid, Measurements, Operations, Outcome, Pace, Parts, Plugin, Point, Report, RunChange, SampleGrid,
+    SeedRun, SpeedUps, Variant,
 };
 pub use error::Error;
 pub use markdown::markdown;

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{
     Command, CompareArgs, ComputeArgs, EncoderArgs, EncoderCommand, SampleArgs, SamplerName, TrainArgs, eval, log,
-    plan, plugin, report, sweep,
+    plan, plugin, report, resume, sweep,
 };
 use crate::Error;
 use crate::compare::{self, Status};
@@ -21,10 +21,10 @@ use sextant_model::diffusion::SamplerMethod;
 use sextant_model::encoder::train_encoder;
 use sextant_recipe::{self as recipe, EncoderConfig, Recipe, RecipeFile};
 use sextant_records::FileError;
-use sextant_records::{RunFolder, RunResult, duration};
+use sextant_records::{FolderLock, RunFolder, RunResult, duration, quoted};
 use sextant_train::checkpoint;
 use sextant_train::sample::{self, Drawing};
-use sextant_train::{Options, ProgressMode, of_sampler, write_samples};
+use sextant_train::{Options, ProgressMode, Run, of_sampler, write_samples};
 
 /// Runs a command.
 pub fn run(command: Command) -> Result<(), Error> {
@@ -44,40 +44,17 @@ pub fn run(command: Command) -> Result<(), Error> {
 
 fn train(args: TrainArgs) -> Result<(), Error> {
     listen(args.limit.max_time)?;
-    let (recipe, folder, lock) = match (&args.resume, &args.recipe) {
-        (Some(run), _) => {
-            let folder = RunFolder::new(run);
-            let lock = folder.lock()?;
-            (folder.recipe_without(&args.without)?, folder, Some(lock))
-        }
-        (None, Some(path)) => {
-            let file = recipe::load(path, &args.set)?;
-            let recipe = match &args.variant {
-                Some(name) => file.variant(file.find_variant(name)?)?,
-                None => file.base()?,
-            };
-            let out = args.out.unwrap_or_else(|| default_out(&file, args.variant.as_deref()));
-            (recipe, RunFolder::new(out), None)
-        }
+    let (run, folder, _lock) = match (&args.resume, &args.recipe) {
+        (Some(resume), _) => resume::ready(&args, resume)?,
+        (None, Some(path)) => begun(&args, path)?,
         (None, None) => return Err(Error::Input("give a recipe, or --resume RUN".into())),
     };
-    let label = folder
-        .path()
-        .file_name()
-        .map_or("run".into(), |n| n.to_string_lossy().into_owned());
-    let mut options = options(&args.compute, args.output.json, &label)?;
-    options.strict = args.strict;
-    let run = evaluation::prepare(recipe, options)?;
-    let _lock = match lock {
-        Some(lock) => lock,
-        None => {
-            let lock = folder.lock_new()?;
-            folder.create(run.recipe(), run.info())?;
-            lock
-        }
-    };
-    if !args.without.is_empty() {
-        folder.replace_recipe(run.recipe())?;
+    if let Some(result) = folder.result() {
+        eprintln!(
+            "{}: all {} steps are done, and nothing is left to train; --steps N goes on to step N",
+            folder.path().display(),
+            result.steps
+        );
     }
     interrupt::goes_on_with(resumption(&args.compute, &folder));
     log::write_to(folder.path());
@@ -108,6 +85,27 @@ fn resumption(compute: &ComputeArgs, folder: &RunFolder) -> String {
             .map(|dir| format!("--plugin-dir {}", path(dir))),
     );
     words.join(" ")
+}
+
+/// A new run of a recipe, in its folder.
+fn begun(args: &TrainArgs, path: &Path) -> Result<(Run, RunFolder, FolderLock), Error> {
+    let file = recipe::load(path, &args.set)?;
+    let recipe = match &args.variant {
+        Some(name) => file.variant(file.find_variant(name)?)?,
+        None => file.base()?,
+    };
+    let out = args.out.clone();
+    let folder = RunFolder::new(out.unwrap_or_else(|| default_out(&file, args.variant.as_deref())));
+    let label = folder
+        .path()
+        .file_name()
+        .map_or("run".into(), |n| n.to_string_lossy().into_owned());
+    let mut options = options(&args.compute, args.output.json, &label)?;
+    options.strict = args.strict;
+    let run = evaluation::prepare(recipe, options)?;
+    let lock = folder.lock_new()?;
+    folder.create(run.recipe(), run.info())?;
+    Ok((run, folder, lock))
 }
 
 fn print_result(folder: &RunFolder, result: &RunResult) {
@@ -187,15 +185,6 @@ pub(super) fn listen(limit: Option<Duration>) -> Result<(), Error> {
     words.extend(arguments.map(|word| quoted(&word.to_string_lossy())));
     interrupt::goes_on_with(words.join(" "));
     interrupt::listen(limit).map_err(|e| Error::Failed(format!("signals cannot be listened to: {e}")))
-}
-
-/// A word as a shell takes it.
-pub(super) fn quoted(word: &str) -> String {
-    if word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./=,:".contains(c)) {
-        word.into()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
 }
 
 fn draw(args: SampleArgs) -> Result<(), Error> {

@@ -181,7 +181,8 @@ fn network(args: &EvalArgs) -> Result<(Evaluation, Recipe), Error> {
     };
     measure_all(&mut recipe);
     let options: Options = options(&args.compute, args.output.json, "eval")?;
-    let run = evaluation::prepare(recipe, options)?;
+    let run = evaluation::prepare_evaluation(recipe, options)?;
+    run.check_files(&folder)?;
     for warning in run.warnings().iter().filter(|warning| warning.is_of_evaluation()) {
         tracing::warn!("{warning}");
     }

@@ -6,6 +6,7 @@ mod log;
 mod plan;
 mod plugin;
 mod report;
+mod resume;
 mod sweep;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -51,7 +52,9 @@ enum Command {
   sextant train configs/emoji.toml --out runs/first --set optimiser.lr=2e-4
   sextant train configs/emoji-quick.toml --variant self-transcendence
   sextant train configs/emoji-quick.toml --set phases.0.guidance.0.plugin=repa
-  sextant train --resume runs/first")]
+  sextant train --resume runs/first
+  sextant train --resume runs/first --steps 2000 --set optimiser.lr=1e-4
+  sextant train --resume runs/first@500 --out runs/second --set phases.0.guidance.0.stop_step=800")]
     Train(TrainArgs),
     /// Print parameters, operations and memory of a training before it runs, from shapes alone.
     #[command(after_help = plan::EXAMPLES)]
@@ -139,20 +142,24 @@ struct TrainArgs {
     /// The recipe (TOML).
     #[arg(required_unless_present = "resume", conflicts_with = "resume")]
     recipe: Option<PathBuf>,
-    /// Go on with the run in this folder.
-    #[arg(long, value_name = "RUN")]
+    /// Go on with the run in this folder; RUN@STEP (or RUN@PHASE:STEP) begins another one, in --out, at one of its checkpoints.
+    #[arg(long, value_name = "RUN[@STEP]")]
     resume: Option<PathBuf>,
+    /// Go on until the last phase has done this many steps in all.
+    #[arg(long, value_name = "N", requires = "resume")]
+    steps: Option<u64>,
     /// Go on without the guidance source of this name, in every phase; may be given more than once.
     #[arg(long, value_name = "NAME", requires = "resume")]
     without: Vec<String>,
     /// Train this variant of the recipe instead of its base.
     #[arg(long, value_name = "NAME", conflicts_with = "resume")]
     variant: Option<String>,
-    /// Set a key of the recipe, such as optimiser.lr=2e-4 or phases.0.steps=100; may be given more than once.
-    #[arg(long, value_name = "KEY=VALUE", conflicts_with = "resume")]
+    /// Set a key of the recipe, such as optimiser.lr=2e-4 or phases.0.steps=100; may be given more than once. A run that goes on
+    /// takes what does not decide what was trained already.
+    #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// Folder of the run; by default runs/RECIPE[-VARIANT].
-    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Make warnings errors: what is possible and hardly meant ends with exit code 2, before anything is written.
     #[arg(long)]

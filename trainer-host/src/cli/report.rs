@@ -7,9 +7,10 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde_json::json;
 
 use super::OutputArgs;
-use super::commands::{print_json, quoted};
+use super::commands::print_json;
 use crate::Error;
 use sextant_recipe::Score;
+use sextant_records::quoted;
 use sextant_report::comparison::{self, Request};
 use sextant_report::{self as report, Report};
 

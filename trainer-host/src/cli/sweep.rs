@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::commands::{default_out, listen, options, print_json, quoted};
+use super::commands::{default_out, listen, options, print_json};
 use super::{ComputeArgs, LimitArgs, OutputArgs, log};
 use crate::Error;
 use crate::sweep::{self, Request, Tuned, Vary};
 use sextant_recipe as recipe;
+use sextant_records::quoted;
 
 /// Arguments of `sextant sweep`.
 #[derive(Args)]

@@ -10,7 +10,7 @@ use sextant_records::{RunFolder, RunResult};
 use sextant_report::comparison::difference;
 use sextant_report::comparison::protocol::{self, Protocol};
 use sextant_report::comparison::record::{Record, RecordedVariant};
-use sextant_train::{Options, Run, Runs};
+use sextant_train::{Options, Run, Runs, check_changes};
 
 /// One variant with one seed, looked at and found able to run. It holds no data: images and features of all that wait would be
 /// in memory at once, and in every one's peak.
@@ -68,7 +68,12 @@ pub fn planned_runs(
             let run = run.map_err(|e| Error::Input(format!("variant {:?}: {e}", variant.name)))?;
             // As the libraries resolve it, which is how the folder has it.
             let recipe = run.recipe().clone();
-            same_training(&run_folder, &recipe)?;
+            if run_folder.recipe_path().exists() {
+                same_training(&run_folder, &recipe)?;
+                let before = run_folder.trained_by()?;
+                check_changes(&run_folder, &before, &recipe, &run_folder.place(&before))?;
+                run.check_files(&run_folder)?;
+            }
             runs.push(PlannedRun {
                 name: variant.name.clone(),
                 folder: run_folder,
@@ -151,12 +156,13 @@ fn path(variant: &str, seed: Option<u64>) -> String {
     }
 }
 
-/// A run that is there already must have been trained by this recipe.
+/// A run that is there already must have been trained by this recipe, or by one of fewer steps: it goes on then.
 fn same_training(folder: &RunFolder, recipe: &Recipe) -> Result<(), Error> {
-    if !folder.recipe_path().exists() {
-        return Ok(());
+    let mut there = folder.recipe()?;
+    if let (Some(then), Some(now)) = (there.phases.last_mut(), recipe.phases.last()) {
+        then.steps = then.steps.max(now.steps);
     }
-    let (there, here) = (difference::training(&folder.recipe()?), difference::training(recipe));
+    let (there, here) = (difference::training(&there), difference::training(recipe));
     match difference::first(&there, &here, "recipe") {
         None => Ok(()),
         Some(difference) => Err(FileError::new(
@@ -253,19 +259,8 @@ impl PlannedRun {
             entering(self.folder.path());
             return Ok(Ok(run));
         }
-        // Again, for another process may have begun it meanwhile.
-        same_training(&self.folder, &self.recipe)?;
-        let before = self.folder.recipe()?;
-        if difference::value(&before) != difference::value(&self.recipe) {
-            let grid = |recipe: &Recipe| {
-                let evaluation = recipe.evaluation.clone();
-                (evaluation.samples, evaluation.columns, evaluation.sampler)
-            };
-            if grid(&before) != grid(&self.recipe) {
-                self.folder.forget_samples()?;
-            }
-            self.folder.replace_recipe(&self.recipe)?;
-        }
+        let before = self.folder.trained_by()?;
+        run.adopt(&self.folder, &before, &self.folder.place(&before))?;
         Ok(Ok(run))
     }
 

@@ -28,6 +28,13 @@ struct Sum {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ScalarSums(BTreeMap<String, (f32, u32)>);
 
+impl ScalarSums {
+    /// Sum and number of the values of this name.
+    pub fn get(&self, name: &str) -> (f32, u32) {
+        self.0.get(name).copied().unwrap_or_default()
+    }
+}
+
 /// A scalar that is not finite.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Diverged {
@@ -118,12 +125,19 @@ impl ScalarAccumulator {
     /// # Errors
     /// As [`ScalarAccumulator::state`].
     pub fn take_means(&mut self) -> Result<BTreeMap<String, f64>, Diverged> {
-        let ScalarSums(sums) = self.state()?;
+        let means = self.means()?;
         self.sums.clear();
-        Ok(sums
-            .into_iter()
-            .map(|(name, (total, count))| (name, f64::from(total) / f64::from(count)))
-            .collect())
+        Ok(means)
+    }
+
+    /// Means since the last [`take_means`](Self::take_means); what is summed stays. A synchronisation.
+    ///
+    /// # Errors
+    /// As [`ScalarAccumulator::state`].
+    pub fn means(&self) -> Result<BTreeMap<String, f64>, Diverged> {
+        let ScalarSums(sums) = self.state()?;
+        let mean = |(name, (total, count)): (String, (f32, u32))| (name, f64::from(total) / f64::from(count));
+        Ok(sums.into_iter().map(mean).collect())
     }
 
     /// The accumulator that had this state.

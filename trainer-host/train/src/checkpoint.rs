@@ -34,12 +34,21 @@ pub struct State {
     pub seconds: Seconds,
     /// Cost of other networks' passes so far.
     pub teacher: TeacherCounters,
-    /// Steps so far whose gradient was clipped, and steps counted.
+    /// Steps whose gradient was clipped, and steps counted, up to the log's last line.
     pub clipped: (f64, u64),
     /// Seconds of each step since the start of the phase, the diagnostics left out; for a median.
     pub step_seconds: Vec<f32>,
     /// The validation loss after the phase's last step; none before it.
     pub validation: Option<ValidationLoss>,
+}
+
+impl State {
+    /// Share of the steps so far whose gradient was clipped.
+    pub fn clipped_share(&self) -> f64 {
+        let (sum, steps) = self.clipped;
+        let (since, more) = self.scalars.get("clipped");
+        (sum + f64::from(since)) / ((steps + u64::from(more)) as f64).max(1.0)
+    }
 }
 
 /// The tensors of a checkpoint, by published name.
@@ -88,6 +97,12 @@ pub trait SavedTensors {
     /// # Errors
     /// Names the file that cannot be read.
     fn state(&self) -> Result<State, Error>;
+
+    /// Reads everything, and keeps nothing of it.
+    ///
+    /// # Errors
+    /// Names the first file that cannot be read.
+    fn read_all(&self) -> Result<(), Error>;
 }
 
 impl SavedTensors for Saved {
@@ -128,6 +143,25 @@ impl SavedTensors for Saved {
         let path = self.folder.join(STATE);
         let text = fs::read_to_string(&path).map_err(|e| FileError::new(&path, e))?;
         Ok(serde_json::from_str(&text).map_err(|e| FileError::new(&path, e))?)
+    }
+
+    fn read_all(&self) -> Result<(), Error> {
+        self.weights(Weights::Model)?;
+        self.weights(Weights::Ema)?;
+        for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let further = name
+                .to_str()
+                .and_then(|name| name.strip_suffix(".safetensors")?.parse().ok());
+            if let Some(further @ Weights::FurtherEma(_)) = further {
+                self.weights(further)?;
+            }
+        }
+        for file in [SOURCES, BUFFERS] {
+            read_safetensors(self.folder.join(file))?;
+        }
+        self.optimiser()?;
+        self.state().map(|_| ())
     }
 }
 

@@ -8,7 +8,7 @@ use sextant_model::diffusion::SampleError;
 use sextant_model::encoder::EncoderError;
 use sextant_model::{TensorFileError, WeightsError};
 use sextant_recipe::{KeyError, RecipeError};
-use sextant_records::{FileError, RecordError};
+use sextant_records::{FileError, NetworkFile, RecordError};
 
 /// Why a step failed. Nothing has changed then: neither weights, moments, average nor buffers.
 #[derive(Debug, thiserror::Error)]
@@ -105,6 +105,49 @@ pub enum Error {
         last_good: u64,
         /// Its folder.
         checkpoint: PathBuf,
+    },
+    /// Keys that a run which has begun cannot change.
+    #[error("{}: {}", run.display(), refused.join("\n"))]
+    Change {
+        /// The run's folder.
+        run: PathBuf,
+        /// Each key, with both values and the reason.
+        refused: Vec<String>,
+    },
+    /// Other data than those that a run began with.
+    #[error(
+        "{}: the run began with other data (fingerprint {before} then, {now} now); only with those it can go on", run.display()
+    )]
+    OtherData {
+        /// The run's folder.
+        run: PathBuf,
+        /// Fingerprint of the data that it began with.
+        before: String,
+        /// Fingerprint of the data as they are read now.
+        now: String,
+    },
+    /// Another network in the place of one that a run began with.
+    #[error(
+        "{}: {} ({}) is another file than the run began with (SHA-256 {} then, {} now); put that one back to go on",
+        run.display(), now.path, now.key, before.sha256, now.sha256
+    )]
+    OtherFile {
+        /// The run's folder.
+        run: PathBuf,
+        /// The file that it began with.
+        before: Box<NetworkFile>,
+        /// The one that is there now.
+        now: Box<NetworkFile>,
+    },
+    /// A newest checkpoint that cannot be read.
+    #[error("{source}\nthe checkpoint {} is damaged; {advice}", checkpoint.display())]
+    Damaged {
+        /// The error that it led to.
+        source: Box<Error>,
+        /// Its folder.
+        checkpoint: PathBuf,
+        /// The way to go on.
+        advice: String,
     },
     /// Someone asked to stop; the last good step is on disk.
     #[error("stopped after step {step} of phase {phase:?}")]

@@ -221,8 +221,14 @@ impl Training {
             line.insert("validation".to_owned(), loss.mean);
             self.state.validation = (step == last).then_some(loss);
         }
+        if due(self.plan.output.log_every) {
+            line.extend(self.take_means()?);
+        } else if step == last {
+            // The sums stay, for a phase whose steps are raised goes on as if it had not ended.
+            let means = self.scalars.means().map_err(|diverged| self.diverged(diverged))?;
+            line.extend(means);
+        }
         if due(self.plan.output.log_every) || step == last {
-            line.extend(self.means()?);
             line.insert("lr".to_owned(), learning_rate(&self.plan.optimiser, step - 1, last));
             line.extend(self.machine(batch.samples()));
         }
@@ -274,7 +280,7 @@ impl Training {
         parts.into_iter().chain([speed]).chain(resident).collect()
     }
 
-    fn means(&mut self) -> Result<BTreeMap<String, f64>, Error> {
+    fn take_means(&mut self) -> Result<BTreeMap<String, f64>, Error> {
         let steps = self.scalars.count("clipped");
         let means = self.scalars.take_means().map_err(|diverged| self.diverged(diverged))?;
         if let Some(clipped) = means.get("clipped") {

@@ -63,7 +63,7 @@ impl Run {
             peak_memory_bytes: memory::peak_bytes(),
             student_parameters: self.model.trainable_count() as u64,
             guidance_parameters: sources.trainable_count() as u64,
-            clipped_share: state.clipped.0 / (state.clipped.1 as f64).max(1.0),
+            clipped_share: state.clipped_share(),
             earlier_phases_seconds,
             sample_labels: labels,
             cost: self.cost(saved),

@@ -11,12 +11,13 @@ use sextant_model::{Sit, SitConfig, device, frozen_copy};
 use sextant_recipe::{Phase, Recipe, Weights};
 use sextant_records::checkpoint::Saved;
 use sextant_records::journal::Journal;
-use sextant_records::{EncoderCost, FileError, RunFolder, RunInfo, RunResult};
+use sextant_records::{EncoderCost, FileError, NetworkFile, RunFolder, RunInfo, RunResult};
 
 use super::checkpoint::{SavedTensors, State};
 use super::phase::{Ending, Plan, Training};
 use super::plan::{PhasePlan, RunPlan};
 use super::progress::{ProgressMode, RunProgress};
+use super::resume::explained;
 use super::sample::TrainingSamples;
 use super::setup::{encoder_fields, geometry, load_sources, network, target_encoder, trained};
 use super::warning::{self, Warning};
@@ -119,7 +120,8 @@ impl Run {
             data: dataset.fingerprint().into(),
             plugins,
             warnings: warnings.iter().map(Warning::to_string).collect(),
-            replaced: Vec::new(),
+            files: NetworkFile::all(&recipe)?,
+            ..RunInfo::default()
         };
         Ok(Self {
             recipe,
@@ -207,7 +209,9 @@ impl Run {
     /// The error that stopped it; the last good step is on disk.
     pub fn execute(&self, folder: &RunFolder) -> Result<RunResult, Error> {
         folder.forget_failure()?;
-        self.carry_out(folder).inspect_err(|error| {
+        let ended = self.carry_out(folder);
+        let ended = ended.map_err(|error| explained(error, folder, &self.recipe));
+        ended.inspect_err(|error| {
             if !error.is_interrupt() {
                 folder.note_failure(error);
             }
@@ -281,6 +285,8 @@ impl Run {
         let mut state = State::default();
         if let Some(saved) = &latest {
             state = saved.state()?;
+            // Of a step that was to be the last, and is not any more.
+            state.validation = None;
             worker = worker.restore(saved, &state)?;
         }
         let label = match self.recipe.phases.len() {

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use sextant_plugin_api::abi::{DType, Network};
-use sextant_recipe::{SourceConfig, USUAL_COEFFICIENT, check_name};
+use sextant_recipe::{SourceConfig, USUAL_COEFFICIENT, check_name, is_library_path};
 use sextant_records::LibraryRecord;
 
 use super::buffers::Buffers;
@@ -19,7 +19,7 @@ use super::instance::Instance;
 use super::library::Library;
 use super::parameters::SourceParams;
 use super::plan::SourcePlan;
-use super::search::{SearchPath, is_path};
+use super::search::SearchPath;
 use super::step::{GuidanceStep, Services, SourceLoss};
 use super::watchdog::Watchdog;
 
@@ -310,7 +310,7 @@ fn instance_name(config: &SourceConfig, library: &Library) -> String {
     if let Some(name) = &config.name {
         return name.clone();
     }
-    if !is_path(&config.plugin) && check_name(&config.plugin).is_ok() {
+    if !is_library_path(&config.plugin) && check_name(&config.plugin).is_ok() {
         return config.plugin.clone();
     }
     if check_name(library.name()).is_ok() {

@@ -11,7 +11,7 @@ use super::pictures::Pictures;
 use super::protocol::{self, Protocol};
 use super::speed_up::speed_ups;
 use crate::Error;
-use crate::{self as report, Plugin, Report, SampleGrid, SeedRun, Variant};
+use crate::{self as report, Plugin, Report, RunChange, SampleGrid, SeedRun, Variant};
 use sextant_data::{self as data, DataError, Dataset};
 use sextant_records::{LibraryRecord, make_folder, write_whole};
 
@@ -161,8 +161,38 @@ fn variant(name: &str, overlay: &str, seeds: &[u64], entries: &[Entry], runs: &[
         map_pngs: pictures.maps,
         overlay: overlay.to_owned(),
         plugins: begun_with.chain(replaced).collect(),
+        changes: of_seeds.iter().flatten().copied().flat_map(changes).collect(),
         outcome,
     })
+}
+
+/// What became of a run after it had begun.
+fn changes(entry: &Entry) -> Vec<RunChange> {
+    let change = |what, phase: &str, step, at: &str| RunChange {
+        what,
+        since: (phase.to_owned(), step),
+        seed: entry.seed,
+        at: at.to_owned(),
+    };
+    let fork = entry.info.fork.iter();
+    let fork = fork.map(|fork| {
+        change(
+            format!("forked from {}", fork.run.display()),
+            &fork.phase,
+            fork.step,
+            "",
+        )
+    });
+    let keys = entry.info.changes.iter();
+    let keys = keys.map(|key| {
+        change(
+            format!("{}: {} → {}", key.key, key.from, key.to),
+            &key.phase,
+            key.step,
+            &key.at,
+        )
+    });
+    fork.chain(keys).collect()
 }
 
 /// Versions of what ran; where runs differ, all of them.

@@ -84,6 +84,10 @@ impl Entry {
             ));
             evaluation = None;
         }
+        if !matches!(ending, Ending::Finished(_)) {
+            // Of the network with which the run had ended before it went on.
+            evaluation = None;
+        }
         Ok(Self {
             variant: variant.to_owned(),
             seed: recipe.seed,

@@ -6,6 +6,7 @@ use super::{Request, report, write};
 use crate::fixture::{Written, evaluation, record};
 use sextant_recipe::DataConfig;
 use sextant_recipe::Score;
+use sextant_records::{FileError, Place};
 
 /// The error of these folders.
 fn refused(folders: &[&Path]) -> String {
@@ -287,4 +288,25 @@ fn a_report_is_written_where_it_is_asked_for() {
     for file in ["report.html", "report.md", "results.csv"] {
         assert!(out.join(file).is_file(), "{file}");
     }
+}
+
+#[test]
+fn what_was_changed_after_the_beginning_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = Written::new(0, None).at(&folder.path().join("run"));
+    let before = run.recipe().unwrap();
+    let mut after = before.clone();
+    after.optimiser.lr = 0.5;
+    let place = Place {
+        phase: "train".into(),
+        step: 0,
+    };
+    let changed = run.change_recipe(&before, &after, &place, || Ok::<_, FileError>(()));
+    changed.unwrap();
+    let page = crate::render(&report(&[run.path().into()], &Request::default()).unwrap());
+    let change = format!("optimiser.lr: {} → 0.5", before.optimiser.lr);
+    contains(&page, &["Changed after a run had begun", &change, "step 1 of train"]);
+    let untouched = Written::new(0, None).at(&folder.path().join("untouched"));
+    let page = crate::render(&report(&[untouched.path().into()], &Request::default()).unwrap());
+    assert!(!page.contains("Changed after"));
 }

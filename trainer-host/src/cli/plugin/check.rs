@@ -10,12 +10,12 @@ use serde_json::json;
 use super::{SearchArgs, read_config};
 use crate::Error;
 use crate::cli::OutputArgs;
-use crate::cli::commands::{print_json, quoted};
+use crate::cli::commands::print_json;
 use sextant_check::{
     Case, FieldShape, Finding, Invariant, Isolation, Options, PluginUnderTest, Report, Reporter, Settings, Verdict,
     hold, invariant, invariants,
 };
-use sextant_records::FileError;
+use sextant_records::{FileError, quoted};
 
 /// Arguments of `sextant plugin check`.
 #[derive(Args)]

@@ -1,0 +1,114 @@
+//! Files that a recipe names. A relative path is one from the recipe's own folder, and a recipe that was read has none.
+
+use std::path::{MAIN_SEPARATOR, Path};
+
+use toml::Value;
+
+use super::Recipe;
+
+/// Tells a path from another value of a key.
+type IsPath = fn(&str) -> bool;
+
+/// Keys whose value may be a path, `*` being any place in a list. A variant has the same keys.
+const PATHS: [(&str, IsPath); 4] = [
+    ("data.path", |_| true),
+    ("encoder.weights", |path| !is_builtin(path)),
+    ("evaluation.quality.judges.*", |path| !is_builtin(path)),
+    ("phases.*.guidance.*.plugin", is_library_path),
+];
+
+/// True for a network that ships inside the program.
+pub fn is_builtin(weights: &str) -> bool {
+    matches!(weights, "embedded" | "untrained")
+}
+
+/// True for a `plugin` that is the path of a library, not a name: it has a path separator, or a library's ending.
+pub fn is_library_path(plugin: &str) -> bool {
+    let extension = Path::new(plugin).extension().and_then(|e| e.to_str());
+    plugin.contains('/') || plugin.contains(MAIN_SEPARATOR) || matches!(extension, Some("so" | "dylib" | "dll"))
+}
+
+/// Makes the relative paths of a recipe absolute, seen from `folder`. True if there were any.
+pub(super) fn make_absolute(recipe: &mut toml::Table, folder: &Path) -> bool {
+    let mut found = false;
+    let mut one = |path: &mut String| {
+        let absolute = std::path::absolute(folder.join(&path)).ok();
+        if let Some(absolute) = absolute.and_then(|absolute| absolute.into_os_string().into_string().ok()) {
+            found |= absolute != *path;
+            *path = absolute;
+        }
+    };
+    for (key, is_path) in PATHS {
+        let mut one = |path: &mut String| {
+            if Path::new(path).is_relative() && is_path(path) {
+                one(path);
+            }
+        };
+        let keys: Vec<&str> = key.split('.').collect();
+        for_each_at(recipe, &keys, &mut one);
+        for_each_at(recipe, &[&["variants", "*"], &keys[..]].concat(), &mut one);
+    }
+    found
+}
+
+fn for_each_at(table: &mut toml::Table, keys: &[&str], act: &mut impl FnMut(&mut String)) {
+    if let [key, rest @ ..] = keys
+        && let Some(value) = table.get_mut(*key)
+    {
+        for_each_below(value, rest, act);
+    }
+}
+
+fn for_each_below(value: &mut Value, keys: &[&str], act: &mut impl FnMut(&mut String)) {
+    match (value, keys) {
+        (Value::String(text), []) => act(text),
+        (Value::Array(list), ["*", rest @ ..]) => list.iter_mut().for_each(|value| for_each_below(value, rest, act)),
+        (Value::Table(table), keys) => for_each_at(table, keys, act),
+        _ => {}
+    }
+}
+
+impl Recipe {
+    /// Files of networks that it names, each with its key. Libraries are recorded as they are loaded, data as they are read.
+    pub fn network_files(&self) -> Vec<(&'static str, &str)> {
+        let encoder = self.encoder.iter().map(|encoder| ("encoder.weights", &encoder.weights));
+        let judges = self.evaluation.quality.iter().flat_map(|quality| &quality.judges);
+        let all = encoder.chain(judges.map(|judge| ("evaluation.quality.judges", judge)));
+        all.map(|(key, path)| (key, path.as_str()))
+            .filter(|(_, path)| !is_builtin(path))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_path_is_seen_from_the_folder_and_names_stay() {
+        let text = r#"
+            [data]
+            path = "latents"
+            [encoder]
+            weights = "embedded"
+            [evaluation.quality]
+            judges = ["untrained", "../judge.safetensors", "/there/judge.safetensors"]
+            [[phases]]
+            guidance = [{ plugin = "repa" }, { plugin = "libown.so" }, { plugin = "./build/libown.so" }]
+            [[variants]]
+            encoder = { weights = "own.safetensors" }
+            phases = [{ guidance = [{ plugin = "sub/libown.so" }] }]
+        "#;
+        let mut table: toml::Table = text.parse().unwrap();
+        assert!(make_absolute(&mut table, Path::new("/here")));
+        let absolute = text
+            .replace("\"latents\"", "\"/here/latents\"")
+            .replace("\"../", "\"/here/../")
+            .replace("\"libown", "\"/here/libown")
+            .replace("\"./", "\"/here/")
+            .replace("\"own", "\"/here/own")
+            .replace("\"sub", "\"/here/sub");
+        assert_eq!(table, absolute.parse().unwrap());
+        assert!(!make_absolute(&mut table, Path::new("/elsewhere")), "they stay");
+    }
+}

@@ -1,0 +1,159 @@
+//! A run's past, as `run.json` keeps it: files that it began with, changes of its recipe, the run that it was forked from.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sextant_recipe::{Change, Recipe};
+use sha2::{Digest, Sha256};
+
+use super::FileError;
+
+/// A place in a run: one of its phases, and the optimiser steps of it that are done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// Name of the phase.
+    pub phase: String,
+    /// Its steps that are done.
+    pub step: u64,
+}
+
+impl Place {
+    /// Index of its phase in a recipe; 0 for one that the recipe has not.
+    pub fn index(&self, recipe: &Recipe) -> usize {
+        let mut phases = recipe.phases.iter();
+        phases.position(|phase| phase.name == self.phase).unwrap_or(0)
+    }
+
+    /// The earlier of this place and that after `step` steps of `phase`, in the order of a recipe's phases.
+    pub(super) fn earlier(&self, phase: &str, step: u64, recipe: &Recipe) -> Self {
+        let other = Self {
+            phase: phase.to_owned(),
+            step,
+        };
+        let order = |place: &Self| (place.index(recipe), place.step);
+        if order(&other) < order(self) {
+            other
+        } else {
+            self.clone()
+        }
+    }
+}
+
+/// The file of a network that a recipe names, as it was when the run began.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkFile {
+    /// The recipe's key.
+    pub key: String,
+    /// The file.
+    pub path: String,
+    /// SHA-256 of the file.
+    pub sha256: String,
+}
+
+impl NetworkFile {
+    /// All that a recipe names, as they are now.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn all(recipe: &Recipe) -> Result<Vec<Self>, FileError> {
+        let of = |(key, path): (&str, &str)| {
+            let bytes = fs::read(path).map_err(|e| FileError::new(path, format!("{e} ({key} of the recipe)")))?;
+            let sha256 = Sha256::digest(&bytes)
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect();
+            Ok(Self {
+                key: key.to_owned(),
+                path: path.to_owned(),
+                sha256,
+            })
+        };
+        recipe.network_files().into_iter().map(of).collect()
+    }
+
+    /// The file in this one's place among those that a run began with: of several judges that of the same name.
+    pub fn among<'a>(&self, begun_with: &'a [Self]) -> Option<&'a Self> {
+        let name = |file: &Self| Path::new(&file.path).file_name().map(ToOwned::to_owned);
+        let mut same_key = begun_with.iter().filter(|file| file.key == self.key);
+        same_key.find(|file| file.key == "encoder.weights" || name(file) == name(self))
+    }
+}
+
+/// A key of a run's recipe that was changed while it was interrupted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RecipeChange {
+    /// The key, with dots.
+    pub key: String,
+    /// Its value before; null where it had none.
+    pub from: Value,
+    /// Its value from then on.
+    pub to: Value,
+    /// The phase that went on with it.
+    pub phase: String,
+    /// Optimiser steps of that phase that were done before.
+    pub step: u64,
+    /// The time, in words.
+    pub at: String,
+}
+
+impl RecipeChange {
+    /// A change that is made now, at `place`.
+    pub fn now(change: Change, place: &Place) -> Self {
+        Self {
+            key: change.key,
+            from: change.from,
+            to: change.to,
+            phase: place.phase.clone(),
+            step: place.step,
+            at: jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC").to_string(),
+        }
+    }
+}
+
+/// The run that another one was forked from, and the place up to which they are the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fork {
+    /// Its folder.
+    pub run: PathBuf,
+    /// The phase that goes on in the fork.
+    pub phase: String,
+    /// Optimiser steps of that phase that they share.
+    pub step: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(key: &str, path: &str) -> NetworkFile {
+        NetworkFile {
+            key: key.into(),
+            path: path.into(),
+            sha256: path.into(),
+        }
+    }
+
+    #[test]
+    fn a_file_is_known_again_wherever_it_was_moved() {
+        let judges = "evaluation.quality.judges";
+        let begun_with = [
+            file("encoder.weights", "/a/encoder"),
+            file(judges, "/a/one"),
+            file(judges, "/a/two"),
+        ];
+        for (key, path, known) in [
+            ("encoder.weights", "/b/encoder", Some(0)),
+            ("encoder.weights", "/b/other", Some(0)),
+            (judges, "/b/two", Some(2)),
+            (judges, "/a/three", None),
+        ] {
+            assert_eq!(
+                file(key, path).among(&begun_with),
+                known.map(|i| &begun_with[i]),
+                "{path}"
+            );
+        }
+    }
+}
