@@ -457,6 +457,7 @@ mod tests {
         seed = 1
         data = { kind = "emoji" }
         model = { patch_size = 4, hidden_size = 32, depth = 2, num_heads = 2 }
+        optimiser = { further_ema_decays = [0.5] }
         evaluation = { quality = {}, representations = {} }
         [[phases]]
         name = "train"
@@ -470,7 +471,7 @@ mod tests {
     "#;
 
     /// Whole numbers, and values of theirs that no run can have; and what is no whole number at all.
-    const WHOLE_NUMBERS: [(&str, &[&str]); 31] = [
+    const WHOLE_NUMBERS: [(&str, &[&str]); 32] = [
         ("seed", &[]),
         ("data.size", &[]),
         ("data.split_seed", &[]),
@@ -498,6 +499,7 @@ mod tests {
         ("evaluation.representations.pictures", &["0"]),
         ("output.log_every", &["0"]),
         ("output.share_every", &[]),
+        ("output.samples_every", &[]),
         ("output.checkpoint_every", &[]),
         ("output.keep", &["0"]),
         ("optimiser.batch", &["-1000000000000000000"]),
@@ -505,10 +507,12 @@ mod tests {
     ];
 
     /// The other numbers; and what is no number at all.
-    const NUMBERS: [(&str, &[&str]); 16] = [
+    const NUMBERS: [(&str, &[&str]); 18] = [
         ("model.mlp_ratio", &["0", "-1", "1e300"]),
         ("diffusion.label_dropout", &["-0.1", "1.1"]),
         ("optimiser.lr", &["-1e-4", "1e4"]),
+        ("optimiser.final_lr", &["-1e-4", "1e4"]),
+        ("optimiser.further_ema_decays.0", &["-0.1", "1.1"]),
         ("optimiser.betas.0", &["-0.1", "1", "1.5", "0.99999999999"]),
         ("optimiser.betas.1", &["-1e-50", "1", "0.99999999999"]),
         ("optimiser.eps", &["0", "-1e-8", "1e-50", "2"]),
@@ -559,7 +563,7 @@ mod tests {
             let below = |key: &str| format!("{path}.{key}").trim_start_matches('.').to_owned();
             match value {
                 Value::Number(_) => found.push(path.to_owned()),
-                Value::Array(list) if list.iter().all(Value::is_number) => found.push(below("0")),
+                Value::Array(list) if !list.is_empty() && list.iter().all(Value::is_number) => found.push(below("0")),
                 Value::Array(list) => (0..list.len()).for_each(|i| numbers(&list[i], &below(&i.to_string()), found)),
                 Value::Object(table) => table.iter().for_each(|(key, value)| numbers(value, &below(key), found)),
                 _ => {}
