@@ -43,7 +43,7 @@ const JOBS: [Job; 4] = [
         prepare: |_| {},
         arguments: |folder| match folder.join("run/recipe.toml").exists() {
             true => words(&["train", "--resume", "run"]),
-            false => train(&["--set", "phases.1.steps=12", "--set", "output.samples_every=4"]),
+            false => train(&["--set", "phases.0.steps=12", "--set", "output.samples_every=4"]),
         },
     },
     Job {

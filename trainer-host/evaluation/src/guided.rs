@@ -20,7 +20,7 @@ pub struct Target {
 pub struct Guided<'a> {
     /// The frozen network.
     pub network: &'a Sit,
-    /// What of it guides.
+    /// The part of it that guides.
     pub target: Target,
 }
 

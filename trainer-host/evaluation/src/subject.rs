@@ -95,7 +95,7 @@ pub fn of_run(run: &Run, folder: &RunFolder, grids: bool) -> Result<Option<Evalu
     }
     let place = EvaluationFolder::of(folder.path());
     // The result of the training has its validation loss.
-    let measured = measure(run, folder, None, &place, false).and_then(|evaluation| {
+    let measured = measure(run, folder, None, Weights::Ema, &place, false).and_then(|evaluation| {
         if grids && asked.quality.is_some() {
             over_training(run, folder, &place)?;
         }
@@ -111,7 +111,8 @@ pub fn of_run(run: &Run, folder: &RunFolder, grids: bool) -> Result<Option<Evalu
     noted.map(Some)
 }
 
-/// Measures a network of a run, that of a checkpoint or by default its last, into `place`; its validation loss too.
+/// Measures a network of a run, that of a checkpoint or by default its last, with these weights, into `place`; its validation
+/// loss too.
 ///
 /// An earlier phase's network is measured as itself, without what guided it.
 ///
@@ -121,15 +122,18 @@ pub fn of_network(
     run: &Run,
     folder: &RunFolder,
     checkpoint: Option<&Checkpoint>,
+    weights: Weights,
     place: &EvaluationFolder,
 ) -> Result<Evaluation, Error> {
-    measure(run, folder, checkpoint, place, true)
+    run.recipe().kept(weights)?;
+    measure(run, folder, checkpoint, weights, place, true)
 }
 
 fn measure(
     run: &Run,
     folder: &RunFolder,
     checkpoint: Option<&Checkpoint>,
+    weights: Weights,
     place: &EvaluationFolder,
     validate: bool,
 ) -> Result<Evaluation, Error> {
@@ -149,9 +153,9 @@ fn measure(
     let subject = Subject {
         recipe,
         dataset,
-        network: trained(recipe, dataset, &saved, Weights::Ema, &device)?,
+        network: trained(recipe, dataset, &saved, weights, &device)?,
         step: saved.step,
-        file: saved.folder.join(checkpoint::network_file(Weights::Ema)),
+        file: saved.folder.join(checkpoint::network_file(weights)),
         guided,
         device: &device,
     };

@@ -22,11 +22,11 @@ pub struct Change {
 enum Decides {
     /// Steps that are still to be done, each by itself.
     Steps,
-    /// What is written, shown or measured: training does not depend on it.
+    /// Things that are written, shown or measured: training does not depend on it.
     Surroundings,
     /// The place where a file lies; which file it is, is asked of its hash.
     Place,
-    /// What is done already, for this reason.
+    /// A thing that is done already, for this reason.
     Done(&'static str),
 }
 
@@ -237,7 +237,7 @@ mod tests {
         parse_changed(Path::new("/recipe.toml"), RECIPE, &sets).unwrap()
     }
 
-    /// What speaks against these changes after `step` steps of the second phase.
+    /// Reasons against these changes after `step` steps of the second phase.
     fn against(step: u64, sets: &[&str]) -> Vec<String> {
         refusals(&recipe(&[]), &recipe(sets), 1, step)
     }

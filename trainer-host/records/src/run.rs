@@ -38,7 +38,7 @@ pub struct RunInfo {
     pub data: String,
     /// The libraries of all phases, as the run began.
     pub plugins: Vec<LibraryRecord>,
-    /// What was warned of before the first step.
+    /// Warnings before the first step.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
     /// Libraries that took the place of others of their name while the run was interrupted, in order.

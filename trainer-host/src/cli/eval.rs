@@ -11,8 +11,7 @@ use super::commands::{listen, options, print_json};
 use super::{ComputeArgs, OutputArgs};
 use crate::Error;
 use sextant_evaluation::{self as evaluation, Checkpoint};
-use sextant_recipe::{self as recipe, Recipe};
-use sextant_recipe::{QualityRecipe, RepresentationsRecipe, SamplerMethod};
+use sextant_recipe::{self as recipe, QualityRecipe, Recipe, RepresentationsRecipe, SamplerMethod, Weights};
 use sextant_records::FileError;
 use sextant_records::RunFolder;
 use sextant_records::evaluation::{Evaluation, EvaluationFolder};
@@ -29,6 +28,10 @@ pub struct EvalArgs {
     /// Set a key of the recipe, such as evaluation.quality.samples=1000; may be given more than once. Then nothing is written into the run.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// Weights that are measured: the trained ones (model), their moving average (ema), or a further one (ema-0.999). Of others than
+    /// the moving average nothing is written into the run.
+    #[arg(long, default_value_t = Weights::Ema)]
+    weights: Weights,
     /// Keep samples, pictures and numbers in this folder, a new one or an earlier evaluation's; by default RUN/evaluation for a run,
     /// nowhere otherwise.
     #[arg(long, value_name = "DIR")]
@@ -46,7 +49,7 @@ pub fn run(args: EvalArgs) -> Result<(), Error> {
         (samples(&args)?, None)
     } else {
         let (evaluation, recipe) = network(&args)?;
-        let drawn = Drawn::of(&recipe, &evaluation);
+        let drawn = Drawn::of(&recipe, args.weights, &evaluation);
         (evaluation, drawn)
     };
     if args.output.json {
@@ -60,11 +63,11 @@ pub fn run(args: EvalArgs) -> Result<(), Error> {
     Ok(())
 }
 
-/// How the samples were drawn that are scored.
+/// The way in which the scored samples were drawn.
 #[derive(Serialize)]
 struct Drawn {
-    /// Which weights of the network.
-    weights: &'static str,
+    /// Weights of the network.
+    weights: Weights,
     sampler: SamplerMethod,
     steps: usize,
     /// The scales of classifier-free guidance at which they are scored, and the times between which it is on.
@@ -80,13 +83,13 @@ struct Drawn {
 
 impl Drawn {
     /// None where no samples are scored.
-    fn of(recipe: &Recipe, evaluation: &Evaluation) -> Option<Self> {
+    fn of(recipe: &Recipe, weights: Weights, evaluation: &Evaluation) -> Option<Self> {
         let (sampler, quality) = (&recipe.evaluation.sampler, recipe.evaluation.quality.as_ref()?);
         let mut cfg_scales: Vec<f64> = evaluation.quality.iter().map(|quality| quality.scale).collect();
         cfg_scales.sort_by(f64::total_cmp);
         cfg_scales.dedup();
         Some(Self {
-            weights: "ema",
+            weights,
             sampler: sampler.method,
             steps: sampler.steps,
             cfg_scales,
@@ -104,7 +107,7 @@ impl fmt::Display for Drawn {
         let scales: Vec<String> = self.cfg_scales.iter().map(f64::to_string).collect();
         write!(
             f,
-            "{} samples a scale, of the moving average ({}): {:?}, {} steps, guidance scale {} for t in [{}, {}], seed {}",
+            "{} samples a scale, of the weights \"{}\": {:?}, {} steps, guidance scale {} for t in [{}, {}], seed {}",
             self.count,
             self.weights,
             self.sampler,
@@ -186,7 +189,7 @@ fn network(args: &EvalArgs) -> Result<(Evaluation, Recipe), Error> {
     for warning in run.warnings().iter().filter(|warning| warning.is_of_evaluation()) {
         tracing::warn!("{warning}");
     }
-    let own = args.set.is_empty() && checkpoint.is_none();
+    let own = args.set.is_empty() && checkpoint.is_none() && args.weights == Weights::Ema;
     let scratch;
     let _lock = match &args.out {
         Some(out) => Some(EvaluationFolder::at(out).lock()?),
@@ -202,7 +205,7 @@ fn network(args: &EvalArgs) -> Result<(Evaluation, Recipe), Error> {
             EvaluationFolder::at(scratch.path().join("evaluation"))
         }
     };
-    let evaluation = evaluation::of_network(&run, &folder, checkpoint.as_ref(), &place)?;
+    let evaluation = evaluation::of_network(&run, &folder, checkpoint.as_ref(), args.weights, &place)?;
     Ok((evaluation, run.recipe().clone()))
 }
 

@@ -28,7 +28,7 @@ pub fn available() -> Option<u64> {
     [free, left_in_group(), left_of_addresses()].into_iter().flatten().min()
 }
 
-/// What `ulimit -v` leaves.
+/// Bytes that `ulimit -v` leaves.
 fn left_of_addresses() -> Option<u64> {
     let limits = read_to_string("/proc/self/limits").ok()?;
     let limit = limits.lines().find_map(|line| line.strip_prefix("Max address space"))?;
@@ -37,7 +37,7 @@ fn left_of_addresses() -> Option<u64> {
     Some(limit.saturating_sub(used))
 }
 
-/// What the memory limits of the control groups around this process leave, as containers and schedulers set them.
+/// Bytes that the memory limits of the control groups around this process leave, as containers and schedulers set them.
 fn left_in_group() -> Option<u64> {
     let groups = read_to_string("/proc/self/cgroup").ok()?;
     let left = groups.lines().filter_map(|line| {

@@ -38,7 +38,7 @@ pub struct RunPlan {
     pub phases: Vec<PhasePlan>,
 }
 
-/// What one phase needs.
+/// Needs of one phase.
 #[derive(Clone, Debug, Serialize)]
 pub struct PhasePlan {
     /// Its name.
@@ -84,7 +84,7 @@ pub struct StepMemory {
 }
 
 impl StepMemory {
-    /// What no setting of the batch makes smaller: weights, gradients and moments.
+    /// The part that no setting of the batch makes smaller: weights, gradients and moments.
     pub fn trained(&self) -> u64 {
         self.weights + self.gradients + self.moments
     }
@@ -334,7 +334,7 @@ mod tests {
             "{warning}"
         );
         let refusal = plan.fits(memory.trained() - 1).unwrap_err().to_string();
-        assert!(refusal.contains("moments") && refusal.contains("is free"), "{refusal}");
+        assert!(refusal.contains("moments") && refusal.contains("are free"), "{refusal}");
     }
 
     #[test]

@@ -141,7 +141,7 @@ impl Run {
         self.warnings.extend(warnings);
     }
 
-    /// What is possible and hardly meant.
+    /// Settings that are possible and hardly meant.
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
     }

@@ -124,7 +124,7 @@ pub enum Warning {
     UntrainedNullClass {
         /// Probability that a label becomes the null class.
         dropout: f64,
-        /// What tells a network the null class: keys of the recipe, or options.
+        /// Settings that tell a network the null class: keys of the recipe, or options.
         users: Vec<String>,
     },
     /// Labels that no network ever sees.
@@ -210,7 +210,7 @@ impl Warning {
     }
 }
 
-/// What is to be said of samples that `sampler` draws from a network of `recipe`; `key` is the key or option that set its scale.
+/// Warnings about samples that `sampler` draws from a network of `recipe`; `key` is the key or option that set its scale.
 pub fn of_sampler(recipe: &Recipe, sampler: &SamplerConfig, key: &str) -> Vec<Warning> {
     let guides = sampler.cfg_scale > 1.0;
     let mut warnings: Vec<Warning> = untrained(recipe, guides.then(|| key.to_owned())).into_iter().collect();

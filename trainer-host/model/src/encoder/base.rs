@@ -43,7 +43,7 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// What is trained by `recipe` on `dataset`.
+    /// The result of training by `recipe` on `dataset`.
     pub(super) fn of(recipe: &EncoderConfig, dataset: &Dataset) -> Self {
         Self {
             recipe: recipe.clone(),

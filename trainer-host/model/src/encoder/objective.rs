@@ -1,6 +1,7 @@
 //! The objective: two views of an image agree, or its finer class is named; and each token knows its own patch.
 
 use super::network::{Network, normal, patches};
+use crate::network::naming::name_parameters;
 use burn::module::{Module, Param};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Tensor, TensorData, module};
@@ -37,14 +38,16 @@ impl Learner {
         let network = Network::init(config, rng, device);
         let std = (1.0 / config.output as f32).sqrt();
         let patch = 3 * config.patch().pow(2);
-        Self {
+        let learner = Self {
             network,
             pixels: normal([config.output, patch], std, rng, device),
             classes: match objective {
                 Objective::Contrast => None,
                 Objective::Classes => Some(normal([classes, config.output], std, rng, device)),
             },
-        }
+        };
+        // With ids that a checkpoint's moments find again.
+        name_parameters(learner, "encoder")
     }
 
     /// `noisy` and `clean` are `[2B, 3, side, side]`: first views of B images, then second views in the same order;

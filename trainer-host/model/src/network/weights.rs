@@ -71,7 +71,7 @@ impl WeightsError {
         }
     }
 
-    /// What stands before every name that is missing, in names that are not expected: of a wrapper around the network.
+    /// The text before every name that is missing, in names that are not expected: of a wrapper around the network.
     fn prefix(&self) -> Option<&str> {
         let missing = || self.0.iter().filter_map(Difference::missing);
         let unexpected: BTreeSet<&str> = self.0.iter().filter_map(Difference::unexpected).collect();

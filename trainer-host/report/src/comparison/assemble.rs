@@ -166,7 +166,7 @@ fn variant(name: &str, overlay: &str, seeds: &[u64], entries: &[Entry], runs: &[
     })
 }
 
-/// What became of a run after it had begun.
+/// Changes of a run after it had begun.
 fn changes(entry: &Entry) -> Vec<RunChange> {
     let change = |what, phase: &str, step, at: &str| RunChange {
         what,
@@ -265,7 +265,7 @@ fn failed(name: &str, entries: &[Entry]) -> Option<String> {
     ))
 }
 
-/// What runs were warned of before their first step, each warning once.
+/// Warnings of runs before their first step, each once.
 fn warnings(entries: &[Entry]) -> Vec<String> {
     let all = distinct(entries.iter().map(|entry| entry.variant.clone()));
     let warned = distinct(entries.iter().flat_map(|entry| entry.info.warnings.clone()));

@@ -2,14 +2,13 @@
 
 use std::fmt::Display;
 use std::fs::File;
-use std::io::{BufReader, Cursor, Read, Seek};
+use std::io::{BufReader, Cursor, Read, Seek, Write};
 use std::path::Path;
 
-use npyz::npz::{NpzWriter, array_name_from_file_name, file_name_from_array_name};
-use npyz::zip::result::ZipError;
-use npyz::zip::write::FileOptions;
-use npyz::zip::{DateTime, ZipArchive};
 use npyz::{NpyHeader, WriterBuilder};
+use zip::result::ZipError;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
 use crate::Error;
 use sextant_records::FileError;
@@ -19,22 +18,43 @@ use sextant_records::FileError;
 /// # Errors
 /// A failure of the encoder.
 pub fn npz(pixels: &[u8], side: usize) -> Result<Vec<u8>, Error> {
-    let failed = |e: std::io::Error| Error::Pixels(format!("the samples' .npz cannot be encoded: {e}"));
     let shape = [(pixels.len() / (side * side * 3)) as u64, side as u64, side as u64, 3];
-    let mut bytes = Cursor::new(Vec::new());
-    {
-        let mut archive = NpzWriter::new(&mut bytes);
-        let mut array = archive
-            .array("arr_0", FileOptions::default().last_modified_time(DateTime::default()))
-            .map_err(failed)?
-            .default_dtype()
-            .shape(&shape)
-            .begin_nd()
-            .map_err(failed)?;
-        array.extend(pixels).map_err(failed)?;
-        array.finish().map_err(failed)?;
-    }
+    archive(&[(IMAGES, &array(pixels, &shape)?)], CompressionMethod::Deflated)
+}
+
+/// An array as numpy stores it.
+fn array<T: npyz::AutoSerialize + Copy>(values: &[T], shape: &[u64]) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    let options = npyz::WriteOptions::new().default_dtype().shape(shape);
+    let written = options.writer(&mut bytes).begin_nd().and_then(|mut writer| {
+        writer.extend(values.iter().copied())?;
+        writer.finish()
+    });
+    written.map_err(|e| Error::Pixels(format!("the samples' .npz cannot be encoded: {e}")))?;
+    Ok(bytes)
+}
+
+/// An archive of arrays, by name, without the time at which it was made.
+fn archive(arrays: &[(&str, &[u8])], method: CompressionMethod) -> Result<Vec<u8>, Error> {
+    let options = SimpleFileOptions::default()
+        .last_modified_time(DateTime::default())
+        .compression_method(method);
+    let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
+    let mut write = || {
+        for (name, bytes) in arrays {
+            archive.start_file(file_name(name), options)?;
+            archive.write_all(bytes)?;
+        }
+        Ok::<_, ZipError>(())
+    };
+    let written = write().and_then(|()| archive.finish());
+    let bytes = written.map_err(|e| Error::Pixels(format!("the samples' .npz cannot be encoded: {e}")))?;
     Ok(bytes.into_inner())
+}
+
+/// The file of an array in an archive.
+fn file_name(array: &str) -> String {
+    format!("{array}.npy")
 }
 
 /// Images as RGB bytes.
@@ -59,8 +79,10 @@ fn read(path: &Path) -> Result<Pixels, Unreadable> {
     let mut archive = File::open(path)
         .map_err(ZipError::from)
         .and_then(|file| ZipArchive::new(BufReader::new(file)))?;
-    let names = archive.file_names().filter_map(array_name_from_file_name);
-    let mut names: Vec<String> = names.map(str::to_owned).collect();
+    let mut names = Vec::new();
+    for name in archive.file_names() {
+        names.extend(name?.strip_suffix(".npy").map(str::to_owned));
+    }
     names.sort();
     let name = match names.as_slice() {
         [only] => only.clone(),
@@ -140,9 +162,7 @@ fn member<R: Read + Seek>(archive: &mut ZipArchive<R>, name: &str) -> Result<(Np
         name: name.into(),
         reason: format!("is cut off or damaged: {reason}"),
     };
-    let mut member = archive
-        .by_name(&file_name_from_array_name(name))
-        .map_err(|e| wrong(&e))?;
+    let mut member = archive.by_name(&file_name(name)).map_err(|e| wrong(&e))?;
     let header = NpyHeader::from_reader(&mut member).map_err(|e| wrong(&e))?;
     let mut bytes = Vec::new();
     member.read_to_end(&mut bytes).map_err(|e| wrong(&e))?;
@@ -156,40 +176,27 @@ mod tests {
     #[test]
     fn the_bytes_hold_no_time() {
         let bytes = npz(&[7; 12], 2).unwrap();
-        let mut archive = npyz::zip::ZipArchive::new(Cursor::new(bytes)).unwrap();
-        assert_eq!(archive.by_index(0).unwrap().last_modified().year(), 1980);
+        let mut archive = ZipArchive::new(Cursor::new(bytes)).unwrap();
+        assert_eq!(archive.by_index(0).unwrap().last_modified().unwrap().year(), 1980);
     }
 
     #[test]
     fn the_archive_reads_back() {
         let pixels: Vec<u8> = (0..2 * 2 * 2 * 3).collect();
         let bytes = npz(&pixels, 2).unwrap();
-        let mut archive = npyz::npz::NpzArchive::new(Cursor::new(bytes)).unwrap();
-        let array = archive.by_name("arr_0").unwrap().unwrap();
+        let mut archive = ZipArchive::new(Cursor::new(bytes)).unwrap();
+        let array = npyz::NpyFile::new(archive.by_name("arr_0.npy").unwrap()).unwrap();
         assert_eq!(array.shape(), [2, 2, 2, 3]);
         assert_eq!(array.into_vec::<u8>().unwrap(), pixels);
     }
 
     /// An archive of these arrays: images of 2 x 2 pixels, and labels.
-    fn archive(images: &[u8], labels: Option<&[i64]>) -> Vec<u8> {
-        let mut bytes = Cursor::new(Vec::new());
-        {
-            let mut archive = NpzWriter::new(&mut bytes);
-            let stored = FileOptions::default().compression_method(npyz::zip::CompressionMethod::Stored);
-            let array = archive.array("arr_0", stored).unwrap();
-            let shape = [images.len() as u64 / 12, 2, 2, 3];
-            let mut array = array.default_dtype().shape(&shape).begin_nd().unwrap();
-            array.extend(images).unwrap();
-            array.finish().unwrap();
-            if let Some(labels) = labels {
-                let array = archive.array("arr_1", stored).unwrap();
-                let shape = [labels.len() as u64];
-                let mut array = array.default_dtype().shape(&shape).begin_nd().unwrap();
-                array.extend(labels).unwrap();
-                array.finish().unwrap();
-            }
-        }
-        bytes.into_inner()
+    fn labelled(images: &[u8], labels: Option<&[i64]>) -> Vec<u8> {
+        let images = array(images, &[images.len() as u64 / 12, 2, 2, 3]).unwrap();
+        let labels = labels.map(|labels| array(labels, &[labels.len() as u64]).unwrap());
+        let mut arrays = vec![(IMAGES, images.as_slice())];
+        arrays.extend(labels.as_ref().map(|labels| (LABELS, labels.as_slice())));
+        archive(&arrays, CompressionMethod::Stored).unwrap()
     }
 
     /// The message for a file of these bytes.
@@ -207,13 +214,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("some.npz");
         let images: Vec<u8> = (0..36).collect();
-        std::fs::write(&path, archive(&images, Some(&[4, 0, 8]))).unwrap();
+        std::fs::write(&path, labelled(&images, Some(&[4, 0, 8]))).unwrap();
         let wanted = Pixels {
             bytes: images.clone(),
             side: 2,
         };
         assert_eq!(read_npz(&path).unwrap(), wanted);
-        let message = refused(&archive(&images, Some(&[4, 0])));
+        let message = refused(&labelled(&images, Some(&[4, 0])));
         assert!(
             message.contains("arr_1 has the shape [2]; the labels of these samples are [3]"),
             "{message}"
@@ -225,7 +232,7 @@ mod tests {
         let place = |bytes: &[u8], mark: &[u8]| bytes.windows(mark.len()).position(|window| window == mark).unwrap();
         let images = [0x5a; 36];
         let labels = [0x7b7b_7b7b_7b7b_7b7b; 3];
-        let whole = archive(&images, Some(&labels));
+        let whole = labelled(&images, Some(&labels));
         let mut flipped = whole.clone();
         let at = place(&whole, &images);
         flipped[at] ^= 1;
@@ -247,23 +254,9 @@ mod tests {
 
     #[test]
     fn an_array_that_holds_less_than_its_shape_is_named() {
-        let mut bytes = Cursor::new(Vec::new());
-        {
-            let mut array = Vec::new();
-            let mut writer = npyz::WriteOptions::new()
-                .default_dtype()
-                .shape(&[2, 2, 2, 3])
-                .writer(&mut array)
-                .begin_nd()
-                .unwrap();
-            writer.extend([1u8; 24]).unwrap();
-            writer.finish().unwrap();
-            let mut zip = npyz::zip::ZipWriter::new(&mut bytes);
-            zip.start_file("arr_0.npy", FileOptions::default()).unwrap();
-            std::io::Write::write_all(&mut zip, &array[..array.len() - 5]).unwrap();
-            zip.finish().unwrap();
-        }
-        let message = refused(&bytes.into_inner());
+        let whole = array(&[1u8; 24], &[2, 2, 2, 3]).unwrap();
+        let cut = [(IMAGES, &whole[..whole.len() - 5])];
+        let message = refused(&archive(&cut, CompressionMethod::Deflated).unwrap());
         assert!(message.contains("is 24 bytes, and 19 are there"), "{message}");
     }
 
@@ -272,15 +265,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("some.npz");
         assert!(refused(b"no archive").contains("cannot be read as .npz"));
-        let mut floats = Cursor::new(Vec::new());
-        {
-            let mut archive = NpzWriter::new(&mut floats);
-            let array = archive.array("arr_0", FileOptions::default()).unwrap();
-            let mut array = array.default_dtype().shape(&[1, 1, 1, 3]).begin_nd().unwrap();
-            array.extend([0f32; 3].iter()).unwrap();
-            array.finish().unwrap();
-        }
-        assert!(refused(&floats.into_inner()).contains("samples are bytes"));
+        let floats = array(&[0f32; 3], &[1, 1, 1, 3]).unwrap();
+        let floats = archive(&[(IMAGES, &floats)], CompressionMethod::Stored).unwrap();
+        assert!(refused(&floats).contains("samples are bytes"));
         assert!(read_npz(&folder.path().join("none.npz")).is_err());
         std::fs::write(&path, npz(&[3; 24], 2).unwrap()).unwrap();
         assert_eq!(

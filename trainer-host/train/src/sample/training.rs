@@ -7,7 +7,7 @@ use burn::tensor::Device;
 use sextant_data::Dataset;
 use sextant_model::{Sit, frozen_copy};
 use sextant_recipe::{Recipe, Weights};
-use sextant_records::write_whole;
+use sextant_records::{make_folder, write_whole};
 
 use super::{grid, grid_png};
 use crate::{Error, Worker};
@@ -42,6 +42,7 @@ impl TrainingSamples {
     fn picture(&self, step: u64, weights: Weights, network: &Sit) -> Result<Vec<u8>, Error> {
         let (_, pixels) = grid(&self.recipe, network, &self.dataset, &self.device)?;
         let png = grid_png(&pixels, self.dataset.shape()[1], self.recipe.evaluation.columns)?;
+        make_folder(&self.folder)?;
         let path = self.folder.join(format!("{}-step-{step:06}-{weights}.png", self.phase));
         write_whole(&path, &png)?;
         Ok(png)
