@@ -330,7 +330,7 @@ fn an_evaluation_says_how_its_samples_were_drawn() {
     assert_eq!(json["drawn"], wanted);
     let said = eval(&[]);
     assert!(
-        said.starts_with("20 samples a scale, of the moving average")
+        said.starts_with("20 samples a scale, of the weights \"ema\"")
             && said.contains("Euler, 2 steps, guidance scale 1 and 2"),
         "{said}"
     );

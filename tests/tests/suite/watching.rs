@@ -9,7 +9,7 @@ use sextant_tests::{recipe, sextant, stderr};
 const SETTINGS: [&str; 5] = [
     "optimiser.schedule=\"cosine\"",
     "optimiser.final_lr=1e-4",
-    "optimiser.further_ema_decays=[0.5, 0.0]",
+    "optimiser.further_ema_decays=[0.2, 0.0]",
     "optimiser.no_decay=[\"bias\"]",
     "output.samples_every=4",
 ];
@@ -49,7 +49,7 @@ fn rates_averages_and_pictures_are_there() {
         weights("student"),
         "an average that forgets at once is the student"
     );
-    assert_ne!(weights("ema-0.5"), weights("ema"));
+    assert_ne!(weights("ema-0.2"), weights("ema"));
 
     for (step, name) in [(4, "ema"), (4, "model"), (8, "ema"), (8, "model")] {
         let path = run.join(format!("samples/train-step-{step:06}-{name}.png"));
@@ -69,8 +69,27 @@ fn rates_averages_and_pictures_are_there() {
     assert!(draw(&["--weights", "ema-0"]).status.success());
     assert_eq!(png("drawn.png"), png("train-step-000008-model.png"));
     assert!(draw(&["--class", "none"]).status.success());
+    let eval = |weights: &str| {
+        let little = [
+            "--set",
+            "evaluation.quality={ samples = 20, sweep_samples = 20, scales = [1.0], judges = [\"untrained\"] }",
+        ];
+        let arguments = [
+            &["eval", "run", "--device", "cpu", "--json", "--weights", weights],
+            &little[..],
+        ]
+        .concat();
+        let output = sextant(folder.path(), &arguments);
+        assert!(output.status.success(), "{}", stderr(&output));
+        let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(json["drawn"]["weights"], weights);
+        json["evaluation"]["quality"].clone()
+    };
+    let model = eval("model");
+    assert_eq!(model, eval("ema-0"));
+    assert_ne!(model, eval("ema"));
     for (wrong, said) in [
-        (["--weights", "ema-0.9"], "ema-0.5"),
+        (["--weights", "ema-0.9"], "ema-0.2"),
         (["--weights", "raw"], "\"model\""),
         (["--class", "nonesuch"], "or \"none\""),
     ] {
