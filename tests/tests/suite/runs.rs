@@ -340,3 +340,26 @@ fn a_loss_that_is_not_a_number_is_blamed_on_its_source_and_step() {
         "only what was good before"
     );
 }
+
+#[test]
+fn a_source_that_fails_in_a_diagnostic_pass_loses_no_step() {
+    let folder = tempfile::tempdir().unwrap();
+    // Shares of the gradient are measured after step 4.
+    let again = r#"phases.0.guidance=[{ plugin = "test-faulty", config = { how = "again", step = 4 } }]"#;
+    let output = train(folder.path(), "run", &["--set", again]);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("step 4") && said.contains("asked to fail"), "{said}");
+    let saved = sextant_train::checkpoint::list(&folder.path().join("run/phases/train"));
+    assert_eq!(saved.last().map(|saved| saved.step), Some(4), "{said}");
+    let without = [
+        "train",
+        "--resume",
+        "run",
+        "--without",
+        "test-faulty",
+        "--device",
+        "cpu",
+    ];
+    succeed(&sextant(folder.path(), &without));
+}

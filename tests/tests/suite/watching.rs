@@ -124,4 +124,5 @@ fn biases_can_be_left_to_themselves() {
     assert_eq!(some["blocks.0.attn.qkv.weight"], all["blocks.0.attn.qkv.weight"]);
     let refused = train(folder.path(), "refused", &["optimiser.no_decay=[\"biases\"]"]).unwrap_err();
     assert!(refused.contains("optimiser.no_decay.0"), "{refused}");
+    assert!(!folder.path().join("refused").exists(), "nothing is written before");
 }

@@ -4,6 +4,7 @@
 //! disk, as it is on an interrupt.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -12,6 +13,7 @@ use sextant_data::{DataError, HostBatch};
 use sextant_guidance::GuidanceError;
 use sextant_interrupt as interrupt;
 use sextant_model::TrainBatch;
+use sextant_model::device::panic_text;
 use sextant_recipe::{OptimiserRecipe, OutputRecipe};
 use sextant_records::Seconds;
 use sextant_records::checkpoint::{Saved, list};
@@ -156,9 +158,14 @@ impl Training {
                 .ok_or(StepError::NoBatch)
                 .and_then(|batch| Ok(batch?))
                 .and_then(|batch| self.step(batch));
-            match stepped {
-                Ok(batch) => self.due(&batch)?,
-                Err(reason) => return self.failed(reason),
+            let batch = match stepped {
+                Ok(batch) => batch,
+                Err(reason) => return self.failed(self.state.step + 1, reason),
+            };
+            match self.shares_due(&batch) {
+                Ok(shares) => self.due(&batch, shares)?,
+                // The step is done, and good: what failed is a look at it.
+                Err(reason) => return self.failed(self.state.step, reason),
             }
         }
         Ok(Ending::Finished(self.checkpoint()?))
@@ -207,13 +214,10 @@ impl Training {
     }
 
     /// Log, validation, checkpoint: what is due after a step.
-    fn due(&mut self, batch: &TrainBatch) -> Result<(), Error> {
+    fn due(&mut self, batch: &TrainBatch, shares: Vec<(String, f64)>) -> Result<(), Error> {
         let (step, last) = (self.state.step, self.plan.steps);
         let due = |every: u64| every > 0 && step.is_multiple_of(every);
-        let mut line = BTreeMap::new();
-        if due(self.plan.output.share_every) {
-            line.extend(self.shares(batch)?);
-        }
+        let mut line = BTreeMap::from_iter(shares);
         if let Some(every) = self.plan.validate_every
             && (due(every) || step == last)
         {
@@ -293,9 +297,10 @@ impl Training {
 
     /// Each source's share of the trunk's gradient norm: |c_i g_i| over the sum of such norms and the
     /// denoising gradient's. Passes of their own, on the first micro-batch of the step that was just done.
-    fn shares(&mut self, batch: &TrainBatch) -> Result<Vec<(String, f64)>, Error> {
+    fn shares_due(&mut self, batch: &TrainBatch) -> Result<Vec<(String, f64)>, StepError> {
+        let every = self.plan.output.share_every;
         let names = self.worker.active_names(batch.step);
-        if names.is_empty() {
+        if names.is_empty() || every == 0 || !self.state.step.is_multiple_of(every) {
             return Ok(Vec::new());
         }
         let micro = batch.part(0, batch.samples() / self.plan.optimiser.accumulation);
@@ -304,7 +309,8 @@ impl Training {
             let norm = self.worker.aside(|worker| worker.trunk_norm(&micro, terms))?;
             Ok(norm.map_or(0.0, |norm| f64::from(norm.into_scalar::<f32>())))
         });
-        let norms = norms.collect::<Result<Vec<f64>, GuidanceError>>()?;
+        let norms = catch_unwind(AssertUnwindSafe(|| norms.collect::<Result<Vec<f64>, GuidanceError>>()));
+        let norms = norms.map_err(|panic| StepError::Backend(panic_text(panic.as_ref())))??;
         let sum: f64 = norms.iter().sum::<f64>().max(f64::MIN_POSITIVE);
         let shares = names.iter().zip(&norms[1..]);
         Ok(shares
@@ -326,8 +332,7 @@ impl Training {
         Ok(saved)
     }
 
-    fn failed(&mut self, reason: StepError) -> Result<Ending, Error> {
-        let step = self.state.step + 1;
+    fn failed(&mut self, step: u64, reason: StepError) -> Result<Ending, Error> {
         tracing::info!("step {step} of {} failed: {reason}", self.plan.phase);
         let saved = self
             .checkpoint()

@@ -19,7 +19,7 @@ use super::plan::{PhasePlan, RunPlan};
 use super::progress::{ProgressMode, RunProgress};
 use super::resume::explained;
 use super::sample::TrainingSamples;
-use super::setup::{encoder_fields, geometry, load_sources, network, target_encoder, trained};
+use super::setup::{check_no_decay, encoder_fields, geometry, load_sources, network, target_encoder, trained};
 use super::warning::{self, Warning};
 use super::{Error, memory};
 
@@ -77,6 +77,7 @@ impl Run {
     pub fn prepare(mut recipe: Recipe, options: Options) -> Result<Self, Error> {
         let mut dataset = data::load(&recipe.data)?;
         let model = network(&recipe, &dataset)?;
+        check_no_decay(&recipe.optimiser, &model, &options.device)?;
         let encoder = target_encoder(&recipe, &options.device)?;
         let fields = encoder_fields(encoder.as_ref());
         let mut plugins = Vec::new();

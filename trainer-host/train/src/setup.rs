@@ -5,7 +5,7 @@ use sextant_data::{self as data, Dataset, Stream};
 use sextant_guidance::{GuidanceGeometry, NetworkShape, SearchPath, Sources};
 use sextant_model::encoder::{self, Encoder};
 use sextant_model::{Sit, SitConfig, frozen_copy, parameter_ids};
-use sextant_recipe::{DiffusionRecipe, Init, OptimiserRecipe, Phase, Recipe, Weights};
+use sextant_recipe::{DiffusionRecipe, Init, KeyError, OptimiserRecipe, Phase, Recipe, Weights};
 use sextant_records::checkpoint::Saved;
 
 use super::checkpoint::SavedTensors;
@@ -57,13 +57,6 @@ impl Run {
                 Some(teacher)
             }
         };
-        for (i, end) in self.recipe.optimiser.no_decay.iter().enumerate() {
-            if parameter_ids(&student, |name| name.ends_with(end)).is_empty() {
-                return Err(Error::Phase(format!(
-                    "optimiser.no_decay.{i}: no parameter's name ends with {end:?}; names are such as blocks.0.attn.qkv.bias"
-                )));
-            }
-        }
         let module = TrainModule {
             sources: sources.init_parameters(seed, &device),
             student,
@@ -117,6 +110,29 @@ pub fn trained(
         device,
     )?;
     saved.load(weights, frozen_copy(&network))
+}
+
+/// Checks that `optimiser.no_decay` means parameters of this network.
+pub(super) fn check_no_decay(optimiser: &OptimiserRecipe, model: &SitConfig, device: &Device) -> Result<(), Error> {
+    if optimiser.no_decay.is_empty() {
+        return Ok(());
+    }
+    // The names do not depend on the widths.
+    let narrow = SitConfig {
+        hidden_size: 4,
+        num_heads: 1,
+        ..model.clone()
+    };
+    let network = Sit::init(&narrow, &mut Stream::new(0, "names").at(&[]), device)?;
+    for (i, end) in optimiser.no_decay.iter().enumerate() {
+        if parameter_ids(&network, |name| name.ends_with(end)).is_empty() {
+            let reason = format!(
+                "optimiser.no_decay.{i}: no parameter's name ends with {end:?}; names are such as blocks.0.attn.qkv.bias"
+            );
+            return Err(KeyError(reason).into());
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn network(recipe: &Recipe, dataset: &Dataset) -> Result<SitConfig, Error> {

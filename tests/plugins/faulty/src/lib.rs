@@ -1,5 +1,7 @@
 //! A source that works until a step, then fails as its configuration says.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use serde::{Deserialize, Serialize};
 use sextant_plugin_api::schemars::{self, JsonSchema};
 use sextant_plugin_api::{Error, Geometry, Guidance, GuidanceSource, Plan, Step, export_guidance};
@@ -21,6 +23,8 @@ pub enum How {
     Operation,
     /// The loss is not a number.
     Nan,
+    /// `guide` returns an error when it is called once more at the step, as a diagnostic pass does.
+    Again,
     /// `new` panics.
     PanicInNew,
     /// `plan` panics.
@@ -38,15 +42,15 @@ pub struct Config {
     step: u64,
 }
 
-/// The source.
-pub struct Faulty(Config);
+/// The source, with the calls of `guide` at its step so far.
+pub struct Faulty(Config, AtomicU64);
 
 impl GuidanceSource for Faulty {
     type Config = Config;
 
     fn new(config: Config) -> Result<Self, Error> {
         assert!(config.how != How::PanicInNew, "asked to panic in new");
-        Ok(Self(config))
+        Ok(Self(config, AtomicU64::new(0)))
     }
 
     fn plan(&self, _: &Geometry) -> Result<Plan, Error> {
@@ -61,6 +65,8 @@ impl GuidanceSource for Faulty {
         }
         match self.0.how {
             How::Never | How::PanicInNew | How::PanicInPlan | How::PanicInDrop => Ok(Guidance::new(loss)),
+            How::Again if self.1.fetch_add(1, Ordering::Relaxed) > 0 => Err(Error::new("asked to fail")),
+            How::Again => Ok(Guidance::new(loss)),
             How::Error => Err(Error::new("asked to fail")),
             How::Panic => panic!("asked to panic"),
             How::Shape => Ok(Guidance::new(loss.sum_keep(&[0]))),
