@@ -1,4 +1,4 @@
-//! Requests of sources to the host, for those who look over their shoulder (`sextant plugin check`).
+//! Requests of sources to the host, for those who look over their shoulder (`sextant plugin check`, and the count of a run's cost).
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
