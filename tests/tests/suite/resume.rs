@@ -349,3 +349,28 @@ fn another_encoder_under_the_same_name_is_refused() {
     succeed(&resume(folder.path(), "killed", &moved));
     same(&at("whole"), &at("killed"), 8);
 }
+
+#[test]
+fn an_edited_recipe_does_not_tell_what_the_weights_are_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let tiny = recipe("tiny.toml");
+    let train = ["train", tiny.to_str().unwrap(), "--out", "run", "--device", "cpu"];
+    let output = sextant(path, &train);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let edited = path.join("run/recipe.toml");
+    let text = fs::read_to_string(&edited).unwrap();
+    fs::write(
+        &edited,
+        text.replace("prediction = \"velocity\"", "prediction = \"noise\""),
+    )
+    .unwrap();
+    for command in [
+        &["sample", "run", "--device", "cpu"][..],
+        &["eval", "run", "--device", "cpu"],
+        &["report", "run"],
+    ] {
+        refused(path, command, &["recipe.toml", "diffusion.prediction", "edited"]);
+    }
+    refused(path, &[&train[..4], &["--steps", "9"]].concat(), &["--resume"]);
+}

@@ -49,6 +49,17 @@ impl FileError {
         }
     }
 
+    /// An error of a library about `path`, which may hide the system's: burn's say it in words alone.
+    pub fn of_library(path: impl AsRef<Path>, error: &(dyn std::error::Error + 'static)) -> Self {
+        let reason = error.to_string();
+        let in_words = || ["os error 28", "os error 122"].iter().any(|code| reason.contains(code));
+        Self {
+            path: path.as_ref().into(),
+            full: StorageFull::of(error).or_else(|| in_words().then_some(StorageFull)),
+            reason,
+        }
+    }
+
     /// The same with other words before its reason.
     pub(crate) fn after(self, words: &str) -> Self {
         Self {
@@ -82,5 +93,8 @@ mod tests {
         let other = RecordError::from(FileError::new("run.json", io::Error::from(io::ErrorKind::NotFound)));
         assert_eq!(StorageFull::of(&other), None);
         assert_eq!(StorageFull::of(&FileError::new("run.json", full().to_string())), None);
+        let words = io::Error::other("Record I/O error: No space left on device (os error 28)");
+        let said = FileError::of_library("optimiser.bpk", &words);
+        assert_eq!(StorageFull::of(&said), Some(StorageFull));
     }
 }

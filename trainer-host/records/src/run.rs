@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use serde_json::Value;
-use sextant_recipe::{Recipe, SourceConfig, changes, parse_changed, parse_resolved};
+use sextant_recipe::{Recipe, SourceConfig, changes, changes_training, parse_changed, parse_resolved};
 
 use super::checkpoint::{Saved, list};
 use super::history::{Fork, NetworkFile, Place, RecipeChange};
@@ -160,8 +160,13 @@ impl RunFolder {
     /// Something that is there already, which is not touched; another process that holds it.
     pub fn lock_new(&self) -> Result<FolderLock, LockError> {
         // Before anything is made in it: what is not locked may be anybody's. And `create` looks again, under the lock.
-        if !self.0.join(LOCK_FILE).exists() {
-            self.is_free()?;
+        let locked = || self.0.join(LOCK_FILE).exists();
+        if !locked()
+            && let Err(error) = self.is_free()
+            // Another may have begun a run in it meanwhile: then its lock says who.
+            && !locked()
+        {
+            return Err(error.into());
         }
         make_folder(&self.0)?;
         FolderLock::take(&self.0)
@@ -283,6 +288,24 @@ impl RunFolder {
             Value::Null => Ok(recipe),
             kept => Ok(serde_json::from_value(kept).map_err(|e| FileError::new(self.0.join("run.json"), e))?),
         }
+    }
+
+    /// The resolved recipe of a run that is looked at, not trained: as it was trained by.
+    ///
+    /// # Errors
+    /// A folder that is no run; a `recipe.toml` that was edited since, in what decides a training, so that it does not say any more
+    /// what the weights are of.
+    pub fn unedited(&self) -> Result<Recipe, RecordError> {
+        let (before, now) = (self.trained_by()?, self.recipe()?);
+        if !changes_training(&before, &now) {
+            return Ok(now);
+        }
+        let keys: Vec<String> = changes(&before, &now).into_iter().map(|change| change.key).collect();
+        let reason = format!(
+            "was edited since the run was trained ({}): `sextant train --resume RUN` goes on with what may change; put the rest back as run.json has it",
+            keys.join(", ")
+        );
+        Err(FileError::new(self.recipe_path(), reason).into())
     }
 
     /// The resolved recipe with assignments of `--set`.

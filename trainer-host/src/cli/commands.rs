@@ -44,6 +44,11 @@ pub fn run(command: Command) -> Result<(), Error> {
 
 fn train(args: TrainArgs) -> Result<(), Error> {
     listen(args.limit.max_time)?;
+    if args.resume.is_none() && (args.steps.is_some() || !args.without.is_empty()) {
+        return Err(Error::Input(
+            "--steps and --without go with --resume RUN; a new run takes --set phases.N.steps=STEPS".into(),
+        ));
+    }
     let (run, folder, _lock) = match (&args.resume, &args.recipe) {
         (Some(resume), _) => resume::ready(&args, resume)?,
         (None, Some(path)) => begun(&args, path)?,
@@ -190,7 +195,7 @@ pub(super) fn listen(limit: Option<Duration>) -> Result<(), Error> {
 fn draw(args: SampleArgs) -> Result<(), Error> {
     listen(None)?;
     let folder = RunFolder::new(&args.run);
-    let recipe = folder.recipe()?;
+    let recipe = folder.unedited()?;
     let phase = recipe.phases.last().map(|p| p.name.clone()).unwrap_or_default();
     let saved = folder
         .latest(&phase)
@@ -218,8 +223,10 @@ fn draw(args: SampleArgs) -> Result<(), Error> {
     let count = args.count.unwrap_or(recipe.evaluation.samples);
     let columns = args.columns.unwrap_or(recipe.evaluation.columns);
     for (option, number) in [("--count", count), ("--columns", columns)] {
-        if number == 0 {
-            return Err(Error::Input(format!("{option} is 0; it must be at least 1")));
+        if !(1..=1_000_000).contains(&number) {
+            return Err(Error::Input(format!(
+                "{option} is {number}; it must be from 1 to 1,000,000"
+            )));
         }
     }
     recipe.kept(args.weights)?;
@@ -277,6 +284,14 @@ fn encoder(args: EncoderArgs) -> Result<(), Error> {
     listen(None)?;
     let text = std::fs::read_to_string(&args.recipe).map_err(|e| FileError::new(&args.recipe, e))?;
     let config: EncoderConfig = toml::from_str(&text).map_err(|e| FileError::new(&args.recipe, e))?;
+    let folder = args.out.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if args.out.is_dir() || folder.is_some_and(|folder| !folder.is_dir()) {
+        return Err(FileError::new(
+            &args.out,
+            "the weights cannot be written there: --out names a file in a folder that is there",
+        )
+        .into());
+    }
     let device = device::open(&args.device)?;
     let dataset = data::load(&config.data)?;
     let mode = if args.output.json {

@@ -179,7 +179,7 @@ fn network(args: &EvalArgs) -> Result<(Evaluation, Recipe), Error> {
     let (run, checkpoint) = place(&args.target)?;
     let folder = RunFolder::new(&run);
     let mut recipe = match args.set.is_empty() {
-        true => folder.recipe()?,
+        true => folder.unedited()?,
         false => recipe::load(&folder.recipe_path(), &args.set)?.base()?,
     };
     measure_all(&mut recipe);

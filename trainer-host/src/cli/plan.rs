@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::commands::print_json;
+use super::commands::{listen, print_json};
 use super::{ComputeArgs, OutputArgs};
 use crate::Error;
 use sextant_guidance::SearchPath;
@@ -39,6 +39,7 @@ pub struct PlanArgs {
 
 /// Plans, and prints.
 pub fn run(args: &PlanArgs) -> Result<(), Error> {
+    listen(None)?;
     let file = recipe::load(&args.recipe, &args.set)?;
     let variants = match &args.variant {
         Some(name) => vec![file.find_variant(name)?],

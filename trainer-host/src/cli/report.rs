@@ -7,7 +7,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde_json::json;
 
 use super::OutputArgs;
-use super::commands::print_json;
+use super::commands::{listen, print_json};
 use crate::Error;
 use sextant_recipe::Score;
 use sextant_records::quoted;
@@ -55,6 +55,7 @@ fn scores() -> impl TypedValueParser<Value = Score> {
 
 /// Assembles and writes the report.
 pub fn run(args: ReportArgs) -> Result<(), Error> {
+    listen(None)?;
     let folder = match (&args.out, args.folders.as_slice()) {
         (Some(out), _) => out.clone(),
         (None, [only]) => only.clone(),

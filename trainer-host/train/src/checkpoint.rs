@@ -251,7 +251,7 @@ fn fill(folder: &Path, contents: &Contents) -> Result<(), Error> {
     write_safetensors(folder.join(BUFFERS), &worker.buffers.named()?, &Default::default())?;
     // Tensor by tensor, and synced: all of them as bytes would be half of what a training holds once more.
     let moments = worker.moments().save(folder.join(OPTIMISER));
-    moments.map_err(|e: RecordError| FileError::new(folder.join(OPTIMISER), e))?;
+    moments.map_err(|e: RecordError| FileError::of_library(folder.join(OPTIMISER), &e))?;
     let state = serde_json::to_vec(contents.state).map_err(|e| FileError::new(folder, e))?;
     write_synced(&folder.join(STATE), &state)?;
     Ok(())

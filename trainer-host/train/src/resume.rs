@@ -117,7 +117,7 @@ pub fn explained(error: Error, folder: &RunFolder, recipe: &Recipe) -> Error {
             };
             let run = folder.path().display();
             format!(
-                "the checkpoint before it, after step {} of phase {phase:?}, is whole; go on from there with: sextant train --resume {} --out {}",
+                "the checkpoint before it, after step {} of phase {phase:?}, is whole: take the damaged folder away, and the same command goes on from it, or go on from there with: sextant train --resume {} --out {}",
                 saved.step,
                 quoted(&format!("{run}@{place}")),
                 quoted(&free(&format!("{run}-from-{}", saved.step)).display().to_string())

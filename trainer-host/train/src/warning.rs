@@ -118,7 +118,7 @@ pub enum Warning {
     },
     /// Guidance by classes of a network that never saw the null class.
     #[error(
-        "diffusion.label_dropout is {dropout}: the null class is never trained, and is used by {}; it must be above 0, such as 0.1",
+        "diffusion.label_dropout is {dropout}: the null class is never trained, and is used by {}; train with it above 0, such as 0.1, or leave guidance out: scale 1",
         users.join(", ")
     )]
     UntrainedNullClass {

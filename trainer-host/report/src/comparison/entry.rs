@@ -51,7 +51,7 @@ impl Entry {
     /// # Errors
     /// A folder without recipe or facts, or with a result that cannot be read.
     pub fn read(variant: &str, folder: RunFolder) -> Result<Self, Error> {
-        let recipe = folder.recipe()?;
+        let recipe = folder.unedited()?;
         let info = folder.info()?;
         let phase = recipe.phases.last().map(|phase| phase.name.clone()).unwrap_or_default();
         let mut log = journal::read(&folder.metrics());

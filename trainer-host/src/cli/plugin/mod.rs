@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 
 use super::OutputArgs;
-use super::commands::print_json;
+use super::commands::{listen, print_json};
 use crate::Error;
 use sextant_guidance::SearchPath;
 use sextant_records::FileError;
@@ -45,6 +45,7 @@ Exit code: 0 if every invariant holds or does not apply, 1 if one is broken, 2 i
 
 /// Runs a command.
 pub fn run(command: PluginCommand) -> Result<(), Error> {
+    listen(None)?;
     match command {
         PluginCommand::New(args) => new::new(args),
         PluginCommand::Info(args) => info::info(args),
