@@ -114,7 +114,7 @@ impl Bench {
         let handed = hand_over(inputs, declared);
         let answer = handed.and_then(|handed| self.instance.guide(session, inputs, &handed));
         if let Some(error) = session::close() {
-            return Err(error.into());
+            return Err(error);
         }
         let answer = answer?;
         let read = |what: &str, handle: Handle| {

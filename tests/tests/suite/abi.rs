@@ -115,7 +115,7 @@ fn frozen(minor: u32, hashes: [&str; 2], folder: &Path) -> (Library, String) {
     let home = c::file(&format!("tests/abi-1.{minor}"));
     for (name, hash) in ["sextant_guidance.h", "source.c"].into_iter().zip(hashes) {
         let bytes = std::fs::read(home.join(name)).unwrap();
-        let found: String = Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect();
+        let found = sextant_data::hex(&Sha256::digest(bytes));
         assert_eq!(
             found, hash,
             "tests/abi-1.{minor}/{name} is frozen: a change belongs into a new version"

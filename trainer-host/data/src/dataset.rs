@@ -213,7 +213,7 @@ impl Dataset {
     pub fn split_fingerprint(&self) -> String {
         let mut hash = Sha256::new();
         self.hash_split(&mut hash);
-        hex(hash)
+        hex(&hash.finalize())
     }
 
     /// The batch fields by name.
@@ -248,7 +248,7 @@ impl Dataset {
         hash.update(self.standardisation.mean.to_le_bytes());
         hash.update(self.standardisation.std.to_le_bytes());
         self.hash_split(&mut hash);
-        hex(hash)
+        hex(&hash.finalize())
     }
 
     fn hash_split(&self, hash: &mut Sha256) {
@@ -259,8 +259,9 @@ impl Dataset {
     }
 }
 
-fn hex(hash: Sha256) -> String {
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+/// A digest, such as SHA-256, in hexadecimal digits.
+pub fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// `[N, H, W, 3]` bytes to standardised `[N, 3, H, W]`.

@@ -16,7 +16,7 @@ mod split;
 mod stream;
 
 pub use batch::{Batch, FieldBatch, Order};
-pub use dataset::{Dataset, Field, Standardisation};
+pub use dataset::{Dataset, Field, Standardisation, hex};
 pub use draws::Draws;
 pub use embedded::emoji;
 pub use error::DataError;

@@ -51,11 +51,7 @@ impl Cache {
     }
 
     fn place(&self, key: &str) -> Option<PathBuf> {
-        let name: String = Sha256::digest(key)
-            .iter()
-            .take(12)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let name = sextant_data::hex(&Sha256::digest(key)[..12]);
         Some(self.0.as_ref()?.join(format!("reference-{name}.safetensors")))
     }
 }

@@ -14,21 +14,11 @@ use crate::judge::Judge;
 use sextant_data::{self as data, Dataset};
 use sextant_model::fingerprint;
 use sextant_recipe::{Recipe, Weights};
-use sextant_records::FileError;
 use sextant_records::evaluation::{Evaluation, EvaluationFolder, Fingerprints, Protocol};
-use sextant_records::{RunFolder, ValidationLoss, journal};
+use sextant_records::{FileError, Place, RunFolder, ValidationLoss, journal};
 use sextant_train::checkpoint::Saved;
 use sextant_train::sample::Pixels;
 use sextant_train::{Options, Run, Warning, checkpoint, trained, validation_loss, validation_set};
-
-/// One checkpoint of a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Checkpoint {
-    /// Name of its phase.
-    pub phase: String,
-    /// Optimiser steps of that phase.
-    pub step: u64,
-}
 
 /// Makes a run ready ([`Run::prepare`]), and checks what can be wrong with its evaluation before its training begins: judges
 /// that cannot be read or do not fit the data, a judge that is the encoder, too few samples.
@@ -121,7 +111,7 @@ pub fn of_run(run: &Run, folder: &RunFolder, grids: bool) -> Result<Option<Evalu
 pub fn of_network(
     run: &Run,
     folder: &RunFolder,
-    checkpoint: Option<&Checkpoint>,
+    checkpoint: Option<&Place>,
     weights: Weights,
     place: &EvaluationFolder,
 ) -> Result<Evaluation, Error> {
@@ -132,7 +122,7 @@ pub fn of_network(
 fn measure(
     run: &Run,
     folder: &RunFolder,
-    checkpoint: Option<&Checkpoint>,
+    checkpoint: Option<&Place>,
     weights: Weights,
     place: &EvaluationFolder,
     validate: bool,

@@ -285,7 +285,7 @@ fn file_sha256(path: &Path) -> Result<String, GuidanceError> {
         });
     }
     let bytes = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
-    Ok(Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect())
+    Ok(sextant_data::hex(&Sha256::digest(bytes)))
 }
 
 /// The innermost message: libloading's own says only that `dlopen` failed.

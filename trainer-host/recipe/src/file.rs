@@ -246,9 +246,9 @@ fn merged(
     }
     make_absolute(&mut table, Path::new(""));
     let mut table = json(path, table)?;
-    let variants = take_variants(&mut table).map_err(|reason| RecipeError::Key {
+    let variants = take_variants(&mut table).map_err(|fault| RecipeError::Key {
         path: path.into(),
-        reason,
+        reason: fault.to_string(),
     })?;
     Ok(RecipeFile {
         path: path.into(),

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use super::KeyError;
+
 /// One variant of a comparison: a name, and the keys that it changes.
 #[derive(Clone, Debug)]
 pub struct Variant {
@@ -47,12 +49,14 @@ fn named(list: &[Value]) -> bool {
 ///
 /// # Errors
 /// An entry without a name, with one that is not a folder's, or with one that is there twice.
-pub(super) fn take_variants(recipe: &mut Map<String, Value>) -> Result<Vec<Variant>, String> {
+pub(super) fn take_variants(recipe: &mut Map<String, Value>) -> Result<Vec<Variant>, KeyError> {
     let Some(list) = recipe.remove("variants") else {
         return Ok(Vec::new());
     };
     let Value::Array(list) = list else {
-        return Err("variants is not a list: write each as a [[variants]] table".into());
+        return Err(KeyError(
+            "variants is not a list: write each as a [[variants]] table".into(),
+        ));
     };
     let mut variants: Vec<Variant> = Vec::new();
     for (i, mut entry) in list.into_iter().enumerate() {
@@ -60,15 +64,19 @@ pub(super) fn take_variants(recipe: &mut Map<String, Value>) -> Result<Vec<Varia
             .as_object_mut()
             .and_then(|t| t.remove("name"))
             .and_then(|n| n.as_str().map(str::to_owned))
-            .ok_or_else(|| format!("variants.{i} has no name: give it one, such as name = \"repa\""))?;
+            .ok_or_else(|| {
+                KeyError(format!(
+                    "variants.{i} has no name: give it one, such as name = \"repa\""
+                ))
+            })?;
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
-            return Err(format!(
+            return Err(KeyError(format!(
                 "variants.{i}.name is {name:?}: use letters, digits, -, _ and ., since it names a folder"
-            ));
+            )));
         }
         if variants.iter().any(|v| v.name == name) {
-            return Err(format!("variants.{i}.name: {name:?} is there twice"));
+            return Err(KeyError(format!("variants.{i}.name: {name:?} is there twice")));
         }
         variants.push(Variant { name, overlay: entry });
     }
@@ -100,21 +108,13 @@ mod tests {
 
     #[test]
     fn variants_need_names_that_are_folders_and_differ() {
-        let take = |v: Value| take_variants(&mut v.as_object().unwrap().clone());
-        assert!(
-            take(json!({"variants": [{}]}))
+        let refused = |v: Value| {
+            take_variants(&mut v.as_object().unwrap().clone())
                 .unwrap_err()
-                .contains("variants.0 has no name")
-        );
-        assert!(
-            take(json!({"variants": [{"name": "a/b"}]}))
-                .unwrap_err()
-                .contains("names a folder")
-        );
-        assert!(
-            take(json!({"variants": [{"name": "a"}, {"name": "a"}]}))
-                .unwrap_err()
-                .contains("twice")
-        );
+                .to_string()
+        };
+        assert!(refused(json!({"variants": [{}]})).contains("variants.0 has no name"));
+        assert!(refused(json!({"variants": [{"name": "a/b"}]})).contains("names a folder"));
+        assert!(refused(json!({"variants": [{"name": "a"}, {"name": "a"}]})).contains("twice"));
     }
 }

@@ -10,11 +10,10 @@ use serde_json::json;
 use super::commands::{listen, options, print_json};
 use super::{ComputeArgs, OutputArgs};
 use crate::Error;
-use sextant_evaluation::{self as evaluation, Checkpoint};
+use sextant_evaluation as evaluation;
 use sextant_recipe::{self as recipe, QualityRecipe, Recipe, RepresentationsRecipe, SamplerMethod, Weights};
-use sextant_records::FileError;
-use sextant_records::RunFolder;
 use sextant_records::evaluation::{Evaluation, EvaluationFolder};
+use sextant_records::{FileError, Place, RunFolder};
 use sextant_train::Options;
 
 /// Subject and settings of an evaluation.
@@ -219,7 +218,7 @@ fn measure_all(recipe: &mut Recipe) {
 }
 
 /// The run, and the checkpoint of it if one is meant.
-fn place(target: &Path) -> Result<(PathBuf, Option<Checkpoint>), Error> {
+fn place(target: &Path) -> Result<(PathBuf, Option<Place>), Error> {
     if target.join("recipe.toml").is_file() {
         return Ok((target.to_owned(), None));
     }
@@ -233,11 +232,11 @@ fn place(target: &Path) -> Result<(PathBuf, Option<Checkpoint>), Error> {
 }
 
 /// Run and checkpoint that RUN/phases/PHASE/step-000400 names, whether that checkpoint is there or not.
-fn checkpoint(target: &Path) -> Option<(PathBuf, Checkpoint)> {
+fn checkpoint(target: &Path) -> Option<(PathBuf, Place)> {
     let phase = target.parent()?;
     let phases = phase.parent().filter(|phases| phases.ends_with("phases"))?;
     let run = phases.parent().filter(|run| run.join("recipe.toml").is_file())?;
-    let checkpoint = Checkpoint {
+    let checkpoint = Place {
         phase: phase.file_name()?.to_str()?.to_owned(),
         step: target.file_name()?.to_str()?.strip_prefix("step-")?.parse().ok()?,
     };
@@ -255,7 +254,7 @@ mod tests {
         std::fs::write(run.join("recipe.toml"), "").unwrap();
         assert_eq!(place(run).unwrap(), (run.to_owned(), None));
         let found = place(&run.join("phases/align/step-000400")).unwrap();
-        let wanted = Checkpoint {
+        let wanted = Place {
             phase: "align".into(),
             step: 400,
         };

@@ -4,6 +4,7 @@ use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
+use sextant_plugin_api::Error;
 use sextant_plugin_api::abi::{self, *};
 
 use super::memory::{self, elements, string};
@@ -36,7 +37,7 @@ pub(super) unsafe extern "C" fn op(call: *const Call) -> Status {
         Err(payload) => Err(payload),
     };
     let results = results.unwrap_or_else(|_| {
-        session::fail("the test's host or network panicked during an operation".to_owned());
+        session::fail("the test's host or network panicked during an operation".into());
         None
     });
     let Some(results) = results else { return FAILED };
@@ -49,7 +50,7 @@ pub(super) unsafe extern "C" fn op(call: *const Call) -> Status {
 
 /// # Safety
 /// The call is valid, with all that it points to.
-unsafe fn asked(call: &Call) -> Result<Request, String> {
+unsafe fn asked(call: &Call) -> Result<Request, Error> {
     let operation =
         Operation::from_code(call.opcode).ok_or_else(|| format!("operation {} does not exist", call.opcode))?;
     let operands = Array {
@@ -76,7 +77,7 @@ unsafe fn asked(call: &Call) -> Result<Request, String> {
 ///
 /// # Safety
 /// `from` is null or points to that struct.
-unsafe fn attributes(operation: Operation, from: *const c_void) -> Result<Attributes, String> {
+unsafe fn attributes(operation: Operation, from: *const c_void) -> Result<Attributes, Error> {
     let name = operation.info().attributes;
     if name.is_empty() || from.is_null() {
         return Ok(Attributes::None);
@@ -131,29 +132,29 @@ unsafe fn attributes(operation: Operation, from: *const c_void) -> Result<Attrib
                 kinds = vec![TapKind::Block as u32; depths.len()];
             }
             if kinds.len() != depths.len() {
-                return Err(format!("{} kinds are given for {} depths", kinds.len(), depths.len()));
+                return Err(format!("{} kinds are given for {} depths", kinds.len(), depths.len()).into());
             }
             let tap = |(kind, depth): (&u32, &u32)| match TapKind::from_code(*kind) {
                 Some(TapKind::Block) => Ok(Tap::Block(*depth)),
                 Some(TapKind::Output) => Ok(Tap::Output),
-                _ => Err(format!("`forward` gives no tap of kind {kind}")),
+                _ => Err(format!("`forward` gives no tap of kind {kind}").into()),
             };
             Attributes::Forward(compute::Forward {
                 network: Network::from_code(forward.network).ok_or("the network does not exist")?,
-                taps: kinds.iter().zip(&depths).map(tap).collect::<Result<_, String>>()?,
+                taps: kinds.iter().zip(&depths).map(tap).collect::<Result<_, Error>>()?,
                 rows: list(&forward.rows),
                 conditions: list(&forward.conditions),
             })
         }
-        other => return Err(format!("this testkit does not know the attributes {other}")),
+        other => return Err(format!("this testkit does not know the attributes {other}").into()),
     })
 }
 
-fn dtype(code: u32) -> Result<DType, String> {
-    DType::from_code(code).ok_or_else(|| format!("element type {code} does not exist"))
+fn dtype(code: u32) -> Result<DType, Error> {
+    DType::from_code(code).ok_or_else(|| format!("element type {code} does not exist").into())
 }
 
-fn upload(upload: &Upload) -> Result<Value, String> {
+fn upload(upload: &Upload) -> Result<Value, Error> {
     let (shape, dtype) = (upload.shape.extents(), dtype(upload.dtype)?);
     // SAFETY: the plugin passes as many elements of the type as it says.
     let data: Vec<f64> = unsafe {
@@ -168,13 +169,13 @@ fn upload(upload: &Upload) -> Result<Value, String> {
     };
     match data.len() == shape.iter().product::<usize>() {
         true => Ok(Value::new(shape, data).of(dtype)),
-        false => Err(format!("{} numbers do not fill {shape:?}", data.len())),
+        false => Err(format!("{} numbers do not fill {shape:?}", data.len()).into()),
     }
 }
 
 /// # Safety
 /// The memory is writable and as long as it says.
-unsafe fn download(to: &Download, value: &Value) -> Result<(), String> {
+unsafe fn download(to: &Download, value: &Value) -> Result<(), Error> {
     let bytes: Vec<u8> = match value.dtype {
         DType::Int => value.data.iter().flat_map(|v| (*v as i64).to_ne_bytes()).collect(),
         DType::Bool => value.data.iter().map(|v| *v as u8).collect(),
@@ -185,7 +186,8 @@ unsafe fn download(to: &Download, value: &Value) -> Result<(), String> {
             "the memory is {} bytes long, the tensor needs {}",
             to.bytes,
             bytes.len()
-        ));
+        )
+        .into());
     }
     // SAFETY: the caller's promise; the lengths were compared.
     unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), to.data, bytes.len()) };

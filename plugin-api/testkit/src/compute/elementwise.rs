@@ -1,19 +1,19 @@
 //! Element by element.
 
-use sextant_plugin_api::DType;
 use sextant_plugin_api::abi::Operation as O;
+use sextant_plugin_api::{DType, Error};
 
 use super::{Operands, broadcast, same_dtype};
 use crate::Value;
 
-fn zip(operands: &Operands<'_>, dtype: Option<DType>, f: impl Fn(f64, f64) -> f64) -> Result<Value, String> {
+fn zip(operands: &Operands<'_>, dtype: Option<DType>, f: impl Fn(f64, f64) -> f64) -> Result<Value, Error> {
     let (a, b) = (operands.get(0)?, operands.get(1)?);
     same_dtype(a, b)?;
     let shape = broadcast(&a.shape, &b.shape)?;
     Ok(Value::from_fn(shape, |index| f(a.at(index), b.at(index))).of(dtype.unwrap_or(a.dtype)))
 }
 
-pub(super) fn arithmetic(operands: &Operands<'_>) -> Result<Value, String> {
+pub(super) fn arithmetic(operands: &Operands<'_>) -> Result<Value, Error> {
     let divides = operands.operation == O::Div;
     match operands.get(0)?.dtype {
         DType::Bool => return Err("masks have no arithmetic: cast them, or use `and`, `or`, `not`".into()),
@@ -32,9 +32,9 @@ pub(super) fn arithmetic(operands: &Operands<'_>) -> Result<Value, String> {
     )
 }
 
-pub(super) fn scalar(operands: &Operands<'_>, value: f64) -> Result<Value, String> {
+pub(super) fn scalar(operands: &Operands<'_>, value: f64) -> Result<Value, Error> {
     if !value.is_finite() {
-        return Err(format!("the number {value} is not finite"));
+        return Err(format!("the number {value} is not finite").into());
     }
     let a = operands.get(0)?;
     match a.dtype {
@@ -53,14 +53,14 @@ pub(super) fn scalar(operands: &Operands<'_>, value: f64) -> Result<Value, Strin
     })
 }
 
-pub(super) fn clamp(operands: &Operands<'_>, min: f64, max: f64) -> Result<Value, String> {
+pub(super) fn clamp(operands: &Operands<'_>, min: f64, max: f64) -> Result<Value, Error> {
     if min.is_nan() || max.is_nan() || min > max {
-        return Err(format!("the interval [{min}, {max}] is empty"));
+        return Err(format!("the interval [{min}, {max}] is empty").into());
     }
     Ok(operands.float(0)?.map(|a| a.clamp(min, max)))
 }
 
-pub(super) fn unary(operands: &Operands<'_>) -> Result<Value, String> {
+pub(super) fn unary(operands: &Operands<'_>) -> Result<Value, Error> {
     let a = match operands.operation {
         O::Neg | O::Abs if operands.get(0)?.dtype == DType::Int => operands.get(0)?,
         _ => operands.float(0)?,
@@ -80,7 +80,7 @@ pub(super) fn unary(operands: &Operands<'_>) -> Result<Value, String> {
         O::Floor => f64::floor,
         O::Gelu => |a| 0.5 * a * (1.0 + erf(a / std::f64::consts::SQRT_2)),
         O::Erf => erf,
-        other => return Err(format!("this testkit does not know {}", other.info().name)),
+        other => return Err(format!("this testkit does not know {}", other.info().name).into()),
     };
     Ok(a.map(function))
 }
@@ -111,7 +111,7 @@ fn erf(x: f64) -> f64 {
     value.copysign(x)
 }
 
-pub(super) fn compare(operands: &Operands<'_>) -> Result<Value, String> {
+pub(super) fn compare(operands: &Operands<'_>) -> Result<Value, Error> {
     if operands.get(0)?.dtype == DType::Bool && operands.operation != O::Equal {
         return Err("masks have no order: only `equal` compares them".into());
     }
@@ -125,7 +125,7 @@ pub(super) fn compare(operands: &Operands<'_>) -> Result<Value, String> {
     zip(operands, Some(DType::Bool), |a, b| f64::from(u8::from(holds(&a, &b))))
 }
 
-pub(super) fn logic(operands: &Operands<'_>) -> Result<Value, String> {
+pub(super) fn logic(operands: &Operands<'_>) -> Result<Value, Error> {
     let a = operands.get(0)?;
     if operands.values.iter().flatten().any(|value| value.dtype != DType::Bool) {
         return Err("operands must be masks".into());
@@ -143,7 +143,7 @@ pub(super) fn logic(operands: &Operands<'_>) -> Result<Value, String> {
     })
 }
 
-pub(super) fn choose(operands: &Operands<'_>) -> Result<Value, String> {
+pub(super) fn choose(operands: &Operands<'_>) -> Result<Value, Error> {
     let (mask, a, b) = (operands.get(0)?, operands.get(1)?, operands.get(2)?);
     if mask.dtype != DType::Bool {
         return Err("mask must be a mask: compare it with something".into());

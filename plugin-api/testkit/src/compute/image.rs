@@ -1,19 +1,18 @@
 //! Convolution and resizing of `[B, C, H, W]`.
 
-use sextant_plugin_api::Interpolation;
-use sextant_plugin_api::abi;
+use sextant_plugin_api::{Error, Interpolation, abi};
 
 use super::{Operands, layers, same_dtype};
 use crate::Value;
 
-fn planes(x: &Value) -> Result<[usize; 4], String> {
+fn planes(x: &Value) -> Result<[usize; 4], Error> {
     let shape = x.shape.as_slice();
     shape
         .try_into()
-        .map_err(|_| format!("[B, C, H, W] is needed, not {shape:?}"))
+        .map_err(|_| Error::new(format!("[B, C, H, W] is needed, not {shape:?}")))
 }
 
-pub(super) fn conv2d(operands: &Operands<'_>, attributes: &abi::Conv2d) -> Result<Value, String> {
+pub(super) fn conv2d(operands: &Operands<'_>, attributes: &abi::Conv2d) -> Result<Value, Error> {
     let (x, weight, bias) = (operands.float(0)?, operands.float(1)?, operands.optional(2));
     same_dtype(x, weight)?;
     let ([batch, channels, ..], [outputs, inputs, ..]) = (planes(x)?, planes(weight)?);
@@ -25,18 +24,15 @@ pub(super) fn conv2d(operands: &Operands<'_>, attributes: &abi::Conv2d) -> Resul
         return Err(format!(
             "{channels} channels in {groups} groups do not fit the weight {:?}",
             weight.shape
-        ));
+        )
+        .into());
     }
     layers::vector(x, bias, "bias", outputs)?;
     let mut shape = vec![batch, outputs];
     for i in 0..2 {
         let (extent, kernel) = (x.shape[2 + i] + 2 * padding[i], weight.shape[2 + i]);
         if kernel == 0 || stride[i] == 0 || dilation[i] == 0 || extent < dilation[i] * (kernel - 1) + 1 {
-            return Err(format!(
-                "a kernel of {:?} does not fit into {:?}",
-                &weight.shape[2..],
-                x.shape
-            ));
+            return Err(format!("a kernel of {:?} does not fit into {:?}", &weight.shape[2..], x.shape).into());
         }
         shape.push((extent - dilation[i] * (kernel - 1) - 1) / stride[i] + 1);
     }
@@ -62,7 +58,7 @@ pub(super) fn conv2d(operands: &Operands<'_>, attributes: &abi::Conv2d) -> Resul
     Ok(result.of(x.dtype))
 }
 
-pub(super) fn interpolate(operands: &Operands<'_>, attributes: &abi::Interpolate) -> Result<Value, String> {
+pub(super) fn interpolate(operands: &Operands<'_>, attributes: &abi::Interpolate) -> Result<Value, Error> {
     let x = operands.float(0)?;
     let [batch, channels, from_h, from_w] = planes(x)?;
     let (height, width) = (attributes.height as usize, attributes.width as usize);

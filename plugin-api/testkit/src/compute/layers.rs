@@ -1,15 +1,16 @@
 //! Products, normalisations and attention.
 
+use sextant_plugin_api::Error;
 use sextant_plugin_api::abi::Operation as O;
 
 use super::{Operands, broadcast, ensure, same_dtype};
 use crate::Value;
 
-pub(super) fn matmul(a: &Value, b: &Value) -> Result<Value, String> {
+pub(super) fn matmul(a: &Value, b: &Value) -> Result<Value, Error> {
     same_dtype(a, b)?;
     let rank = a.shape.len();
     if rank < 2 || b.shape.len() != rank || a.shape[rank - 1] != b.shape[rank - 2] {
-        return Err(format!("{:?} and {:?} have no matrix product", a.shape, b.shape));
+        return Err(format!("{:?} and {:?} have no matrix product", a.shape, b.shape).into());
     }
     let mut shape = broadcast(&a.shape[..rank - 2], &b.shape[..rank - 2])?;
     shape.extend([a.shape[rank - 2], b.shape[rank - 1]]);
@@ -28,14 +29,14 @@ pub(super) fn matmul(a: &Value, b: &Value) -> Result<Value, String> {
     Ok(product.of(a.dtype))
 }
 
-pub(super) fn linear(operands: &Operands<'_>) -> Result<Value, String> {
+pub(super) fn linear(operands: &Operands<'_>) -> Result<Value, Error> {
     let (x, weight, bias) = (operands.float(0)?, operands.float(1)?, operands.optional(2));
     same_dtype(x, weight)?;
     let [outputs, inputs] = weight.shape[..] else {
-        return Err(format!("the weight must be [out, in], it is {:?}", weight.shape));
+        return Err(format!("the weight must be [out, in], it is {:?}", weight.shape).into());
     };
     if x.shape.last() != Some(&inputs) || inputs == 0 {
-        return Err(format!("x is {:?}, the weight {:?}", x.shape, weight.shape));
+        return Err(format!("x is {:?}, the weight {:?}", x.shape, weight.shape).into());
     }
     vector(x, bias, "bias", outputs)?;
     let mut shape = x.shape.clone();
@@ -51,7 +52,7 @@ pub(super) fn linear(operands: &Operands<'_>) -> Result<Value, String> {
 }
 
 /// An optional operand that must be a vector of x's type.
-pub(super) fn vector(x: &Value, operand: Option<&Value>, name: &str, extent: usize) -> Result<(), String> {
+pub(super) fn vector(x: &Value, operand: Option<&Value>, name: &str, extent: usize) -> Result<(), Error> {
     let Some(operand) = operand else { return Ok(()) };
     same_dtype(x, operand)?;
     let shape = &operand.shape;
@@ -60,7 +61,7 @@ pub(super) fn vector(x: &Value, operand: Option<&Value>, name: &str, extent: usi
     })
 }
 
-pub(super) fn attention(operands: &Operands<'_>, scale: f64) -> Result<Value, String> {
+pub(super) fn attention(operands: &Operands<'_>, scale: f64) -> Result<Value, Error> {
     let (q, k, v) = (operands.float(0)?, operands.float(1)?, operands.float(2)?);
     if [q, k, v].iter().any(|value| value.shape.len() != 4) {
         return Err("q, k and v must be [B, heads, T, width]".into());
@@ -69,7 +70,7 @@ pub(super) fn attention(operands: &Operands<'_>, scale: f64) -> Result<Value, St
     matmul(&along(&logits, 3, false), v)
 }
 
-pub(super) fn layer_norm(operands: &Operands<'_>, eps: f64) -> Result<Value, String> {
+pub(super) fn layer_norm(operands: &Operands<'_>, eps: f64) -> Result<Value, Error> {
     let x = operands.float(0)?;
     let width = x.shape.last().copied().unwrap_or(0);
     if width == 0 {
@@ -90,7 +91,7 @@ pub(super) fn layer_norm(operands: &Operands<'_>, eps: f64) -> Result<Value, Str
     Ok(result)
 }
 
-pub(super) fn softmax(operands: &Operands<'_>, dim: usize) -> Result<Value, String> {
+pub(super) fn softmax(operands: &Operands<'_>, dim: usize) -> Result<Value, Error> {
     let a = operands.float(0)?;
     super::shaping::needs_dim(a, dim)?;
     Ok(along(a, dim, operands.operation == O::LogSoftmax))

@@ -6,7 +6,7 @@ mod layers;
 mod shaping;
 
 use sextant_plugin_api::abi::{self, Operation};
-use sextant_plugin_api::{DType, Distribution, Network};
+use sextant_plugin_api::{DType, Distribution, Error, Network};
 
 use crate::{Tap, Value};
 
@@ -56,9 +56,9 @@ pub(crate) struct Operands<'a> {
 
 impl<'a> Operands<'a> {
     /// An operand that must be there.
-    pub fn get(&self, index: usize) -> Result<&'a Value, String> {
+    pub fn get(&self, index: usize) -> Result<&'a Value, Error> {
         self.optional(index)
-            .ok_or_else(|| format!("operand {index} of {:?} is missing", self.operation.info().inputs))
+            .ok_or_else(|| format!("operand {index} of {:?} is missing", self.operation.info().inputs).into())
     }
 
     /// An operand that may be left out.
@@ -67,17 +67,17 @@ impl<'a> Operands<'a> {
     }
 
     /// A float operand that must be there.
-    pub fn float(&self, index: usize) -> Result<&'a Value, String> {
+    pub fn float(&self, index: usize) -> Result<&'a Value, Error> {
         let value = self.get(index)?;
         match value.is_float() {
             true => Ok(value),
-            false => Err(format!("operand {index} must have float elements: cast it first")),
+            false => Err(format!("operand {index} must have float elements: cast it first").into()),
         }
     }
 }
 
 /// The result of an operation that needs nothing of the step.
-pub(crate) fn run(operands: &Operands<'_>, attributes: &Attributes) -> Result<Value, String> {
+pub(crate) fn run(operands: &Operands<'_>, attributes: &Attributes) -> Result<Value, Error> {
     use Attributes as A;
     use Operation as O;
     let a = || operands.get(0);
@@ -108,25 +108,25 @@ pub(crate) fn run(operands: &Operands<'_>, attributes: &Attributes) -> Result<Va
         (O::Conv2d, A::Conv2d(convolution)) => image::conv2d(operands, convolution),
         (O::Interpolate, A::Interpolate(size)) => image::interpolate(operands, size),
         (operation, A::None) if operation.info().attributes.is_empty() => elementwise::unary(operands),
-        (operation, _) => Err(format!("{} came without its attributes", operation.info().name)),
+        (operation, _) => Err(format!("{} came without its attributes", operation.info().name).into()),
     }
 }
 
 /// The error of what does not hold.
-fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
-    if holds { Ok(()) } else { Err(otherwise()) }
+fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), Error> {
+    if holds { Ok(()) } else { Err(otherwise().into()) }
 }
 
-fn same_dtype(a: &Value, b: &Value) -> Result<(), String> {
+fn same_dtype(a: &Value, b: &Value) -> Result<(), Error> {
     let (a, b) = (a.dtype, b.dtype);
     ensure(a == b, || format!("element types {a:?} and {b:?} are mixed: cast one"))
 }
 
 /// The shape that two shapes broadcast to.
-fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>, String> {
+fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>, Error> {
     let fits = |(x, y): (&usize, &usize)| x == y || *x == 1 || *y == 1;
     if a.len() != b.len() || !a.iter().zip(b).all(fits) {
-        return Err(format!("shapes {a:?} and {b:?} do not broadcast"));
+        return Err(format!("shapes {a:?} and {b:?} do not broadcast").into());
     }
     let extent = |(x, y): (&usize, &usize)| if *x == 1 { *y } else { *x };
     Ok(a.iter().zip(b).map(extent).collect())

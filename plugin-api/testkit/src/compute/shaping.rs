@@ -1,30 +1,30 @@
 //! Reductions, shapes and rows.
 
-use sextant_plugin_api::DType;
 use sextant_plugin_api::abi::{self, Operation as O};
+use sextant_plugin_api::{DType, Error};
 
 use super::{Operands, ensure, same_dtype};
 use crate::Value;
 
-pub(super) fn needs_dim(a: &Value, dim: usize) -> Result<(), String> {
+pub(super) fn needs_dim(a: &Value, dim: usize) -> Result<(), Error> {
     let shape = &a.shape;
     ensure(dim < shape.len(), || {
         format!("dimension {dim} does not exist in {shape:?} (they count from 0)")
     })
 }
 
-pub(super) fn reduce(operands: &Operands<'_>, dims: &[usize], keep: bool) -> Result<Value, String> {
+pub(super) fn reduce(operands: &Operands<'_>, dims: &[usize], keep: bool) -> Result<Value, Error> {
     let (a, operation) = (operands.get(0)?, operands.operation);
     if a.dtype == DType::Bool || (a.dtype == DType::Int && operation == O::Mean) {
-        return Err(format!("{:?} is not reduced so: cast it first", a.dtype));
+        return Err(format!("{:?} is not reduced so: cast it first", a.dtype).into());
     }
     for (i, dim) in dims.iter().enumerate() {
         needs_dim(a, *dim)?;
         if dims[..i].contains(dim) {
-            return Err(format!("dimension {dim} is named twice"));
+            return Err(format!("dimension {dim} is named twice").into());
         }
         if a.shape[*dim] == 0 && operation != O::Sum {
-            return Err(format!("dimension {dim} is empty, so there is nothing to take"));
+            return Err(format!("dimension {dim} is empty, so there is nothing to take").into());
         }
     }
     let reduced = |dim: &usize| dims.contains(dim);
@@ -60,14 +60,14 @@ pub(super) fn reduce(operands: &Operands<'_>, dims: &[usize], keep: bool) -> Res
 }
 
 /// Index of the smallest or the largest element of a dimension; of equal ones the first.
-pub(super) fn index_of_extreme(operands: &Operands<'_>, dim: usize) -> Result<Value, String> {
+pub(super) fn index_of_extreme(operands: &Operands<'_>, dim: usize) -> Result<Value, Error> {
     let a = operands.get(0)?;
     if a.dtype == DType::Bool {
         return Err("masks have no order: cast a first".into());
     }
     needs_dim(a, dim)?;
     if a.shape[dim] == 0 {
-        return Err(format!("dimension {dim} is empty, so there is nothing to take"));
+        return Err(format!("dimension {dim} is empty, so there is nothing to take").into());
     }
     let mut shape = a.shape.clone();
     shape.remove(dim);
@@ -88,18 +88,18 @@ pub(super) fn index_of_extreme(operands: &Operands<'_>, dim: usize) -> Result<Va
     Ok(index.of(DType::Int))
 }
 
-pub(super) fn reshape(a: &Value, shape: &[usize]) -> Result<Value, String> {
+pub(super) fn reshape(a: &Value, shape: &[usize]) -> Result<Value, Error> {
     match shape.iter().product::<usize>() == a.data.len() {
         true => Ok(Value::new(shape, a.data.clone()).of(a.dtype)),
-        false => Err(format!("{:?} cannot become {shape:?}", a.shape)),
+        false => Err(format!("{:?} cannot become {shape:?}", a.shape).into()),
     }
 }
 
-pub(super) fn permute(a: &Value, dims: &[usize]) -> Result<Value, String> {
+pub(super) fn permute(a: &Value, dims: &[usize]) -> Result<Value, Error> {
     let mut sorted = dims.to_vec();
     sorted.sort_unstable();
     if sorted != (0..a.shape.len()).collect::<Vec<_>>() {
-        return Err(format!("{dims:?} does not name each dimension of {:?} once", a.shape));
+        return Err(format!("{dims:?} does not name each dimension of {:?} once", a.shape).into());
     }
     let shape: Vec<usize> = dims.iter().map(|dim| a.shape[*dim]).collect();
     let mut from = vec![0; dims.len()];
@@ -110,25 +110,27 @@ pub(super) fn permute(a: &Value, dims: &[usize]) -> Result<Value, String> {
     Ok(permuted.of(a.dtype))
 }
 
-pub(super) fn expand(a: &Value, shape: &[usize]) -> Result<Value, String> {
+pub(super) fn expand(a: &Value, shape: &[usize]) -> Result<Value, Error> {
     let fits = |(from, to): (&usize, &usize)| from == to || *from == 1;
     match a.shape.len() == shape.len() && a.shape.iter().zip(shape).all(fits) {
         true => Ok(Value::from_fn(shape, |index| a.at(index)).of(a.dtype)),
         false => Err(format!(
             "{:?} does not expand to {shape:?}: only extents of 1 are repeated",
             a.shape
-        )),
+        )
+        .into()),
     }
 }
 
-pub(super) fn slice(a: &Value, slice: &abi::Slice) -> Result<Value, String> {
+pub(super) fn slice(a: &Value, slice: &abi::Slice) -> Result<Value, Error> {
     let (dim, start, end) = (slice.dim as usize, slice.start as usize, slice.end as usize);
     needs_dim(a, dim)?;
     if start > end || end > a.shape[dim] || slice.step == 0 {
         return Err(format!(
             "elements {start} to {end} in steps of {} do not lie within dimension {dim} of {:?}",
             slice.step, a.shape
-        ));
+        )
+        .into());
     }
     let numbers: Vec<usize> = (start..end).step_by(slice.step as usize).collect();
     Ok(select(a, dim, &numbers))
@@ -148,30 +150,30 @@ fn select(a: &Value, dim: usize, numbers: &[usize]) -> Value {
 }
 
 /// Row numbers, each below `extent`.
-fn numbers(rows: &Value, extent: usize) -> Result<Vec<usize>, String> {
+fn numbers(rows: &Value, extent: usize) -> Result<Vec<usize>, Error> {
     if rows.dtype != DType::Int || rows.shape.len() != 1 {
         return Err("rows must be a vector of integers".into());
     }
     let number = |row: &f64| match *row >= 0.0 && *row < extent as f64 {
         true => Ok(*row as usize),
-        false => Err(format!("row {row} does not exist: there are {extent} (counted from 0)")),
+        false => Err(format!("row {row} does not exist: there are {extent} (counted from 0)").into()),
     };
     rows.data.iter().map(number).collect()
 }
 
-pub(super) fn gather(a: &Value, rows: &Value, dim: usize) -> Result<Value, String> {
+pub(super) fn gather(a: &Value, rows: &Value, dim: usize) -> Result<Value, Error> {
     needs_dim(a, dim)?;
     Ok(select(a, dim, &numbers(rows, a.shape[dim])?))
 }
 
-pub(super) fn scatter(a: &Value, rows: &Value, dim: usize, count: usize) -> Result<Value, String> {
+pub(super) fn scatter(a: &Value, rows: &Value, dim: usize, count: usize) -> Result<Value, Error> {
     needs_dim(a, dim)?;
     if a.dtype == DType::Bool {
         return Err("masks are not added up: cast a first".into());
     }
     let numbers = numbers(rows, count)?;
     if numbers.len() != a.shape[dim] {
-        return Err(format!("{} row numbers do not match {:?}", numbers.len(), a.shape));
+        return Err(format!("{} row numbers do not match {:?}", numbers.len(), a.shape).into());
     }
     let mut shape = a.shape.clone();
     shape[dim] = count;
@@ -188,7 +190,7 @@ pub(super) fn scatter(a: &Value, rows: &Value, dim: usize, count: usize) -> Resu
     Ok(result)
 }
 
-pub(super) fn concat(operands: &Operands<'_>, dim: usize) -> Result<Value, String> {
+pub(super) fn concat(operands: &Operands<'_>, dim: usize) -> Result<Value, Error> {
     let first = operands.get(0)?;
     needs_dim(first, dim)?;
     let mut shape = first.shape.clone();
@@ -198,10 +200,7 @@ pub(super) fn concat(operands: &Operands<'_>, dim: usize) -> Result<Value, Strin
         same_dtype(first, part)?;
         let agrees = |d: usize| d == dim || part.shape[d] == first.shape[d];
         if part.shape.len() != first.shape.len() || !(0..part.shape.len()).all(agrees) {
-            return Err(format!(
-                "{:?} and {:?} do not join along {dim}",
-                first.shape, part.shape
-            ));
+            return Err(format!("{:?} and {:?} do not join along {dim}", first.shape, part.shape).into());
         }
         sources.extend((0..part.shape[dim]).map(|row| (part, row)));
     }

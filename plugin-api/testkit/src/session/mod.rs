@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use sextant_plugin_api::abi::{Handle, Operation, Shape, TensorRef};
-use sextant_plugin_api::{Condition, Network};
+use sextant_plugin_api::{Condition, Error, Network};
 
 use crate::compute::{self, Attributes, Operands};
 use crate::declared::{Declared, Tap};
@@ -107,7 +107,7 @@ struct State {
     next: Handle,
     tensors: BTreeMap<Handle, Held>,
     context: Option<Context>,
-    error: Option<String>,
+    error: Option<Error>,
     trace: Trace,
 }
 
@@ -146,7 +146,7 @@ pub(crate) fn open(inputs: &Inputs, geometry: &sextant_plugin_api::Geometry, pla
 }
 
 /// Ends the step; the first error of an operation, if there was one.
-pub(crate) fn close() -> Option<String> {
+pub(crate) fn close() -> Option<Error> {
     state(|state| {
         state.open = false;
         state.error.take()
@@ -160,7 +160,7 @@ pub(crate) fn enter(value: Value, leaf: Option<Leaf>) -> TensorRef {
 }
 
 /// A tensor that is alive, and what a gradient of it flows to.
-pub(crate) fn read(handle: Handle) -> Result<(Value, BTreeSet<Leaf>), String> {
+pub(crate) fn read(handle: Handle) -> Result<(Value, BTreeSet<Leaf>), Error> {
     state(|state| {
         let held = state
             .tensors
@@ -180,15 +180,15 @@ pub(crate) fn release(session: u64, handle: Handle) -> bool {
         state.trace.released.push(handle);
         let alive = state.tensors.remove(&handle).is_some();
         if !alive {
-            state.fail(format!("handle {handle} was released, but is dead or was never given"));
+            state.fail(format!("handle {handle} was released, but is dead or was never given").into());
         }
         alive
     })
 }
 
 /// Notes an error of the step, unless there was one before.
-pub(crate) fn fail(message: String) {
-    state(|state| state.fail(message));
+pub(crate) fn fail(error: Error) {
+    state(|state| state.fail(error));
 }
 
 /// Runs an operation; its results.
@@ -209,7 +209,7 @@ pub(crate) fn perform(request: Request) -> Option<Vec<TensorRef>> {
             Ok(results) => Some(results.into_iter().map(|held| state.insert(held)).collect::<Vec<_>>()),
             Err(error) => {
                 let name = asked.operation.info().name;
-                state.fail(format!("{name}: {error} ({}:{})", asked.file, asked.line));
+                state.fail(format!("{name}: {error} ({}:{})", asked.file, asked.line).into());
                 None
             }
         };
@@ -232,11 +232,11 @@ impl State {
         reference
     }
 
-    fn fail(&mut self, message: String) {
-        self.error.get_or_insert(message);
+    fn fail(&mut self, error: Error) {
+        self.error.get_or_insert(error);
     }
 
-    fn results(&mut self, asked: &Asked, attributes: &Attributes) -> Result<Vec<Held>, String> {
+    fn results(&mut self, asked: &Asked, attributes: &Attributes) -> Result<Vec<Held>, Error> {
         let mut values = Vec::new();
         let mut leaves = BTreeSet::new();
         for (handle, _) in &asked.inputs {

@@ -1,6 +1,6 @@
 //! Services of the host that a source asks for: its networks, its path and its random numbers.
 
-use sextant_plugin_api::Condition;
+use sextant_plugin_api::{Condition, Error};
 
 use super::{Context, Pass, State};
 use crate::compute::{Forward, Operands, Random};
@@ -16,11 +16,11 @@ fn depth(tap: Tap) -> Option<u32> {
 }
 
 impl State {
-    fn context(&self) -> Result<&Context, String> {
-        self.context.as_ref().ok_or_else(|| "there is no step".to_owned())
+    fn context(&self) -> Result<&Context, Error> {
+        self.context.as_ref().ok_or_else(|| "there is no step".into())
     }
 
-    pub(super) fn forward(&mut self, operands: &Operands<'_>, forward: &Forward) -> Result<Vec<Value>, String> {
+    pub(super) fn forward(&mut self, operands: &Operands<'_>, forward: &Forward) -> Result<Vec<Value>, Error> {
         let Forward {
             network,
             taps,
@@ -35,9 +35,7 @@ impl State {
             .get(network)
             .ok_or_else(|| format!("the geometry has no {network:?} network that can be asked"))?;
         if let Some(tap) = taps.iter().find(|tap| !declared.contains(tap)) {
-            return Err(format!(
-                "the plan declares {declared:?} of the {network:?} network, but not {tap:?}"
-            ));
+            return Err(format!("the plan declares {declared:?} of the {network:?} network, but not {tap:?}").into());
         }
         let mut wanted = inputs.x.shape.clone();
         wanted[0] = rows.len();
@@ -48,7 +46,8 @@ impl State {
                 x_t.shape,
                 t.shape,
                 conditions.len()
-            ));
+            )
+            .into());
         }
         let mut pass = Pass {
             network: *network,
@@ -64,10 +63,7 @@ impl State {
         for (i, (row, code)) in rows.iter().zip(conditions).enumerate() {
             let sample = *row as usize;
             if sample >= inputs.batch() {
-                return Err(format!(
-                    "row {row} is asked for, but the batch has {} samples",
-                    inputs.batch()
-                ));
+                return Err(format!("row {row} is asked for, but the batch has {} samples", inputs.batch()).into());
             }
             let condition = Condition::from_code(*code).ok_or_else(|| format!("condition {code} does not exist"))?;
             pass.conditions.push(condition);
@@ -93,7 +89,8 @@ impl State {
                         "the test's network answered {} numbers for {tap:?}, not {}",
                         answer.len(),
                         row.numbers()
-                    ));
+                    )
+                    .into());
                 }
                 result.extend(answer);
             }
@@ -106,7 +103,7 @@ impl State {
         Ok(results)
     }
 
-    pub(super) fn random(&self, random: &Random) -> Result<Value, String> {
+    pub(super) fn random(&self, random: &Random) -> Result<Value, Error> {
         let inputs = &self.context()?.inputs;
         let stream = format!("guidance/{}/{}", inputs.instance, random.tag);
         let count = random.shape.iter().product();
@@ -118,18 +115,19 @@ impl State {
         Ok(Value::new([&[inputs.ids.len()], &random.shape[..]].concat(), data))
     }
 
-    pub(super) fn diffuse(&self, operands: &Operands<'_>) -> Result<Value, String> {
+    pub(super) fn diffuse(&self, operands: &Operands<'_>) -> Result<Value, Error> {
         let (x, n, t) = (operands.float(0)?, operands.float(1)?, operands.float(2)?);
         if x.shape.is_empty() || x.shape != n.shape || t.shape != x.shape[..1] {
             return Err(format!(
                 "x {:?}, n {:?} and t {:?} do not fit one another",
                 x.shape, n.shape, t.shape
-            ));
+            )
+            .into());
         }
         Ok(self.context()?.inputs.path.mix(x, n, &t.data, false))
     }
 
-    pub(super) fn coefficients(&self, t: &Value) -> Result<Vec<Value>, String> {
+    pub(super) fn coefficients(&self, t: &Value) -> Result<Vec<Value>, Error> {
         let path = self.context()?.inputs.path;
         Ok((0..4).map(|i| t.map(|t| path.coefficients(t)[i])).collect())
     }

@@ -191,7 +191,7 @@ pub fn fingerprint(architecture: &str, tensors: &BTreeMap<String, TensorData>) -
         text(&format!("{:?} {:?}", data.dtype(), data.shape().to_vec()), &mut hash);
         hash.update(data.as_bytes());
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    sextant_data::hex(&hash.finalize())
 }
 
 /// `module` with the values of `tensors`, which must hold every float parameter by its published name and nothing else.
