@@ -116,6 +116,12 @@ fn runs_of_several_folders_and_what_does_not_go_together() {
         "warmup_steps = ",
         "warmup_steps = 7",
     );
+    // As if it had been trained so.
+    edit(
+        &path.join("more/none/run.json"),
+        "\"warmup_steps\": ",
+        "\"warmup_steps\": 7",
+    );
     refused(
         path,
         &["all", "more", "--out", "x"],
@@ -130,6 +136,7 @@ fn runs_of_several_folders_and_what_does_not_go_together() {
 
     let other = path.join("other/renamed");
     edit(&other.join("recipe.toml"), "split_seed = 0", "split_seed = 4");
+    edit(&other.join("run.json"), "\"split_seed\": 0", "\"split_seed\": 4");
     edit(&other.join("run.json"), "\"data\": \"", "\"data\": \"beef");
     refused(
         path,

@@ -200,7 +200,7 @@ fn samples_that_need_an_untrained_null_class_are_warned_of() {
     );
     assert!(!stderr(&draw(&[])).contains("WARN"));
     for option in ["--count", "--columns"] {
-        ended(&draw(&[option, "0"]), 2, &[option, "at least 1"]);
+        ended(&draw(&[option, "0"]), 2, &[option, "from 1 to"]);
     }
 }
 

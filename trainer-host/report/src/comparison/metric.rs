@@ -7,7 +7,7 @@ use crate::Error;
 use crate::sections::quality::{chosen, scored};
 use sextant_recipe::Score;
 use sextant_records::evaluation::{JudgeIdentity, Scores};
-use sextant_stats::statistics::{Comparison, Contender, Direction, Sample};
+use sextant_stats::statistics::{Comparison, Direction, Sample, ScoredVariant};
 
 /// Reads a number off a run; none where it was not measured.
 type Value = Box<dyn Fn(&Entry) -> Option<f64>>;
@@ -172,7 +172,7 @@ pub fn compare(metric: &Metric, baseline: &str, others: &[String], entries: &[En
             false => Sample::default(),
         };
         let name = name.to_owned();
-        Ok::<_, Error>(Contender { name, scores })
+        Ok::<_, Error>(ScoredVariant { name, scores })
     };
     let others = others
         .iter()

@@ -13,7 +13,7 @@ use super::verdict::{Direction, Verdict};
 
 /// A variant, or the baseline, with its scores.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Contender {
+pub struct ScoredVariant {
     /// Its name, as in the recipe.
     pub name: String,
     /// Its score for each seed; empty where every run of it failed.
@@ -42,7 +42,7 @@ pub struct Comparison {
     /// another, α/2(k - 1) more. (An intersection-union test, Berger, 1982, Technometrics 24, with Bonferroni for the
     /// choice of the contender.) The best variant of all is always resolved as better than the baseline too.
     pub best: Option<String>,
-    /// Contenders without any score.
+    /// Variants without any score.
     pub without_score: Vec<String>,
 }
 
@@ -107,10 +107,10 @@ impl Comparison {
     pub fn new(
         score: impl Into<String>,
         direction: Direction,
-        baseline: &Contender,
-        variants: &[Contender],
+        baseline: &ScoredVariant,
+        variants: &[ScoredVariant],
     ) -> Result<Self, StatisticsError> {
-        let all: Vec<&Contender> = std::iter::once(baseline).chain(variants).collect();
+        let all: Vec<&ScoredVariant> = std::iter::once(baseline).chain(variants).collect();
         let mut names = BTreeSet::new();
         for contender in &all {
             if !names.insert(&contender.name) {
@@ -119,9 +119,9 @@ impl Comparison {
                 });
             }
         }
-        let (scored, without): (Vec<&Contender>, Vec<_>) = all.iter().partition(|c| !c.scores.is_empty());
+        let (scored, without): (Vec<&ScoredVariant>, Vec<_>) = all.iter().partition(|c| !c.scores.is_empty());
         // Without the baseline nobody is tested against it, and a best of the rest would read as a verdict.
-        let scored: &[&Contender] = if baseline.scores.is_empty() { &[] } else { &scored };
+        let scored: &[&ScoredVariant] = if baseline.scores.is_empty() { &[] } else { &scored };
         Ok(Self {
             score: score.into(),
             direction,
@@ -139,7 +139,7 @@ impl Comparison {
     }
 }
 
-fn rows(direction: Direction, baseline: &Contender, variants: &[Contender]) -> Vec<Row> {
+fn rows(direction: Direction, baseline: &ScoredVariant, variants: &[ScoredVariant]) -> Vec<Row> {
     let differences: Vec<_> = variants
         .iter()
         .map(|v| PairedDifference::new(&v.scores, &baseline.scores))
@@ -172,13 +172,13 @@ fn rows(direction: Direction, baseline: &Contender, variants: &[Contender]) -> V
 }
 
 /// The one of `scored` that beats all others of them; at most one can. `tests` is k - 1 of the rule.
-fn best<'a>(direction: Direction, scored: &[&'a Contender], tests: usize) -> Option<&'a Contender> {
-    let beats = |one: &Contender, other: &Contender| {
+fn best<'a>(direction: Direction, scored: &[&'a ScoredVariant], tests: usize) -> Option<&'a ScoredVariant> {
+    let beats = |one: &ScoredVariant, other: &ScoredVariant| {
         PairedDifference::new(&one.scores, &other.scores)
             .estimate()
             .is_ok_and(|e| direction.gain(e.mean, 0.0) > 0.0 && e.p() * tests as f64 <= ERROR_RATE)
     };
-    let unbeaten = |one: &&&Contender| scored.iter().all(|other| one.name == other.name || beats(one, other));
+    let unbeaten = |one: &&&ScoredVariant| scored.iter().all(|other| one.name == other.name || beats(one, other));
     scored.iter().filter(|_| scored.len() > 1).find(unbeaten).copied()
 }
 

@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use super::Direction::{HigherIsBetter, LowerIsBetter};
 use super::*;
 
-fn contender(name: &str, scores: &[f64]) -> Contender {
-    Contender {
+fn contender(name: &str, scores: &[f64]) -> ScoredVariant {
+    ScoredVariant {
         name: name.into(),
         scores: Sample::new((1..).zip(scores.iter().copied())).unwrap(),
     }
@@ -173,7 +173,7 @@ fn json_says_what_it_is() {
 }
 
 /// A baseline and one to five variants over three to six seeds, some of them far apart and some close.
-fn family() -> impl Strategy<Value = Vec<Contender>> {
+fn family() -> impl Strategy<Value = Vec<ScoredVariant>> {
     (3..7_usize, 2..7_usize).prop_flat_map(|(seeds, contenders)| {
         let noise = proptest::collection::vec(-1.0..1.0_f64, seeds);
         let one = (prop_oneof![Just(0.0), -3.0..3.0_f64, -30.0..30.0_f64], noise);
@@ -189,7 +189,7 @@ fn family() -> impl Strategy<Value = Vec<Contender>> {
     })
 }
 
-fn of(family: &[Contender], direction: Direction) -> Comparison {
+fn of(family: &[ScoredVariant], direction: Direction) -> Comparison {
     Comparison::new("score", direction, &family[0], &family[1..]).unwrap()
 }
 
@@ -258,7 +258,7 @@ proptest! {
     fn the_best_is_resolved_and_first(family in family()) {
         let one = of(&family, LowerIsBetter);
         let Some(best) = &one.best else { return Ok(()) };
-        let sum = |c: &Contender| c.scores.values().iter().sum::<f64>();
+        let sum = |c: &ScoredVariant| c.scores.values().iter().sum::<f64>();
         let first = family.iter().min_by(|a, b| sum(a).total_cmp(&sum(b))).unwrap();
         prop_assert_eq!(&first.name, best);
         match one.row(best) {

@@ -33,7 +33,7 @@ mod speedup;
 mod student;
 mod verdict;
 
-pub use comparison::{Comparison, Contender, Outcome, Row, Tested};
+pub use comparison::{Comparison, Outcome, Row, ScoredVariant, Tested};
 pub use curve::{Curve, Reach};
 pub use error::StatisticsError;
 pub use interval::{ERROR_RATE, Interval, LEVEL, MIN_SEEDS, NoInterval};

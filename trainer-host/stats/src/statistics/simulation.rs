@@ -33,18 +33,18 @@ fn normal(rng: &mut ChaCha8Rng) -> f64 {
     StandardNormal.sample(rng)
 }
 
-/// Contenders whose true scores are `truth`, the baseline first. A seed moves all of them by the same large amount,
+/// Variants whose true scores are `truth`, the baseline first. A seed moves all of them by the same large amount,
 /// which pairing has to remove, and each of them by an own one of deviation 1.
-fn draw(rng: &mut ChaCha8Rng, truth: &[f64], seeds: u64) -> Vec<Contender> {
+fn draw(rng: &mut ChaCha8Rng, truth: &[f64], seeds: u64) -> Vec<ScoredVariant> {
     let common: Vec<f64> = (0..seeds).map(|_| 10.0 * normal(rng)).collect();
-    let one = |(index, truth): (usize, &f64)| Contender {
+    let one = |(index, truth): (usize, &f64)| ScoredVariant {
         name: format!("v{index}"),
         scores: Sample::new((0..).zip(&common).map(|(s, c)| (s, truth + c + normal(rng)))).unwrap(),
     };
     truth.iter().enumerate().map(one).collect()
 }
 
-fn compare(contenders: &[Contender]) -> Comparison {
+fn compare(contenders: &[ScoredVariant]) -> Comparison {
     Comparison::new("score", Direction::HigherIsBetter, &contenders[0], &contenders[1..]).unwrap()
 }
 
