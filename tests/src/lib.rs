@@ -43,6 +43,37 @@ pub fn recipe(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes").join(name)
 }
 
+/// The path of the tiny recipe, as an argument.
+pub fn tiny() -> String {
+    recipe("tiny.toml").display().to_string()
+}
+
+/// Settings for little of everything that can be measured.
+pub const LITTLE: [&str; 10] = [
+    "--set",
+    "evaluation.quality.samples=20",
+    "--set",
+    "evaluation.quality.sweep_samples=20",
+    "--set",
+    "evaluation.quality.scales=[1.0, 2.0]",
+    "--set",
+    "evaluation.representations.times=[0.5]",
+    "--set",
+    "evaluation.representations.images=120",
+];
+
+/// All files below a folder; none where it is not there.
+pub fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        match entry.path() {
+            path if path.is_dir() => found.extend(files(&path)),
+            path => found.push(path),
+        }
+    }
+    found
+}
+
 /// Runs the program with these arguments, with the plugins that Cargo built, in `folder`.
 ///
 /// # Panics

@@ -6,32 +6,13 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use sextant_tests::{command, recipe, refused, sextant, stderr, stdout};
+use sextant_tests::{LITTLE, command, files, refused, sextant, stderr, stdout, tiny};
 
-/// Little of everything that can be measured.
-const LITTLE: [&str; 14] = [
-    "--device",
-    "cpu",
-    "--set",
-    "phases.0.steps=3",
-    "--set",
-    "evaluation.quality.samples=20",
-    "--set",
-    "evaluation.quality.sweep_samples=20",
-    "--set",
-    "evaluation.quality.scales=[1.0, 2.0]",
-    "--set",
-    "evaluation.representations.times=[0.5]",
-    "--set",
-    "evaluation.representations.images=120",
-];
+/// A short training.
+const SHORT: [&str; 4] = ["--device", "cpu", "--set", "phases.0.steps=3"];
 
 fn arguments<'a>(recipe: &'a str, more: &[&'a str]) -> Vec<&'a str> {
-    [&["compare", recipe, "--out", "all"], &LITTLE[..], more].concat()
-}
-
-fn tiny() -> String {
-    recipe("tiny.toml").display().to_string()
+    [&["compare", recipe, "--out", "all"], &SHORT[..], &LITTLE, more].concat()
 }
 
 /// A report without the line that says when it was made.
@@ -41,17 +22,6 @@ fn page(folder: &Path) -> String {
         .filter(|line| !line.contains(" UTC"))
         .collect::<Vec<_>>()
         .join("\n")
-}
-
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        match entry.path() {
-            path if path.is_dir() => found.extend(files(&path)),
-            path => found.push(path),
-        }
-    }
-    found
 }
 
 /// All files of the evaluations below a folder.
@@ -136,7 +106,8 @@ fn a_run_a_checkpoint_and_samples_are_measured_alike() {
     // As many steps as the phase before has.
     let train = [
         &["train", &recipe, "--variant", "self-transcendence", "--out", "run"],
-        &LITTLE[..],
+        &SHORT[..],
+        &LITTLE,
         &["--set", "phases.0.steps=4"],
     ]
     .concat();

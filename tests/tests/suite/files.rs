@@ -9,14 +9,10 @@ use std::time::{Duration, Instant};
 use burn::tensor::TensorData;
 use serde_json::Value;
 use sextant_model::{read_safetensors, write_safetensors};
-use sextant_tests::{command, plugin_folder, program, recipe, refused, sextant, stderr};
+use sextant_tests::{command, plugin_folder, program, refused, sextant, stderr, tiny};
 
 /// A largest seed, which TOML has no integer for.
 const LARGEST: &str = "18446744073709551615";
-
-fn tiny() -> String {
-    recipe("tiny.toml").display().to_string()
-}
 
 fn succeed(folder: &Path, arguments: &[&str]) -> Vec<u8> {
     let output = sextant(folder, arguments);

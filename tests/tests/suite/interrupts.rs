@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Output;
 use std::time::{Duration, Instant};
 
+use sextant_interrupt::hangup_is_ignored;
 use sextant_records::checkpoint::{Saved, list};
 use sextant_tests::{Running, recipe, refused, sextant, stderr};
 
@@ -50,13 +51,6 @@ fn go_on(folder: &Path, said: &str) {
     assert!(output.status.success(), "{words:?}: {}", stderr(&output));
 }
 
-/// True if this process, and so what it starts, was started by `nohup` or the like.
-fn ignores_hangups() -> bool {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    ignored.is_some_and(|mask| u64::from_str_radix(mask.trim(), 16).is_ok_and(|mask| mask & 1 == 1))
-}
-
 #[test]
 fn whoever_asks_a_training_stops_with_a_checkpoint_that_goes_on_to_the_same_bits() {
     let folder = tempfile::tempdir().unwrap();
@@ -65,7 +59,7 @@ fn whoever_asks_a_training_stops_with_a_checkpoint_that_goes_on_to_the_same_bits
     assert!(whole.status.success(), "{}", stderr(&whole));
     for signal in ["INT", "TERM", "HUP"] {
         // What `nohup` ignores stays ignored.
-        if signal == "HUP" && ignores_hangups() {
+        if signal == "HUP" && hangup_is_ignored() {
             continue;
         }
         let mut running = train(folder.path(), signal, STEPS, &["--variant", "aligned"]);

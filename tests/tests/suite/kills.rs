@@ -11,22 +11,9 @@ use std::time::{Duration, Instant};
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use sextant_records::journal::read;
-use sextant_tests::{command, recipe, stderr};
+use sextant_tests::{LITTLE, command, files, stderr, tiny};
 
-/// Little of everything that can be measured.
-const LITTLE: [&str; 10] = [
-    "--set",
-    "evaluation.quality.samples=20",
-    "--set",
-    "evaluation.quality.sweep_samples=20",
-    "--set",
-    "evaluation.quality.scales=[1.0, 2.0]",
-    "--set",
-    "evaluation.representations.times=[0.5]",
-    "--set",
-    "evaluation.representations.images=120",
-];
+use super::runs::contents;
 
 /// Something that is started, killed, and started again.
 struct Job {
@@ -65,10 +52,6 @@ const JOBS: [Job; 4] = [
         },
     },
 ];
-
-fn tiny() -> String {
-    recipe("tiny.toml").display().to_string()
-}
 
 fn train(more: &[&str]) -> Vec<String> {
     let tiny = tiny();
@@ -113,34 +96,16 @@ fn killed(folder: &Path, arguments: &[String], after: Duration) -> bool {
 /// All that has to be the same: weights, logs, samples, pictures and measures, by path. Left out is what tells of time, of the
 /// machine, and of how often something was begun.
 fn outcome(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(inside) = folders.pop() {
-        for entry in fs::read_dir(&inside).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-                continue;
-            }
-            let ending = path.extension().unwrap_or_default().to_string_lossy().into_owned();
-            let content = match ending.as_str() {
-                "safetensors" | "npz" | "png" | "toml" => fs::read(&path).unwrap(),
-                "jsonl" => {
-                    let lines = read(&path);
-                    let lines = lines
-                        .iter()
-                        .map(|line| (&line.phase, line.step, line.of_training().collect::<Vec<_>>()));
-                    format!("{:?}", lines.collect::<Vec<_>>()).into_bytes()
-                }
-                "csv" if path.ends_with("measures.csv") => {
-                    without_time(&fs::read_to_string(&path).unwrap()).into_bytes()
-                }
-                _ => continue,
-            };
-            found.insert(path.strip_prefix(folder).unwrap().to_owned(), content);
-        }
-    }
-    found
+    let content = |path: &PathBuf| match path.extension()?.to_str()? {
+        "safetensors" | "npz" | "png" | "toml" | "jsonl" => Some(contents(path)),
+        "csv" if path.ends_with("measures.csv") => Some(without_time(&fs::read_to_string(path).unwrap()).into_bytes()),
+        _ => None,
+    };
+    let within = |path: &PathBuf| path.strip_prefix(folder).unwrap().to_owned();
+    files(folder)
+        .iter()
+        .filter_map(|path| Some((within(path), content(path)?)))
+        .collect()
 }
 
 fn without_time(csv: &str) -> String {

@@ -1,13 +1,14 @@
 //! A run folder has one writer; a comparison is shared by those that each write into runs of their own.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sextant_records::FolderLock;
-use sextant_tests::{Running, command, recipe, refused, sextant, stderr};
+use sextant_tests::{Running, command, files, refused, sextant, stderr, tiny};
 
-fn tiny() -> String {
-    recipe("tiny.toml").display().to_string()
+/// A command that trains the tiny recipe for so many steps.
+fn begin<'a>(command: &'a str, tiny: &'a str, out: &'a str, steps: &'a str) -> [&'a str; 8] {
+    [command, tiny, "--out", out, "--device", "cpu", "--set", steps]
 }
 
 /// This process, as whoever it keeps out is told of it.
@@ -16,17 +17,12 @@ fn this_process() -> String {
 }
 
 /// All that lies in a folder, with what is in it.
-fn contents(folder: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).unwrap().flatten() {
-        match entry.path() {
-            path if path.is_dir() => found.extend(contents(&path)),
-            path => {
-                let bytes = fs::read(&path).unwrap();
-                found.push((path, bytes));
-            }
-        }
-    }
+fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let with_bytes = |path: PathBuf| {
+        let bytes = fs::read(&path).unwrap();
+        (path, bytes)
+    };
+    let mut found: Vec<_> = files(folder).into_iter().map(with_bytes).collect();
     found.sort();
     found
 }
@@ -37,16 +33,7 @@ fn of_two_that_begin_a_run_at_once_one_begins_it() {
     let tiny = tiny();
     for round in 0..6 {
         let out = format!("run-{round}");
-        let arguments = [
-            "train",
-            &tiny,
-            "--out",
-            &out,
-            "--device",
-            "cpu",
-            "--set",
-            "phases.0.steps=4",
-        ];
+        let arguments = begin("train", &tiny, &out, "phases.0.steps=4");
         let both = [(); 2].map(|()| Running::start(folder.path(), &arguments));
         let ended = both.map(Running::end);
         let mut codes = ended.each_ref().map(|output| output.status.code());
@@ -74,16 +61,7 @@ fn of_two_that_begin_a_run_at_once_one_begins_it() {
 fn a_run_that_goes_on_is_nobody_elses_until_its_process_is_dead() {
     let folder = tempfile::tempdir().unwrap();
     let (tiny, run) = (tiny(), folder.path().join("run"));
-    let arguments = [
-        "train",
-        &tiny,
-        "--out",
-        "run",
-        "--device",
-        "cpu",
-        "--set",
-        "phases.0.steps=1000000",
-    ];
+    let arguments = begin("train", &tiny, "run", "phases.0.steps=1000000");
     let resume = ["train", "--resume", "run", "--device", "cpu"];
     let mut first = Running::start(folder.path(), &arguments);
     first.until_it_trains(&run);
@@ -109,16 +87,7 @@ fn a_run_that_goes_on_is_nobody_elses_until_its_process_is_dead() {
 fn who_is_kept_out_touches_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let (tiny, run) = (tiny(), folder.path().join("run"));
-    let arguments = [
-        "train",
-        &tiny,
-        "--out",
-        "run",
-        "--device",
-        "cpu",
-        "--set",
-        "phases.0.steps=2",
-    ];
+    let arguments = begin("train", &tiny, "run", "phases.0.steps=2");
     let output = sextant(folder.path(), &arguments);
     assert!(output.status.success(), "{}", stderr(&output));
     let lock = FolderLock::take(&run).unwrap();
@@ -146,16 +115,7 @@ fn who_is_kept_out_touches_nothing() {
 fn a_comparison_leaves_to_others_what_they_hold() {
     let folder = tempfile::tempdir().unwrap();
     let (tiny, all) = (tiny(), folder.path().join("all"));
-    let arguments = [
-        "compare",
-        &tiny,
-        "--out",
-        "all",
-        "--device",
-        "cpu",
-        "--set",
-        "phases.0.steps=4",
-    ];
+    let arguments = begin("compare", &tiny, "all", "phases.0.steps=4");
     let take = |variant: &str| {
         fs::create_dir_all(all.join(variant)).unwrap();
         FolderLock::take(&all.join(variant)).unwrap()
@@ -189,16 +149,7 @@ fn a_comparison_leaves_to_others_what_they_hold() {
 fn two_that_compare_in_one_folder_share_the_runs() {
     let folder = tempfile::tempdir().unwrap();
     let (tiny, all) = (tiny(), folder.path().join("all"));
-    let arguments = [
-        "compare",
-        &tiny,
-        "--out",
-        "all",
-        "--device",
-        "cpu",
-        "--set",
-        "phases.0.steps=20",
-    ];
+    let arguments = begin("compare", &tiny, "all", "phases.0.steps=20");
     let both = [(); 2].map(|()| Running::start(folder.path(), &arguments));
     for output in both.map(Running::end) {
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
@@ -235,16 +186,7 @@ fn a_run_that_cannot_be_written_can_be_measured_elsewhere() {
     let folder = tempfile::tempdir().unwrap();
     let (tiny, run) = (tiny(), folder.path().join("run"));
     let little = "evaluation.quality={ samples = 20, sweep_samples = 20, scales = [1.0] }";
-    let arguments = [
-        "train",
-        &tiny,
-        "--out",
-        "run",
-        "--device",
-        "cpu",
-        "--set",
-        "phases.0.steps=2",
-    ];
+    let arguments = begin("train", &tiny, "run", "phases.0.steps=2");
     let output = sextant(folder.path(), &[&arguments[..], &["--set", little]].concat());
     assert!(output.status.success(), "{}", stderr(&output));
     let mode = |mode| fs::set_permissions(&run, fs::Permissions::from_mode(mode)).unwrap();

@@ -19,7 +19,7 @@ fn state(run: &Path, step: u64) -> Vec<(PathBuf, Vec<u8>)> {
 
 /// A file's bytes; of an optimiser's the tensors by name, since burn writes them in the order of a hash map; of a log's lines
 /// what is the training's, not the machine's.
-fn contents(path: &Path) -> Vec<u8> {
+pub fn contents(path: &Path) -> Vec<u8> {
     if path.extension().is_some_and(|e| e == "jsonl") {
         let lines = sextant_records::journal::read(path);
         let lines = lines

@@ -5,8 +5,9 @@ use sextant_data::Dataset;
 use sextant_recipe::{Recipe, Weights};
 use sextant_records::RunFolder;
 use sextant_records::evaluation::EvaluationFolder;
+use sextant_train::checkpoint::{self, SavedTensors};
 use sextant_train::sample;
-use sextant_train::{checkpoint, trained};
+use sextant_train::trained;
 
 /// Draws the grid of every earlier checkpoint of the last phase that is still there, as the final one is drawn: same noise,
 /// labels and sampler. `grids/step-000400.png`; one that is there already is kept. `due` is asked before each, with its step.
@@ -29,8 +30,7 @@ pub fn grids(
         due(saved.step)?;
         let network = trained(recipe, dataset, &saved, Weights::Ema, device)?;
         let drawn = sample::grid(recipe, &network, dataset, device);
-        let (_, pixels) =
-            drawn.map_err(|error| error.of_network(&saved.folder.join(checkpoint::network_file(Weights::Ema))))?;
+        let (_, pixels) = drawn.map_err(|error| error.of_network(&saved.file(Weights::Ema)))?;
         let png = sample::grid_png(&pixels, dataset.shape()[1], recipe.evaluation.columns)?;
         folder.write_bytes(&name, &png)?;
     }

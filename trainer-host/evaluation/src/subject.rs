@@ -16,7 +16,7 @@ use sextant_model::fingerprint;
 use sextant_recipe::{Recipe, Weights};
 use sextant_records::evaluation::{Evaluation, EvaluationFolder, Fingerprints, Protocol};
 use sextant_records::{FileError, Place, RunFolder, ValidationLoss, journal};
-use sextant_train::checkpoint::Saved;
+use sextant_train::checkpoint::{Saved, SavedTensors};
 use sextant_train::sample::Pixels;
 use sextant_train::{Options, Run, Warning, checkpoint, trained, validation_loss, validation_set};
 
@@ -145,7 +145,7 @@ fn measure(
         dataset,
         network: trained(recipe, dataset, &saved, weights, &device)?,
         step: saved.step,
-        file: saved.folder.join(checkpoint::network_file(weights)),
+        file: saved.file(weights),
         guided,
         device: &device,
     };

@@ -55,9 +55,9 @@ pub fn listen(limit: Option<Duration>) -> io::Result<()> {
     Ok(())
 }
 
-/// True if SIGHUP is ignored, where the system tells.
+/// True if this process ignores SIGHUP, and so whatever it starts, where the system tells.
 #[cfg(unix)]
-fn hangup_is_ignored() -> bool {
+pub fn hangup_is_ignored() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());

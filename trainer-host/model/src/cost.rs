@@ -144,18 +144,7 @@ mod tests {
 
     #[test]
     fn should_agree_with_a_count_by_hand() {
-        // 4 tokens of width 8 in 2 blocks, patches of 12 values, an MLP of 32.
-        let config = SitConfig {
-            input_size: 4,
-            patch_size: 2,
-            in_channels: 3,
-            hidden_size: 8,
-            depth: 2,
-            num_heads: 2,
-            num_classes: 3,
-            qk_norm: true,
-            mlp_ratio: 4.0,
-        };
+        let config = SitConfig::countable();
         let entry = 2 * (4 * 12 * 8 + 256 * 8);
         // Modulation, qkv, scores and mixing, projection, the two layers of the MLP.
         let block = 2 * (8 * 48 + 4 * 8 * 24 + 2 * 4 * 4 * 8 + 4 * 8 * 8 + 2 * 4 * 8 * 32);

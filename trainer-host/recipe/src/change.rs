@@ -134,8 +134,13 @@ fn moved(from: &Value, to: &Value) -> bool {
 /// All keys on which `after` differs from `before`; a list that has another length is one key.
 pub fn changes(before: &Recipe, after: &Recipe) -> Vec<Change> {
     let value = |recipe: &Recipe| serde_json::to_value(recipe).unwrap_or_default();
+    value_changes(&value(before), &value(after), "")
+}
+
+/// The same of two values, whose own path is `path`: empty for whole recipes.
+pub fn value_changes(before: &Value, after: &Value, path: &str) -> Vec<Change> {
     let mut changes = Vec::new();
-    collect(&value(before), &value(after), "", &mut changes);
+    collect(before, after, path, &mut changes);
     changes
 }
 

@@ -28,27 +28,22 @@ pub fn is_library_path(plugin: &str) -> bool {
     plugin.contains('/') || plugin.contains(MAIN_SEPARATOR) || matches!(extension, Some("so" | "dylib" | "dll"))
 }
 
-/// Makes the relative paths of a recipe absolute, seen from `folder`. True if there were any.
-pub(super) fn make_absolute(recipe: &mut toml::Table, folder: &Path) -> bool {
-    let mut found = false;
-    let mut one = |path: &mut String| {
-        let absolute = std::path::absolute(folder.join(&path)).ok();
-        if let Some(absolute) = absolute.and_then(|absolute| absolute.into_os_string().into_string().ok()) {
-            found |= absolute != *path;
-            *path = absolute;
-        }
-    };
+/// Makes the relative paths of a recipe absolute, seen from `folder`.
+pub(super) fn make_absolute(recipe: &mut toml::Table, folder: &Path) {
     for (key, is_path) in PATHS {
         let mut one = |path: &mut String| {
-            if Path::new(path).is_relative() && is_path(path) {
-                one(path);
+            if Path::new(path).is_relative()
+                && is_path(path)
+                && let Ok(absolute) = std::path::absolute(folder.join(&path))
+                && let Ok(absolute) = absolute.into_os_string().into_string()
+            {
+                *path = absolute;
             }
         };
         let keys: Vec<&str> = key.split('.').collect();
         for_each_at(recipe, &keys, &mut one);
         for_each_at(recipe, &[&["variants", "*"], &keys[..]].concat(), &mut one);
     }
-    found
 }
 
 fn for_each_at(table: &mut toml::Table, keys: &[&str], act: &mut impl FnMut(&mut String)) {
@@ -100,7 +95,7 @@ mod tests {
             phases = [{ guidance = [{ plugin = "sub/libown.so" }] }]
         "#;
         let mut table: toml::Table = text.parse().unwrap();
-        assert!(make_absolute(&mut table, Path::new("/here")));
+        make_absolute(&mut table, Path::new("/here"));
         let absolute = text
             .replace("\"latents\"", "\"/here/latents\"")
             .replace("\"../", "\"/here/../")
@@ -108,7 +103,9 @@ mod tests {
             .replace("\"./", "\"/here/")
             .replace("\"own", "\"/here/own")
             .replace("\"sub", "\"/here/sub");
-        assert_eq!(table, absolute.parse().unwrap());
-        assert!(!make_absolute(&mut table, Path::new("/elsewhere")), "they stay");
+        let absolute: toml::Table = absolute.parse().unwrap();
+        assert_eq!(table, absolute);
+        make_absolute(&mut table, Path::new("/elsewhere"));
+        assert_eq!(table, absolute, "they stay");
     }
 }

@@ -22,7 +22,7 @@ use sextant_model::encoder::train_encoder;
 use sextant_recipe::{self as recipe, EncoderConfig, Recipe, RecipeFile};
 use sextant_records::FileError;
 use sextant_records::{FolderLock, RunFolder, RunResult, duration, quoted};
-use sextant_train::checkpoint;
+use sextant_train::checkpoint::SavedTensors;
 use sextant_train::sample::{self, Drawing};
 use sextant_train::{Options, ProgressMode, Run, of_sampler, write_samples};
 
@@ -93,7 +93,7 @@ fn resumption(compute: &ComputeArgs, folder: &RunFolder) -> String {
 }
 
 /// A new run of a recipe, in its folder.
-fn begun(args: &TrainArgs, path: &Path) -> Result<(Run, RunFolder, FolderLock), Error> {
+fn begun(args: &TrainArgs, path: &Path) -> Result<(Run, RunFolder, Option<FolderLock>), Error> {
     let file = recipe::load(path, &args.set)?;
     let recipe = match &args.variant {
         Some(name) => file.variant(file.find_variant(name)?)?,
@@ -101,16 +101,20 @@ fn begun(args: &TrainArgs, path: &Path) -> Result<(Run, RunFolder, FolderLock), 
     };
     let out = args.out.clone();
     let folder = RunFolder::new(out.unwrap_or_else(|| default_out(&file, args.variant.as_deref())));
-    let label = folder
-        .path()
-        .file_name()
-        .map_or("run".into(), |n| n.to_string_lossy().into_owned());
-    let mut options = options(&args.compute, args.output.json, &label)?;
-    options.strict = args.strict;
-    let run = evaluation::prepare(recipe, options)?;
+    let run = evaluation::prepare(recipe, options_of(args, &folder)?)?;
     let lock = folder.lock_new()?;
     folder.create(run.recipe(), run.info())?;
-    Ok((run, folder, lock))
+    Ok((run, folder, Some(lock)))
+}
+
+/// The options of `train`, for the run in this folder.
+pub(super) fn options_of(args: &TrainArgs, folder: &RunFolder) -> Result<Options, Error> {
+    let name = folder.path().file_name();
+    let label = name.map_or("run".into(), |name| name.to_string_lossy());
+    Ok(Options {
+        strict: args.strict,
+        ..options(&args.compute, args.output.json, &label)?
+    })
 }
 
 fn print_result(folder: &RunFolder, result: &RunResult) {
@@ -133,8 +137,10 @@ fn compare(args: CompareArgs) -> Result<(), Error> {
     listen(args.limit.max_time)?;
     let file = recipe::load(&args.recipe, &args.set)?;
     let folder = args.out.clone().unwrap_or_else(|| default_out(&file, None));
-    let mut options = options(&args.compute, args.output.json, "compare")?;
-    options.strict = args.strict;
+    let options = Options {
+        strict: args.strict,
+        ..options(&args.compute, args.output.json, "compare")?
+    };
     let command = command_line(&args);
     let comparison = compare::compare(&file, &folder, &args.seeds, &options, command, log::write_to)?;
     report::show(comparison.report, &folder, args.output.json);
@@ -246,7 +252,7 @@ fn draw(args: SampleArgs) -> Result<(), Error> {
         tracing::warn!("{warning}");
     }
     let drawn = sample::draw(&network, &drawing, &labels, &dataset, &options.device);
-    let pixels = drawn.map_err(|error| error.of_network(&saved.folder.join(checkpoint::network_file(args.weights))))?;
+    let pixels = drawn.map_err(|error| error.of_network(&saved.file(args.weights)))?;
     let out = args.out.unwrap_or_else(|| folder.samples());
     let png = write_samples(&out, &args.name, &pixels, dataset.shape()[1], columns)?;
     if args.output.json {

@@ -55,7 +55,7 @@ pub fn run(args: &PlanArgs) -> Result<(), Error> {
     let device = device::open(&args.compute.device)?;
     let search = SearchPath::new(&args.compute.plugin_dir);
     let plans = recipes.iter().map(|(name, recipe)| {
-        let plan = RunPlan::of(recipe, &search, &device)?;
+        let plan = RunPlan::read(recipe, &search, &device)?;
         Ok((*name, plan))
     });
     let plans = plans.collect::<Result<Vec<_>, Error>>()?;
@@ -101,7 +101,7 @@ fn text(variant: Option<&str>, plan: &PhasePlan) -> String {
         ("weights", memory.weights),
         ("gradients", memory.gradients),
         ("moments", memory.moments),
-        ("moving average", memory.averages),
+        ("moving averages", memory.averages),
         ("teacher", memory.teacher),
         ("buffers of sources", memory.buffers),
         ("images and features", memory.features),

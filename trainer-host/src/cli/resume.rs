@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::TrainArgs;
-use super::commands::options;
+use super::commands::options_of;
 use crate::Error;
 use sextant_evaluation as evaluation;
 use sextant_recipe::{Recipe, changes_training};
@@ -12,8 +12,8 @@ use sextant_records::{FileError, FolderLock, Place, RunFolder};
 use sextant_train::checkpoint::SavedTensors;
 use sextant_train::{Run, check_changes, explained};
 
-/// The run that `--resume` names, ready to go on, and its folder. Everything is checked before anything is written.
-pub fn ready(args: &TrainArgs, resume: &Path) -> Result<(Run, RunFolder, FolderLock), Error> {
+/// The run that `--resume` names, ready to go on, with its folder and the lock of that. Everything is checked before anything is written.
+pub fn ready(args: &TrainArgs, resume: &Path) -> Result<(Run, RunFolder, Option<FolderLock>), Error> {
     let (folder, at) = parted(resume);
     let before = folder.trained_by()?;
     let place = match at {
@@ -35,10 +35,7 @@ pub fn ready(args: &TrainArgs, resume: &Path) -> Result<(Run, RunFolder, FolderL
             ));
         }
     };
-    let own = match &out {
-        None => Some(folder.lock()?),
-        Some(_) => None,
-    };
+    let own = out.is_none().then(|| folder.lock()).transpose()?;
     let mut sets = args.set.clone();
     if let Some(steps) = args.steps {
         sets.push(format!(
@@ -52,25 +49,17 @@ pub fn ready(args: &TrainArgs, resume: &Path) -> Result<(Run, RunFolder, FolderL
     if is_over(&edited, &place) && changes_training(&edited, &recipe) {
         return Err(FileError::new(folder.path(), "all steps are done: --without would change nothing").into());
     }
-    let begins = out.as_ref().unwrap_or(&folder);
-    let label = begins
-        .path()
-        .file_name()
-        .map_or("run".into(), |name| name.to_string_lossy());
-    let mut options = options(&args.compute, args.output.json, &label)?;
-    options.strict = args.strict;
+    let options = options_of(args, out.as_ref().unwrap_or(&folder))?;
     let run = evaluation::prepare(recipe, options)?;
     run.check_files(&folder)?;
-    let lock = match (own, &out) {
-        (Some(lock), _) => lock,
-        (None, out) => {
-            let out = out.as_ref().unwrap_or(&folder);
+    let (folder, lock) = match out {
+        None => (folder, own),
+        Some(out) => {
             let lock = out.lock_new()?;
-            folder.fork(out, &place)?;
-            lock
+            folder.fork(&out, &place)?;
+            (out, Some(lock))
         }
     };
-    let folder = out.unwrap_or(folder);
     run.adopt(&folder, &before, &place)?;
     Ok((run, folder, lock))
 }

@@ -11,6 +11,7 @@ use crate::Error;
 use crate::sweep::{self, Request, Tuned, Vary};
 use sextant_recipe as recipe;
 use sextant_records::quoted;
+use sextant_train::Options;
 
 /// Arguments of `sextant sweep`.
 #[derive(Args)]
@@ -55,8 +56,10 @@ pub fn run(args: SweepArgs) -> Result<(), Error> {
     let request = request(&args)?;
     let file = recipe::load(&args.recipe, &args.set)?;
     let folder = args.out.clone().unwrap_or_else(|| default_out(&file, Some("sweep")));
-    let mut options = options(&args.compute, args.output.json, "sweep")?;
-    options.strict = args.strict;
+    let options = Options {
+        strict: args.strict,
+        ..options(&args.compute, args.output.json, "sweep")?
+    };
     let (sweep, tuned) = sweep::sweep(&file, &folder, &request, &options, log::write_to)?;
     if args.output.json {
         print_json(&json!({ "sweep": sweep, "folder": folder, "tuned": tuned }));

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::Error;
 use sextant_evaluation as evaluation;
 use sextant_recipe::{Recipe, RecipeFile, Score};
-use sextant_records::{FileError, FolderLock, LockError};
+use sextant_records::{FileError, FolderLock, LockError, Place};
 use sextant_records::{RunFolder, RunResult};
 use sextant_report::comparison::difference;
 use sextant_report::comparison::protocol::{self, Protocol};
@@ -69,10 +69,7 @@ pub fn planned_runs(
             // As the libraries resolve it, which is how the folder has it.
             let recipe = run.recipe().clone();
             if run_folder.recipe_path().exists() {
-                same_training(&run_folder, &recipe)?;
-                let before = run_folder.trained_by()?;
-                check_changes(&run_folder, &before, &recipe, &run_folder.place(&before))?;
-                run.check_files(&run_folder)?;
+                goes_on(&run_folder, &run)?;
             }
             runs.push(PlannedRun {
                 name: variant.name.clone(),
@@ -156,6 +153,16 @@ fn path(variant: &str, seed: Option<u64>) -> String {
     }
 }
 
+/// Checks that the run in a folder can go on as this one; answers what it was trained by, and how far.
+fn goes_on(folder: &RunFolder, run: &Run) -> Result<(Recipe, Place), Error> {
+    same_training(folder, run.recipe())?;
+    let before = folder.trained_by()?;
+    let place = folder.place(&before);
+    check_changes(folder, &before, run.recipe(), &place)?;
+    run.check_files(folder)?;
+    Ok((before, place))
+}
+
 /// A run that is there already must have been trained by this recipe, or by one of fewer steps: it goes on then.
 fn same_training(folder: &RunFolder, recipe: &Recipe) -> Result<(), Error> {
     let mut there = folder.recipe()?;
@@ -169,7 +176,7 @@ fn same_training(folder: &RunFolder, recipe: &Recipe) -> Result<(), Error> {
             folder.path(),
             format!(
                 "holds a run of another recipe: {} is {} there and {} here; choose another folder with --out",
-                difference.key, difference.first, difference.second
+                difference.key, difference.from, difference.to
             ),
         )
         .into()),
@@ -259,8 +266,9 @@ impl PlannedRun {
             entering(self.folder.path());
             return Ok(Ok(run));
         }
-        let before = self.folder.trained_by()?;
-        run.adopt(&self.folder, &before, &self.folder.place(&before))?;
+        // Again, for another process may have begun it meanwhile.
+        let (before, place) = goes_on(&self.folder, &run)?;
+        run.adopt(&self.folder, &before, &place)?;
         Ok(Ok(run))
     }
 

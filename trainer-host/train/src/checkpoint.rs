@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use burn::optim::OptimizerRecord;
 use burn::store::RecordError;
@@ -62,6 +62,9 @@ pub trait SavedTensors {
     /// Names the file that cannot be read, and the tensor in it that is no number.
     fn weights(&self, weights: Weights) -> Result<Tensors, Error>;
 
+    /// The file of these weights.
+    fn file(&self, weights: Weights) -> PathBuf;
+
     /// `network` with these weights.
     ///
     /// # Errors
@@ -107,12 +110,16 @@ pub trait SavedTensors {
 
 impl SavedTensors for Saved {
     fn weights(&self, weights: Weights) -> Result<Tensors, Error> {
-        Ok(read_weights(self.folder.join(network_file(weights)))?)
+        Ok(read_weights(self.file(weights))?)
+    }
+
+    fn file(&self, weights: Weights) -> PathBuf {
+        self.folder.join(file_name(weights))
     }
 
     fn load(&self, weights: Weights, network: Sit) -> Result<Sit, Error> {
         apply(network, &self.weights(weights)?).map_err(|source| Error::Weights {
-            path: self.folder.join(network_file(weights)),
+            path: self.file(weights),
             source,
         })
     }
@@ -165,8 +172,7 @@ impl SavedTensors for Saved {
     }
 }
 
-/// The file of these weights in a checkpoint.
-pub fn network_file(weights: Weights) -> String {
+fn file_name(weights: Weights) -> String {
     match weights {
         Weights::Model => "student.safetensors".into(),
         average => format!("{average}.safetensors"),
@@ -238,11 +244,11 @@ fn fill(folder: &Path, contents: &Contents) -> Result<(), Error> {
             contents.state.step
         ))),
     };
-    numbers(&network_file(Weights::Model), collect(&worker.module.student))?;
-    numbers(&network_file(Weights::Ema), collect(&worker.ema))?;
+    numbers(&file_name(Weights::Model), collect(&worker.module.student))?;
+    numbers(&file_name(Weights::Ema), collect(&worker.ema))?;
     for further in &worker.further_emas {
         numbers(
-            &network_file(Weights::FurtherEma(further.decay)),
+            &file_name(Weights::FurtherEma(further.decay)),
             collect(&further.network),
         )?;
     }

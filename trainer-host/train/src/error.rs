@@ -1,9 +1,11 @@
 //! Errors that end a training.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use sextant_data::DataError;
 use sextant_guidance::GuidanceError;
+use sextant_model::device::panic_text;
 use sextant_model::diffusion::SampleError;
 use sextant_model::encoder::EncoderError;
 use sextant_model::{TensorFileError, WeightsError};
@@ -36,6 +38,15 @@ impl StepError {
         let words = ["memory", "alloc", "buffertoobig"];
         matches!(self, Self::Backend(text) if words.iter().any(|word| text.to_lowercase().contains(word)))
     }
+}
+
+/// Computes a part of a step; a panic of the backend is an error of it.
+///
+/// # Errors
+/// As `pass`, and a panic.
+pub(super) fn caught<T>(pass: impl FnOnce() -> Result<T, StepError>) -> Result<T, StepError> {
+    let ended = catch_unwind(AssertUnwindSafe(pass));
+    ended.unwrap_or_else(|panic| Err(StepError::Backend(panic_text(panic.as_ref()))))
 }
 
 /// Why a run cannot be made ready, or ended before its end.

@@ -4,16 +4,13 @@
 //! disk, as it is on an interrupt.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::time::Instant;
 
 use burn::tensor::Tensor;
 use sextant_data::{DataError, HostBatch};
-use sextant_guidance::GuidanceError;
 use sextant_interrupt as interrupt;
 use sextant_model::TrainBatch;
-use sextant_model::device::panic_text;
 use sextant_recipe::{OptimiserRecipe, OutputRecipe};
 use sextant_records::Seconds;
 use sextant_records::checkpoint::{Saved, list};
@@ -21,7 +18,7 @@ use sextant_records::journal::{Journal, MACHINE};
 
 use super::accumulator::{Diverged, ScalarAccumulator};
 use super::checkpoint::{self, Contents, State};
-use super::error::{Error, StepError};
+use super::error::{Error, StepError, caught};
 use super::gradients::Norms;
 use super::memory;
 use super::objective::{StepOutput, Terms};
@@ -299,8 +296,11 @@ impl Training {
     /// denoising gradient's. Passes of their own, on the first micro-batch of the step that was just done.
     fn shares_due(&mut self, batch: &TrainBatch) -> Result<Vec<(String, f64)>, StepError> {
         let every = self.plan.output.share_every;
+        if every == 0 || !self.state.step.is_multiple_of(every) {
+            return Ok(Vec::new());
+        }
         let names = self.worker.active_names(batch.step);
-        if names.is_empty() || every == 0 || !self.state.step.is_multiple_of(every) {
+        if names.is_empty() {
             return Ok(Vec::new());
         }
         let micro = batch.part(0, batch.samples() / self.plan.optimiser.accumulation);
@@ -309,8 +309,7 @@ impl Training {
             let norm = self.worker.aside(|worker| worker.trunk_norm(&micro, terms))?;
             Ok(norm.map_or(0.0, |norm| f64::from(norm.into_scalar::<f32>())))
         });
-        let norms = catch_unwind(AssertUnwindSafe(|| norms.collect::<Result<Vec<f64>, GuidanceError>>()));
-        let norms = norms.map_err(|panic| StepError::Backend(panic_text(panic.as_ref())))??;
+        let norms = caught(|| norms.collect::<Result<Vec<f64>, StepError>>())?;
         let sum: f64 = norms.iter().sum::<f64>().max(f64::MIN_POSITIVE);
         let shares = names.iter().zip(&norms[1..]);
         Ok(shares

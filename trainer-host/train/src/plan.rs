@@ -2,14 +2,13 @@
 
 use burn::tensor::Device;
 use serde::Serialize;
-use sextant_data as data;
 use sextant_guidance::{SearchPath, Sources};
-use sextant_model::{SitConfig, device};
+use sextant_model::device;
 use sextant_recipe::{Phase, Recipe};
 
 use super::error::Error;
 use super::memory;
-use super::setup::{encoder_fields, geometry, load_sources, network, target_encoder};
+use super::setup::Ground;
 use super::validation;
 
 /// Bytes of a value.
@@ -65,7 +64,7 @@ pub struct StepMemory {
     pub gradients: u64,
     /// AdamW's two moments of each trained parameter.
     pub moments: u64,
-    /// The moving average of the student.
+    /// The moving averages of the student.
     pub averages: u64,
     /// The frozen network of an earlier phase.
     pub teacher: u64,
@@ -95,18 +94,20 @@ impl RunPlan {
     ///
     /// # Errors
     /// Whatever in the recipe cannot work here.
-    pub fn of(recipe: &Recipe, search: &SearchPath, device: &Device) -> Result<Self, Error> {
-        let dataset = data::load(&recipe.data)?;
-        let model = network(recipe, &dataset)?;
-        let fields = encoder_fields(target_encoder(recipe, device)?.as_ref());
-        let phases = recipe.phases.iter().map(|phase| {
-            let geometry = geometry(&recipe.optimiser, &recipe.diffusion, &model, phase, &fields);
-            let sources = load_sources(phase, search, &geometry)?;
-            Ok(PhasePlan::of(recipe, phase, &model, &sources, dataset.len(), &fields))
-        });
-        Ok(Self {
-            phases: phases.collect::<Result<_, Error>>()?,
-        })
+    pub fn read(recipe: &Recipe, search: &SearchPath, device: &Device) -> Result<Self, Error> {
+        let ground = Ground::read(recipe, device)?;
+        let sources = ground.sources(recipe, search)?;
+        Ok(Self::of(recipe, &ground, &sources))
+    }
+
+    /// The plan of a recipe whose phases have these sources.
+    pub(super) fn of(recipe: &Recipe, ground: &Ground, sources: &[Sources]) -> Self {
+        let phases = recipe.phases.iter().zip(sources);
+        Self {
+            phases: phases
+                .map(|(phase, sources)| PhasePlan::of(recipe, phase, ground, sources))
+                .collect(),
+        }
     }
 
     /// Compares the plan with the memory that this machine has for it: none where the device is not the CPU, or the system
@@ -146,23 +147,15 @@ impl RunPlan {
 }
 
 impl PhasePlan {
-    /// The plan of a phase with these sources; `fields` are those that the data of `images` images has for them.
-    pub(super) fn of(
-        recipe: &Recipe,
-        phase: &Phase,
-        model: &SitConfig,
-        sources: &Sources,
-        images: usize,
-        fields: &[(String, Vec<usize>)],
-    ) -> Self {
-        let batch = recipe.optimiser.batch;
+    fn of(recipe: &Recipe, phase: &Phase, ground: &Ground, sources: &Sources) -> Self {
+        let (model, batch) = (&ground.model, recipe.optimiser.batch);
         Self {
             phase: phase.name.clone(),
             steps: phase.steps,
             student_parameters: model.trainable_count() as u64,
             guidance_parameters: sources.trainable_count() as u64,
             operations_per_step: model.training_operations() * batch as u64,
-            memory: step_memory(recipe, phase, model, sources, images, fields),
+            memory: step_memory(recipe, phase, ground, sources),
         }
     }
 
@@ -172,14 +165,10 @@ impl PhasePlan {
     }
 }
 
-fn step_memory(
-    recipe: &Recipe,
-    phase: &Phase,
-    model: &SitConfig,
-    sources: &Sources,
-    images: usize,
-    fields: &[(String, Vec<usize>)],
-) -> StepMemory {
+fn step_memory(recipe: &Recipe, phase: &Phase, ground: &Ground, sources: &Sources) -> StepMemory {
+    let Ground {
+        dataset, model, fields, ..
+    } = ground;
     let optimiser = &recipe.optimiser;
     let micro = optimiser.batch / optimiser.accumulation;
     let values = |shape: &[usize]| shape.iter().product::<usize>() as u64;
@@ -190,7 +179,7 @@ fn step_memory(
     let read = fields.iter().filter(|(name, _)| read.contains(name));
     let image = (model.in_channels * model.input_size * model.input_size) as u64;
     let field: u64 = read.map(|(_, shape)| values(shape)).sum();
-    let in_the_set = images as u64 * (image + field);
+    let in_the_set = dataset.len() as u64 * (image + field);
     let in_a_step = optimiser.batch as u64 * (IMAGES_OF_A_STEP * image + 3 * field);
 
     // What a source trains is a projection of tokens: its input, the product, and the activation of that are kept.
@@ -210,7 +199,7 @@ fn step_memory(
         weights: model.parameter_bytes() + of_sources,
         gradients: trained,
         moments: 2 * trained,
-        averages: model.parameter_bytes(),
+        averages: (1 + optimiser.further_ema_decays.len() as u64) * model.parameter_bytes(),
         teacher: if has_teacher { model.parameter_bytes() } else { 0 },
         buffers: sources.buffer_bytes(),
         features: VALUE * (in_the_set + in_a_step),
@@ -237,7 +226,7 @@ fn step_memory(
     StepMemory {
         working: moving.saturating_sub(kept),
         peak: PROGRAM + standing + moving,
-        checkpoint: PROGRAM + standing + moving + memory.moments.max(COPIES * memory.averages),
+        checkpoint: PROGRAM + standing + moving + memory.moments.max(COPIES * model.parameter_bytes()),
         ..memory
     }
 }
@@ -287,7 +276,7 @@ mod tests {
              phases = [{{ name = \"train\", steps = 3 }}]"
         );
         let recipe = sextant_recipe::parse_resolved(Path::new("test.toml"), &text).unwrap();
-        RunPlan::of(&recipe, &SearchPath::new(&[]), &Device::flex()).unwrap()
+        RunPlan::read(&recipe, &SearchPath::new(&[]), &Device::flex()).unwrap()
     }
 
     #[test]

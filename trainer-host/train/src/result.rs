@@ -7,7 +7,7 @@ use sextant_recipe::Weights;
 use sextant_records::checkpoint::Saved;
 use sextant_records::{RunFolder, RunResult, journal, make_folder, write_whole};
 
-use super::checkpoint::{SavedTensors, network_file};
+use super::checkpoint::SavedTensors;
 use super::setup::trained;
 use super::validation::validation_loss;
 use super::{Error, Run, memory, sample};
@@ -16,8 +16,7 @@ impl Run {
     /// Draws `samples/final.*`; the labels of its images.
     pub(super) fn draw_grid(&self, folder: &RunFolder, saved: &Saved, ema: &Sit) -> Result<Vec<usize>, Error> {
         let drawn = sample::grid(&self.recipe, ema, &self.dataset, &self.options.device);
-        let (labels, pixels) =
-            drawn.map_err(|error| error.of_network(&saved.folder.join(network_file(Weights::Ema))))?;
+        let (labels, pixels) = drawn.map_err(|error| error.of_network(&saved.file(Weights::Ema)))?;
         let (side, columns) = (self.dataset.shape()[1], self.recipe.evaluation.columns);
         write_samples(&folder.samples(), "final", &pixels, side, columns)?;
         Ok(labels)
@@ -43,7 +42,7 @@ impl Run {
         if !validation.is_finite() {
             return Err(Error::Diverged(format!(
                 "{}: the validation loss of this network is {}; a lower optimiser.lr may help",
-                last.folder.join(network_file(Weights::Ema)).display(),
+                last.file(Weights::Ema).display(),
                 validation.mean
             )));
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use sextant_data::{self as data, Dataset, StepLoader};
+use sextant_data::{Dataset, StepLoader};
 use sextant_guidance::{self as guidance, SearchPath, Sources};
 use sextant_interrupt as interrupt;
 use sextant_model::encoder;
@@ -15,11 +15,11 @@ use sextant_records::{EncoderCost, FileError, NetworkFile, RunFolder, RunInfo, R
 
 use super::checkpoint::{SavedTensors, State};
 use super::phase::{Ending, Plan, Training};
-use super::plan::{PhasePlan, RunPlan};
+use super::plan::RunPlan;
 use super::progress::{ProgressMode, RunProgress};
 use super::resume::explained;
 use super::sample::TrainingSamples;
-use super::setup::{check_no_decay, encoder_fields, geometry, load_sources, network, target_encoder, trained};
+use super::setup::{Ground, trained};
 use super::warning::{self, Warning};
 use super::{Error, memory};
 
@@ -75,17 +75,11 @@ impl Run {
     /// # Errors
     /// Whatever in the recipe cannot work here, with the key at fault.
     pub fn prepare(mut recipe: Recipe, options: Options) -> Result<Self, Error> {
-        let mut dataset = data::load(&recipe.data)?;
-        let model = network(&recipe, &dataset)?;
-        check_no_decay(&recipe.optimiser, &model, &options.device)?;
-        let encoder = target_encoder(&recipe, &options.device)?;
-        let fields = encoder_fields(encoder.as_ref());
+        let ground = Ground::read(&recipe, &options.device)?;
+        let planned = ground.sources(&recipe, &options.plugins)?;
         let mut plugins = Vec::new();
-        let mut planned = Vec::new();
         let mut guided = false;
-        for phase in &mut recipe.phases {
-            let geometry = geometry(&recipe.optimiser, &recipe.diffusion, &model, phase, &fields);
-            let sources = load_sources(phase, &options.plugins, &geometry)?;
+        for (phase, sources) in recipe.phases.iter_mut().zip(&planned) {
             phase.guidance = sources.resolved_configs();
             guided |= sources.fields().iter().any(|field| field == encoder::FEATURES);
             for library in sources.libraries() {
@@ -93,13 +87,14 @@ impl Run {
                     plugins.push(library);
                 }
             }
-            planned.push(sources);
         }
-        let phases = recipe.phases.iter().zip(&planned);
-        let plan = |(phase, sources)| PhasePlan::of(&recipe, phase, &model, sources, dataset.len(), &fields);
-        let plan = RunPlan {
-            phases: phases.map(plan).collect(),
-        };
+        let plan = RunPlan::of(&recipe, &ground, &planned);
+        let Ground {
+            mut dataset,
+            model,
+            encoder,
+            ..
+        } = ground;
         let plans: Vec<Vec<_>> = planned.iter().map(|sources| sources.plans().collect()).collect();
         let warnings = warning::of_training(&recipe, &plans, dataset.held_out().len());
         // Encoding the whole set costs seconds: only where a source reads it.

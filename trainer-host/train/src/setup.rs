@@ -112,8 +112,55 @@ pub fn trained(
     saved.load(weights, frozen_copy(&network))
 }
 
+/// What a recipe stands on, read before any plugin.
+pub(super) struct Ground {
+    pub dataset: Dataset,
+    pub model: SitConfig,
+    /// The encoder whose features sources may read.
+    pub encoder: Option<Encoder>,
+    /// Name and shape of the batch fields that it adds to the data.
+    pub fields: Vec<(String, Vec<usize>)>,
+}
+
+impl Ground {
+    /// Reads data and encoder, and checks the network against them.
+    ///
+    /// # Errors
+    /// Data or an encoder that cannot be read, a model that does not fit them.
+    pub fn read(recipe: &Recipe, device: &Device) -> Result<Self, Error> {
+        let dataset = data::load(&recipe.data)?;
+        let model = network(recipe, &dataset)?;
+        check_no_decay(&recipe.optimiser, &model, device)?;
+        let encoder = recipe.encoder.as_ref();
+        let encoder = encoder.map(|encoder| encoder::target_encoder(encoder, device));
+        let encoder = encoder.transpose()?;
+        let fields = encoder.iter();
+        let fields = fields.map(|encoder| (encoder::FEATURES.to_owned(), encoder.shape().to_vec()));
+        Ok(Self {
+            fields: fields.collect(),
+            dataset,
+            model,
+            encoder,
+        })
+    }
+
+    /// The sources of every phase, planned.
+    ///
+    /// # Errors
+    /// A source that cannot be loaded, or does not fit.
+    pub fn sources(&self, recipe: &Recipe, search: &SearchPath) -> Result<Vec<Sources>, Error> {
+        let of = |phase: &Phase| load_sources(phase, search, &self.geometry(recipe, phase));
+        recipe.phases.iter().map(of).collect()
+    }
+
+    fn geometry(&self, recipe: &Recipe, phase: &Phase) -> GuidanceGeometry {
+        let (optimiser, diffusion) = (&recipe.optimiser, &recipe.diffusion);
+        geometry(optimiser, diffusion, &self.model, phase, &self.fields)
+    }
+}
+
 /// Checks that `optimiser.no_decay` means parameters of this network.
-pub(super) fn check_no_decay(optimiser: &OptimiserRecipe, model: &SitConfig, device: &Device) -> Result<(), Error> {
+fn check_no_decay(optimiser: &OptimiserRecipe, model: &SitConfig, device: &Device) -> Result<(), Error> {
     if optimiser.no_decay.is_empty() {
         return Ok(());
     }
@@ -135,31 +182,17 @@ pub(super) fn check_no_decay(optimiser: &OptimiserRecipe, model: &SitConfig, dev
     Ok(())
 }
 
-pub(super) fn network(recipe: &Recipe, dataset: &Dataset) -> Result<SitConfig, Error> {
+fn network(recipe: &Recipe, dataset: &Dataset) -> Result<SitConfig, Error> {
     let [channels, side, _] = dataset.shape();
     let classes = dataset.class_names().len();
     Ok(SitConfig::of(&recipe.model, side, channels, classes)?)
 }
 
-pub(super) fn load_sources(phase: &Phase, search: &SearchPath, geometry: &GuidanceGeometry) -> Result<Sources, Error> {
+fn load_sources(phase: &Phase, search: &SearchPath, geometry: &GuidanceGeometry) -> Result<Sources, Error> {
     Sources::load(&phase.guidance, search, geometry).map_err(|source| Error::Sources {
         phase: phase.name.clone(),
         source: Box::new(source),
     })
-}
-
-pub(super) fn target_encoder(recipe: &Recipe, device: &Device) -> Result<Option<Encoder>, Error> {
-    let encoder = recipe
-        .encoder
-        .as_ref()
-        .map(|encoder| encoder::target_encoder(encoder, device));
-    Ok(encoder.transpose()?)
-}
-
-/// Name and shape of the batch fields that an encoder adds to the data.
-pub(super) fn encoder_fields(encoder: Option<&Encoder>) -> Vec<(String, Vec<usize>)> {
-    let fields = encoder.map(|encoder| (encoder::FEATURES.to_owned(), encoder.shape().to_vec()));
-    fields.into_iter().collect()
 }
 
 /// Geometry that the sources of a recipe's last phase plan for. Reads data and encoder, but no plugin.
@@ -167,12 +200,9 @@ pub(super) fn encoder_fields(encoder: Option<&Encoder>) -> Vec<(String, Vec<usiz
 /// # Errors
 /// Data or an encoder that cannot be read, a model that does not fit them.
 pub fn planned_geometry(recipe: &Recipe, device: &Device) -> Result<GuidanceGeometry, Error> {
-    let dataset = data::load(&recipe.data)?;
-    let model = network(recipe, &dataset)?;
-    let fields = encoder_fields(target_encoder(recipe, device)?.as_ref());
     let phase = recipe.phases.last();
     let phase = phase.ok_or_else(|| Error::Phase("the recipe has no phase".into()))?;
-    Ok(geometry(&recipe.optimiser, &recipe.diffusion, &model, phase, &fields))
+    Ok(Ground::read(recipe, device)?.geometry(recipe, phase))
 }
 
 /// Geometry that the sources of a phase plan for.

@@ -1,13 +1,12 @@
 //! Everything that belongs to one device: student, sources, optimiser, moving average, teacher, buffers.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use burn::module::{Module, ParamGroup};
 use burn::optim::{AdamWConfig, GradientsAccumulator, GradientsParams, ModuleOptimizer, OptimizerRecord};
 use burn::tensor::{Device, Tensor};
 use sextant_guidance::{Buffers, GuidanceError, GuidanceStep, Services, SourceParams, Sources};
-use sextant_model::device::{compiles_kernels, panic_text};
+use sextant_model::device::compiles_kernels;
 use sextant_model::diffusion::{Interpolant, Target};
 use sextant_model::{Sit, TrainBatch, ema_update, frozen_copy, parameter_ids};
 use sextant_recipe::{DiffusionRecipe, OptimiserRecipe, Weights};
@@ -15,7 +14,7 @@ use sextant_records::checkpoint::Saved;
 use sextant_records::{Seconds, TeacherCounters};
 
 use super::checkpoint::{SavedTensors, State};
-use super::error::{Error, StepError};
+use super::error::{Error, StepError, caught};
 use super::gradients::{self, Norms};
 use super::objective::{Losses, StepOutput, Terms, per_sample};
 use super::schedule::ema_decay;
@@ -179,7 +178,7 @@ impl Worker {
     /// # Errors
     /// A fault that a source or the backend reports.
     pub fn gradients(&mut self, batch: &TrainBatch) -> Result<Gradients, StepError> {
-        let pass = catch_unwind(AssertUnwindSafe(|| {
+        let gradients = caught(|| {
             let losses = self.losses(batch, Terms::All)?;
             let started = Instant::now();
             let loss = losses.total.clone() * batch.share;
@@ -193,8 +192,7 @@ impl Worker {
                 params,
                 output: losses.into(),
             })
-        }));
-        let gradients = pass.unwrap_or_else(|panic| Err(StepError::Backend(panic_text(panic.as_ref()))));
+        });
         if gradients.is_err() {
             self.working = None;
         }

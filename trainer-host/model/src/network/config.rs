@@ -228,6 +228,24 @@ fn divisors(n: usize) -> Vec<usize> {
 }
 
 #[cfg(test)]
+impl SitConfig {
+    /// A network that one can count by hand: 4 tokens of width 8 in 2 blocks with 2 heads, patches of 12 values, an MLP of 32.
+    pub(crate) fn countable() -> Self {
+        Self {
+            input_size: 4,
+            patch_size: 2,
+            in_channels: 3,
+            hidden_size: 8,
+            depth: 2,
+            num_heads: 2,
+            num_classes: 3,
+            qk_norm: true,
+            mlp_ratio: 4.0,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -91,17 +91,10 @@ mod tests {
 
     #[test]
     fn should_agree_with_a_count_by_hand() {
-        // 4 tokens of width 8 in 2 blocks, patches of 12 values, an MLP of 32, 2 heads.
+        let normed = SitConfig::countable();
         let config = SitConfig {
-            input_size: 4,
-            patch_size: 2,
-            in_channels: 3,
-            hidden_size: 8,
-            depth: 2,
-            num_heads: 2,
-            num_classes: 3,
             qk_norm: false,
-            mlp_ratio: 4.0,
+            ..normed.clone()
         };
         let norm = 3 * 32 + 3 * 4;
         let block = 2 * norm + 9 * 8 + 3 * 32 + 3 * 32 + 8 + 32 + 2 * 4 * 32 + 2 * 32;
@@ -109,10 +102,6 @@ mod tests {
         let exit = norm + 16 + 2 * 48;
         assert_eq!(config.kept_bytes(1), 4 * (entry + 2 * block + exit));
         assert_eq!(config.kept_bytes(5), 5 * config.kept_bytes(1));
-        let normed = SitConfig {
-            qk_norm: true,
-            ..config.clone()
-        };
         assert_eq!(normed.kept_bytes(1) - config.kept_bytes(1), 4 * 2 * (4 * 32 + 6 * 8));
         assert_eq!(config.largest_parameter_bytes(), 4 * 8 * 48);
         assert_eq!(config.token_bytes(3), 4 * 3 * 32);

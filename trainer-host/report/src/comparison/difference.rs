@@ -4,55 +4,21 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use sextant_recipe::Recipe;
+use sextant_recipe::{Change, Recipe, value_changes};
 
-/// A key on which two recipes differ. What one of them lacks is null.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Difference {
-    /// The key, with dots.
-    pub key: String,
-    /// The value of the first.
-    pub first: Value,
-    /// The value of the second.
-    pub second: Value,
-}
-
-impl Difference {
-    /// Both values, each with the folder that has it.
-    pub fn between(&self, first: &Path, second: &Path) -> String {
-        format!(
-            "{} is {} in {} and {} in {}",
-            self.key,
-            self.first,
-            first.display(),
-            self.second,
-            second.display()
-        )
-    }
+/// A difference in words: both values, each with the folder that has it.
+pub fn between(difference: &Change, first: &Path, second: &Path) -> String {
+    let Change { key, from, to } = difference;
+    format!(
+        "{key} is {from} in {} and {to} in {}",
+        first.display(),
+        second.display()
+    )
 }
 
 /// The first key on which two values differ; `path` is that of the values themselves, empty for whole recipes.
-pub fn first(one: &Value, other: &Value, path: &str) -> Option<Difference> {
-    let below = |key: &str| below(path, key);
-    match (one, other) {
-        (Value::Object(a), Value::Object(b)) => {
-            let keys = a.keys().chain(b.keys().filter(|key| !a.contains_key(*key)));
-            let of = |map: &Map<String, Value>, key: &String| map.get(key).cloned().unwrap_or_default();
-            keys.into_iter()
-                .find_map(|key| first(&of(a, key), &of(b, key), &below(key)))
-        }
-        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
-            let pairs = a.iter().zip(b).enumerate();
-            let mut found = pairs.map(|(i, (a, b))| first(a, b, &below(&i.to_string())));
-            found.find_map(|difference| difference)
-        }
-        (a, b) if a == b => None,
-        (a, b) => Some(Difference {
-            key: path.to_owned(),
-            first: a.clone(),
-            second: b.clone(),
-        }),
-    }
+pub fn first(one: &Value, other: &Value, path: &str) -> Option<Change> {
+    value_changes(one, other, path).into_iter().next()
 }
 
 /// The path of a key in the table at `path`.
@@ -152,9 +118,9 @@ mod tests {
         let one = json!({"a": {"x": 1, "y": [1, {"z": 2}]}});
         let other = json!({"a": {"x": 1, "y": [1, {"z": 3}]}});
         let difference = first(&one, &other, "").unwrap();
-        assert_eq!((difference.key.as_str(), &difference.first), ("a.y.1.z", &json!(2)));
+        assert_eq!((difference.key.as_str(), &difference.from), ("a.y.1.z", &json!(2)));
         assert_eq!(
-            difference.between(Path::new("A"), Path::new("B")),
+            between(&difference, Path::new("A"), Path::new("B")),
             "a.y.1.z is 2 in A and 3 in B"
         );
         assert_eq!(first(&one, &one, ""), None);

@@ -170,7 +170,8 @@ pub fn once(mut sources: Vec<Source>) -> Result<(Vec<Source>, Vec<String>), Erro
                 Some((before, _)) if *before == run => twice.push(entry.variant),
                 Some((before, first)) => {
                     let difference = difference::first(before, &run, "");
-                    let difference = difference.map(|found| format!(": {}", found.between(first, &folder)));
+                    let difference =
+                        difference.map(|found| format!(": {}", difference::between(&found, first, &folder)));
                     return Err(Error::TwoRuns {
                         first: first.clone(),
                         second: folder,
@@ -220,7 +221,7 @@ fn same_recipes(names: &[String], entries: &[&Entry]) -> Result<(), Error> {
             if let Some(difference) = difference::first(&training(first), &training(other), "") {
                 return Err(Error::OtherRecipes {
                     variant: name.clone(),
-                    difference: difference.between(first.folder.path(), other.folder.path()),
+                    difference: difference::between(&difference, first.folder.path(), other.folder.path()),
                 });
             }
         }

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::difference::{self, Difference};
+use super::difference;
 use super::entry::Entry;
 use crate::Error;
-use sextant_recipe::Recipe;
+use sextant_recipe::{Change, Recipe};
 use sextant_records::evaluation::JudgeIdentity;
 
 /// All that a run's numbers depend on beside its network.
@@ -35,9 +35,9 @@ impl<'a> Protocol<'a> {
     }
 
     /// Refuses another run with the first of these differences.
-    fn refuse(&self, other: &Self, what: &'static str, difference: Option<Difference>) -> Result<(), Error> {
+    fn refuse(&self, other: &Self, what: &'static str, difference: Option<Change>) -> Result<(), Error> {
         difference.map_or(Ok(()), |difference| {
-            let difference = difference.between(self.folder, other.folder);
+            let difference = difference::between(&difference, self.folder, other.folder);
             Err(Error::Incomparable { what, difference })
         })
     }
@@ -112,9 +112,9 @@ impl Protocol<'_> {
         }
         self.same_keys(other, "the split of the data", &["data.split_seed"])?;
         self.same_keys(other, "the data", &["data"])?;
-        let [first, second] = [self, other].map(|run| run.data.into());
+        let [from, to] = [self, other].map(|run| run.data.into());
         let key = "the fingerprint".into();
-        self.refuse(other, "the data", Some(Difference { key, first, second }))
+        self.refuse(other, "the data", Some(Change { key, from, to }))
     }
 
     fn same_judges(&self, other: &Self) -> Result<(), Error> {
@@ -124,10 +124,10 @@ impl Protocol<'_> {
             return self.same_keys(other, WHAT, &["evaluation.quality.judges"]);
         }
         let names = judges.map(|judges| -> Value { judges.iter().map(|judge| judge.name.clone()).collect() });
-        let listed = difference::first(&names[0], &names[1], "").map(|_| Difference {
+        let listed = difference::first(&names[0], &names[1], "").map(|_| Change {
             key: "the list of judges".into(),
-            first: names[0].clone(),
-            second: names[1].clone(),
+            from: names[0].clone(),
+            to: names[1].clone(),
         });
         self.refuse(other, WHAT, listed)?;
         for (one, theirs) in judges[0].iter().zip(judges[1]) {
