@@ -32,6 +32,12 @@ pub enum DataError {
         /// Number of values given.
         found: usize,
     },
+    /// A field that is not there.
+    #[error("the data has no batch field \"{0}\"")]
+    NoField(String),
+    /// Latents where pixels are needed.
+    #[error("the data are latents of an autoencoder: pictures of them need its decoder")]
+    NeedsDecoder,
     /// A kind of data that a recipe may name but this version cannot read.
     #[error("{0}")]
     NotBuilt(String),

@@ -52,12 +52,12 @@ struct Pair {
 /// Bytes that are no whole images, fewer than 19 held-out images, a training part of one image only.
 pub fn copies(pixels: &[u8], scale: f64, dataset: &Dataset) -> Result<FoundCopies, Error> {
     let failed = |e: MeasureError| Error::Input(format!("copies of training images: {e}"));
-    let of = |ids: &[usize]| dataset.to_pixels(&dataset.gather(ids));
-    let training = of(dataset.train());
+    let of = |ids: &[usize]| dataset.to_pixels(&dataset.gather(ids)?);
+    let training = of(dataset.train())?;
     let rows = |pixels: &[u8]| rows(pixels, dataset.sample_len()).map_err(failed);
     // Enough neighbours that one is of another group.
     let enough = largest_group(dataset) + 1;
-    let (samples, held_out) = (rows(pixels)?, rows(&of(dataset.held_out()))?);
+    let (samples, held_out) = (rows(pixels)?, rows(&of(dataset.held_out())?)?);
     let found = memorisation(&samples, &rows(&training)?, &held_out, QUANTILE, enough).map_err(failed)?;
 
     let pairs = |near: &[Vec<Neighbour>]| near.iter().map(|near| pair(near, dataset)).collect::<Vec<_>>();
