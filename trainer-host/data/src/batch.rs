@@ -106,6 +106,7 @@ impl Dataset {
     /// # Errors
     /// A sample or a field that cannot be read.
     pub fn collect(&self, seed: u64, k: u64, places: &[usize]) -> Result<Batch, DataError> {
+        self.index().check()?;
         let [channels, height, width] = self.shape();
         let ids: Vec<usize> = places.iter().map(|&place| self.train()[place]).collect();
         let draws = FormDraws::new(seed, k);

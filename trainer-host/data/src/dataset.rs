@@ -11,7 +11,7 @@ use super::draws::FormDraws;
 use super::error::DataError;
 use super::images::Images;
 use super::index::Index;
-use super::split::Split;
+use super::split::{HELD_OUT, Split};
 use super::store::{InMemory, Sample, SampleStore};
 
 /// Samples that one task of a batch reads: fewer are not worth a thread.
@@ -47,21 +47,18 @@ impl Dataset {
     ///
     /// Errors: a training part that is empty or of one colour.
     pub fn from_images(images: Images, split_seed: u64) -> Result<Self, DataError> {
-        let split = Split::by_group(&images.groups, split_seed);
+        let split = Split::by_share(images.len(), Some(&images.groups), HELD_OUT, split_seed);
         if split.train.is_empty() {
             return Err(DataError::Unusable("the training part of the set is empty".into()));
         }
         let sample = 3 * images.size * images.size;
         let image = |id: usize| &images.pixels[id * sample..(id + 1) * sample];
         let standardisation = Standardisation::fit(split.train.iter().map(|&id| image(id)))?;
-        let index = Index {
-            labels: images.labels,
-            class_names: images.class_names,
-            sublabels: images.sublabels,
-            subclass_names: images.subclass_names,
-            groups: images.groups,
-            split,
-        };
+        let names = images.names.iter().collect();
+        let mut index = Index::new(names, images.labels.into(), images.class_names, split);
+        index.sublabels = images.sublabels.into();
+        index.subclass_names = images.subclass_names;
+        index.groups = Some(images.groups.into());
         let store = InMemory {
             pixels: images.pixels,
             size: images.size,
@@ -81,6 +78,15 @@ impl Dataset {
             fields: BTreeMap::new(),
             fingerprint,
         }
+    }
+
+    /// The same set, of which training sees each sample mirrored half of the time.
+    ///
+    /// # Errors
+    /// A set that has no mirrored forms.
+    pub(super) fn flipped(self) -> Result<Self, DataError> {
+        self.store.flipped().map_err(DataError::NotFlipped)?;
+        Ok(Self { flip: true, ..self })
     }
 
     /// Number of images, both parts.
@@ -109,6 +115,7 @@ impl Dataset {
     /// # Errors
     /// A sample that cannot be read.
     pub fn image(&self, id: usize) -> Result<Vec<f32>, DataError> {
+        self.index.check()?;
         self.read(id, None)
     }
 
@@ -117,6 +124,7 @@ impl Dataset {
     /// # Errors
     /// A sample that cannot be read.
     pub fn gather(&self, ids: &[usize]) -> Result<Vec<f32>, DataError> {
+        self.index.check()?;
         rows(ids, |id| self.read(id, None))
     }
 
@@ -125,6 +133,7 @@ impl Dataset {
     /// # Errors
     /// A sample that cannot be read.
     pub(super) fn gather_forms(&self, ids: &[usize], draws: &FormDraws) -> Result<Vec<f32>, DataError> {
+        self.index.check()?;
         rows(ids, |id| self.read(id, Some(draws)))
     }
 
@@ -137,21 +146,24 @@ impl Dataset {
         ids: &[usize],
         draws: Option<&FormDraws>,
     ) -> Result<BTreeMap<String, FieldBatch>, DataError> {
-        let held = self.fields.iter().map(|(name, field)| {
-            let length: usize = field.shape.iter().product();
-            let rows = ids.iter().flat_map(|id| &field.values[id * length..(id + 1) * length]);
-            Ok((name, &field.shape, rows.copied().collect()))
+        let fields = self.fields().map(|(name, shape)| {
+            let values = rows(ids, |id| self.field(name, id, self.is_flipped(id, draws)))?;
+            let shape = [&[ids.len()], shape].concat();
+            Ok((name.to_owned(), FieldBatch { shape, values }))
         });
-        let stored = self.store.fields().iter().map(|(name, shape)| {
-            let of = |id| self.store.field(name, id, self.is_flipped(id, draws));
-            Ok((name, shape, rows(ids, of)?))
-        });
-        let batch = held.chain(stored).map(|field| {
-            let (name, shape, values) = field?;
-            let shape = [&[ids.len()], shape.as_slice()].concat();
-            Ok((name.clone(), FieldBatch { shape, values }))
-        });
-        batch.collect()
+        fields.collect()
+    }
+
+    /// The field `name` of image `id`, or of its mirrored form.
+    ///
+    /// # Errors
+    /// A field that is not there, or cannot be read.
+    pub(super) fn field(&self, name: &str, id: usize, flipped: bool) -> Result<Vec<f32>, DataError> {
+        let Some(field) = self.fields.get(name) else {
+            return self.store.field(name, id, flipped);
+        };
+        let length: usize = field.shape.iter().product();
+        Ok(field.values[id * length..(id + 1) * length].to_vec())
     }
 
     fn read(&self, id: usize, draws: Option<&FormDraws>) -> Result<Vec<f32>, DataError> {
@@ -191,9 +203,24 @@ impl Dataset {
         &self.index.subclass_names
     }
 
-    /// Group of near-duplicates of every image.
-    pub fn groups(&self) -> &[u64] {
-        &self.index.groups
+    /// Group of near-duplicates of image `id`.
+    pub fn group(&self, id: usize) -> u64 {
+        self.index.groups.as_ref().map_or(id as u64, |groups| groups[id])
+    }
+
+    /// Name of image `id`: of its file, where it is one.
+    pub fn name(&self, id: usize) -> &str {
+        self.index.names.get(id)
+    }
+
+    /// What is known of every image.
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// Where images are read from.
+    pub(super) fn store(&self) -> &dyn SampleStore {
+        self.store.as_ref()
     }
 
     /// Ids of the images to train on, ascending.
@@ -234,7 +261,11 @@ impl Dataset {
 
     /// Bytes that the set keeps in memory.
     pub fn resident_bytes(&self) -> u64 {
-        let fields: usize = self.fields.values().map(|field| field.values.len() * size_of::<f32>()).sum();
+        let fields: usize = self
+            .fields
+            .values()
+            .map(|field| field.values.len() * size_of::<f32>())
+            .sum();
         self.store.resident_bytes() + fields as u64
     }
 
@@ -253,14 +284,18 @@ impl Dataset {
 
     /// Name and shape of one sample of each batch field.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &[usize])> {
-        let held = self.fields.iter().map(|(name, field)| (name.as_str(), field.shape.as_slice()));
+        let held = self
+            .fields
+            .iter()
+            .map(|(name, field)| (name.as_str(), field.shape.as_slice()));
         let stored = self.store.fields().iter();
         held.chain(stored.map(|(name, shape)| (name.as_str(), shape.as_slice())))
     }
 
     /// Adds the batch field `name`, or replaces it.
     ///
-    /// Errors: a number of values other than images times the shape's product.
+    /// Errors: a number of values other than images times the shape's product; images that are mirrored in training, for which
+    /// values of the images as they are would be wrong.
     pub fn insert_field(&mut self, name: &str, field: Field) -> Result<(), DataError> {
         if field.values.len() != self.len() * field.shape.iter().product::<usize>() {
             return Err(DataError::Field {
@@ -269,6 +304,11 @@ impl Dataset {
                 count: self.len(),
                 found: field.values.len(),
             });
+        }
+        if self.flip {
+            return Err(DataError::NotFlipped(format!(
+                "\"{name}\" is of the images as they are"
+            )));
         }
         self.fields.insert(name.into(), field);
         Ok(())
@@ -343,7 +383,10 @@ mod tests {
         let images = emoji(8).unwrap();
         let dataset = Dataset::from_images(images.clone(), 0).unwrap();
         let all: Vec<usize> = (0..dataset.len()).collect();
-        assert_eq!(dataset.to_pixels(&dataset.gather(&all).unwrap()).unwrap(), images.pixels);
+        assert_eq!(
+            dataset.to_pixels(&dataset.gather(&all).unwrap()).unwrap(),
+            images.pixels
+        );
     }
 
     #[test]

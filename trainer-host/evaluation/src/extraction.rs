@@ -137,7 +137,14 @@ mod tests {
     fn noise_depends_on_the_image_and_the_time_alone() {
         let (dataset, device) = (fixture::dataset(), Device::flex());
         let extraction = fixture::extraction(&dataset, &device);
-        let values = |ids: &[usize], t| extraction.diffused(ids, t).unwrap().into_data().try_to_vec::<f32>().unwrap();
+        let values = |ids: &[usize], t| {
+            extraction
+                .diffused(ids, t)
+                .unwrap()
+                .into_data()
+                .try_to_vec::<f32>()
+                .unwrap()
+        };
         let sample = dataset.sample_len();
         let (together, alone) = (values(&[3, 8], 0.5), values(&[8], 0.5));
         assert_eq!(together[sample..], alone);

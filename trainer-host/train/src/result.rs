@@ -16,7 +16,10 @@ impl Run {
     /// Draws `samples/final.*`; the labels of its images.
     pub(super) fn draw_grid(&self, folder: &RunFolder, saved: &Saved, ema: &Sit) -> Result<Vec<usize>, Error> {
         if self.dataset.standardisation().is_none() {
-            tracing::warn!("{}: no samples are drawn, since pictures of latents need their decoder", self.options.label);
+            tracing::warn!(
+                "{}: no samples are drawn, since pictures of latents need their decoder",
+                self.options.label
+            );
             return Ok(Vec::new());
         }
         let drawn = sample::grid(&self.recipe, ema, &self.dataset, &self.options.device);

@@ -26,6 +26,14 @@ pub trait SampleStore: Debug + Send + Sync {
     /// A file that cannot be read, or is not what the index says; a mirrored form that is not kept.
     fn sample(&self, id: usize, flipped: bool) -> Result<Sample, DataError>;
 
+    /// Whether mirrored forms are kept, of samples and fields; or why not.
+    ///
+    /// # Errors
+    /// What is missing, in words.
+    fn flipped(&self) -> Result<(), String> {
+        Ok(())
+    }
+
     /// Name and shape of one sample of each batch field that is kept beside the samples.
     fn fields(&self) -> &[(String, Vec<usize>)] {
         &[]
