@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use super::assign::{AssignError, assign, value};
+use super::base::on_its_base;
 use super::data::WHOLE;
 use super::overlay::take_variants;
 use super::paths::make_absolute;
@@ -226,8 +227,7 @@ fn merged(
     variables: Vec<(String, String, String)>,
     sets: &[String],
 ) -> Result<RecipeFile, RecipeError> {
-    let mut table = table(path, text)?;
-    make_absolute(&mut table, path.parent().unwrap_or(Path::new("")));
+    let mut table = on_its_base(path, text)?;
     for (key, variable, text) in variables {
         assign(&mut table, &key, value(&text)).map_err(|e| RecipeError::File {
             path: path.into(),
@@ -270,7 +270,7 @@ pub fn parse_resolved(path: &Path, text: &str) -> Result<Recipe, RecipeError> {
     file.base()
 }
 
-fn table(path: &Path, text: &str) -> Result<toml::Table, RecipeError> {
+pub(super) fn table(path: &Path, text: &str) -> Result<toml::Table, RecipeError> {
     text.parse().map_err(|e: toml::de::Error| {
         let mut reason = e.to_string();
         if integer_too_large(&e, text) {
@@ -298,7 +298,7 @@ pub fn parse_changed(path: &Path, text: &str, sets: &[String]) -> Result<Recipe,
 }
 
 /// The table as JSON, which has no NaN and no infinity.
-fn json(path: &Path, table: toml::Table) -> Result<Map<String, Value>, RecipeError> {
+pub(super) fn json(path: &Path, table: toml::Table) -> Result<Map<String, Value>, RecipeError> {
     if let Some(key) = not_finite(&toml::Value::Table(table.clone()), String::new()) {
         return Err(RecipeError::Key {
             path: path.into(),

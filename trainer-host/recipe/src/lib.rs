@@ -7,6 +7,7 @@
 //! This crate reads and checks values. Whether a recipe fits its data, its network and its plugins is asked by those who have them.
 
 mod assign;
+mod base;
 mod change;
 mod data;
 mod diffusion;
