@@ -68,7 +68,7 @@ impl Standardisation {
     }
 
     /// Standardised images `[N, C, H, W]` of `shape = [C, H, W]` as 8-bit ones `[N, H, W, C]`.
-    fn pixels(&self, images: &[f32], [channels, height, width]: [usize; 3]) -> Vec<u8> {
+    pub(super) fn pixels(&self, images: &[f32], [channels, height, width]: [usize; 3]) -> Vec<u8> {
         let area = height * width;
         let mut pixels = Vec::with_capacity(images.len());
         for image in images.chunks_exact(channels * area) {
@@ -93,18 +93,4 @@ pub enum Codec {
         /// Factor that brings them to a variance of about 1, 0.18215 for Stable Diffusion's autoencoder.
         scale: f64,
     },
-}
-
-impl Codec {
-    /// Turns samples `[N, C, H, W]` of `shape = [C, H, W]` into 8-bit images `[N, H, W, C]`, as PNG and `.npz` want them.
-    ///
-    /// Values outside the range of pixels are clamped. An incomplete image at the end is dropped.
-    ///
-    /// Errors: latents.
-    pub fn to_pixels(&self, samples: &[f32], shape: [usize; 3]) -> Result<Vec<u8>, DataError> {
-        match self {
-            Self::Pixels(standardisation) => Ok(standardisation.pixels(samples, shape)),
-            Self::Latents { .. } => Err(DataError::NeedsDecoder),
-        }
-    }
 }

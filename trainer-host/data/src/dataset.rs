@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::batch::FieldBatch;
 use super::codec::{Codec, Standardisation};
+use super::decode::Decode;
 use super::draws::FormDraws;
 use super::error::DataError;
 use super::images::Images;
@@ -35,6 +36,8 @@ pub struct Dataset {
     index: Arc<Index>,
     store: Arc<dyn SampleStore>,
     codec: Codec,
+    /// Makes pictures of latents.
+    decoder: Option<Arc<dyn Decode>>,
     /// Training sees each sample mirrored half of the time.
     flip: bool,
     /// Fields that are held in memory beside the store's.
@@ -74,9 +77,18 @@ impl Dataset {
             index: Arc::new(index),
             store,
             codec,
+            decoder: None,
             flip: false,
             fields: BTreeMap::new(),
             fingerprint,
+        }
+    }
+
+    /// The same set of latents, with what makes pictures of them.
+    pub fn with_decoder(self, decoder: Arc<dyn Decode>) -> Self {
+        Self {
+            decoder: Some(decoder),
+            ..self
         }
     }
 
@@ -251,12 +263,33 @@ impl Dataset {
         }
     }
 
-    /// Turns samples `[N, C, H, W]` into 8-bit images `[N, H, W, C]`: [`Codec::to_pixels`].
+    /// Height and width of the pictures of samples.
     ///
     /// # Errors
-    /// Latents: their decoder is a network, and not known here.
-    pub fn to_pixels(&self, images: &[f32]) -> Result<Vec<u8>, DataError> {
-        self.codec.to_pixels(images, self.shape())
+    /// Latents without a decoder.
+    pub fn picture_side(&self) -> Result<usize, DataError> {
+        let [_, side, _] = self.shape();
+        match self.codec {
+            Codec::Pixels(_) => Ok(side),
+            Codec::Latents { .. } => Ok(self.decoder()?.side(side)),
+        }
+    }
+
+    /// Turns samples `[N, C, H, W]` into 8-bit images `[N, H, W, 3]`, as PNG and `.npz` want them.
+    ///
+    /// Values outside the range of pixels are clamped. An incomplete image at the end is dropped.
+    ///
+    /// # Errors
+    /// Latents without a decoder.
+    pub fn to_pixels(&self, samples: &[f32]) -> Result<Vec<u8>, DataError> {
+        match self.codec {
+            Codec::Pixels(standardisation) => Ok(standardisation.pixels(samples, self.shape())),
+            Codec::Latents { .. } => Ok(self.decoder()?.decode(samples, self.shape())),
+        }
+    }
+
+    fn decoder(&self) -> Result<&dyn Decode, DataError> {
+        self.decoder.as_deref().ok_or(DataError::NeedsDecoder)
     }
 
     /// Bytes that the set keeps in memory.

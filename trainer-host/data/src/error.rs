@@ -41,7 +41,7 @@ pub enum DataError {
     #[error("the data has no batch field \"{0}\"")]
     NoField(String),
     /// Latents where pixels are needed.
-    #[error("the data are latents of an autoencoder: pictures of them need its decoder")]
+    #[error("the data are latents of an autoencoder: pictures of them need its decoder; name its folder with data.vae")]
     NeedsDecoder,
     /// A file or folder that the system does not give.
     #[error("{}: {source}", path.display())]

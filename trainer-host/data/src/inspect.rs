@@ -170,6 +170,7 @@ pub fn recognise(path: &Path) -> Result<DataConfig, DataError> {
     if path.join(crate::packed::INDEX).is_file() {
         return Ok(DataConfig::Packed {
             path,
+            vae: None,
             fields: Vec::new(),
             flip: false,
             held_out: None,
@@ -181,6 +182,7 @@ pub fn recognise(path: &Path) -> Result<DataConfig, DataError> {
             path,
             classes: None,
             scale: SD_SCALE,
+            vae: None,
             fields: Vec::new(),
             flip: false,
             held_out: HeldOut::default(),

@@ -22,6 +22,7 @@ pub fn load(config: &DataConfig) -> Result<Dataset, DataError> {
             flip,
             held_out,
             split_seed,
+            vae: _,
         } => {
             let dataset = folder::latents(path, *classes, *scale, fields, held_out, *split_seed)?;
             (dataset, *flip)
@@ -40,6 +41,7 @@ pub fn load(config: &DataConfig) -> Result<Dataset, DataError> {
             flip,
             held_out,
             split_seed,
+            vae: _,
         } => (packed::packed(path, fields, held_out.as_ref(), *split_seed)?, *flip),
     };
     match flip {

@@ -54,7 +54,8 @@ pub fn copies(pixels: &[u8], scale: f64, dataset: &Dataset) -> Result<FoundCopie
     let failed = |e: MeasureError| Error::Input(format!("copies of training images: {e}"));
     let of = |ids: &[usize]| dataset.to_pixels(&dataset.gather(ids)?);
     let training = of(dataset.train())?;
-    let rows = |pixels: &[u8]| rows(pixels, dataset.sample_len()).map_err(failed);
+    let len = 3 * dataset.picture_side()?.pow(2);
+    let rows = |pixels: &[u8]| rows(pixels, len).map_err(failed);
     // Enough neighbours that one is of another group.
     let enough = largest_group(dataset) + 1;
     let (samples, held_out) = (rows(pixels)?, rows(&of(dataset.held_out())?)?);
@@ -142,7 +143,8 @@ fn picture(
     pairs: &[Pair],
     dataset: &Dataset,
 ) -> Result<Vec<u8>, Error> {
-    let len = dataset.sample_len();
+    let side = dataset.picture_side()?;
+    let len = 3 * side.pow(2);
     let image = |set: &[u8], place: usize| set[place * len..(place + 1) * len].to_vec();
     let mut cells: Vec<u8> = Vec::new();
     for (shown, &sample) in suspects.iter().enumerate() {
@@ -155,7 +157,7 @@ fn picture(
             .iter()
             .for_each(|&place| cells.extend(image(training, place)));
     }
-    Ok(grid_png(&cells, dataset.shape()[1], 4 * SHOWN_ACROSS - 1)?)
+    Ok(grid_png(&cells, side, 4 * SHOWN_ACROSS - 1)?)
 }
 
 #[cfg(test)]

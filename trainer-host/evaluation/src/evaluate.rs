@@ -242,7 +242,7 @@ impl<'a> Scoring<'a> {
         part(&format!("samples at scale {scale}"))?;
         folder.part(&format!("quality-{scale}"), || {
             let pixels = self.draw("evaluation/scored", self.recipe.samples, scale)?;
-            let side = self.subject.dataset.shape()[1];
+            let side = self.subject.dataset.picture_side()?;
             folder.write_bytes(&samples_file(scale), &sample::npz(&pixels, side)?)?;
             self.references
                 .iter()

@@ -21,7 +21,7 @@ const FITTED: usize = 64;
 /// the network by depth, then the teacher. Each has the shown images side by side, a token a square, as large as the
 /// images themselves, enlarged as sample grids are. Empty where no image is held out.
 ///
-/// [`MapOf::Images`] has the images in its first row and x_t in its second; data of other than three channels has none.
+/// [`MapOf::Images`] has the images in its first row and x_t in its second; latents without a decoder have none.
 ///
 /// # Errors
 /// A network that gives no numbers, or lacks the depth.
@@ -109,10 +109,9 @@ impl<'a> Sheet<'a> {
     /// The images that are shown, and x_t below.
     fn images(&self, t: f64) -> Result<Option<(Map, Vec<u8>)>, Error> {
         let (dataset, shown) = (self.extraction.dataset, &self.fitted[..self.shown]);
-        let [channels, side, _] = dataset.shape();
-        if channels != 3 {
+        let Ok(side) = dataset.picture_side() else {
             return Ok(None);
-        }
+        };
         let diffused = self.extraction.diffused(shown, t)?.into_data();
         let mut values = dataset.gather(shown)?;
         values.extend(diffused.iter::<f32>());

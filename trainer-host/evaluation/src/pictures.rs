@@ -31,7 +31,7 @@ pub fn grids(
         let network = trained(recipe, dataset, &saved, Weights::Ema, device)?;
         let drawn = sample::grid(recipe, &network, dataset, device);
         let (_, pixels) = drawn.map_err(|error| error.of_network(&saved.file(Weights::Ema)))?;
-        let png = sample::grid_png(&pixels, dataset.shape()[1], recipe.evaluation.columns)?;
+        let png = sample::grid_png(&pixels, dataset.picture_side()?, recipe.evaluation.columns)?;
         folder.write_bytes(&name, &png)?;
     }
     Ok(())

@@ -103,7 +103,7 @@ impl<'j> Reference<'j> {
         let held_out = seen.get("held_out").map(features).transpose()?;
         Ok(Self {
             judge,
-            side: dataset.shape()[1],
+            side: dataset.picture_side()?,
             training,
             held_out,
         })

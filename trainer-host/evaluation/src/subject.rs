@@ -11,7 +11,7 @@ use super::representations::not_shown;
 use super::{Guided, guided_of, pictures, values};
 use crate::Error;
 use crate::judge::Judge;
-use sextant_data::{self as data, Dataset};
+use sextant_data::Dataset;
 use sextant_model::fingerprint;
 use sextant_recipe::{Recipe, Weights};
 use sextant_records::evaluation::{Evaluation, EvaluationFolder, Fingerprints, Protocol};
@@ -217,11 +217,11 @@ pub fn of_samples(
     device: &Device,
     place: Option<&EvaluationFolder>,
 ) -> Result<Evaluation, Error> {
-    let dataset = data::load(&recipe.data)?;
-    let [channels, side, _] = dataset.shape();
-    if channels != 3 || side != pixels.side {
+    let dataset = sextant_train::dataset(&recipe.data, device)?;
+    let side = dataset.picture_side()?;
+    if side != pixels.side {
         return Err(Error::Input(format!(
-            "the samples are {} pixels a side, the data {side} with {channels} channels; give the recipe that they were drawn by with --recipe",
+            "the samples are {} pixels a side, pictures of the data {side}; give the recipe that they were drawn by with --recipe",
             pixels.side
         )));
     }

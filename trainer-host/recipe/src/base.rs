@@ -72,8 +72,14 @@ mod tests {
     #[test]
     fn should_lay_tables_and_named_lists_upon_the_base() {
         let folder = files(&[
-            ("base.toml", "seed = 1\n[model]\nsize = \"B/2\"\ndepth = 3\n[[variants]]\nname = \"a\"\nseed = 4\n"),
-            ("own.toml", "base = \"base.toml\"\n[model]\ndepth = 5\n[[variants]]\nname = \"a\"\n[[variants]]\nname = \"b\"\n"),
+            (
+                "base.toml",
+                "seed = 1\n[model]\nsize = \"B/2\"\ndepth = 3\n[[variants]]\nname = \"a\"\nseed = 4\n",
+            ),
+            (
+                "own.toml",
+                "base = \"base.toml\"\n[model]\ndepth = 5\n[[variants]]\nname = \"a\"\n[[variants]]\nname = \"b\"\n",
+            ),
         ]);
         let wanted: Table = "seed = 1\n[model]\nsize = \"B/2\"\ndepth = 5\n[[variants]]\nname = \"a\"\nseed = 4\n[[variants]]\nname = \"b\"\n"
             .parse()
@@ -85,11 +91,18 @@ mod tests {
     fn should_see_paths_from_the_file_that_names_them() {
         let folder = files(&[
             ("base.toml", "[data]\npath = \"latents\"\n"),
-            ("sub/own.toml", "base = \"../base.toml\"\n[encoder]\nweights = \"own.safetensors\"\n"),
+            (
+                "sub/own.toml",
+                "base = \"../base.toml\"\n[encoder]\nweights = \"own.safetensors\"\n",
+            ),
         ]);
         let read = read(&folder, "sub/own.toml").unwrap();
         let data = Path::new(read["data"]["path"].as_str().unwrap()).to_owned();
-        assert!(data.is_absolute() && !data.ends_with("sub/latents"), "{}", data.display());
+        assert!(
+            data.is_absolute() && !data.ends_with("sub/latents"),
+            "{}",
+            data.display()
+        );
         assert!(Path::new(read["encoder"]["weights"].as_str().unwrap()).ends_with("sub/own.safetensors"));
     }
 

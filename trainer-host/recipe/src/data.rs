@@ -32,6 +32,10 @@ pub enum DataConfig {
         /// Factor on latents: x = (mean + std · noise) · scale.
         #[serde(default = "sd_scale")]
         scale: f64,
+        /// The autoencoder of the latents, which makes pictures of samples: a folder in diffusers' layout. Without it a training
+        /// has no pictures.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        vae: Option<PathBuf>,
         /// Folders beside `vae-sd` with a `.npy` a sample, each a batch field of that name, such as `features`.
         #[serde(default)]
         fields: Vec<String>,
@@ -71,6 +75,10 @@ pub enum DataConfig {
         /// Fields to read beside the samples.
         #[serde(default)]
         fields: Vec<String>,
+        /// The autoencoder of the latents, which makes pictures of samples: a folder in diffusers' layout. Without it a training
+        /// has no pictures.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        vae: Option<PathBuf>,
         /// Train on mirrored samples half of the time.
         #[serde(default)]
         flip: bool,
@@ -128,6 +136,14 @@ impl DataConfig {
         match self {
             Self::Emoji { .. } => None,
             Self::Latents { path, .. } | Self::Images { path, .. } | Self::Packed { path, .. } => Some(path),
+        }
+    }
+
+    /// Folder of the autoencoder that makes pictures of latents, where there is one.
+    pub fn vae(&self) -> Option<&Path> {
+        match self {
+            Self::Latents { vae, .. } | Self::Packed { vae, .. } => vae.as_deref(),
+            Self::Emoji { .. } | Self::Images { .. } => None,
         }
     }
 
@@ -205,6 +221,7 @@ mod tests {
             path: "/d".into(),
             classes: None,
             scale: 0.18215,
+            vae: None,
             fields: Vec::new(),
             flip: false,
             held_out: HeldOut::Share(0.2),

@@ -10,9 +10,10 @@ use super::Recipe;
 type IsPath = fn(&str) -> bool;
 
 /// Keys whose value may be a path, `*` being any place in a list. A variant has the same keys.
-const PATHS: [(&str, IsPath); 5] = [
+const PATHS: [(&str, IsPath); 6] = [
     ("data.path", |_| true),
     ("data.held_out", |_| true),
+    ("data.vae", |_| true),
     ("encoder.weights", |path| !is_builtin(path)),
     ("evaluation.quality.judges.*", |path| !is_builtin(path)),
     ("phases.*.guidance.*.plugin", is_library_path),
@@ -86,6 +87,7 @@ mod tests {
             [data]
             path = "latents"
             held_out = "kept.txt"
+            vae = "vae"
             [encoder]
             weights = "embedded"
             [evaluation.quality]
@@ -101,6 +103,7 @@ mod tests {
         let absolute = text
             .replace("\"latents\"", "\"/here/latents\"")
             .replace("\"kept", "\"/here/kept")
+            .replace("\"vae", "\"/here/vae")
             .replace("\"../", "\"/here/../")
             .replace("\"libown", "\"/here/libown")
             .replace("\"./", "\"/here/")

@@ -225,7 +225,8 @@ fn draw(args: SampleArgs) -> Result<(), Error> {
     sampler.guidance_low = args.guidance_low.unwrap_or(sampler.guidance_low);
     sampler.guidance_high = args.guidance_high.unwrap_or(sampler.guidance_high);
     sampler.validate()?;
-    let dataset = data::load(&recipe.data)?;
+    let options = options(&compute, true, "sample")?;
+    let dataset = sextant_train::dataset(&recipe.data, &options.device)?;
     let classes = dataset.class_names().len();
     let count = args.count.unwrap_or(recipe.evaluation.samples);
     let columns = args.columns.unwrap_or(recipe.evaluation.columns);
@@ -246,7 +247,6 @@ fn draw(args: SampleArgs) -> Result<(), Error> {
         seed: args.seed.unwrap_or(recipe.seed),
         ..Drawing::of(&recipe)
     };
-    let options = options(&compute, true, "sample")?;
     let network = sextant_train::trained(&recipe, &dataset, &saved, args.weights, &options.device)?;
     let scaled_by = args.cfg.map_or("evaluation.sampler.cfg_scale", |_| "--cfg");
     for warning in of_sampler(&recipe, &drawing.sampler, scaled_by) {
@@ -255,7 +255,7 @@ fn draw(args: SampleArgs) -> Result<(), Error> {
     let drawn = sample::draw(&network, &drawing, &labels, &dataset, &options.device);
     let pixels = drawn.map_err(|error| error.of_network(&saved.file(args.weights)))?;
     let out = args.out.unwrap_or_else(|| folder.samples());
-    let png = write_samples(&out, &args.name, &pixels, dataset.shape()[1], columns)?;
+    let png = write_samples(&out, &args.name, &pixels, dataset.picture_side()?, columns)?;
     if args.output.json {
         print_json(
             &json!({ "png": png, "npz": png.with_extension("npz"), "labels": labels, "step": saved.step, "weights": args.weights }),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use sextant_data::DataError;
 use sextant_guidance::GuidanceError;
+use sextant_model::autoencoder::AutoencoderError;
 use sextant_model::device::panic_text;
 use sextant_model::diffusion::SampleError;
 use sextant_model::encoder::EncoderError;
@@ -64,6 +65,9 @@ pub enum Error {
     /// An encoder that cannot be read, or does not fit.
     #[error(transparent)]
     Encoder(#[from] EncoderError),
+    /// An autoencoder that cannot be read, or does not fit the data.
+    #[error(transparent)]
+    Autoencoder(#[from] AutoencoderError),
     /// A source that cannot be loaded, or does not fit.
     #[error("phase {phase:?}: {source}")]
     Sources {

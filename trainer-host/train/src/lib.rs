@@ -33,7 +33,7 @@ pub use result::write_samples;
 pub use resume::{check_changes, explained};
 pub use run::{Options, Run};
 pub use schedule::learning_rate;
-pub use setup::{geometry, planned_geometry, trained};
+pub use setup::{dataset, geometry, planned_geometry, trained};
 pub use validation::{ValidationBatch, validation_loss, validation_set};
 pub use warning::{Warning, of_sampler};
 pub use worker::{Gradients, TrainModule, Worker, accumulate};

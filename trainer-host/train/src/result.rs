@@ -15,16 +15,16 @@ use super::{Error, Run, memory, sample};
 impl Run {
     /// Draws `samples/final.*`; the labels of its images.
     pub(super) fn draw_grid(&self, folder: &RunFolder, saved: &Saved, ema: &Sit) -> Result<Vec<usize>, Error> {
-        if self.dataset.standardisation().is_none() {
+        let Ok(side) = self.dataset.picture_side() else {
             tracing::warn!(
-                "{}: no samples are drawn, since pictures of latents need their decoder",
+                "{}: no samples are drawn, since pictures of latents need their decoder; name its folder with data.vae",
                 self.options.label
             );
             return Ok(Vec::new());
-        }
+        };
         let drawn = sample::grid(&self.recipe, ema, &self.dataset, &self.options.device);
         let (labels, pixels) = drawn.map_err(|error| error.of_network(&saved.file(Weights::Ema)))?;
-        let (side, columns) = (self.dataset.shape()[1], self.recipe.evaluation.columns);
+        let columns = self.recipe.evaluation.columns;
         write_samples(&folder.samples(), "final", &pixels, side, columns)?;
         Ok(labels)
     }

@@ -307,12 +307,12 @@ impl Run {
         let mut training = Training::new(plan, worker, state, progress)
             .with_journal(journal)
             .with_validation(if last { self.validation()? } else { Vec::new() });
-        // Pictures of latents need their decoder.
-        if self.dataset.standardisation().is_some() {
+        if let Ok(side) = self.dataset.picture_side() {
             training = training.with_samples(TrainingSamples {
                 recipe: self.recipe.clone(),
                 dataset: self.dataset.clone(),
                 device: self.options.device.clone(),
+                side,
                 folder: folder.samples(),
                 phase: phase.name.clone(),
             });

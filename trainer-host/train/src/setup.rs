@@ -3,9 +3,10 @@
 use burn::tensor::Device;
 use sextant_data::{self as data, Dataset, Stream};
 use sextant_guidance::{GuidanceGeometry, NetworkShape, SearchPath, Sources};
+use sextant_model::autoencoder::Autoencoder;
 use sextant_model::encoder::{self, Encoder};
 use sextant_model::{Sit, SitConfig, frozen_copy, parameter_ids};
-use sextant_recipe::{DiffusionRecipe, Init, KeyError, OptimiserRecipe, Phase, Recipe, Weights};
+use sextant_recipe::{DataConfig, DiffusionRecipe, Init, KeyError, OptimiserRecipe, Phase, Recipe, Weights};
 use sextant_records::checkpoint::Saved;
 
 use super::checkpoint::SavedTensors;
@@ -95,6 +96,18 @@ impl Run {
     }
 }
 
+/// The data of a recipe, with pictures of latents where it names their autoencoder; those are made on `device`.
+///
+/// # Errors
+/// Data or an autoencoder that cannot be read, or do not fit each other.
+pub fn dataset(config: &DataConfig, device: &Device) -> Result<Dataset, Error> {
+    let dataset = data::load(config)?;
+    Ok(match config.vae() {
+        Some(folder) => Autoencoder::decoding(folder, dataset, &device.clone().inner())?,
+        None => dataset,
+    })
+}
+
 /// The network of a checkpoint with these weights, ready to draw samples from.
 ///
 /// # Errors
@@ -130,7 +143,7 @@ impl Ground {
     /// # Errors
     /// Data or an encoder that cannot be read, a model that does not fit them.
     pub fn read(recipe: &Recipe, device: &Device) -> Result<Self, Error> {
-        let dataset = data::load(&recipe.data)?;
+        let dataset = dataset(&recipe.data, device)?;
         let model = network(recipe, &dataset)?;
         check_no_decay(&recipe.optimiser, &model, device)?;
         let encoder = recipe.encoder.as_ref();

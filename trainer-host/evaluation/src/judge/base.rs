@@ -91,13 +91,10 @@ impl Judge {
     /// [`Judge::features`] of the data's images `ids`, at least one.
     ///
     /// # Errors
-    /// Data that is not RGB; features that are not finite.
+    /// Latents without a decoder; features that are not finite.
     pub fn features_of(&self, dataset: &Dataset, ids: &[usize]) -> Result<Features, JudgeError> {
-        let [channels, side, _] = dataset.shape();
-        match channels {
-            3 => self.features(&dataset.to_pixels(&dataset.gather(ids)?)?, side),
-            _ => Err(JudgeError::Channels(channels)),
-        }
+        let side = dataset.picture_side()?;
+        self.features(&dataset.to_pixels(&dataset.gather(ids)?)?, side)
     }
 
     /// The kind of device that it computes on, in words: another may round otherwise.

@@ -46,9 +46,6 @@ pub enum JudgeError {
         /// As the recipe names the judge.
         judge: String,
     },
-    /// Images that a judge cannot see.
-    #[error("judges see RGB images; the data has {0} channels")]
-    Channels(usize),
     /// Bytes that are no whole images.
     #[error("{bytes} bytes are no whole RGB images of {side} x {side} pixels, {image} bytes each, or none")]
     Pixels {

@@ -16,12 +16,11 @@ const EMBEDDED_JUDGE: &[u8] = include_bytes!("../../../assets/judge.safetensors"
 /// `sextant encoder train` wrote.
 ///
 /// # Errors
-/// A file that cannot be read, a judge that was trained on another split than the data's, a network named twice, data that is
-/// not RGB.
+/// A file that cannot be read, a judge that was trained on another split than the data's, a network named twice, latents
+/// without a decoder.
 pub fn load(names: &[String], dataset: &Dataset, device: &Device) -> Result<Vec<Judge>, Error> {
-    let [channels, _, _] = dataset.shape();
-    if channels != 3 {
-        return Err(JudgeError::Channels(channels).into());
+    if !names.is_empty() {
+        dataset.picture_side()?;
     }
     let mut judges: Vec<Judge> = Vec::with_capacity(names.len());
     for name in names {

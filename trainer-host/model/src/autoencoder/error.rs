@@ -45,6 +45,14 @@ pub enum AutoencoderError {
         /// All that differs.
         source: WeightsError,
     },
+    /// The data are not its latents.
+    #[error("data.vae: {}: {reason}", folder.display())]
+    Misfit {
+        /// Its folder.
+        folder: PathBuf,
+        /// The difference.
+        reason: String,
+    },
     /// A training went wrong, and nothing is saved.
     #[error(
         "the autoencoder's `{name}` became {value} in its training, and nothing is saved; a lower learning rate may help"

@@ -10,6 +10,7 @@
 
 mod base;
 mod config;
+mod decode;
 mod error;
 mod network;
 

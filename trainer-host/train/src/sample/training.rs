@@ -20,6 +20,8 @@ pub struct TrainingSamples {
     pub dataset: Arc<Dataset>,
     /// The device, without autodiff.
     pub device: Device,
+    /// Height and width of a picture of the data.
+    pub side: usize,
     /// Folder for the pictures.
     pub folder: PathBuf,
     /// Name of the phase, with which their names begin.
@@ -41,7 +43,7 @@ impl TrainingSamples {
 
     fn picture(&self, step: u64, weights: Weights, network: &Sit) -> Result<Vec<u8>, Error> {
         let (_, pixels) = grid(&self.recipe, network, &self.dataset, &self.device)?;
-        let png = grid_png(&pixels, self.dataset.shape()[1], self.recipe.evaluation.columns)?;
+        let png = grid_png(&pixels, self.side, self.recipe.evaluation.columns)?;
         make_folder(&self.folder)?;
         let path = self.folder.join(format!("{}-step-{step:06}-{weights}.png", self.phase));
         write_whole(&path, &png)?;
