@@ -15,6 +15,8 @@ mod host_batch;
 mod images;
 mod index;
 mod inspect;
+#[cfg(test)]
+mod layout_tests;
 mod load;
 mod loader;
 pub mod npy;
