@@ -8,6 +8,7 @@ mod draws;
 mod embedded;
 mod error;
 mod host_batch;
+pub mod image;
 mod images;
 mod load;
 mod loader;
