@@ -12,6 +12,7 @@ mod error;
 mod folder;
 mod held_out;
 mod host_batch;
+pub mod image;
 mod images;
 mod index;
 mod inspect;
