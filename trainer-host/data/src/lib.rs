@@ -13,9 +13,12 @@ mod error;
 mod folder;
 mod held_out;
 mod host_batch;
+pub mod image;
 mod images;
 mod index;
 mod inspect;
+#[cfg(test)]
+mod layout_tests;
 mod load;
 mod loader;
 pub mod npy;
