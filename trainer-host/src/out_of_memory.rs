@@ -88,7 +88,7 @@ fn describe(message: &mut Message, asked: usize, held: Option<u64>) -> fmt::Resu
     told?;
     writeln!(
         message,
-        ". Files that were written are whole, and the same command, or --resume, goes on from them"
+        ". Files that were written are whole: `sextant train --resume RUN`, or the same compare, sweep or eval, goes on from them"
     )
 }
 

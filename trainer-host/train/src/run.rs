@@ -312,7 +312,11 @@ impl Run {
             folder: folder.phase(&phase.name),
         };
         tracing::info!("{label}: from step {} to {}, seed {seed}", state.step, phase.steps);
-        memory::expect(Some(self.plan.phases[index].estimate()));
+        memory::expect(Some(format!(
+            "phase {:?}: {}",
+            phase.name,
+            self.plan.phases[index].estimate()
+        )));
         let loader = self.loader(phase, seed, state.step);
         let mut training = Training::new(plan, worker, state, progress)
             .with_journal(journal)

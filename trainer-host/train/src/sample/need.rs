@@ -10,7 +10,7 @@ use crate::memory::Gigabytes;
 /// Bytes that the images of a setting need at the same time, at least.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SamplesNeed {
-    /// The key of the recipe.
+    /// The key of the recipe, or the option.
     pub key: &'static str,
     /// Its value.
     pub count: usize,
@@ -19,16 +19,21 @@ pub struct SamplesNeed {
 }
 
 impl SamplesNeed {
+    /// A grid of so many images of `[channels, side, side]`.
+    pub fn of_grid(key: &'static str, count: usize, shape: [usize; 3]) -> Self {
+        // The images, the grid, and the enlarged one beside it.
+        let image = pixels(shape) * (2 + u64::from(GRID_SCALE * GRID_SCALE));
+        Self { key, count, image }
+    }
+
     /// All that a recipe draws, images of `[channels, side, side]`.
     pub fn of(recipe: &Recipe, shape: [usize; 3]) -> Vec<Self> {
-        let pixels = shape.iter().product::<usize>() as u64;
-        // The grid, and the enlarged one beside it.
-        let on_a_grid = pixels * (2 + u64::from(GRID_SCALE * GRID_SCALE));
+        let pixels = pixels(shape);
         // The search for copies compares them as numbers of 8 bytes.
         let compared = pixels * (1 + 8);
         let need = |key, count, image| Self { key, count, image };
         let evaluation = &recipe.evaluation;
-        let mut needs = vec![need("evaluation.samples", evaluation.samples, on_a_grid)];
+        let mut needs = vec![Self::of_grid("evaluation.samples", evaluation.samples, shape)];
         if let Some(quality) = &evaluation.quality {
             needs.push(need("evaluation.quality.samples", quality.samples, compared));
             needs.push(need("evaluation.quality.sweep_samples", quality.sweep_samples, pixels));
@@ -57,6 +62,11 @@ impl SamplesNeed {
             }),
         }
     }
+}
+
+/// Bytes of an image's pixels.
+fn pixels(shape: [usize; 3]) -> u64 {
+    shape.iter().product::<usize>() as u64
 }
 
 #[cfg(test)]
