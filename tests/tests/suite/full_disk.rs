@@ -86,7 +86,7 @@ const SAMPLE: Job = Job {
 
 const EVAL: Job = Job {
     name: "eval",
-    prepare: |folder| trained(folder, &LITTLE),
+    prepare: |folder| trained(folder, &LITTLE[..6]),
     arguments: |_| words(&["eval", "run", "--out", "disk/measured"]),
     kinds: &["sweep-", "samples-", "evaluation.json"],
 };
@@ -205,14 +205,14 @@ fn fill(job: &Job) {
         .map(|path| fs::metadata(path).unwrap().len());
     let sizes: Vec<u64> = sizes.collect();
     let largest = sizes.iter().max().unwrap() / 512;
-    let mut ways: Vec<Full> = (0..12).map(|i| Full::Files((1 << i) / 2)).collect();
+    let mut ways: Vec<Full> = [0, 1, 4, 16, 128, 1024].map(Full::Files).into();
     ways.retain(|way| matches!(way, Full::Files(blocks) if *blocks < largest));
     if mounts {
         let pages: u64 = sizes.iter().map(|size| size.div_ceil(PAGE)).sum();
         // At its beginning, within, and at its end.
         let at = (1..=10)
-            .chain((1..6).map(|i| pages * i / 6))
-            .chain(pages.saturating_sub(6)..pages);
+            .chain((1..4).map(|i| pages * i / 4))
+            .chain(pages.saturating_sub(5)..pages);
         ways.extend(
             at.filter(|at| (1..pages).contains(at))
                 .collect::<BTreeSet<u64>>()
