@@ -211,7 +211,7 @@ fn fill(job: &Job) {
         let pages: u64 = sizes.iter().map(|size| size.div_ceil(PAGE)).sum();
         // At its beginning, within, and at its end.
         let at = (1..=10)
-            .chain((1..4).map(|i| pages * i / 4))
+            .chain((2..7).map(|i| pages * i / 8))
             .chain(pages.saturating_sub(5)..pages);
         ways.extend(
             at.filter(|at| (1..pages).contains(at))
