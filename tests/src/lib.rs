@@ -74,6 +74,19 @@ pub fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// Copies all files below a folder.
+///
+/// # Panics
+/// A file that cannot be read or written.
+pub fn copy_files(from: &Path, to: &Path) {
+    for path in files(from) {
+        let copy = to.join(path.strip_prefix(from).expect("a file of the folder"));
+        let folder = copy.parent().expect("a file has a folder");
+        std::fs::create_dir_all(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+        std::fs::copy(&path, &copy).unwrap_or_else(|e| panic!("{}: {e}", copy.display()));
+    }
+}
+
 /// Runs the program with these arguments, with the plugins that Cargo built, in `folder`.
 ///
 /// # Panics

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
+use sextant_tests::files;
 
 /// Dependencies that a crate knows: others of the workspace, and burn.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,6 +25,37 @@ fn crates_know_what_the_architecture_says() {
     for (name, knows) in &found {
         assert_eq!(&written[name], knows, "{name}: docs/architecture.md, and its manifest");
     }
+}
+
+/// A clock that is set back must end no run and make nothing wait: the time of day is written down for people, and nothing else is
+/// made of it. What is measured or waited for is told by `Instant`.
+#[test]
+fn the_time_of_day_is_only_written_down() {
+    let host = Path::new(env!("CARGO_MANIFEST_DIR")).join("../trainer-host");
+    let asks = |path: &Path| {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        ["SystemTime", "Timestamp::now", "Zoned::now", ".modified()"]
+            .iter()
+            .any(|word| text.contains(word))
+    };
+    let sources = files(&host)
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|e| e == "rs") && asks(path));
+    let mut found: Vec<_> = sources
+        .map(|path| path.strip_prefix(&host).unwrap().to_owned())
+        .collect();
+    found.sort();
+    let known = [
+        // Whether a file was written again, which any other time says.
+        "check/src/isolation.rs",
+        // The time of an event, by which TensorBoard orders nothing.
+        "records/src/events.rs",
+        // The times at which something was changed, locked, or made.
+        "records/src/history.rs",
+        "records/src/lock.rs",
+        "report/src/comparison/assemble.rs",
+    ];
+    assert_eq!(found, known.map(Path::new));
 }
 
 /// The rows of the table.

@@ -95,7 +95,7 @@ fn killed(folder: &Path, arguments: &[String], after: Duration) -> bool {
 
 /// All that has to be the same: weights, logs, samples, pictures and measures, by path. Left out is what tells of time, of the
 /// machine, and of how often something was begun.
-fn outcome(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+pub fn outcome(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let content = |path: &PathBuf| match path.extension()?.to_str()? {
         "safetensors" | "npz" | "png" | "toml" | "jsonl" => Some(contents(path)),
         "csv" if path.ends_with("measures.csv") => Some(without_time(&fs::read_to_string(path).unwrap()).into_bytes()),

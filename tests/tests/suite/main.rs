@@ -4,11 +4,14 @@
 
 mod abi;
 mod architecture;
+mod at_once;
 mod comparison;
 mod controls;
 mod data;
 mod evaluation;
 mod files;
+#[cfg(unix)]
+mod full_disk;
 mod guide;
 mod hostile;
 mod input;
@@ -16,6 +19,7 @@ mod input;
 mod interrupts;
 mod kills;
 mod lock;
+mod memory;
 mod parity_diffusion;
 mod parity_guidance;
 mod parity_model;

@@ -43,6 +43,7 @@ pub fn prepare(recipe: Recipe, options: Options) -> Result<Run, Error> {
 /// Names the key at fault.
 pub fn prepare_evaluation(recipe: Recipe, options: Options) -> Result<Run, Error> {
     let mut run = Run::prepare(recipe, options)?;
+    run.check_samples()?;
     let judges = judges(run.recipe(), run.dataset(), &run.options().device)?;
     run.warn(warnings(run.recipe(), run.dataset(), &judges));
     Ok(run)

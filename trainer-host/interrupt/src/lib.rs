@@ -82,7 +82,12 @@ fn watch(deadline: Option<Instant>) {
         }
     }
     say(&format!("error: {Interrupted}{}", advice()));
-    low_level::exit(EXIT_CODE.into());
+    end(EXIT_CODE);
+}
+
+/// Ends the process where it stands: nothing of it runs any more, and it allocates nothing.
+pub fn end(code: u8) -> ! {
+    low_level::exit(code.into())
 }
 
 /// Says a line on standard error, which may be a terminal that is gone.

@@ -19,7 +19,7 @@ pub struct FileError {
     full: Option<StorageFull>,
 }
 
-/// No room is left on a disk: no fault of what was asked for.
+/// No room is left on a disk, or for a file of its size: no fault of what was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no room is left")]
 pub struct StorageFull;
@@ -35,7 +35,8 @@ impl StorageFull {
 }
 
 fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
 impl FileError {
@@ -52,7 +53,11 @@ impl FileError {
     /// An error of a library about `path`, which may hide the system's: burn's say it in words alone.
     pub fn of_library(path: impl AsRef<Path>, error: &(dyn std::error::Error + 'static)) -> Self {
         let reason = error.to_string();
-        let in_words = || ["os error 28", "os error 122"].iter().any(|code| reason.contains(code));
+        let in_words = || {
+            ["os error 27)", "os error 28)", "os error 122)"]
+                .iter()
+                .any(|code| reason.contains(code))
+        };
         Self {
             path: path.as_ref().into(),
             full: StorageFull::of(error).or_else(|| in_words().then_some(StorageFull)),
@@ -90,6 +95,8 @@ mod tests {
         let deep = RecordError::from(FileError::new("run.json", full()).after("cannot be made"));
         assert_eq!(StorageFull::of(&deep), Some(StorageFull));
         assert_eq!(StorageFull::of(&full()), Some(StorageFull));
+        let large = FileError::new("run.json", io::Error::from(io::ErrorKind::FileTooLarge));
+        assert_eq!(StorageFull::of(&large), Some(StorageFull));
         let other = RecordError::from(FileError::new("run.json", io::Error::from(io::ErrorKind::NotFound)));
         assert_eq!(StorageFull::of(&other), None);
         assert_eq!(StorageFull::of(&FileError::new("run.json", full().to_string())), None);

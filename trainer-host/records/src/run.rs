@@ -12,7 +12,7 @@ use super::history::{Fork, Place, RecipeChange};
 use super::write::leftover_of;
 use super::{
     FileError, FolderLock, LOCK_FILE, LibraryRecord, LockError, RecordError, ReplacedLibrary, RunFailure, RunInfo,
-    RunResult, journal, make_folder, sync_folder, write_whole,
+    RunResult, StorageFull, journal, make_folder, sync_folder, write_whole,
 };
 
 /// A run on disk.
@@ -348,8 +348,11 @@ impl RunFolder {
         let failure = RunFailure {
             message: message.to_string(),
         };
-        if let Err(unwritten) = self.write_json("failed.json", &failure) {
-            tracing::warn!("{unwritten}");
+        match self.write_json("failed.json", &failure) {
+            Ok(()) => {}
+            // Of a full disk one message is enough.
+            Err(unwritten) if StorageFull::of(&unwritten).is_some() => tracing::info!("{unwritten}"),
+            Err(unwritten) => tracing::warn!("{unwritten}"),
         }
     }
 

@@ -23,7 +23,8 @@ use sextant_recipe::{self as recipe, EncoderConfig, Recipe, RecipeFile};
 use sextant_records::FileError;
 use sextant_records::{FolderLock, RunFolder, RunResult, duration, quoted};
 use sextant_train::checkpoint::SavedTensors;
-use sextant_train::sample::{self, Drawing};
+use sextant_train::memory;
+use sextant_train::sample::{self, Drawing, SamplesNeed};
 use sextant_train::{Options, ProgressMode, Run, of_sampler, write_samples};
 
 /// Runs a command.
@@ -236,6 +237,9 @@ fn draw(args: SampleArgs) -> Result<(), Error> {
                 "{option} is {number}; it must be from 1 to 1,000,000"
             )));
         }
+    }
+    if let Some(free) = memory::available() {
+        SamplesNeed::of_grid("--count", count, dataset.shape()).check(free)?;
     }
     recipe.kept(args.weights)?;
     let labels = match &args.class {

@@ -12,7 +12,8 @@ use crate::Error;
 use sextant_guidance::SearchPath;
 use sextant_model::device;
 use sextant_recipe as recipe;
-use sextant_train::{PhasePlan, RunPlan, gigabytes};
+use sextant_train::memory::Gigabytes;
+use sextant_train::{PhasePlan, RunPlan};
 
 pub(super) const EXAMPLES: &str = "Examples:
   sextant plan configs/emoji-quick.toml
@@ -62,7 +63,7 @@ pub fn run(args: &PlanArgs) -> Result<(), Error> {
     if args.output.json {
         let plans: Vec<_> = plans
             .iter()
-            .map(|(name, plan)| json!({ "variant": name, "phases": plan.phases }))
+            .map(|(name, plan)| json!({ "variant": name, "phases": plan.phases, "samples": plan.samples }))
             .collect();
         print_json(&json!(plans));
         return Ok(());
@@ -75,6 +76,9 @@ pub fn run(args: &PlanArgs) -> Result<(), Error> {
             Ok(None) => {}
             Ok(Some(warning)) => println!("warning: {warning}\n"),
             Err(refusal) => println!("warning: {refusal}\n"),
+        }
+        if let Err(refusal) = plan.check_samples() {
+            println!("warning: {refusal}\n");
         }
     }
     Ok(())
@@ -112,7 +116,7 @@ fn text(variant: Option<&str>, plan: &PhasePlan) -> String {
     ];
     for (part, bytes) in parts.into_iter().filter(|(_, bytes)| *bytes > 0) {
         // Writing into a text does not fail.
-        let _ = writeln!(text, "  {part:<20} {:>9}", gigabytes(bytes));
+        let _ = writeln!(text, "  {part:<20} {:>9}", Gigabytes(bytes).to_string());
     }
     text
 }

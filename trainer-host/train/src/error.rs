@@ -36,7 +36,7 @@ pub enum StepError {
 impl StepError {
     /// True if the backend had no memory left, as far as its words tell.
     pub fn is_out_of_memory(&self) -> bool {
-        let words = ["memory", "alloc", "buffertoobig"];
+        let words = ["memory", "alloc", "buffertoobig", "capacity overflow"];
         matches!(self, Self::Backend(text) if words.iter().any(|word| text.to_lowercase().contains(word)))
     }
 }
@@ -184,6 +184,20 @@ pub enum Error {
         /// Free memory in words.
         available: String,
     },
+    /// Samples that this machine cannot hold.
+    #[error("{key} is {count}: its images alone need {needed}, and {available} are free; at most {most} fit")]
+    SamplesMemory {
+        /// The key of the recipe.
+        key: &'static str,
+        /// Its value.
+        count: usize,
+        /// What they need, in words.
+        needed: String,
+        /// Free memory in words.
+        available: String,
+        /// Samples that would fit.
+        most: u64,
+    },
     /// Samples that are no numbers.
     #[error(
         "{}sample {sample}, of class {class}, came out as {value}: the network's weights are numbers, its output is not, as after a \
@@ -253,6 +267,7 @@ mod tests {
             "Not enough memory left.",
             "can't allocate buffer of size: 17179869184",
             "BufferTooBig(17179869184)",
+            "capacity overflow",
         ] {
             assert!(StepError::Backend(text.into()).is_out_of_memory(), "{text}");
         }

@@ -1,7 +1,41 @@
 //! The memory of the process and of the machine, where the system tells: Linux.
 
-use std::fs::read_to_string;
+use std::fmt;
+use std::fs::{File, read_to_string};
+use std::io::Read;
 use std::path::Path;
+use std::sync::Mutex;
+
+static EXPECTED: Mutex<Option<String>> = Mutex::new(None);
+
+/// Remembers what is about to be needed, for the message where it is not there; none forgets it.
+pub fn expect(estimate: Option<String>) {
+    if let Ok(mut expected) = EXPECTED.lock() {
+        *expected = estimate;
+    }
+}
+
+/// Tells what was expected last. Neither waits nor allocates: whoever asks has been given no memory.
+pub fn tell_expected(tell: impl FnOnce(&str)) {
+    if let Ok(Some(expected)) = EXPECTED.try_lock().as_deref() {
+        tell(expected);
+    }
+}
+
+/// Bytes in words, such as `1.41 GB`.
+#[derive(Clone, Copy, Debug)]
+pub struct Gigabytes(pub u64);
+
+impl fmt::Display for Gigabytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = self.0 as f64;
+        match self.0 {
+            0..1_000_000 => write!(f, "{:.1} kB", bytes / 1e3),
+            1_000_000..1_000_000_000 => write!(f, "{:.1} MB", bytes / 1e6),
+            _ => write!(f, "{:.2} GB", bytes / 1e9),
+        }
+    }
+}
 
 /// Starts a new peak at what is resident now, so that one run's peak is not another's. Linux only.
 pub fn reset_peak() {
@@ -13,12 +47,21 @@ pub fn reset_peak() {
 
 /// Largest resident memory since [`reset_peak`], in bytes. Linux only.
 pub fn peak_bytes() -> Option<u64> {
-    kilobytes(&read_to_string("/proc/self/status").ok()?, "VmHWM:")
+    status("VmHWM:")
 }
 
-/// Resident memory now, in bytes. Linux only.
+/// Resident memory now, in bytes; found without an allocation. Linux only.
 pub fn resident_bytes() -> Option<u64> {
-    kilobytes(&read_to_string("/proc/self/status").ok()?, "VmRSS:")
+    status("VmRSS:")
+}
+
+/// A number of this process's, in bytes.
+fn status(key: &str) -> Option<u64> {
+    // Memory is told of in the first half of it.
+    let mut buffer = [0; 4096];
+    let count = File::open("/proc/self/status").ok()?.read(&mut buffer).ok()?;
+    let text = buffer[..count].utf8_chunks().next()?.valid();
+    kilobytes(text, key)
 }
 
 /// Bytes that the process can still have: what the machine has free, within the limits of its control group and of its
@@ -33,7 +76,7 @@ fn left_of_addresses() -> Option<u64> {
     let limits = read_to_string("/proc/self/limits").ok()?;
     let limit = limits.lines().find_map(|line| line.strip_prefix("Max address space"))?;
     let limit: u64 = limit.split_whitespace().next()?.parse().ok()?;
-    let used = kilobytes(&read_to_string("/proc/self/status").ok()?, "VmSize:")?;
+    let used = status("VmSize:")?;
     Some(limit.saturating_sub(used))
 }
 

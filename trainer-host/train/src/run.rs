@@ -165,6 +165,14 @@ impl Run {
         Ok(self.plan.check(&self.options.device)?.map(Warning::Memory))
     }
 
+    /// Refuses samples of the run's end or of its evaluation that this machine cannot hold.
+    ///
+    /// # Errors
+    /// Names the key, with what its images need.
+    pub fn check_samples(&self) -> Result<(), Error> {
+        self.plan.check_samples()
+    }
+
     /// The options that it runs with.
     pub fn options(&self) -> &Options {
         &self.options
@@ -206,6 +214,7 @@ impl Run {
     pub fn execute(&self, folder: &RunFolder) -> Result<RunResult, Error> {
         folder.forget_failure()?;
         let ended = self.carry_out(folder);
+        memory::expect(None);
         let ended = ended.map_err(|error| explained(error, folder, &self.recipe));
         ended.inspect_err(|error| {
             if !error.is_interrupt() {
@@ -303,6 +312,11 @@ impl Run {
             folder: folder.phase(&phase.name),
         };
         tracing::info!("{label}: from step {} to {}, seed {seed}", state.step, phase.steps);
+        memory::expect(Some(format!(
+            "phase {:?}: {}",
+            phase.name,
+            self.plan.phases[index].estimate()
+        )));
         let loader = self.loader(phase, seed, state.step);
         let mut training = Training::new(plan, worker, state, progress)
             .with_journal(journal)

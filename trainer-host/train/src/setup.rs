@@ -48,7 +48,7 @@ impl Run {
                 let place = place.ok_or_else(|| Error::Phase(format!("there is no phase {:?}", teacher.phase)))?;
                 let mut teacher = earlier[place].load(teacher.weights, frozen_copy(&student))?;
                 // Blocks that nobody reads would only take memory.
-                if let Some(deepest) = sources.deepest_asked().filter(|_| !sources.asks_for_outputs()) {
+                if let Some(deepest) = sources.blocks_asked() {
                     tracing::info!(
                         "the teacher keeps {deepest} of its {} blocks: nothing deeper is read",
                         teacher.blocks.len()

@@ -286,6 +286,10 @@ impl Worker {
         let losses = self.losses(batch, terms)?;
         // A source whose loss is a constant at this step pulls at nothing.
         if !losses.total.is_tracked() {
+            // Autodiff keeps what it has of a forward pass until there is a backward pass, and this one has none of its own: without
+            // a trivial one, the next step would have its activations twice.
+            drop(losses);
+            let _ = self.module.student.final_layer.linear.bias.val().sum().backward();
             return Ok(None);
         }
         let grads = GradientsParams::from_grads(losses.total.backward(), &self.module);

@@ -172,6 +172,11 @@ impl Sources {
         self.plans().flat_map(depths).max()
     }
 
+    /// The blocks that a frozen network needs, from the first on, for what sources may ask of it; none where it needs them all.
+    pub fn blocks_asked(&self) -> Option<usize> {
+        self.deepest_asked().filter(|_| !self.asks_for_outputs())
+    }
+
     /// Number of scalars of the sources' parameters that are optimised, from their plans.
     pub fn trainable_count(&self) -> usize {
         let parameters = self.plans().flat_map(|(_, plan)| &plan.parameters);

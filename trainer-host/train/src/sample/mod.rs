@@ -1,10 +1,12 @@
 //! Samples of a trained network: drawn, laid out as a grid, written as PNG and `.npz`.
 
 mod grid;
+mod need;
 mod npz;
 mod training;
 
 pub use grid::{GRID_SCALE, grid_png};
+pub use need::SamplesNeed;
 pub use npz::{Pixels, npz, read_npz};
 pub use training::TrainingSamples;
 
