@@ -403,4 +403,17 @@ fn an_edited_recipe_does_not_tell_what_the_weights_are_of() {
         refused(path, command, &["recipe.toml", "diffusion.prediction", "edited"]);
     }
     refused(path, &[&train[..4], &["--steps", "9"]].concat(), &["--resume"]);
+    // Nor are other data those that the network knows.
+    fs::write(&edited, text).unwrap();
+    let info = RunFolder::new(path.join("run")).info().unwrap();
+    let record = path.join("run/run.json");
+    let other = fs::read_to_string(&record).unwrap().replace(&info.data, "another");
+    fs::write(&record, other).unwrap();
+    for looks in ["sample", "eval"] {
+        refused(
+            path,
+            &[looks, "run", "--device", "cpu"],
+            &["other data", "another", &info.data],
+        );
+    }
 }

@@ -25,7 +25,7 @@ use sextant_records::FileError;
 use sextant_records::{FolderLock, RunFolder, RunResult, duration, quoted, remove_leftovers};
 use sextant_train::checkpoint::SavedTensors;
 use sextant_train::sample::{self, Drawing};
-use sextant_train::{Options, ProgressMode, Run, explained_to, of_sampler, write_samples};
+use sextant_train::{Options, ProgressMode, Run, check_data, explained_to, of_sampler, write_samples};
 
 /// Runs a command.
 pub fn run(command: Command) -> Result<(), Error> {
@@ -236,6 +236,7 @@ fn draw(args: SampleArgs) -> Result<(), Error> {
     sampler.guidance_high = args.guidance_high.unwrap_or(sampler.guidance_high);
     sampler.validate()?;
     let dataset = data::load(&recipe.data)?;
+    check_data(&folder, &dataset)?;
     let classes = dataset.class_names().len();
     let count = args.count.unwrap_or(recipe.evaluation.samples);
     let columns = args.columns.unwrap_or(recipe.evaluation.columns);

@@ -30,7 +30,7 @@ pub use phase::{Ending, Observer, PhaseSettings, Training};
 pub use plan::{PhasePlan, RunPlan, StepMemory, gigabytes};
 pub use progress::{ProgressMode, RunProgress, Runs};
 pub use result::write_samples;
-pub use resume::{check_changes, check_measurement, explained, explained_to};
+pub use resume::{check_changes, check_data, check_measurement, explained, explained_to};
 pub use run::{Options, Run};
 pub use schedule::learning_rate;
 pub use setup::{geometry, planned_geometry, trained};

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use sextant_data::Dataset;
 use sextant_recipe::{Recipe, changes, measuring_refusals, refusals};
 use sextant_records::checkpoint::Saved;
 use sextant_records::{Place, RunFolder, journal, quoted};
@@ -23,6 +24,22 @@ pub fn check_changes(folder: &RunFolder, before: &Recipe, after: &Recipe, place:
 /// Every key that is not of a measurement, with the reason why it stays.
 pub fn check_measurement(folder: &RunFolder, before: &Recipe, after: &Recipe) -> Result<(), Error> {
     none_of(measuring_refusals(before, after), folder)
+}
+
+/// Checks that data are those that the run in `folder` began with.
+///
+/// # Errors
+/// Other data, a folder that is no run.
+pub fn check_data(folder: &RunFolder, dataset: &Dataset) -> Result<(), Error> {
+    let (before, now) = (folder.info()?.data, dataset.fingerprint());
+    match before == now {
+        true => Ok(()),
+        false => Err(Error::OtherData {
+            run: folder.path().into(),
+            before,
+            now: now.into(),
+        }),
+    }
 }
 
 fn none_of(refused: Vec<String>, folder: &RunFolder) -> Result<(), Error> {
@@ -58,14 +75,8 @@ impl Run {
     /// # Errors
     /// Other data, another encoder, another judge under the same name.
     pub fn check_files(&self, folder: &RunFolder) -> Result<(), Error> {
+        check_data(folder, self.dataset())?;
         let (before, now) = (folder.info()?, self.info());
-        if before.data != now.data {
-            return Err(Error::OtherData {
-                run: folder.path().into(),
-                before: before.data,
-                now: now.data.clone(),
-            });
-        }
         for file in &now.files {
             let known = file.among(&before.files);
             if let Some(known) = known.filter(|known| known.sha256 != file.sha256) {
