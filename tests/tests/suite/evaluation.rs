@@ -161,11 +161,23 @@ fn a_run_a_checkpoint_and_samples_are_measured_alike() {
     }
     assert_eq!(files(path), before);
 
-    // Neither a run nor samples are judged by the encoder.
+    // What was trained is as it is.
+    for set in [
+        "diffusion.path=cosine",
+        "diffusion.prediction=noise",
+        "model.num_heads=4",
+        "phases.1.steps=9",
+        "seed=4",
+        "encoder.weights=embedded",
+    ] {
+        let key = set.split(['=', '.']).next().unwrap();
+        refused(path, &["eval", "run", "--set", set], &[key, "cannot become"]);
+    }
+
+    // Samples are not judged by the encoder.
     let encoder = encoder_as_judge();
     let guided = ["--set", &encoder, "--set", "encoder.weights=embedded"];
     let words = ["evaluation.quality.judges", "encoder.weights"];
-    refused(path, &[&["eval", "run"], &guided[..]].concat(), &words);
     let samples = ["eval", "run/evaluation/samples-1.npz", "--recipe", &recipe];
     refused(path, &[&samples[..], &guided[..]].concat(), &words);
 

@@ -101,6 +101,43 @@ fn folders_and_files() {
 }
 
 #[test]
+fn names_and_values_that_are_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = recipe("tiny.toml");
+    let recipe = recipe.to_str().unwrap();
+    for (arguments, words) in [
+        (&["sample", "run", "--name", ""][..], &["--name \"\"", "empty"][..]),
+        (&["sample", "run", "--name", "../x"], &["--name \"../x\"", "--out"]),
+        (
+            &["compare", recipe, "--set", "variants.0.name=../x"],
+            &["variants.0.name", "names a folder"],
+        ),
+        (&["plugin", "new", ""], &["the name of a source"]),
+        (&["plugin", "new", "../x"], &["the name of a source", "such as x"]),
+        (&["sweep", recipe, "--lr", "1e-3,abc"], &["--lr 1e-3,abc", "\"abc\""]),
+        (
+            &["sweep", recipe, "--vary", "optimiser.lr=1e-3,abc"],
+            &["the setting lr=abc", "optimiser.lr"],
+        ),
+    ] {
+        sextant_tests::refused(folder.path(), arguments, words);
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn standard_output_that_is_full_is_no_fault_of_ours() {
+    let folder = tempfile::tempdir().unwrap();
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut command = sextant_tests::command(folder.path(), &["devices"]);
+    let output = command.stdout(full).output().unwrap();
+    let said = sextant_tests::stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("standard output cannot be written"), "{said}");
+}
+
+#[test]
 fn the_plugin_list_says_what_is_wrong() {
     let folder = tempfile::tempdir().unwrap();
     let output = sextant(folder.path(), &["plugin", "list", "--json"]);

@@ -242,19 +242,27 @@ fn an_encoder_goes_on_to_the_same_bits() {
     running.until_it_listens();
     running.signal("USR1");
     running.until("a checkpoint", || checkpoint.exists());
-    std::thread::sleep(Duration::from_millis(50));
+    let arguments = ["encoder", "train", "encoder.toml", "--out", "stopped.safetensors"];
+    let holder = format!("process {}", running.id());
+    refused(
+        folder.path(),
+        &arguments,
+        &["stopped.safetensors: another sextant", &holder],
+    );
     running.signal("TERM");
     let said = stopped(&running.end());
     assert!(said.contains("of the encoder's training"), "{said}");
     assert!(!folder.path().join("stopped.safetensors").exists());
     // By another recipe it does not go on, and what was trained stays.
     fs::write(folder.path().join("encoder.toml"), recipe(1100)).unwrap();
-    let arguments = ["encoder", "train", "encoder.toml", "--out", "stopped.safetensors"];
     refused(
         folder.path(),
         &arguments,
         &["stopped.safetensors.checkpoint", "another recipe"],
     );
+    let odd = recipe(1000).replace("width = 8", "width = 12");
+    fs::write(folder.path().join("encoder.toml"), odd).unwrap();
+    refused(folder.path(), &arguments, &["encoder.toml: network.width = 12"]);
     fs::write(folder.path().join("encoder.toml"), recipe(1000)).unwrap();
     go_on(folder.path(), &said);
     let bytes = |name: &str| fs::read(folder.path().join(name)).unwrap();

@@ -42,10 +42,7 @@ fn of_two_that_begin_a_run_at_once_one_begins_it() {
         assert_eq!(codes, [Some(0), Some(2)], "{said:?}");
         let loser = ended.iter().position(|output| output.status.code() == Some(2)).unwrap();
         // The other may have ended by then.
-        let (held, over) = (
-            "another sextant writes into this folder",
-            "there is something in this folder",
-        );
+        let (held, over) = ("another sextant writes here", "there is something in this folder");
         assert!(
             said[loser].contains(held) || said[loser].contains(over),
             "{}",
@@ -66,7 +63,7 @@ fn a_run_that_goes_on_is_nobody_elses_until_its_process_is_dead() {
     let mut first = Running::start(folder.path(), &arguments);
     first.until_it_trains(&run);
     let words = [
-        "another sextant writes into this folder",
+        "another sextant writes here",
         &format!("process {} on ", first.id()),
         "since 2",
     ];
@@ -192,8 +189,25 @@ fn a_run_that_cannot_be_written_can_be_measured_elsewhere() {
     let mode = |mode| fs::set_permissions(&run, fs::Permissions::from_mode(mode)).unwrap();
     // The superuser may write into it all the same, and is held off by nothing.
     mode(0o555);
-    let measured = command(folder.path(), &["eval", "run", "--out", "measured", "--device", "cpu"]).output();
+    let is_root = fs::write(run.join("probe"), "").is_ok();
+    let look = |arguments: &[&str]| command(folder.path(), arguments).output();
+    let measured = look(&["eval", "run", "--out", "measured", "--device", "cpu"]);
+    let resumed = look(&["train", "--resume", "run", "--device", "cpu"]);
+    let refused = [&["sample", "run", "--device", "cpu"][..], &["report", "run"]].map(look);
     mode(0o755);
+    let resumed = resumed.unwrap();
+    let said = stderr(&resumed);
+    assert!(
+        resumed.status.success() && said.contains("nothing is left to train"),
+        "{said}"
+    );
+    for output in refused.map(Result::unwrap) {
+        let said = stderr(&output);
+        assert!(
+            is_root || output.status.code() == Some(2) && said.contains("--out"),
+            "{said}"
+        );
+    }
     let measured = measured.unwrap();
     assert!(measured.status.success(), "{}", stderr(&measured));
     assert!(folder.path().join("measured/evaluation.json").exists());

@@ -15,7 +15,9 @@ use sextant_recipe::{
 use sextant_tests::fixture::{self, Fixture};
 use sextant_tests::{floats, plugins};
 use sextant_train::checkpoint::{Saved, SavedTensors, State, Tensors};
-use sextant_train::{Ending, Observer, Plan, ProgressMode, StepOutput, TrainModule, Training, Worker, geometry};
+use sextant_train::{
+    Ending, Observer, PhaseSettings, ProgressMode, StepOutput, TrainModule, Training, Worker, geometry,
+};
 
 /// Name of the source under test: the fixtures call its parameters the head.
 const NAME: &str = "head";
@@ -210,7 +212,7 @@ fn train(fixture: &Fixture, kind: &str) -> Trajectory {
         sources: params,
     };
     let worker = Worker::new(module, sources, teacher, &optimiser, diffusion, SEED, device);
-    let plan = Plan {
+    let settings = PhaseSettings {
         phase: phase.name,
         steps: phase.steps,
         optimiser: optimiser.clone(),
@@ -225,7 +227,7 @@ fn train(fixture: &Fixture, kind: &str) -> Trajectory {
     let recorded = Arc::new(Mutex::new(Vec::new()));
     let recorder = Box::new(Recorder(recorded.clone()));
     let progress = ProgressMode::Quiet.start(&fixture.name, 0, 1);
-    let mut training = Training::new(plan, worker, State::default(), progress).with_observer(recorder);
+    let mut training = Training::new(settings, worker, State::default(), progress).with_observer(recorder);
     let ending = training.run(steps(fixture, kind).into_iter().map(Ok)).unwrap();
     let Ending::Finished(saved) = ending else {
         panic!("{}: {ending:?}", fixture.name)

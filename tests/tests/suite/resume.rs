@@ -254,6 +254,27 @@ fn a_damaged_checkpoint_names_the_one_before_it_and_the_command() {
     succeed(&sextant(folder.path(), &[&words[..], &["--device", "cpu"]].concat()));
     same(&at("whole"), &at("killed-from-4"), 12);
 
+    // Who looks at it is told what can be looked at.
+    for looks in ["sample", "eval"] {
+        let intact = format!("{looks} killed/phases/train/step-000004");
+        let words = [
+            "step-000008 is damaged",
+            "after step 4 of phase \"train\", is whole",
+            &intact,
+        ];
+        refused(folder.path(), &[looks, "killed", "--device", "cpu"], &words);
+    }
+    let intact = [
+        "sample",
+        "killed/phases/train/step-000004",
+        "--out",
+        "looked",
+        "--device",
+        "cpu",
+    ];
+    succeed(&sextant(folder.path(), &intact));
+    assert!(at("looked/drawn.png").exists());
+
     // Nothing is changed on such a ground.
     let recipe = bytes(&at("killed/recipe.toml"));
     let longer = ["train", "--resume", "killed", "--steps", "16"];
@@ -342,10 +363,19 @@ fn another_encoder_under_the_same_name_is_refused() {
     let builtin = ["train", "--resume", "killed", "--set", "encoder.weights=embedded"];
     refused(folder.path(), &builtin, &["encoder.weights cannot become"]);
 
-    // The file that it began with may have been moved; then it is found where it is named.
+    // The file that it began with may have been moved and called otherwise; then it is found where it is named.
     fs::create_dir(at("moved")).unwrap();
-    fs::write(at("moved/encoder.safetensors"), EMBEDDED_ENCODER).unwrap();
-    let moved = ["--set", "encoder.weights=moved/encoder.safetensors"];
+    fs::copy(&weights, at("moved/other.safetensors")).unwrap();
+    let other = [
+        "train",
+        "--resume",
+        "killed",
+        "--set",
+        "encoder.weights=moved/other.safetensors",
+    ];
+    refused(folder.path(), &other, &words[2..]);
+    fs::write(at("moved/guide.safetensors"), EMBEDDED_ENCODER).unwrap();
+    let moved = ["--set", "encoder.weights=moved/guide.safetensors"];
     succeed(&resume(folder.path(), "killed", &moved));
     same(&at("whole"), &at("killed"), 8);
 }
@@ -373,4 +403,17 @@ fn an_edited_recipe_does_not_tell_what_the_weights_are_of() {
         refused(path, command, &["recipe.toml", "diffusion.prediction", "edited"]);
     }
     refused(path, &[&train[..4], &["--steps", "9"]].concat(), &["--resume"]);
+    // Nor are other data those that the network knows.
+    fs::write(&edited, text).unwrap();
+    let info = RunFolder::new(path.join("run")).info().unwrap();
+    let record = path.join("run/run.json");
+    let other = fs::read_to_string(&record).unwrap().replace(&info.data, "another");
+    fs::write(&record, other).unwrap();
+    for looks in ["sample", "eval"] {
+        refused(
+            path,
+            &[looks, "run", "--device", "cpu"],
+            &["other data", "another", &info.data],
+        );
+    }
 }

@@ -10,6 +10,7 @@ use std::env;
 use std::path::PathBuf;
 
 use sextant_model::{fingerprint, read_with_metadata, write_safetensors};
+use sextant_records::remove_leftovers;
 
 /// A folder of files that may be deleted at any time, or none.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,10 +42,11 @@ impl Cache {
 
     /// Keeps `tensors`, of f32, under `key`: whole, in place of what was there.
     pub(super) fn write(&self, key: &str, tensors: &BTreeMap<String, TensorData>) {
-        if let Some(path) = self.place(key)
-            && let Err(reason) = std::fs::create_dir_all(path.parent().unwrap_or(&path))
-                .map_err(|e| e.to_string())
-                .and_then(|()| write_safetensors(&path, tensors, &seal(key, tensors)).map_err(|e| e.to_string()))
+        let Some(path) = self.place(key) else { return };
+        remove_leftovers(&path);
+        if let Err(reason) = std::fs::create_dir_all(path.parent().unwrap_or(&path))
+            .map_err(|e| e.to_string())
+            .and_then(|()| write_safetensors(&path, tensors, &seal(key, tensors)).map_err(|e| e.to_string()))
         {
             tracing::debug!("{}: not cached: {reason}", path.display());
         }

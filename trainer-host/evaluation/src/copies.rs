@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use crate::Error;
 use sextant_data::Dataset;
 use sextant_records::evaluation::{Copies, CopyRule};
+use sextant_records::median;
 use sextant_stats::measure::{Features, MeasureError, Neighbour, memorisation};
 use sextant_train::sample::grid_png;
 
@@ -121,17 +122,6 @@ fn pair(neighbours: &[Neighbour], dataset: &Dataset) -> Pair {
         } else {
             1.0
         },
-    }
-}
-
-/// The middle value; of an even number the mean of the middle two.
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.len().is_multiple_of(2) {
-        true => (values[middle - 1] + values[middle]) / 2.0,
-        false => values[middle],
     }
 }
 
@@ -269,11 +259,5 @@ mod tests {
             let message = copies(&vec![0; bytes], 1.0, &dataset).unwrap_err().to_string();
             assert!(message.contains("copies of training images"), "{message}");
         }
-    }
-
-    #[test]
-    fn the_middle_is_the_median() {
-        assert_eq!(median([3.0, 1.0, 2.0].into_iter()), 2.0);
-        assert_eq!(median([4.0, 1.0, 2.0, 3.0].into_iter()), 2.5);
     }
 }

@@ -1,5 +1,7 @@
 //! Errors that keep a network or samples from being measured.
 
+use std::path::PathBuf;
+
 use sextant_data::DataError;
 use sextant_interrupt::Interrupted;
 use sextant_model::TensorFileError;
@@ -49,9 +51,24 @@ pub enum Error {
     /// Something that cannot be measured as asked; the message names it.
     #[error("{0}")]
     Input(String),
-    /// A measurement that cannot be finished.
-    #[error("{0}")]
-    Failed(String),
+    /// A measure of representations that is not defined for those of this network.
+    #[error("representations at depth {depth}, t = {t}: {source}")]
+    Undefined {
+        /// Depth of the tokens.
+        depth: usize,
+        /// Time at which images were shown.
+        t: f64,
+        /// The measure's reason.
+        source: MeasureError,
+    },
+    /// A validation loss that is no number.
+    #[error("{}: the validation loss of this network is {loss}", network.display())]
+    Validation {
+        /// The file of the network's weights.
+        network: PathBuf,
+        /// The loss.
+        loss: f64,
+    },
 }
 
 impl Error {
@@ -59,7 +76,7 @@ impl Error {
     pub fn is_failure(&self) -> bool {
         match self {
             Self::Train(error) => error.is_failure(),
-            Self::Failed(_) => true,
+            Self::Undefined { .. } | Self::Validation { .. } => true,
             _ => false,
         }
     }

@@ -44,6 +44,16 @@ pub struct Subject<'a> {
 }
 
 impl Subject<'_> {
+    /// Draws one sample, since judges may look at the data for hours before the first is scored.
+    ///
+    /// # Errors
+    /// A network whose output is not finite.
+    fn check_output(&self) -> Result<(), Error> {
+        let drawing = Drawing::of(self.recipe);
+        let drawn = sample::draw(&self.network, &drawing, &[0], self.dataset, self.device);
+        Ok(drawn.map(|_| ()).map_err(|error| error.of_network(&self.file))?)
+    }
+
     /// Fingerprints of what its measurements belong to: weights, not what a device computes with them, whose last bits
     /// are its own.
     fn fingerprints(&self) -> Fingerprints {
@@ -88,6 +98,7 @@ pub fn evaluate(subject: &Subject, folder: &EvaluationFolder, mut part: impl FnM
     if let Some(evaluation) = folder.finished(&protocol) {
         return Ok(evaluation);
     }
+    subject.check_output()?;
     folder.begin(&protocol)?;
     let mut part = |name: &str| {
         part(name);
@@ -134,10 +145,9 @@ pub fn evaluate(subject: &Subject, folder: &EvaluationFolder, mut part: impl FnM
 fn defined(found: Result<Representations, Error>) -> Result<(Option<Representations>, Option<String>), Error> {
     match found {
         Ok(found) => Ok((Some(found), None)),
-        // What `representations` says of its measures.
-        Err(Error::Failed(reason)) => {
-            tracing::warn!("no representations: {reason}");
-            Ok((None, Some(reason)))
+        Err(undefined @ Error::Undefined { .. }) => {
+            tracing::warn!("no representations: {undefined}");
+            Ok((None, Some(undefined.to_string())))
         }
         Err(error) => Err(error),
     }
@@ -347,6 +357,29 @@ mod tests {
         assert_eq!(folder.result().unwrap(), Some(found));
         let failed = Err(sextant_records::FileError::new("maps", "no room").into());
         assert!(defined(failed).is_err(), "what cannot be written is no measure");
+    }
+
+    #[test]
+    fn a_network_whose_output_is_no_number_is_refused_before_anything_is_measured() {
+        let (dataset, device) = (fixture::emoji_of(8), Device::flex());
+        let recipe = recipe("representations = { times = [0.5], images = 20, pictures = 1 }");
+        let mut network = fixture::network(1, &device);
+        // Finite themselves.
+        let linear = &mut network.final_layer.linear;
+        linear.weight = linear
+            .weight
+            .clone()
+            .map(|values| values.mul_scalar(0.0).add_scalar(3e38));
+        linear.bias = linear
+            .bias
+            .clone()
+            .map(|values| values.mul_scalar(0.0).add_scalar(3e38));
+        let subject = subject(&recipe, &dataset, network, &device);
+        let place = tempfile::tempdir().unwrap();
+        let folder = EvaluationFolder::of(place.path());
+        let message = evaluate(&subject, &folder, |_| ()).unwrap_err().to_string();
+        assert!(message.starts_with("ema.safetensors: sample 0"), "{message}");
+        assert!(!folder.path().exists());
     }
 
     #[test]

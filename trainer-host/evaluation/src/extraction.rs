@@ -125,7 +125,11 @@ impl FeatureExtraction<'_> {
 
 /// The error of a measure of features, with their depth and time.
 pub fn at(depth: usize, t: f64, error: MeasureError) -> Error {
-    Error::Failed(format!("representations at depth {depth}, t = {t}: {error}"))
+    Error::Undefined {
+        depth,
+        t,
+        source: error,
+    }
 }
 
 #[cfg(test)]

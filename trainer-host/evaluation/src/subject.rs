@@ -29,9 +29,10 @@ pub fn prepare(recipe: Recipe, options: Options) -> Result<Run, Error> {
     let mut run = prepare_evaluation(recipe, options)?;
     let memory = run.check_memory()?;
     run.warn(memory.into_iter().collect());
-    match &run.info().warnings {
+    match run.warnings() {
         warnings if run.options().strict && !warnings.is_empty() => {
-            Err(sextant_train::Error::Strict(warnings.clone()).into())
+            let said = warnings.iter().map(Warning::to_string).collect();
+            Err(sextant_train::Error::Strict(said).into())
         }
         _ => Ok(run),
     }
@@ -130,12 +131,11 @@ fn measure(
 ) -> Result<Evaluation, Error> {
     let (recipe, dataset, options) = (run.recipe(), run.dataset(), run.options());
     let last = last_phase(recipe);
-    let phase = checkpoint.map_or(last, |checkpoint| checkpoint.phase.as_str());
-    let saved = saved(folder, phase, checkpoint.map(|checkpoint| checkpoint.step))?;
+    let saved = saved(folder, recipe, checkpoint)?;
     let device = options.device.clone().inner();
     // A run hands out the sources and the teacher of its last phase alone.
     let (mut teacher, mut target) = (None, None);
-    if phase == last {
+    if checkpoint.is_none_or(|checkpoint| checkpoint.phase == last) {
         target = guided_of(&run.last_sources()?);
         teacher = run.teacher(folder)?;
     }
@@ -167,15 +167,20 @@ fn last_phase(recipe: &Recipe) -> &str {
         .unwrap_or_default()
 }
 
-/// The checkpoint of a phase after `step`, by default its last.
-fn saved(folder: &RunFolder, phase: &str, step: Option<u64>) -> Result<Saved, Error> {
+/// The checkpoint of a run at this place, by default the newest of its last phase.
+///
+/// # Errors
+/// Where there is none; the message says which there are.
+pub fn saved(folder: &RunFolder, recipe: &Recipe, place: Option<&Place>) -> Result<Saved, Error> {
+    let phase = place.map_or(last_phase(recipe), |place| place.phase.as_str());
     let mut there = checkpoint::list(&folder.phase(phase));
     let steps: Vec<String> = there.iter().map(|saved| saved.step.to_string()).collect();
-    there.retain(|saved| step.is_none_or(|step| saved.step == step));
+    there.retain(|saved| place.is_none_or(|place| saved.step == place.step));
     there.pop().ok_or_else(|| {
-        let reason = match step {
-            Some(step) if !steps.is_empty() => format!(
-                "has no checkpoint of phase {phase:?} after step {step}; kept are those after {}",
+        let reason = match place {
+            Some(place) if !steps.is_empty() => format!(
+                "has no checkpoint of phase {phase:?} after step {}; kept are those after {}",
+                place.step,
                 steps.join(", ")
             ),
             _ => format!("has no checkpoint of phase {phase:?} yet"),
@@ -191,11 +196,10 @@ fn validation(subject: &Subject) -> Result<ValidationLoss, Error> {
     let loss = validation_loss(&subject.network, &batches);
     match loss.is_finite() {
         true => Ok(loss),
-        false => Err(Error::Failed(format!(
-            "{}: the validation loss of this network is {}",
-            subject.file.display(),
-            loss.mean
-        ))),
+        false => Err(Error::Validation {
+            network: subject.file.clone(),
+            loss: loss.mean,
+        }),
     }
 }
 

@@ -37,6 +37,7 @@ const KEYS: &[(&str, Decides)] = &[
         "seed",
         Decides::Done("weights, batches, times and noise are drawn from it"),
     ),
+    ("data.path", Decides::Place),
     (
         "data",
         Decides::Done("the network has seen these images, by this split"),
@@ -96,12 +97,33 @@ impl Change {
     fn decides(&self) -> Decides {
         let rule = KEYS.iter().find(|(beginning, _)| begins(&self.key, beginning));
         match rule.map(|(_, decides)| *decides) {
-            Some(Decides::Place) if !moved(&self.from, &self.to) => Decides::Done(
+            Some(Decides::Place) if !self.is_moved() => Decides::Done(
                 "another network or library would take its place; only a file that was moved can be named anew",
             ),
             Some(decides) => decides,
             None => Decides::Done("it belongs to the training"),
         }
+    }
+
+    /// True if a file that lies elsewhere now may be meant. A network's or the data's is known by its content, which whoever reads
+    /// it asks for; of a library only the name tells.
+    fn is_moved(&self) -> bool {
+        let file = |value: &Value| {
+            let path = value.as_str().filter(|path| !is_builtin(path))?;
+            let name = std::path::Path::new(path).file_name()?;
+            let library = self
+                .key
+                .starts_with("phases.")
+                .then(|| (is_library_path(path), name.to_owned()));
+            Some(library)
+        };
+        file(&self.from).is_some() && file(&self.from) == file(&self.to)
+    }
+
+    /// The sentence that refuses it.
+    fn refused(&self, reason: &str) -> String {
+        let Self { key, from, to } = self;
+        format!("{key} cannot become {to}, from {from}: {reason}")
     }
 
     /// Index of the phase whose key it is.
@@ -119,16 +141,6 @@ fn begins(key: &str, beginning: &str) -> bool {
         part == Some(wanted) || wanted == "*" && part.is_some_and(|part| part.parse::<usize>().is_ok())
     });
     fits.all(|fits| fits)
-}
-
-/// True if both are files of the same name.
-fn moved(from: &Value, to: &Value) -> bool {
-    let file = |value: &Value| {
-        let path = value.as_str().filter(|path| !is_builtin(path))?;
-        let name = std::path::Path::new(path).file_name()?;
-        Some((is_library_path(path), name.to_owned()))
-    };
-    file(from).is_some() && file(from) == file(to)
 }
 
 /// All keys on which `after` differs from `before`; a list that has another length is one key.
@@ -181,7 +193,7 @@ pub fn refusals(before: &Recipe, after: &Recipe, phase: usize, step: u64) -> Vec
     };
     let finished = after.phases.len().checked_sub(1).is_some_and(over);
     let refusal = |change: &Change| {
-        let Change { key, from, to } = change;
+        let key = &change.key;
         let reason = match (change.decides(), change.phase()) {
             (Decides::Surroundings | Decides::Place, _) => return None,
             (Decides::Done(reason), _) => reason.to_owned(),
@@ -197,7 +209,19 @@ pub fn refusals(before: &Recipe, after: &Recipe, phase: usize, step: u64) -> Vec
             }
             (Decides::Steps, _) => return None,
         };
-        Some(format!("{key} cannot become {to}, from {from}: {reason}"))
+        Some(change.refused(&reason))
+    };
+    changes(before, after).iter().filter_map(refusal).collect()
+}
+
+/// The reasons, each with its key, why a network that was trained by `before` cannot be measured by `after`: what measures is free,
+/// and what was trained is as it is. None where it can.
+pub fn measuring_refusals(before: &Recipe, after: &Recipe) -> Vec<String> {
+    let refusal = |change: &Change| match change.decides() {
+        _ if begins(&change.key, "evaluation") => None,
+        Decides::Surroundings | Decides::Place => None,
+        Decides::Done(reason) => Some(change.refused(reason)),
+        Decides::Steps => Some(change.refused("the steps that it bears on are done; only `sextant train` does others")),
     };
     changes(before, after).iter().filter_map(refusal).collect()
 }
@@ -290,6 +314,7 @@ mod tests {
             "phases.1.guidance.0.warmup_steps=2",
             "phases.1.guidance.0.plugin=/elsewhere/libown.so",
             "encoder.weights=/elsewhere/encoder.safetensors",
+            "encoder.weights=/elsewhere/under-another-name.safetensors",
             "evaluation.every=2",
             "evaluation.quality.samples=40",
             "evaluation.quality.judges=[\"untrained\"]",
@@ -304,10 +329,6 @@ mod tests {
             ("data.size=16", "has seen these images"),
             ("data.split_seed=1", "split"),
             ("encoder.weights=embedded", "only a file that was moved"),
-            (
-                "encoder.weights=/networks/other.safetensors",
-                "only a file that was moved",
-            ),
             ("model.depth=3", "geometry"),
             ("model.qk_norm=true", "geometry"),
             ("diffusion.path=cosine", "way from images to noise"),
@@ -319,6 +340,10 @@ mod tests {
             ("phases.1.init=continue", "one phase follows from another"),
             ("phases.1.teacher.weights=ema", "one phase follows from another"),
             ("phases.1.guidance.0.plugin=repa", "only a file that was moved"),
+            (
+                "phases.1.guidance.0.plugin=/elsewhere/libother.so",
+                "only a file that was moved",
+            ),
             ("phases.1.guidance.0.name=other", "belong to it"),
             ("phases.1.guidance.0.config.depth=2", "belong to it"),
             ("phases.1.guidance=[]", "--without"),
@@ -334,6 +359,42 @@ mod tests {
                 panic!("{set}: {:?}", refusals(&recipe(&[]), &changed, 1, 5));
             };
             assert!(refusal.contains(key) && refusal.contains(reason), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn what_measures_may_change_and_what_was_trained_not() {
+        let refused = |set: &str| measuring_refusals(&recipe(&[]), &recipe(&[set]));
+        for set in [
+            "title=another",
+            "evaluation.images=20",
+            "evaluation.quality.samples=40",
+            "evaluation.sampler.cfg_scale=2",
+            "output.keep=1",
+            "encoder.weights=/elsewhere/encoder.safetensors",
+            "phases.1.guidance.0.plugin=/elsewhere/libown.so",
+        ] {
+            assert!(refused(set).is_empty(), "{set}: {:?}", refused(set));
+        }
+        for (set, reason) in [
+            ("seed=4", "drawn from it"),
+            ("data.size=16", "has seen these images"),
+            ("encoder.weights=embedded", "only a file that was moved"),
+            ("model.num_heads=4", "geometry"),
+            ("diffusion.path=cosine", "way from images to noise"),
+            ("diffusion.prediction=noise", "learned to predict"),
+            ("optimiser.lr=1e-3", "are done"),
+            ("optimiser.ema_decay=0.5", "gathered with it"),
+            ("phases.1.steps=9", "are done"),
+            ("phases.1.guidance.0.coefficient=0.1", "are done"),
+            ("phases.1.guidance.0.config.depth=2", "belong to it"),
+        ] {
+            let refused = refused(set);
+            let key = set.split_once('=').unwrap().0;
+            assert!(
+                refused.len() == 1 && refused[0].contains(key) && refused[0].contains(reason),
+                "{set}: {refused:?}"
+            );
         }
     }
 

@@ -73,11 +73,13 @@ impl NetworkFile {
         recipe.network_files().into_iter().map(of).collect()
     }
 
-    /// The file in this one's place among those that a run began with: of several judges that of the same name.
+    /// The file in this one's place among those that a run began with: the same file, whatever it is called now, or else of several
+    /// judges that of the same name.
     pub fn among<'a>(&self, begun_with: &'a [Self]) -> Option<&'a Self> {
         let name = |file: &Self| Path::new(&file.path).file_name().map(ToOwned::to_owned);
-        let mut same_key = begun_with.iter().filter(|file| file.key == self.key);
-        same_key.find(|file| file.key == "encoder.weights" || name(file) == name(self))
+        let same_key = || begun_with.iter().filter(|file| file.key == self.key);
+        let same = same_key().find(|file| file.sha256 == self.sha256);
+        same.or_else(|| same_key().find(|file| file.key == "encoder.weights" || name(file) == name(self)))
     }
 }
 
@@ -155,5 +157,11 @@ mod tests {
                 "{path}"
             );
         }
+        // Its content tells before its name does.
+        let renamed = NetworkFile {
+            sha256: begun_with[1].sha256.clone(),
+            ..file(judges, "/b/two")
+        };
+        assert_eq!(renamed.among(&begun_with), Some(&begun_with[1]));
     }
 }

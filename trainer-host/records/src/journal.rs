@@ -87,12 +87,23 @@ impl Journal {
 }
 
 /// Adds what an evaluation measured of the network after `step` of `phase`. Values that the log has under the same names at
-/// that phase and step are replaced, so that an evaluation can be done again. No journal may be open meanwhile.
+/// that phase and step are replaced, so that an evaluation can be done again; where they are the same, nothing is written. No journal
+/// may be open meanwhile.
 ///
 /// # Errors
 /// A file that cannot be written.
 pub fn record(folder: &RunFolder, phase: &str, step: u64, values: &BTreeMap<String, f64>) -> Result<(), FileError> {
     let mut lines = read(&folder.metrics());
+    let there = |line: &&Line| line.phase == phase && line.step == step;
+    let is_known = |(name, value)| {
+        lines
+            .iter()
+            .filter(there)
+            .any(|line| line.values.get(name) == Some(value))
+    };
+    if values.iter().all(is_known) {
+        return Ok(());
+    }
     for line in lines.iter_mut().filter(|line| line.phase == phase && line.step == step) {
         line.values.retain(|name, _| !values.contains_key(name));
     }
@@ -107,12 +118,12 @@ pub fn record(folder: &RunFolder, phase: &str, step: u64, values: &BTreeMap<Stri
 
 /// Writes the log anew; what it has of `phase` from `step` on is said again to TensorBoard, which forgets all of that in every curve.
 fn say_again(folder: &RunFolder, phase: &str, step: u64, lines: &[Line]) -> Result<(), FileError> {
-    write(&folder.metrics(), lines)?;
     let mut events = Events::begin(&folder.phase(phase), step)?;
     for line in lines.iter().filter(|line| line.phase == phase && line.step >= step) {
         events.append(line.step, &line.values)?;
     }
-    Ok(())
+    // Last: what the log has, nobody says again.
+    write(&folder.metrics(), lines)
 }
 
 /// Keeps of the values that the log has of `step` of `phase` those whose names `keep` wants: a phase that ended there goes on.

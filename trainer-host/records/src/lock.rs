@@ -1,4 +1,4 @@
-//! The lock of a folder: one process writes into it.
+//! Locks: one process writes into a folder, or a file.
 
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -14,7 +14,7 @@ use super::FileError;
 /// Name of the file that is locked. It stays: taken away, a second process could lock a new one while a third holds the old.
 pub const LOCK_FILE: &str = ".sextant-lock";
 
-/// A folder that this process may write into, until the lock is dropped or the process dies, however it dies.
+/// A folder, or a file, that this process may write, until the lock is dropped or the process dies, however it dies.
 ///
 /// The system keeps the lock (`flock`, which Linux carries to an NFS server too); the file's content is for people. A folder that
 /// cannot be written, or whose file system has no locks, is not locked: nobody writes into the first, and of the second a warning
@@ -46,15 +46,15 @@ impl fmt::Display for Holder {
 /// Why a folder cannot be locked.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// Another process writes into it.
+    /// Another process writes there.
     #[error(
-        "{}: another sextant writes into this folder: {}; wait until it is done, or stop it first",
-        folder.display(),
+        "{}: another sextant writes here: {}; wait until it is done, or stop it first",
+        path.display(),
         holder.as_ref().map_or("a process that has not said who it is".into(), Holder::to_string)
     )]
     Held {
-        /// The folder.
-        folder: PathBuf,
+        /// The folder or file.
+        path: PathBuf,
         /// The other process, if it can be told.
         holder: Option<Holder>,
     },
@@ -69,32 +69,45 @@ impl FolderLock {
     /// # Errors
     /// Another process that holds it, a folder that is not there.
     pub fn take(folder: &Path) -> Result<Self, LockError> {
-        let path = folder.join(LOCK_FILE);
+        Self::held(folder, &folder.join(LOCK_FILE))
+    }
+
+    /// Locks one file, there or not, in a folder in which others may write other files. The lock is a hidden file beside it.
+    ///
+    /// # Errors
+    /// As [`take`](Self::take).
+    pub fn of_file(file: &Path) -> Result<Self, LockError> {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        Self::held(file, &file.with_file_name(format!(".{name}{LOCK_FILE}")))
+    }
+
+    /// Locks `place` by the file `path`.
+    fn held(place: &Path, path: &Path) -> Result<Self, LockError> {
         let open = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
-            .open(&path);
+            .open(path);
         let mut file = match open {
             Ok(file) => file,
             Err(e) if is_read_only(&e) => return Ok(Self { _file: None }),
-            Err(e) => return Err(FileError::new(&path, e).into()),
+            Err(e) => return Err(FileError::new(path, e).into()),
         };
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 return Err(LockError::Held {
-                    folder: folder.into(),
+                    path: place.into(),
                     holder: holder(&mut file),
                 });
             }
             Err(TryLockError::Error(e)) => {
-                tracing::warn!("{}: nothing keeps a second process out: {e}", folder.display());
+                tracing::warn!("{}: nothing keeps a second process out: {e}", place.display());
                 return Ok(Self { _file: None });
             }
         }
-        write_holder(&mut file).map_err(|e| FileError::new(&path, e))?;
+        write_holder(&mut file).map_err(|e| FileError::new(path, e))?;
         Ok(Self { _file: Some(file) })
     }
 }
@@ -163,6 +176,21 @@ mod tests {
         }
         drop(first);
         let _second = FolderLock::take(folder.path()).unwrap();
+    }
+
+    #[test]
+    fn files_of_one_folder_are_locked_one_by_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str| folder.path().join(name);
+        let first = FolderLock::of_file(&file("encoder.safetensors")).unwrap();
+        let _other = FolderLock::of_file(&file("judge.safetensors")).unwrap();
+        let message = FolderLock::of_file(&file("encoder.safetensors"))
+            .unwrap_err()
+            .to_string();
+        assert!(message.contains("encoder.safetensors: another sextant"), "{message}");
+        drop(first);
+        let _again = FolderLock::of_file(&file("encoder.safetensors")).unwrap();
+        assert!(!file("encoder.safetensors").exists());
     }
 
     #[test]

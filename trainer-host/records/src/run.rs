@@ -366,9 +366,10 @@ impl RunFolder {
 
     fn remove(&self, name: &str) -> Result<(), FileError> {
         let path = self.0.join(name);
-        match fs::remove_file(&path) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(FileError::new(&path, e)),
-            _ => Ok(()),
+        // Asked first: a disk that is read-only says so whether the file is there or not.
+        match path.exists() {
+            true => fs::remove_file(&path).map_err(|e| FileError::new(&path, e)),
+            false => Ok(()),
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::place::{check_writable, run_or_checkpoint};
 use super::{
     Command, CompareArgs, ComputeArgs, EncoderArgs, EncoderCommand, SampleArgs, SamplerName, TrainArgs, eval, log,
     plan, plugin, report, resume, sweep,
@@ -18,14 +19,14 @@ use sextant_guidance::SearchPath;
 use sextant_interrupt as interrupt;
 use sextant_model::device;
 use sextant_model::diffusion::SamplerMethod;
-use sextant_model::encoder::train_encoder;
+use sextant_model::encoder::{EncoderError, train_encoder};
 use sextant_recipe::{self as recipe, EncoderConfig, Recipe, RecipeFile};
 use sextant_records::FileError;
-use sextant_records::{FolderLock, RunFolder, RunResult, duration, quoted};
+use sextant_records::{FolderLock, RunFolder, RunResult, duration, quoted, remove_leftovers};
 use sextant_train::checkpoint::SavedTensors;
 use sextant_train::memory;
 use sextant_train::sample::{self, Drawing, SamplesNeed};
-use sextant_train::{Options, ProgressMode, Run, of_sampler, write_samples};
+use sextant_train::{Options, ProgressMode, Run, check_data, explained_to, of_sampler, write_samples};
 
 /// Runs a command.
 pub fn run(command: Command) -> Result<(), Error> {
@@ -105,7 +106,7 @@ fn begun(args: &TrainArgs, path: &Path) -> Result<(Run, RunFolder, Option<Folder
     let folder = RunFolder::new(out.unwrap_or_else(|| default_out(&file, args.variant.as_deref())));
     let run = evaluation::prepare(recipe, options_of(args, &folder)?)?;
     let lock = folder.lock_new()?;
-    folder.create(run.recipe(), run.info())?;
+    folder.create(run.recipe(), &run.info())?;
     Ok((run, folder, Some(lock)))
 }
 
@@ -202,12 +203,22 @@ pub(super) fn listen(limit: Option<Duration>) -> Result<(), Error> {
 
 fn draw(args: SampleArgs) -> Result<(), Error> {
     listen(None)?;
-    let folder = RunFolder::new(&args.run);
+    if Path::new(&args.name).file_name() != Some(args.name.as_ref()) {
+        return Err(Error::Input(format!(
+            "--name {:?}: it names two files in one folder, so that it must not be empty or have a / in it (--out DIR names another folder)",
+            args.name
+        )));
+    }
+    let (folder, checkpoint) = run_or_checkpoint(&args.run, "")?;
     let recipe = folder.unedited()?;
-    let phase = recipe.phases.last().map(|p| p.name.clone()).unwrap_or_default();
-    let saved = folder
-        .latest(&phase)
-        .ok_or_else(|| FileError::new(folder.path(), format!("has no checkpoint of phase {phase:?} yet")))?;
+    let saved = evaluation::saved(&folder, &recipe, checkpoint.as_ref())?;
+    let out = match args.out {
+        Some(out) if out.is_file() => {
+            return Err(FileError::new(&out, "is a file; --out names a folder").into());
+        }
+        Some(out) => out,
+        None => check_writable(folder.path()).map(|()| folder.samples())?,
+    };
     let compute = ComputeArgs {
         device: args.device,
         plugin_dir: Vec::new(),
@@ -228,6 +239,7 @@ fn draw(args: SampleArgs) -> Result<(), Error> {
     sampler.validate()?;
     let options = options(&compute, true, "sample")?;
     let dataset = sextant_train::dataset(&recipe.data, &options.device)?;
+    check_data(&folder, &dataset)?;
     let classes = dataset.class_names().len();
     let count = args.count.unwrap_or(recipe.evaluation.samples);
     let columns = args.columns.unwrap_or(recipe.evaluation.columns);
@@ -251,14 +263,14 @@ fn draw(args: SampleArgs) -> Result<(), Error> {
         seed: args.seed.unwrap_or(recipe.seed),
         ..Drawing::of(&recipe)
     };
-    let network = sextant_train::trained(&recipe, &dataset, &saved, args.weights, &options.device)?;
+    let network = sextant_train::trained(&recipe, &dataset, &saved, args.weights, &options.device);
+    let network = network.map_err(|error| explained_to("sextant sample", error, &folder, &recipe))?;
     let scaled_by = args.cfg.map_or("evaluation.sampler.cfg_scale", |_| "--cfg");
     for warning in of_sampler(&recipe, &drawing.sampler, scaled_by) {
         tracing::warn!("{warning}");
     }
     let drawn = sample::draw(&network, &drawing, &labels, &dataset, &options.device);
     let pixels = drawn.map_err(|error| error.of_network(&saved.file(args.weights)))?;
-    let out = args.out.unwrap_or_else(|| folder.samples());
     let png = write_samples(&out, &args.name, &pixels, dataset.picture_side()?, columns)?;
     if args.output.json {
         print_json(
@@ -303,6 +315,8 @@ fn encoder(args: EncoderArgs) -> Result<(), Error> {
         )
         .into());
     }
+    let _lock = FolderLock::of_file(&args.out)?;
+    remove_leftovers(&args.out);
     let device = device::open(&args.device)?;
     let dataset = data::load(&config.data)?;
     let mode = if args.output.json {
@@ -313,6 +327,7 @@ fn encoder(args: EncoderArgs) -> Result<(), Error> {
     let mut checkpoint = args.out.clone().into_os_string();
     checkpoint.push(".checkpoint");
     let checkpoint = PathBuf::from(checkpoint);
+    remove_leftovers(&checkpoint);
     if checkpoint.exists() && mode == ProgressMode::Auto {
         interrupt::say(&format!("going on from {}", checkpoint.display()));
     }
@@ -326,6 +341,10 @@ fn encoder(args: EncoderArgs) -> Result<(), Error> {
             .into(),
         );
         progress.step(at.step);
+    });
+    let encoder = encoder.map_err(|error| match error {
+        EncoderError::Config(key) => FileError::new(&args.recipe, key).into(),
+        other => Error::Encoder(other),
     })?;
     drop(progress);
     encoder.save(&args.out)?;

@@ -8,13 +8,14 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::commands::{listen, options, print_json};
+use super::place::{check_writable, run_or_checkpoint};
 use super::{ComputeArgs, OutputArgs};
 use crate::Error;
 use sextant_evaluation as evaluation;
 use sextant_recipe::{self as recipe, QualityRecipe, Recipe, RepresentationsRecipe, SamplerMethod, Weights};
+use sextant_records::FileError;
 use sextant_records::evaluation::{Evaluation, EvaluationFolder};
-use sextant_records::{FileError, Place, RunFolder};
-use sextant_train::Options;
+use sextant_train::{Options, check_measurement, explained_to};
 
 /// Subject and settings of an evaluation.
 #[derive(Args)]
@@ -24,7 +25,8 @@ pub struct EvalArgs {
     /// For an .npz: the recipe whose data and `evaluation.quality` it is measured by; by default the embedded emoji.
     #[arg(long, value_name = "RECIPE")]
     recipe: Option<PathBuf>,
-    /// Set a key of the recipe, such as evaluation.quality.samples=1000; may be given more than once. Then nothing is written into the run.
+    /// Set a key of the recipe, such as evaluation.quality.samples=1000; may be given more than once. Of a run's recipe only what
+    /// measures, and the paths of files that lie elsewhere now. Then nothing is written into the run.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// Weights that are measured: the trained ones (model), their moving average (ema), or a further one (ema-0.999). Of others than
@@ -175,12 +177,10 @@ fn network(args: &EvalArgs) -> Result<(Evaluation, Recipe), Error> {
             "--recipe is for an .npz; a run has its own recipe, which --set can change".into(),
         ));
     }
-    let (run, checkpoint) = place(&args.target)?;
-    let folder = RunFolder::new(&run);
-    let mut recipe = match args.set.is_empty() {
-        true => folder.unedited()?,
-        false => recipe::load(&folder.recipe_path(), &args.set)?.base()?,
-    };
+    let (folder, checkpoint) = run_or_checkpoint(&args.target, ", nor an .npz of samples")?;
+    let trained = folder.unedited()?;
+    let mut recipe = folder.recipe_with(&args.set)?;
+    check_measurement(&folder, &trained, &recipe)?;
     measure_all(&mut recipe);
     let options: Options = options(&args.compute, args.output.json, "eval")?;
     let run = evaluation::prepare_evaluation(recipe, options)?;
@@ -204,7 +204,16 @@ fn network(args: &EvalArgs) -> Result<(Evaluation, Recipe), Error> {
             EvaluationFolder::at(scratch.path().join("evaluation"))
         }
     };
-    let evaluation = evaluation::of_network(&run, &folder, checkpoint.as_ref(), args.weights, &place)?;
+    let measured = evaluation::of_network(&run, &folder, checkpoint.as_ref(), args.weights, &place);
+    let evaluation = measured.map_err(|error| match error {
+        evaluation::Error::Train(error) => explained_to("sextant eval", error, &folder, run.recipe()).into(),
+        // What was measured before can be read wherever it lies.
+        evaluation::Error::File(error) if args.out.is_none() => match check_writable(folder.path()) {
+            Ok(()) => Error::from(evaluation::Error::File(error)),
+            Err(read_only) => read_only,
+        },
+        other => other.into(),
+    })?;
     Ok((evaluation, run.recipe().clone()))
 }
 
@@ -217,58 +226,9 @@ fn measure_all(recipe: &mut Recipe) {
     }
 }
 
-/// The run, and the checkpoint of it if one is meant.
-fn place(target: &Path) -> Result<(PathBuf, Option<Place>), Error> {
-    if target.join("recipe.toml").is_file() {
-        return Ok((target.to_owned(), None));
-    }
-    let found = checkpoint(target).map(|(run, checkpoint)| (run, Some(checkpoint)));
-    found.ok_or_else(|| {
-        FileError::new(
-            target,
-            "is neither a run (a folder with recipe.toml), nor a checkpoint of one (RUN/phases/PHASE/step-000400), nor an .npz of samples",
-        ).into()
-    })
-}
-
-/// Run and checkpoint that RUN/phases/PHASE/step-000400 names, whether that checkpoint is there or not.
-fn checkpoint(target: &Path) -> Option<(PathBuf, Place)> {
-    let phase = target.parent()?;
-    let phases = phase.parent().filter(|phases| phases.ends_with("phases"))?;
-    let run = phases.parent().filter(|run| run.join("recipe.toml").is_file())?;
-    let checkpoint = Place {
-        phase: phase.file_name()?.to_str()?.to_owned(),
-        step: target.file_name()?.to_str()?.strip_prefix("step-")?.parse().ok()?,
-    };
-    Some((run.to_owned(), checkpoint))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_checkpoint_is_a_phase_and_a_step_of_a_run() {
-        let folder = tempfile::tempdir().unwrap();
-        let run = folder.path();
-        std::fs::write(run.join("recipe.toml"), "").unwrap();
-        assert_eq!(place(run).unwrap(), (run.to_owned(), None));
-        let found = place(&run.join("phases/align/step-000400")).unwrap();
-        let wanted = Place {
-            phase: "align".into(),
-            step: 400,
-        };
-        assert_eq!(found, (run.to_owned(), Some(wanted)));
-        for wrong in [
-            "phases/align",
-            "phases/align/state.json",
-            "other/align/step-000400",
-            "phases/align/below/step-000400",
-        ] {
-            let message = place(&run.join(wrong)).unwrap_err().to_string();
-            assert!(message.contains("neither a run"), "{wrong}: {message}");
-        }
-    }
 
     #[test]
     fn samples_are_never_in_the_folder_that_is_emptied() {

@@ -4,6 +4,7 @@ mod commands;
 mod data;
 mod eval;
 mod log;
+mod place;
 mod plan;
 mod plugin;
 mod report;
@@ -210,7 +211,7 @@ enum SamplerName {
 
 #[derive(Args)]
 struct SampleArgs {
-    /// The run's folder.
+    /// The run's folder, or one checkpoint of it (RUN/phases/PHASE/step-000400).
     run: PathBuf,
     /// Equation and order; by default the recipe's.
     #[arg(long)]
@@ -278,8 +279,12 @@ pub fn main() -> ExitCode {
     let outcome = catch_unwind(AssertUnwindSafe(|| commands::run(cli.command)));
     let outcome = outcome.unwrap_or_else(|panic| {
         // Whoever read the output has had enough of it: `sextant … | head`.
-        if panic_text(panic.as_ref()).contains("Broken pipe") {
+        let text = panic_text(panic.as_ref());
+        if text.contains("Broken pipe") {
             return Ok(());
+        }
+        if let Some(reason) = text.strip_prefix("failed printing to stdout: ") {
+            return Err(Error::Failed(format!("standard output cannot be written: {reason}")));
         }
         Err(Error::Failed(format!(
             "a fault of Sextant's own: {} (SEXTANT_LOG=debug says where; please report it)",

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::OutputArgs;
 use super::commands::{listen, print_json};
+use super::place::check_writable;
 use crate::Error;
 use sextant_recipe::Score;
 use sextant_records::quoted;
@@ -72,6 +73,9 @@ pub fn run(args: ReportArgs) -> Result<(), Error> {
         primary: args.primary,
     };
     let report = comparison::report(&args.folders, &request)?;
+    if args.out.is_none() {
+        check_writable(&folder)?;
+    }
     comparison::write(&report, &folder)?;
     show(report, &folder, args.output.json);
     Ok(())

@@ -89,6 +89,12 @@ fn request(args: &SweepArgs) -> Result<Request, Error> {
     }
     let mut vary = Vec::new();
     if let Some(values) = &args.lr {
+        let is_rate = |word: &&str| word.trim().parse::<f64>().is_ok();
+        if let Some(wrong) = values.split(',').find(|word| !is_rate(word)) {
+            return Err(Error::Input(format!(
+                "--lr {values}: {wrong:?} is no learning rate; give numbers, such as --lr 3e-4,1e-3"
+            )));
+        }
         vary.push(Vary::parse(&format!("optimiser.lr={values}")).map_err(|e| Error::Input(format!("--lr {e}")))?);
     }
     for text in &args.vary {

@@ -9,7 +9,7 @@ use std::path::Path;
 pub(crate) use planned::{PlannedRun, planned_runs};
 use sextant_recipe::RecipeFile;
 use sextant_records::LockError;
-use sextant_report::comparison::{Request, Source, assemble, distinct, write};
+use sextant_report::comparison::{Request, RunSet, assemble, distinct, write};
 use sextant_report::{Outcome, Report};
 use sextant_train::Options;
 
@@ -88,12 +88,12 @@ pub fn compare(
     if !recorded && !held.is_empty() {
         return Err(held.swap_remove(0).into());
     }
-    let source = Source::read(folder)?;
-    let troubled: Vec<String> = (source.entries.iter())
+    let set = RunSet::read(folder)?;
+    let troubled: Vec<String> = (set.entries.iter())
         .filter(|entry| entry.trouble.is_some())
         .map(|entry| entry.variant.clone())
         .collect();
-    let report = assemble(vec![source], &Request::default())?;
+    let report = assemble(vec![set], &Request::default())?;
     write(&report, folder)?;
     let unfinished = report.variants.iter().filter(|variant| {
         let finished = matches!(variant.outcome, Outcome::Finished(_)) || held_names.contains(&variant.name);

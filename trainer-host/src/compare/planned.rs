@@ -76,7 +76,7 @@ pub fn planned_runs(
                 folder: run_folder,
                 recipe,
                 options,
-                data: run.info().data.clone(),
+                data: run.info().data,
                 first: index == 0,
             });
         }
@@ -262,7 +262,7 @@ impl PlannedRun {
             }
         };
         if !begun {
-            self.folder.create(&self.recipe, run.info())?;
+            self.folder.create(&self.recipe, &run.info())?;
             entering(self.folder.path());
             return Ok(Ok(run));
         }

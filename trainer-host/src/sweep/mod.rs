@@ -151,7 +151,8 @@ fn settings(file: &RecipeFile, request: &Request) -> Result<Vec<Vec<Setting>>, E
 /// A variant with one setting, cut to `steps`, and with no more evaluation than the score needs.
 fn trial(file: &RecipeFile, variant: &Variant, setting: &Setting, steps: Option<u64>) -> Result<Variant, Error> {
     let mut trial = tuned(file, variant, setting)?;
-    let recipe = file.variant(&trial)?;
+    let recipe = file.variant(&trial);
+    let recipe = recipe.map_err(|e| Error::Input(format!("the setting {}: {e}", setting.words())))?;
     let merged = file.merged(&trial);
     let mut set = |key: &str, value: Value| {
         place::set(&mut trial.overlay, &merged, key, &value).map_err(|e| Error::Input(e.to_string()))

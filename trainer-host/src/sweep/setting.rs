@@ -94,8 +94,15 @@ fn values_of(text: &str) -> Vec<Value> {
             .ok()
             .and_then(|list| list.as_array().cloned())
             .unwrap_or_default(),
-        None => text.split(',').map(|word| Value::from(word.trim())).collect(),
+        // One of them may be a word among numbers.
+        None => text.split(',').map(value_of).collect(),
     }
+}
+
+fn value_of(word: &str) -> Value {
+    let number: Option<toml::Table> = toml::from_str(&format!("v = {word}")).ok();
+    let number = number.and_then(|table| serde_json::to_value(&table["v"]).ok());
+    number.unwrap_or_else(|| Value::from(word.trim()))
 }
 
 /// Every combination of the values; the last key changes fastest. One setting that changes nothing, if nothing is varied.
@@ -174,6 +181,7 @@ mod tests {
     fn values_are_toml_or_words() {
         assert_eq!(vary("optimiser.lr=3e-4, 1e-3").values, [json!(3e-4), json!(1e-3)]);
         assert_eq!(vary("optimiser.betas=[0.9,0.99],[0.9,0.95]").values.len(), 2);
+        assert_eq!(vary("optimiser.lr=1e-3,abc").values, [json!(1e-3), json!("abc")]);
         assert_eq!(
             vary("diffusion.path=linear,cosine").values,
             [json!("linear"), json!("cosine")]

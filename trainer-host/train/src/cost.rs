@@ -78,9 +78,7 @@ impl Run {
                 ..StepOperations::default()
             });
         }
-        let ended = saved
-            .get(index)
-            .ok_or_else(|| Error::Phase(format!("phase {:?} has no checkpoint", phase.name)))?;
+        let ended = saved.get(index).ok_or_else(|| Error::Untrained(phase.name.clone()))?;
         let seed = self.phase_seed(index);
         let mut worker = self.worker(phase, index, &saved[..index], seed)?;
         let parts = self.recipe.optimiser.accumulation;

@@ -99,9 +99,15 @@ pub enum Error {
     /// A run that cannot be read.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// A recipe without a phase.
+    #[error("the recipe has no phase")]
+    NoPhase,
     /// A phase that is not there.
-    #[error("{0}")]
-    Phase(String),
+    #[error("there is no phase {0:?}")]
+    UnknownPhase(String),
+    /// A phase that has not been trained.
+    #[error("phase {0:?} has no checkpoint")]
+    Untrained(String),
     /// Pixels that make no picture.
     #[error("{0}")]
     Pixels(String),

@@ -29,7 +29,7 @@ use super::validation::{ValidationBatch, validation_loss};
 use super::worker::{Worker, accumulate};
 
 /// Settings of a phase's loop.
-pub struct Plan {
+pub struct PhaseSettings {
     /// Name of the phase.
     pub phase: String,
     /// Steps of the phase in all.
@@ -70,7 +70,7 @@ pub trait Observer: Send {
 
 /// A phase under way.
 pub struct Training {
-    plan: Plan,
+    settings: PhaseSettings,
     worker: Worker,
     state: State,
     scalars: ScalarAccumulator,
@@ -85,11 +85,11 @@ pub struct Training {
 
 impl Training {
     /// A phase that goes on from `state`, which `worker` is in.
-    pub fn new(plan: Plan, worker: Worker, state: State, progress: Progress) -> Self {
+    pub fn new(settings: PhaseSettings, worker: Worker, state: State, progress: Progress) -> Self {
         Self {
             scalars: ScalarAccumulator::restore(&state.scalars, worker.device()),
             logged: (state.step, worker.seconds),
-            plan,
+            settings,
             worker,
             state,
             validation: Vec::new(),
@@ -108,7 +108,7 @@ impl Training {
         }
     }
 
-    /// Draws grids of samples, where the plan says how often.
+    /// Draws grids of samples, where the settings say how often.
     pub fn with_samples(self, samples: TrainingSamples) -> Self {
         Self {
             samples: Some(samples),
@@ -141,7 +141,7 @@ impl Training {
     pub fn run(&mut self, batches: impl Iterator<Item = Result<HostBatch, DataError>>) -> Result<Ending, Error> {
         let mut batches = batches;
         let _hold = interrupt::hold();
-        while self.state.step < self.plan.steps {
+        while self.state.step < self.settings.steps {
             if interrupt::is_requested() {
                 return Ok(Ending::Interrupted(self.checkpoint()?));
             }
@@ -170,13 +170,13 @@ impl Training {
 
     /// One optimiser step. On an error nothing has changed.
     fn step(&mut self, batch: HostBatch) -> Result<TrainBatch, StepError> {
-        let (step, optimiser) = (self.state.step, &self.plan.optimiser);
+        let (step, optimiser) = (self.state.step, &self.settings.optimiser);
         let started = Instant::now();
         let batch = TrainBatch::upload(batch, self.worker.device());
         let mut gradients = accumulate(&mut self.worker, &batch, optimiser.accumulation)?;
         let norms = self.worker.clip(&mut gradients, optimiser.max_grad_norm)?;
         let output = gradients.output.clone();
-        let lr = learning_rate(optimiser, step, self.plan.steps);
+        let lr = learning_rate(optimiser, step, self.settings.steps);
         self.worker.apply(gradients, step, lr);
         let seconds = started.elapsed().as_secs_f64();
         self.worker.seconds.step += seconds;
@@ -201,7 +201,7 @@ impl Training {
         let clipped = norms
             .all
             .clone()
-            .greater_elem(self.plan.optimiser.max_grad_norm)
+            .greater_elem(self.settings.optimiser.max_grad_norm)
             .float();
         scalars.add("clipped", step, clipped);
         scalars.add("grad_norm", step, norms.all.clone());
@@ -212,25 +212,25 @@ impl Training {
 
     /// Log, validation, checkpoint: what is due after a step.
     fn due(&mut self, batch: &TrainBatch, shares: Vec<(String, f64)>) -> Result<(), Error> {
-        let (step, last) = (self.state.step, self.plan.steps);
+        let (step, last) = (self.state.step, self.settings.steps);
         let due = |every: u64| every > 0 && step.is_multiple_of(every);
         let mut line = BTreeMap::from_iter(shares);
-        if let Some(every) = self.plan.validate_every
+        if let Some(every) = self.settings.validate_every
             && (due(every) || step == last)
         {
             let loss = validation_loss(&self.worker.ema, &self.validation);
             line.insert("validation".to_owned(), loss.mean);
             self.state.validation = (step == last).then_some(loss);
         }
-        if due(self.plan.output.log_every) {
+        if due(self.settings.output.log_every) {
             line.extend(self.take_means()?);
         } else if step == last {
             // The sums stay, for a phase whose steps are raised goes on as if it had not ended.
             let means = self.scalars.means().map_err(|diverged| self.diverged(diverged))?;
             line.extend(means);
         }
-        if due(self.plan.output.log_every) || step == last {
-            line.insert("lr".to_owned(), learning_rate(&self.plan.optimiser, step - 1, last));
+        if due(self.settings.output.log_every) || step == last {
+            line.insert("lr".to_owned(), learning_rate(&self.settings.optimiser, step - 1, last));
             line.extend(self.machine(batch.samples()));
         }
         if !line.is_empty() {
@@ -239,7 +239,7 @@ impl Training {
                 journal.append(step, &line)?;
             }
         }
-        if due(self.plan.output.samples_every)
+        if due(self.settings.output.samples_every)
             && let Some(samples) = &self.samples
         {
             for (weights, png) in samples.draw(step, &self.worker)? {
@@ -252,7 +252,7 @@ impl Training {
             return Err(self.unsound("the validation loss", loss.mean, step));
         }
         self.progress.step(step);
-        if due(self.plan.output.checkpoint_every) && step < last {
+        if due(self.settings.output.checkpoint_every) && step < last {
             self.checkpoint()?;
         }
         Ok(())
@@ -295,7 +295,7 @@ impl Training {
     /// Each source's share of the trunk's gradient norm: |c_i g_i| over the sum of such norms and the
     /// denoising gradient's. Passes of their own, on the first micro-batch of the step that was just done.
     fn shares_due(&mut self, batch: &TrainBatch) -> Result<Vec<(String, f64)>, StepError> {
-        let every = self.plan.output.share_every;
+        let every = self.settings.output.share_every;
         if every == 0 || !self.state.step.is_multiple_of(every) {
             return Ok(Vec::new());
         }
@@ -303,7 +303,7 @@ impl Training {
         if names.is_empty() {
             return Ok(Vec::new());
         }
-        let micro = batch.part(0, batch.samples() / self.plan.optimiser.accumulation);
+        let micro = batch.part(0, batch.samples() / self.settings.optimiser.accumulation);
         let terms = std::iter::once(Terms::Denoising).chain((0..names.len()).map(Terms::Source));
         let norms = terms.map(|terms| {
             let norm = self.worker.aside(|worker| worker.trunk_norm(&micro, terms))?;
@@ -326,13 +326,13 @@ impl Training {
             worker: &self.worker,
             state: &self.state,
         };
-        let saved = checkpoint::write(&self.plan.folder, contents, self.plan.output.keep)?;
+        let saved = checkpoint::write(&self.settings.folder, contents, self.settings.output.keep)?;
         tracing::info!("checkpoint {}", saved.folder.display());
         Ok(saved)
     }
 
     fn failed(&mut self, step: u64, reason: StepError) -> Result<Ending, Error> {
-        tracing::info!("step {step} of {} failed: {reason}", self.plan.phase);
+        tracing::info!("step {step} of {} failed: {reason}", self.settings.phase);
         let saved = self
             .checkpoint()
             .map_err(|e| Error::Diverged(format!("{reason}\nand then no checkpoint could be written: {e}")))?;
@@ -346,7 +346,7 @@ impl Training {
             Some(("guidance", source)) => format!("the loss of source \"{source}\""),
             Some(("gradient", source)) => format!("the gradient of source \"{source}\""),
             _ if name == "denoising" => "the denoising loss".into(),
-            _ => match self.worker.active_names(step).as_slice() {
+            _ => match self.worker.training_names(step).as_slice() {
                 [] => "the gradient of the denoising loss".into(),
                 sources => format!("the gradient of the denoising loss or of {}", sources.join(", ")),
             },
@@ -356,12 +356,12 @@ impl Training {
 
     /// The error for something that is not finite since `step`, counted from 1.
     fn unsound(&self, culprit: &str, value: f64, step: u64) -> Error {
-        let before = list(&self.plan.folder).into_iter().rfind(|saved| saved.step < step);
+        let before = list(&self.settings.folder).into_iter().rfind(|saved| saved.step < step);
         let kept = match before {
             Some(saved) => format!("the last checkpoint before it is {}", saved.folder.display()),
             None => "there is no checkpoint before it (output.checkpoint_every says how often one is written)".into(),
         };
-        let advice = match self.worker.active_names(step - 1).as_slice() {
+        let advice = match self.worker.training_names(step - 1).as_slice() {
             [] => "A lower optimiser.lr may help".to_owned(),
             sources => format!(
                 "A lower optimiser.lr may help, or a lower coefficient of {}",
@@ -370,7 +370,7 @@ impl Training {
         };
         Error::Diverged(format!(
             "phase {:?}: {culprit} became {value} at step {step}; {kept}. {advice}",
-            self.plan.phase
+            self.settings.phase
         ))
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use sextant_model::Sit;
 use sextant_recipe::Weights;
 use sextant_records::checkpoint::Saved;
-use sextant_records::{RunFolder, RunResult, journal, make_folder, write_whole};
+use sextant_records::{RunFolder, RunResult, journal, make_folder, median, write_whole};
 
 use super::checkpoint::SavedTensors;
 use super::setup::trained;
@@ -31,7 +31,7 @@ impl Run {
 
     /// Samples, validation and the cost.
     pub(super) fn conclude(&self, folder: &RunFolder, saved: &[Saved]) -> Result<RunResult, Error> {
-        let (last, earlier) = saved.split_last().ok_or_else(|| Error::Phase("no phase ran".into()))?;
+        let (last, earlier) = saved.split_last().ok_or(Error::NoPhase)?;
         let ema = trained(&self.recipe, &self.dataset, last, Weights::Ema, &self.options.device)?;
         let labels = self.draw_grid(folder, last, &ema)?;
         let phase = self.last_phase()?;
@@ -63,7 +63,7 @@ impl Run {
             validation_loss: validation.mean,
             validation_by_time: validation.by_time,
             guidance_loss,
-            seconds_per_step: median(&state.step_seconds),
+            seconds_per_step: median(state.step_seconds.iter().copied().map(f64::from)),
             seconds: state.seconds,
             teacher: state.teacher,
             peak_memory_bytes: memory::peak_bytes(),
@@ -94,13 +94,4 @@ fn guidance_losses(line: &journal::Line) -> std::collections::BTreeMap<String, f
         .iter()
         .filter_map(|(name, value)| Some((name.strip_prefix("guidance.")?.to_owned(), *value)))
         .collect()
-}
-
-fn median(values: &[f32]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f32::total_cmp);
-    match sorted.len() {
-        0 => f64::NAN,
-        n => (f64::from(sorted[(n - 1) / 2]) + f64::from(sorted[n / 2])) / 2.0,
-    }
 }

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use sextant_recipe::{Recipe, changes, refusals};
+use sextant_data::Dataset;
+use sextant_recipe::{Recipe, changes, measuring_refusals, refusals};
 use sextant_records::checkpoint::Saved;
 use sextant_records::{Place, RunFolder, journal, quoted};
 
@@ -14,7 +15,34 @@ use super::{Error, Run};
 /// # Errors
 /// Every key that cannot be changed, with the reason.
 pub fn check_changes(folder: &RunFolder, before: &Recipe, after: &Recipe, place: &Place) -> Result<(), Error> {
-    let refused = refusals(before, after, place.index(before), place.step);
+    none_of(refusals(before, after, place.index(before), place.step), folder)
+}
+
+/// Checks that the network of the run in `folder`, trained by `before`, can be measured by the recipe `after`.
+///
+/// # Errors
+/// Every key that is not of a measurement, with the reason why it stays.
+pub fn check_measurement(folder: &RunFolder, before: &Recipe, after: &Recipe) -> Result<(), Error> {
+    none_of(measuring_refusals(before, after), folder)
+}
+
+/// Checks that data are those that the run in `folder` began with.
+///
+/// # Errors
+/// Other data, a folder that is no run.
+pub fn check_data(folder: &RunFolder, dataset: &Dataset) -> Result<(), Error> {
+    let (before, now) = (folder.info()?.data, dataset.fingerprint());
+    match before == now {
+        true => Ok(()),
+        false => Err(Error::OtherData {
+            run: folder.path().into(),
+            before,
+            now: now.into(),
+        }),
+    }
+}
+
+fn none_of(refused: Vec<String>, folder: &RunFolder) -> Result<(), Error> {
     if refused.is_empty() {
         return Ok(());
     }
@@ -47,14 +75,8 @@ impl Run {
     /// # Errors
     /// Other data, another encoder, another judge under the same name.
     pub fn check_files(&self, folder: &RunFolder) -> Result<(), Error> {
+        check_data(folder, self.dataset())?;
         let (before, now) = (folder.info()?, self.info());
-        if before.data != now.data {
-            return Err(Error::OtherData {
-                run: folder.path().into(),
-                before: before.data,
-                now: now.data.clone(),
-            });
-        }
         for file in &now.files {
             let known = file.among(&before.files);
             if let Some(known) = known.filter(|known| known.sha256 != file.sha256) {
@@ -97,6 +119,47 @@ impl Run {
 /// Names, where an error of reading is due to the newest checkpoint being damaged, the intact one before it and the command that goes
 /// on from there. Any other error stays as it is.
 pub fn explained(error: Error, folder: &RunFolder, recipe: &Recipe) -> Error {
+    with_advice(
+        error,
+        folder,
+        recipe,
+        |_| true,
+        |found| match found {
+            Some((phase, saved)) => {
+                let place = match recipe.phases.len() {
+                    1 => saved.step.to_string(),
+                    _ => format!("{phase}:{}", saved.step),
+                };
+                let run = folder.path().display();
+                format!(
+                    "take the damaged folder away, and the same command goes on from it, or go on from there with: sextant train --resume {} --out {}",
+                    quoted(&format!("{run}@{place}")),
+                    quoted(&free(&format!("{run}-from-{}", saved.step)).display().to_string())
+                )
+            }
+            None => "the run has to begin anew".to_owned(),
+        },
+    )
+}
+
+/// The same for a command that looks at the network of the last phase, such as `sextant eval`.
+pub fn explained_to(command: &str, error: Error, folder: &RunFolder, recipe: &Recipe) -> Error {
+    let is_last = |phase: &str| recipe.phases.last().is_some_and(|last| last.name == phase);
+    with_advice(error, folder, recipe, is_last, |found| match found {
+        Some((_, saved)) => format!("use it with: {command} {}", quoted(&saved.folder.display().to_string())),
+        None => "`sextant train --resume` says how the run goes on".to_owned(),
+    })
+}
+
+/// The error, explained where it is one of reading and the newest checkpoint is damaged: with the newest intact one of the phases that
+/// are wanted, and the advice on it.
+fn with_advice(
+    error: Error,
+    folder: &RunFolder,
+    recipe: &Recipe,
+    is_wanted: impl Fn(&str) -> bool,
+    advice: impl FnOnce(Option<(&str, &Saved)>) -> String,
+) -> Error {
     let read = matches!(
         error,
         Error::File(_) | Error::Tensors(_) | Error::Weights { .. } | Error::Guidance(_)
@@ -109,26 +172,19 @@ pub fn explained(error: Error, folder: &RunFolder, recipe: &Recipe) -> Error {
     let Some((_, damaged)) = newest_first.next().filter(|(_, newest)| read && !is_whole(newest)) else {
         return error;
     };
-    let advice = match newest_first.find(|(_, saved)| is_whole(saved)) {
-        Some((phase, saved)) => {
-            let place = match recipe.phases.len() {
-                1 => saved.step.to_string(),
-                _ => format!("{phase}:{}", saved.step),
-            };
-            let run = folder.path().display();
-            format!(
-                "the checkpoint before it, after step {} of phase {phase:?}, is whole: take the damaged folder away, and the same command goes on from it, or go on from there with: sextant train --resume {} --out {}",
-                saved.step,
-                quoted(&format!("{run}@{place}")),
-                quoted(&free(&format!("{run}-from-{}", saved.step)).display().to_string())
-            )
-        }
-        None => "no checkpoint before it is whole: the run has to begin anew".to_owned(),
+    let found = newest_first.find(|(phase, saved)| is_wanted(phase) && is_whole(saved));
+    let found = found.as_ref().map(|(phase, saved)| (*phase, saved));
+    let is_there = match found {
+        Some((phase, saved)) => format!(
+            "the checkpoint before it, after step {} of phase {phase:?}, is whole",
+            saved.step
+        ),
+        None => "no checkpoint before it is whole".to_owned(),
     };
     Error::Damaged {
         source: Box::new(error),
         checkpoint: damaged.folder,
-        advice,
+        advice: format!("{is_there}: {}", advice(found)),
     }
 }
 

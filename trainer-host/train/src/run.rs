@@ -14,7 +14,7 @@ use sextant_records::journal::Journal;
 use sextant_records::{EncoderCost, FileError, NetworkFile, RunFolder, RunInfo, RunResult};
 
 use super::checkpoint::{SavedTensors, State};
-use super::phase::{Ending, Plan, Training};
+use super::phase::{Ending, PhaseSettings, Training};
 use super::plan::RunPlan;
 use super::progress::{ProgressMode, RunProgress};
 use super::resume::explained;
@@ -61,6 +61,7 @@ pub struct Run {
     pub(super) options: Options,
     pub(super) dataset: Arc<Dataset>,
     pub(super) model: SitConfig,
+    /// Without its warnings.
     info: RunInfo,
     plan: RunPlan,
     warnings: Vec<Warning>,
@@ -115,7 +116,6 @@ impl Run {
             device: device::describe(&options.device_name, &options.device),
             data: dataset.fingerprint().into(),
             plugins,
-            warnings: warnings.iter().map(Warning::to_string).collect(),
             files: NetworkFile::all(&recipe)?,
             ..RunInfo::default()
         };
@@ -133,7 +133,6 @@ impl Run {
 
     /// Adds warnings of what comes after the training.
     pub fn warn(&mut self, warnings: Vec<Warning>) {
-        self.info.warnings.extend(warnings.iter().map(Warning::to_string));
         self.warnings.extend(warnings);
     }
 
@@ -153,8 +152,11 @@ impl Run {
     }
 
     /// Content of `run.json`.
-    pub fn info(&self) -> &RunInfo {
-        &self.info
+    pub fn info(&self) -> RunInfo {
+        RunInfo {
+            warnings: self.warnings.iter().map(Warning::to_string).collect(),
+            ..self.info.clone()
+        }
     }
 
     /// Refuses a training that this machine cannot hold; answers a warning about one that it may not hold.
@@ -203,7 +205,7 @@ impl Run {
 
     pub(super) fn last_phase(&self) -> Result<&Phase, Error> {
         let phase = self.recipe.phases.last();
-        phase.ok_or_else(|| Error::Phase("the recipe has no phase".into()))
+        phase.ok_or(Error::NoPhase)
     }
 
     /// Runs, or goes on with, what is left of the run in `folder`. An error other than an interrupt is left there as
@@ -303,7 +305,7 @@ impl Run {
             None => self.options.progress.start(&label, state.step, phase.steps),
         };
         let journal = Journal::open(folder, &phase.name, state.step)?;
-        let plan = Plan {
+        let settings = PhaseSettings {
             phase: phase.name.clone(),
             steps: phase.steps,
             optimiser: self.recipe.optimiser.clone(),
@@ -318,7 +320,7 @@ impl Run {
             self.plan.phases[index].estimate()
         )));
         let loader = self.loader(phase, seed, state.step);
-        let mut training = Training::new(plan, worker, state, progress)
+        let mut training = Training::new(settings, worker, state, progress)
             .with_journal(journal)
             .with_validation(if last { self.validation()? } else { Vec::new() });
         if let Ok(side) = self.dataset.picture_side() {

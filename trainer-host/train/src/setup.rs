@@ -45,7 +45,7 @@ impl Run {
             None => None,
             Some(teacher) => {
                 let place = self.recipe.phases[..index].iter().position(|p| p.name == teacher.phase);
-                let place = place.ok_or_else(|| Error::Phase(format!("there is no phase {:?}", teacher.phase)))?;
+                let place = place.ok_or_else(|| Error::UnknownPhase(teacher.phase.clone()))?;
                 let mut teacher = earlier[place].load(teacher.weights, frozen_copy(&student))?;
                 // Blocks that nobody reads would only take memory.
                 if let Some(deepest) = sources.blocks_asked() {
@@ -222,7 +222,7 @@ fn load_sources(phase: &Phase, search: &SearchPath, geometry: &GuidanceGeometry)
 /// Data or an encoder that cannot be read, a model that does not fit them.
 pub fn planned_geometry(recipe: &Recipe, device: &Device) -> Result<GuidanceGeometry, Error> {
     let phase = recipe.phases.last();
-    let phase = phase.ok_or_else(|| Error::Phase("the recipe has no phase".into()))?;
+    let phase = phase.ok_or(Error::NoPhase)?;
     Ok(Ground::read(recipe, device)?.geometry(recipe, phase))
 }
 

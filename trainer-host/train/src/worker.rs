@@ -173,6 +173,15 @@ impl Worker {
         self.sources.active_at(step).into_iter().map(str::to_owned).collect()
     }
 
+    /// Those of them whose loss depends on what is trained.
+    pub fn training_names(&self, step: u64) -> Vec<String> {
+        let plans = self.sources.plans().filter(|(_, plan)| plan.trains());
+        let training: Vec<&str> = plans.map(|(name, _)| name).collect();
+        let mut names = self.active_names(step);
+        names.retain(|name| training.contains(&name.as_str()));
+        names
+    }
+
     /// The gradient of the mean loss of `batch`, weighted with the batch's share of its step.
     ///
     /// # Errors

@@ -127,6 +127,11 @@ impl SourcePlan {
         self.taps.iter().any(|tap| tap.network == network)
     }
 
+    /// Tells whether its loss depends on anything that is trained: without, its coefficient changes nothing.
+    pub fn trains(&self) -> bool {
+        self.needs(Network::Student) || self.parameters.iter().any(|parameter| parameter.trainable)
+    }
+
     /// Tells whether it asks for the output of `network`.
     pub fn needs_output(&self, network: Network) -> bool {
         let is_output = |tap: &TapRequest| tap.network == network && tap.kind == TapKind::Output;

@@ -39,9 +39,12 @@ pub enum CheckpointError {
         /// The fault.
         reason: String,
     },
-    /// It cannot be read or written.
+    /// It is cut, or cannot be read.
+    #[error("{0}; delete it to begin anew")]
+    Unreadable(TensorFileError),
+    /// It cannot be written.
     #[error(transparent)]
-    File(#[from] TensorFileError),
+    Unwritten(TensorFileError),
 }
 
 /// The state of a training after some of its steps.
@@ -61,7 +64,7 @@ impl Checkpoint<'_> {
         let origin = self.origin.clone();
         let head = serde_json::to_string(&Head { step, origin }).map_err(|e| self.fault(e))?;
         let metadata = BTreeMap::from([("json".to_owned(), head)]);
-        write_safetensors(self.path, &tensors, &metadata).map_err(CheckpointError::File)?;
+        write_safetensors(self.path, &tensors, &metadata).map_err(CheckpointError::Unwritten)?;
         Ok(())
     }
 
@@ -74,7 +77,7 @@ impl Checkpoint<'_> {
         if !self.path.exists() {
             return Ok((0, learner, optimiser));
         }
-        let (mut tensors, metadata) = read_with_metadata(self.path).map_err(CheckpointError::File)?;
+        let (mut tensors, metadata) = read_with_metadata(self.path).map_err(CheckpointError::Unreadable)?;
         let head = metadata.get("json").map(String::as_str).unwrap_or_default();
         let head: Head = serde_json::from_str(head).map_err(|e| self.fault(e))?;
         if head.origin != *self.origin {

@@ -235,7 +235,8 @@ mod tests {
             let message = train_encoder(&config, &dataset, &device, &path, |_| {})
                 .unwrap_err()
                 .to_string();
-            assert!(message.contains(&path.display().to_string()), "{message}");
+            let path_of = path.display().to_string();
+            assert!(message.contains(&path_of) && message.contains("delete it"), "{message}");
             std::fs::remove_file(&path).unwrap();
         }
     }

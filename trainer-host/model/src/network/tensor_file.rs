@@ -192,6 +192,8 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let sibling = PathBuf::from(sibling);
     let write = || {
         let mut file = File::create(&sibling)?;
+        // Until it has its name: one that nobody holds is a dead process's.
+        let _ = file.lock();
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&sibling, path)

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::entry::{Ending, Entry, unguided};
 use super::frame::{self, Frame, Request, distinct};
-use super::gather::Source;
+use super::gather::RunSet;
 use super::measured;
 use super::metric::{self, Metric};
 use super::pictures::Pictures;
@@ -15,15 +15,15 @@ use crate::{self as report, Plugin, Report, RunChange, SampleGrid, SeedRun, Vari
 use sextant_data::{self as data, DataError, Dataset};
 use sextant_records::{LibraryRecord, make_folder, write_whole};
 
-/// The report of these sources.
+/// The report of these sets.
 ///
 /// # Errors
 /// Runs that do not belong together (see [`protocol::same`]), with what differs.
-pub fn assemble(sources: Vec<Source>, request: &Request) -> Result<Report, Error> {
-    let folders = distinct(sources.iter().map(|source| source.folder.display().to_string()));
-    let (sources, twice) = frame::once(sources)?;
-    let frame = Frame::new(&sources, request)?;
-    let entries: Vec<Entry> = sources.into_iter().flat_map(|source| source.entries).collect();
+pub fn assemble(sets: Vec<RunSet>, request: &Request) -> Result<Report, Error> {
+    let folders = distinct(sets.iter().map(|set| set.folder.display().to_string()));
+    let (sets, twice) = frame::once(sets)?;
+    let frame = Frame::new(&sets, request)?;
+    let entries: Vec<Entry> = sets.into_iter().flat_map(|set| set.entries).collect();
     protocol::same(&entries.iter().map(Protocol::of).collect::<Vec<_>>())?;
     let names: Vec<String> = frame.variants.iter().map(|(name, _)| name.clone()).collect();
     let runs = measured::runs(&names, &frame.seeds, &entries, frame.baseline.as_deref());

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::difference;
 use super::entry::{Ending, Entry};
-use super::gather::Source;
+use super::gather::RunSet;
 use super::record::Record;
 use crate::Error;
 use sextant_recipe::Score;
@@ -49,15 +49,15 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// The frame of these sources. A single comparison is as its recipe has it; several with one base recipe too. Otherwise the
+    /// The frame of these sets. A single comparison is as its recipe has it; several with one base recipe too. Otherwise the
     /// recipes of the variants are shown as differences to the baseline's.
     ///
     /// # Errors
     /// Seeds of one variant that were trained by other recipes; recipes that declare other primary scores; a baseline that is not
     /// there.
-    pub fn new(sources: &[Source], request: &Request) -> Result<Self, Error> {
-        let entries: Vec<&Entry> = sources.iter().flat_map(|source| &source.entries).collect();
-        let records: Vec<&Record> = sources.iter().flat_map(|source| &source.record).collect();
+    pub fn new(sets: &[RunSet], request: &Request) -> Result<Self, Error> {
+        let entries: Vec<&Entry> = sets.iter().flat_map(|set| &set.entries).collect();
+        let records: Vec<&Record> = sets.iter().flat_map(|set| &set.record).collect();
         let known = distinct(
             records
                 .iter()
@@ -84,9 +84,9 @@ impl Frame {
             None => names.iter().find(|name| is_unguided(name)).cloned(),
         };
         same_recipes(&names, &entries)?;
-        let (primary, chosen_afterwards) = primary(sources, &entries, request)?;
+        let (primary, chosen_afterwards) = primary(sets, &entries, request)?;
         let base = records.first().map(|record| &record.base);
-        let is_recorded = records.len() == sources.len() && records.iter().all(|record| Some(&record.base) == base);
+        let is_recorded = records.len() == sets.len() && records.iter().all(|record| Some(&record.base) == base);
         if !is_recorded && let Some(baseline) = &baseline {
             names.sort_by_key(|name| name != baseline);
         }
@@ -105,11 +105,11 @@ impl Frame {
         let variants = names
             .iter()
             .map(|name| (name.clone(), overlay(name).unwrap_or_default()));
-        let titles = sources.iter().map(|source| match &source.record {
+        let titles = sets.iter().map(|set| match &set.record {
             Some(record) => record.title.clone(),
-            None => source.entries[0].recipe.title.clone(),
+            None => set.entries[0].recipe.title.clone(),
         });
-        let is_one = matches!(sources, [Source { record: Some(_), .. }]);
+        let is_one = matches!(sets, [RunSet { record: Some(_), .. }]);
         // In the order of the one comparison, else rising.
         let mut seeds = distinct(entries.iter().map(|entry| entry.seed));
         if !is_one {
@@ -150,17 +150,17 @@ pub fn distinct<T: PartialEq>(values: impl IntoIterator<Item = T>) -> Vec<T> {
     all
 }
 
-/// The sources without the runs that one before them has too: a run of the same variant and seed by the same recipe, plugins
+/// The sets without the runs that one before them has too: a run of the same variant and seed by the same recipe, plugins
 /// and data is the same run. The names of those variants come with them.
 ///
 /// # Errors
 /// Two runs of one variant and seed that are not the same, with what differs.
-pub fn once(mut sources: Vec<Source>) -> Result<(Vec<Source>, Vec<String>), Error> {
+pub fn once(mut sets: Vec<RunSet>) -> Result<(Vec<RunSet>, Vec<String>), Error> {
     let mut known = BTreeMap::new();
     let mut twice = Vec::new();
-    for source in &mut sources {
+    for set in &mut sets {
         let mut own = Vec::new();
-        for entry in source.entries.drain(..) {
+        for entry in set.entries.drain(..) {
             let (run, folder) = (made_by(&entry), entry.folder.path().to_owned());
             match known.get(&(entry.variant.clone(), entry.seed)) {
                 None => {
@@ -182,10 +182,10 @@ pub fn once(mut sources: Vec<Source>) -> Result<(Vec<Source>, Vec<String>), Erro
                 }
             }
         }
-        source.entries = own;
+        set.entries = own;
     }
-    sources.retain(|source| !source.entries.is_empty());
-    Ok((sources, distinct(twice)))
+    sets.retain(|set| !set.entries.is_empty());
+    Ok((sets, distinct(twice)))
 }
 
 /// All that a run follows from, and how it ended: another machine or version may end otherwise.
@@ -230,16 +230,16 @@ fn same_recipes(names: &[String], entries: &[&Entry]) -> Result<(), Error> {
 }
 
 /// The primary score, and whether another had been declared before the runs.
-fn primary(sources: &[Source], entries: &[&Entry], request: &Request) -> Result<(Score, bool), Error> {
+fn primary(sets: &[RunSet], entries: &[&Entry], request: &Request) -> Result<(Score, bool), Error> {
     // Where, the score in force, the score before the runs.
-    let declared = sources.iter().flat_map(|source| -> Vec<(&Path, Score, Score)> {
-        match &source.record {
+    let declared = sets.iter().flat_map(|set| -> Vec<(&Path, Score, Score)> {
+        match &set.record {
             Some(record) => {
                 let before = record.declared.unwrap_or(record.primary);
-                vec![(&source.folder, record.primary, before)]
+                vec![(&set.folder, record.primary, before)]
             }
             None => {
-                let own = source.entries.iter();
+                let own = set.entries.iter();
                 let own = own.map(|entry| (entry.folder.path(), entry.recipe.evaluation.primary));
                 own.map(|(folder, score)| (folder, score, score)).collect()
             }

@@ -11,7 +11,7 @@ use sextant_records::RunFolder;
 
 /// A folder that a report is asked of, with the runs in it.
 #[derive(Debug)]
-pub struct Source {
+pub struct RunSet {
     /// The folder, as it was given.
     pub folder: PathBuf,
     /// The record of its comparison; none for a single run, or for runs that were put into a folder by hand.
@@ -20,7 +20,7 @@ pub struct Source {
     pub entries: Vec<Entry>,
 }
 
-impl Source {
+impl RunSet {
     /// Reads the runs of a comparison's folder (`VARIANT/`, `seed-N/VARIANT/`), or a single run.
     ///
     /// # Errors
@@ -126,15 +126,15 @@ mod tests {
             Written::new(0, None).at(&folder.path().join(path));
         }
         fs::create_dir(folder.path().join("notes")).unwrap();
-        let source = Source::read(folder.path()).unwrap();
-        let found: Vec<_> = source
+        let set = RunSet::read(folder.path()).unwrap();
+        let found: Vec<_> = set
             .entries
             .iter()
             .map(|e| e.folder.path().strip_prefix(folder.path()).unwrap())
             .collect();
         let expected = ["none", "seed-2/none", "seed-2/repa", "seed-10/none"].map(Path::new);
         assert_eq!(found, expected);
-        let single = Source::read(&folder.path().join("seed-2/repa")).unwrap();
+        let single = RunSet::read(&folder.path().join("seed-2/repa")).unwrap();
         assert_eq!(single.entries[0].variant, "repa");
     }
 
@@ -147,15 +147,15 @@ mod tests {
         fixture::record(&["none"], &["seed-1/none", "seed-2/none"])
             .write(folder.path())
             .unwrap();
-        let source = Source::read(folder.path()).unwrap();
-        assert_eq!(source.entries.len(), 1, "one has not begun");
-        assert_eq!(source.unlisted(), [folder.path().join("seed-0/none")]);
+        let set = RunSet::read(folder.path()).unwrap();
+        assert_eq!(set.entries.len(), 1, "one has not begun");
+        assert_eq!(set.unlisted(), [folder.path().join("seed-0/none")]);
     }
 
     #[test]
     fn folders_without_runs_are_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let error = |path: &Path| Source::read(path).unwrap_err().to_string();
+        let error = |path: &Path| RunSet::read(path).unwrap_err().to_string();
         assert!(error(folder.path()).contains("holds no run"));
         assert!(error(&folder.path().join("nowhere")).contains("no such folder"));
         fs::write(folder.path().join("file"), "").unwrap();

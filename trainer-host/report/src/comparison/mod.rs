@@ -21,7 +21,7 @@ use std::path::PathBuf;
 pub use assemble::{assemble, write};
 pub use entry::Entry;
 pub use frame::{Request, distinct};
-pub use gather::Source;
+pub use gather::RunSet;
 
 use crate::{Error, Report};
 
@@ -30,15 +30,15 @@ use crate::{Error, Report};
 /// # Errors
 /// Folders without runs; runs that cannot be read or do not belong together, with what differs.
 pub fn report(folders: &[PathBuf], request: &Request) -> Result<Report, Error> {
-    let sources = folders.iter().map(|folder| Source::read(folder));
-    let sources = sources.collect::<Result<Vec<_>, _>>()?;
-    for source in &sources {
-        for run in source.unlisted() {
+    let sets = folders.iter().map(|folder| RunSet::read(folder));
+    let sets = sets.collect::<Result<Vec<_>, _>>()?;
+    for set in &sets {
+        for run in set.unlisted() {
             tracing::warn!(
                 "{} is left out: it is not of the comparison that comparison.json describes; name it to have it in",
                 run.display()
             );
         }
     }
-    assemble::assemble(sources, request)
+    assemble::assemble(sets, request)
 }

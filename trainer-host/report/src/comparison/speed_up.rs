@@ -59,7 +59,7 @@ fn curves(entries: &[Entry], runs: &[SeedRun], name: &str, spent: Spent) -> Opti
 
 #[cfg(test)]
 mod tests {
-    use super::super::Source;
+    use super::super::RunSet;
     use super::*;
     use crate::fixture::{Written, write};
     use sextant_stats::statistics::SpeedUpOutcome;
@@ -78,7 +78,7 @@ mod tests {
         let none = Written::new(0, None).curve(&baseline);
         let other = Written::new(0, Some("repa")).curve(curve).earlier(earlier_steps, 1.0);
         write(&[("none", 0, none), ("repa", 0, other)], None, folder.path());
-        let entries = Source::read(folder.path()).unwrap().entries;
+        let entries = RunSet::read(folder.path()).unwrap().entries;
         let others = ["repa".to_owned()];
         let runs = measured::runs(&["none".into(), "repa".into()], &[0], &entries, Some("none"));
         speed_ups(&entries, &runs, "none", &others)
