@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{
-    Command, CompareArgs, ComputeArgs, EncoderArgs, EncoderCommand, SampleArgs, SamplerName, TrainArgs, eval, log,
-    plan, plugin, report, resume, sweep,
+    Command, CompareArgs, ComputeArgs, EncoderArgs, EncoderCommand, LabelsName, SampleArgs, SamplerName, TrainArgs,
+    eval, log, plan, plugin, report, resume, samples, sweep,
 };
 use crate::Error;
 use crate::compare::{self, Status};
@@ -23,7 +23,7 @@ use sextant_recipe::{self as recipe, EncoderConfig, Recipe, RecipeFile};
 use sextant_records::FileError;
 use sextant_records::{FolderLock, RunFolder, RunResult, duration, quoted};
 use sextant_train::checkpoint::SavedTensors;
-use sextant_train::sample::{self, Drawing};
+use sextant_train::sample::{self, Drawing, Labels, Part, SampleJob};
 use sextant_train::{Options, ProgressMode, Run, of_sampler, write_samples};
 
 /// Runs a command.
@@ -228,21 +228,29 @@ fn draw(args: SampleArgs) -> Result<(), Error> {
     let classes = dataset.class_names().len();
     let count = args.count.unwrap_or(recipe.evaluation.samples);
     let columns = args.columns.unwrap_or(recipe.evaluation.columns);
-    for (option, number) in [("--count", count), ("--columns", columns)] {
-        if !(1..=1_000_000).contains(&number) {
+    // A grid is made in memory.
+    let most = if args.npz.is_some() { 1_000_000_000 } else { 1_000_000 };
+    for (option, number, most) in [
+        ("--count", count, most),
+        ("--columns", columns, most),
+        ("--batch", args.batch, 1_000_000),
+    ] {
+        if !(1..=most).contains(&number) {
             return Err(Error::Input(format!(
-                "{option} is {number}; it must be from 1 to 1,000,000"
+                "{option} is {number}; it must be from 1 to {most}"
             )));
         }
     }
     recipe.kept(args.weights)?;
-    let labels = match &args.class {
-        Some(class) => vec![label(class, dataset.class_names(), &recipe)?; count],
-        None => sample::labels(classes, count),
+    let labels = match (&args.class, args.labels) {
+        (Some(class), _) => Labels::Class(label(class, dataset.class_names(), &recipe)?),
+        (None, LabelsName::Balanced) => Labels::Balanced,
+        (None, LabelsName::Random) => Labels::Random,
     };
     let drawing = Drawing {
         sampler,
         seed: args.seed.unwrap_or(recipe.seed),
+        batch: args.batch,
         ..Drawing::of(&recipe)
     };
     let options = options(&compute, true, "sample")?;
@@ -251,6 +259,21 @@ fn draw(args: SampleArgs) -> Result<(), Error> {
     for warning in of_sampler(&recipe, &drawing.sampler, scaled_by) {
         tracing::warn!("{warning}");
     }
+    if let Some(npz) = &args.npz {
+        let job = SampleJob {
+            network: &network,
+            origin: format!("{} after step {}", args.weights, saved.step),
+            drawing,
+            dataset: &dataset,
+            device: &options.device,
+            labels,
+            count: count as u64,
+            part: args.part.unwrap_or(Part::WHOLE),
+        };
+        return samples::run(&job, npz, &saved.file(args.weights), args.output.json);
+    }
+    let of = |index| labels.of(index, classes, drawing.seed);
+    let labels: Vec<usize> = (0..count as u64).map(of).collect();
     let drawn = sample::draw(&network, &drawing, &labels, &dataset, &options.device);
     let pixels = drawn.map_err(|error| error.of_network(&saved.file(args.weights)))?;
     let out = args.out.unwrap_or_else(|| folder.samples());

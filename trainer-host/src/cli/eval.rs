@@ -15,6 +15,7 @@ use sextant_recipe::{self as recipe, QualityRecipe, Recipe, RepresentationsRecip
 use sextant_records::evaluation::{Evaluation, EvaluationFolder};
 use sextant_records::{FileError, Place, RunFolder};
 use sextant_train::Options;
+use sextant_train::sample::SampleFile;
 
 /// Subject and settings of an evaluation.
 #[derive(Args)]
@@ -120,11 +121,11 @@ impl fmt::Display for Drawn {
 }
 
 fn samples(args: &EvalArgs) -> Result<Evaluation, Error> {
-    let pixels = sextant_train::sample::read_npz(&args.target)?;
+    let samples = SampleFile::open(&args.target)?;
     let options = options(&args.compute, true, "eval")?;
     let recipe = match &args.recipe {
         Some(path) => recipe::load(path, &args.set)?.base()?,
-        None if args.set.is_empty() => emoji(pixels.side)?,
+        None if args.set.is_empty() => emoji(samples.side())?,
         None => {
             return Err(Error::Input(
                 "--set changes a recipe; for an .npz give --recipe too".into(),
@@ -137,7 +138,7 @@ fn samples(args: &EvalArgs) -> Result<Evaluation, Error> {
     }
     let _lock = place.as_ref().map(EvaluationFolder::lock).transpose()?;
     Ok(evaluation::of_samples(
-        &pixels,
+        &samples,
         &recipe,
         &options.device,
         place.as_ref(),
