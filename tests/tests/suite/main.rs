@@ -29,6 +29,7 @@ mod plugin_kit;
 mod report;
 mod resume;
 mod runs;
+mod samples;
 mod sources;
 mod sweep;
 mod warnings;

@@ -288,6 +288,11 @@ impl Dataset {
         }
     }
 
+    /// SHA-256 (hex) of the network that makes pictures of latents, where there is one.
+    pub fn decoder_fingerprint(&self) -> Option<&str> {
+        self.decoder.as_ref().map(|decoder| decoder.fingerprint())
+    }
+
     fn decoder(&self) -> Result<&dyn Decode, DataError> {
         self.decoder.as_deref().ok_or(DataError::NeedsDecoder)
     }

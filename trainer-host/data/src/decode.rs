@@ -7,6 +7,9 @@ pub trait Decode: Debug + Send + Sync {
     /// Height and width of the picture of a latent of height and width `side`.
     fn side(&self, side: usize) -> usize;
 
+    /// SHA-256 (hex) of the network.
+    fn fingerprint(&self) -> &str;
+
     /// Pictures, 8-bit RGB `[N, H, W, 3]`, of latents `[N, C, h, w]` of `shape = [C, h, w]`, scaled as in training.
     fn decode(&self, latents: &[f32], shape: [usize; 3]) -> Vec<u8>;
 }

@@ -9,7 +9,7 @@
 //! The second nearest is one of another group of near-duplicates: a copy of an image that the data has in five tints is one.
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::Error;
 use sextant_data::Dataset;
@@ -52,6 +52,17 @@ struct Pair {
 /// # Errors
 /// Bytes that are no whole images, fewer than 19 held-out images, a training part of one image only.
 pub fn copies(pixels: &[u8], scale: f64, dataset: &Dataset) -> Result<FoundCopies, Error> {
+    copies_in(&|each| each(pixels), scale, dataset)
+}
+
+/// Hands over samples in order, some at a time; may be asked more than once.
+pub type Images<'a> = dyn Fn(&mut dyn FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error> + 'a;
+
+/// [`copies`] among samples that need not be in memory all at once.
+///
+/// # Errors
+/// As there, and those of `images`.
+pub fn copies_in(images: &Images, scale: f64, dataset: &Dataset) -> Result<FoundCopies, Error> {
     let failed = |e: MeasureError| Error::Input(format!("copies of training images: {e}"));
     let of = |ids: &[usize]| dataset.to_pixels(&dataset.gather(ids)?);
     let training = of(dataset.train())?;
@@ -59,13 +70,18 @@ pub fn copies(pixels: &[u8], scale: f64, dataset: &Dataset) -> Result<FoundCopie
     let rows = |pixels: &[u8]| rows(pixels, len).map_err(failed);
     // Enough neighbours that one is of another group.
     let enough = largest_group(dataset) + 1;
-    let (samples, held_out) = (rows(pixels)?, rows(&of(dataset.held_out())?)?);
-    let found = memorisation(&samples, &rows(&training)?, &held_out, QUANTILE, enough).map_err(failed)?;
-
+    let (training_rows, held_out) = (rows(&training)?, rows(&of(dataset.held_out())?)?);
     let pairs = |near: &[Vec<Neighbour>]| near.iter().map(|near| pair(near, dataset)).collect::<Vec<_>>();
-    let (of_samples, of_held_out) = (pairs(&found.samples), pairs(&found.held_out));
+    let (mut of_samples, mut of_held_out, mut threshold) = (Vec::new(), Vec::new(), 0.0);
+    images(&mut |pixels| {
+        let found = memorisation(&rows(pixels)?, &training_rows, &held_out, QUANTILE, enough).map_err(failed)?;
+        of_samples.extend(pairs(&found.samples));
+        // The same every time.
+        (of_held_out, threshold) = (pairs(&found.held_out), found.threshold);
+        Ok(())
+    })?;
     let rule = CopyRule {
-        distance: found.threshold,
+        distance: threshold,
         quantile: QUANTILE,
         ratio: RATIO,
     };
@@ -88,9 +104,18 @@ pub fn copies(pixels: &[u8], scale: f64, dataset: &Dataset) -> Result<FoundCopie
     // Ratios are at least 0 and no NaN.
     suspects.sort_by(|a, b| suspicion(a).partial_cmp(&suspicion(b)).unwrap_or(Ordering::Equal));
     suspects.truncate(SHOWN);
+    let (mut shown, mut first) = (BTreeMap::new(), 0);
+    images(&mut |pixels| {
+        let images = pixels.chunks_exact(dataset.sample_len()).enumerate();
+        shown.extend(
+            images.filter_map(|(at, image)| suspects.contains(&(first + at)).then(|| (first + at, image.to_vec()))),
+        );
+        first += pixels.len() / dataset.sample_len();
+        Ok(())
+    })?;
     Ok(FoundCopies {
         copies,
-        neighbours_png: picture(pixels, &training, &suspects, &of_samples, dataset)?,
+        neighbours_png: picture(&shown, &training, &suspects, &of_samples, dataset)?,
     })
 }
 
@@ -127,7 +152,7 @@ fn pair(neighbours: &[Neighbour], dataset: &Dataset) -> Pair {
 
 /// Triples of sample, nearest and second nearest, with an empty place between two that stand beside each other.
 fn picture(
-    pixels: &[u8],
+    samples: &BTreeMap<usize, Vec<u8>>,
     training: &[u8],
     suspects: &[usize],
     pairs: &[Pair],
@@ -135,25 +160,23 @@ fn picture(
 ) -> Result<Vec<u8>, Error> {
     let side = dataset.picture_side()?;
     let len = 3 * side.pow(2);
-    let image = |set: &[u8], place: usize| set[place * len..(place + 1) * len].to_vec();
+    let original = |place: usize| &training[place * len..(place + 1) * len];
     let mut cells: Vec<u8> = Vec::new();
     for (shown, &sample) in suspects.iter().enumerate() {
         if shown % SHOWN_ACROSS > 0 {
             cells.extend(vec![255; len]);
         }
-        cells.extend(image(pixels, sample));
+        cells.extend(&samples[&sample]);
         pairs[sample]
             .ids
             .iter()
-            .for_each(|&place| cells.extend(image(training, place)));
+            .for_each(|&place| cells.extend(original(place)));
     }
     Ok(grid_png(&cells, side, 4 * SHOWN_ACROSS - 1)?)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use rand::Rng;
 
     use super::super::fixture::{bytes, emoji_of};

@@ -114,8 +114,15 @@ impl<'j> Reference<'j> {
     /// # Errors
     /// Bytes that are no whole images, fewer than four samples, features that are not finite.
     pub fn quality(&self, pixels: &[u8], scale: f64) -> Result<Quality, Error> {
-        let features = self.judge.features(pixels, self.side)?;
-        self.assess(&self.training, &features, scale)
+        self.score(&self.judge.features(pixels, self.side)?, scale)
+    }
+
+    /// The same of samples that the judge has seen.
+    ///
+    /// # Errors
+    /// Fewer than four samples.
+    pub fn score(&self, samples: &Features, scale: f64) -> Result<Quality, Error> {
+        self.assess(&self.training, samples, scale)
     }
 
     /// The kernel distance of such samples alone: what scales are chosen by.

@@ -1,23 +1,22 @@
 //! Subjects of an evaluation: a run, one checkpoint of it, samples alone.
 
-use std::collections::BTreeMap;
+use burn::tensor::Device;
+use sha2::{Digest, Sha256};
 
-use burn::tensor::{Device, TensorData};
-
-use super::copies::copies;
+use super::copies::copies_in;
 use super::evaluate::{Subject, data_fingerprints, evaluate, judges};
-use super::quality::{self, Reference};
+use super::quality;
 use super::representations::not_shown;
 use super::{Guided, guided_of, pictures, values};
 use crate::Error;
 use crate::judge::Judge;
 use sextant_data::Dataset;
-use sextant_model::fingerprint;
 use sextant_recipe::{Recipe, Weights};
 use sextant_records::evaluation::{Evaluation, EvaluationFolder, Fingerprints, Protocol};
 use sextant_records::{FileError, Place, RunFolder, ValidationLoss, journal};
+use sextant_stats::measure::Features;
 use sextant_train::checkpoint::{Saved, SavedTensors};
-use sextant_train::sample::Pixels;
+use sextant_train::sample::SampleFile;
 use sextant_train::{Options, Run, Warning, checkpoint, trained, validation_loss, validation_set};
 
 /// Makes a run ready ([`Run::prepare`]), and checks what can be wrong with its evaluation before its training begins: judges
@@ -217,57 +216,76 @@ fn over_training(run: &Run, folder: &RunFolder, place: &EvaluationFolder) -> Res
 /// # Errors
 /// Samples of another size than the data, a `place` that holds something else.
 pub fn of_samples(
-    pixels: &Pixels,
+    samples: &SampleFile,
     recipe: &Recipe,
     device: &Device,
     place: Option<&EvaluationFolder>,
 ) -> Result<Evaluation, Error> {
     let dataset = sextant_train::dataset(&recipe.data, device)?;
     let side = dataset.picture_side()?;
-    if side != pixels.side {
+    if side != samples.side() {
         return Err(Error::Input(format!(
             "the samples are {} pixels a side, pictures of the data {side}; give the recipe that they were drawn by with --recipe",
-            pixels.side
+            samples.side()
         )));
     }
     let judges = judges(recipe, &dataset, device)?;
     let Some(place) = place else {
-        return Ok(scored(pixels, &dataset, &judges)?.0);
+        return Ok(scored(samples, &dataset, &judges)?.0);
     };
     let identities = judges.iter().map(|judge| judge.identity().clone()).collect();
-    let protocol = Protocol::new(recipe, data_fingerprints(&dataset), 0, fingerprints(pixels), identities);
+    let protocol = Protocol::new(
+        recipe,
+        data_fingerprints(&dataset),
+        0,
+        fingerprints(samples)?,
+        identities,
+    );
     if let Some(evaluation) = place.finished(&protocol) {
         return Ok(evaluation);
     }
     place.begin(&protocol)?;
-    let (evaluation, neighbours_png) = scored(pixels, &dataset, &judges)?;
+    let (evaluation, neighbours_png) = scored(samples, &dataset, &judges)?;
     place.write_bytes("neighbours.png", &neighbours_png)?;
     place.finish(&evaluation)?;
     Ok(evaluation)
 }
 
 /// Fingerprints that samples' measurements belong to.
-fn fingerprints(pixels: &Pixels) -> Fingerprints {
-    let bytes = TensorData::new(pixels.bytes.clone(), [pixels.bytes.len()]);
-    let kind = format!("samples of {} pixels a side", pixels.side);
-    Fingerprints {
-        network: fingerprint(&kind, &BTreeMap::from([("pixels".to_owned(), bytes)])),
+fn fingerprints(samples: &SampleFile) -> Result<Fingerprints, Error> {
+    let mut hash = Sha256::new_with_prefix(format!("samples of {} pixels a side", samples.side()));
+    samples.read(|images| {
+        hash.update(images);
+        Ok::<_, Error>(())
+    })?;
+    Ok(Fingerprints {
+        network: data::hex(&hash.finalize()),
         ..Fingerprints::default()
-    }
+    })
 }
 
-/// All that can be said of samples, and the picture of the nearest neighbours.
-fn scored(pixels: &Pixels, dataset: &Dataset, judges: &[Judge]) -> Result<(Evaluation, Vec<u8>), Error> {
+/// All that can be said of samples, and the picture of the nearest neighbours. Features of all samples are in memory, their pixels
+/// never.
+fn scored(samples: &SampleFile, dataset: &Dataset, judges: &[Judge]) -> Result<(Evaluation, Vec<u8>), Error> {
     let references = quality::references(judges, dataset)?;
-    let count = pixels.bytes.len() / (3 * pixels.side * pixels.side);
-    let scores = |of: &dyn Fn(&Reference) -> _| references.iter().map(of).collect::<Result<_, Error>>();
-    let found = copies(&pixels.bytes, 1.0, dataset)?;
-    let evaluation = Evaluation {
+    let mut seen: Vec<Vec<f64>> = vec![Vec::new(); judges.len()];
+    samples.read(|images| {
+        for (judge, seen) in judges.iter().zip(&mut seen) {
+            sextant_interrupt::check()?;
+            seen.extend(judge.features(images, samples.side())?.values());
+        }
+        Ok::<_, Error>(())
+    })?;
+    let mut evaluation = Evaluation {
         judges: judges.iter().map(|judge| judge.identity().clone()).collect(),
-        quality: scores(&|reference| reference.quality(&pixels.bytes, 1.0))?,
-        floors: scores(&|reference| reference.floor(count))?,
-        copies: Some(found.copies),
         ..Evaluation::default()
     };
+    for (reference, (judge, seen)) in references.iter().zip(judges.iter().zip(seen)) {
+        let features = Features::new(seen, judge.width())?;
+        evaluation.quality.push(reference.score(&features, 1.0)?);
+        evaluation.floors.push(reference.floor(features.len())?);
+    }
+    let found = copies_in(&|each| samples.read(each), 1.0, dataset)?;
+    evaluation.copies = Some(found.copies);
     Ok((evaluation, found.neighbours_png))
 }

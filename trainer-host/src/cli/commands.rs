@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::place::{check_writable, run_or_checkpoint};
 use super::{
-    Command, CompareArgs, ComputeArgs, EncoderArgs, EncoderCommand, SampleArgs, SamplerName, TrainArgs, eval, log,
-    plan, plugin, report, resume, sweep,
+    Command, CompareArgs, ComputeArgs, EncoderArgs, EncoderCommand, LabelsName, SampleArgs, SamplerName, TrainArgs,
+    eval, log, plan, plugin, report, resume, samples, sweep,
 };
 use crate::Error;
 use crate::compare::{self, Status};
@@ -25,7 +25,7 @@ use sextant_records::FileError;
 use sextant_records::{FolderLock, RunFolder, RunResult, duration, quoted, remove_leftovers};
 use sextant_train::checkpoint::SavedTensors;
 use sextant_train::memory;
-use sextant_train::sample::{self, Drawing, SamplesNeed};
+use sextant_train::sample::{self, Drawing, Labels, Part, SampleJob, SamplesNeed};
 use sextant_train::{Options, ProgressMode, Run, check_data, explained_to, of_sampler, write_samples};
 
 /// Runs a command.
@@ -243,24 +243,34 @@ fn draw(args: SampleArgs) -> Result<(), Error> {
     let classes = dataset.class_names().len();
     let count = args.count.unwrap_or(recipe.evaluation.samples);
     let columns = args.columns.unwrap_or(recipe.evaluation.columns);
-    for (option, number) in [("--count", count), ("--columns", columns)] {
-        if !(1..=1_000_000).contains(&number) {
+    // A grid is made in memory.
+    let most = if args.npz.is_some() { 1_000_000_000 } else { 1_000_000 };
+    for (option, number, most) in [
+        ("--count", count, most),
+        ("--columns", columns, most),
+        ("--batch", args.batch, 1_000_000),
+    ] {
+        if !(1..=most).contains(&number) {
             return Err(Error::Input(format!(
-                "{option} is {number}; it must be from 1 to 1,000,000"
+                "{option} is {number}; it must be from 1 to {most}"
             )));
         }
     }
-    if let Some(free) = memory::available() {
-        SamplesNeed::of_grid("--count", count, dataset.shape()).check(free)?;
+    let side = dataset.picture_side()?;
+    // Those of an .npz are written as they come.
+    if let Some(free) = memory::available().filter(|_| args.npz.is_none()) {
+        SamplesNeed::of_grid("--count", count, [3, side, side]).check(free)?;
     }
     recipe.kept(args.weights)?;
-    let labels = match &args.class {
-        Some(class) => vec![label(class, dataset.class_names(), &recipe)?; count],
-        None => sample::labels(classes, count),
+    let labels = match (&args.class, args.labels) {
+        (Some(class), _) => Labels::Class(label(class, dataset.class_names(), &recipe)?),
+        (None, LabelsName::Balanced) => Labels::Balanced,
+        (None, LabelsName::Random) => Labels::Random,
     };
     let drawing = Drawing {
         sampler,
         seed: args.seed.unwrap_or(recipe.seed),
+        batch: args.batch,
         ..Drawing::of(&recipe)
     };
     let network = sextant_train::trained(&recipe, &dataset, &saved, args.weights, &options.device);
@@ -269,9 +279,25 @@ fn draw(args: SampleArgs) -> Result<(), Error> {
     for warning in of_sampler(&recipe, &drawing.sampler, scaled_by) {
         tracing::warn!("{warning}");
     }
+    if let Some(npz) = &args.npz {
+        let job = SampleJob {
+            network: &network,
+            origin: format!("{} after step {}", args.weights, saved.step),
+            drawing,
+            dataset: &dataset,
+            side,
+            device: &options.device,
+            labels,
+            count: count as u64,
+            part: args.part.unwrap_or(Part::WHOLE),
+        };
+        return samples::run(&job, npz, &saved.file(args.weights), args.output.json);
+    }
+    let of = |index| labels.of(index, classes, drawing.seed);
+    let labels: Vec<usize> = (0..count as u64).map(of).collect();
     let drawn = sample::draw(&network, &drawing, &labels, &dataset, &options.device);
     let pixels = drawn.map_err(|error| error.of_network(&saved.file(args.weights)))?;
-    let png = write_samples(&out, &args.name, &pixels, dataset.picture_side()?, columns)?;
+    let png = write_samples(&out, &args.name, &pixels, side, columns)?;
     if args.output.json {
         print_json(
             &json!({ "png": png, "npz": png.with_extension("npz"), "labels": labels, "step": saved.step, "weights": args.weights }),

@@ -15,6 +15,7 @@ use sextant_evaluation as evaluation;
 use sextant_recipe::{self as recipe, QualityRecipe, Recipe, RepresentationsRecipe, SamplerMethod, Weights};
 use sextant_records::FileError;
 use sextant_records::evaluation::{Evaluation, EvaluationFolder};
+use sextant_train::sample::SampleFile;
 use sextant_train::{Options, check_measurement, explained_to};
 
 /// Subject and settings of an evaluation.
@@ -122,11 +123,11 @@ impl fmt::Display for Drawn {
 }
 
 fn samples(args: &EvalArgs) -> Result<Evaluation, Error> {
-    let pixels = sextant_train::sample::read_npz(&args.target)?;
+    let samples = SampleFile::open(&args.target)?;
     let options = options(&args.compute, true, "eval")?;
     let recipe = match &args.recipe {
         Some(path) => recipe::load(path, &args.set)?.base()?,
-        None if args.set.is_empty() => emoji(pixels.side)?,
+        None if args.set.is_empty() => emoji(samples.side())?,
         None => {
             return Err(Error::Input(
                 "--set changes a recipe; for an .npz give --recipe too".into(),
@@ -139,7 +140,7 @@ fn samples(args: &EvalArgs) -> Result<Evaluation, Error> {
     }
     let _lock = place.as_ref().map(EvaluationFolder::lock).transpose()?;
     Ok(evaluation::of_samples(
-        &pixels,
+        &samples,
         &recipe,
         &options.device,
         place.as_ref(),

@@ -9,6 +9,7 @@ mod plan;
 mod plugin;
 mod report;
 mod resume;
+mod samples;
 mod sweep;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,6 +23,7 @@ use crate::Error;
 use sextant_interrupt as interrupt;
 use sextant_model::device::panic_text;
 use sextant_recipe::Weights;
+use sextant_train::sample::Part;
 
 /// Train diffusion transformers with guidance that is a plugin.
 #[derive(Parser)]
@@ -86,7 +88,11 @@ Budgets that differ are refused. A run that is finished is not run again; an int
     /// Draw samples from a run's network.
     #[command(after_help = "Examples:
   sextant sample runs/emoji-quick/none
-  sextant sample runs/emoji/repa --sampler sde --steps 250 --cfg 1.8 --guidance-high 0.7 --count 81 --out samples")]
+  sextant sample runs/emoji/repa --sampler sde --steps 250 --cfg 1.8 --guidance-high 0.7 --count 81 --out samples
+  sextant sample runs/emoji/repa --sampler sde --steps 250 --labels random --count 50000 --npz samples.npz
+  sextant sample runs/emoji/repa --count 50000 --npz samples.npz --part 2/8
+
+With --npz samples are written as they come: after a stop the same command goes on.")]
     Sample(SampleArgs),
     /// Measure a run, one of its checkpoints or an .npz of samples as a comparison does.
     #[command(after_help = "Examples:
@@ -209,6 +215,12 @@ enum SamplerName {
     Sde,
 }
 
+#[derive(Clone, Copy, ValueEnum)]
+enum LabelsName {
+    Balanced,
+    Random,
+}
+
 #[derive(Args)]
 struct SampleArgs {
     /// The run's folder, or one checkpoint of it (RUN/phases/PHASE/step-000400).
@@ -237,12 +249,25 @@ struct SampleArgs {
     /// Draw this class only, by number or name, or "none" for samples without a class; by default all in turn.
     #[arg(long)]
     class: Option<String>,
+    /// Draw all classes in turn (balanced), or each with the same chance (random), as published evaluations do.
+    #[arg(long, conflicts_with = "class", default_value = "balanced")]
+    labels: LabelsName,
     /// Weights to draw with: the trained ones (model), their moving average (ema), or a further one (ema-0.999).
     #[arg(long, default_value_t = Weights::Ema)]
     weights: Weights,
     /// Seed of the noise; by default the recipe's.
     #[arg(long)]
     seed: Option<u64>,
+    /// Samples of one pass. Of another number a rare pixel differs by one, since matrix products round otherwise.
+    #[arg(long, value_name = "N", default_value_t = sextant_train::sample::BATCH)]
+    batch: usize,
+    /// Write samples into this .npz alone, as they come, however many they are: uint8 arr_0 [N, side, side, 3] and int64 labels
+    /// arr_1, as published evaluators read them. Until it is whole, FILE.partial lies beside it, with which the same command goes on.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["out", "name", "columns"])]
+    npz: Option<PathBuf>,
+    /// Draw the K-th of N parts of --npz; another process, or this one later, draws the others, and the last one joins them.
+    #[arg(long, value_name = "K/N", requires = "npz")]
+    part: Option<Part>,
     /// Folder for NAME.png and NAME.npz; by default RUN/samples.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,

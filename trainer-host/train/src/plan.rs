@@ -106,7 +106,10 @@ impl RunPlan {
             phases: phases
                 .map(|(phase, sources)| PhasePlan::of(recipe, phase, ground, sources))
                 .collect(),
-            samples: SamplesNeed::of(recipe, ground.dataset.shape()),
+            samples: match ground.dataset.picture_side() {
+                Ok(side) => SamplesNeed::of(recipe, [3, side, side]),
+                Err(_) => Vec::new(),
+            },
         }
     }
 

@@ -12,12 +12,17 @@ use super::{Autoencoder, AutoencoderError};
 #[derive(Debug)]
 struct PictureDecoder {
     network: Autoencoder,
+    fingerprint: String,
     device: Device,
 }
 
 impl Decode for PictureDecoder {
     fn side(&self, side: usize) -> usize {
         side * self.network.config().factor()
+    }
+
+    fn fingerprint(&self) -> &str {
+        &self.fingerprint
     }
 
     fn decode(&self, latents: &[f32], [channels, height, width]: [usize; 3]) -> Vec<u8> {
@@ -64,7 +69,11 @@ impl Autoencoder {
                 config.scaling_factor
             )));
         }
-        let device = device.clone();
-        Ok(dataset.with_decoder(Arc::new(PictureDecoder { network, device })))
+        let decoder = PictureDecoder {
+            fingerprint: network.fingerprint(),
+            network,
+            device: device.clone(),
+        };
+        Ok(dataset.with_decoder(Arc::new(decoder)))
     }
 }

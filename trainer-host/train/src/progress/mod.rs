@@ -48,6 +48,8 @@ impl ProgressMode {
 pub struct Progress {
     show: Show,
     label: String,
+    /// What is counted, in the singular.
+    unit: &'static str,
     total: u64,
     first: u64,
     started: Instant,
@@ -71,6 +73,7 @@ impl Progress {
         Self {
             show,
             label: label.into(),
+            unit: "step",
             total,
             first: done,
             started: Instant::now(),
@@ -86,6 +89,13 @@ impl Progress {
         // Added before it is drawn, so that the lines do not overwrite each other.
         let bar = lines.add(ProgressBar::new(total));
         Self::new(Show::Bar(drawn(bar, label, done)), label, done, total)
+    }
+
+    /// The same of something else than steps.
+    #[must_use]
+    pub fn counting(mut self, unit: &'static str) -> Self {
+        self.unit = unit;
+        self
     }
 
     /// The means of a line of the log, shown from now on.
@@ -113,11 +123,12 @@ impl Progress {
                 bar.set_position(done);
             }
             Show::Lines { last } if last.elapsed() >= EVERY || done == self.total => {
+                let unit = self.unit;
                 *last = Instant::now();
                 let rate = (done - self.first) as f64 / self.started.elapsed().as_secs_f64().max(1e-9);
                 let left = (self.total - done) as f64 / rate.max(1e-9);
                 interrupt::say(&format!(
-                    "{}  step {done}/{}  {rate:.2} steps/s  {} left{}  {}",
+                    "{}  {unit} {done}/{}  {rate:.2} {unit}s/s  {} left{}  {}",
                     self.label,
                     self.total,
                     duration(left),

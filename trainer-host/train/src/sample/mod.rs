@@ -1,13 +1,20 @@
 //! Samples of a trained network: drawn, laid out as a grid, written as PNG and `.npz`.
 
 mod grid;
+mod job;
+mod labels;
 mod need;
 mod npz;
+mod partial;
+mod read;
 mod training;
 
 pub use grid::{GRID_SCALE, grid_png};
+pub use job::{Drawn, NoPart, Part, SampleJob};
+pub use labels::Labels;
 pub use need::SamplesNeed;
-pub use npz::{Pixels, npz, read_npz};
+pub use npz::npz;
+pub use read::{Pixels, SampleFile, read_npz};
 pub use training::TrainingSamples;
 
 use burn::tensor::{Device, Int, Tensor};
@@ -15,12 +22,12 @@ use burn::tensor::{Device, Int, Tensor};
 use crate::Error;
 use sextant_data::Dataset;
 use sextant_model::Sit;
-use sextant_model::diffusion::sampler::SampleStreams;
+use sextant_model::diffusion::sampler::{Latents, SampleStreams};
 use sextant_model::diffusion::{Path, Prediction, Sampler, SamplerConfig};
 use sextant_recipe::Recipe;
 
-/// Samples of one pass.
-const BATCH: usize = 64;
+/// Samples of one pass, where nothing else is asked for.
+pub const BATCH: usize = 64;
 
 /// Settings for drawing samples.
 #[derive(Clone, Debug)]
@@ -33,6 +40,8 @@ pub struct Drawing {
     pub prediction: Prediction,
     /// Seed of the noise.
     pub seed: u64,
+    /// Samples of one pass, at least 1. With guidance a pass has twice as many rows.
+    pub batch: usize,
 }
 
 impl Drawing {
@@ -43,6 +52,7 @@ impl Drawing {
             path: recipe.diffusion.path,
             prediction: recipe.diffusion.prediction,
             seed: recipe.seed,
+            batch: BATCH,
         }
     }
 }
@@ -78,30 +88,51 @@ pub fn draw(
     dataset: &Dataset,
     device: &Device,
 ) -> Result<Vec<u8>, Error> {
+    let mut drawn = Vec::new();
+    for (chunk, labels) in labels.chunks(drawing.batch).enumerate() {
+        let first = (chunk * drawing.batch) as u64;
+        drawn.extend(pass(network, drawing, first, labels, dataset, device)?);
+    }
+    Ok(drawn)
+}
+
+/// The samples from number `first` on, one a label, in one pass: RGB bytes as of [`draw`].
+fn pass(
+    network: &Sit,
+    drawing: &Drawing,
+    first: u64,
+    labels: &[usize],
+    dataset: &Dataset,
+    device: &Device,
+) -> Result<Vec<u8>, Error> {
     let sampler = Sampler {
         config: drawing.sampler.clone(),
         path: drawing.path,
         prediction: drawing.prediction,
         null_class: network.config().null_class(),
     };
-    let mut pixels = Vec::new();
-    for (chunk, labels) in labels.chunks(BATCH).enumerate() {
-        let first = (chunk * BATCH) as u64;
-        let mut streams = SampleStreams::new(drawing.seed, first..first + labels.len() as u64);
-        let start = streams.initial(dataset.shape());
-        let forward = |x: Tensor<4>, t: Tensor<1>, y: Tensor<1, Int>| network.forward(x, t, y, &[]).output;
-        let latents = sampler.sample(forward, start, labels, &mut streams, device)?;
-        if let Some(at) = latents.values.iter().position(|value| !value.is_finite()) {
-            let place = at / dataset.sample_len();
-            return Err(Error::Samples {
-                network: None,
-                sample: chunk * BATCH + place,
-                class: labels[place],
-                value: latents.values[at],
-            });
-        }
-        let values: Vec<f32> = latents.values.iter().map(|v| *v as f32).collect();
-        pixels.extend(dataset.to_pixels(&values)?);
+    let mut streams = SampleStreams::new(drawing.seed, first..first + labels.len() as u64);
+    let start = streams.initial(dataset.shape());
+    let forward = |x: Tensor<4>, t: Tensor<1>, y: Tensor<1, Int>| network.forward(x, t, y, &[]).output;
+    let latents = sampler.sample(forward, start, labels, &mut streams, device)?;
+    if let Some(at) = latents.values.iter().position(|value| !value.is_finite()) {
+        let place = at / dataset.sample_len();
+        return Err(Error::Samples {
+            network: None,
+            sample: first as usize + place,
+            class: labels[place],
+            value: latents.values[at],
+        });
     }
-    Ok(pixels)
+    pixels(&latents, dataset)
 }
+
+/// RGB bytes of what a sampler gave: the one place where latents become pixels.
+fn pixels(latents: &Latents, dataset: &Dataset) -> Result<Vec<u8>, Error> {
+    let values: Vec<f32> = latents.values.iter().map(|v| *v as f32).collect();
+    Ok(dataset.to_pixels(&values)?)
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;
