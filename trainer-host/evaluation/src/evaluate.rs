@@ -169,7 +169,7 @@ pub fn judges(recipe: &Recipe, dataset: &Dataset, device: &Device) -> Result<Vec
     let encoder = recipe
         .encoder
         .as_ref()
-        .map(|encoder| encoder::target_encoder(encoder, device));
+        .map(|encoder| encoder::Target::load(encoder, device));
     judge::refuse_target_encoder(&judges, encoder.transpose()?.as_ref())?;
     Ok(judges)
 }

@@ -32,10 +32,11 @@ pub enum DataConfig {
         /// Factor on latents: x = (mean + std · noise) · scale.
         #[serde(default = "sd_scale")]
         scale: f64,
-        /// The autoencoder of the latents, which makes pictures of samples: a folder in diffusers' layout. Without it a training
+        /// The autoencoder of the latents, which makes pictures of samples: a folder in diffusers' layout, or
+        /// `hf:owner/name`. Without it a training
         /// has no pictures.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        vae: Option<PathBuf>,
+        vae: Option<String>,
         /// Folders beside `vae-sd` with a `.npy` a sample, each a batch field of that name, such as `features`.
         #[serde(default)]
         fields: Vec<String>,
@@ -75,10 +76,11 @@ pub enum DataConfig {
         /// Fields to read beside the samples.
         #[serde(default)]
         fields: Vec<String>,
-        /// The autoencoder of the latents, which makes pictures of samples: a folder in diffusers' layout. Without it a training
+        /// The autoencoder of the latents, which makes pictures of samples: a folder in diffusers' layout, or
+        /// `hf:owner/name`. Without it a training
         /// has no pictures.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        vae: Option<PathBuf>,
+        vae: Option<String>,
         /// Train on mirrored samples half of the time.
         #[serde(default)]
         flip: bool,
@@ -139,8 +141,8 @@ impl DataConfig {
         }
     }
 
-    /// Folder of the autoencoder that makes pictures of latents, where there is one.
-    pub fn vae(&self) -> Option<&Path> {
+    /// The autoencoder that makes pictures of latents, where there is one.
+    pub fn vae(&self) -> Option<&str> {
         match self {
             Self::Latents { vae, .. } | Self::Packed { vae, .. } => vae.as_deref(),
             Self::Emoji { .. } | Self::Images { .. } => None,

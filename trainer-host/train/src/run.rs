@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use sextant_data::{Dataset, StepLoader};
 use sextant_guidance::{self as guidance, SearchPath, Sources};
 use sextant_interrupt as interrupt;
-use sextant_model::encoder;
+use sextant_model::{autoencoder, encoder};
 use sextant_model::{Sit, SitConfig, device, frozen_copy};
 use sextant_recipe::{Phase, Recipe, Weights};
 use sextant_records::checkpoint::Saved;
@@ -79,10 +79,10 @@ impl Run {
         let ground = Ground::read(&recipe, &options.device)?;
         let planned = ground.sources(&recipe, &options.plugins)?;
         let mut plugins = Vec::new();
-        let mut guided = false;
+        let mut read: Vec<String> = Vec::new();
         for (phase, sources) in recipe.phases.iter_mut().zip(&planned) {
             phase.guidance = sources.resolved_configs();
-            guided |= sources.fields().iter().any(|field| field == encoder::FEATURES);
+            read.extend(sources.fields());
             for library in sources.libraries() {
                 if !plugins.contains(&library) {
                     plugins.push(library);
@@ -99,14 +99,15 @@ impl Run {
         let plans: Vec<Vec<_>> = planned.iter().map(|sources| sources.plans().collect()).collect();
         let warnings = warning::of_training(&recipe, &plans, dataset.held_out().len());
         // Encoding the whole set costs seconds: only where a source reads it.
-        let encoder = encoder.filter(|_| guided);
+        let grid = model.grid();
+        let encoder = encoder.filter(|encoder| encoder.fields(grid).iter().any(|(name, _)| read.contains(name)));
         if let Some(encoder) = &encoder {
-            encoder.add_features(&mut dataset, &options.device)?;
+            encoder.add_fields(&mut dataset, grid, &read, &options.device)?;
         }
         let encoder = encoder.map(|encoder| EncoderCost {
             parameters: encoder.parameter_count() as u64,
-            training_operations: Some(encoder.training_operations()),
-            encoding_operations: encoder.encoding_operations(dataset.len()),
+            training_operations: encoder.training_operations(),
+            encoding_operations: encoder.encoding_operations(dataset.len(), grid),
         });
         let info = RunInfo {
             sextant: env!("CARGO_PKG_VERSION").into(),
@@ -116,7 +117,10 @@ impl Run {
             device: device::describe(&options.device_name, &options.device),
             data: dataset.fingerprint().into(),
             plugins,
-            files: NetworkFile::all(&recipe)?,
+            files: NetworkFile::all(&recipe, |key, name| match key {
+                "data.vae" => autoencoder::weights_file(name),
+                _ => encoder::weights_file(name),
+            })?,
             ..RunInfo::default()
         };
         Ok(Self {

@@ -1,19 +1,20 @@
 //! From the names in a recipe to judges.
 
 use super::base::{Backbone, Judge};
+use super::dinov2::ClassToken;
 use super::error::JudgeError;
 use super::trained::Trained;
 use super::untrained::Untrained;
 use crate::Error;
 use burn::tensor::Device;
 use sextant_data::Dataset;
-use sextant_model::encoder::Encoder;
+use sextant_model::encoder::{Encoder, Published, Target};
 
 /// The judge that ships inside the binary: `configs/judge.toml`, trained. At most 1.5 MB.
 const EMBEDDED_JUDGE: &[u8] = include_bytes!("../../../assets/judge.safetensors");
 
-/// The judges that `evaluation.quality.judges` names, in that order: `"embedded"`, `"untrained"`, or the path of a file that
-/// `sextant encoder train` wrote.
+/// The judges that `evaluation.quality.judges` names, in that order: `"embedded"`, `"untrained"`, the path of a file that
+/// `sextant encoder train` wrote, or a DINOv2 as `hf:owner/name` or the path of its folder.
 ///
 /// # Errors
 /// A file that cannot be read, a judge that was trained on another split than the data's, a network named twice, latents
@@ -39,15 +40,20 @@ pub fn load(names: &[String], dataset: &Dataset, device: &Device) -> Result<Vec<
 }
 
 fn backbone(name: &str, dataset: &Dataset, device: &Device) -> Result<Box<dyn Backbone>, JudgeError> {
+    let fault = |source| JudgeError::Encoder {
+        judge: name.into(),
+        source,
+    };
     let encoder = match name {
+        published if Published::is_named_by(published) => {
+            let published = Published::load(published, device).map_err(fault)?;
+            return Ok(Box::new(ClassToken::new(published.network().clone())));
+        }
         "untrained" => return Ok(Box::new(Untrained::new(device))),
         "embedded" => Encoder::from_bytes(EMBEDDED_JUDGE, name, device),
         path => Encoder::load(path, device),
     };
-    let encoder = encoder.map_err(|source| JudgeError::Encoder {
-        judge: name.into(),
-        source,
-    })?;
+    let encoder = encoder.map_err(fault)?;
     let (trained, data) = (&encoder.origin().split, dataset.split_fingerprint());
     if *trained != data {
         let short = |hash: &str| hash.chars().take(12).collect();
@@ -61,8 +67,8 @@ fn backbone(name: &str, dataset: &Dataset, device: &Device) -> Result<Box<dyn Ba
 }
 
 /// An error where one of `judges` is the network that guides: weights are compared, not names or paths.
-pub fn refuse_target_encoder(judges: &[Judge], encoder: Option<&Encoder>) -> Result<(), JudgeError> {
-    let Some(fingerprint) = encoder.map(Encoder::fingerprint) else {
+pub fn refuse_target_encoder(judges: &[Judge], encoder: Option<&Target>) -> Result<(), JudgeError> {
+    let Some(fingerprint) = encoder.map(Target::fingerprint) else {
         return Ok(());
     };
     match judges.iter().find(|judge| judge.identity().fingerprint == fingerprint) {
@@ -78,9 +84,11 @@ mod tests {
     use super::*;
     use sextant_data::load as read;
     use sextant_model::encoder::target_encoder;
+    use sextant_model::{parse_safetensors, write_safetensors};
     use sextant_recipe::DataConfig;
     use sextant_recipe::{EncoderConfig, TargetEncoder};
     use sextant_stats::measure::{Features, nearest};
+    use std::path::Path;
 
     const RECIPE: &str = include_str!("../../../../configs/judge.toml");
 
@@ -232,6 +240,54 @@ mod tests {
         );
     }
 
+    /// A folder in the hub's layout, with the tiny DINOv2 of the fixtures.
+    fn dinov2() -> tempfile::TempDir {
+        let bytes = include_bytes!("../../../../tests/fixtures/dinov2.safetensors");
+        let (tensors, metadata) = parse_safetensors(bytes, Path::new("fixture")).unwrap();
+        let settings: serde_json::Value = serde_json::from_str(&metadata["json"]).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("config.json"), settings["config"].to_string()).unwrap();
+        let model = tensors
+            .into_iter()
+            .filter_map(|(name, data)| Some((name.strip_prefix("model.")?.to_owned(), data)));
+        write_safetensors(
+            folder.path().join("model.safetensors"),
+            &model.collect(),
+            &Default::default(),
+        )
+        .unwrap();
+        folder
+    }
+
+    #[test]
+    fn a_folder_in_the_hubs_layout_is_a_judge_unless_it_guides() {
+        let (dataset, device, folder) = (emoji(16, 0), Device::flex(), dinov2());
+        let name = folder.path().display().to_string();
+        let judges = load(&[name.clone(), "untrained".into()], &dataset, &device).unwrap();
+        let identity = judges[0].identity();
+        assert_eq!(identity.description, "DINOv2 of 3 blocks, 24 features (class token)");
+        let together = judges[0].features_of(&dataset, &[3, 7]).unwrap();
+        assert_eq!((together.len(), together.width()), (2, 24));
+        let alone = judges[0].features_of(&dataset, &[7]).unwrap();
+        assert!(largest_gap(&alone, &together.select(&[1])) < 1e-4);
+        assert!(largest_gap(&alone, &together.select(&[0])) > 1e-2);
+        // It has no split, so any will do.
+        load(std::slice::from_ref(&name), &emoji(16, 5), &device).unwrap();
+        let guide = TargetEncoder {
+            weights: name,
+            ..TargetEncoder::default()
+        };
+        let guide = Target::load(&guide, &device).unwrap();
+        let message = refuse_target_encoder(&judges, Some(&guide)).unwrap_err().to_string();
+        assert!(message.contains("encoder.weights"), "{message}");
+        refuse_target_encoder(&judges[1..], Some(&guide)).unwrap();
+        let message = refusal(&["hf:nobody/nothing@0"], &dataset);
+        assert!(
+            message.contains("hf:nobody/nothing@0") && message.contains("models--nobody--nothing"),
+            "{message}"
+        );
+    }
+
     #[test]
     fn a_guide_is_refused_as_a_judge_by_whatever_path() {
         let (dataset, device) = (emoji(16, 0), Device::flex());
@@ -239,7 +295,7 @@ mod tests {
         let path = folder.path().join("another-name.safetensors");
         std::fs::write(&path, sextant_model::encoder::EMBEDDED_ENCODER).unwrap();
         let judges = load(&["embedded".into(), path.display().to_string()], &dataset, &device).unwrap();
-        let encoder = target_encoder(&TargetEncoder::default(), &device).unwrap();
+        let encoder = Target::load(&TargetEncoder::default(), &device).unwrap();
         let message = refuse_target_encoder(&judges, Some(&encoder)).unwrap_err().to_string();
         for part in ["evaluation.quality.judges", "encoder.weights", "another-name"] {
             assert!(message.contains(part), "{message}");

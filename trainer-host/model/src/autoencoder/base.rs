@@ -17,8 +17,8 @@ use crate::network::unfilled::{convolution, drawn};
 use crate::network::{apply, collect, fingerprint, not_finite, read_weights, write_safetensors};
 
 /// Names of the files in an autoencoder's folder.
-const CONFIG: &str = "config.json";
-const WEIGHTS: &str = "diffusion_pytorch_model.safetensors";
+pub(super) const CONFIG: &str = "config.json";
+pub(super) const WEIGHTS: &str = "diffusion_pytorch_model.safetensors";
 
 /// Pixels of an image that are at work together: more images than that go through one after the other, or activations of the
 /// first level (128 channels of f32 in SD's) would fill the memory.

@@ -1,12 +1,14 @@
 //! Pictures of the latents that a diffusion transformer is trained on.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use sextant_data::{Codec, Dataset, Decode};
 
+use super::base::{CONFIG, WEIGHTS};
 use super::{Autoencoder, AutoencoderError};
+use crate::hub::{HubError, locate};
 
 /// An autoencoder that decodes on a device.
 #[derive(Debug)]
@@ -39,17 +41,26 @@ impl Decode for PictureDecoder {
     }
 }
 
+/// The file of weights behind the name of an autoencoder, and its commit if it came from the hub.
+///
+/// # Errors
+/// A name of the hub that is not found.
+pub fn weights_file(name: &str) -> Result<(PathBuf, Option<String>), HubError> {
+    let located = locate(name, &[WEIGHTS])?;
+    Ok((located.path.join(WEIGHTS), located.revision))
+}
+
 impl Autoencoder {
-    /// `dataset` with pictures of its latents by the autoencoder in `folder`.
+    /// `dataset` with pictures of its latents by the autoencoder `name`: a folder, or `hf:owner/name`.
     ///
     /// # Errors
     /// An autoencoder that cannot be read, of another number of channels or scale; data that are no latents.
-    pub fn decoding(folder: &Path, dataset: Dataset, device: &Device) -> Result<Dataset, AutoencoderError> {
-        let network = Self::load(folder, device)?;
+    pub fn decoding(name: &str, dataset: Dataset, device: &Device) -> Result<Dataset, AutoencoderError> {
+        let network = Self::load(&locate(name, &[CONFIG, WEIGHTS])?.path, device)?;
         let config = network.config();
         let [channels, ..] = dataset.shape();
         let misfit = |reason: String| AutoencoderError::Misfit {
-            folder: folder.into(),
+            name: name.into(),
             reason,
         };
         let Codec::Latents { scale } = dataset.codec() else {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::hub::HubError;
 use crate::network::{TensorFileError, WeightsError};
 
 /// An autoencoder that cannot be read, made or written. The message names the file.
@@ -45,11 +46,14 @@ pub enum AutoencoderError {
         /// All that differs.
         source: WeightsError,
     },
+    /// A name of the hub that is not found.
+    #[error(transparent)]
+    Hub(#[from] HubError),
     /// The data are not its latents.
-    #[error("data.vae: {}: {reason}", folder.display())]
+    #[error("data.vae: {name}: {reason}")]
     Misfit {
-        /// Its folder.
-        folder: PathBuf,
+        /// As the recipe names it.
+        name: String,
         /// The difference.
         reason: String,
     },

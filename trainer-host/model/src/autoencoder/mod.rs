@@ -16,4 +16,5 @@ mod network;
 
 pub use base::{Autoencoder, Moments};
 pub use config::AutoencoderConfig;
+pub use decode::weights_file;
 pub use error::AutoencoderError;
