@@ -101,7 +101,9 @@ fn what_cannot_be_sampled_is_refused_and_the_rest_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     trained(path);
-    let run = |more: &[&str]| [&["sample", "run", "--device", "cpu"], more].concat();
+    fn run<'a>(more: &[&'a str]) -> Vec<&'a str> {
+        [&["sample", "run", "--device", "cpu"], more].concat()
+    }
     for (more, words) in [
         (&["--npz", "a.npz", "--count", "0"][..], &["--count is 0"][..]),
         (&["--npz", "a.npz", "--batch", "0"], &["--batch is 0"]),
