@@ -7,6 +7,7 @@ use super::memory::mirror;
 use super::place::Place;
 use crate::column::Names;
 use crate::error::DataError;
+use crate::image;
 
 /// Files that become RGB pixels of one size.
 #[derive(Debug)]
@@ -44,20 +45,8 @@ impl SampleStore for ImageStore {
     }
 }
 
-/// The pixels of an image file, `[size, size, 3]`: its middle, resized where it has another size.
+/// The pixels of an image file, `[size, size, 3]`, cropped and resized as published trainers do.
 fn decode(path: &Path, size: usize) -> Result<Vec<u8>, DataError> {
-    let fault = |reason: String| DataError::file(path, reason);
-    let bytes = std::fs::read(path).map_err(|source| DataError::io(path, source))?;
-    let image = image::load_from_memory(&bytes)
-        .map_err(|e| fault(e.to_string()))?
-        .into_rgb8();
-    let side = image.width().min(image.height());
-    let (x, y) = ((image.width() - side) / 2, (image.height() - side) / 2);
-    let square = image::imageops::crop_imm(&image, x, y, side, side).to_image();
-    let size = size as u32;
-    Ok(match side == size {
-        true => square,
-        false => image::imageops::resize(&square, size, size, image::imageops::FilterType::CatmullRom),
-    }
-    .into_raw())
+    let image = image::read(path).map_err(|fault| DataError::file(path, fault.to_string()))?;
+    Ok(image::centre_crop(image, size as u32).into_raw())
 }
