@@ -51,6 +51,7 @@ fn document(folder: &Path, text: &str) {
 
 fn latents_of(path: &Path, flip: bool) -> DataConfig {
     DataConfig::Latents {
+        vae: None,
         path: path.into(),
         classes: None,
         scale: 0.18215,
@@ -63,6 +64,7 @@ fn latents_of(path: &Path, flip: bool) -> DataConfig {
 
 fn packed_of(path: &Path, flip: bool) -> DataConfig {
     DataConfig::Packed {
+        vae: None,
         path: path.into(),
         fields: vec!["features".into()],
         flip,
@@ -218,6 +220,7 @@ fn packed_images_give_the_same_batches() {
         let out = out.path().join("packed");
         pack(&dataset, &out, PackOptions::default(), |_| true).unwrap();
         let config = DataConfig::Packed {
+            vae: None,
             path: out,
             fields: Vec::new(),
             flip,
@@ -244,6 +247,7 @@ fn packed_emoji_are_the_emoji() {
     assert!((0..emoji.len()).all(|id| emoji.group(id) == packed.group(id) && emoji.name(id) == packed.name(id)));
     // Groups stay together when another share is held out.
     let share = DataConfig::Packed {
+        vae: None,
         path: out,
         fields: Vec::new(),
         flip: false,
@@ -297,6 +301,7 @@ fn a_list_or_a_folder_can_be_held_out() {
             split_seed,
             ..
         } => DataConfig::Latents {
+            vae: None,
             path: root,
             classes,
             scale,

@@ -84,7 +84,7 @@ impl FromStr for Part {
 
 /// Samples that are to be drawn. Sample i depends on the seed, i and its label, not on the part that it is in or on where a process
 /// was stopped: every pass has the same number of rows, for a matrix product may sum in another order where rows are few. Of another
-/// batch size the latents differ by such roundings (below 1e-6 of their range on a CPU), and so a rare pixel by one step of 255.
+/// batch size the latents differ by such roundings (below 2e-6 of their range on a CPU), and so a rare pixel by one step of 255.
 pub struct SampleJob<'a> {
     /// The network.
     pub network: &'a Sit,
