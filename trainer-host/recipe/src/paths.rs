@@ -4,18 +4,23 @@ use std::path::{MAIN_SEPARATOR, Path};
 
 use toml::Value;
 
-use super::Recipe;
+use super::{Init, Recipe};
 
 /// Tells a path from another value of a key.
 type IsPath = fn(&str) -> bool;
 
 /// Keys whose value may be a path, `*` being any place in a list. A variant has the same keys.
-const PATHS: [(&str, IsPath); 4] = [
+const PATHS: [(&str, IsPath); 6] = [
     ("data.path", |_| true),
     ("encoder.weights", |path| !is_builtin(path)),
     ("evaluation.quality.judges.*", |path| !is_builtin(path)),
     ("phases.*.guidance.*.plugin", is_library_path),
+    ("phases.*.init.from", |_| true),
+    ("phases.*.teacher.from", |_| true),
 ];
+
+/// The key of which a recipe may name several files.
+pub const JUDGES: &str = "evaluation.quality.judges";
 
 /// True for a network that ships inside the program.
 pub fn is_builtin(weights: &str) -> bool {
@@ -65,13 +70,22 @@ fn for_each_below(value: &mut Value, keys: &[&str], act: &mut impl FnMut(&mut St
 
 impl Recipe {
     /// Files of networks that it names, each with its key. Libraries are recorded as they are loaded, data as they are read.
-    pub fn network_files(&self) -> Vec<(&'static str, &str)> {
-        let encoder = self.encoder.iter().map(|encoder| ("encoder.weights", &encoder.weights));
+    pub fn network_files(&self) -> Vec<(String, String)> {
+        let encoder = self.encoder.iter();
+        let encoder = encoder.map(|encoder| ("encoder.weights".to_owned(), encoder.weights.clone()));
         let judges = self.evaluation.quality.iter().flat_map(|quality| &quality.judges);
-        let all = encoder.chain(judges.map(|judge| ("evaluation.quality.judges", judge)));
-        all.map(|(key, path)| (key, path.as_str()))
-            .filter(|(_, path)| !is_builtin(path))
-            .collect()
+        let judges = judges.map(|judge| (JUDGES.to_owned(), judge.clone()));
+        let shipped = encoder.chain(judges).filter(|(_, path)| !is_builtin(path));
+        let imports = self.phases.iter().enumerate().flat_map(|(i, phase)| {
+            let init = match &phase.init {
+                Init::File(file) => Some((format!("phases.{i}.init.from"), file.import().file())),
+                Init::Fresh | Init::Continue => None,
+            };
+            let teacher = phase.teacher.as_ref().and_then(|teacher| teacher.import());
+            let teacher = teacher.map(|import| (format!("phases.{i}.teacher.from"), import.file()));
+            init.into_iter().chain(teacher)
+        });
+        shipped.chain(imports).collect()
     }
 }
 
@@ -89,6 +103,8 @@ mod tests {
             [evaluation.quality]
             judges = ["untrained", "../judge.safetensors", "/there/judge.safetensors"]
             [[phases]]
+            init = { from = "last.pt" }
+            teacher = { from = "./teacher.pt" }
             guidance = [{ plugin = "repa" }, { plugin = "libown.so" }, { plugin = "./build/libown.so" }]
             [[variants]]
             encoder = { weights = "own.safetensors" }
@@ -102,6 +118,7 @@ mod tests {
             .replace("\"libown", "\"/here/libown")
             .replace("\"./", "\"/here/")
             .replace("\"own", "\"/here/own")
+            .replace("\"last", "\"/here/last")
             .replace("\"sub", "\"/here/sub");
         let absolute: toml::Table = absolute.parse().unwrap();
         assert_eq!(table, absolute);

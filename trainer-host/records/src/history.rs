@@ -1,11 +1,12 @@
 //! A run's past, as `run.json` keeps it: files that it began with, changes of its recipe, the run that it was forked from.
 
-use std::fs;
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sextant_recipe::{Change, Recipe};
+use sextant_recipe::{Change, JUDGES, Recipe};
 use sha2::{Digest, Sha256};
 
 use super::FileError;
@@ -58,17 +59,9 @@ impl NetworkFile {
     /// # Errors
     /// A file that cannot be read.
     pub fn all(recipe: &Recipe) -> Result<Vec<Self>, FileError> {
-        let of = |(key, path): (&str, &str)| {
-            let bytes = fs::read(path).map_err(|e| FileError::new(path, format!("{e} ({key} of the recipe)")))?;
-            let sha256 = Sha256::digest(&bytes)
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect();
-            Ok(Self {
-                key: key.to_owned(),
-                path: path.to_owned(),
-                sha256,
-            })
+        let of = |(key, path): (String, String)| {
+            let sha256 = digest(&path).map_err(|e| FileError::new(&path, format!("{e} ({key} of the recipe)")))?;
+            Ok(Self { key, path, sha256 })
         };
         recipe.network_files().into_iter().map(of).collect()
     }
@@ -77,8 +70,15 @@ impl NetworkFile {
     pub fn among<'a>(&self, begun_with: &'a [Self]) -> Option<&'a Self> {
         let name = |file: &Self| Path::new(&file.path).file_name().map(ToOwned::to_owned);
         let mut same_key = begun_with.iter().filter(|file| file.key == self.key);
-        same_key.find(|file| file.key == "encoder.weights" || name(file) == name(self))
+        same_key.find(|file| file.key != JUDGES || name(file) == name(self))
     }
+}
+
+/// SHA-256 of a file in hexadecimal digits, read piece by piece: a checkpoint may be larger than the memory.
+fn digest(path: &str) -> io::Result<String> {
+    let mut hash = Sha256::new();
+    io::copy(&mut File::open(path)?, &mut hash)?;
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// A key of a run's recipe that was changed while it was interrupted.

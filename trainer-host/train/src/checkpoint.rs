@@ -114,7 +114,7 @@ impl SavedTensors for Saved {
     }
 
     fn file(&self, weights: Weights) -> PathBuf {
-        self.folder.join(file_name(weights))
+        self.folder.join(weights.file_name())
     }
 
     fn load(&self, weights: Weights, network: Sit) -> Result<Sit, Error> {
@@ -169,13 +169,6 @@ impl SavedTensors for Saved {
         }
         self.optimiser()?;
         self.state().map(|_| ())
-    }
-}
-
-fn file_name(weights: Weights) -> String {
-    match weights {
-        Weights::Model => "student.safetensors".into(),
-        average => format!("{average}.safetensors"),
     }
 }
 
@@ -244,11 +237,11 @@ fn fill(folder: &Path, contents: &Contents) -> Result<(), Error> {
             contents.state.step
         ))),
     };
-    numbers(&file_name(Weights::Model), collect(&worker.module.student))?;
-    numbers(&file_name(Weights::Ema), collect(&worker.ema))?;
+    numbers(&Weights::Model.file_name(), collect(&worker.module.student))?;
+    numbers(&Weights::Ema.file_name(), collect(&worker.ema))?;
     for further in &worker.further_emas {
         numbers(
-            &file_name(Weights::FurtherEma(further.decay)),
+            &Weights::FurtherEma(further.decay).file_name(),
             collect(&further.network),
         )?;
     }
