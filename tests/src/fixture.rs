@@ -26,7 +26,8 @@ pub fn folder() -> PathBuf {
 }
 
 /// The kinds of files that the parity tests check, by the beginning of their names.
-pub const CHECKED: [&str; 7] = [
+pub const CHECKED: [&str; 8] = [
+    "checkpoint_",
     "guidance_losses",
     "interpolant",
     "samplers",
@@ -37,7 +38,7 @@ pub const CHECKED: [&str; 7] = [
 ];
 
 /// The kinds that wait for the parts of Sextant that they belong to.
-pub const LATER: [&str; 4] = ["autoencoder_kl", "checkpoint_", "dinov2", "metrics"];
+pub const LATER: [&str; 3] = ["autoencoder_kl", "dinov2", "metrics"];
 
 /// Every fixture of a kind.
 ///

@@ -4,6 +4,7 @@
 //! guidance asks of it.
 
 mod batch;
+pub mod checkpoint;
 pub mod cost;
 pub mod device;
 pub mod diffusion;

@@ -114,17 +114,25 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named_with_its_key() {
         for (phase, words) in [
-            ("init = \"new\"", "phases.0.init: invalid value: string \"new\", expected \"fresh\""),
+            (
+                "init = \"new\"",
+                "phases.0.init: invalid value: string \"new\", expected \"fresh\"",
+            ),
             ("init = { form = \"a.pt\" }", "phases.0.init: missing field `from`"),
             ("init = { from = \"\" }", "phases.0.init.from is empty"),
             ("init = { from = \"a.pt\", wieghts = \"ema\" }", "did you mean weights?"),
             ("init = { from = \"a.pt\", take = \"some\" }", "phases.0.init.take"),
             ("teacher = { weights = \"ema\" }", "phases.0.teacher needs either phase"),
-            ("teacher = { phase = \"a\", from = \"a.pt\" }", "phases.0.teacher needs either phase"),
+            (
+                "teacher = { phase = \"a\", from = \"a.pt\" }",
+                "phases.0.teacher needs either phase",
+            ),
             ("teacher = { phase = \"b\" }", "phases.0.teacher.phase is \"b\""),
             ("teacher = { from = \"\" }", "phases.0.teacher.from is empty"),
         ] {
-            let message = recipe(&format!("{{ name = \"a\", steps = 1, {phase} }}")).unwrap_err().to_string();
+            let message = recipe(&format!("{{ name = \"a\", steps = 1, {phase} }}"))
+                .unwrap_err()
+                .to_string();
             assert!(message.contains(words), "{phase}: {message}");
         }
     }

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Convention, DataConfig, Import, Init, KeyError, Path, Prediction, QualityRecipe, RepresentationsRecipe, SamplerConfig, SourceConfig,
-    TargetEncoder, TimeSampling, Weights,
+    Convention, DataConfig, Import, Init, KeyError, Path, Prediction, QualityRecipe, RepresentationsRecipe,
+    SamplerConfig, SourceConfig, TargetEncoder, TimeSampling, Weights,
 };
 
 /// A whole recipe, defaults filled in. It is written beside the results and runs again.

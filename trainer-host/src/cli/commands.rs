@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{
-    Command, CompareArgs, ComputeArgs, EncoderArgs, EncoderCommand, SampleArgs, SamplerName, TrainArgs, eval, log,
-    plan, plugin, report, resume, sweep,
+    Command, CompareArgs, ComputeArgs, EncoderArgs, EncoderCommand, SampleArgs, SamplerName, TrainArgs, checkpoint,
+    eval, log, plan, plugin, report, resume, sweep,
 };
 use crate::Error;
 use crate::compare::{self, Status};
@@ -35,6 +35,7 @@ pub fn run(command: Command) -> Result<(), Error> {
         Command::Report(args) => report::run(args),
         Command::Sweep(args) => sweep::run(args),
         Command::Sample(args) => draw(args),
+        Command::Checkpoint(command) => checkpoint::run(command),
         Command::Eval(args) => eval::run(args),
         Command::Encoder(EncoderCommand::Train(args)) => encoder(args),
         Command::Plugin(command) => plugin::run(command),

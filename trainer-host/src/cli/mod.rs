@@ -1,5 +1,6 @@
 //! The command line.
 
+mod checkpoint;
 mod commands;
 mod eval;
 mod log;
@@ -85,6 +86,9 @@ Budgets that differ are refused. A run that is finished is not run again; an int
   sextant sample runs/emoji-quick/none
   sextant sample runs/emoji/repa --sampler sde --steps 250 --cfg 1.8 --guidance-high 0.7 --count 81 --out samples")]
     Sample(SampleArgs),
+    /// Look at files of weights, of PyTorch and of Sextant, and convert them.
+    #[command(subcommand, after_help = checkpoint::EXAMPLES)]
+    Checkpoint(checkpoint::CheckpointCommand),
     /// Measure a run, one of its checkpoints or an .npz of samples as a comparison does.
     #[command(after_help = "Examples:
   sextant eval runs/emoji-quick/none

@@ -194,13 +194,14 @@ fn step_memory(recipe: &Recipe, phase: &Phase, ground: &Ground, sources: &Source
     let targets = if asked { 2 * model.token_bytes(micro) } else { 0 };
     let activations = model.kept_bytes(micro) + projected + targets;
 
+    let teacher = ground.teachers.get(&phase.name).unwrap_or(model);
     let has_teacher = phase.teacher.is_some() && sources.needs_teacher_from(0);
     let memory = StepMemory {
         weights: model.parameter_bytes() + of_sources,
         gradients: trained,
         moments: 2 * trained,
         averages: (1 + optimiser.further_ema_decays.len() as u64) * model.parameter_bytes(),
-        teacher: if has_teacher { model.parameter_bytes() } else { 0 },
+        teacher: if has_teacher { teacher.parameter_bytes() } else { 0 },
         buffers: sources.buffer_bytes(),
         features: VALUE * (in_the_set + in_a_step),
         activations,

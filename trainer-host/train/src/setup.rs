@@ -5,10 +5,11 @@ use sextant_data::{self as data, Dataset, Stream};
 use sextant_guidance::{GuidanceGeometry, NetworkShape, SearchPath, Sources};
 use sextant_model::encoder::{self, Encoder};
 use sextant_model::{Sit, SitConfig, frozen_copy, parameter_ids};
-use sextant_recipe::{DiffusionRecipe, Init, KeyError, OptimiserRecipe, Phase, Recipe, Weights};
+use sextant_recipe::{DiffusionRecipe, Import, Init, KeyError, OptimiserRecipe, Phase, Recipe, Take, Weights};
 use sextant_records::checkpoint::Saved;
 
 use super::checkpoint::SavedTensors;
+use super::import::{self, Teachers};
 use super::validation::{ValidationBatch, validation_set};
 use super::worker::{TrainModule, Worker};
 use super::{Error, Run};
@@ -33,8 +34,12 @@ impl Run {
         let device = self.options.device.clone().autodiff();
         let sources = self.sources(phase)?;
         let mut student = self.new_network(seed, &device)?;
-        let before = match phase.init {
+        let before = match &phase.init {
             Init::Fresh => None,
+            Init::File(file) => {
+                student = import::load(&file.import(), student, file.take)?;
+                None
+            }
             Init::Continue => Some(&earlier[index - 1]),
         };
         if let Some(before) = before {
@@ -43,9 +48,16 @@ impl Run {
         let teacher = match &phase.teacher {
             None => None,
             Some(teacher) => {
-                let place = self.recipe.phases[..index].iter().position(|p| p.name == teacher.phase);
-                let place = place.ok_or_else(|| Error::Phase(format!("there is no phase {:?}", teacher.phase)))?;
-                let mut teacher = earlier[place].load(teacher.weights, frozen_copy(&student))?;
+                let mut teacher = match teacher.import() {
+                    Some(import) => self.imported_teacher(phase, &import)?,
+                    None => {
+                        let mut phases = self.recipe.phases[..index].iter();
+                        let place = phases.position(|earlier| Some(&earlier.name) == teacher.phase.as_ref());
+                        let place =
+                            place.ok_or_else(|| Error::Phase(format!("there is no phase {:?}", teacher.phase)))?;
+                        earlier[place].load(teacher.weights.unwrap_or_default(), frozen_copy(&student))?
+                    }
+                };
                 // Blocks that nobody reads would only take memory.
                 if let Some(deepest) = sources.deepest_asked().filter(|_| !sources.asks_for_outputs()) {
                     tracing::info!(
@@ -70,6 +82,14 @@ impl Run {
         Ok(worker)
     }
 
+    /// The frozen network of a file that teaches in `phase`.
+    pub(super) fn imported_teacher(&self, phase: &Phase, file: &Import) -> Result<Sit, Error> {
+        let config = self.teachers.get(&phase.name).unwrap_or(&self.model);
+        let device = self.options.device.clone().inner();
+        let network = Sit::init(config, &mut Stream::new(0, "replaced").at(&[]), &device)?;
+        import::load(file, frozen_copy(&network), Take::All)
+    }
+
     /// The sources of a phase, planned anew.
     pub(super) fn sources(&self, phase: &Phase) -> Result<Sources, Error> {
         let fields = self.dataset.fields().iter();
@@ -79,7 +99,8 @@ impl Run {
         let Recipe {
             optimiser, diffusion, ..
         } = &self.recipe;
-        let geometry = geometry(optimiser, diffusion, &self.model, phase, &fields);
+        let teacher = self.teachers.get(&phase.name);
+        let geometry = geometry(optimiser, diffusion, &self.model, teacher, phase, &fields);
         load_sources(phase, &self.options.plugins, &geometry)
     }
 
@@ -116,6 +137,8 @@ pub fn trained(
 pub(super) struct Ground {
     pub dataset: Dataset,
     pub model: SitConfig,
+    /// The teachers that come from files.
+    pub teachers: Teachers,
     /// The encoder whose features sources may read.
     pub encoder: Option<Encoder>,
     /// Name and shape of the batch fields that it adds to the data.
@@ -131,6 +154,7 @@ impl Ground {
         let dataset = data::load(&recipe.data)?;
         let model = network(recipe, &dataset)?;
         check_no_decay(&recipe.optimiser, &model, device)?;
+        let teachers = import::check(recipe, &model)?;
         let encoder = recipe.encoder.as_ref();
         let encoder = encoder.map(|encoder| encoder::target_encoder(encoder, device));
         let encoder = encoder.transpose()?;
@@ -140,6 +164,7 @@ impl Ground {
             fields: fields.collect(),
             dataset,
             model,
+            teachers,
             encoder,
         })
     }
@@ -155,7 +180,14 @@ impl Ground {
 
     fn geometry(&self, recipe: &Recipe, phase: &Phase) -> GuidanceGeometry {
         let (optimiser, diffusion) = (&recipe.optimiser, &recipe.diffusion);
-        geometry(optimiser, diffusion, &self.model, phase, &self.fields)
+        geometry(
+            optimiser,
+            diffusion,
+            &self.model,
+            self.teachers.get(&phase.name),
+            phase,
+            &self.fields,
+        )
     }
 }
 
@@ -205,20 +237,22 @@ pub fn planned_geometry(recipe: &Recipe, device: &Device) -> Result<GuidanceGeom
     Ok(Ground::read(recipe, device)?.geometry(recipe, phase))
 }
 
-/// Geometry that the sources of a phase plan for.
+/// Geometry that the sources of a phase plan for; `teacher` is that of one from a file, an earlier phase's is the student's.
 pub fn geometry(
     optimiser: &OptimiserRecipe,
     diffusion: &DiffusionRecipe,
     model: &SitConfig,
+    teacher: Option<&SitConfig>,
     phase: &Phase,
     fields: &[(String, Vec<usize>)],
 ) -> GuidanceGeometry {
-    let network = NetworkShape {
-        depth: model.depth,
-        width: model.hidden_size,
-        heads: model.num_heads,
-        grid: [model.grid(); 2],
+    let shape = |config: &SitConfig| NetworkShape {
+        depth: config.depth,
+        width: config.hidden_size,
+        heads: config.num_heads,
+        grid: [config.grid(); 2],
     };
+    let network = shape(model);
     GuidanceGeometry {
         batch: optimiser.batch / optimiser.accumulation,
         channels: model.in_channels,
@@ -229,7 +263,7 @@ pub fn geometry(
         prediction: diffusion.prediction,
         path: diffusion.path,
         student: network,
-        teacher: phase.teacher.as_ref().map(|_| network),
+        teacher: phase.teacher.as_ref().map(|_| shape(teacher.unwrap_or(model))),
         ema: network,
         fields: fields.to_vec(),
     }

@@ -96,10 +96,12 @@ impl Archive {
             return Err(fault(format!("has {size} bytes, more than there can be")));
         }
         let mut bytes = Vec::with_capacity(size as usize);
-        found.read_to_end(&mut bytes).map_err(|error| match error.raw_os_error() {
-            Some(_) => ArchiveError::Io(error),
-            None => fault(format!("is damaged: {error}")),
-        })?;
+        found
+            .read_to_end(&mut bytes)
+            .map_err(|error| match error.raw_os_error() {
+                Some(_) => ArchiveError::Io(error),
+                None => fault(format!("is damaged: {error}")),
+            })?;
         Ok(bytes)
     }
 
@@ -117,7 +119,11 @@ impl Archive {
         if Some(bytes.len()) != storage.count.checked_mul(width) {
             return Err(ArchiveError::Entry {
                 entry: self.name(&entry),
-                reason: format!("has {} bytes, and {} values of {width} are wanted", bytes.len(), storage.count),
+                reason: format!(
+                    "has {} bytes, and {} values of {width} are wanted",
+                    bytes.len(),
+                    storage.count
+                ),
             });
         }
         let count = shape.iter().product::<usize>();
@@ -177,7 +183,10 @@ mod tests {
         let bytes: Vec<u8> = (0..12).collect();
         assert!(is_contiguous(&[3, 4], &[4, 1]) && is_contiguous(&[1, 12], &[99, 1]) && is_contiguous(&[], &[]));
         assert!(!is_contiguous(&[4, 3], &[1, 4]));
-        assert_eq!(gathered(&bytes, 0, &[4, 3], &[1, 4], 1), [0, 4, 8, 1, 5, 9, 2, 6, 10, 3, 7, 11]);
+        assert_eq!(
+            gathered(&bytes, 0, &[4, 3], &[1, 4], 1),
+            [0, 4, 8, 1, 5, 9, 2, 6, 10, 3, 7, 11]
+        );
         assert_eq!(gathered(&bytes, 1, &[2, 2], &[3, 1], 2), [2, 3, 4, 5, 8, 9, 10, 11]);
         assert_eq!(gathered(&bytes, 5, &[], &[], 1), [5]);
         assert!(gathered(&bytes, 0, &[0, 3], &[3, 1], 1).is_empty());

@@ -167,7 +167,10 @@ impl Pickle {
 
     /// The value of a key, the last one that was set.
     pub fn entry(&self, id: Id, key: &str) -> Option<Id> {
-        self.entries(id).filter(|(name, _)| *name == key).last().map(|(_, value)| value)
+        self.entries(id)
+            .filter(|(name, _)| *name == key)
+            .last()
+            .map(|(_, value)| value)
     }
 
     /// Runs a pickle's instructions.
@@ -211,16 +214,16 @@ impl Machine<'_> {
             self.instruction = self.at;
             let [code] = self.take()?;
             match code {
-                0x80 => drop(self.take::<1>()?),            // PROTO
-                0x95 => drop(self.take::<8>()?),            // FRAME
-                b'.' => return self.pop(),                  // STOP
-                b'(' => self.marks.push(self.stack.len()),  // MARK
-                b'0' => drop(self.pop()?),                  // POP
-                b'N' => self.push(Value::None),             // NONE
-                0x88 => self.push(Value::Bool(true)),       // NEWTRUE
-                0x89 => self.push(Value::Bool(false)),      // NEWFALSE
-                b'}' => self.push(Value::Dict(Vec::new())), // EMPTY_DICT
-                b']' => self.push(Value::List(Vec::new())), // EMPTY_LIST
+                0x80 => drop(self.take::<1>()?),             // PROTO
+                0x95 => drop(self.take::<8>()?),             // FRAME
+                b'.' => return self.pop(),                   // STOP
+                b'(' => self.marks.push(self.stack.len()),   // MARK
+                b'0' => drop(self.pop()?),                   // POP
+                b'N' => self.push(Value::None),              // NONE
+                0x88 => self.push(Value::Bool(true)),        // NEWTRUE
+                0x89 => self.push(Value::Bool(false)),       // NEWFALSE
+                b'}' => self.push(Value::Dict(Vec::new())),  // EMPTY_DICT
+                b']' => self.push(Value::List(Vec::new())),  // EMPTY_LIST
                 b')' => self.push(Value::Tuple(Vec::new())), // EMPTY_TUPLE
                 b'K' => {
                     let [value] = self.take()?; // BININT1
@@ -397,7 +400,10 @@ impl Machine<'_> {
     }
 
     fn recall(&mut self, place: usize) -> Result<(), PickleError> {
-        let kept = self.memo.get(&place).ok_or(self.order("a value that was kept before"))?;
+        let kept = self
+            .memo
+            .get(&place)
+            .ok_or(self.order("a value that was kept before"))?;
         self.stack.push(*kept);
         Ok(())
     }
