@@ -4,6 +4,7 @@
 
 mod abi;
 mod architecture;
+mod checkpoints;
 mod comparison;
 mod controls;
 mod evaluation;

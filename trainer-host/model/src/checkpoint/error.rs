@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use safetensors::SafeTensorError;
+
 use super::archive::ArchiveError;
 use crate::network::{TensorFileError, WeightsError};
 
@@ -37,9 +39,9 @@ pub enum Fault {
     /// An archive of PyTorch that cannot be read.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
-    /// A safetensors file that cannot be read. It names the file itself.
-    #[error(transparent)]
-    Safetensors(TensorFileError),
+    /// A safetensors file that cannot be read.
+    #[error("not a valid safetensors file: {0}")]
+    Safetensors(#[from] SafeTensorError),
     /// A checkpoint without a state dict.
     #[error("there are no weights in it: neither tensors nor a state dict `model` or `ema`; it has [{0}]")]
     NoWeights(String),
@@ -65,4 +67,18 @@ pub enum Fault {
         /// Its first value that is not finite.
         value: f64,
     },
+}
+
+impl From<TensorFileError> for Fault {
+    /// Without the file's name, which stands before every fault.
+    fn from(error: TensorFileError) -> Self {
+        match error {
+            TensorFileError::Io { source, .. } => Self::Io(source),
+            TensorFileError::Format { source, .. } => Self::Safetensors(source),
+            TensorFileError::Kind { name, found, .. } => {
+                Self::Network(format!("tensor `{name}` holds {found}, which no network here does"))
+            }
+            TensorFileError::NotFinite { name, value, .. } => Self::NotFinite { name, value },
+        }
+    }
 }

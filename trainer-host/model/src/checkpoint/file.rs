@@ -117,7 +117,7 @@ impl WeightsFile {
     }
 
     fn of_safetensors(path: &Path) -> Result<Self, Fault> {
-        let (tensors, metadata) = read_with_metadata(path).map_err(Fault::Safetensors)?;
+        let (tensors, metadata) = read_with_metadata(path)?;
         let tensors = tensors.into_iter().map(|(name, data)| (name, Place::Memory(data)));
         let said = metadata.get("json").and_then(|json| serde_json::from_str(json).ok());
         let mut args: Map<String, Json> = said.unwrap_or_default();

@@ -170,7 +170,7 @@ fn an_original_sit_is_turned_round_in_its_weights() {
         let wanted = output(&original, &x, &reversed, &y);
         let wanted: Vec<f32> = wanted.iter::<f32>().map(|value| sign * value).collect();
         let off = distance(&output(&network, &x, &t, &y), &TensorData::new(wanted, [3, 3, 4, 4]));
-        assert!(off < 2e-5, "{off}");
+        assert!(off < 1e-4, "{off}");
         let plain = distance(&output(&original, &x, &t, &y), &output(&original, &x, &reversed, &y));
         assert!(plain > 1e-2, "time has to matter: {plain}");
     }
