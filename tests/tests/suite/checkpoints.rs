@@ -33,8 +33,16 @@ fn what_is_converted_loads_into_pytorch_and_gives_the_same() {
     assert!(text.contains("depth 3, width 32, 4 heads"), "{text}");
     succeed(path, &["checkpoint", "convert", &published, "model.safetensors"]);
     succeed(path, &["checkpoint", "convert", &bare, "ema.safetensors"]);
-    refused(path, &["checkpoint", "convert", &bare, "ema.safetensors"], &["there already"]);
-    refused(path, &["checkpoint", "convert", &bare, "ema.pt"], &["safetensors are written"]);
+    refused(
+        path,
+        &["checkpoint", "convert", &bare, "ema.safetensors"],
+        &["there already"],
+    );
+    refused(
+        path,
+        &["checkpoint", "convert", &bare, "ema.pt"],
+        &["safetensors are written"],
+    );
     refused(
         path,
         &["checkpoint", "info", &bare, "--weights", "ema"],
@@ -71,11 +79,33 @@ fn a_checkpoint_of_one_run_begins_and_teaches_another_and_is_pinned() {
     let step = fs::read_dir(&phase).unwrap().flatten().map(|entry| entry.path());
     let step = step.filter(|path| path.is_dir()).max().unwrap().display().to_string();
     let init = format!("phases.0.init={{ from = \"{step}\" }}");
-    succeed(path, &["train", &tiny(), "--out", "second", "--device", "cpu", "--set", &init]);
+    succeed(
+        path,
+        &["train", &tiny(), "--out", "second", "--device", "cpu", "--set", &init],
+    );
     let info: Value = serde_json::from_slice(&fs::read(path.join("second/run.json")).unwrap()).unwrap();
     assert_eq!(info["files"][0]["key"], "phases.0.init.from");
-    assert!(info["files"][0]["path"].as_str().unwrap().ends_with("student.safetensors"), "{info}");
+    assert!(
+        info["files"][0]["path"]
+            .as_str()
+            .unwrap()
+            .ends_with("student.safetensors"),
+        "{info}"
+    );
     assert_eq!(info["files"][0]["sha256"].as_str().unwrap().len(), 64);
+    // The same file as a teacher: its moving average, in a phase that has no earlier one.
+    let teacher = format!("phases.0.teacher={{ from = \"{step}\", weights = \"ema\" }}");
+    let guidance = "phases.0.guidance=[{ plugin = \"self-transcendence\", config = { student_depth = 1, teacher_depth = 2, projector_width = 16 } }]";
+    let taught = ["--set", &teacher, "--set", guidance];
+    succeed(
+        path,
+        &[&["train", &tiny(), "--out", "taught", "--device", "cpu"][..], &taught].concat(),
+    );
+    let info: Value = serde_json::from_slice(&fs::read(path.join("taught/run.json")).unwrap()).unwrap();
+    assert!(
+        info["files"][0]["path"].as_str().unwrap().ends_with("ema.safetensors"),
+        "{info}"
+    );
     // A network of another kind is refused before anything is made, with all that differs.
     let foreign = published("checkpoint_published.pt");
     let set = format!("phases.0.init={{ from = \"{foreign}\" }}");

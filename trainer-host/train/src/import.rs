@@ -78,9 +78,9 @@ fn teaches(import: &Import, model: &SitConfig, diffusion: &DiffusionRecipe) -> R
         None => Ok(teacher),
         Some(((what, found), (_, wanted))) => Err(CheckpointError {
             path: imported.file().path().to_owned(),
-            fault: Fault::Network(format!(
+            fault: Box::new(Fault::Network(format!(
                 "as a teacher it has to see what the student sees: its {what} are {found}, the student's {wanted}"
-            )),
+            ))),
         }),
     }
 }

@@ -14,8 +14,8 @@ use crate::network::{TensorFileError, WeightsError};
 pub struct CheckpointError {
     /// The file.
     pub path: PathBuf,
-    /// Its fault.
-    pub fault: Fault,
+    /// Its fault; boxed, since every error above holds this one.
+    pub fault: Box<Fault>,
 }
 
 /// What is wrong with a file of weights.

@@ -57,7 +57,7 @@ impl WeightsFile {
         let opened = Self::opened(path);
         opened.map_err(|fault| CheckpointError {
             path: path.to_owned(),
-            fault,
+            fault: fault.into(),
         })
     }
 
@@ -225,7 +225,7 @@ impl WeightsFile {
     pub(super) fn error(&self, fault: Fault) -> CheckpointError {
         CheckpointError {
             path: self.path.clone(),
-            fault,
+            fault: fault.into(),
         }
     }
 }

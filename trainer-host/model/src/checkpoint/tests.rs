@@ -279,7 +279,8 @@ fn a_file_of_another_kind_or_with_code_has_one_message() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("last.pt");
     let code = b"\x80\x02cposix\nsystem\nX\x05\x00\x00\x00touch\x85R.";
-    let cases: [(&[(&str, &[u8])], &str); 5] = [
+    type Entries<'a> = &'a [(&'a str, &'a [u8])];
+    let cases: [(Entries, &str); 5] = [
         (&[("last/data.pkl", code)], "`posix.system`"),
         (&[("last/readme.txt", b"no")], "without data.pkl"),
         (
