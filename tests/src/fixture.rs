@@ -26,7 +26,8 @@ pub fn folder() -> PathBuf {
 }
 
 /// The kinds of files that the parity tests check, by the beginning of their names.
-pub const CHECKED: [&str; 7] = [
+pub const CHECKED: [&str; 8] = [
+    "checkpoint_",
     "guidance_losses",
     "interpolant",
     "samplers",
@@ -36,8 +37,8 @@ pub const CHECKED: [&str; 7] = [
     "train_",
 ];
 
-/// The kinds that the unit tests of `model` and `stats` read, and those that wait for the parts of Sextant that they belong to.
-pub const ELSEWHERE: [&str; 4] = ["autoencoder_kl", "checkpoint_", "dinov2", "metrics"];
+/// The kinds that the unit tests of `model` and `stats` read.
+pub const ELSEWHERE: [&str; 3] = ["autoencoder_kl", "dinov2", "metrics"];
 
 /// Every fixture of a kind.
 ///

@@ -123,8 +123,8 @@ impl Bridged {
             steps: 1,
             init: Init::Fresh,
             teacher: teacher.as_ref().map(|_| TeacherRecipe {
-                phase: "before".into(),
-                weights: Default::default(),
+                phase: Some("before".into()),
+                ..TeacherRecipe::default()
             }),
             shuffle_labels: false,
             guidance: vec![source],
@@ -134,7 +134,7 @@ impl Bridged {
         let sources = Sources::load(
             &phase.guidance,
             &SearchPath::new(&[]),
-            &geometry(&optimiser, &DiffusionRecipe::default(), config, &phase, &fields),
+            &geometry(&optimiser, &DiffusionRecipe::default(), config, None, &phase, &fields),
         )
         .unwrap_or_else(|error| panic!("{error}"));
         let module = TrainModule {

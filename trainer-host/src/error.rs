@@ -4,6 +4,7 @@ use sextant_data::DataError;
 use sextant_guidance::GuidanceError;
 use sextant_interrupt as interrupt;
 use sextant_model::TensorFileError;
+use sextant_model::checkpoint::CheckpointError;
 use sextant_model::device::DeviceError;
 use sextant_model::encoder::EncoderError;
 use sextant_recipe::{KeyError, RecipeError};
@@ -42,6 +43,9 @@ pub enum Error {
     /// Tensors that cannot be read or written.
     #[error(transparent)]
     Tensors(#[from] TensorFileError),
+    /// A file of weights that cannot be used.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
     /// A device that is not there.
     #[error(transparent)]
     Device(#[from] DeviceError),

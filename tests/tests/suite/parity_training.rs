@@ -179,8 +179,8 @@ fn train(fixture: &Fixture, kind: &str) -> Trajectory {
         steps: fixture.number("steps") as u64,
         init: Init::Fresh,
         teacher: (kind == "self_transcendence").then(|| TeacherRecipe {
-            phase: "before".into(),
-            weights: Default::default(),
+            phase: Some("before".into()),
+            ..TeacherRecipe::default()
         }),
         shuffle_labels: false,
         guidance: vec![source(fixture, kind)],
@@ -195,7 +195,7 @@ fn train(fixture: &Fixture, kind: &str) -> Trajectory {
     let sources = Sources::load(
         &phase.guidance,
         &plugins(),
-        &geometry(&optimiser, &diffusion, &config, &phase, &fields),
+        &geometry(&optimiser, &diffusion, &config, None, &phase, &fields),
     )
     .unwrap();
     let student = network(&config, &fixture.group("init.model", ""), &tracked);

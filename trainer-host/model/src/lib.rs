@@ -5,6 +5,7 @@
 
 pub mod autoencoder;
 mod batch;
+pub mod checkpoint;
 pub mod cost;
 pub mod device;
 pub mod diffusion;

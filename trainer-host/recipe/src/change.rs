@@ -85,6 +85,8 @@ const KEYS: &[(&str, Decides)] = &[
         "phases.*.guidance",
         Decides::Done("parameters, buffers and draws of a source belong to it (--without NAME goes on without one)"),
     ),
+    ("phases.*.init.from", Decides::Place),
+    ("phases.*.teacher.from", Decides::Place),
     ("phases", Decides::Done("one phase follows from another")),
     ("evaluation.every", Decides::Steps),
     ("evaluation.images", Decides::Steps),
@@ -257,7 +259,7 @@ mod tests {
         [[phases]]
         name = "train"
         steps = 8
-        teacher = { phase = "align" }
+        teacher = { from = "/networks/last.pt" }
         guidance = [{ plugin = "/plugins/libown.so", sha256 = "0000000000000000000000000000000000000000000000000000000000000000" }]
     "#;
 
@@ -315,6 +317,7 @@ mod tests {
             "phases.1.guidance.0.plugin=/elsewhere/libown.so",
             "encoder.weights=/elsewhere/encoder.safetensors",
             "encoder.weights=/elsewhere/under-another-name.safetensors",
+            "phases.1.teacher.from=/elsewhere/last.pt",
             "evaluation.every=2",
             "evaluation.quality.samples=40",
             "evaluation.quality.judges=[\"untrained\"]",
@@ -338,6 +341,7 @@ mod tests {
             ("optimiser.ema_decay=0.5", "gathered with it"),
             ("phases.0.name=other", "phase"),
             ("phases.1.init=continue", "one phase follows from another"),
+            ("phases.1.teacher.from=/networks/other.pt", "only a file that was moved"),
             ("phases.1.teacher.weights=ema", "one phase follows from another"),
             ("phases.1.guidance.0.plugin=repa", "only a file that was moved"),
             (

@@ -4,20 +4,25 @@ use std::path::{MAIN_SEPARATOR, Path};
 
 use toml::Value;
 
-use super::Recipe;
+use super::{Init, Recipe};
 
 /// Tells a path from another value of a key.
 type IsPath = fn(&str) -> bool;
 
 /// Keys whose value may be a path, `*` being any place in a list. A variant has the same keys.
-const PATHS: [(&str, IsPath); 6] = [
+const PATHS: [(&str, IsPath); 8] = [
     ("data.path", |_| true),
     ("data.held_out", |_| true),
     ("data.vae", is_network_path),
     ("encoder.weights", is_network_path),
     ("evaluation.quality.judges.*", is_network_path),
     ("phases.*.guidance.*.plugin", is_library_path),
+    ("phases.*.init.from", |_| true),
+    ("phases.*.teacher.from", |_| true),
 ];
+
+/// The key of which a recipe may name several files.
+pub const JUDGES: &str = "evaluation.quality.judges";
 
 /// True for a network that ships inside the program.
 pub fn is_builtin(weights: &str) -> bool {
@@ -75,17 +80,25 @@ fn for_each_below(value: &mut Value, keys: &[&str], act: &mut impl FnMut(&mut St
 }
 
 impl Recipe {
-    /// Networks that it names by a path or as `hf:owner/name`, each with its key. Libraries are recorded as they are loaded, data as they are read.
-    pub fn network_files(&self) -> Vec<(&'static str, &str)> {
-        let vae = self.data.vae().map(|vae| ("data.vae", vae));
-        let encoder = self.encoder.iter().map(|encoder| ("encoder.weights", &encoder.weights));
+    /// Networks that it names by a path or as `hf:owner/name`, each with its key. Libraries are recorded as they are loaded, data as they
+    /// are read.
+    pub fn network_files(&self) -> Vec<(String, String)> {
+        let vae = self.data.vae().map(|vae| ("data.vae".to_owned(), vae.to_owned()));
+        let encoder = self.encoder.iter();
+        let encoder = encoder.map(|encoder| ("encoder.weights".to_owned(), encoder.weights.clone()));
         let judges = self.evaluation.quality.iter().flat_map(|quality| &quality.judges);
-        let all = encoder.chain(judges.map(|judge| ("evaluation.quality.judges", judge)));
-        let all = all.map(|(key, path)| (key, path.as_str()));
-        vae.into_iter()
-            .chain(all)
-            .filter(|(_, path)| !is_builtin(path))
-            .collect()
+        let judges = judges.map(|judge| (JUDGES.to_owned(), judge.clone()));
+        let shipped = encoder.chain(judges).filter(|(_, path)| !is_builtin(path));
+        let imports = self.phases.iter().enumerate().flat_map(|(i, phase)| {
+            let init = match &phase.init {
+                Init::File(file) => Some((format!("phases.{i}.init.from"), file.import().file())),
+                Init::Fresh | Init::Continue => None,
+            };
+            let teacher = phase.teacher.as_ref().and_then(|teacher| teacher.import());
+            let teacher = teacher.map(|import| (format!("phases.{i}.teacher.from"), import.file()));
+            init.into_iter().chain(teacher)
+        });
+        vae.into_iter().chain(shipped).chain(imports).collect()
     }
 }
 
@@ -105,6 +118,8 @@ mod tests {
             [evaluation.quality]
             judges = ["untrained", "hf:facebook/dinov2-small", "../judge.safetensors", "/there/judge.safetensors"]
             [[phases]]
+            init = { from = "last.pt" }
+            teacher = { from = "./teacher.pt" }
             guidance = [{ plugin = "repa" }, { plugin = "libown.so" }, { plugin = "./build/libown.so" }]
             [[variants]]
             encoder = { weights = "own.safetensors" }
@@ -120,6 +135,7 @@ mod tests {
             .replace("\"libown", "\"/here/libown")
             .replace("\"./", "\"/here/")
             .replace("\"own", "\"/here/own")
+            .replace("\"last", "\"/here/last")
             .replace("\"sub", "\"/here/sub");
         let absolute: toml::Table = absolute.parse().unwrap();
         assert_eq!(table, absolute);

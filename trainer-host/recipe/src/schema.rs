@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DataConfig, KeyError, Path, Prediction, QualityRecipe, RepresentationsRecipe, SamplerConfig, SourceConfig,
-    TargetEncoder, TimeSampling, Weights,
+    Convention, DataConfig, Import, Init, KeyError, Path, Prediction, QualityRecipe, RepresentationsRecipe,
+    SamplerConfig, SourceConfig, TargetEncoder, TimeSampling, Weights,
 };
 
 /// A whole recipe, defaults filled in. It is written beside the results and runs again.
@@ -187,25 +187,29 @@ pub struct Phase {
     pub guidance: Vec<SourceConfig>,
 }
 
-/// Beginning of a phase's student.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Init {
-    /// New weights, drawn from the seed.
-    #[default]
-    Fresh,
-    /// The weights and moving average with which the phase before ended.
-    Continue,
+/// The frozen network of a phase: that of an earlier phase, or of a file.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TeacherRecipe {
+    /// Name of the earlier phase.
+    pub phase: Option<String>,
+    /// A file of weights, or the folder of a run's checkpoint.
+    pub from: Option<String>,
+    /// Weights of it that are taken, by default the trained ones, as the released Self-Transcendence trainer does.
+    pub weights: Option<Weights>,
+    /// The convention of a file that does not tell.
+    pub convention: Option<Convention>,
 }
 
-/// A network of an earlier phase.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TeacherRecipe {
-    /// Name of the phase.
-    pub phase: String,
-    /// Weights of it that are taken. The released Self-Transcendence trainer loads `model`.
-    #[serde(default)]
-    pub weights: Weights,
+impl TeacherRecipe {
+    /// The file, where it is one.
+    pub fn import(&self) -> Option<Import> {
+        Some(Import {
+            from: self.from.clone()?,
+            weights: self.weights,
+            convention: self.convention,
+        })
+    }
 }
 
 /// Measurements of the last phase.
@@ -350,6 +354,37 @@ impl Recipe {
         }
     }
 
+    fn validate_teacher(&self, teacher: &TeacherRecipe, earlier: &[&str]) -> Result<(), KeyError> {
+        let TeacherRecipe {
+            phase,
+            from,
+            weights,
+            convention,
+        } = teacher;
+        let phase = match (phase, from, teacher.import()) {
+            (None, Some(_), Some(import)) => return import.validate().map_err(|e| KeyError(format!(".{}", e.0))),
+            (Some(phase), None, _) => phase,
+            _ => {
+                return Err(KeyError(
+                    " needs either phase, the name of an earlier one, or from, a file of weights".into(),
+                ));
+            }
+        };
+        if !earlier.contains(&phase.as_str()) {
+            return Err(KeyError(format!(
+                ".phase is {phase:?}, which is not an earlier phase; earlier are: [{}]",
+                earlier.join(", ")
+            )));
+        }
+        if convention.is_some() {
+            return Err(KeyError(
+                ".convention is for a file of weights; a phase's network has Sextant's own".into(),
+            ));
+        }
+        self.kept(weights.unwrap_or_default())
+            .map_err(|e| KeyError(format!(".weights: {e}")))
+    }
+
     fn validate_phase(&self, i: usize, phase: &Phase) -> Result<(), KeyError> {
         let earlier: Vec<&str> = self.phases[..i].iter().map(|p| p.name.as_str()).collect();
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
@@ -368,18 +403,14 @@ impl Recipe {
                 "phases.0.init is \"continue\", but no phase is before it; use \"fresh\"".into(),
             ));
         }
-        if let Some(teacher) = &phase.teacher
-            && !earlier.contains(&teacher.phase.as_str())
-        {
-            return Err(KeyError(format!(
-                "phases.{i}.teacher.phase is {:?}, which is not an earlier phase; earlier are: [{}]",
-                teacher.phase,
-                earlier.join(", ")
-            )));
+        if let Init::File(file) = &phase.init {
+            file.import()
+                .validate()
+                .map_err(|e| e.within(&format!("phases.{i}.init")))?;
         }
         if let Some(teacher) = &phase.teacher {
-            self.kept(teacher.weights)
-                .map_err(|e| KeyError(format!("phases.{i}.teacher.weights: {e}")))?;
+            self.validate_teacher(teacher, &earlier)
+                .map_err(|e| KeyError(format!("phases.{i}.teacher{}", e.0)))?;
         }
         for (j, source) in phase.guidance.iter().enumerate() {
             source

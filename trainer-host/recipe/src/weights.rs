@@ -25,6 +25,16 @@ pub enum Weights {
 )]
 pub struct UnknownWeights(String);
 
+impl Weights {
+    /// Name of their file in a checkpoint.
+    pub fn file_name(self) -> String {
+        match self {
+            Self::Model => "student.safetensors".into(),
+            average => format!("{average}.safetensors"),
+        }
+    }
+}
+
 impl Display for Weights {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

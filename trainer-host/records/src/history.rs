@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sextant_recipe::{Change, Recipe};
+use sextant_recipe::{Change, JUDGES, Recipe};
 use sha2::{Digest, Sha256};
 
 use super::FileError;
@@ -67,16 +67,14 @@ impl NetworkFile {
         recipe: &Recipe,
         weights: impl Fn(&str, &str) -> Result<(PathBuf, Option<String>), E>,
     ) -> Result<Vec<Self>, FileError> {
-        let of = |(key, path): (&str, &str)| {
-            let fault = |reason: &dyn Display| FileError::new(path, format!("{reason} ({key} of the recipe)"));
-            let (file, revision) = weights(key, path).map_err(|e| fault(&e))?;
-            let mut hash = Sha256::new();
-            let read = File::open(file).and_then(|mut file| io::copy(&mut file, &mut hash));
-            read.map_err(|e| fault(&e))?;
+        let of = |(key, path): (String, String)| {
+            let fault = |reason: &dyn Display| FileError::new(&path, format!("{reason} ({key} of the recipe)"));
+            let (file, revision) = weights(&key, &path).map_err(|e| fault(&e))?;
+            let sha256 = digest(file).map_err(|e| fault(&e))?;
             Ok(Self {
-                key: key.to_owned(),
-                path: path.to_owned(),
-                sha256: hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect(),
+                key,
+                path,
+                sha256,
                 revision,
             })
         };
@@ -89,8 +87,15 @@ impl NetworkFile {
         let name = |file: &Self| Path::new(&file.path).file_name().map(ToOwned::to_owned);
         let same_key = || begun_with.iter().filter(|file| file.key == self.key);
         let same = same_key().find(|file| file.sha256 == self.sha256);
-        same.or_else(|| same_key().find(|file| file.key == "encoder.weights" || name(file) == name(self)))
+        same.or_else(|| same_key().find(|file| file.key != JUDGES || name(file) == name(self)))
     }
+}
+
+/// SHA-256 of a file in hexadecimal digits, read piece by piece: a checkpoint may be larger than the memory.
+fn digest(path: PathBuf) -> io::Result<String> {
+    let mut hash = Sha256::new();
+    io::copy(&mut File::open(path)?, &mut hash)?;
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// A key of a run's recipe that was changed while it was interrupted.

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::place::{check_writable, run_or_checkpoint};
 use super::{
     Command, CompareArgs, ComputeArgs, EncoderArgs, EncoderCommand, LabelsName, SampleArgs, SamplerName, TrainArgs,
-    eval, log, plan, plugin, report, resume, samples, sweep,
+    checkpoint, eval, log, plan, plugin, report, resume, samples, sweep,
 };
 use crate::Error;
 use crate::compare::{self, Status};
@@ -37,6 +37,7 @@ pub fn run(command: Command) -> Result<(), Error> {
         Command::Report(args) => report::run(args),
         Command::Sweep(args) => sweep::run(args),
         Command::Sample(args) => draw(args),
+        Command::Checkpoint(command) => checkpoint::run(command),
         Command::Eval(args) => eval::run(args),
         Command::Data(command) => super::data::run(command),
         Command::Encoder(EncoderCommand::Train(args)) => encoder(args),

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod checkpoint;
 mod commands;
 mod data;
 mod eval;
@@ -94,6 +95,9 @@ Budgets that differ are refused. A run that is finished is not run again; an int
 
 With --npz samples are written as they come: after a stop the same command goes on.")]
     Sample(SampleArgs),
+    /// Look at files of weights, of PyTorch and of Sextant, and convert them.
+    #[command(subcommand, after_help = checkpoint::EXAMPLES)]
+    Checkpoint(checkpoint::CheckpointCommand),
     /// Measure a run, one of its checkpoints or an .npz of samples as a comparison does.
     #[command(after_help = "Examples:
   sextant eval runs/emoji-quick/none

@@ -9,6 +9,7 @@ use burn::store::RecordError;
 use burn::tensor::{Bytes, TensorData};
 use serde::{Deserialize, Serialize};
 use sextant_guidance::{Buffers, SourceParams};
+use sextant_model::checkpoint::metadata;
 use sextant_model::{Sit, apply, collect, not_finite, read_safetensors, read_weights, write_safetensors};
 use sextant_recipe::Weights;
 pub use sextant_records::checkpoint::{Saved, list};
@@ -114,7 +115,7 @@ impl SavedTensors for Saved {
     }
 
     fn file(&self, weights: Weights) -> PathBuf {
-        self.folder.join(file_name(weights))
+        self.folder.join(weights.file_name())
     }
 
     fn load(&self, weights: Weights, network: Sit) -> Result<Sit, Error> {
@@ -169,13 +170,6 @@ impl SavedTensors for Saved {
         }
         self.optimiser()?;
         self.state().map(|_| ())
-    }
-}
-
-fn file_name(weights: Weights) -> String {
-    match weights {
-        Weights::Model => "student.safetensors".into(),
-        average => format!("{average}.safetensors"),
     }
 }
 
@@ -236,23 +230,26 @@ pub fn write(folder: &Path, contents: Contents, keep: usize) -> Result<Saved, Er
 
 fn fill(folder: &Path, contents: &Contents) -> Result<(), Error> {
     let worker = contents.worker;
+    // So that a network's file says what it is wherever it lies.
+    let metadata = metadata(worker.module.student.config(), Some(contents.state.step));
     // One network after another: all of them at once would be as much again as what is trained.
-    let numbers = |file: &str, tensors: Tensors| match not_finite(&tensors) {
-        None => Ok(write_safetensors(folder.join(file), &tensors, &Default::default())?),
+    let numbers = |file: &str, tensors: Tensors, metadata: &BTreeMap<String, String>| match not_finite(&tensors) {
+        None => Ok(write_safetensors(folder.join(file), &tensors, metadata)?),
         Some((name, value)) => Err(Error::Diverged(format!(
             "no checkpoint is written after step {}: `{name}` of {file} became {value}; a lower optimiser.lr may help",
             contents.state.step
         ))),
     };
-    numbers(&file_name(Weights::Model), collect(&worker.module.student))?;
-    numbers(&file_name(Weights::Ema), collect(&worker.ema))?;
+    numbers(&Weights::Model.file_name(), collect(&worker.module.student), &metadata)?;
+    numbers(&Weights::Ema.file_name(), collect(&worker.ema), &metadata)?;
     for further in &worker.further_emas {
         numbers(
-            &file_name(Weights::FurtherEma(further.decay)),
+            &Weights::FurtherEma(further.decay).file_name(),
             collect(&further.network),
+            &metadata,
         )?;
     }
-    numbers(SOURCES, worker.module.sources.named())?;
+    numbers(SOURCES, worker.module.sources.named(), &BTreeMap::new())?;
     // A source's own state may be what it likes.
     write_safetensors(folder.join(BUFFERS), &worker.buffers.named()?, &Default::default())?;
     // Tensor by tensor, and synced: all of them as bytes would be half of what a training holds once more.

@@ -1,6 +1,7 @@
 //! The operations of a run, counted from shapes in a rehearsal of a few steps.
 
 use sextant_data::HostBatch;
+use sextant_guidance::plan::Network;
 use sextant_guidance::traced;
 use sextant_model::TrainBatch;
 use sextant_recipe::Phase;
@@ -40,7 +41,8 @@ impl Run {
             Some((last, earlier)) => (Some(last), earlier),
             None => (None, &[][..]),
         };
-        let taught = last.is_some_and(|phase| phase.teacher.is_some());
+        let taught = last.filter(|phase| phase.teacher.is_some());
+        let teacher = taught.map(|phase| self.teachers.get(&phase.name).unwrap_or(&self.model));
         let operations = self.operations(saved);
         ComputeCost {
             operations: operations
@@ -48,7 +50,7 @@ impl Run {
                 .ok(),
             images_per_step: images,
             earlier_images: earlier.iter().map(|phase| phase.steps * images).sum(),
-            teacher_parameters: if taught { self.model.trainable_count() as u64 } else { 0 },
+            teacher_parameters: teacher.map_or(0, |teacher| teacher.trainable_count() as u64),
             encoder: self.encoder,
         }
     }
@@ -83,6 +85,7 @@ impl Run {
         let mut worker = self.worker(phase, index, &saved[..index], seed)?;
         let parts = self.recipe.optimiser.accumulation;
         let null_class = self.model.null_class() as i64;
+        let teacher = self.teachers.get(&phase.name).unwrap_or(&self.model);
         let (mut guidance, mut rows, mut passes) = (0.0, 0, 0);
         for interval in worker.sources.active_intervals(phase.steps) {
             if worker.active_names(interval.start).is_empty() {
@@ -105,7 +108,11 @@ impl Run {
                 work += trace.work;
                 for asked in trace.forwards {
                     let deepest = asked.depths.into_iter().max().unwrap_or(0);
-                    let pass = self.model.pass_operations(deepest, asked.output);
+                    let network = match asked.network {
+                        Network::Teacher => teacher,
+                        _ => &self.model,
+                    };
+                    let pass = network.pass_operations(deepest, asked.output);
                     rows += asked.samples.len() as u64;
                     passes += asked.samples.len() as u64 * pass;
                 }
@@ -117,7 +124,7 @@ impl Run {
             0 => {
                 let (deepest, output) = (worker.sources.deepest_asked(), worker.sources.asks_for_outputs());
                 let asked = output || deepest.is_some();
-                let pass = self.model.pass_operations(deepest.unwrap_or(0), output);
+                let pass = teacher.pass_operations(deepest.unwrap_or(0), output);
                 if asked { pass as f64 } else { 0.0 }
             }
             rows => passes as f64 / rows as f64,

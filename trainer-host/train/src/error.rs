@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use sextant_data::DataError;
 use sextant_guidance::GuidanceError;
 use sextant_model::autoencoder::AutoencoderError;
+use sextant_model::checkpoint::CheckpointError;
 use sextant_model::device::panic_text;
 use sextant_model::diffusion::SampleError;
 use sextant_model::encoder::EncoderError;
@@ -90,6 +91,17 @@ pub enum Error {
     /// Tensors that cannot be read or written.
     #[error(transparent)]
     Tensors(#[from] TensorFileError),
+    /// A file of weights that cannot be used.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The same, by the key that names it.
+    #[error("{key}: {source}")]
+    Import {
+        /// The recipe's key.
+        key: String,
+        /// Its fault.
+        source: CheckpointError,
+    },
     /// A sampler that cannot draw.
     #[error(transparent)]
     Sample(#[from] SampleError),

@@ -8,6 +8,7 @@ pub mod checkpoint;
 mod cost;
 mod error;
 mod gradients;
+mod import;
 pub mod memory;
 mod objective;
 mod phase;

@@ -211,9 +211,10 @@ fn step_memory(recipe: &Recipe, phase: &Phase, ground: &Ground, sources: &Source
     let activations = model.kept_bytes(micro) + projected + targets;
 
     // Blocks that nobody reads are not kept.
+    let whole = ground.teachers.get(&phase.name).unwrap_or(model);
     let teacher = SitConfig {
-        depth: sources.blocks_asked().unwrap_or(model.depth),
-        ..model.clone()
+        depth: sources.blocks_asked().unwrap_or(whole.depth),
+        ..whole.clone()
     };
     let has_teacher = phase.teacher.is_some() && sources.needs_teacher_from(0);
     let memory = StepMemory {

@@ -14,6 +14,7 @@ use sextant_records::journal::Journal;
 use sextant_records::{EncoderCost, FileError, NetworkFile, RunFolder, RunInfo, RunResult};
 
 use super::checkpoint::{SavedTensors, State};
+use super::import::Teachers;
 use super::phase::{Ending, PhaseSettings, Training};
 use super::plan::RunPlan;
 use super::progress::{ProgressMode, RunProgress};
@@ -61,6 +62,8 @@ pub struct Run {
     pub(super) options: Options,
     pub(super) dataset: Arc<Dataset>,
     pub(super) model: SitConfig,
+    /// The teachers that come from files.
+    pub(super) teachers: Teachers,
     /// Without its warnings.
     info: RunInfo,
     plan: RunPlan,
@@ -93,6 +96,7 @@ impl Run {
         let Ground {
             mut dataset,
             model,
+            teachers,
             encoder,
             ..
         } = ground;
@@ -128,6 +132,7 @@ impl Run {
             options,
             dataset: Arc::new(dataset),
             model,
+            teachers,
             info,
             plan,
             warnings,
@@ -197,14 +202,21 @@ impl Run {
     /// # Errors
     /// A checkpoint that is not there or does not fit.
     pub fn teacher(&self, folder: &RunFolder) -> Result<Option<Sit>, Error> {
-        let Some(teacher) = &self.last_phase()?.teacher else {
+        let phase = self.last_phase()?;
+        let Some(teacher) = &phase.teacher else {
             return Ok(None);
         };
+        if let Some(import) = teacher.import() {
+            return self.imported_teacher(phase, &import).map(Some);
+        }
+        let earlier = teacher.phase.as_deref().unwrap_or_default();
         let saved = folder
-            .latest(&teacher.phase)
-            .ok_or_else(|| FileError::new(folder.path(), format!("has no checkpoint of phase {:?}", teacher.phase)))?;
+            .latest(earlier)
+            .ok_or_else(|| FileError::new(folder.path(), format!("has no checkpoint of phase {earlier:?}")))?;
         let network = self.new_network(0, &self.options.device.clone().inner())?;
-        Ok(Some(saved.load(teacher.weights, frozen_copy(&network))?))
+        Ok(Some(
+            saved.load(teacher.weights.unwrap_or_default(), frozen_copy(&network))?,
+        ))
     }
 
     pub(super) fn last_phase(&self) -> Result<&Phase, Error> {

@@ -6,10 +6,13 @@ use sextant_guidance::{GuidanceGeometry, NetworkShape, SearchPath, Sources};
 use sextant_model::autoencoder::Autoencoder;
 use sextant_model::encoder::Target;
 use sextant_model::{Sit, SitConfig, frozen_copy, parameter_ids};
-use sextant_recipe::{DataConfig, DiffusionRecipe, Init, KeyError, OptimiserRecipe, Phase, Recipe, Weights};
+use sextant_recipe::{
+    DataConfig, DiffusionRecipe, Import, Init, KeyError, OptimiserRecipe, Phase, Recipe, Take, Weights,
+};
 use sextant_records::checkpoint::Saved;
 
 use super::checkpoint::SavedTensors;
+use super::import::{self, Teachers};
 use super::validation::{ValidationBatch, validation_set};
 use super::worker::{TrainModule, Worker};
 use super::{Error, Run};
@@ -34,8 +37,12 @@ impl Run {
         let device = self.options.device.clone().autodiff();
         let sources = self.sources(phase)?;
         let mut student = self.new_network(seed, &device)?;
-        let before = match phase.init {
+        let before = match &phase.init {
             Init::Fresh => None,
+            Init::File(file) => {
+                student = import::load(&file.import(), student, file.take)?;
+                None
+            }
             Init::Continue => Some(&earlier[index - 1]),
         };
         if let Some(before) = before {
@@ -44,9 +51,16 @@ impl Run {
         let teacher = match &phase.teacher {
             None => None,
             Some(teacher) => {
-                let place = self.recipe.phases[..index].iter().position(|p| p.name == teacher.phase);
-                let place = place.ok_or_else(|| Error::UnknownPhase(teacher.phase.clone()))?;
-                let mut teacher = earlier[place].load(teacher.weights, frozen_copy(&student))?;
+                let mut teacher = match teacher.import() {
+                    Some(import) => self.imported_teacher(phase, &import)?,
+                    None => {
+                        let mut phases = self.recipe.phases[..index].iter();
+                        let place = phases.position(|earlier| Some(&earlier.name) == teacher.phase.as_ref());
+                        let place = place
+                            .ok_or_else(|| Error::UnknownPhase(teacher.phase.clone().unwrap_or_default()))?;
+                        earlier[place].load(teacher.weights.unwrap_or_default(), frozen_copy(&student))?
+                    }
+                };
                 // Blocks that nobody reads would only take memory.
                 if let Some(deepest) = sources.blocks_asked() {
                     tracing::info!(
@@ -71,13 +85,22 @@ impl Run {
         Ok(worker)
     }
 
+    /// The frozen network of a file that teaches in `phase`.
+    pub(super) fn imported_teacher(&self, phase: &Phase, file: &Import) -> Result<Sit, Error> {
+        let config = self.teachers.get(&phase.name).unwrap_or(&self.model);
+        let device = self.options.device.clone().inner();
+        let network = Sit::init(config, &mut Stream::new(0, "replaced").at(&[]), &device)?;
+        import::load(file, frozen_copy(&network), Take::All)
+    }
+
     /// The sources of a phase, planned anew.
     pub(super) fn sources(&self, phase: &Phase) -> Result<Sources, Error> {
         let fields = fields(&self.dataset);
         let Recipe {
             optimiser, diffusion, ..
         } = &self.recipe;
-        let geometry = geometry(optimiser, diffusion, &self.model, phase, &fields);
+        let teacher = self.teachers.get(&phase.name);
+        let geometry = geometry(optimiser, diffusion, &self.model, teacher, phase, &fields);
         load_sources(phase, &self.options.plugins, &geometry)
     }
 
@@ -131,6 +154,8 @@ pub fn trained(
 pub(super) struct Ground {
     pub dataset: Dataset,
     pub model: SitConfig,
+    /// The teachers that come from files.
+    pub teachers: Teachers,
     /// The encoder whose features sources may read.
     pub encoder: Option<Target>,
     /// Name and shape of the batch fields: the data's, and those that the encoder adds.
@@ -146,6 +171,7 @@ impl Ground {
         let dataset = dataset(&recipe.data, device)?;
         let model = network(recipe, &dataset)?;
         check_no_decay(&recipe.optimiser, &model, device)?;
+        let teachers = import::check(recipe, &model)?;
         let encoder = recipe.encoder.as_ref();
         let encoder = encoder.map(|encoder| Target::load(encoder, device)).transpose()?;
         let added = encoder.iter().flat_map(|encoder| encoder.fields(model.grid()));
@@ -153,6 +179,7 @@ impl Ground {
             fields: fields(&dataset).into_iter().chain(added).collect(),
             dataset,
             model,
+            teachers,
             encoder,
         })
     }
@@ -168,7 +195,14 @@ impl Ground {
 
     fn geometry(&self, recipe: &Recipe, phase: &Phase) -> GuidanceGeometry {
         let (optimiser, diffusion) = (&recipe.optimiser, &recipe.diffusion);
-        geometry(optimiser, diffusion, &self.model, phase, &self.fields)
+        geometry(
+            optimiser,
+            diffusion,
+            &self.model,
+            self.teachers.get(&phase.name),
+            phase,
+            &self.fields,
+        )
     }
 }
 
@@ -224,20 +258,22 @@ pub fn planned_geometry(recipe: &Recipe, device: &Device) -> Result<GuidanceGeom
     Ok(Ground::read(recipe, device)?.geometry(recipe, phase))
 }
 
-/// Geometry that the sources of a phase plan for.
+/// Geometry that the sources of a phase plan for; `teacher` is that of one from a file, an earlier phase's is the student's.
 pub fn geometry(
     optimiser: &OptimiserRecipe,
     diffusion: &DiffusionRecipe,
     model: &SitConfig,
+    teacher: Option<&SitConfig>,
     phase: &Phase,
     fields: &[(String, Vec<usize>)],
 ) -> GuidanceGeometry {
-    let network = NetworkShape {
-        depth: model.depth,
-        width: model.hidden_size,
-        heads: model.num_heads,
-        grid: [model.grid(); 2],
+    let shape = |config: &SitConfig| NetworkShape {
+        depth: config.depth,
+        width: config.hidden_size,
+        heads: config.num_heads,
+        grid: [config.grid(); 2],
     };
+    let network = shape(model);
     GuidanceGeometry {
         batch: optimiser.batch / optimiser.accumulation,
         channels: model.in_channels,
@@ -248,7 +284,7 @@ pub fn geometry(
         prediction: diffusion.prediction,
         path: diffusion.path,
         student: network,
-        teacher: phase.teacher.as_ref().map(|_| network),
+        teacher: phase.teacher.as_ref().map(|_| shape(teacher.unwrap_or(model))),
         ema: network,
         fields: fields.to_vec(),
     }

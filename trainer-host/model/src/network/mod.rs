@@ -15,6 +15,7 @@ pub mod mlp;
 pub mod naming;
 pub mod norm;
 pub mod patch;
+pub mod shapes;
 pub mod sit;
 pub mod tensor_file;
 pub(crate) mod unfilled;
@@ -23,6 +24,7 @@ pub mod weights;
 pub use config::SitConfig;
 pub use ema::{ema_update, frozen_copy};
 pub use naming::{param_id, parameter_ids};
+pub use shapes::Shapes;
 pub use sit::{Sit, SitOutput};
 pub use tensor_file::{
     TensorFileError, parse_safetensors, read_safetensors, read_weights, read_with_metadata, write_safetensors,

@@ -316,7 +316,7 @@ pub(super) fn of_training(recipe: &Recipe, plans: &[Vec<(&str, &SourcePlan)>], h
             later
                 .teacher
                 .as_ref()
-                .is_some_and(|teacher| teacher.phase == phase.name)
+                .is_some_and(|teacher| teacher.phase.as_ref() == Some(&phase.name))
         });
         if !goes_on && !teaches {
             warnings.push(Warning::IdlePhase {
@@ -353,7 +353,7 @@ mod tests {
             ("phases.0: no later phase goes on from phase \"align\"", |r| {
                 let mut other = r.phases[0].clone();
                 other.name = "other".into();
-                r.phases[1].teacher.as_mut().unwrap().phase = "other".into();
+                r.phases[1].teacher.as_mut().unwrap().phase = Some("other".into());
                 r.phases.insert(1, other);
             }),
         ];

@@ -27,15 +27,18 @@ pub fn warnings(recipe: &Recipe) -> Vec<Warning> {
                 steps: phase.steps,
             });
         }
-        let begins_with = match phase.init {
+        let begins_with = match &phase.init {
             Init::Fresh => 1.0,
+            Init::File(_) => 0.0,
             Init::Continue => before,
         };
         let share = begins_with * initial_share(optimiser, phase.steps);
         before = share;
         let is_taken = |later: &Phase| {
             let teacher = later.teacher.as_ref();
-            teacher.is_some_and(|teacher| teacher.phase == phase.name && teacher.weights == Weights::Ema)
+            teacher.is_some_and(|teacher| {
+                teacher.phase.as_ref() == Some(&phase.name) && teacher.weights == Some(Weights::Ema)
+            })
         };
         let is_read = i + 1 == recipe.phases.len() || recipe.phases.iter().any(is_taken);
         if is_read && share > 0.5 {
@@ -96,7 +99,7 @@ mod tests {
         (recipe.optimiser.ema_warmup, recipe.optimiser.ema_decay) = (false, advised);
         assert_eq!(of(&recipe, &plans), []);
         recipe.optimiser.ema_decay = 0.9999;
-        recipe.phases[1].teacher.as_mut().unwrap().weights = Weights::Ema;
+        recipe.phases[1].teacher.as_mut().unwrap().weights = Some(Weights::Ema);
         assert_eq!(of(&recipe, &plans).len(), 2, "the teacher's average, too");
         for phase in &mut recipe.phases {
             phase.steps = 10_000;

@@ -1,0 +1,84 @@
+//! Why a file of weights cannot be used.
+
+use std::io;
+use std::path::PathBuf;
+
+use safetensors::SafeTensorError;
+
+use super::archive::ArchiveError;
+use crate::network::{TensorFileError, WeightsError};
+
+/// The error of a file of weights, with its name.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {fault}", path.display())]
+pub struct CheckpointError {
+    /// The file.
+    pub path: PathBuf,
+    /// Its fault; boxed, since every error above holds this one.
+    pub fault: Box<Fault>,
+}
+
+/// What is wrong with a file of weights.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// The file system refused.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// A folder.
+    #[error("this is a folder; name a file of weights, or a checkpoint of a run (RUN/phases/PHASE/step-000400)")]
+    Folder,
+    /// Written by a PyTorch before 1.6.
+    #[error(
+        "this is a checkpoint in the format that PyTorch had before version 1.6, or a plain pickle; load it there and save it again \
+         with torch.save"
+    )]
+    Legacy,
+    /// Another kind of file.
+    #[error("this is neither a checkpoint of PyTorch (a ZIP archive that torch.save wrote) nor a safetensors file")]
+    Unknown,
+    /// An archive of PyTorch that cannot be read.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// A safetensors file that cannot be read.
+    #[error("not a valid safetensors file: {0}")]
+    Safetensors(#[from] SafeTensorError),
+    /// A checkpoint without a state dict.
+    #[error("there are no weights in it: neither tensors nor a state dict `model` or `ema`; it has [{0}]")]
+    NoWeights(String),
+    /// Weights that it does not hold.
+    #[error("it has no weights {asked:?}: {there}")]
+    NoSuchWeights {
+        /// What was asked for.
+        asked: String,
+        /// What there is, in words.
+        there: String,
+    },
+    /// Tensors of another kind of network, or settings that say so.
+    #[error("{0}")]
+    Network(String),
+    /// Tensors that do not fit the network that is to take them.
+    #[error("{0}")]
+    Weights(WeightsError),
+    /// A weight that is no number.
+    #[error("tensor `{name}` holds {value}, and no network computes with that")]
+    NotFinite {
+        /// The tensor.
+        name: String,
+        /// Its first value that is not finite.
+        value: f64,
+    },
+}
+
+impl From<TensorFileError> for Fault {
+    /// Without the file's name, which stands before every fault.
+    fn from(error: TensorFileError) -> Self {
+        match error {
+            TensorFileError::Io { source, .. } => Self::Io(source),
+            TensorFileError::Format { source, .. } => Self::Safetensors(source),
+            TensorFileError::Kind { name, found, .. } => {
+                Self::Network(format!("tensor `{name}` holds {found}, which no network here does"))
+            }
+            TensorFileError::NotFinite { name, value, .. } => Self::NotFinite { name, value },
+        }
+    }
+}
