@@ -28,7 +28,7 @@ pub use error::{Error, StepError};
 pub use gradients::Norms;
 pub use objective::{Losses, StepOutput, Terms};
 pub use phase::{Ending, Observer, PhaseSettings, Training};
-pub use plan::{PhasePlan, RunPlan, StepMemory, gigabytes};
+pub use plan::{PhasePlan, RunPlan, StepMemory};
 pub use progress::{ProgressMode, RunProgress, Runs};
 pub use result::write_samples;
 pub use resume::{check_changes, check_data, check_measurement, explained, explained_to};
