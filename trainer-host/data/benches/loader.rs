@@ -40,6 +40,7 @@ fn packed(folder: &Path, count: usize, shape: [usize; 3]) -> DataConfig {
     let out = folder.join(count.to_string());
     pack(&made, &out, PackOptions::default(), |_| true).unwrap();
     DataConfig::Packed {
+        vae: None,
         path: out,
         fields: Vec::new(),
         flip: false,

@@ -259,7 +259,7 @@ fn fingerprints(samples: &SampleFile) -> Result<Fingerprints, Error> {
         Ok::<_, Error>(())
     })?;
     Ok(Fingerprints {
-        network: data::hex(&hash.finalize()),
+        network: sextant_data::hex(&hash.finalize()),
         ..Fingerprints::default()
     })
 }
