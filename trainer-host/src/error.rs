@@ -68,6 +68,7 @@ impl Error {
         match self {
             error if error.is_interrupt() => interrupt::EXIT_CODE,
             error if StorageFull::of(error).is_some() => 1,
+            Self::Data(error) if error.is_failure() => 1,
             Self::Train(error) if error.is_failure() => 1,
             Self::Evaluation(error) if error.is_failure() => 1,
             Self::Encoder(EncoderError::Diverged { .. }) | Self::Failed(_) => 1,
@@ -80,7 +81,7 @@ impl Error {
         match self {
             Self::Train(error) => error.is_interrupt(),
             Self::Evaluation(error) => error.is_interrupt(),
-            Self::Encoder(EncoderError::Interrupted(_)) => true,
+            Self::Encoder(EncoderError::Interrupted(_)) | Self::Data(DataError::Stopped) => true,
             _ => false,
         }
     }

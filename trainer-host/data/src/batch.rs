@@ -1,6 +1,8 @@
 //! Batch k of a run: which images, in which order.
 
 use super::dataset::Dataset;
+use super::draws::FormDraws;
+use super::error::DataError;
 use super::stream::Stream;
 use rand::seq::SliceRandom;
 use std::collections::BTreeMap;
@@ -87,8 +89,11 @@ impl Dataset {
     /// Batch `k` of the run `seed` over the training part.
     ///
     /// Whoever asks for many batches in a row keeps an [`Order`] and calls [`Dataset::collect`].
-    pub fn batch(&self, seed: u64, k: u64, batch_size: usize) -> Batch {
-        self.collect(k, &self.order(seed, batch_size).batch(k))
+    ///
+    /// # Errors
+    /// As [`Dataset::collect`].
+    pub fn batch(&self, seed: u64, k: u64, batch_size: usize) -> Result<Batch, DataError> {
+        self.collect(seed, k, &self.order(seed, batch_size).batch(k))
     }
 
     /// The order of the run `seed` over the training part.
@@ -96,35 +101,23 @@ impl Dataset {
         Order::new(seed, self.train().len(), batch_size)
     }
 
-    /// Batch `k` from places in the training part, as [`Order::batch`] gives them.
-    pub fn collect(&self, k: u64, places: &[usize]) -> Batch {
-        let ids: Vec<usize> = places.iter().map(|&place| self.train()[place]).collect();
-        self.batch_of(k, &ids)
-    }
-
-    /// A batch of any images of the set, for example held-out ones. Panics if an id does not exist.
-    pub fn batch_of(&self, index: u64, ids: &[usize]) -> Batch {
+    /// Batch `k` of the run `seed` from places in the training part, as [`Order::batch`] gives them.
+    ///
+    /// # Errors
+    /// A sample or a field that cannot be read.
+    pub fn collect(&self, seed: u64, k: u64, places: &[usize]) -> Result<Batch, DataError> {
+        self.index().check()?;
         let [channels, height, width] = self.shape();
-        let fields = self.fields().iter().map(|(name, field)| {
-            let length: usize = field.shape.iter().product();
-            let rows = ids.iter().flat_map(|id| &field.values[id * length..(id + 1) * length]);
-            let shape = [&[ids.len()], field.shape.as_slice()].concat();
-            (
-                name.clone(),
-                FieldBatch {
-                    shape,
-                    values: rows.copied().collect(),
-                },
-            )
-        });
-        Batch {
-            index,
-            ids: ids.iter().map(|&id| id as u64).collect(),
-            x: self.gather(ids),
+        let ids: Vec<usize> = places.iter().map(|&place| self.train()[place]).collect();
+        let draws = FormDraws::new(seed, k);
+        Ok(Batch {
+            index: k,
+            x: self.gather_forms(&ids, &draws)?,
             shape: [ids.len(), channels, height, width],
             labels: ids.iter().map(|&id| self.labels()[id]).collect(),
-            fields: fields.collect(),
-        }
+            fields: self.gather_fields(&ids, Some(&draws))?,
+            ids: ids.into_iter().map(|id| id as u64).collect(),
+        })
     }
 }
 
@@ -145,9 +138,9 @@ mod tests {
         let dataset = small();
         let mut order = dataset.order(5, 32);
         for k in [90, 0, 47, 46, 90, 3] {
-            let batch = dataset.collect(k, &order.batch(k));
-            assert_eq!(batch, dataset.batch(5, k, 32));
-            assert_ne!(batch.ids, dataset.batch(6, k, 32).ids);
+            let batch = dataset.collect(5, k, &order.batch(k)).unwrap();
+            assert_eq!(batch, dataset.batch(5, k, 32).unwrap());
+            assert_ne!(batch.ids, dataset.batch(6, k, 32).unwrap().ids);
         }
     }
 
@@ -156,13 +149,13 @@ mod tests {
         let mut dataset = small();
         let values = (0..dataset.len() * 2).map(|v| v as f32).collect();
         dataset.insert_field("place", Field { shape: vec![2], values }).unwrap();
-        let batch = dataset.batch(0, 3, 8);
+        let batch = dataset.batch(0, 3, 8).unwrap();
         assert_eq!(batch.shape, [8, 3, 8, 8]);
         assert_eq!(batch.fields["place"].shape, [8, 2]);
         for (row, &id) in batch.ids.iter().enumerate() {
             let id = id as usize;
             assert_eq!(batch.labels[row], dataset.labels()[id]);
-            assert_eq!(&batch.x[row * 192..(row + 1) * 192], dataset.image(id));
+            assert_eq!(batch.x[row * 192..(row + 1) * 192], dataset.image(id).unwrap());
             assert_eq!(batch.fields["place"].values[row * 2], (id * 2) as f32);
         }
     }
@@ -171,7 +164,7 @@ mod tests {
     fn should_see_training_images_only() {
         let dataset = small();
         let train: BTreeSet<u64> = dataset.train().iter().map(|&id| id as u64).collect();
-        assert!((0..60).all(|k| { dataset.batch(1, k, 32).ids.iter().all(|id| train.contains(id)) }));
+        assert!((0..60).all(|k| { dataset.batch(1, k, 32).unwrap().ids.iter().all(|id| train.contains(id)) }));
     }
 
     proptest! {

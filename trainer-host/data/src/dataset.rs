@@ -1,11 +1,21 @@
-//! A standardised set of images with its split: what training and evaluation read.
+//! A set of samples with its split: what training and evaluation read.
 
-use super::error::DataError;
-use super::images::Images;
-use super::split::Split;
-use serde::{Deserialize, Serialize};
+use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::batch::FieldBatch;
+use super::codec::{Codec, Standardisation};
+use super::draws::FormDraws;
+use super::error::DataError;
+use super::images::Images;
+use super::index::Index;
+use super::split::{HELD_OUT, Split};
+use super::store::{InMemory, Sample, SampleStore};
+
+/// Samples that one task of a batch reads: fewer are not worth a thread.
+const TASK: usize = 8;
 
 /// One more value per image, for example a frozen encoder's features.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,64 +26,18 @@ pub struct Field {
     pub values: Vec<f32>,
 }
 
-/// Pixels on the scale [-1, 1] become `(pixel - mean) / std`, one mean and std for all channels.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Standardisation {
-    /// Mean over the training part.
-    pub mean: f64,
-    /// Population standard deviation over the training part.
-    pub std: f64,
-}
-
-impl Standardisation {
-    /// Fits to the 8-bit pixels of the images `indices`, each `sample` bytes long.
-    fn fit(pixels: &[u8], sample: usize, indices: &[usize]) -> Result<Self, DataError> {
-        // Exact integer sums: the result cannot depend on the order of the images.
-        let (mut sum, mut squares) = (0u64, 0u64);
-        for &index in indices {
-            for &pixel in &pixels[index * sample..(index + 1) * sample] {
-                sum += u64::from(pixel);
-                squares += u64::from(pixel).pow(2);
-            }
-        }
-        let count = (indices.len() * sample) as f64;
-        let mean = sum as f64 / count;
-        let std = (squares as f64 / count - mean * mean).sqrt();
-        if std.is_nan() || std <= 0.0 {
-            return Err(DataError::Unusable(
-                "the training part holds no two different pixels, so it cannot be standardised".into(),
-            ));
-        }
-        Ok(Self {
-            mean: mean / 127.5 - 1.0,
-            std: std / 127.5,
-        })
-    }
-
-    /// The standardised value of an 8-bit pixel.
-    pub fn apply(&self, pixel: u8) -> f32 {
-        ((f64::from(pixel) / 127.5 - 1.0 - self.mean) / self.std) as f32
-    }
-
-    /// The 8-bit pixel of a standardised value, rounded and clamped to 0..=255 (NaN becomes 0).
-    pub fn invert(&self, value: f32) -> u8 {
-        ((f64::from(value) * self.std + self.mean + 1.0) * 127.5).round() as u8
-    }
-}
-
-/// All images of a set, standardised on the CPU, with labels, split and batch fields.
+/// An [`Index`] of samples, the store that they are read from, and what their values mean.
+///
+/// What is not asked for in a training's name is read without chance: no image is mirrored, and latents are the means of
+/// their posterior.
 #[derive(Debug, Clone)]
 pub struct Dataset {
-    /// `[N, C, H, W]`, row-major, standardised.
-    pixels: Vec<f32>,
-    shape: [usize; 3],
-    labels: Vec<i64>,
-    class_names: Vec<String>,
-    sublabels: Vec<i64>,
-    subclass_names: Vec<String>,
-    groups: Vec<u64>,
-    split: Split,
-    standardisation: Standardisation,
+    index: Arc<Index>,
+    store: Arc<dyn SampleStore>,
+    codec: Codec,
+    /// Training sees each sample mirrored half of the time.
+    flip: bool,
+    /// Fields that are held in memory beside the store's.
     fields: BTreeMap<String, Field>,
     fingerprint: String,
 }
@@ -83,128 +47,230 @@ impl Dataset {
     ///
     /// Errors: a training part that is empty or of one colour.
     pub fn from_images(images: Images, split_seed: u64) -> Result<Self, DataError> {
-        let split = Split::by_group(&images.groups, split_seed);
+        let split = Split::by_share(images.len(), Some(&images.groups), HELD_OUT, split_seed);
         if split.train.is_empty() {
             return Err(DataError::Unusable("the training part of the set is empty".into()));
         }
-        let shape = [3, images.size, images.size];
-        let sample = shape.iter().product();
-        let standardisation = Standardisation::fit(&images.pixels, sample, &split.train)?;
-        let mut dataset = Self {
-            pixels: channels_first(&images.pixels, sample, standardisation),
-            shape,
-            labels: images.labels,
-            class_names: images.class_names,
-            sublabels: images.sublabels,
-            subclass_names: images.subclass_names,
-            groups: images.groups,
-            split,
-            standardisation,
-            fields: BTreeMap::new(),
-            fingerprint: String::new(),
+        let sample = 3 * images.size * images.size;
+        let image = |id: usize| &images.pixels[id * sample..(id + 1) * sample];
+        let standardisation = Standardisation::fit(split.train.iter().map(|&id| image(id)))?;
+        let names = images.names.iter().collect();
+        let mut index = Index::new(names, images.labels.into(), images.class_names, split);
+        index.sublabels = images.sublabels.into();
+        index.subclass_names = images.subclass_names;
+        index.groups = Some(images.groups.into());
+        let store = InMemory {
+            pixels: images.pixels,
+            size: images.size,
         };
-        dataset.fingerprint = dataset.hash();
+        let mut dataset = Self::new(index, Arc::new(store), Codec::Pixels(standardisation), String::new());
+        dataset.fingerprint = dataset.hash(standardisation)?;
         Ok(dataset)
+    }
+
+    /// The samples of `store`, as `index` describes them. `fingerprint` changes with all that a training could notice.
+    pub(super) fn new(index: Index, store: Arc<dyn SampleStore>, codec: Codec, fingerprint: String) -> Self {
+        Self {
+            index: Arc::new(index),
+            store,
+            codec,
+            flip: false,
+            fields: BTreeMap::new(),
+            fingerprint,
+        }
+    }
+
+    /// The same set, of which training sees each sample mirrored half of the time.
+    ///
+    /// # Errors
+    /// A set that has no mirrored forms.
+    pub(super) fn flipped(self) -> Result<Self, DataError> {
+        self.store.flipped().map_err(DataError::NotFlipped)?;
+        Ok(Self { flip: true, ..self })
     }
 
     /// Number of images, both parts.
     pub fn len(&self) -> usize {
-        self.labels.len()
+        self.index.len()
     }
 
     /// True if there is no image.
     pub fn is_empty(&self) -> bool {
-        self.labels.is_empty()
+        self.index.is_empty()
     }
 
     /// `[C, H, W]` of one image.
     pub fn shape(&self) -> [usize; 3] {
-        self.shape
+        self.store.shape()
     }
 
     /// Number of values in one image, `C * H * W`.
     pub fn sample_len(&self) -> usize {
-        self.shape.iter().product()
+        self.shape().iter().product()
     }
 
-    /// The standardised pixels of image `id`, `[C, H, W]`. Panics if there is no such image.
-    pub fn image(&self, id: usize) -> &[f32] {
-        let sample = self.sample_len();
-        &self.pixels[id * sample..(id + 1) * sample]
+    /// Image `id` as a network sees it, `[C, H, W]`: standardised pixels, or the mean of its latents. Panics if there is no
+    /// such image.
+    ///
+    /// # Errors
+    /// A sample that cannot be read.
+    pub fn image(&self, id: usize) -> Result<Vec<f32>, DataError> {
+        self.index.check()?;
+        self.read(id, None)
     }
 
-    /// The standardised pixels of `ids`, one after the other: `[ids, C, H, W]`. Panics if one does not exist.
-    pub fn gather(&self, ids: &[usize]) -> Vec<f32> {
-        ids.iter().flat_map(|&id| self.image(id)).copied().collect()
+    /// [`Dataset::image`] of `ids`, one after the other: `[ids, C, H, W]`. Panics if one does not exist.
+    ///
+    /// # Errors
+    /// A sample that cannot be read.
+    pub fn gather(&self, ids: &[usize]) -> Result<Vec<f32>, DataError> {
+        self.index.check()?;
+        rows(ids, |id| self.read(id, None))
+    }
+
+    /// The forms of `ids` that a training sees at a step, one after the other: `[ids, C, H, W]`.
+    ///
+    /// # Errors
+    /// A sample that cannot be read.
+    pub(super) fn gather_forms(&self, ids: &[usize], draws: &FormDraws) -> Result<Vec<f32>, DataError> {
+        self.index.check()?;
+        rows(ids, |id| self.read(id, Some(draws)))
+    }
+
+    /// The batch fields of `ids`, of the same forms as their samples where there are `draws`.
+    ///
+    /// # Errors
+    /// A field that cannot be read.
+    pub(super) fn gather_fields(
+        &self,
+        ids: &[usize],
+        draws: Option<&FormDraws>,
+    ) -> Result<BTreeMap<String, FieldBatch>, DataError> {
+        let fields = self.fields().map(|(name, shape)| {
+            let values = rows(ids, |id| self.field(name, id, self.is_flipped(id, draws)))?;
+            let shape = [&[ids.len()], shape].concat();
+            Ok((name.to_owned(), FieldBatch { shape, values }))
+        });
+        fields.collect()
+    }
+
+    /// The field `name` of image `id`, or of its mirrored form.
+    ///
+    /// # Errors
+    /// A field that is not there, or cannot be read.
+    pub(super) fn field(&self, name: &str, id: usize, flipped: bool) -> Result<Vec<f32>, DataError> {
+        let Some(field) = self.fields.get(name) else {
+            return self.store.field(name, id, flipped);
+        };
+        let length: usize = field.shape.iter().product();
+        Ok(field.values[id * length..(id + 1) * length].to_vec())
+    }
+
+    fn read(&self, id: usize, draws: Option<&FormDraws>) -> Result<Vec<f32>, DataError> {
+        let sample = self.store.sample(id, self.is_flipped(id, draws))?;
+        match (sample, self.codec) {
+            (Sample::Pixels(pixels), Codec::Pixels(standardisation)) => {
+                Ok(standardisation.standardise(&pixels, self.shape()))
+            }
+            (Sample::Moments(moments), Codec::Latents { scale }) => {
+                Ok(latents(moments, scale as f32, draws.map(|draws| draws.posterior(id))))
+            }
+            _ => Err(DataError::Unusable("a store of pixels has the codec of latents".into())),
+        }
+    }
+
+    fn is_flipped(&self, id: usize, draws: Option<&FormDraws>) -> bool {
+        self.flip && draws.is_some_and(|draws| draws.flip(id))
     }
 
     /// Class of every image.
     pub fn labels(&self) -> &[i64] {
-        &self.labels
+        &self.index.labels
     }
 
     /// Names of the classes; their number is the model's number of classes.
     pub fn class_names(&self) -> &[String] {
-        &self.class_names
+        &self.index.class_names
     }
 
     /// Finer class of every image. For judging features, and for training judges; no encoder or generator sees it.
     pub fn sublabels(&self) -> &[i64] {
-        &self.sublabels
+        &self.index.sublabels
     }
 
     /// Names of the finer classes.
     pub fn subclass_names(&self) -> &[String] {
-        &self.subclass_names
+        &self.index.subclass_names
     }
 
-    /// Group of near-duplicates of every image.
-    pub fn groups(&self) -> &[u64] {
-        &self.groups
+    /// Group of near-duplicates of image `id`.
+    pub fn group(&self, id: usize) -> u64 {
+        self.index.groups.as_ref().map_or(id as u64, |groups| groups[id])
+    }
+
+    /// Name of image `id`: of its file, where it is one.
+    pub fn name(&self, id: usize) -> &str {
+        self.index.names.get(id)
+    }
+
+    /// What is known of every image.
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// Where images are read from.
+    pub(super) fn store(&self) -> &dyn SampleStore {
+        self.store.as_ref()
     }
 
     /// Ids of the images to train on, ascending.
     pub fn train(&self) -> &[usize] {
-        &self.split.train
+        &self.index.split.train
     }
 
     /// Ids of the images kept for evaluation, ascending.
     pub fn held_out(&self) -> &[usize] {
-        &self.split.held_out
+        &self.index.split.held_out
     }
 
     /// Number of images of the training part in each class.
     pub fn train_counts(&self) -> Vec<usize> {
-        let mut counts = vec![0; self.class_names.len()];
-        for &id in self.train() {
-            counts[self.labels[id] as usize] += 1;
+        self.index.train_counts()
+    }
+
+    /// What the values of a sample mean.
+    pub fn codec(&self) -> Codec {
+        self.codec
+    }
+
+    /// The mean and standard deviation in use; latents have none.
+    pub fn standardisation(&self) -> Option<Standardisation> {
+        match self.codec {
+            Codec::Pixels(standardisation) => Some(standardisation),
+            Codec::Latents { .. } => None,
         }
-        counts
     }
 
-    /// The mean and standard deviation in use.
-    pub fn standardisation(&self) -> Standardisation {
-        self.standardisation
-    }
-
-    /// Turns standardised images `[N, C, H, W]` into 8-bit ones `[N, H, W, C]`, as PNG and `.npz` want them.
+    /// Turns samples `[N, C, H, W]` into 8-bit images `[N, H, W, C]`: [`Codec::to_pixels`].
     ///
-    /// Values outside the range of pixels are clamped. An incomplete image at the end is dropped.
-    pub fn to_pixels(&self, images: &[f32]) -> Vec<u8> {
-        let [channels, height, width] = self.shape;
-        let area = height * width;
-        let mut pixels = Vec::with_capacity(images.len());
-        for image in images.chunks_exact(channels * area) {
-            for place in 0..area {
-                for channel in 0..channels {
-                    pixels.push(self.standardisation.invert(image[channel * area + place]));
-                }
-            }
-        }
-        pixels
+    /// # Errors
+    /// Latents: their decoder is a network, and not known here.
+    pub fn to_pixels(&self, images: &[f32]) -> Result<Vec<u8>, DataError> {
+        self.codec.to_pixels(images, self.shape())
     }
 
-    /// SHA-256 (hex) of pixels, labels, split and standardisation. Batch fields are not part of it.
+    /// Bytes that the set keeps in memory.
+    pub fn resident_bytes(&self) -> u64 {
+        let fields: usize = self
+            .fields
+            .values()
+            .map(|field| field.values.len() * size_of::<f32>())
+            .sum();
+        self.store.resident_bytes() + fields as u64
+    }
+
+    /// SHA-256 (hex) of what a training could notice: samples, labels, split and standardisation. Of data on disk it is taken
+    /// from their index. Fields that were added are not part of it.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
@@ -212,18 +278,24 @@ impl Dataset {
     /// SHA-256 (hex) of which images are in which part: equal for all sizes of one set and split seed.
     pub fn split_fingerprint(&self) -> String {
         let mut hash = Sha256::new();
-        self.hash_split(&mut hash);
+        self.index.hash_split(&mut hash);
         hex(&hash.finalize())
     }
 
-    /// The batch fields by name.
-    pub fn fields(&self) -> &BTreeMap<String, Field> {
-        &self.fields
+    /// Name and shape of one sample of each batch field.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &[usize])> {
+        let held = self
+            .fields
+            .iter()
+            .map(|(name, field)| (name.as_str(), field.shape.as_slice()));
+        let stored = self.store.fields().iter();
+        held.chain(stored.map(|(name, shape)| (name.as_str(), shape.as_slice())))
     }
 
     /// Adds the batch field `name`, or replaces it.
     ///
-    /// Errors: a number of values other than images times the shape's product.
+    /// Errors: a number of values other than images times the shape's product; images that are mirrored in training, for which
+    /// values of the images as they are would be wrong.
     pub fn insert_field(&mut self, name: &str, field: Field) -> Result<(), DataError> {
         if field.values.len() != self.len() * field.shape.iter().product::<usize>() {
             return Err(DataError::Field {
@@ -233,47 +305,57 @@ impl Dataset {
                 found: field.values.len(),
             });
         }
+        if self.flip {
+            return Err(DataError::NotFlipped(format!(
+                "\"{name}\" is of the images as they are"
+            )));
+        }
         self.fields.insert(name.into(), field);
         Ok(())
     }
 
-    fn hash(&self) -> String {
+    /// The fingerprint of pixels in memory.
+    fn hash(&self, standardisation: Standardisation) -> Result<String, DataError> {
         let mut hash = Sha256::new();
         hash.update((self.len() as u64).to_le_bytes());
-        self.shape
+        self.shape()
             .iter()
             .for_each(|&side| hash.update((side as u64).to_le_bytes()));
-        self.pixels.iter().for_each(|pixel| hash.update(pixel.to_le_bytes()));
-        self.labels.iter().for_each(|label| hash.update(label.to_le_bytes()));
-        hash.update(self.standardisation.mean.to_le_bytes());
-        hash.update(self.standardisation.std.to_le_bytes());
-        self.hash_split(&mut hash);
-        hex(&hash.finalize())
+        for id in 0..self.len() {
+            let image = self.image(id)?;
+            image.iter().for_each(|pixel| hash.update(pixel.to_le_bytes()));
+        }
+        self.labels().iter().for_each(|label| hash.update(label.to_le_bytes()));
+        hash.update(standardisation.mean.to_le_bytes());
+        hash.update(standardisation.std.to_le_bytes());
+        self.index.hash_split(&mut hash);
+        Ok(hex(&hash.finalize()))
     }
+}
 
-    fn hash_split(&self, hash: &mut Sha256) {
-        for part in [&self.split.train, &self.split.held_out] {
-            hash.update((part.len() as u64).to_le_bytes());
-            part.iter().for_each(|&id| hash.update((id as u64).to_le_bytes()));
+/// What `of` gives for `ids`, one after the other, read by several threads.
+fn rows(ids: &[usize], of: impl Fn(usize) -> Result<Vec<f32>, DataError> + Sync) -> Result<Vec<f32>, DataError> {
+    let rows = ids.par_iter().with_min_len(TASK).map(|&id| of(id));
+    Ok(rows.collect::<Result<Vec<_>, _>>()?.concat())
+}
+
+/// `(mean + std · noise) · scale` of `moments`, `[2C, H, W]` with the means first; without noise, the scaled mean.
+fn latents(mut moments: Vec<f32>, scale: f32, noise: Option<impl Iterator<Item = f32>>) -> Vec<f32> {
+    let half = moments.len() / 2;
+    let (means, stds) = moments.split_at_mut(half);
+    if let Some(noise) = noise {
+        for ((mean, std), noise) in means.iter_mut().zip(stds).zip(noise) {
+            *mean += *std * noise;
         }
     }
+    means.iter_mut().for_each(|mean| *mean *= scale);
+    moments.truncate(half);
+    moments
 }
 
 /// A digest, such as SHA-256, in hexadecimal digits.
 pub fn hex(digest: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// `[N, H, W, 3]` bytes to standardised `[N, 3, H, W]`.
-fn channels_first(pixels: &[u8], sample: usize, standardisation: Standardisation) -> Vec<f32> {
-    let value: Vec<f32> = (0..=255).map(|pixel| standardisation.apply(pixel)).collect();
-    let mut planes = Vec::with_capacity(pixels.len());
-    for image in pixels.chunks_exact(sample) {
-        for channel in 0..3 {
-            planes.extend(image[channel..].iter().step_by(3).map(|&pixel| value[pixel as usize]));
-        }
-    }
-    planes
 }
 
 #[cfg(test)]
@@ -288,7 +370,7 @@ mod tests {
     #[test]
     fn should_have_zero_mean_and_unit_variance_on_the_training_part() {
         let dataset = small();
-        let values = dataset.gather(dataset.train());
+        let values = dataset.gather(dataset.train()).unwrap();
         let count = values.len() as f64;
         let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / count;
         let variance = values.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / count;
@@ -301,12 +383,15 @@ mod tests {
         let images = emoji(8).unwrap();
         let dataset = Dataset::from_images(images.clone(), 0).unwrap();
         let all: Vec<usize> = (0..dataset.len()).collect();
-        assert_eq!(dataset.to_pixels(&dataset.gather(&all)), images.pixels);
+        assert_eq!(
+            dataset.to_pixels(&dataset.gather(&all).unwrap()).unwrap(),
+            images.pixels
+        );
     }
 
     #[test]
     fn should_clamp_what_no_pixel_can_be() {
-        let standardisation = small().standardisation();
+        let standardisation = small().standardisation().unwrap();
         assert_eq!(standardisation.invert(1e9), 255);
         assert_eq!(standardisation.invert(-1e9), 0);
         assert_eq!(standardisation.invert(f32::NAN), 0);

@@ -43,6 +43,38 @@ impl Draws {
     }
 }
 
+/// The draws of a step that choose the form in which a training sees a sample, each a function of (seed, step, sample):
+/// mirrored or not, and which point of its posterior.
+#[derive(Debug, Clone)]
+pub struct FormDraws {
+    flip: Stream,
+    posterior: Stream,
+    step: u64,
+}
+
+impl FormDraws {
+    /// The draws of `step` in the run `seed`.
+    pub fn new(seed: u64, step: u64) -> Self {
+        Self {
+            flip: Stream::new(seed, "draws/flip"),
+            posterior: Stream::new(seed, "draws/posterior"),
+            step,
+        }
+    }
+
+    /// Whether sample `id` is mirrored, as half of all are.
+    pub fn flip(&self, id: usize) -> bool {
+        self.flip.at(&[self.step, id as u64]).random()
+    }
+
+    /// The standard normal values that choose a point of the posterior of sample `id`.
+    pub fn posterior(&self, id: usize) -> impl Iterator<Item = f32> + use<> {
+        self.posterior
+            .at(&[self.step, id as u64])
+            .sample_iter::<f32, _>(StandardNormal)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,6 +7,7 @@ use sextant_recipe::DiffusionRecipe;
 use super::batch::{Batch, FieldBatch};
 use super::dataset::Dataset;
 use super::draws::Draws;
+use super::error::DataError;
 
 /// The data of one optimiser step, on the CPU. All lists have one entry a sample, tensors are row-major.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +34,9 @@ pub struct HostBatch {
 
 impl HostBatch {
     /// Batch `step` of the run `seed`: what the loader yields, computed on the spot.
+    ///
+    /// # Errors
+    /// A sample or a field that cannot be read.
     pub fn new(
         dataset: &Dataset,
         seed: u64,
@@ -40,14 +44,9 @@ impl HostBatch {
         batch_size: usize,
         diffusion: &DiffusionRecipe,
         null_class: i64,
-    ) -> Self {
-        Self::draw(
-            dataset,
-            seed,
-            dataset.batch(seed, step, batch_size),
-            diffusion,
-            null_class,
-        )
+    ) -> Result<Self, DataError> {
+        let batch = dataset.batch(seed, step, batch_size)?;
+        Ok(Self::draw(dataset, seed, batch, diffusion, null_class))
     }
 
     /// Turns the raw draws of a batch's step and samples into times, noise and dropped labels.

@@ -3,27 +3,43 @@
 //! Everything here lives on the CPU and knows nothing of models, guidance or devices.
 
 mod batch;
+mod codec;
+mod column;
 mod dataset;
 mod draws;
 mod embedded;
 mod error;
+mod folder;
+mod held_out;
 mod host_batch;
 pub mod image;
 mod images;
+mod index;
+mod inspect;
 mod load;
 mod loader;
+pub mod npy;
+mod packed;
 mod shuffle;
 mod split;
+mod store;
 mod stream;
 
 pub use batch::{Batch, FieldBatch, Order};
-pub use dataset::{Dataset, Field, Standardisation, hex};
-pub use draws::Draws;
+pub use codec::{Codec, Standardisation};
+pub use column::{Column, MappedColumn, Names};
+pub use dataset::{Dataset, Field, hex};
+pub use draws::{Draws, FormDraws};
 pub use embedded::emoji;
 pub use error::DataError;
+pub use folder::LabelsFault;
 pub use host_batch::HostBatch;
 pub use images::Images;
+pub use index::Index;
+pub use inspect::{DataFacts, Statistics, facts, read_all, recognise};
 pub use load::load;
 pub use loader::{StepLoader, Steps};
+pub use packed::{PackOptions, Packed, pack, verify};
 pub use split::Split;
+pub use store::{Sample, SampleStore};
 pub use stream::Stream;

@@ -5,31 +5,45 @@ use sextant_recipe::DataConfig;
 use super::dataset::Dataset;
 use super::embedded::emoji;
 use super::error::DataError;
+use super::{folder, packed};
 
-/// Reads, splits and standardises the images of `config`.
+/// Opens the data of `config`, and splits them. Samples on disk are read when they are asked for.
 ///
 /// # Errors
-/// A size that the set does not come in; a kind that this version cannot read.
+/// A size that the set does not come in; data on disk that are not as their kind says.
 pub fn load(config: &DataConfig) -> Result<Dataset, DataError> {
-    match config {
-        DataConfig::Emoji { size, split_seed } => Dataset::from_images(emoji(*size)?, *split_seed),
-        DataConfig::Latents { path, .. } => Err(DataError::NotBuilt(format!(
-            "data.kind = \"latents\": reading latents from disk is not built yet; {} is left unread. \
-             Use data.kind = \"emoji\" to train now",
-            path.display()
-        ))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn should_say_that_latents_cannot_be_read_yet() {
-        let config: DataConfig =
-            toml::from_str("kind = \"latents\"\npath = \"/d\"\nchannels = 4\nsize = 32\nclasses = 1000").unwrap();
-        let error = load(&config).unwrap_err().to_string();
-        assert!(error.contains("not built yet") && error.contains("/d"), "{error}");
+    let (dataset, flip) = match config {
+        DataConfig::Emoji { size, split_seed } => (Dataset::from_images(emoji(*size)?, *split_seed)?, false),
+        DataConfig::Latents {
+            path,
+            classes,
+            scale,
+            fields,
+            flip,
+            held_out,
+            split_seed,
+        } => {
+            let dataset = folder::latents(path, *classes, *scale, fields, held_out, *split_seed)?;
+            (dataset, *flip)
+        }
+        DataConfig::Images {
+            path,
+            size,
+            classes,
+            flip,
+            held_out,
+            split_seed,
+        } => (folder::images(path, *size, *classes, held_out, *split_seed)?, *flip),
+        DataConfig::Packed {
+            path,
+            fields,
+            flip,
+            held_out,
+            split_seed,
+        } => (packed::packed(path, fields, held_out.as_ref(), *split_seed)?, *flip),
+    };
+    match flip {
+        true => dataset.flipped(),
+        false => Ok(dataset),
     }
 }

@@ -72,15 +72,15 @@ impl StepLoader {
         let worker = std::thread::spawn(move || {
             let mut order = dataset.order(seed, batch_size);
             for step in steps {
-                let mut batch = dataset.collect(step, &order.batch(step));
-                if let Some(labels) = &labels {
-                    batch.labels = batch.ids.iter().map(|&id| labels[id as usize]).collect();
-                }
+                let batch = dataset.collect(seed, step, &order.batch(step)).map(|mut batch| {
+                    if let Some(labels) = &labels {
+                        batch.labels = batch.ids.iter().map(|&id| labels[id as usize]).collect();
+                    }
+                    HostBatch::draw(&dataset, seed, batch, &diffusion, null_class)
+                });
+                let failed = batch.is_err();
                 // The iterator is gone when its end of the channel is.
-                if sender
-                    .send(HostBatch::draw(&dataset, seed, batch, &diffusion, null_class))
-                    .is_err()
-                {
+                if sender.send(batch).is_err() || failed {
                     return;
                 }
             }
@@ -97,7 +97,7 @@ impl StepLoader {
 /// Steps that a thread prepares; it ends when this is dropped.
 #[derive(Debug)]
 pub struct Steps {
-    receiver: Option<Receiver<HostBatch>>,
+    receiver: Option<Receiver<Result<HostBatch, DataError>>>,
     worker: Option<JoinHandle<()>>,
     done: u64,
     total: u64,
@@ -106,12 +106,12 @@ pub struct Steps {
 impl Iterator for Steps {
     type Item = Result<HostBatch, DataError>;
 
-    /// `Err` once if the thread died before its last step, then `None`.
+    /// `Err` once if a batch cannot be read, or the thread died before its last step; then `None`.
     fn next(&mut self) -> Option<Self::Item> {
         match self.receiver.as_ref()?.recv() {
             Ok(item) => {
                 self.done += 1;
-                Some(Ok(item))
+                Some(item)
             }
             Err(_) => {
                 self.receiver = None;
@@ -154,7 +154,7 @@ mod tests {
         for (item, step) in items.iter().zip(40..) {
             assert_eq!(
                 *item,
-                HostBatch::new(&loader.dataset, 9, step, 32, &loader.diffusion, 9)
+                HostBatch::new(&loader.dataset, 9, step, 32, &loader.diffusion, 9).unwrap()
             );
         }
     }

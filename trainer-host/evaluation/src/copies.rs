@@ -52,12 +52,12 @@ struct Pair {
 /// Bytes that are no whole images, fewer than 19 held-out images, a training part of one image only.
 pub fn copies(pixels: &[u8], scale: f64, dataset: &Dataset) -> Result<FoundCopies, Error> {
     let failed = |e: MeasureError| Error::Input(format!("copies of training images: {e}"));
-    let of = |ids: &[usize]| dataset.to_pixels(&dataset.gather(ids));
-    let training = of(dataset.train());
+    let of = |ids: &[usize]| dataset.to_pixels(&dataset.gather(ids)?);
+    let training = of(dataset.train())?;
     let rows = |pixels: &[u8]| rows(pixels, dataset.sample_len()).map_err(failed);
     // Enough neighbours that one is of another group.
     let enough = largest_group(dataset) + 1;
-    let (samples, held_out) = (rows(pixels)?, rows(&of(dataset.held_out()))?);
+    let (samples, held_out) = (rows(pixels)?, rows(&of(dataset.held_out())?)?);
     let found = memorisation(&samples, &rows(&training)?, &held_out, QUANTILE, enough).map_err(failed)?;
 
     let pairs = |near: &[Vec<Neighbour>]| near.iter().map(|near| pair(near, dataset)).collect::<Vec<_>>();
@@ -101,14 +101,14 @@ fn rows(pixels: &[u8], len: usize) -> Result<Features, MeasureError> {
 /// The most training images that a group has.
 fn largest_group(dataset: &Dataset) -> usize {
     let mut sizes = HashMap::new();
-    let members = dataset.train().iter().map(|&id| dataset.groups()[id]);
+    let members = dataset.train().iter().map(|&id| dataset.group(id));
     members.for_each(|group| *sizes.entry(group).or_insert(0) += 1);
     sizes.into_values().max().unwrap_or(1)
 }
 
 /// The nearest, and the nearest of another group; where all are of one group, the second nearest.
 fn pair(neighbours: &[Neighbour], dataset: &Dataset) -> Pair {
-    let group = |place: usize| dataset.groups()[dataset.train()[place]];
+    let group = |place: usize| dataset.group(dataset.train()[place]);
     let first = neighbours[0];
     let other = neighbours.iter().find(|other| group(other.index) != group(first.index));
     let second = *other.unwrap_or(&neighbours[1]);
@@ -188,7 +188,7 @@ mod tests {
         // Members of the largest group of near-duplicates are copies as others are.
         let mut sizes: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
         for &id in dataset.train() {
-            sizes.entry(dataset.groups()[id]).or_default().push(id);
+            sizes.entry(dataset.group(id)).or_default().push(id);
         }
         let largest = sizes.into_values().max_by_key(Vec::len).unwrap();
         let mut copied = largest[..4].to_vec();

@@ -37,7 +37,10 @@ pub struct FeatureExtraction<'a> {
 
 impl FeatureExtraction<'_> {
     /// x_t of the images `ids`, `[ids, C, H, W]`, on the device.
-    pub fn diffused(&self, ids: &[usize], t: f64) -> Tensor<4> {
+    ///
+    /// # Errors
+    /// An image that cannot be read.
+    pub fn diffused(&self, ids: &[usize], t: f64) -> Result<Tensor<4>, Error> {
         let [c, h, w] = self.dataset.shape();
         let sample = c * h * w;
         let stream = Stream::new(0, "representations/noise");
@@ -49,11 +52,8 @@ impl FeatureExtraction<'_> {
             })
             .collect();
         let tensor = |values| Tensor::from_data(TensorData::new(values, [ids.len(), c, h, w]), self.device);
-        self.path.diffuse(
-            tensor(self.dataset.gather(ids)),
-            tensor(noise),
-            &vec![t as f32; ids.len()],
-        )
+        let images = tensor(self.dataset.gather(ids)?);
+        Ok(self.path.diffuse(images, tensor(noise), &vec![t as f32; ids.len()]))
     }
 
     /// Features of the images `ids` at `depths`, mean-pooled over their tokens: `[ids, D]` a depth. The null class is told.
@@ -108,7 +108,7 @@ impl FeatureExtraction<'_> {
             let labels: Vec<i64> = labels.collect();
             let labels = Tensor::<1, Int>::from_data(TensorData::new(labels, [ids.len()]), self.device);
             let times = Tensor::full([ids.len()], t, self.device);
-            let found = network.features(self.diffused(ids, t), times, labels, depths);
+            let found = network.features(self.diffused(ids, t)?, times, labels, depths);
             for (values, tokens) in values.iter_mut().zip(found) {
                 values.extend(rows(tokens).into_data().iter::<f32>());
             }
@@ -137,13 +137,20 @@ mod tests {
     fn noise_depends_on_the_image_and_the_time_alone() {
         let (dataset, device) = (fixture::dataset(), Device::flex());
         let extraction = fixture::extraction(&dataset, &device);
-        let values = |ids: &[usize], t| extraction.diffused(ids, t).into_data().try_to_vec::<f32>().unwrap();
+        let values = |ids: &[usize], t| {
+            extraction
+                .diffused(ids, t)
+                .unwrap()
+                .into_data()
+                .try_to_vec::<f32>()
+                .unwrap()
+        };
         let sample = dataset.sample_len();
         let (together, alone) = (values(&[3, 8], 0.5), values(&[8], 0.5));
         assert_eq!(together[sample..], alone);
         // x_t - (1 - t) x is t n: not the same noise at two times.
         let noise = |t: f64| -> Vec<f32> {
-            let x = dataset.image(8);
+            let x = dataset.image(8).unwrap();
             let x_t = values(&[8], t);
             x_t.iter()
                 .zip(x)

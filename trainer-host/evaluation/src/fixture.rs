@@ -62,12 +62,12 @@ pub fn emoji_of(size: usize) -> Dataset {
 
 /// RGB bytes of images.
 pub fn bytes(dataset: &Dataset, ids: &[usize]) -> Vec<u8> {
-    dataset.to_pixels(&dataset.gather(ids))
+    dataset.to_pixels(&dataset.gather(ids).unwrap()).unwrap()
 }
 
 /// The standardised pixels of images as features.
 pub fn pixels(dataset: &Dataset, ids: &[usize]) -> Features {
-    Features::from_f32(&dataset.gather(ids), dataset.sample_len()).unwrap()
+    Features::from_f32(&dataset.gather(ids).unwrap(), dataset.sample_len()).unwrap()
 }
 
 /// A network of width 16 and depth 2 for [`dataset`], in which, unlike in a fresh one, everything has an effect.

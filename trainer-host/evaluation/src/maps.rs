@@ -35,7 +35,7 @@ pub fn maps(
         [] => return Ok(Vec::new()),
         ids => spread(ids, recipe.pictures),
     };
-    let sheet = Sheet::new(network, extraction, &shown);
+    let sheet = Sheet::new(network, extraction, &shown)?;
     let mut maps = Vec::new();
     for &t in &recipe.times {
         maps.extend(sheet.images(t)?);
@@ -67,23 +67,24 @@ struct Sheet<'a> {
 }
 
 impl<'a> Sheet<'a> {
-    fn new(network: &Sit, extraction: FeatureExtraction<'a>, shown: &[usize]) -> Self {
+    fn new(network: &Sit, extraction: FeatureExtraction<'a>, shown: &[usize]) -> Result<Self, Error> {
         let others = spread(extraction.dataset.held_out(), FITTED);
         let mut fitted = shown.to_vec();
         fitted.extend(others.into_iter().filter(|id| !shown.contains(id)));
         let (grid, patch) = (network.config().grid(), network.config().patch_size);
-        let patches = fitted
-            .iter()
-            .flat_map(|&id| patch_colours(extraction.dataset.image(id), extraction.dataset.shape(), patch))
-            .collect::<Vec<_>>();
-        Self {
+        let mut patches = Vec::new();
+        for &id in &fitted {
+            let image = extraction.dataset.image(id)?;
+            patches.extend(patch_colours(&image, extraction.dataset.shape(), patch));
+        }
+        Ok(Self {
             colours: centred(patches, grid * grid),
             extraction,
             shown: shown.len(),
             fitted,
             grid,
             patch,
-        }
+        })
     }
 
     /// One picture of `tokens` `[fitted * T, D]`.
@@ -112,10 +113,10 @@ impl<'a> Sheet<'a> {
         if channels != 3 {
             return Ok(None);
         }
-        let diffused = self.extraction.diffused(shown, t).into_data();
-        let mut values = dataset.gather(shown);
+        let diffused = self.extraction.diffused(shown, t)?.into_data();
+        let mut values = dataset.gather(shown)?;
         values.extend(diffused.iter::<f32>());
-        let png = grid_png(&dataset.to_pixels(&values), side, self.shown)?;
+        let png = grid_png(&dataset.to_pixels(&values)?, side, self.shown)?;
         Ok(Some((map(MapOf::Images, 0, t, 1.0), png)))
     }
 
@@ -272,7 +273,7 @@ mod tests {
         let (dataset, device) = (fixture::dataset(), Device::flex());
         let network = fixture::network(1, &device);
         let extraction = fixture::extraction(&dataset, &device);
-        let sheet = Sheet::new(&network, extraction, &dataset.held_out()[5..6]);
+        let sheet = Sheet::new(&network, extraction, &dataset.held_out()[5..6]).unwrap();
         let tokens: Vec<f64> = sheet
             .colours
             .iter()

@@ -186,7 +186,7 @@ fn saved(folder: &RunFolder, phase: &str, step: Option<u64>) -> Result<Saved, Er
 /// Denoising loss on the fixed validation set, as the training measures it.
 fn validation(subject: &Subject) -> Result<ValidationLoss, Error> {
     let recipe = subject.recipe;
-    let batches = validation_set(subject.dataset, &recipe.evaluation, &recipe.diffusion);
+    let batches = validation_set(subject.dataset, &recipe.evaluation, &recipe.diffusion)?;
     let loss = validation_loss(&subject.network, &batches);
     match loss.is_finite() {
         true => Ok(loss),

@@ -1,13 +1,16 @@
 //! The `[data]` section of a recipe.
 
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::KeyError;
 use super::schema::whole;
 
-/// The images to train on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Factor of Stable Diffusion's autoencoder, which brings its latents to a variance of about 1.
+pub const SD_SCALE: f64 = 0.18215;
+
+/// The samples to train on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum DataConfig {
     /// The embedded emoji, as pixels.
@@ -19,21 +22,92 @@ pub enum DataConfig {
         #[serde(default, with = "super::seed")]
         split_seed: u64,
     },
-    /// ImageNet latents of a VAE, in the layout of the published trainers.
+    /// Moments of an autoencoder's latents, a `.npy` a sample, in the layout of REPA: `vae-sd/` with its `dataset.json`.
     Latents {
-        /// The folder that holds them.
+        /// The folder that holds `vae-sd`.
         path: PathBuf,
-        /// Channels of a latent (4).
-        channels: usize,
-        /// Height and width of a latent (32 at 256 pixels).
-        size: usize,
-        /// Number of classes (1000).
-        classes: usize,
+        /// Number of classes, where it is more than the labels show.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        classes: Option<usize>,
+        /// Factor on latents: x = (mean + std · noise) · scale.
+        #[serde(default = "sd_scale")]
+        scale: f64,
+        /// Folders beside `vae-sd` with a `.npy` a sample, each a batch field of that name, such as `features`.
+        #[serde(default)]
+        fields: Vec<String>,
+        /// Train on the latents of mirrored images, from `vae-sd-flip`, half of the time.
+        #[serde(default)]
+        flip: bool,
+        /// What is kept for evaluation.
+        #[serde(default)]
+        held_out: HeldOut,
+        /// Chooses a held-out share.
+        #[serde(default, with = "super::seed")]
+        split_seed: u64,
     },
+    /// A folder of images, as pixels: a class a sub-folder, or labels from a `dataset.json`, or no classes at all.
+    Images {
+        /// The folder.
+        path: PathBuf,
+        /// Pixels a side; images of another size are cropped and resized.
+        size: usize,
+        /// Number of classes, where it is more than the labels show.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        classes: Option<usize>,
+        /// Train on mirrored images half of the time.
+        #[serde(default)]
+        flip: bool,
+        /// What is kept for evaluation.
+        #[serde(default)]
+        held_out: HeldOut,
+        /// Chooses a held-out share.
+        #[serde(default, with = "super::seed")]
+        split_seed: u64,
+    },
+    /// What `sextant data pack` made of any of the others.
+    Packed {
+        /// The folder.
+        path: PathBuf,
+        /// Fields to read beside the samples.
+        #[serde(default)]
+        fields: Vec<String>,
+        /// Train on mirrored samples half of the time.
+        #[serde(default)]
+        flip: bool,
+        /// What is kept for evaluation; by default what was when it was packed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        held_out: Option<HeldOut>,
+        /// Chooses a held-out share.
+        #[serde(default, with = "super::seed")]
+        split_seed: u64,
+    },
+}
+
+/// The part of the data that is kept for evaluation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "expected a share, such as 0.2, or the path of a list or a folder"
+)]
+pub enum HeldOut {
+    /// This share of the samples.
+    Share(f64),
+    /// A file with the name of a sample a line; or a folder of the same layout, whose samples are all held out.
+    Path(PathBuf),
+}
+
+impl Default for HeldOut {
+    fn default() -> Self {
+        Self::Share(0.2)
+    }
 }
 
 fn emoji_size() -> usize {
     32
+}
+
+fn sd_scale() -> f64 {
+    SD_SCALE
 }
 
 impl Default for DataConfig {
@@ -46,25 +120,76 @@ impl Default for DataConfig {
 }
 
 /// Keys of the section that are whole numbers.
-pub(super) const WHOLE: [&str; 4] = ["size", "split_seed", "channels", "classes"];
+pub(super) const WHOLE: [&str; 3] = ["size", "split_seed", "classes"];
 
 impl DataConfig {
-    /// Refuses counts that no data have. Whether the set comes in the size that is asked for is known to those who read it.
-    pub(super) fn validate(&self) -> Result<(), KeyError> {
+    /// The folder that is read; the emoji have none.
+    pub fn path(&self) -> Option<&Path> {
         match self {
-            Self::Emoji { .. } => Ok(()),
-            Self::Latents {
-                channels,
-                size,
-                classes,
-                ..
-            } => {
-                whole("data.channels", *channels as u64, 1, 4096)?;
-                whole("data.size", *size as u64, 1, 4096)?;
-                whole("data.classes", *classes as u64, 1, 10_000_000)
-            }
+            Self::Emoji { .. } => None,
+            Self::Latents { path, .. } | Self::Images { path, .. } | Self::Packed { path, .. } => Some(path),
         }
     }
+
+    /// Refuses values that no data have. Whether the set comes in the size that is asked for is known to those who read it.
+    ///
+    /// # Errors
+    /// Names the key.
+    pub fn validate(&self) -> Result<(), KeyError> {
+        let (classes, held_out) = match self {
+            Self::Emoji { .. } => return Ok(()),
+            Self::Latents {
+                classes,
+                scale,
+                fields,
+                held_out,
+                ..
+            } => {
+                if !(scale.is_finite() && *scale > 0.0) {
+                    return Err(KeyError(format!(
+                        "data.scale is {scale:?}; it must be a number above 0, such as {SD_SCALE}"
+                    )));
+                }
+                named(fields)?;
+                (classes, Some(held_out))
+            }
+            Self::Images {
+                size,
+                classes,
+                held_out,
+                ..
+            } => {
+                whole("data.size", *size as u64, 1, 4096)?;
+                (classes, Some(held_out))
+            }
+            Self::Packed { fields, held_out, .. } => {
+                named(fields)?;
+                (&None, held_out.as_ref())
+            }
+        };
+        if let Some(classes) = classes {
+            whole("data.classes", *classes as u64, 1, 10_000_000)?;
+        }
+        match held_out {
+            Some(HeldOut::Share(share)) if !(*share > 0.0 && *share < 1.0) => Err(KeyError(format!(
+                "data.held_out is {share:?}; it must be a share above 0 and below 1, the path of a list of samples, or of a folder"
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Checks that fields have the names of folders, none twice.
+fn named(fields: &[String]) -> Result<(), KeyError> {
+    for (i, name) in fields.iter().enumerate() {
+        let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+        if !plain || name.is_empty() || name.starts_with('.') || fields[..i].contains(name) {
+            return Err(KeyError(format!(
+                "data.fields.{i} is {name:?}; fields are named once each, by letters, digits, '-', '_' and '.'"
+            )));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -75,11 +200,36 @@ mod tests {
     fn should_fill_in_the_defaults() {
         let config: DataConfig = toml::from_str("kind = \"emoji\"").unwrap();
         assert_eq!(config, DataConfig::default());
+        let latents: DataConfig = toml::from_str("kind = \"latents\"\npath = \"/d\"").unwrap();
+        let wanted = DataConfig::Latents {
+            path: "/d".into(),
+            classes: None,
+            scale: 0.18215,
+            fields: Vec::new(),
+            flip: false,
+            held_out: HeldOut::Share(0.2),
+            split_seed: 0,
+        };
+        assert_eq!(latents, wanted);
     }
 
     #[test]
     fn should_refuse_an_unknown_key() {
         let error = toml::from_str::<DataConfig>("kind = \"emoji\"\nsizes = 16").unwrap_err();
         assert!(error.to_string().contains("sizes"), "{error}");
+    }
+
+    #[test]
+    fn should_hold_out_a_share_or_a_path() {
+        let of = |value: &str| -> Result<HeldOut, String> {
+            let text = format!("kind = \"latents\"\npath = \"/d\"\nheld_out = {value}");
+            match toml::from_str::<DataConfig>(&text).map_err(|error| error.to_string())? {
+                DataConfig::Latents { held_out, .. } => Ok(held_out),
+                other => Err(format!("{other:?}")),
+            }
+        };
+        assert_eq!(of("0.1").unwrap(), HeldOut::Share(0.1));
+        assert_eq!(of("\"list.txt\"").unwrap(), HeldOut::Path("list.txt".into()));
+        assert!(of("true").unwrap_err().contains("expected a share, such as 0.2"));
     }
 }

@@ -583,24 +583,32 @@ mod tests {
     }
 
     #[test]
-    fn latents_have_whole_counts() {
-        let latents = |counts: &str| {
-            let text = MINIMAL.replace(
-                "kind = \"emoji\"",
-                &format!("kind = \"latents\"\npath = \"x\"\n{counts}"),
-            );
+    fn data_on_disk_have_sensible_values() {
+        let data = |kind: &str, keys: &str| {
+            let text = MINIMAL.replace("kind = \"emoji\"", &format!("kind = \"{kind}\"\npath = \"x\"\n{keys}"));
             recipe(&text, &[])
         };
-        latents("channels = 4\nsize = 32\nclasses = 1000").unwrap();
-        for (counts, key) in [
-            ("channels = 0\nsize = 32\nclasses = 1000", "data.channels is 0"),
-            ("channels = 4\nsize = 0\nclasses = 1000", "data.size is 0"),
-            ("channels = 4\nsize = 32\nclasses = 0", "data.classes is 0"),
-            ("channels = 4\nsize = 1.5\nclasses = 1000", "data.size: "),
-            ("channels = 4\nsize = 32\nclasses = -1", "data.classes: "),
+        data("latents", "classes = 1000\nfields = [\"features\", \"attention\"]").unwrap();
+        data("images", "size = 32\nheld_out = \"list.txt\"").unwrap();
+        data("packed", "").unwrap();
+        for (kind, keys, key) in [
+            ("images", "size = 0", "data.size is 0"),
+            ("images", "size = 1.5", "data.size: "),
+            ("latents", "classes = 0", "data.classes is 0"),
+            ("latents", "classes = -1", "data.classes: "),
+            ("latents", "scale = 0", "data.scale is 0"),
+            ("latents", "scale = nan", "data.scale is NaN"),
+            ("latents", "held_out = 1.0", "data.held_out is 1"),
+            ("packed", "held_out = 0.0", "data.held_out is 0"),
+            (
+                "packed",
+                "fields = [\"../features\"]",
+                "data.fields.0 is \"../features\"",
+            ),
+            ("latents", "fields = [\"a\", \"a\"]", "data.fields.1 is \"a\""),
         ] {
-            let error = latents(counts).unwrap_err();
-            assert!(error.contains(key), "{counts}: {error}");
+            let error = data(kind, keys).unwrap_err();
+            assert!(error.contains(key), "{keys}: {error}");
         }
     }
 

@@ -24,7 +24,7 @@ mod time;
 mod weights;
 
 pub use change::{Change, changes, changes_training, refusals, value_changes};
-pub use data::DataConfig;
+pub use data::{DataConfig, HeldOut, SD_SCALE};
 pub use diffusion::{Path, PathCoefficients, Prediction};
 pub use encoder::{
     EncoderConfig, Family, NetworkConfig, Objective, ObjectiveConfig, TargetEncoder, TrainingConfig, ViewConfig,

@@ -10,8 +10,9 @@ use super::Recipe;
 type IsPath = fn(&str) -> bool;
 
 /// Keys whose value may be a path, `*` being any place in a list. A variant has the same keys.
-const PATHS: [(&str, IsPath); 4] = [
+const PATHS: [(&str, IsPath); 5] = [
     ("data.path", |_| true),
+    ("data.held_out", |_| true),
     ("encoder.weights", |path| !is_builtin(path)),
     ("evaluation.quality.judges.*", |path| !is_builtin(path)),
     ("phases.*.guidance.*.plugin", is_library_path),
@@ -84,6 +85,7 @@ mod tests {
         let text = r#"
             [data]
             path = "latents"
+            held_out = "kept.txt"
             [encoder]
             weights = "embedded"
             [evaluation.quality]
@@ -98,6 +100,7 @@ mod tests {
         make_absolute(&mut table, Path::new("/here"));
         let absolute = text
             .replace("\"latents\"", "\"/here/latents\"")
+            .replace("\"kept", "\"/here/kept")
             .replace("\"../", "\"/here/../")
             .replace("\"libown", "\"/here/libown")
             .replace("\"./", "\"/here/")

@@ -36,6 +36,7 @@ pub fn run(command: Command) -> Result<(), Error> {
         Command::Sweep(args) => sweep::run(args),
         Command::Sample(args) => draw(args),
         Command::Eval(args) => eval::run(args),
+        Command::Data(command) => super::data::run(command),
         Command::Encoder(EncoderCommand::Train(args)) => encoder(args),
         Command::Plugin(command) => plugin::run(command),
         Command::Devices(args) => devices(args.json),

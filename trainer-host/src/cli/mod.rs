@@ -1,6 +1,7 @@
 //! The command line.
 
 mod commands;
+mod data;
 mod eval;
 mod log;
 mod plan;
@@ -38,6 +39,7 @@ Examples:
   sextant train configs/emoji.toml --variant repa       one of them alone
   sextant train --resume runs/emoji                     go on with an interrupted run
   sextant sample runs/emoji-quick/none --cfg 2 --sampler heun
+  sextant data pack photos photos.packed --size 64      a folder of images as a few large files
   sextant plugin list                                   what guidance there is
   sextant plugin new token-norm                         begin a source of your own
   sextant plugin check repa                             try the laws of the contract on a source
@@ -91,6 +93,9 @@ Budgets that differ are refused. A run that is finished is not run again; an int
   sextant eval runs/emoji/seed-0/repa/phases/train/step-000400 --json
   sextant eval samples.npz --recipe configs/emoji.toml")]
     Eval(eval::EvalArgs),
+    /// Data on disk: look at them, pack them.
+    #[command(subcommand)]
+    Data(data::DataCommand),
     /// Small encoders of images: the encoder whose features REPA uses, and the judge that samples are scored by.
     #[command(subcommand)]
     Encoder(EncoderCommand),

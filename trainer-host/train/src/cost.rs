@@ -96,7 +96,7 @@ impl Run {
             for i in 0..count {
                 // In the middle of each of as many equal parts.
                 let step = interval.start + (2 * i + 1) * length / (2 * count);
-                let data = HostBatch::new(&self.dataset, seed, step, batch, &self.recipe.diffusion, null_class);
+                let data = HostBatch::new(&self.dataset, seed, step, batch, &self.recipe.diffusion, null_class)?;
                 let data = TrainBatch::upload(data, worker.device()).part(0, batch / parts);
                 let (losses, trace) = traced(|| worker.losses(&data, Terms::All));
                 let total = losses?.total;

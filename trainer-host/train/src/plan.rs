@@ -176,10 +176,14 @@ fn step_memory(recipe: &Recipe, phase: &Phase, ground: &Ground, sources: &Source
     let trained = VALUE * (model.trainable_count() + sources.trainable_count()) as u64;
 
     let read = sources.fields();
-    let read = fields.iter().filter(|(name, _)| read.contains(name));
+    let read: Vec<_> = fields.iter().filter(|(name, _)| read.contains(name)).collect();
     let image = (model.in_channels * model.input_size * model.input_size) as u64;
-    let field: u64 = read.map(|(_, shape)| values(shape)).sum();
-    let in_the_set = dataset.len() as u64 * (image + field);
+    let field: u64 = read.iter().map(|(_, shape)| values(shape)).sum();
+    // What the data keeps on disk is not in memory; what an encoder adds is.
+    let added = |name: &str| dataset.fields().all(|(kept, _)| kept != name);
+    let added = read.iter().filter(|(name, _)| added(name));
+    let added: u64 = added.map(|(_, shape)| values(shape)).sum();
+    let in_the_set = dataset.resident_bytes() + VALUE * dataset.len() as u64 * added;
     let in_a_step = optimiser.batch as u64 * (IMAGES_OF_A_STEP * image + 3 * field);
 
     // What a source trains is a projection of tokens: its input, the product, and the activation of that are kept.
@@ -202,7 +206,7 @@ fn step_memory(recipe: &Recipe, phase: &Phase, ground: &Ground, sources: &Source
         averages: (1 + optimiser.further_ema_decays.len() as u64) * model.parameter_bytes(),
         teacher: if has_teacher { model.parameter_bytes() } else { 0 },
         buffers: sources.buffer_bytes(),
-        features: VALUE * (in_the_set + in_a_step),
+        features: in_the_set + VALUE * in_a_step,
         activations,
         ..StepMemory::default()
     };

@@ -15,6 +15,13 @@ use super::{Error, Run, memory, sample};
 impl Run {
     /// Draws `samples/final.*`; the labels of its images.
     pub(super) fn draw_grid(&self, folder: &RunFolder, saved: &Saved, ema: &Sit) -> Result<Vec<usize>, Error> {
+        if self.dataset.standardisation().is_none() {
+            tracing::warn!(
+                "{}: no samples are drawn, since pictures of latents need their decoder",
+                self.options.label
+            );
+            return Ok(Vec::new());
+        }
         let drawn = sample::grid(&self.recipe, ema, &self.dataset, &self.options.device);
         let (labels, pixels) = drawn.map_err(|error| error.of_network(&saved.file(Weights::Ema)))?;
         let (side, columns) = (self.dataset.shape()[1], self.recipe.evaluation.columns);
@@ -35,10 +42,10 @@ impl Run {
             .rev()
             .find(|l| l.phase == phase.name && l.values.contains_key("denoising"));
         let guidance_loss = final_line.map(guidance_losses).unwrap_or_default();
-        let validation = state
-            .validation
-            .take()
-            .unwrap_or_else(|| validation_loss(&ema, &self.validation()));
+        let validation = match state.validation.take() {
+            Some(measured) => measured,
+            None => validation_loss(&ema, &self.validation()?),
+        };
         if !validation.is_finite() {
             return Err(Error::Diverged(format!(
                 "{}: the validation loss of this network is {}; a lower optimiser.lr may help",

@@ -306,14 +306,17 @@ impl Run {
         let loader = self.loader(phase, seed, state.step);
         let mut training = Training::new(plan, worker, state, progress)
             .with_journal(journal)
-            .with_samples(TrainingSamples {
+            .with_validation(if last { self.validation()? } else { Vec::new() });
+        // Pictures of latents need their decoder.
+        if self.dataset.standardisation().is_some() {
+            training = training.with_samples(TrainingSamples {
                 recipe: self.recipe.clone(),
                 dataset: self.dataset.clone(),
                 device: self.options.device.clone(),
                 folder: folder.samples(),
                 phase: phase.name.clone(),
-            })
-            .with_validation(if last { self.validation() } else { Vec::new() });
+            });
+        }
         match training.run(loader.iter())? {
             Ending::Finished(saved) => Ok(saved),
             Ending::Interrupted(saved) => Err(Error::Interrupted {

@@ -72,10 +72,7 @@ impl Run {
 
     /// The sources of a phase, planned anew.
     pub(super) fn sources(&self, phase: &Phase) -> Result<Sources, Error> {
-        let fields = self.dataset.fields().iter();
-        let fields: Vec<_> = fields
-            .map(|(name, field)| (name.clone(), field.shape.clone()))
-            .collect();
+        let fields = fields(&self.dataset);
         let Recipe {
             optimiser, diffusion, ..
         } = &self.recipe;
@@ -88,8 +85,13 @@ impl Run {
         Ok(Sit::init(&self.model, &mut weights, device)?)
     }
 
-    pub(super) fn validation(&self) -> Vec<ValidationBatch> {
-        validation_set(&self.dataset, &self.recipe.evaluation, &self.recipe.diffusion)
+    /// # Errors
+    /// A held-out image that cannot be read.
+    pub(super) fn validation(&self) -> Result<Vec<ValidationBatch>, Error> {
+        let Recipe {
+            evaluation, diffusion, ..
+        } = &self.recipe;
+        Ok(validation_set(&self.dataset, evaluation, diffusion)?)
     }
 }
 
@@ -118,7 +120,7 @@ pub(super) struct Ground {
     pub model: SitConfig,
     /// The encoder whose features sources may read.
     pub encoder: Option<Encoder>,
-    /// Name and shape of the batch fields that it adds to the data.
+    /// Name and shape of the batch fields: the data's, and those that the encoder adds.
     pub fields: Vec<(String, Vec<usize>)>,
 }
 
@@ -134,10 +136,10 @@ impl Ground {
         let encoder = recipe.encoder.as_ref();
         let encoder = encoder.map(|encoder| encoder::target_encoder(encoder, device));
         let encoder = encoder.transpose()?;
-        let fields = encoder.iter();
-        let fields = fields.map(|encoder| (encoder::FEATURES.to_owned(), encoder.shape().to_vec()));
+        let added = encoder.iter();
+        let added = added.map(|encoder| (encoder::FEATURES.to_owned(), encoder.shape().to_vec()));
         Ok(Self {
-            fields: fields.collect(),
+            fields: fields(&dataset).into_iter().chain(added).collect(),
             dataset,
             model,
             encoder,
@@ -180,6 +182,12 @@ fn check_no_decay(optimiser: &OptimiserRecipe, model: &SitConfig, device: &Devic
         }
     }
     Ok(())
+}
+
+/// Name and shape of the batch fields that a data set has.
+fn fields(dataset: &Dataset) -> Vec<(String, Vec<usize>)> {
+    let fields = dataset.fields();
+    fields.map(|(name, shape)| (name.to_owned(), shape.to_vec())).collect()
 }
 
 fn network(recipe: &Recipe, dataset: &Dataset) -> Result<SitConfig, Error> {

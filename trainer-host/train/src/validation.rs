@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use burn::tensor::{Int, Tensor, TensorData};
 use rand::Rng;
 use rand_distr::StandardNormal;
-use sextant_data::{Dataset, Stream};
+use sextant_data::{DataError, Dataset, Stream};
 use sextant_model::Sit;
 use sextant_model::diffusion::{Interpolant, Target};
 use sextant_recipe::{DiffusionRecipe, EvaluationRecipe, Path, Prediction};
@@ -53,11 +53,14 @@ impl ValidationBatch {
 
 /// Batches that pair the first `images` held-out images with `times` times each, spread evenly over (0, 1). Noise is
 /// keyed by image and time under a seed of its own, so that it is the same in every run on this data.
+///
+/// # Errors
+/// An image that cannot be read.
 pub fn validation_set(
     dataset: &Dataset,
     evaluation: &EvaluationRecipe,
     diffusion: &DiffusionRecipe,
-) -> Vec<ValidationBatch> {
+) -> Result<Vec<ValidationBatch>, DataError> {
     let [c, h, w] = dataset.shape();
     let stream = Stream::new(0, "validation/noise");
     let held_out = dataset.held_out();
@@ -79,9 +82,9 @@ pub fn validation_set(
                     .sample_iter::<f32, _>(StandardNormal);
                 out.iter_mut().zip(normals).for_each(|(out, normal)| *out = normal);
             }
-            ValidationBatch {
+            Ok(ValidationBatch {
                 shape: [ids.len(), c, h, w],
-                x: dataset.gather(&ids),
+                x: dataset.gather(&ids)?,
                 noise,
                 t: pairs
                     .iter()
@@ -90,7 +93,7 @@ pub fn validation_set(
                 labels: ids.iter().map(|id| dataset.labels()[*id]).collect(),
                 path: diffusion.path,
                 prediction: diffusion.prediction,
-            }
+            })
         })
         .collect()
 }

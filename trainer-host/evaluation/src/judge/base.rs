@@ -95,7 +95,7 @@ impl Judge {
     pub fn features_of(&self, dataset: &Dataset, ids: &[usize]) -> Result<Features, JudgeError> {
         let [channels, side, _] = dataset.shape();
         match channels {
-            3 => self.features(&dataset.to_pixels(&dataset.gather(ids)), side),
+            3 => self.features(&dataset.to_pixels(&dataset.gather(ids)?)?, side),
             _ => Err(JudgeError::Channels(channels)),
         }
     }

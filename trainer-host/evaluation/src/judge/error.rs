@@ -1,5 +1,6 @@
 //! Errors of a judge.
 
+use sextant_data::DataError;
 use sextant_model::encoder::EncoderError;
 use sextant_stats::measure::MeasureError;
 
@@ -58,6 +59,9 @@ pub enum JudgeError {
         /// Bytes of one image.
         image: usize,
     },
+    /// Images that cannot be read, or made of latents.
+    #[error(transparent)]
+    Data(#[from] DataError),
     /// A judge's features of some images are not finite, or too few for a measure.
     #[error("judge {judge:?}: {source}")]
     Measure {

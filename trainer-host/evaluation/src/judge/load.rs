@@ -158,7 +158,7 @@ mod tests {
                 named_by_neighbours(&dataset, judge.features_of(&dataset, &all).unwrap().values())
             };
             let untrained = known(Encoder::untrained(&trained.origin().recipe, &dataset, &device).unwrap());
-            let pixels: Vec<f64> = dataset.gather(&all).into_iter().map(f64::from).collect();
+            let pixels: Vec<f64> = dataset.gather(&all).unwrap().into_iter().map(f64::from).collect();
             let (pixels, trained) = (named_by_neighbours(&dataset, &pixels), known(trained));
             for other in [untrained, pixels] {
                 let more = trained

@@ -18,8 +18,9 @@ impl Trained {
     /// `encoder`, which was trained on the split of `dataset`. Pixels are standardised as in its training; an old file does not
     /// say how that was, and then as in `dataset`.
     pub fn new(encoder: Encoder, dataset: &Dataset) -> Self {
+        let kept = encoder.origin().standardisation;
         Self {
-            standardisation: encoder.origin().standardisation.unwrap_or(dataset.standardisation()),
+            standardisation: kept.or(dataset.standardisation()).unwrap_or(Standardisation::RANGE),
             classes: dataset.subclass_names().len(),
             encoder,
         }

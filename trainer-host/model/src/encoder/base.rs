@@ -49,7 +49,7 @@ impl Origin {
             recipe: recipe.clone(),
             data: dataset.fingerprint().into(),
             split: dataset.split_fingerprint(),
-            standardisation: Some(dataset.standardisation()),
+            standardisation: dataset.standardisation(),
         }
     }
 }
@@ -204,7 +204,7 @@ impl Encoder {
         let ids: Vec<usize> = (0..dataset.len()).collect();
         let mut values = Vec::with_capacity(ids.len() * self.shape().iter().product::<usize>());
         for chunk in ids.chunks(CHUNK) {
-            let data = TensorData::new(dataset.gather(chunk), [chunk.len(), channels, height, width]);
+            let data = TensorData::new(dataset.gather(chunk)?, [chunk.len(), channels, height, width]);
             let features = self.features(Tensor::from_data(data, device)).into_data();
             values.extend(features.iter::<f32>());
         }
@@ -268,9 +268,9 @@ mod tests {
         for size in [32, 16] {
             let mut dataset = emoji(size, 0);
             embedded().add_features(&mut dataset, &Device::flex()).unwrap();
-            let field = &dataset.fields()[FEATURES];
-            assert_eq!(field.shape, [64, 96]);
-            assert!(field.values.iter().all(|value| value.is_finite()));
+            assert_eq!(dataset.fields().collect::<Vec<_>>(), [(FEATURES, [64, 96].as_slice())]);
+            let batch = dataset.batch(0, 0, 64).unwrap();
+            assert!(batch.fields[FEATURES].values.iter().all(|value| value.is_finite()));
         }
     }
 
@@ -292,7 +292,7 @@ mod tests {
     fn should_treat_each_image_alone() {
         let (dataset, device) = (emoji(32, 0), Device::flex());
         let encode = |ids: &[usize]| -> Vec<f32> {
-            let data = TensorData::new(dataset.gather(ids), [ids.len(), 3, 32, 32]);
+            let data = TensorData::new(dataset.gather(ids).unwrap(), [ids.len(), 3, 32, 32]);
             let features = embedded().features(Tensor::from_data(data, &device));
             features.into_data().try_to_vec().unwrap()
         };

@@ -7,7 +7,7 @@ use super::views::view;
 use super::{Encoder, Origin};
 use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::{Device, Tensor, TensorData};
-use sextant_data::{Dataset, Stream};
+use sextant_data::{DataError, Dataset, Stream};
 use sextant_interrupt as interrupt;
 use sextant_recipe::{EncoderConfig, KeyError, TrainingConfig};
 use std::path::Path;
@@ -88,7 +88,7 @@ pub fn train_encoder(
             .into_iter()
             .map(|place| dataset.train()[place])
             .collect();
-        let (noisy, clean) = views(config, dataset, step, &ids, &device);
+        let (noisy, clean) = views(config, dataset, step, &ids, &device)?;
         let labels: Vec<i64> = ids.iter().map(|&id| dataset.sublabels()[id]).collect();
         let terms = learner.terms(noisy, clean, &labels, &config.objective);
         let loss = terms.objective.clone() + terms.reconstruction.clone().mul_scalar(config.objective.reconstruction);
@@ -113,21 +113,21 @@ fn views(
     step: u64,
     ids: &[usize],
     device: &Device,
-) -> (Tensor<4>, Tensor<4>) {
+) -> Result<(Tensor<4>, Tensor<4>), DataError> {
     let [channels, side, _] = dataset.shape();
-    let white = dataset.standardisation().apply(255);
+    let white = dataset.standardisation().ok_or(DataError::NeedsDecoder)?.apply(255);
     let stream = Stream::new(config.training.seed, "encoder/views");
     let (mut noisy, mut clean) = (Vec::new(), Vec::new());
     for which in 0..2 {
         for &id in ids {
             let mut rng = stream.at(&[step, id as u64, which]);
-            let drawn = view(dataset.image(id), side, white, &config.views, &mut rng);
+            let drawn = view(&dataset.image(id)?, side, white, &config.views, &mut rng);
             noisy.extend(drawn.noisy);
             clean.extend(drawn.clean);
         }
     }
     let upload = |values| Tensor::from_data(TensorData::new(values, [2 * ids.len(), channels, side, side]), device);
-    (upload(noisy), upload(clean))
+    Ok((upload(noisy), upload(clean)))
 }
 
 /// Linear warm-up, then a half cosine down to 0.
@@ -206,7 +206,7 @@ mod tests {
             };
             let step = |at: u64, learner: Learner, mut optimiser: ModuleOptimizer| {
                 let ids: Vec<usize> = dataset.train()[..16].to_vec();
-                let (noisy, clean) = views(&config, &dataset, at, &ids, &device.clone().autodiff());
+                let (noisy, clean) = views(&config, &dataset, at, &ids, &device.clone().autodiff()).unwrap();
                 let labels: Vec<i64> = ids.iter().map(|&id| dataset.sublabels()[id]).collect();
                 let terms = learner.terms(noisy, clean, &labels, &config.objective);
                 let loss = terms.objective + terms.reconstruction;

@@ -99,7 +99,7 @@ pub fn draw(
             });
         }
         let values: Vec<f32> = latents.values.iter().map(|v| *v as f32).collect();
-        pixels.extend(dataset.to_pixels(&values));
+        pixels.extend(dataset.to_pixels(&values)?);
     }
     Ok(pixels)
 }

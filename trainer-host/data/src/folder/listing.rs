@@ -1,0 +1,126 @@
+//! The samples of a folder, each with its class.
+
+use std::fs;
+use std::path::Path;
+
+use super::document::{DOCUMENT, Document, Entry, LabelsFault, parse};
+use super::files::{FoundFile, files_below};
+use crate::error::DataError;
+
+/// Samples in the order of their names.
+#[derive(Debug)]
+pub struct Listing {
+    pub files: Vec<FoundFile>,
+    /// A class a file.
+    pub labels: Vec<i64>,
+    /// Names of the classes, where they have any.
+    pub class_names: Option<Vec<String>>,
+}
+
+impl Listing {
+    /// The files of `folder` with the labels of its `dataset.json`.
+    ///
+    /// # Errors
+    /// No such file, or one that is not of this folder; a folder without samples.
+    pub fn labelled(folder: &Path, endings: &[&str]) -> Result<Self, DataError> {
+        let path = folder.join(DOCUMENT);
+        let bytes = fs::read(&path).map_err(|source| DataError::io(&path, source))?;
+        let fault = |fault| DataError::Labels {
+            path: path.clone(),
+            fault,
+        };
+        let Document { labels, class_names } = parse(&bytes).map_err(fault)?;
+        let files = some_files(folder, endings)?;
+        let Some(entries) = labels else {
+            return Ok(Self::unlabelled(files));
+        };
+        let labels = matched(&files, &entries).map_err(fault)?;
+        Ok(Self {
+            files,
+            labels,
+            class_names: class_names.filter(|names| !names.is_empty()),
+        })
+    }
+
+    /// The files of `folder`, a class a sub-folder; where there are none, they are of one class.
+    ///
+    /// # Errors
+    /// Files both beside and in sub-folders; a folder without samples.
+    pub fn by_folder(folder: &Path, endings: &[&str]) -> Result<Self, DataError> {
+        let files = some_files(folder, endings)?;
+        let of = |file: &FoundFile| file.name.split_once('/').map(|(class, _)| class.to_owned());
+        let classes: Vec<Option<String>> = files.iter().map(of).collect();
+        if classes.iter().all(Option::is_none) {
+            return Ok(Self::unlabelled(files));
+        }
+        if let Some(place) = classes.iter().position(Option::is_none) {
+            return Err(DataError::file(
+                folder,
+                format!(
+                    "images lie both in sub-folders, which are classes, and beside them, such as \"{}\"; move these into a \
+                     sub-folder, or give labels in {DOCUMENT}",
+                    files[place].name
+                ),
+            ));
+        }
+        // Equal classes need not be neighbours: "a/" sorts after "a-b/".
+        let mut names: Vec<String> = classes.iter().flatten().cloned().collect();
+        names.sort_unstable();
+        names.dedup();
+        let label = |class: &Option<String>| class.as_ref().and_then(|class| names.binary_search(class).ok());
+        let labels = classes.iter().map(|class| label(class).unwrap_or(0) as i64);
+        Ok(Self {
+            labels: labels.collect(),
+            files,
+            class_names: Some(names),
+        })
+    }
+
+    fn unlabelled(files: Vec<FoundFile>) -> Self {
+        Self {
+            labels: vec![0; files.len()],
+            files,
+            class_names: Some(vec!["all".into()]),
+        }
+    }
+}
+
+/// The files of `folder`, at least one.
+///
+/// # Errors
+/// A folder without samples.
+pub fn some_files(folder: &Path, endings: &[&str]) -> Result<Vec<FoundFile>, DataError> {
+    let files = files_below(folder, endings)?;
+    match files.is_empty() {
+        true => Err(DataError::file(
+            folder,
+            format!(
+                "there is no sample in this folder: no file ends with .{}",
+                endings.join(", .")
+            ),
+        )),
+        false => Ok(files),
+    }
+}
+
+/// The label of each file. Both are sorted by name.
+fn matched(files: &[FoundFile], entries: &[Entry]) -> Result<Vec<i64>, LabelsFault> {
+    let mut entries = entries.iter().peekable();
+    let mut labels = Vec::with_capacity(files.len());
+    for file in files {
+        match entries.peek() {
+            Some(Entry(name, label)) if *name == file.name => {
+                labels.push(*label);
+                entries.next();
+            }
+            Some(Entry(name, _)) if name.as_ref() < file.name.as_str() => {
+                return Err(LabelsFault::Missing(name.to_string()));
+            }
+            _ => return Err(LabelsFault::Unlabelled(file.name.clone())),
+        }
+    }
+    match entries.next() {
+        Some(Entry(name, _)) => Err(LabelsFault::Missing(name.to_string())),
+        None => Ok(labels),
+    }
+}

@@ -1,0 +1,52 @@
+//! What a store gives.
+
+use std::fmt::Debug;
+
+use crate::error::DataError;
+
+/// What is kept of one sample.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Sample {
+    /// 8-bit pixels `[H, W, C]`.
+    Pixels(Vec<u8>),
+    /// Mean and standard deviation of an autoencoder's posterior, `[2C, H, W]`, means first.
+    Moments(Vec<f32>),
+}
+
+/// Gives samples and fields by id. Several threads ask at once.
+///
+/// An id is a place in the set's [`Index`](crate::Index): whoever asks has checked that it exists.
+pub trait SampleStore: Debug + Send + Sync {
+    /// `[C, H, W]` of a sample as a network sees it: moments have C means and C standard deviations.
+    fn shape(&self) -> [usize; 3];
+
+    /// Reads sample `id`, mirrored left to right where `flipped`.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or is not what the index says; a mirrored form that is not kept.
+    fn sample(&self, id: usize, flipped: bool) -> Result<Sample, DataError>;
+
+    /// Whether mirrored forms are kept, of samples and fields; or why not.
+    ///
+    /// # Errors
+    /// What is missing, in words.
+    fn flipped(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Name and shape of one sample of each batch field that is kept beside the samples.
+    fn fields(&self) -> &[(String, Vec<usize>)] {
+        &[]
+    }
+
+    /// Reads the field `name` of sample `id`, or of its mirrored form, row-major.
+    ///
+    /// # Errors
+    /// As [`SampleStore::sample`]; a field that is none of [`SampleStore::fields`].
+    fn field(&self, name: &str, _id: usize, _flipped: bool) -> Result<Vec<f32>, DataError> {
+        Err(DataError::NoField(name.into()))
+    }
+
+    /// Bytes that stay in memory as long as the store does.
+    fn resident_bytes(&self) -> u64;
+}

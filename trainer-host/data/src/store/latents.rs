@@ -1,0 +1,86 @@
+//! Moments of latents, a `.npy` a sample.
+
+use std::path::PathBuf;
+
+use super::base::{Sample, SampleStore};
+use super::place::Place;
+use crate::column::Names;
+use crate::error::DataError;
+use crate::folder::MOMENTS;
+use crate::npy;
+
+/// Files in the layout of REPA: `vae-sd/NAME`; those of mirrored images in `vae-sd-flip/NAME`, since whatever lies in `vae-sd`
+/// itself is a sample to other trainers; batch fields in `FIELD/NAME` and `FIELD-flip/NAME`.
+#[derive(Debug)]
+pub(crate) struct LatentStore {
+    place: Place,
+    shape: [usize; 3],
+    fields: Vec<(String, Vec<usize>)>,
+}
+
+impl LatentStore {
+    /// Samples `held_out_from` and beyond lie in the second of `roots`. `shape` is that of the means alone.
+    pub fn new(
+        roots: Vec<PathBuf>,
+        held_out_from: usize,
+        names: Names,
+        shape: [usize; 3],
+        fields: Vec<(String, Vec<usize>)>,
+    ) -> Self {
+        Self {
+            place: Place::new(roots, held_out_from, names),
+            shape,
+            fields,
+        }
+    }
+
+    fn path(&self, folder: &str, id: usize, flipped: bool) -> PathBuf {
+        let folder = match flipped {
+            true => format!("{folder}-flip"),
+            false => folder.to_owned(),
+        };
+        self.place.root(id).join(folder).join(self.place.name(id))
+    }
+}
+
+impl SampleStore for LatentStore {
+    fn shape(&self) -> [usize; 3] {
+        self.shape
+    }
+
+    fn sample(&self, id: usize, flipped: bool) -> Result<Sample, DataError> {
+        let [channels, height, width] = self.shape;
+        let moments = npy::read(&self.path(MOMENTS, id, flipped), &[2 * channels, height, width])?;
+        Ok(Sample::Moments(moments))
+    }
+
+    fn flipped(&self) -> Result<(), String> {
+        let folders = [MOMENTS]
+            .into_iter()
+            .chain(self.fields.iter().map(|(name, _)| name.as_str()));
+        for folder in folders {
+            let path = self.place.root(0).join(format!("{folder}-flip"));
+            if !path.is_dir() {
+                return Err(format!(
+                    "{} is not there, where mirrored images have theirs",
+                    path.display()
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn fields(&self) -> &[(String, Vec<usize>)] {
+        &self.fields
+    }
+
+    fn field(&self, name: &str, id: usize, flipped: bool) -> Result<Vec<f32>, DataError> {
+        let field = self.fields.iter().find(|(own, _)| own == name);
+        let (_, shape) = field.ok_or_else(|| DataError::NoField(name.into()))?;
+        npy::read(&self.path(name, id, flipped), shape)
+    }
+
+    fn resident_bytes(&self) -> u64 {
+        self.place.resident_bytes()
+    }
+}

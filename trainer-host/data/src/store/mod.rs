@@ -1,0 +1,14 @@
+//! Where the samples of a set are read from: one file an implementation.
+
+mod base;
+mod images;
+mod latents;
+mod memory;
+mod packed;
+mod place;
+
+pub use base::{Sample, SampleStore};
+pub(super) use images::ImageStore;
+pub(super) use latents::LatentStore;
+pub(super) use memory::InMemory;
+pub(super) use packed::PackedStore;
