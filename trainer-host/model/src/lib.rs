@@ -3,6 +3,7 @@
 //! This crate knows nothing of guidance, of plugins or of the training loop. "Give me the tokens at these depths" is all that
 //! guidance asks of it.
 
+pub mod autoencoder;
 mod batch;
 pub mod cost;
 pub mod device;

@@ -48,7 +48,7 @@ impl Attention {
 }
 
 /// `softmax(Q K^T / sqrt(d)) V` on `[B, heads, T, d]`, and the softmax itself if `keep`.
-fn scaled_dot_product(
+pub(crate) fn scaled_dot_product(
     query: Tensor<4>,
     key: Tensor<4>,
     value: Tensor<4>,

@@ -16,7 +16,7 @@ use super::embed::{
 use super::linear::Linear;
 use super::mlp::Mlp;
 use super::naming::name_parameters;
-use super::norm::LayerNorm;
+use super::norm::{LayerNorm, QK_EPSILON};
 use super::sit::{FinalLayer, Sit};
 
 /// Standard deviation of the label table and of the time embedding's weights.
@@ -129,6 +129,7 @@ impl<R: Rng> Initialiser<'_, R> {
         LayerNorm {
             weight: parameter(vec![1.0; width], [width], self.device),
             bias: self.zeros(width),
+            epsilon: QK_EPSILON,
         }
     }
 

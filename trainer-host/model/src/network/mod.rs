@@ -17,6 +17,7 @@ pub mod norm;
 pub mod patch;
 pub mod sit;
 pub mod tensor_file;
+pub(crate) mod unfilled;
 pub mod weights;
 
 pub use config::SitConfig;

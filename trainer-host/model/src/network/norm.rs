@@ -21,13 +21,16 @@ pub fn standardise<const D: usize>(x: Tensor<D>, epsilon: f64) -> Tensor<D> {
     centred * (variance + epsilon).sqrt().recip()
 }
 
-/// A layer norm with gain and offset, for the queries or keys of one head.
+/// A layer norm with gain and offset.
 #[derive(Module, Debug)]
 pub struct LayerNorm {
     /// Gain, `[width]`.
     pub weight: Param<Tensor<1>>,
     /// Offset, `[width]`.
     pub bias: Param<Tensor<1>>,
+    /// Inside the square root.
+    #[module(skip)]
+    pub epsilon: f64,
 }
 
 impl LayerNorm {
@@ -35,9 +38,34 @@ impl LayerNorm {
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         let (weight, bias) = (self.weight.val(), self.bias.val());
         if x.is_autodiff() {
-            standardise(x, QK_EPSILON) * weight.unsqueeze() + bias.unsqueeze()
+            standardise(x, self.epsilon) * weight.unsqueeze() + bias.unsqueeze()
         } else {
-            module::layer_norm(x, weight, Some(bias), QK_EPSILON)
+            module::layer_norm(x, weight, Some(bias), self.epsilon)
         }
+    }
+}
+
+/// A group norm (arXiv 1803.08494) with a gain and an offset for each channel, under PyTorch's names.
+#[derive(Module, Debug)]
+pub struct GroupNorm {
+    /// Gain, `[channels]`.
+    pub weight: Param<Tensor<1>>,
+    /// Offset, `[channels]`.
+    pub bias: Param<Tensor<1>>,
+    /// Groups of neighbouring channels, each with its own mean and variance.
+    #[module(skip)]
+    pub groups: usize,
+    /// Inside the square root.
+    #[module(skip)]
+    pub epsilon: f64,
+}
+
+impl GroupNorm {
+    /// `[B, C, H, W]` to the same shape; the groups must divide C.
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let shape @ [batch, channels, height, width] = x.dims();
+        let grouped = x.reshape([batch, self.groups, channels / self.groups * height * width]);
+        let each = |parameter: &Param<Tensor<1>>| parameter.val().reshape([1, channels, 1, 1]);
+        standardise(grouped, self.epsilon).reshape(shape) * each(&self.weight) + each(&self.bias)
     }
 }

@@ -186,7 +186,7 @@ fn io_error(path: &Path, source: io::Error) -> TensorFileError {
 }
 
 /// Writes `bytes` to a sibling of `path`, makes them durable, and renames.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut sibling = path.as_os_str().to_owned();
     sibling.push(format!(".{}.partial", std::process::id()));
     let sibling = PathBuf::from(sibling);

@@ -1,0 +1,18 @@
+//! Autoencoders of images: diffusers' `AutoencoderKL`, in whose latents published diffusion transformers work (the VAE of
+//! arXiv 2112.10752).
+//!
+//! A folder holds `config.json` and `diffusion_pytorch_model.safetensors`, as the Hugging Face hub has them; [`Autoencoder::load`]
+//! reads it and [`Autoencoder::save`] writes it. Images are `[N, 3, H, W]` in [-1, 1]. Latents come in two scales:
+//!
+//! - the network's own z, which [`Autoencoder::encode`] gives the moments of and [`Autoencoder::decode`] takes;
+//! - what a diffusion transformer is trained on, x = (z - shift factor) * scaling factor: [`Autoencoder::scaled`] and
+//!   [`Autoencoder::unscaled`] go from one to the other.
+
+mod base;
+mod config;
+mod error;
+mod network;
+
+pub use base::{Autoencoder, Moments};
+pub use config::AutoencoderConfig;
+pub use error::AutoencoderError;
