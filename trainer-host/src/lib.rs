@@ -7,6 +7,7 @@
 pub mod cli;
 pub mod compare;
 pub mod error;
+pub mod prepare;
 pub mod sweep;
 
 pub use error::Error;
