@@ -156,6 +156,7 @@ fn an_untrained_guide_has_other_features() {
         let data = sextant_recipe::DataConfig::Emoji { size: 8, split_seed: 0 };
         let config = TargetEncoder {
             weights: weights.into(),
+            ..TargetEncoder::default()
         };
         let device = sextant_tests::device();
         let encoded = target_encoder(&config, &device)

@@ -330,6 +330,7 @@ fn another_encoder_under_the_same_name_is_refused() {
     kill(&at("killed"));
     let untrained = TargetEncoder {
         weights: "untrained".into(),
+        ..TargetEncoder::default()
     };
     target_encoder(&untrained, &device()).unwrap().save(&weights).unwrap();
     let words = ["encoder.weights", "encoder.safetensors", "another file", "SHA-256"];

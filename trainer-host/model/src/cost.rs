@@ -5,6 +5,7 @@
 
 use sextant_recipe::{Family, NetworkConfig};
 
+use crate::dinov2::Dinov2Config;
 use crate::encoder::{EXPANSION, Encoder};
 use crate::network::SitConfig;
 use crate::network::config::TIME_FEATURES;
@@ -91,6 +92,18 @@ impl Encoder {
     }
 }
 
+impl Dinov2Config {
+    /// A forward pass for one image of `grid` patches a side.
+    pub fn operations(&self, grid: usize) -> u64 {
+        let (width, hidden, patches) = (self.hidden_size, self.mlp_width(), grid * grid);
+        let tokens = 1 + self.registers() + patches;
+        let projections = 4 * product(tokens, width, width);
+        let maps = if self.use_swiglu_ffn { 3 } else { 2 };
+        let block = projections + attention(tokens, tokens, width, width) + maps * product(tokens, width, hidden);
+        convolution(patches, self.num_channels, width, self.patch_size.pow(2)) + self.num_hidden_layers as u64 * block
+    }
+}
+
 /// An encoder's convolutions or perceptrons on one image of its input's size.
 fn of_encoder(network: &NetworkConfig) -> u64 {
     let square = |side: usize| side * side;
@@ -125,6 +138,17 @@ mod tests {
     use crate::encoder::target_encoder;
     use burn::tensor::Device;
     use sextant_recipe::TargetEncoder;
+
+    #[test]
+    fn should_count_a_vision_transformer_as_its_papers_do() {
+        // ViT-B/16 at 224 pixels, 197 tokens: 17.6 10^9 pairs of a multiplication and an addition (DeiT, arXiv 2012.12877).
+        let config = Dinov2Config {
+            model_type: "dinov2".into(),
+            ..Dinov2Config::default()
+        };
+        let off = config.operations(14) as f64 / 2e9 / 17.6 - 1.0;
+        assert!(off.abs() < 0.01, "{off}");
+    }
 
     #[test]
     fn should_be_twice_the_published_figures() {
@@ -194,6 +218,7 @@ mod tests {
         let of = |weights: &str| {
             let config = TargetEncoder {
                 weights: weights.into(),
+                ..TargetEncoder::default()
             };
             target_encoder(&config, &Device::flex()).unwrap()
         };

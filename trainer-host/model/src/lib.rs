@@ -8,7 +8,9 @@ mod batch;
 pub mod cost;
 pub mod device;
 pub mod diffusion;
+pub mod dinov2;
 pub mod encoder;
+pub mod hub;
 pub mod network;
 
 pub use batch::TrainBatch;

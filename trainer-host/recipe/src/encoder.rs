@@ -263,10 +263,13 @@ impl EncoderConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TargetEncoder {
-    /// `"embedded"`, `"untrained"` (the embedded one's architecture with its initial weights), or the path of a file that
-    /// `sextant encoder train` wrote.
+    /// `"embedded"`, `"untrained"` (the embedded one's architecture with its initial weights), the path of a file that
+    /// `sextant encoder train` wrote, or a DINOv2: `hf:owner/name` of the Hugging Face hub, or the path of a folder in its layout.
     #[serde(default = "embedded")]
     pub weights: String,
+    /// Blocks of a DINOv2, counted from 1, whose attention the batch field `attention` holds; if left out the last four.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attention: Option<Vec<usize>>,
 }
 
 fn embedded() -> String {
@@ -275,6 +278,9 @@ fn embedded() -> String {
 
 impl Default for TargetEncoder {
     fn default() -> Self {
-        Self { weights: embedded() }
+        Self {
+            weights: embedded(),
+            attention: None,
+        }
     }
 }

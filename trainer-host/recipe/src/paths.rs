@@ -13,14 +13,23 @@ type IsPath = fn(&str) -> bool;
 const PATHS: [(&str, IsPath); 5] = [
     ("data.path", |_| true),
     ("data.held_out", |_| true),
-    ("encoder.weights", |path| !is_builtin(path)),
-    ("evaluation.quality.judges.*", |path| !is_builtin(path)),
+    ("encoder.weights", is_network_path),
+    ("evaluation.quality.judges.*", is_network_path),
     ("phases.*.guidance.*.plugin", is_library_path),
 ];
 
 /// True for a network that ships inside the program.
 pub fn is_builtin(weights: &str) -> bool {
     matches!(weights, "embedded" | "untrained")
+}
+
+/// True for a network that the Hugging Face hub has, named `hf:owner/name`.
+fn is_hub_name(weights: &str) -> bool {
+    weights.starts_with("hf:")
+}
+
+fn is_network_path(weights: &str) -> bool {
+    !is_builtin(weights) && !is_hub_name(weights)
 }
 
 /// True for a `plugin` that is the path of a library, not a name: it has a path separator, or a library's ending.
@@ -65,7 +74,7 @@ fn for_each_below(value: &mut Value, keys: &[&str], act: &mut impl FnMut(&mut St
 }
 
 impl Recipe {
-    /// Files of networks that it names, each with its key. Libraries are recorded as they are loaded, data as they are read.
+    /// Networks that it names by a path or as `hf:owner/name`, each with its key. Libraries are recorded as they are loaded, data as they are read.
     pub fn network_files(&self) -> Vec<(&'static str, &str)> {
         let encoder = self.encoder.iter().map(|encoder| ("encoder.weights", &encoder.weights));
         let judges = self.evaluation.quality.iter().flat_map(|quality| &quality.judges);
@@ -89,7 +98,7 @@ mod tests {
             [encoder]
             weights = "embedded"
             [evaluation.quality]
-            judges = ["untrained", "../judge.safetensors", "/there/judge.safetensors"]
+            judges = ["untrained", "hf:facebook/dinov2-small", "../judge.safetensors", "/there/judge.safetensors"]
             [[phases]]
             guidance = [{ plugin = "repa" }, { plugin = "libown.so" }, { plugin = "./build/libown.so" }]
             [[variants]]

@@ -1,6 +1,8 @@
 //! A run's past, as `run.json` keeps it: files that it began with, changes of its recipe, the run that it was forked from.
 
-use std::fs;
+use std::fmt::Display;
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -41,33 +43,40 @@ impl Place {
     }
 }
 
-/// The file of a network that a recipe names, as it was when the run began.
+/// The weights of a network that a recipe names, as they were when the run began.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetworkFile {
     /// The recipe's key.
     pub key: String,
-    /// The file.
+    /// As the recipe names it: a file, a folder in the layout of the Hugging Face hub, or `hf:owner/name`.
     pub path: String,
-    /// SHA-256 of the file.
+    /// SHA-256 of the file of weights.
     pub sha256: String,
+    /// The commit, of what came from the hub.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
 }
 
 impl NetworkFile {
-    /// All that a recipe names, as they are now.
+    /// All that a recipe names, as they are now. `weights` knows the file of weights behind a name, and its commit.
     ///
     /// # Errors
-    /// A file that cannot be read.
-    pub fn all(recipe: &Recipe) -> Result<Vec<Self>, FileError> {
+    /// A network that cannot be found, a file that cannot be read.
+    pub fn all<E: Display>(
+        recipe: &Recipe,
+        weights: impl Fn(&str) -> Result<(PathBuf, Option<String>), E>,
+    ) -> Result<Vec<Self>, FileError> {
         let of = |(key, path): (&str, &str)| {
-            let bytes = fs::read(path).map_err(|e| FileError::new(path, format!("{e} ({key} of the recipe)")))?;
-            let sha256 = Sha256::digest(&bytes)
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect();
+            let fault = |reason: &dyn Display| FileError::new(path, format!("{reason} ({key} of the recipe)"));
+            let (file, revision) = weights(path).map_err(|e| fault(&e))?;
+            let mut hash = Sha256::new();
+            let read = File::open(file).and_then(|mut file| io::copy(&mut file, &mut hash));
+            read.map_err(|e| fault(&e))?;
             Ok(Self {
                 key: key.to_owned(),
                 path: path.to_owned(),
-                sha256,
+                sha256: hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect(),
+                revision,
             })
         };
         recipe.network_files().into_iter().map(of).collect()
@@ -132,6 +141,7 @@ mod tests {
             key: key.into(),
             path: path.into(),
             sha256: path.into(),
+            revision: None,
         }
     }
 

@@ -78,10 +78,10 @@ impl Run {
         let ground = Ground::read(&recipe, &options.device)?;
         let planned = ground.sources(&recipe, &options.plugins)?;
         let mut plugins = Vec::new();
-        let mut guided = false;
+        let mut read: Vec<String> = Vec::new();
         for (phase, sources) in recipe.phases.iter_mut().zip(&planned) {
             phase.guidance = sources.resolved_configs();
-            guided |= sources.fields().iter().any(|field| field == encoder::FEATURES);
+            read.extend(sources.fields());
             for library in sources.libraries() {
                 if !plugins.contains(&library) {
                     plugins.push(library);
@@ -98,14 +98,15 @@ impl Run {
         let plans: Vec<Vec<_>> = planned.iter().map(|sources| sources.plans().collect()).collect();
         let warnings = warning::of_training(&recipe, &plans, dataset.held_out().len());
         // Encoding the whole set costs seconds: only where a source reads it.
-        let encoder = encoder.filter(|_| guided);
+        let grid = model.grid();
+        let encoder = encoder.filter(|encoder| encoder.fields(grid).iter().any(|(name, _)| read.contains(name)));
         if let Some(encoder) = &encoder {
-            encoder.add_features(&mut dataset, &options.device)?;
+            encoder.add_fields(&mut dataset, grid, &read, &options.device)?;
         }
         let encoder = encoder.map(|encoder| EncoderCost {
             parameters: encoder.parameter_count() as u64,
-            training_operations: Some(encoder.training_operations()),
-            encoding_operations: encoder.encoding_operations(dataset.len()),
+            training_operations: encoder.training_operations(),
+            encoding_operations: encoder.encoding_operations(dataset.len(), grid),
         });
         let info = RunInfo {
             sextant: env!("CARGO_PKG_VERSION").into(),
@@ -116,7 +117,7 @@ impl Run {
             data: dataset.fingerprint().into(),
             plugins,
             warnings: warnings.iter().map(Warning::to_string).collect(),
-            files: NetworkFile::all(&recipe)?,
+            files: NetworkFile::all(&recipe, encoder::weights_file)?,
             ..RunInfo::default()
         };
         Ok(Self {

@@ -3,7 +3,7 @@
 use burn::tensor::Device;
 use sextant_data::{self as data, Dataset, Stream};
 use sextant_guidance::{GuidanceGeometry, NetworkShape, SearchPath, Sources};
-use sextant_model::encoder::{self, Encoder};
+use sextant_model::encoder::Target;
 use sextant_model::{Sit, SitConfig, frozen_copy, parameter_ids};
 use sextant_recipe::{DiffusionRecipe, Init, KeyError, OptimiserRecipe, Phase, Recipe, Weights};
 use sextant_records::checkpoint::Saved;
@@ -119,7 +119,7 @@ pub(super) struct Ground {
     pub dataset: Dataset,
     pub model: SitConfig,
     /// The encoder whose features sources may read.
-    pub encoder: Option<Encoder>,
+    pub encoder: Option<Target>,
     /// Name and shape of the batch fields: the data's, and those that the encoder adds.
     pub fields: Vec<(String, Vec<usize>)>,
 }
@@ -134,10 +134,8 @@ impl Ground {
         let model = network(recipe, &dataset)?;
         check_no_decay(&recipe.optimiser, &model, device)?;
         let encoder = recipe.encoder.as_ref();
-        let encoder = encoder.map(|encoder| encoder::target_encoder(encoder, device));
-        let encoder = encoder.transpose()?;
-        let added = encoder.iter();
-        let added = added.map(|encoder| (encoder::FEATURES.to_owned(), encoder.shape().to_vec()));
+        let encoder = encoder.map(|encoder| Target::load(encoder, device)).transpose()?;
+        let added = encoder.iter().flat_map(|encoder| encoder.fields(model.grid()));
         Ok(Self {
             fields: fields(&dataset).into_iter().chain(added).collect(),
             dataset,

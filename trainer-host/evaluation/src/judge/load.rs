@@ -1,19 +1,20 @@
 //! From the names in a recipe to judges.
 
 use super::base::{Backbone, Judge};
+use super::dinov2::ClassToken;
 use super::error::JudgeError;
 use super::trained::Trained;
 use super::untrained::Untrained;
 use crate::Error;
 use burn::tensor::Device;
 use sextant_data::Dataset;
-use sextant_model::encoder::Encoder;
+use sextant_model::encoder::{Encoder, Published, Target};
 
 /// The judge that ships inside the binary: `configs/judge.toml`, trained. At most 1.5 MB.
 const EMBEDDED_JUDGE: &[u8] = include_bytes!("../../../assets/judge.safetensors");
 
-/// The judges that `evaluation.quality.judges` names, in that order: `"embedded"`, `"untrained"`, or the path of a file that
-/// `sextant encoder train` wrote.
+/// The judges that `evaluation.quality.judges` names, in that order: `"embedded"`, `"untrained"`, the path of a file that
+/// `sextant encoder train` wrote, or a DINOv2 as `hf:owner/name` or the path of its folder.
 ///
 /// # Errors
 /// A file that cannot be read, a judge that was trained on another split than the data's, a network named twice, data that is
@@ -40,15 +41,20 @@ pub fn load(names: &[String], dataset: &Dataset, device: &Device) -> Result<Vec<
 }
 
 fn backbone(name: &str, dataset: &Dataset, device: &Device) -> Result<Box<dyn Backbone>, JudgeError> {
+    let fault = |source| JudgeError::Encoder {
+        judge: name.into(),
+        source,
+    };
     let encoder = match name {
+        published if Published::is_named_by(published) => {
+            let published = Published::load(published, device).map_err(fault)?;
+            return Ok(Box::new(ClassToken::new(published.network().clone())));
+        }
         "untrained" => return Ok(Box::new(Untrained::new(device))),
         "embedded" => Encoder::from_bytes(EMBEDDED_JUDGE, name, device),
         path => Encoder::load(path, device),
     };
-    let encoder = encoder.map_err(|source| JudgeError::Encoder {
-        judge: name.into(),
-        source,
-    })?;
+    let encoder = encoder.map_err(fault)?;
     let (trained, data) = (&encoder.origin().split, dataset.split_fingerprint());
     if *trained != data {
         let short = |hash: &str| hash.chars().take(12).collect();
@@ -62,8 +68,8 @@ fn backbone(name: &str, dataset: &Dataset, device: &Device) -> Result<Box<dyn Ba
 }
 
 /// An error where one of `judges` is the network that guides: weights are compared, not names or paths.
-pub fn refuse_target_encoder(judges: &[Judge], encoder: Option<&Encoder>) -> Result<(), JudgeError> {
-    let Some(fingerprint) = encoder.map(Encoder::fingerprint) else {
+pub fn refuse_target_encoder(judges: &[Judge], encoder: Option<&Target>) -> Result<(), JudgeError> {
+    let Some(fingerprint) = encoder.map(Target::fingerprint) else {
         return Ok(());
     };
     match judges.iter().find(|judge| judge.identity().fingerprint == fingerprint) {
@@ -240,7 +246,7 @@ mod tests {
         let path = folder.path().join("another-name.safetensors");
         std::fs::write(&path, sextant_model::encoder::EMBEDDED_ENCODER).unwrap();
         let judges = load(&["embedded".into(), path.display().to_string()], &dataset, &device).unwrap();
-        let encoder = target_encoder(&TargetEncoder::default(), &device).unwrap();
+        let encoder = Target::load(&TargetEncoder::default(), &device).unwrap();
         let message = refuse_target_encoder(&judges, Some(&encoder)).unwrap_err().to_string();
         for part in ["evaluation.quality.judges", "encoder.weights", "another-name"] {
             assert!(message.contains(part), "{message}");

@@ -279,6 +279,7 @@ mod tests {
         let (dataset, device) = (emoji(32, 0), Device::flex());
         let config = TargetEncoder {
             weights: "untrained".into(),
+            ..TargetEncoder::default()
         };
         let named = target_encoder(&config, &device).unwrap();
         let wanted = Encoder::untrained(&embedded().origin().recipe, &dataset, &device).unwrap();
@@ -362,6 +363,7 @@ mod tests {
         );
         let absent = TargetEncoder {
             weights: "/nowhere/guide".into(),
+            ..TargetEncoder::default()
         };
         let absent = target_encoder(&absent, &device).unwrap_err().to_string();
         assert!(absent.contains("/nowhere/guide"), "{absent}");

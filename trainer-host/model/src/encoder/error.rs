@@ -1,6 +1,8 @@
 //! Errors of an encoder.
 
 use super::checkpoint::CheckpointError;
+use crate::dinov2::Dinov2Error;
+use crate::hub::HubError;
 use crate::network::{TensorFileError, WeightsError};
 use sextant_data::DataError;
 use sextant_recipe::KeyError;
@@ -68,6 +70,25 @@ pub enum EncoderError {
         name: String,
         /// Its first value that is not finite.
         value: f64,
+    },
+    /// A DINOv2 cannot be read.
+    #[error("encoder {name}: {source}")]
+    Dinov2 {
+        /// As the recipe names it.
+        name: String,
+        /// The fault of its folder.
+        source: Dinov2Error,
+    },
+    /// A published network cannot be found.
+    #[error(transparent)]
+    Hub(#[from] HubError),
+    /// Blocks whose attention is wanted, of an encoder that does not have them.
+    #[error("encoder.attention = {asked:?}: {reason}")]
+    Attention {
+        /// The recipe's blocks.
+        asked: Vec<usize>,
+        /// What is possible.
+        reason: String,
     },
     /// The images cannot be given to the encoder.
     #[error("the encoder reads RGB images; the data has {0} channels")]

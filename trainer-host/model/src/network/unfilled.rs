@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rand::Rng;
 
 use super::linear::Linear;
-use super::norm::GroupNorm;
+use super::norm::{GroupNorm, LayerNorm};
 
 /// A parameter of `shape`.
 pub fn parameter<const D: usize>(shape: [usize; D], device: &Device) -> Param<Tensor<D>> {
@@ -20,6 +20,15 @@ pub fn linear(inputs: usize, outputs: usize, device: &Device) -> Linear {
     Linear {
         weight: parameter([outputs, inputs], device),
         bias: parameter([outputs], device),
+    }
+}
+
+/// A norm over the last axis.
+pub fn layer_norm(width: usize, epsilon: f64, device: &Device) -> LayerNorm {
+    LayerNorm {
+        weight: parameter([width], device),
+        bias: parameter([width], device),
+        epsilon,
     }
 }
 

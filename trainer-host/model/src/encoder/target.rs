@@ -1,0 +1,120 @@
+//! The encoder that a recipe's `[encoder]` names.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use sextant_data::Dataset;
+use sextant_recipe::TargetEncoder;
+
+use super::base::{Encoder, FEATURES, target_encoder};
+use super::error::EncoderError;
+use super::published::{Published, WEIGHTS};
+use crate::hub::{HubError, is_hub_name, locate};
+
+/// An encoder whose outputs become batch fields before a training begins.
+#[derive(Debug, Clone)]
+pub enum Target {
+    /// One that `sextant encoder train` made.
+    Trained(Box<Encoder>),
+    /// A DINOv2.
+    Published(Box<Published>),
+}
+
+impl Target {
+    /// Reads the encoder that `config` names onto `device`. A folder, or a name of the hub, is a DINOv2; a file is one of ours.
+    ///
+    /// # Errors
+    /// An encoder that cannot be found or read, or has not the blocks that are asked for.
+    pub fn load(config: &TargetEncoder, device: &Device) -> Result<Self, EncoderError> {
+        if is_published(&config.weights) {
+            let published = Published::load(&config.weights, device)?;
+            let published = published.with_attention(config.attention.as_deref())?;
+            return Ok(Self::Published(Box::new(published)));
+        }
+        match &config.attention {
+            None => Ok(Self::Trained(Box::new(target_encoder(config, device)?))),
+            Some(asked) => Err(EncoderError::Attention {
+                asked: asked.clone(),
+                reason: "encoders of `sextant encoder train` have no attention; leave it out, or name a DINOv2".into(),
+            }),
+        }
+    }
+
+    /// SHA-256 (hex) of architecture and weights.
+    pub fn fingerprint(&self) -> String {
+        match self {
+            Self::Trained(encoder) => encoder.fingerprint(),
+            Self::Published(published) => published.network().fingerprint(),
+        }
+    }
+
+    /// Number of scalars in its parameters.
+    pub fn parameter_count(&self) -> usize {
+        match self {
+            Self::Trained(encoder) => encoder.parameter_count(),
+            Self::Published(published) => published.network().parameter_count(),
+        }
+    }
+
+    /// Floating-point operations of its training; none where nobody says how it was trained.
+    pub fn training_operations(&self) -> Option<f64> {
+        match self {
+            Self::Trained(encoder) => Some(encoder.training_operations()),
+            Self::Published(_) => None,
+        }
+    }
+
+    /// Floating-point operations of encoding `images` images for a student of `grid` tokens a side.
+    pub fn encoding_operations(&self, images: usize, grid: usize) -> f64 {
+        match self {
+            Self::Trained(encoder) => encoder.encoding_operations(images),
+            Self::Published(published) => published.network().config().operations(grid) as f64 * images as f64,
+        }
+    }
+
+    /// Name and shape, of one sample, of every batch field that it can add for a student of `grid` tokens a side.
+    pub fn fields(&self, grid: usize) -> Vec<(String, Vec<usize>)> {
+        match self {
+            Self::Trained(encoder) => vec![(FEATURES.to_owned(), encoder.shape().to_vec())],
+            Self::Published(published) => published.fields(grid),
+        }
+    }
+
+    /// Adds those of its fields that are `wanted` to `dataset`, for every image.
+    ///
+    /// # Errors
+    /// Data that it cannot see, or must not.
+    pub fn add_fields(
+        &self,
+        dataset: &mut Dataset,
+        grid: usize,
+        wanted: &[String],
+        device: &Device,
+    ) -> Result<(), EncoderError> {
+        match self {
+            Self::Trained(encoder) if wanted.iter().any(|name| name == FEATURES) => {
+                encoder.add_features(dataset, device)
+            }
+            Self::Trained(_) => Ok(()),
+            Self::Published(published) => published.add_fields(dataset, grid, wanted, device),
+        }
+    }
+}
+
+/// True for a name of the hub, and for a folder, which one of our own files is not.
+pub(super) fn is_published(name: &str) -> bool {
+    let built_in = matches!(name, "embedded" | "untrained");
+    is_hub_name(name) || !built_in && Path::new(name).is_dir()
+}
+
+/// The file of weights behind the name of an encoder or a judge that is no built-in one, and its commit if it came from the hub.
+///
+/// # Errors
+/// A name of the hub that is not found.
+pub fn weights_file(name: &str) -> Result<(PathBuf, Option<String>), HubError> {
+    let located = locate(name, &[WEIGHTS])?;
+    match is_published(name) {
+        true => Ok((located.path.join(WEIGHTS), located.revision)),
+        false => Ok((located.path, None)),
+    }
+}
