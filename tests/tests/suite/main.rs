@@ -6,6 +6,7 @@ mod abi;
 mod architecture;
 mod comparison;
 mod controls;
+mod data;
 mod evaluation;
 mod files;
 mod guide;

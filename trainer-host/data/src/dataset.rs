@@ -69,7 +69,7 @@ impl Dataset {
     }
 
     /// The samples of `store`, as `index` describes them. `fingerprint` changes with all that a training could notice.
-    pub(super) fn new(index: Index, store: Arc<dyn SampleStore>, codec: Codec, fingerprint: String) -> Self {
+    pub fn new(index: Index, store: Arc<dyn SampleStore>, codec: Codec, fingerprint: String) -> Self {
         Self {
             index: Arc::new(index),
             store,

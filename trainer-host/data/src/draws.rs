@@ -3,6 +3,10 @@
 use super::stream::Stream;
 use rand::Rng;
 use rand_distr::StandardNormal;
+use rayon::prelude::*;
+
+/// Samples that one task draws for: fewer are not worth a thread.
+const TASK: usize = 8;
 
 /// Raw draws for the samples of a batch, in the order of its ids.
 ///
@@ -27,18 +31,21 @@ impl Draws {
         let mut draws = Self {
             uniform: Vec::with_capacity(ids.len()),
             normal: Vec::with_capacity(ids.len()),
-            noise: Vec::with_capacity(ids.len() * noise),
+            noise: vec![0.0; ids.len() * noise],
             drop: Vec::with_capacity(ids.len()),
         };
         for &id in ids {
             let mut time = time.at(&[step, id]);
             draws.uniform.push(time.random());
             draws.normal.push(time.sample(StandardNormal));
-            draws
-                .noise
-                .extend(pixels.at(&[step, id]).sample_iter::<f32, _>(StandardNormal).take(noise));
             draws.drop.push(label.at(&[step, id]).random());
         }
+        // Most of the work of a batch of latents.
+        let rows = draws.noise.par_chunks_mut(noise.max(1)).with_min_len(TASK);
+        rows.zip(ids).for_each(|(row, &id)| {
+            let normals = pixels.at(&[step, id]).sample_iter::<f32, _>(StandardNormal);
+            row.iter_mut().zip(normals).for_each(|(value, normal)| *value = normal);
+        });
         draws
     }
 }

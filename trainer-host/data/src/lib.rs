@@ -16,6 +16,8 @@ pub mod image;
 mod images;
 mod index;
 mod inspect;
+#[cfg(test)]
+mod layout_tests;
 mod load;
 mod loader;
 pub mod npy;

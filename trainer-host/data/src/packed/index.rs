@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::codec::{Codec, Standardisation};
 use crate::dataset::hex;
@@ -98,6 +99,8 @@ pub struct PackedIndex {
     pub shards: Vec<FileInfo>,
     /// The columns by name.
     pub columns: Vec<FileInfo>,
+    /// SHA-256 (hex) of all of the above, as JSON without spaces and with this key empty.
+    pub sha256: String,
 }
 
 /// A part of a record.
@@ -151,8 +154,26 @@ impl PackedIndex {
             ));
         }
         let index: Self = serde_json::from_slice(bytes).map_err(|e| format!("damaged: {e}"))?;
+        if index.digest() != index.sha256 {
+            return Err("damaged: its SHA-256 differs".into());
+        }
         index.validate()?;
         Ok(index)
+    }
+
+    /// The index with its own checksum.
+    pub fn sealed(self) -> Self {
+        let sha256 = self.digest();
+        Self { sha256, ..self }
+    }
+
+    fn digest(&self) -> String {
+        let unsealed = Self {
+            sha256: String::new(),
+            ..self.clone()
+        };
+        // No map of this type has keys that are not text, so nothing can fail.
+        hex(&Sha256::digest(serde_json::to_vec(&unsealed).unwrap_or_default()))
     }
 
     fn validate(&self) -> Result<(), String> {
@@ -296,7 +317,9 @@ pub(super) mod tests {
             subclass_names: Vec::new(),
             shards: vec![file("shard-00000.bin", 3), file("shard-00001.bin", 2)],
             columns: vec![file("labels.bin", 5)],
+            sha256: String::new(),
         }
+        .sealed()
     }
 
     #[test]
@@ -325,7 +348,11 @@ pub(super) mod tests {
             ("0011", "001", "its set"),
         ] {
             assert!(text.contains(from), "{from}");
-            let message = PackedIndex::parse(text.replace(from, to).as_bytes()).unwrap_err();
+            let changed = text.replace(from, to);
+            assert!(PackedIndex::parse(changed.as_bytes()).is_err());
+            // Whoever seals it again is still not believed.
+            let sealed = serde_json::from_str::<PackedIndex>(&changed).unwrap().sealed();
+            let message = PackedIndex::parse(&serde_json::to_vec(&sealed).unwrap()).unwrap_err();
             assert!(message.contains(fault), "{from} -> {to}: {message}");
         }
     }
@@ -337,8 +364,9 @@ pub(super) mod tests {
             let place = place.min(text.len());
             let end = (place + bytes.len()).min(text.len());
             text.splice(place..end, bytes);
-            if let Ok(index) = PackedIndex::parse(&text) {
-                let _ = index.parts();
+            let _ = PackedIndex::parse(&text);
+            if let Ok(index) = serde_json::from_slice::<PackedIndex>(&text) {
+                let _ = index.validate();
             }
         }
     }

@@ -134,7 +134,8 @@ fn write(
     }
     columns::write(dataset.index(), &mut writer)?;
     index.columns = std::mem::take(&mut writer.columns);
-    let text = serde_json::to_vec_pretty(&index).map_err(|e| DataError::file(&folder.join(INDEX), e.to_string()))?;
+    let text =
+        serde_json::to_vec_pretty(&index.sealed()).map_err(|e| DataError::file(&folder.join(INDEX), e.to_string()))?;
     writer.write(INDEX, |file| file.write_all(&text))?;
     progress(count);
     Ok(Packed {
@@ -191,6 +192,7 @@ fn plan(dataset: &Dataset, options: PackOptions) -> PackedIndex {
         },
         shards: Vec::new(),
         columns: Vec::new(),
+        sha256: String::new(),
     }
 }
 
