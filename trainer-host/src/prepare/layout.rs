@@ -5,7 +5,6 @@ use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use sextant_data::MOMENTS;
 use sextant_records::FileError;
 
 use crate::Error;
@@ -33,11 +32,6 @@ impl Layout {
     /// The folder itself.
     pub fn root(&self) -> &Path {
         &self.root
-    }
-
-    /// True if latents are made.
-    pub fn has_latents(&self) -> bool {
-        self.arrays.iter().any(|folder| folder == MOMENTS)
     }
 
     /// The square of image `id`.

@@ -1,7 +1,7 @@
 //! `sextant data prepare`: photographs to what published trainers train on.
 //!
 //! In comes a folder of images of any size and colour mode. Out goes REPA's layout: `images` with squares as PNG, `vae-sd` with the moments of
-//! an autoencoder, `vae-sd-flip` with those of mirrored images. Image i of the sorted source is `00000/img0000000i.png`, whatever became of
+//! an autoencoder, `features` and `attention` with what an encoder sees, and `vae-sd-flip` and so on with the same of mirrored images. Image i of the sorted source is `00000/img0000000i.png`, whatever became of
 //! the others, so that names are those of the published tool and the work can stop and go on.
 //!
 //! A batch is what goes through a network together. It is the unit of work: a batch of which a file is missing is done again as a whole, so
@@ -21,7 +21,6 @@ use burn::tensor::Device;
 use rayon::prelude::*;
 use sextant_data::Listing;
 use sextant_interrupt as interrupt;
-use sextant_model::autoencoder::Autoencoder;
 use sextant_records::{FileError, FolderLock, make_folder, write_whole};
 use sextant_train::ProgressMode;
 
@@ -29,7 +28,7 @@ use self::layout::Layout;
 use self::networks::Networks;
 use self::pictures::{Batch, Pictures};
 use self::report::Skipped;
-use self::settings::{Latents, Settings};
+use self::settings::Settings;
 use crate::Error;
 
 /// What is to be made of what.
@@ -41,9 +40,15 @@ pub struct Request {
     pub out: PathBuf,
     /// Pixels a side.
     pub size: usize,
-    /// Folder of an `AutoencoderKL`, for moments.
-    pub autoencoder: Option<PathBuf>,
-    /// Moments of mirrored images too.
+    /// Folder of an `AutoencoderKL`, or its name in the hub, for moments.
+    pub autoencoder: Option<String>,
+    /// Folder of a DINOv2, or its name in the hub, for features.
+    pub encoder: Option<String>,
+    /// Blocks of the encoder whose attention is kept, counted from 1.
+    pub attention: Vec<usize>,
+    /// Tokens a side of the student that features are for.
+    pub grid: usize,
+    /// All of it of mirrored images too.
     pub flips: bool,
     /// Images that go through a network together.
     pub batch: usize,
@@ -76,19 +81,12 @@ pub struct Summary {
 pub fn prepare(request: &Request, device: &Device, mode: ProgressMode) -> Result<Summary, Error> {
     let listing = Listing::of_pictures(&request.source)?;
     is_apart(&request.source, &request.out)?;
-    let autoencoder = request
-        .autoencoder
-        .as_deref()
-        .map(|folder| Autoencoder::load(folder, device))
-        .transpose()?;
-    let networks = Networks::new(autoencoder, request.flips, request.size, device)?;
+    let networks = Networks::load(request, device)?;
     let settings = Settings {
         source: settings::digest(&listing),
         size: request.size,
-        latents: networks.fingerprint().map(|autoencoder| Latents {
-            autoencoder,
-            flips: request.flips,
-        }),
+        latents: networks.latents(),
+        features: networks.features(),
     };
     let known = settings::read(&request.out)?;
     let settings = match &known {

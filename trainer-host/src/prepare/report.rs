@@ -35,7 +35,8 @@ pub fn write(layout: &Layout, listing: &Listing, skipped: &Skipped) -> Result<()
     write_file(&layout.root().join(SKIPPED), &csv)?;
 
     labels(layout, IMAGES, square_name, listing, skipped)?;
-    match layout.has_latents() {
+    // Also where this run made none: an earlier one did.
+    match layout.root().join(MOMENTS).is_dir() {
         true => labels(layout, MOMENTS, array_name, listing, skipped),
         false => Ok(()),
     }

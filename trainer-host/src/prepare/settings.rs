@@ -12,7 +12,7 @@ use crate::Error;
 /// The file's name.
 pub const FILE: &str = "prepare.json";
 
-/// All that decides what is in the folder. Latents can be added to squares later.
+/// All that decides what is in the folder. Latents and features can be added later.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
@@ -22,6 +22,8 @@ pub struct Settings {
     pub size: usize,
     /// Latents, where there are any.
     pub latents: Option<Latents>,
+    /// Features, where there are any.
+    pub features: Option<Features>,
 }
 
 /// What decides latents.
@@ -30,6 +32,20 @@ pub struct Settings {
 pub struct Latents {
     /// Fingerprint of the autoencoder.
     pub autoencoder: String,
+    /// Those of mirrored images too.
+    pub flips: bool,
+}
+
+/// What decides features and attention.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Features {
+    /// Fingerprint of the encoder.
+    pub encoder: String,
+    /// Tokens a side.
+    pub grid: usize,
+    /// Blocks whose attention is kept; none if empty.
+    pub attention: Vec<usize>,
     /// Those of mirrored images too.
     pub flips: bool,
 }
@@ -100,18 +116,37 @@ impl Settings {
         if self.size != known.size {
             return refused(format!("--size {}, not {}", known.size, self.size));
         }
-        match (&self.latents, &known.latents) {
-            (Some(wanted), Some(there)) if wanted.autoencoder != there.autoencoder => refused(format!(
-                "another autoencoder (fingerprint {}, not {})",
-                &there.autoencoder[..there.autoencoder.len().min(12)],
-                &wanted.autoencoder[..wanted.autoencoder.len().min(12)]
-            )),
-            (Some(wanted), Some(there)) if wanted.flips != there.flips => refused(match there.flips {
-                true => "--flips".into(),
-                false => "no --flips".into(),
-            }),
-            _ => Ok(Self {
+        let mut flips = None;
+        if let (Some(wanted), Some(there)) = (&self.latents, &known.latents) {
+            if wanted.autoencoder != there.autoencoder {
+                return refused(other("autoencoder", &there.autoencoder, &wanted.autoencoder));
+            }
+            flips = (wanted.flips != there.flips).then_some(there.flips);
+        }
+        if let (Some(wanted), Some(there)) = (&self.features, &known.features) {
+            if wanted.encoder != there.encoder {
+                return refused(other("encoder", &there.encoder, &wanted.encoder));
+            }
+            if wanted.grid != there.grid {
+                return refused(format!(
+                    "features of {0}x{0} tokens, not {1}x{1}",
+                    there.grid, wanted.grid
+                ));
+            }
+            if wanted.attention != there.attention {
+                return refused(format!(
+                    "attention of blocks {:?}, not {:?}",
+                    there.attention, wanted.attention
+                ));
+            }
+            flips = flips.or((wanted.flips != there.flips).then_some(there.flips));
+        }
+        match flips {
+            Some(true) => refused("--flips".into()),
+            Some(false) => refused("no --flips".into()),
+            None => Ok(Self {
                 latents: self.latents.or_else(|| known.latents.clone()),
+                features: self.features.or_else(|| known.features.clone()),
                 ..self
             }),
         }
@@ -123,4 +158,13 @@ impl Settings {
         text.push(b'\n');
         text
     }
+}
+
+fn other(network: &str, there: &str, wanted: &str) -> String {
+    let short = |fingerprint: &str| fingerprint.chars().take(12).collect::<String>();
+    format!(
+        "another {network} (fingerprint {}, not {})",
+        short(there),
+        short(wanted)
+    )
 }

@@ -171,20 +171,23 @@ mod tests {
         target
             .add_fields(&mut dataset, 2, &[FEATURES.into()], &Device::flex())
             .unwrap();
-        assert_eq!(dataset.fields().len(), 1);
+        assert_eq!(dataset.fields().count(), 1);
         let mut dataset = load(&data).unwrap();
         let both = [FEATURES.into(), ATTENTION.into()];
         target.add_fields(&mut dataset, 2, &both, &Device::flex()).unwrap();
+        let batch = dataset.batch(0, 0, 32).unwrap();
         for (name, shape) in fields {
-            let field = &dataset.fields()[&name];
-            assert_eq!(field.shape, shape, "{name}");
+            let field = &batch.fields[&name];
+            assert_eq!(field.shape[1..], shape, "{name}");
             assert!(field.values.iter().all(|value| value.is_finite()), "{name}");
         }
         // Each image alone, in the order of the set.
         let Target::Published(published) = &target else {
             panic!("a folder is published")
         };
-        let pixels = dataset.to_pixels(&dataset.gather(&[700]).unwrap()).unwrap();
+        let pixels = dataset
+            .to_pixels(&dataset.gather(&[batch.ids[7] as usize]).unwrap())
+            .unwrap();
         let scaled: Vec<f32> = pixels.into_iter().map(|pixel| f32::from(pixel) / 255.0).collect();
         let image = Tensor::<4>::from_data(TensorData::new(scaled, [1, 8, 8, 3]), &Device::flex());
         let output = published.encode(image.permute([0, 3, 1, 2]), 2, true);
@@ -192,9 +195,9 @@ mod tests {
             (FEATURES, output.patches.clone().into_data()),
             (ATTENTION, output.patch_logits().into_data()),
         ] {
-            let field = &dataset.fields()[name];
-            let size: usize = field.shape.iter().product();
-            let stored = &field.values[700 * size..][..size];
+            let field = &batch.fields[name];
+            let size: usize = field.shape[1..].iter().product();
+            let stored = &field.values[7 * size..][..size];
             let gap = alone
                 .iter::<f32>()
                 .zip(stored)
