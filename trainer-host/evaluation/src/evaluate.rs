@@ -15,7 +15,7 @@ use crate::Error;
 use crate::judge::{self, Judge};
 use sextant_data::{Dataset, Stream};
 use sextant_interrupt as interrupt;
-use sextant_model::encoder::Target;
+use sextant_model::encoder;
 use sextant_model::{Sit, collect, fingerprint};
 use sextant_recipe::Recipe;
 use sextant_recipe::{QualityRecipe, RepresentationsRecipe};
@@ -156,7 +156,10 @@ pub fn judges(recipe: &Recipe, dataset: &Dataset, device: &Device) -> Result<Vec
         (None, None) => return Ok(Vec::new()),
     };
     let judges = judge::load(&names, dataset, device)?;
-    let encoder = recipe.encoder.as_ref().map(|encoder| Target::load(encoder, device));
+    let encoder = recipe
+        .encoder
+        .as_ref()
+        .map(|encoder| encoder::Target::load(encoder, device));
     judge::refuse_target_encoder(&judges, encoder.transpose()?.as_ref())?;
     Ok(judges)
 }

@@ -16,6 +16,6 @@ pub mod network;
 pub use batch::TrainBatch;
 pub use network::{
     Difference, Sit, SitConfig, SitOutput, TensorFileError, WeightsError, apply, collect, ema_update, fingerprint,
-    frozen_copy, not_finite, param_id, parameter_ids, read_safetensors, read_weights, read_with_metadata,
-    write_safetensors,
+    frozen_copy, not_finite, param_id, parameter_ids, parse_safetensors, read_safetensors, read_weights,
+    read_with_metadata, write_safetensors,
 };

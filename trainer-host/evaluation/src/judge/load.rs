@@ -85,9 +85,11 @@ mod tests {
     use super::*;
     use sextant_data::load as read;
     use sextant_model::encoder::target_encoder;
+    use sextant_model::{parse_safetensors, write_safetensors};
     use sextant_recipe::DataConfig;
     use sextant_recipe::{EncoderConfig, TargetEncoder};
     use sextant_stats::measure::{Features, nearest};
+    use std::path::Path;
 
     const RECIPE: &str = include_str!("../../../../configs/judge.toml");
 
@@ -235,6 +237,54 @@ mod tests {
         let message = refusal(&["embedded", &path("twin")], &dataset);
         assert!(
             message.contains("same network") && message.contains("twin"),
+            "{message}"
+        );
+    }
+
+    /// A folder in the hub's layout, with the tiny DINOv2 of the fixtures.
+    fn dinov2() -> tempfile::TempDir {
+        let bytes = include_bytes!("../../../../tests/fixtures/dinov2.safetensors");
+        let (tensors, metadata) = parse_safetensors(bytes, Path::new("fixture")).unwrap();
+        let settings: serde_json::Value = serde_json::from_str(&metadata["json"]).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("config.json"), settings["config"].to_string()).unwrap();
+        let model = tensors
+            .into_iter()
+            .filter_map(|(name, data)| Some((name.strip_prefix("model.")?.to_owned(), data)));
+        write_safetensors(
+            folder.path().join("model.safetensors"),
+            &model.collect(),
+            &Default::default(),
+        )
+        .unwrap();
+        folder
+    }
+
+    #[test]
+    fn a_folder_in_the_hubs_layout_is_a_judge_unless_it_guides() {
+        let (dataset, device, folder) = (emoji(16, 0), Device::flex(), dinov2());
+        let name = folder.path().display().to_string();
+        let judges = load(&[name.clone(), "untrained".into()], &dataset, &device).unwrap();
+        let identity = judges[0].identity();
+        assert_eq!(identity.description, "DINOv2 of 3 blocks, 24 features (class token)");
+        let together = judges[0].features_of(&dataset, &[3, 7]).unwrap();
+        assert_eq!((together.len(), together.width()), (2, 24));
+        let alone = judges[0].features_of(&dataset, &[7]).unwrap();
+        assert!(largest_gap(&alone, &together.select(&[1])) < 1e-4);
+        assert!(largest_gap(&alone, &together.select(&[0])) > 1e-2);
+        // It has no split, so any will do.
+        load(std::slice::from_ref(&name), &emoji(16, 5), &device).unwrap();
+        let guide = TargetEncoder {
+            weights: name,
+            ..TargetEncoder::default()
+        };
+        let guide = Target::load(&guide, &device).unwrap();
+        let message = refuse_target_encoder(&judges, Some(&guide)).unwrap_err().to_string();
+        assert!(message.contains("encoder.weights"), "{message}");
+        refuse_target_encoder(&judges[1..], Some(&guide)).unwrap();
+        let message = refusal(&["hf:nobody/nothing@0"], &dataset);
+        assert!(
+            message.contains("hf:nobody/nothing@0") && message.contains("models--nobody--nothing"),
             "{message}"
         );
     }
