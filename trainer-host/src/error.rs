@@ -2,9 +2,10 @@
 
 use sextant_data::DataError;
 use sextant_guidance::GuidanceError;
-use sextant_interrupt as interrupt;
+use sextant_interrupt::{self as interrupt, Interrupted};
 use sextant_model::TensorFileError;
 use sextant_model::checkpoint::CheckpointError;
+use sextant_model::autoencoder::AutoencoderError;
 use sextant_model::device::DeviceError;
 use sextant_model::encoder::EncoderError;
 use sextant_recipe::{KeyError, RecipeError};
@@ -34,6 +35,9 @@ pub enum Error {
     /// Data that cannot be read.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// An autoencoder that cannot be read.
+    #[error(transparent)]
+    Autoencoder(#[from] AutoencoderError),
     /// An encoder that cannot be read or trained.
     #[error(transparent)]
     Encoder(#[from] EncoderError),
@@ -58,6 +62,9 @@ pub enum Error {
     /// A folder that another process writes into.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// Someone asked to stop.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
     /// Any other bad input; the message names it.
     #[error("{0}")]
     Input(String),
@@ -85,7 +92,7 @@ impl Error {
         match self {
             Self::Train(error) => error.is_interrupt(),
             Self::Evaluation(error) => error.is_interrupt(),
-            Self::Encoder(EncoderError::Interrupted(_)) | Self::Data(DataError::Stopped) => true,
+            Self::Interrupted(_) | Self::Encoder(EncoderError::Interrupted(_)) | Self::Data(DataError::Stopped) => true,
             _ => false,
         }
     }

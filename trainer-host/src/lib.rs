@@ -8,6 +8,7 @@ pub mod cli;
 pub mod compare;
 pub mod error;
 mod out_of_memory;
+pub mod prepare;
 pub mod sweep;
 
 pub use error::Error;

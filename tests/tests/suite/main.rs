@@ -27,6 +27,7 @@ mod parity_model;
 mod parity_training;
 mod plugin_check;
 mod plugin_kit;
+mod prepare;
 mod report;
 mod resume;
 mod runs;

@@ -170,7 +170,7 @@ impl Dataset {
     ///
     /// # Errors
     /// A field that is not there, or cannot be read.
-    pub fn field(&self, name: &str, id: usize, flipped: bool) -> Result<Vec<f32>, DataError> {
+    pub(super) fn field(&self, name: &str, id: usize, flipped: bool) -> Result<Vec<f32>, DataError> {
         let Some(field) = self.fields.get(name) else {
             return self.store.field(name, id, flipped);
         };

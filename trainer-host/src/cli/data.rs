@@ -1,5 +1,7 @@
 //! `sextant data`: sets on disk.
 
+mod prepare;
+
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -32,6 +34,9 @@ pub enum DataCommand {
 Samples, fields, mirrored forms, labels and the held-out part go along. The folder appears whole or not at all; a recipe then
 says [data] kind = \"packed\", path = \"…\".")]
     Pack(PackArgs),
+    /// Make training data of a folder of photographs: squares of one size, and what networks see in them.
+    #[command(after_help = prepare::EXAMPLES)]
+    Prepare(prepare::PrepareArgs),
 }
 
 /// A data set on the command line.
@@ -93,10 +98,10 @@ enum FloatType {
 
 /// Runs a command.
 pub fn run(command: DataCommand) -> Result<(), Error> {
-    listen(None)?;
     match command {
         DataCommand::Info(args) => info(&args),
         DataCommand::Pack(args) => pack(&args),
+        DataCommand::Prepare(args) => prepare::run(args),
     }
 }
 
@@ -183,6 +188,7 @@ fn parse_held_out(text: &str) -> HeldOut {
 }
 
 fn info(args: &InfoArgs) -> Result<(), Error> {
+    listen(None)?;
     let config = args.source.config()?;
     config.validate()?;
     let dataset = data::load(&config)?;
@@ -241,6 +247,7 @@ fn print(facts: &DataFacts, verified: bool) {
 }
 
 fn pack(args: &PackArgs) -> Result<(), Error> {
+    listen(None)?;
     let config = args.source.config()?;
     config.validate()?;
     let dataset = data::load(&config)?;

@@ -10,6 +10,9 @@ use crate::error::DataError;
 /// Endings of images.
 pub const IMAGES: &[&str] = &["jpg", "jpeg", "png", "webp"];
 
+/// Endings of other images, which a person who copies a folder of photographs means too.
+pub const OTHER_IMAGES: &[&str] = &["avif", "bmp", "gif", "heic", "jfif", "jpe", "jxl", "tif", "tiff"];
+
 /// Endings of moments.
 pub const LATENTS: &[&str] = &["npy"];
 

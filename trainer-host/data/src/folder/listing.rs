@@ -4,12 +4,13 @@ use std::fs;
 use std::path::Path;
 
 use super::document::{DOCUMENT, Document, Entry, LabelsFault, parse};
-use super::files::{FoundFile, files_below};
+use super::files::{FoundFile, IMAGES, OTHER_IMAGES, files_below};
 use crate::error::DataError;
 
 /// Samples in the order of their names.
 #[derive(Debug)]
 pub struct Listing {
+    /// Its files.
     pub files: Vec<FoundFile>,
     /// A class a file.
     pub labels: Vec<i64>,
@@ -18,6 +19,18 @@ pub struct Listing {
 }
 
 impl Listing {
+    /// What lies in `folder` and is meant as an image, whether or not it can be read, with the labels of its `dataset.json` or else a
+    /// class a sub-folder.
+    ///
+    /// # Errors
+    /// As [`Listing::labelled`] and [`Listing::by_folder`].
+    pub fn of_pictures(folder: &Path) -> Result<Self, DataError> {
+        match folder.join(DOCUMENT).is_file() {
+            true => Self::labelled(folder, IMAGES),
+            false => Self::by_folder(folder, &[IMAGES, OTHER_IMAGES].concat()),
+        }
+    }
+
     /// The files of `folder` with the labels of its `dataset.json`.
     ///
     /// # Errors

@@ -5,5 +5,8 @@ mod files;
 mod listing;
 mod open;
 
-pub use document::LabelsFault;
-pub(super) use open::{MOMENTS, images, latents, size_of_first};
+pub use document::{DOCUMENT, LabelsFault};
+pub use files::FoundFile;
+pub use listing::Listing;
+pub use open::MOMENTS;
+pub(super) use open::{images, latents, size_of_first};

@@ -3,6 +3,7 @@
 use std::io::Cursor;
 use std::path::Path;
 
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{DynamicImage, ImageBuffer, ImageDecoder, ImageFormat, ImageReader, Limits, Pixel, RgbImage};
 
 use super::error::ImageError;
@@ -59,6 +60,17 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage, ImageError> {
         image.apply_orientation(orientation);
     }
     Ok(image.into_rgb8())
+}
+
+/// The PNG file of an image, compressed little: a training reads it many times.
+///
+/// # Errors
+/// The encoder's reason; memory that holds a file has none.
+pub fn png(image: &RgbImage) -> Result<Vec<u8>, ImageError> {
+    let mut bytes = Vec::new();
+    let encoder = PngEncoder::new_with_quality(&mut bytes, CompressionType::Fast, FilterType::Adaptive);
+    image.write_with_encoder(encoder).map_err(reason)?;
+    Ok(bytes)
 }
 
 fn format(bytes: &[u8]) -> Result<ImageFormat, ImageError> {

@@ -10,5 +10,5 @@ mod error;
 mod resample;
 
 pub use crop::centre_crop;
-pub use decode::{MAX_BYTES, decode, read};
+pub use decode::{MAX_BYTES, decode, png, read};
 pub use error::ImageError;

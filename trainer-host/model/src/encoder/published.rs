@@ -50,7 +50,10 @@ impl Published {
     }
 
     /// The same with the attention of `blocks`, counted from 1; of the last four if none are given.
-    pub(super) fn with_attention(mut self, blocks: Option<&[usize]>) -> Result<Self, EncoderError> {
+    ///
+    /// # Errors
+    /// Blocks that it has not, or not in rising order.
+    pub fn with_attention(mut self, blocks: Option<&[usize]>) -> Result<Self, EncoderError> {
         let depth = self.network.config().num_hidden_layers;
         if let Some(blocks) = blocks {
             let sorted = blocks.is_sorted_by(|one, next| one < next);
@@ -71,7 +74,7 @@ impl Published {
     }
 
     /// `[T, D]` of the features and `[blocks, heads, T, T]` of the attention logits, T being `grid^2`.
-    pub(super) fn fields(&self, grid: usize) -> Vec<(String, Vec<usize>)> {
+    pub fn fields(&self, grid: usize) -> Vec<(String, Vec<usize>)> {
         let (config, tokens) = (self.network.config(), grid * grid);
         let attention = vec![self.blocks.len(), config.num_attention_heads, tokens, tokens];
         vec![
@@ -172,17 +175,19 @@ mod tests {
         let mut dataset = load(&data).unwrap();
         let both = [FEATURES.into(), ATTENTION.into()];
         target.add_fields(&mut dataset, 2, &both, &Device::flex()).unwrap();
+        let batch = dataset.batch(0, 0, 32).unwrap();
         for (name, shape) in fields {
-            let found = dataset.fields().find(|(found, _)| *found == name);
-            assert_eq!(found.map(|(_, shape)| shape), Some(&shape[..]), "{name}");
-            let values = (0..dataset.len()).flat_map(|id| dataset.field(&name, id, false).unwrap());
-            assert!(values.into_iter().all(f32::is_finite), "{name}");
+            let field = &batch.fields[&name];
+            assert_eq!(field.shape[1..], shape, "{name}");
+            assert!(field.values.iter().all(|value| value.is_finite()), "{name}");
         }
         // Each image alone, in the order of the set.
         let Target::Published(published) = &target else {
             panic!("a folder is published")
         };
-        let pixels = dataset.to_pixels(&dataset.gather(&[700]).unwrap()).unwrap();
+        let pixels = dataset
+            .to_pixels(&dataset.gather(&[batch.ids[7] as usize]).unwrap())
+            .unwrap();
         let scaled: Vec<f32> = pixels.into_iter().map(|pixel| f32::from(pixel) / 255.0).collect();
         let image = Tensor::<4>::from_data(TensorData::new(scaled, [1, 8, 8, 3]), &Device::flex());
         let output = published.encode(image.permute([0, 3, 1, 2]), 2, true);
@@ -190,7 +195,9 @@ mod tests {
             (FEATURES, output.patches.clone().into_data()),
             (ATTENTION, output.patch_logits().into_data()),
         ] {
-            let stored = dataset.field(name, 700, false).unwrap();
+            let field = &batch.fields[name];
+            let size: usize = field.shape[1..].iter().product();
+            let stored = &field.values[7 * size..][..size];
             let gap = alone
                 .iter::<f32>()
                 .zip(stored)
