@@ -56,8 +56,8 @@ impl Run {
                     None => {
                         let mut phases = self.recipe.phases[..index].iter();
                         let place = phases.position(|earlier| Some(&earlier.name) == teacher.phase.as_ref());
-                        let place = place
-                            .ok_or_else(|| Error::UnknownPhase(teacher.phase.clone().unwrap_or_default()))?;
+                        let place =
+                            place.ok_or_else(|| Error::UnknownPhase(teacher.phase.clone().unwrap_or_default()))?;
                         earlier[place].load(teacher.weights.unwrap_or_default(), frozen_copy(&student))?
                     }
                 };
