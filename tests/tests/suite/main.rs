@@ -15,6 +15,7 @@ mod files;
 mod full_disk;
 mod guide;
 mod hostile;
+mod imagenet;
 mod input;
 #[cfg(unix)]
 mod interrupts;

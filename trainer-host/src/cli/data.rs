@@ -22,7 +22,7 @@ pub enum DataCommand {
     #[command(after_help = "Examples:
   sextant data info /data/imagenet256              a folder in the layout of REPA, with vae-sd/dataset.json
   sextant data info photos --size 64               a folder of images, with or without a sub-folder a class
-  sextant data info configs/imagenet-b2.toml       the [data] of a recipe
+  sextant data info configs/imagenet/b2-256.toml    the [data] of a recipe
   sextant data info packed --verify                every checksum too")]
     Info(InfoArgs),
     /// Write a set as a few large files, which train faster and travel better than a million small ones.
