@@ -6,7 +6,7 @@ use sextant_data::npy;
 use sextant_tests::{files, refused, sextant, stderr, stdout};
 use sextant_train::sample::grid_png;
 
-use super::runs::{same, succeed, train};
+use super::runs::{same, succeed};
 
 const COUNT: usize = 40;
 
@@ -17,6 +17,22 @@ fn name(id: usize) -> String {
 fn write(path: PathBuf, bytes: &[u8]) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(path, bytes).unwrap();
+}
+
+/// The tiny recipe with these keys in `[data]`, at `path`.
+fn recipe(path: &Path, data: &str) -> String {
+    let tiny = std::fs::read_to_string(sextant_tests::tiny()).unwrap();
+    let emoji = "kind = \"emoji\"\nsize = 8\n";
+    assert!(tiny.contains(emoji));
+    std::fs::write(path, tiny.replace(emoji, data)).unwrap();
+    path.display().to_string()
+}
+
+/// Trains on these data, and succeeds.
+fn train(folder: &Path, out: &str, data: &str, more: &[&str]) {
+    let recipe = recipe(&folder.join(format!("{out}.toml")), data);
+    let arguments = ["train", &recipe, "--out", out, "--device", "cpu"];
+    succeed(&sextant(folder, &[&arguments[..], more].concat()));
 }
 
 /// A folder in REPA's layout: moments of two channels of 8 x 8, with mirrored ones, and features of 16 tokens.
@@ -69,24 +85,12 @@ fn latents_train_alike_from_files_and_packed() {
     let packed = sextant(folder.path(), &pack);
     succeed(&packed);
     assert!(stdout(&packed).contains("40 samples"), "{}", stdout(&packed));
-    let keys = "fields = [\"features\"], flip = true";
-    let path = |name: &str| folder.path().join(name).display().to_string();
-    let guidance = "phases.0.guidance=[{ plugin = \"repa\", config = { depth = 1, projector_width = 16 } }]";
-    for (out, data) in [
-        (
-            "a",
-            format!(
-                "data={{ kind = \"latents\", path = {:?}, split_seed = 5, {keys} }}",
-                path("set")
-            ),
-        ),
-        (
-            "b",
-            format!("data={{ kind = \"packed\", path = {:?}, {keys} }}", path("packed")),
-        ),
-    ] {
-        succeed(&train(folder.path(), out, &["--set", &data, "--set", guidance]));
-    }
+    let keys = "fields = [\"features\"]\nflip = true\n";
+    let repa = "phases.0.guidance=[{ plugin = \"repa\", config = { depth = 1, projector_width = 16 } }]";
+    let set = format!("kind = \"latents\"\npath = \"set\"\nsplit_seed = 5\n{keys}");
+    train(folder.path(), "a", &set, &["--set", repa]);
+    let packed = format!("kind = \"packed\"\npath = \"packed\"\n{keys}");
+    train(folder.path(), "b", &packed, &["--set", repa]);
     same(&folder.path().join("a"), &folder.path().join("b"), 8);
 
     let told = sextant(folder.path(), &["data", "info", "packed", "--verify", "--json"]);
@@ -126,17 +130,15 @@ fn latents_train_alike_from_files_and_packed() {
 fn a_folder_of_images_without_labels_trains_and_draws() {
     let folder = tempfile::tempdir().unwrap();
     photos(&folder.path().join("photos"));
-    let path = folder.path().join("photos").display().to_string();
-    let data = format!("data={{ kind = \"images\", path = {path:?}, size = 8, flip = true }}");
-    succeed(&train(folder.path(), "run", &["--set", &data]));
+    let data = "kind = \"images\"\npath = \"photos\"\nsize = 8\nflip = true\n";
+    train(folder.path(), "run", data, &[]);
     assert!(folder.path().join("run/samples/final.png").is_file());
     succeed(&sextant(
         folder.path(),
         &["data", "pack", "photos", "packed", "--size", "8"],
     ));
-    let path = folder.path().join("packed").display().to_string();
-    let data = format!("data={{ kind = \"packed\", path = {path:?}, flip = true }}");
-    succeed(&train(folder.path(), "other", &["--set", &data]));
+    let data = "kind = \"packed\"\npath = \"packed\"\nflip = true\n";
+    train(folder.path(), "other", data, &[]);
     same(&folder.path().join("run"), &folder.path().join("other"), 8);
 }
 
@@ -147,14 +149,10 @@ fn what_is_wrong_with_a_folder_is_said_and_nothing_is_written() {
     let moments = set.path().join("vae-sd");
     let document = moments.join("dataset.json");
     let labels = std::fs::read_to_string(&document).unwrap();
+    let recipe = recipe(&set.path().join("recipe.toml"), "kind = \"latents\"\npath = \".\"\n");
     let at = |words: &[&str]| {
         let folder = tempfile::tempdir().unwrap();
-        let tiny = sextant_tests::tiny();
-        let data = format!(
-            "data={{ kind = \"latents\", path = {:?} }}",
-            set.path().display().to_string()
-        );
-        refused(folder.path(), &["train", &tiny, "--out", "run", "--set", &data], words);
+        refused(folder.path(), &["train", &recipe, "--out", "run"], words);
         let info = ["data", "info", set.path().to_str().unwrap()];
         refused(folder.path(), &info, words);
         let pack = ["data", "pack", set.path().to_str().unwrap(), "packed"];
