@@ -96,7 +96,10 @@ fn from_photographs_to_a_comparison_to_scores_to_a_teacher() {
         serde_json::from_str(&text).unwrap()
     };
     let guided = result("runs/haste");
-    assert!(guided["guidance_loss"]["haste"].as_f64().unwrap().is_finite(), "{guided}");
+    assert!(
+        guided["guidance_loss"]["haste"].as_f64().unwrap().is_finite(),
+        "{guided}"
+    );
     // Pictures of latents, decoded: four of 16 pixels, not of 8.
     let samples = read_npz(&folder.join("runs/none/samples/final.npz")).unwrap();
     assert_eq!((samples.side, samples.bytes.len()), (16, 4 * 16 * 16 * 3));
@@ -107,7 +110,14 @@ fn from_photographs_to_a_comparison_to_scores_to_a_teacher() {
     // The same from one packed file, and in pixels.
     let pack = "data pack set packed --field features --field attention --held-out 0.25";
     run(folder, &pack.split(' ').collect::<Vec<_>>());
-    let packed = ["--set", "data.kind=packed", "--set", "data.path=packed", "--set", "data.vae=vae"];
+    let packed = [
+        "--set",
+        "data.kind=packed",
+        "--set",
+        "data.path=packed",
+        "--set",
+        "data.vae=vae",
+    ];
     let one = |out: &'static str, variant: &'static str| ["--out", out, "--variant", variant];
     small(folder, "train", &[&packed[..], &one("packed-repa", "repa")].concat());
     assert_eq!(
@@ -115,7 +125,12 @@ fn from_photographs_to_a_comparison_to_scores_to_a_teacher() {
         result("runs/repa")["validation_loss"]
     );
     let pixels = [
-        "--set", "data.kind=images", "--set", "data.path=set/images", "--set", "data.size=16",
+        "--set",
+        "data.kind=images",
+        "--set",
+        "data.path=set/images",
+        "--set",
+        "data.size=16",
     ];
     small(folder, "train", &[&pixels[..], &one("pixels", "layersync")].concat());
 
@@ -134,7 +149,11 @@ fn from_photographs_to_a_comparison_to_scores_to_a_teacher() {
     let guidance = "phases.0.guidance=[{ plugin = \"self-transcendence\", config = { projector_width = 8 } }]";
     let taught = [&latents[..], &one("taught", "none"), &["--set", teacher]].concat();
     let by = "variants.0.phases=[{ name = \"train\", guidance = [{ plugin = \"self-transcendence\", config = { projector_width = 8 } }] }]";
-    small(folder, "train", &[&taught[..], &["--set", guidance, "--set", by]].concat());
+    small(
+        folder,
+        "train",
+        &[&taught[..], &["--set", guidance, "--set", by]].concat(),
+    );
     let loss = &result("taught")["guidance_loss"]["self-transcendence"];
     assert!(loss.as_f64().is_some_and(f64::is_finite), "{loss}");
 }

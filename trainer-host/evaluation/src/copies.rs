@@ -106,10 +106,10 @@ pub fn copies_in(images: &Images, scale: f64, dataset: &Dataset) -> Result<Found
     suspects.truncate(SHOWN);
     let (mut shown, mut first) = (BTreeMap::new(), 0);
     images(&mut |pixels| {
-        let images = (first..).zip(pixels.chunks_exact(dataset.sample_len()));
+        let images = (first..).zip(pixels.chunks_exact(len));
         let suspect = images.filter(|(sample, _)| suspects.contains(sample));
         shown.extend(suspect.map(|(sample, image)| (sample, image.to_vec())));
-        first += pixels.len() / dataset.sample_len();
+        first += pixels.len() / len;
         Ok(())
     })?;
     Ok(FoundCopies {

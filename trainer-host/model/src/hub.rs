@@ -5,12 +5,7 @@
 //! `$HF_HUB_CACHE`, `$HUGGINGFACE_HUB_CACHE`, `$HF_HOME/hub`, `$XDG_CACHE_HOME/huggingface/hub`, `~/.cache/huggingface/hub`. What is not there
 //! is fetched, where this program was built with the feature `hub` and `HF_HUB_OFFLINE` is not set.
 
-use std::fmt::Write as _;
-use std::fs::File;
-use std::io;
 use std::path::{Path, PathBuf};
-
-use sha2::{Digest, Sha256};
 
 /// The beginning of a name that is looked for in the hub.
 const SCHEME: &str = "hf:";
@@ -75,20 +70,6 @@ pub fn locate(name: &str, files: &[&str]) -> Result<Located, HubError> {
     repository
         .locate(&cache, files)
         .or_else(|absent| repository.fetch(&cache, files, absent))
-}
-
-/// SHA-256 (hex) of a file.
-///
-/// # Errors
-/// A file that cannot be read.
-pub fn sha256(path: &Path) -> io::Result<String> {
-    let mut hash = Sha256::new();
-    io::copy(&mut File::open(path)?, &mut hash)?;
-    Ok(hash.finalize().iter().fold(String::new(), |mut hex, byte| {
-        // Writing to a string does not fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    }))
 }
 
 /// The hub's cache, by the rules of its own tools.
@@ -237,8 +218,7 @@ mod tests {
                 .locate(cache.path(), &["config.json"])
                 .unwrap();
             assert_eq!(found.revision.as_deref(), Some(COMMIT), "{name}");
-            let hash = sha256(&found.path.join("config.json")).unwrap();
-            assert!(hash.starts_with("ba7816bf8f01cfea"), "{hash}");
+            assert!(found.path.join("config.json").is_file(), "{name}");
         }
     }
 

@@ -42,7 +42,7 @@ pub(super) enum AssignError {
 }
 
 /// Sets the key at `path`, such as `phases.0.steps`. Tables on the way are made where they are missing, and a list grows by one
-/// entry at its end. A table is merged into the one that is there, anything else is replaced.
+/// entry at its end. A table is merged into the one that is there, unless it names another `kind`; anything else is replaced.
 ///
 /// # Errors
 /// A path that leads through something else, or past the end of a list.
@@ -102,7 +102,10 @@ fn is_place(part: &str) -> bool {
 
 fn merge(place: &mut Value, value: Value) {
     match (place, value) {
-        (Value::Table(there), Value::Table(given)) => {
+        // Keys of one kind of data mean nothing in a table of another.
+        (Value::Table(there), Value::Table(given))
+            if given.get("kind").is_none_or(|kind| there.get("kind") == Some(kind)) =>
+        {
             for (key, value) in given {
                 merge(there.entry(key).or_insert_with(|| beginning(None)), value);
             }
@@ -138,6 +141,12 @@ mod tests {
             "[a]\nx = 1\n\n[a.t]\ny = 2\nz = 3\n"
         );
         assert_eq!(assigned("a = 1", "a", "{ b = 2 }").unwrap(), "[a]\nb = 2\n");
+        let emoji = "[a]\nkind = \"emoji\"\nsize = 8\n";
+        assert_eq!(
+            assigned(emoji, "a", "{ kind = \"other\" }").unwrap(),
+            "[a]\nkind = \"other\"\n"
+        );
+        assert_eq!(assigned(emoji, "a", "{ kind = \"emoji\" }").unwrap(), emoji);
     }
 
     #[test]

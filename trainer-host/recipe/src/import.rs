@@ -56,7 +56,8 @@ impl Import {
     /// The file itself: of the checkpoint of a run, a folder such as `step-000400`, that of the weights.
     pub fn file(&self) -> String {
         let name = self.from.trim_end_matches(['/', '\\']).rsplit(['/', '\\']).next();
-        match name.is_some_and(|name| name.starts_with("step-")) {
+        let step = name.and_then(|name| name.strip_prefix("step-"));
+        match step.is_some_and(|step| !step.is_empty() && step.bytes().all(|digit| digit.is_ascii_digit())) {
             true => format!("{}/{}", self.from, self.weights.unwrap_or_default().file_name()),
             false => self.from.clone(),
         }

@@ -13,12 +13,14 @@ pub struct Variant {
     pub overlay: Value,
 }
 
-/// Lays `over` upon `base`: tables merge key by key, everything else is replaced. A list of tables that
+/// Lays `over` upon `base`: tables merge key by key, but for one that names another `kind`; everything else is replaced. A list of tables that
 /// all have a `name` (the phases) is the overlay's list, in its order, in which an entry that the base has
 /// under the same name begins as the base's.
 pub fn overlay(base: &Value, over: &Value) -> Value {
     match (base, over) {
-        (Value::Object(base), Value::Object(over)) => {
+        (Value::Object(base), Value::Object(over))
+            if over.get("kind").is_none_or(|kind| base.get("kind") == Some(kind)) =>
+        {
             let mut merged = base.clone();
             for (key, value) in over {
                 let value = match base.get(key) {
@@ -94,6 +96,10 @@ mod tests {
         let base = json!({"a": {"x": 1, "y": 2}, "l": [1, 2]});
         let over = json!({"a": {"y": 3}, "l": [9]});
         assert_eq!(overlay(&base, &over), json!({"a": {"x": 1, "y": 3}, "l": [9]}));
+        let data = json!({"data": {"kind": "emoji", "size": 8}});
+        let other = json!({"data": {"kind": "packed", "path": "p"}});
+        assert_eq!(overlay(&data, &other), other);
+        assert_eq!(overlay(&data, &data), data);
     }
 
     #[test]

@@ -88,13 +88,15 @@ pub fn prepare(request: &Request, device: &Device, mode: ProgressMode) -> Result
         latents: networks.latents(),
         features: networks.features(),
     };
-    let known = settings::read(&request.out)?;
-    let settings = match &known {
-        Some(known) => settings.after(known, &request.out)?,
-        None => settings,
+    let merged = || match settings::read(&request.out)? {
+        Some(known) => settings.after(&known, &request.out),
+        None => Ok(settings.clone()),
     };
+    // Before anything is written, and again when nobody else can change it any more.
+    merged()?;
     make_folder(&request.out)?;
     let _lock = FolderLock::take(&request.out)?;
+    let settings = merged()?;
     write_whole(&request.out.join(settings::FILE), &settings.text())?;
 
     let layout = Layout::new(&request.out, networks.folders());

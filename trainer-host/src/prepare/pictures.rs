@@ -110,18 +110,17 @@ impl<'a> Pictures<'a> {
         let started = Instant::now();
         let path = self.layout.square(id);
         let there = path.is_file();
-        let square = match (there, self.for_networks) {
-            (true, false) => return Ok(Ok(None)),
-            (true, true) => read(&path),
-            (false, _) => {
-                read(&self.source.join(&self.listing.files[id].name)).map(|image| centre_crop(image, self.size))
-            }
-        };
-        let square = match square {
+        if there && !self.for_networks {
+            return Ok(Ok(None));
+        }
+        // One that was damaged since is made again.
+        let kept = there.then(|| read(&path).ok()).flatten();
+        let is_new = kept.is_none();
+        let square = match kept.map_or_else(|| self.cropped(id), Ok) {
             Ok(square) => square,
             Err(reason) => return Ok(Err(reason)),
         };
-        if !there {
+        if is_new {
             let bytes = match png(&square) {
                 Ok(bytes) => bytes,
                 Err(reason) => return Ok(Err(reason)),
@@ -132,6 +131,12 @@ impl<'a> Pictures<'a> {
             .fetch_add(started.elapsed().as_nanos() as u64, Ordering::Relaxed);
         self.read.fetch_add(1, Ordering::Relaxed);
         Ok(Ok(self.for_networks.then_some(square)))
+    }
+
+    /// The middle of a source image.
+    fn cropped(&self, id: usize) -> Result<RgbImage, ImageError> {
+        let image = read(&self.source.join(&self.listing.files[id].name))?;
+        Ok(centre_crop(image, self.size))
     }
 }
 

@@ -58,8 +58,9 @@ impl SampleStore for LatentStore {
         let folders = [MOMENTS]
             .into_iter()
             .chain(self.fields.iter().map(|(name, _)| name.as_str()));
-        for folder in folders {
-            let path = self.place.root(0).join(format!("{folder}-flip"));
+        // Held-out samples, which are the last ones, may have a folder of their own.
+        let roots = [self.place.root(0), self.place.root(usize::MAX)];
+        for path in folders.flat_map(|folder| roots.map(|root| root.join(format!("{folder}-flip")))) {
             if !path.is_dir() {
                 return Err(format!(
                     "{} is not there, where mirrored images have theirs",

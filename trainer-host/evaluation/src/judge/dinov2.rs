@@ -49,7 +49,7 @@ impl Backbone for ClassToken {
     fn features(&self, images: Tensor<4>) -> Tensor<2> {
         let images = self.network.preprocess(images, GRID);
         let resampling = match self.network.config().registers() {
-            0 => Resampling::Nearest,
+            0 => Resampling::Plain,
             _ => Resampling::Antialiased,
         };
         self.network.forward(images, resampling, &[]).class

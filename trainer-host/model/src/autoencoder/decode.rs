@@ -66,6 +66,12 @@ impl Autoencoder {
         let Codec::Latents { scale } = dataset.codec() else {
             return Err(misfit("the data are pixels, of which it makes no pictures".into()));
         };
+        if config.out_channels != 3 {
+            return Err(misfit(format!(
+                "it makes pictures of {} channels; pictures are RGB",
+                config.out_channels
+            )));
+        }
         if config.latent_channels != channels {
             return Err(misfit(format!(
                 "its latents have {} channels, the data {channels}",

@@ -253,7 +253,8 @@ fn unwrapped(mut tensors: BTreeMap<String, Place>) -> BTreeMap<String, Place> {
     tensors
 }
 
-/// A value as JSON, no deeper than `depth` and of no more than `budget` values: a list may hold itself.
+/// A value as JSON, no deeper than `depth` and of no more than `budget` values, or bytes of text: a list may hold itself, and a text be
+/// in it many times.
 fn json(pickle: &Pickle, id: Id, depth: usize, budget: &mut usize) -> Json {
     if depth == 0 || *budget == 0 {
         return Json::Null;
@@ -263,7 +264,10 @@ fn json(pickle: &Pickle, id: Id, depth: usize, budget: &mut usize) -> Json {
         Value::Bool(value) => Json::from(*value),
         Value::Int(value) => Json::from(*value),
         Value::Float(value) => Json::from(*value),
-        Value::Text(value) => Json::from(value.clone()),
+        Value::Text(value) if value.len() <= *budget => {
+            *budget -= value.len();
+            Json::from(value.clone())
+        }
         Value::Tuple(items) | Value::List(items) => {
             let items = items.iter().take(*budget);
             items.map(|item| json(pickle, *item, depth - 1, budget)).collect()

@@ -103,6 +103,12 @@ impl Geometry {
         let head = shapes.get("blocks.0.attn.q_norm.weight");
         let head_width = head.and_then(|shape| shape.first()).filter(|width| **width > 0);
         let num_heads = match head_width {
+            Some(width) if !hidden_size.is_multiple_of(*width) => {
+                return Err(odd(
+                    "blocks.0.attn.q_norm.weight",
+                    &format!("a width that divides {hidden_size}"),
+                ));
+            }
             Some(width) => Some(hidden_size / width),
             None => heads(args, depth, hidden_size),
         };
@@ -116,7 +122,8 @@ impl Geometry {
             num_heads,
             num_classes: rows - 1,
             qk_norm: head.is_some(),
-            mlp_ratio: units as f64 / hidden_size as f64,
+            // The ratio whose product with the width, rounded down, is these units.
+            mlp_ratio: (units as f64 / hidden_size as f64).next_up(),
         })
     }
 

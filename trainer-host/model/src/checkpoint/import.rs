@@ -61,7 +61,9 @@ impl Imported {
                 Convention::Repa => {}
                 Convention::Sit => {
                     for name in LAST {
-                        if let Some(rows) = shapes.get_mut(name).and_then(|shape| shape.first_mut()) {
+                        let rows = shapes.get_mut(name).and_then(|shape| shape.first_mut());
+                        // Others are left as they are, for those who compare shapes to name.
+                        if let Some(rows) = rows.filter(|rows| rows.is_multiple_of(geometry.outputs_per_channel)) {
                             *rows /= geometry.outputs_per_channel;
                         }
                     }

@@ -4,7 +4,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resampling {
     /// `interpolate(mode="bicubic")`: the four nearest places, with a = -0.75. As transformers does it without registers.
-    Nearest,
+    Plain,
     /// `interpolate(mode="bicubic", antialias=True)`: all places that a coarser one covers, with a = -0.5. As transformers does it
     /// with registers, and REPA (by way of timm) always.
     Antialiased,
@@ -43,7 +43,7 @@ impl Resampling {
         let scale = from as f64 / to as f64;
         let last = from as isize - 1;
         match self {
-            Self::Nearest => {
+            Self::Plain => {
                 let place = scale * (at as f64 + 0.5) - 0.5;
                 let first = place.floor() as isize - 1;
                 let tap = |index: isize| (index.clamp(0, last) as usize, cubic(place - index as f64, -0.75));
@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn should_keep_a_constant_table_and_its_own_grid() {
         let table: Vec<f32> = (0..4 * 4 * 2).map(|at| (at as f32).sin()).collect();
-        for resampling in [Resampling::Nearest, Resampling::Antialiased] {
+        for resampling in [Resampling::Plain, Resampling::Antialiased] {
             for (found, wanted) in resampling.apply(&table, 4, 4, 2).iter().zip(&table) {
                 assert!((found - wanted).abs() < 1e-6, "{resampling:?}");
             }

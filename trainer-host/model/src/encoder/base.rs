@@ -198,7 +198,7 @@ impl Encoder {
             });
         }
         let [channels, height, width] = dataset.shape();
-        if channels != 3 {
+        if channels != 3 || dataset.standardisation().is_none() {
             return Err(EncoderError::Channels(channels));
         }
         let ids: Vec<usize> = (0..dataset.len()).collect();

@@ -91,6 +91,6 @@ pub enum EncoderError {
         reason: String,
     },
     /// The images cannot be given to the encoder.
-    #[error("the encoder reads RGB images; the data has {0} channels")]
+    #[error("the encoder reads RGB images; the data are {0} channels of latents, or of something else")]
     Channels(usize),
 }

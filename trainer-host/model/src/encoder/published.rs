@@ -99,7 +99,7 @@ impl Published {
         device: &Device,
     ) -> Result<(), EncoderError> {
         let [channels, height, width] = dataset.shape();
-        if channels != 3 {
+        if channels != 3 || dataset.standardisation().is_none() {
             return Err(EncoderError::Channels(channels));
         }
         let mut fields = self.fields(grid);

@@ -52,11 +52,11 @@ impl Referee {
 fn should_answer_as_transformers_does_on_its_own_grid_and_on_another() {
     let referee = Referee::read(PLAIN);
     let network = referee.load().unwrap();
-    let native = network.forward(referee.tensor("in.native"), Resampling::Nearest, &[]);
+    let native = network.forward(referee.tensor("in.native"), Resampling::Plain, &[]);
     referee.agrees(native.patches, "out.native_patch_tokens");
     let images = network.preprocess(referee.tensor("in.image_u8") / 255.0, 4);
     referee.agrees(images.clone(), "out.preprocessed");
-    let other = network.forward(images, Resampling::Nearest, &[]);
+    let other = network.forward(images, Resampling::Plain, &[]);
     referee.agrees(other.patches, "out.patch_tokens");
 }
 
@@ -84,7 +84,7 @@ fn should_have_registers_a_gated_perceptron_and_its_attention() {
 fn should_resample_positions_as_pytorch_does() {
     let referee = Referee::read(REGISTERS);
     let network = referee.load().unwrap();
-    for (resampling, name) in [(Resampling::Nearest, "plain"), (Resampling::Antialiased, "antialiased")] {
+    for (resampling, name) in [(Resampling::Plain, "plain"), (Resampling::Antialiased, "antialiased")] {
         for grid in [2, 3, 7] {
             let patches = network.positions(grid, resampling).narrow(1, 1, grid * grid);
             referee.agrees(patches, &format!("positions.{name}.{grid}"));
