@@ -89,7 +89,7 @@ pub fn prepare(request: &Request, device: &Device, mode: ProgressMode) -> Result
         features: networks.features(),
     };
     let merged = || match settings::read(&request.out)? {
-        Some(known) => settings.after(&known, &request.out),
+        Some(known) => settings.clone().after(&known, &request.out),
         None => Ok(settings.clone()),
     };
     // Before anything is written, and again when nobody else can change it any more.
