@@ -1,5 +1,6 @@
 //! `sextant data prepare`: from a folder of photographs, some of them odd, to what is trained on.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -7,6 +8,7 @@ use serde_json::Value;
 use sextant_data::image::{centre_crop, read};
 use sextant_data::npy;
 use sextant_model::autoencoder::{Autoencoder, AutoencoderConfig};
+use sextant_model::{read_with_metadata, write_safetensors};
 use sextant_tests::{Running, device, files, refused, sextant, stderr, stdout};
 
 const SIZE: &str = "16";
@@ -64,6 +66,21 @@ fn autoencoder(folder: &Path, seed: u64) -> String {
     path.to_str().unwrap().to_owned()
 }
 
+/// A folder in the hub's layout, with the tiny DINOv2 of the fixtures.
+fn encoder(folder: &Path) -> String {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/dinov2.safetensors");
+    let (tensors, metadata) = read_with_metadata(&fixture).unwrap();
+    let settings: Value = serde_json::from_str(&metadata["json"]).unwrap();
+    let path = folder.join("dinov2");
+    fs::create_dir(&path).unwrap();
+    fs::write(path.join("config.json"), settings["config"].to_string()).unwrap();
+    let model = tensors
+        .into_iter()
+        .filter_map(|(name, data)| Some((name.strip_prefix("model.")?.to_owned(), data)));
+    write_safetensors(path.join("model.safetensors"), &model.collect(), &BTreeMap::new()).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
 fn arguments<'a>(out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     let common = [
         "data", "prepare", "photos", out, "--size", SIZE, "--batch", "3", "--device", "cpu",
@@ -112,7 +129,7 @@ fn a_folder_of_photographs_becomes_training_data_and_odd_ones_are_named() {
         lines[2].starts_with("dogs/moves.gif,") && lines[2].contains("image/gif"),
         "{skipped}"
     );
-    assert!(lines[3].starts_with("dogs/page.png,not an image"), "{skipped}");
+    assert!(lines[3].starts_with("dogs/page.png,\"not an image"), "{skipped}");
 
     // Numbers are places among all files, so that they do not depend on what can be read.
     let labels = json(&out.join("images/dataset.json"));
@@ -133,6 +150,31 @@ fn a_folder_of_photographs_becomes_training_data_and_odd_ones_are_named() {
     let (upright, mirrored) = (values("vae-sd"), values("vae-sd-flip"));
     assert_ne!(upright, mirrored);
     assert!(upright[2 * 64..].iter().all(|&deviation| deviation > 0.0));
+
+    // An encoder later, beside what is there.
+    let dinov2 = encoder(folder.path());
+    let sees = [
+        "--vae",
+        &vae,
+        "--flips",
+        "--encoder",
+        &dinov2,
+        "--attention",
+        "1,3",
+        "--grid",
+        "2",
+    ];
+    prepared(folder.path(), "out", &sees);
+    for (kind, shape) in [("features", vec![4, 24]), ("attention", vec![2, 3, 4, 4])] {
+        let of = |folder: &str| npy::read(&out.join(folder).join("00000/img-mean-std-00000013.npy"), &shape).unwrap();
+        assert_ne!(of(kind), of(&format!("{kind}-flip")), "{kind}");
+    }
+    let again = [&sees[..6], &["2,3", "--grid", "2"]].concat();
+    refused(
+        folder.path(),
+        &arguments("out", &again),
+        &["attention of blocks [1, 3], not [2, 3]"],
+    );
 
     let info = sextant(folder.path(), &["data", "info", "out", "--verify"]);
     assert!(
