@@ -597,7 +597,7 @@ mod tests {
             ("latents", "classes = 0", "data.classes is 0"),
             ("latents", "classes = -1", "data.classes: "),
             ("latents", "scale = 0", "data.scale is 0"),
-            ("latents", "scale = nan", "data.scale is NaN"),
+            ("latents", "scale = nan", "data.scale is not finite"),
             ("latents", "held_out = 1.0", "data.held_out is 1"),
             ("packed", "held_out = 0.0", "data.held_out is 0"),
             (
