@@ -59,8 +59,8 @@ impl SampleStore for LatentStore {
             .into_iter()
             .chain(self.fields.iter().map(|(name, _)| name.as_str()));
         // Held-out samples, which are the last ones, may have a folder of their own.
-        let roots = [self.place.root(0), self.place.root(usize::MAX)];
-        for path in folders.flat_map(|folder| roots.map(|root| root.join(format!("{folder}-flip")))) {
+        let roots = self.place.roots();
+        for path in folders.flat_map(|folder| roots.iter().map(move |root| root.join(format!("{folder}-flip")))) {
             if !path.is_dir() {
                 return Err(format!(
                     "{} is not there, where mirrored images have theirs",

@@ -27,6 +27,11 @@ impl Place {
         &self.roots[usize::from(id >= self.held_out_from)]
     }
 
+    /// The folders, all of them.
+    pub fn roots(&self) -> &[PathBuf] {
+        &self.roots
+    }
+
     /// The sample's name.
     pub fn name(&self, id: usize) -> &str {
         self.names.get(id)
