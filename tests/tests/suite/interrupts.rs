@@ -51,6 +51,52 @@ fn go_on(folder: &Path, said: &str) {
     assert!(output.status.success(), "{words:?}: {}", stderr(&output));
 }
 
+/// Settings of a training of the tiny recipe that takes long at one thing, and the same without that.
+fn stopped_at(long: &str, short: &str, more: &[&str], step: u64) {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let short = [&["--set", short], more].concat();
+    let whole = train(folder.path(), "whole", 9, &short).end();
+    assert!(whole.status.success(), "{}", stderr(&whole));
+    let long = [&["--set", long, "--max-time", "3s"], more].concat();
+    let started = Instant::now();
+    stopped(&train(folder.path(), "run", 9, &long).end());
+    assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
+    let saved = checkpoints(folder.path(), "run");
+    assert_eq!(
+        saved.iter().map(|saved| saved.step).collect::<Vec<_>>(),
+        [step],
+        "{long:?}"
+    );
+    let resume = ["train", "--resume", "run", "--device", "cpu"];
+    let resumed = sextant(folder.path(), &[&resume[..], &short[..2]].concat());
+    assert!(resumed.status.success(), "{}", stderr(&resumed));
+    same(&at("whole"), &at("run"), 9);
+    assert!(
+        !fs::read_to_string(at("run/phases/train/step-000009/state.json"))
+            .unwrap()
+            .contains("\"due\"")
+    );
+}
+
+#[test]
+fn what_is_due_after_a_step_waits_for_whoever_goes_on() {
+    // Grids of samples midway, and the validation after the last step.
+    let samples = ["--set", "output.samples_every=4"];
+    stopped_at(
+        "evaluation.sampler.steps=50000",
+        "evaluation.sampler.steps=2",
+        &samples,
+        4,
+    );
+    stopped_at(
+        "evaluation.times=1000",
+        "evaluation.times=2",
+        &["--set", "evaluation.images=380"],
+        9,
+    );
+}
+
 #[test]
 fn whoever_asks_a_training_stops_with_a_checkpoint_that_goes_on_to_the_same_bits() {
     let folder = tempfile::tempdir().unwrap();

@@ -208,6 +208,23 @@ fn an_older_checkpoint_goes_on_as_a_fork() {
 }
 
 #[test]
+fn a_finished_run_without_its_newest_checkpoint_is_trained_to_its_end_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for run in ["whole", "run", "raised"] {
+        succeed(&train(folder.path(), run, &["--variant", "aligned"]));
+    }
+    for run in ["run", "raised"] {
+        fs::remove_dir_all(at(run).join("phases/train/step-000008")).unwrap();
+    }
+    succeed(&resume(folder.path(), "run", &[]));
+    same(&at("whole"), &at("run"), 8);
+    succeed(&resume(folder.path(), "whole", &["--steps", "12"]));
+    succeed(&resume(folder.path(), "raised", &["--steps", "12"]));
+    same(&at("whole"), &at("raised"), 12);
+}
+
+#[test]
 fn a_damaged_checkpoint_names_the_one_before_it_and_the_command() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);

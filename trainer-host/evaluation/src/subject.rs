@@ -192,7 +192,7 @@ pub fn saved(folder: &RunFolder, recipe: &Recipe, place: Option<&Place>) -> Resu
 fn validation(subject: &Subject) -> Result<ValidationLoss, Error> {
     let recipe = subject.recipe;
     let batches = validation_set(subject.dataset, &recipe.evaluation, &recipe.diffusion)?;
-    let loss = validation_loss(&subject.network, &batches);
+    let loss = validation_loss(&subject.network, &batches)?;
     match loss.is_finite() {
         true => Ok(loss),
         false => Err(Error::Validation {

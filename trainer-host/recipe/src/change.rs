@@ -38,6 +38,7 @@ const KEYS: &[(&str, Decides)] = &[
         Decides::Done("weights, batches, times and noise are drawn from it"),
     ),
     ("data.path", Decides::Place),
+    ("data.vae", Decides::Place),
     (
         "data",
         Decides::Done("the network has seen these images, by this split"),
@@ -115,7 +116,7 @@ impl Change {
             let name = std::path::Path::new(path).file_name()?;
             let library = self
                 .key
-                .starts_with("phases.")
+                .ends_with(".plugin")
                 .then(|| (is_library_path(path), name.to_owned()));
             Some(library)
         };
@@ -317,7 +318,7 @@ mod tests {
             "phases.1.guidance.0.plugin=/elsewhere/libown.so",
             "encoder.weights=/elsewhere/encoder.safetensors",
             "encoder.weights=/elsewhere/under-another-name.safetensors",
-            "phases.1.teacher.from=/elsewhere/last.pt",
+            "phases.1.teacher.from=/elsewhere/under-another-name.pt",
             "evaluation.every=2",
             "evaluation.quality.samples=40",
             "evaluation.quality.judges=[\"untrained\"]",
@@ -341,7 +342,6 @@ mod tests {
             ("optimiser.ema_decay=0.5", "gathered with it"),
             ("phases.0.name=other", "phase"),
             ("phases.1.init=continue", "one phase follows from another"),
-            ("phases.1.teacher.from=/networks/other.pt", "only a file that was moved"),
             ("phases.1.teacher.weights=ema", "one phase follows from another"),
             ("phases.1.guidance.0.plugin=repa", "only a file that was moved"),
             (

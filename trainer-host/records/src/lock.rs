@@ -89,9 +89,13 @@ impl FolderLock {
             .create(true)
             .truncate(false)
             .open(path);
-        let mut file = match open {
-            Ok(file) => file,
-            Err(e) if is_read_only(&e) => return Ok(Self { _file: None }),
+        let (mut file, is_ours) = match open {
+            Ok(file) => (file, true),
+            // Somebody else's lock, who may hold it; or nobody can write here.
+            Err(e) if is_read_only(&e) => match File::open(path) {
+                Ok(file) => (file, false),
+                Err(_) => return Ok(Self { _file: None }),
+            },
             Err(e) => return Err(FileError::new(path, e).into()),
         };
         match file.try_lock() {
@@ -102,12 +106,15 @@ impl FolderLock {
                     holder: holder(&mut file),
                 });
             }
+            Err(TryLockError::Error(_)) if !is_ours => return Ok(Self { _file: None }),
             Err(TryLockError::Error(e)) => {
                 tracing::warn!("{}: nothing keeps a second process out: {e}", place.display());
                 return Ok(Self { _file: None });
             }
         }
-        write_holder(&mut file).map_err(|e| FileError::new(path, e))?;
+        if is_ours {
+            write_holder(&mut file).map_err(|e| FileError::new(path, e))?;
+        }
         Ok(Self { _file: Some(file) })
     }
 }

@@ -58,7 +58,7 @@ fn train(args: TrainArgs) -> Result<(), Error> {
         (None, Some(path)) => begun(&args, path)?,
         (None, None) => return Err(Error::Input("give a recipe, or --resume RUN".into())),
     };
-    if let Some(result) = folder.result() {
+    if let Some(result) = folder.result().filter(|_| !run.lost_its_end(&folder)) {
         eprintln!(
             "{}: all {} steps are done, and nothing is left to train; --steps N goes on to step N",
             folder.path().display(),

@@ -13,7 +13,7 @@ use sextant_model::checkpoint::metadata;
 use sextant_model::{Sit, apply, collect, not_finite, read_safetensors, read_weights, write_safetensors};
 use sextant_recipe::Weights;
 pub use sextant_records::checkpoint::{Saved, list};
-use sextant_records::{FileError, Seconds, TeacherCounters, ValidationLoss, sync_folder, write_synced};
+use sextant_records::{FileError, Seconds, TeacherCounters, ValidationLoss, sync_folder, write_synced, write_whole};
 
 use super::accumulator::ScalarSums;
 use super::error::Error;
@@ -41,6 +41,10 @@ pub struct State {
     pub step_seconds: Vec<f32>,
     /// The validation loss after the phase's last step; none before it.
     pub validation: Option<ValidationLoss>,
+    /// What of validation, log and samples was still due after the step when somebody asked to stop: the step's shares of the
+    /// gradient, which are measured before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<Vec<(String, f64)>>,
 }
 
 impl State {
@@ -226,6 +230,16 @@ pub fn write(folder: &Path, contents: Contents, keep: usize) -> Result<Saved, Er
         fs::remove_dir_all(&old.folder).map_err(|e| FileError::new(&old.folder, e))?;
     }
     Ok(saved)
+}
+
+/// Writes the state of a checkpoint that is there anew, whole or not at all.
+///
+/// # Errors
+/// A file that cannot be written.
+pub fn write_state(folder: &Path, state: &State) -> Result<(), Error> {
+    let path = folder.join(format!("step-{:06}", state.step)).join(STATE);
+    let text = serde_json::to_vec(state).map_err(|e| FileError::new(&path, e))?;
+    Ok(write_whole(&path, &text)?)
 }
 
 fn fill(folder: &Path, contents: &Contents) -> Result<(), Error> {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use sextant_data::DataError;
 use sextant_guidance::GuidanceError;
+use sextant_interrupt::Interrupted;
 use sextant_model::autoencoder::AutoencoderError;
 use sextant_model::checkpoint::CheckpointError;
 use sextant_model::device::panic_text;
@@ -20,6 +21,9 @@ pub enum StepError {
     /// The batch did not come.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// Somebody asked to stop while the step was computed.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
     /// The loader had no batch left.
     #[error("the loader ended before the phase")]
     NoBatch,
@@ -54,6 +58,9 @@ pub(super) fn caught<T>(pass: impl FnOnce() -> Result<T, StepError>) -> Result<T
 /// Why a run cannot be made ready, or ended before its end.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// Somebody asked to stop.
+    #[error(transparent)]
+    Stopped(#[from] Interrupted),
     /// A recipe that is wrong.
     #[error(transparent)]
     Recipe(#[from] RecipeError),
@@ -192,15 +199,20 @@ pub enum Error {
     },
     /// A phase that this machine cannot hold.
     #[error(
-        "phase {phase:?} cannot run here: weights, gradients and moments alone exceed the {available} that are free; {estimate}"
+        "phase {phase:?} cannot run here: {part} exceed the {available} that {}; {estimate}",
+        if *installed { "this machine has" } else { "are free" }
     )]
     Memory {
         /// The phase.
         phase: String,
         /// Its estimate in words.
         estimate: String,
-        /// Free memory in words.
+        /// What of it does not fit.
+        part: &'static str,
+        /// The memory in words.
         available: String,
+        /// That is all that there is, not what is free.
+        installed: bool,
     },
     /// Samples that this machine cannot hold.
     #[error("{key} is {count}: its images alone need {needed}, and {available} are free; at most {most} fit")]
@@ -269,7 +281,7 @@ impl Error {
     pub fn is_interrupt(&self) -> bool {
         matches!(
             self,
-            Self::Interrupted { .. } | Self::Sample(SampleError::Interrupted(_))
+            Self::Interrupted { .. } | Self::Stopped(_) | Self::Sample(SampleError::Interrupted(_))
         )
     }
 }

@@ -71,6 +71,12 @@ pub fn available() -> Option<u64> {
     [free, left_in_group(), left_of_addresses()].into_iter().flatten().min()
 }
 
+/// Bytes of memory and swap space that the machine has in all. Linux only.
+pub fn installed() -> Option<u64> {
+    let text = read_to_string("/proc/meminfo").ok()?;
+    Some(kilobytes(&text, "MemTotal:")? + kilobytes(&text, "SwapTotal:").unwrap_or(0))
+}
+
 /// Bytes that `ulimit -v` leaves.
 fn left_of_addresses() -> Option<u64> {
     let limits = read_to_string("/proc/self/limits").ok()?;

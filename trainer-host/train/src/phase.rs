@@ -141,6 +141,12 @@ impl Training {
     pub fn run(&mut self, batches: impl Iterator<Item = Result<HostBatch, DataError>>) -> Result<Ending, Error> {
         let mut batches = batches;
         let _hold = interrupt::hold();
+        if let Some(shares) = self.state.due.take() {
+            if let Some(ending) = self.after_step(shares)? {
+                return Ok(ending);
+            }
+            self.settle()?;
+        }
         while self.state.step < self.settings.steps {
             if interrupt::is_requested() {
                 return Ok(Ending::Interrupted(self.checkpoint()?));
@@ -157,10 +163,15 @@ impl Training {
                 .and_then(|batch| self.step(batch));
             let batch = match stepped {
                 Ok(batch) => batch,
+                Err(StepError::Interrupted(_)) => return Ok(Ending::Interrupted(self.checkpoint()?)),
                 Err(reason) => return self.failed(self.state.step + 1, reason),
             };
             match self.shares_due(&batch) {
-                Ok(shares) => self.due(&batch, shares)?,
+                Ok(shares) => {
+                    if let Some(ending) = self.after_step(shares)? {
+                        return Ok(ending);
+                    }
+                }
                 // The step is done, and good: what failed is a look at it.
                 Err(reason) => return self.failed(self.state.step, reason),
             }
@@ -173,7 +184,12 @@ impl Training {
         let (step, optimiser) = (self.state.step, &self.settings.optimiser);
         let started = Instant::now();
         let batch = TrainBatch::upload(batch, self.worker.device());
-        let mut gradients = accumulate(&mut self.worker, &batch, optimiser.accumulation)?;
+        let before = (self.worker.seconds, self.worker.counters);
+        let accumulated = accumulate(&mut self.worker, &batch, optimiser.accumulation);
+        if let Err(StepError::Interrupted(_)) = accumulated {
+            (self.worker.seconds, self.worker.counters) = before;
+        }
+        let mut gradients = accumulated?;
         let norms = self.worker.clip(&mut gradients, optimiser.max_grad_norm)?;
         let output = gradients.output.clone();
         let lr = learning_rate(optimiser, step, self.settings.steps);
@@ -210,15 +226,36 @@ impl Training {
         }
     }
 
-    /// Log, validation, checkpoint: what is due after a step.
-    fn due(&mut self, batch: &TrainBatch, shares: Vec<(String, f64)>) -> Result<(), Error> {
+    /// Does what is due after a step. Where somebody asks to stop meanwhile, all of it stays due, for whoever goes on from the
+    /// checkpoint of the step.
+    fn after_step(&mut self, shares: Vec<(String, f64)>) -> Result<Option<Ending>, Error> {
+        match self.due(&shares) {
+            Err(error) if error.is_interrupt() => {
+                self.state.due = Some(shares);
+                Ok(Some(Ending::Interrupted(self.checkpoint()?)))
+            }
+            done => done.map(|()| None),
+        }
+    }
+
+    /// Log, validation, checkpoint. What can be interrupted comes first, when nothing is changed yet.
+    fn due(&mut self, shares: &[(String, f64)]) -> Result<(), Error> {
         let (step, last) = (self.state.step, self.settings.steps);
         let due = |every: u64| every > 0 && step.is_multiple_of(every);
-        let mut line = BTreeMap::from_iter(shares);
-        if let Some(every) = self.settings.validate_every
-            && (due(every) || step == last)
-        {
-            let loss = validation_loss(&self.worker.ema, &self.validation);
+        let mut line = BTreeMap::from_iter(shares.iter().cloned());
+        let validated = match self.settings.validate_every {
+            Some(every) if due(every) || step == last => Some(validation_loss(&self.worker.ema, &self.validation)?),
+            _ => None,
+        };
+        let grids = match &self.samples {
+            Some(samples) if due(self.settings.output.samples_every) => {
+                // Of weights that are no numbers, the loss that became none first says more than the samples.
+                self.scalars.means().map_err(|diverged| self.diverged(diverged))?;
+                samples.draw(step, &self.worker)?.to_vec()
+            }
+            _ => Vec::new(),
+        };
+        if let Some(loss) = validated {
             line.insert("validation".to_owned(), loss.mean);
             self.state.validation = (step == last).then_some(loss);
         }
@@ -231,7 +268,7 @@ impl Training {
         }
         if due(self.settings.output.log_every) || step == last {
             line.insert("lr".to_owned(), learning_rate(&self.settings.optimiser, step - 1, last));
-            line.extend(self.machine(batch.samples()));
+            line.extend(self.machine());
         }
         if !line.is_empty() {
             self.progress.log(&line);
@@ -239,13 +276,9 @@ impl Training {
                 journal.append(step, &line)?;
             }
         }
-        if due(self.settings.output.samples_every)
-            && let Some(samples) = &self.samples
-        {
-            for (weights, png) in samples.draw(step, &self.worker)? {
-                if let Some(journal) = &mut self.journal {
-                    journal.picture(step, &format!("samples.{weights}"), &png)?;
-                }
+        for (weights, png) in grids {
+            if let Some(journal) = &mut self.journal {
+                journal.picture(step, &format!("samples.{weights}"), &png)?;
             }
         }
         if let Some(loss) = self.state.validation.as_ref().filter(|loss| !loss.is_finite()) {
@@ -258,8 +291,8 @@ impl Training {
         Ok(())
     }
 
-    /// Speed and memory since the last line, of steps of `batch` samples.
-    fn machine(&mut self, batch: usize) -> Vec<(String, f64)> {
+    /// Speed and memory since the last line.
+    fn machine(&mut self) -> Vec<(String, f64)> {
         let ((before, then), now) = (self.logged, self.worker.seconds);
         let steps = (self.state.step - before) as f64;
         self.logged = (self.state.step, now);
@@ -275,10 +308,18 @@ impl Training {
         let whole = now.step + now.data - then.step - then.data;
         let speed = (
             format!("{MACHINE}samples_per_second"),
-            steps * batch as f64 / whole.max(1e-9),
+            steps * self.settings.optimiser.batch as f64 / whole.max(1e-9),
         );
         let resident = memory::resident_bytes().map(|bytes| (format!("{MACHINE}resident_bytes"), bytes as f64));
-        parts.into_iter().chain([speed]).chain(resident).collect()
+        // What the pools of its allocator have taken of the device; backends without such pools, as the CPU's, do not tell.
+        let of_device = self.worker.device().memory_pool_usage();
+        let of_device = of_device.map(|usage| (format!("{MACHINE}device_bytes"), usage.bytes_reserved as f64));
+        parts
+            .into_iter()
+            .chain([speed])
+            .chain(resident)
+            .chain(of_device)
+            .collect()
     }
 
     fn take_means(&mut self) -> Result<BTreeMap<String, f64>, Error> {
@@ -317,11 +358,23 @@ impl Training {
             .collect())
     }
 
-    fn checkpoint(&mut self) -> Result<Saved, Error> {
+    /// Brings the state to where the worker is.
+    fn take_stock(&mut self) -> Result<(), Error> {
         let scalars = self.scalars.state().map_err(|diverged| self.diverged(diverged))?;
         self.state.scalars = scalars;
         self.state.seconds = self.worker.seconds;
         self.state.teacher = self.worker.counters;
+        Ok(())
+    }
+
+    /// Writes into the checkpoint of this step that nothing is due any more.
+    fn settle(&mut self) -> Result<(), Error> {
+        self.take_stock()?;
+        checkpoint::write_state(&self.settings.folder, &self.state)
+    }
+
+    fn checkpoint(&mut self) -> Result<Saved, Error> {
+        self.take_stock()?;
         let contents = Contents {
             worker: &self.worker,
             state: &self.state,

@@ -27,6 +27,9 @@ const UPDATING: u64 = 5;
 /// Share of what comes and goes that the allocator holds beyond it, measured on the CPU.
 const SLACK: f64 = 0.05;
 
+/// Share by which an estimate may be off.
+const ACCURACY: f64 = 0.15;
+
 /// The plan of a run: what each of its phases needs.
 #[derive(Clone, Debug, Serialize)]
 pub struct RunPlan {
@@ -126,23 +129,31 @@ impl RunPlan {
     /// does not tell. Answers a warning where the fullest moment does not fit.
     ///
     /// # Errors
-    /// Weights, gradients and moments that alone do not fit.
+    /// Weights, gradients and moments that alone do not fit; a step that needs more than the machine has in all, by more than an
+    /// estimate is off. The system would grant it, and end the process, and all runs of a comparison, when it is used.
     pub fn check(&self, device: &Device) -> Result<Option<String>, Error> {
         if device::compiles_kernels(device) {
             return Ok(None);
         }
-        memory::available().map_or(Ok(None), |available| self.fits(available))
+        let installed = memory::installed().unwrap_or(u64::MAX);
+        memory::available().map_or(Ok(None), |available| self.fits(available, installed))
     }
 
-    fn fits(&self, available: u64) -> Result<Option<String>, Error> {
+    fn fits(&self, available: u64, installed: u64) -> Result<Option<String>, Error> {
         for phase in &self.phases {
             let memory = &phase.memory;
+            let refused = |part, bytes, installed| Error::Memory {
+                phase: phase.phase.clone(),
+                estimate: estimate(memory),
+                part,
+                available: Gigabytes(bytes).to_string(),
+                installed,
+            };
             if memory.trained() > available {
-                return Err(Error::Memory {
-                    phase: phase.phase.clone(),
-                    estimate: estimate(memory),
-                    available: Gigabytes(available).to_string(),
-                });
+                return Err(refused("weights, gradients and moments alone", available, false));
+            }
+            if memory.peak as f64 * (1.0 - ACCURACY) > installed as f64 {
+                return Err(refused("the tensors of a step", installed, true));
             }
         }
         let most = |phase: &&PhasePlan| phase.memory.peak.max(phase.memory.checkpoint);
@@ -352,14 +363,16 @@ mod tests {
         );
         let memory = &plan.phases[0].memory;
         assert!(memory.trained() < memory.peak);
-        assert_eq!(plan.fits(memory.peak.max(memory.checkpoint)).unwrap(), None);
-        let warning = plan.fits(memory.trained()).unwrap().unwrap();
+        assert_eq!(plan.fits(memory.peak.max(memory.checkpoint), u64::MAX).unwrap(), None);
+        let warning = plan.fits(memory.trained(), memory.peak).unwrap().unwrap();
         assert!(
             warning.contains("phase \"train\"") && warning.contains("activations"),
             "{warning}"
         );
-        let refusal = plan.fits(memory.trained() - 1).unwrap_err().to_string();
+        let refusal = plan.fits(memory.trained() - 1, u64::MAX).unwrap_err().to_string();
         assert!(refusal.contains("moments") && refusal.contains("are free"), "{refusal}");
+        let refusal = plan.fits(u64::MAX, memory.peak / 5 * 4).unwrap_err().to_string();
+        assert!(refusal.contains("that this machine has"), "{refusal}");
     }
 
     #[test]

@@ -44,7 +44,7 @@ impl Run {
         let guidance_loss = final_line.map(guidance_losses).unwrap_or_default();
         let validation = match state.validation.take() {
             Some(measured) => measured,
-            None => validation_loss(&ema, &self.validation()?),
+            None => validation_loss(&ema, &self.validation()?)?,
         };
         if !validation.is_finite() {
             return Err(Error::Diverged(format!(

@@ -102,9 +102,11 @@ impl Run {
         }
         folder.change_recipe(before, now, place, || {
             let steps = |recipe: &Recipe| recipe.phases.get(place.index(before)).map(|phase| phase.steps);
-            let raised = steps(before) == Some(place.step) && steps(now) > steps(before);
+            let raised = steps(now) > steps(before);
             if raised {
                 folder.forget_result()?;
+            }
+            if raised && steps(before) == Some(place.step) {
                 let said = |name: &str| logged_midway(before, place.step, name);
                 journal::reopen(folder, &place.phase, place.step, said)?;
             }

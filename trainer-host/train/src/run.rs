@@ -242,8 +242,10 @@ impl Run {
     }
 
     fn carry_out(&self, folder: &RunFolder) -> Result<RunResult, Error> {
-        if let Some(result) = folder.result() {
-            return self.with_grid(folder, result);
+        match folder.result() {
+            Some(result) if !self.lost_its_end(folder) => return self.with_grid(folder, result),
+            Some(_) => folder.forget_result()?,
+            None => {}
         }
         self.note_other_libraries(folder)?;
         for warning in &self.warnings {
@@ -257,6 +259,13 @@ impl Run {
         let result = self.conclude(folder, &saved)?;
         folder.finish(&result)?;
         Ok(result)
+    }
+
+    /// True if the checkpoint after the last step was taken away, as is advised where it is damaged, and older ones are left to go
+    /// on from. Where none is left the result stands: disks are cleared so.
+    pub fn lost_its_end(&self, folder: &RunFolder) -> bool {
+        let newest = |phase: &Phase| folder.latest(&phase.name).map(|saved| saved.step < phase.steps);
+        self.recipe.phases.last().and_then(newest) == Some(true)
     }
 
     /// The result with its sample grid, where that was taken away since it is to be drawn in another way.
@@ -299,7 +308,9 @@ impl Run {
     fn phase(&self, folder: &RunFolder, index: usize, earlier: &[Saved]) -> Result<Saved, Error> {
         let phase = &self.recipe.phases[index];
         let latest = folder.latest(&phase.name);
-        if let Some(saved) = latest.as_ref().filter(|s| s.step >= phase.steps) {
+        if let Some(saved) = latest.as_ref().filter(|s| s.step >= phase.steps)
+            && saved.state()?.due.is_none()
+        {
             return Ok(saved.clone());
         }
         let last = index + 1 == self.recipe.phases.len();
@@ -320,7 +331,8 @@ impl Run {
             Some(run) => run.start(&label, state.step, phase.steps),
             None => self.options.progress.start(&label, state.step, phase.steps),
         };
-        let journal = Journal::open(folder, &phase.name, state.step)?;
+        // The line of a step after which something is still due is written anew.
+        let journal = Journal::open(folder, &phase.name, state.step - u64::from(state.due.is_some()))?;
         let settings = PhaseSettings {
             phase: phase.name.clone(),
             steps: phase.steps,

@@ -6,6 +6,7 @@ use burn::tensor::{Int, Tensor, TensorData};
 use rand::Rng;
 use rand_distr::StandardNormal;
 use sextant_data::{DataError, Dataset, Stream};
+use sextant_interrupt::{self as interrupt, Interrupted};
 use sextant_model::Sit;
 use sextant_model::diffusion::{Interpolant, Target};
 use sextant_recipe::{DiffusionRecipe, EvaluationRecipe, Path, Prediction};
@@ -99,11 +100,15 @@ pub fn validation_set(
 }
 
 /// Denoising loss of a network over a validation set. A synchronisation per batch.
-pub fn validation_loss(network: &Sit, batches: &[ValidationBatch]) -> ValidationLoss {
+///
+/// # Errors
+/// Somebody asked to stop.
+pub fn validation_loss(network: &Sit, batches: &[ValidationBatch]) -> Result<ValidationLoss, Interrupted> {
     // Times in [0, 1] are ordered as their bits are.
     let mut of_time: BTreeMap<u32, (f64, usize)> = BTreeMap::new();
     let (mut sum, mut count) = (0.0, 0usize);
     for batch in batches {
+        interrupt::check()?;
         let losses: Vec<f32> = batch.losses(network).into_data().iter::<f32>().collect();
         count += losses.len();
         sum += losses.iter().map(|l| *l as f64).sum::<f64>();
@@ -112,11 +117,11 @@ pub fn validation_loss(network: &Sit, batches: &[ValidationBatch]) -> Validation
             *of = (of.0 + f64::from(*loss), of.1 + 1);
         }
     }
-    ValidationLoss {
+    Ok(ValidationLoss {
         mean: sum / count as f64,
         by_time: of_time
             .into_iter()
             .map(|(t, (sum, count))| [f64::from(f32::from_bits(t)), sum / count as f64])
             .collect(),
-    }
+    })
 }

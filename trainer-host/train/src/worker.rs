@@ -6,6 +6,7 @@ use burn::module::{Module, ParamGroup};
 use burn::optim::{AdamWConfig, GradientsAccumulator, GradientsParams, ModuleOptimizer, OptimizerRecord};
 use burn::tensor::{Device, Tensor};
 use sextant_guidance::{Buffers, GuidanceError, GuidanceStep, Services, SourceParams, Sources};
+use sextant_interrupt as interrupt;
 use sextant_model::device::compiles_kernels;
 use sextant_model::diffusion::{Interpolant, Target};
 use sextant_model::{Sit, TrainBatch, ema_update, frozen_copy, parameter_ids};
@@ -337,6 +338,9 @@ pub fn accumulate(worker: &mut Worker, batch: &TrainBatch, parts: usize) -> Resu
     let mut sum = GradientsAccumulator::new();
     let mut outputs = Vec::with_capacity(parts);
     for part in 0..parts {
+        if part > 0 {
+            interrupt::check()?;
+        }
         let gradients = worker.gradients(&batch.part(part * size, size))?;
         sum.accumulate(&worker.module, gradients.params);
         outputs.push(gradients.output);
