@@ -50,7 +50,7 @@ fn small(folder: &Path, command: &str, more: &[&str]) -> String {
 fn photographs(folder: &Path) {
     let emoji = sextant_data::emoji(32).unwrap();
     let bytes = 3 * 32 * 32;
-    for id in 0..24 {
+    for id in 0..84 {
         let class = folder.join(["cats", "dogs", "owls"][id % 3]);
         std::fs::create_dir_all(&class).unwrap();
         let png = grid_png(&emoji.pixels[id * bytes..(id + 1) * bytes], 32, 1).unwrap();
