@@ -139,7 +139,7 @@ fn from_photographs_to_a_comparison_to_scores_to_a_teacher() {
     run(folder, &sample.split(' ').collect::<Vec<_>>());
     let eval = "eval out.npz --recipe runs/self-transcendence/recipe.toml --set evaluation.quality={judges=[\"dinov2\"]} --device cpu --json";
     let scores: Value = serde_json::from_str(&run(folder, &eval.split(' ').collect::<Vec<_>>())).unwrap();
-    let frechet = &scores["quality"][0]["scores"]["frechet"];
+    let frechet = &scores["evaluation"]["quality"][0]["scores"]["frechet"];
     assert!(frechet.as_f64().is_some_and(f64::is_finite), "{scores}");
 
     // A network leaves, and comes back as a teacher.
