@@ -122,8 +122,7 @@ impl Geometry {
             num_heads,
             num_classes: rows - 1,
             qk_norm: head.is_some(),
-            // The ratio whose product with the width, rounded down, is these units.
-            mlp_ratio: (units as f64 / hidden_size as f64).next_up(),
+            mlp_ratio: ratio(units, hidden_size),
         })
     }
 
@@ -143,6 +142,15 @@ impl Geometry {
     }
 }
 
+/// The ratio whose product with the width, rounded down as a network does it, is `units`.
+fn ratio(units: usize, width: usize) -> f64 {
+    let ratio = units as f64 / width as f64;
+    match (width as f64 * ratio) as usize == units {
+        true => ratio,
+        false => ratio.next_up(),
+    }
+}
+
 /// The number of heads by what stands beside the weights, or by the published size of this depth and width.
 fn heads(args: &Map<String, Value>, depth: usize, width: usize) -> Option<usize> {
     let own = args.get("network").and_then(|network| network.get("num_heads"));
@@ -154,4 +162,23 @@ fn heads(args: &Map<String, Value>, depth: usize, width: usize) -> Option<usize>
         .filter_map(|size| SitConfig::named(&format!("{size}/2"), 2, 1, 1, false).ok());
     let size = sizes.find(|size| size.depth == depth && size.hidden_size == width);
     size.map(|size| size.num_heads)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ratio_gives_back_the_units_that_it_was_taken_from() {
+        assert_eq!(ratio(32, 8), 4.0);
+        for width in (4..=2048).step_by(4) {
+            for units in [1, width / 2, width, 4 * width, 4 * width + 1, width * 15 / 11] {
+                assert_eq!(
+                    (width as f64 * ratio(units, width)) as usize,
+                    units,
+                    "{units} of {width}"
+                );
+            }
+        }
+    }
 }
