@@ -1,7 +1,7 @@
 //! Search for copies of training images among samples, in the pixels themselves.
 //!
 //! Distances are root mean square differences of pixels on the scale 0 to 1. A sample is a copy if both hold:
-//! it lies as near to a training image as only one in twenty held-out images does ([`memorisation`]), and three times nearer than
+//! it lies as near to a training image as only one in twenty held-out images does ([`Originals`]), and three times nearer than
 //! to the second nearest (Yoon et al. 2023, "Diffusion Probabilistic Models Generalize when They Fail to Memorize"). The first
 //! alone would call a plain image a copy, since plain images are near to each other; the second alone an odd one out. Held-out
 //! images are judged by the same rule: what it calls copies among them is its error.
@@ -15,7 +15,7 @@ use crate::Error;
 use sextant_data::Dataset;
 use sextant_records::evaluation::{Copies, CopyRule};
 use sextant_records::median;
-use sextant_stats::measure::{Features, MeasureError, Neighbour, memorisation};
+use sextant_stats::measure::{Features, MeasureError, Neighbour, Originals};
 use sextant_train::sample::grid_png;
 
 /// The share of held-out images whose distance a copy stays within.
@@ -72,16 +72,15 @@ pub fn copies_in(images: &Images, scale: f64, dataset: &Dataset) -> Result<Found
     let enough = largest_group(dataset) + 1;
     let (training_rows, held_out) = (rows(&training)?, rows(&of(dataset.held_out())?)?);
     let pairs = |near: &[Vec<Neighbour>]| near.iter().map(|near| pair(near, dataset)).collect::<Vec<_>>();
-    let (mut of_samples, mut of_held_out, mut threshold) = (Vec::new(), Vec::new(), 0.0);
+    let originals = Originals::new(&training_rows, &held_out, QUANTILE, enough).map_err(failed)?;
+    let of_held_out = pairs(&originals.held_out);
+    let mut of_samples = Vec::new();
     images(&mut |pixels| {
-        let found = memorisation(&rows(pixels)?, &training_rows, &held_out, QUANTILE, enough).map_err(failed)?;
-        of_samples.extend(pairs(&found.samples));
-        // The same every time.
-        (of_held_out, threshold) = (pairs(&found.held_out), found.threshold);
+        of_samples.extend(pairs(&originals.near(&rows(pixels)?)));
         Ok(())
     })?;
     let rule = CopyRule {
-        distance: threshold,
+        distance: originals.threshold,
         quantile: QUANTILE,
         ratio: RATIO,
     };

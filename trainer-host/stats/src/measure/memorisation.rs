@@ -16,60 +16,66 @@ use super::{Features, MeasureError};
 
 const NAME: &str = "memorisation";
 
-/// Neighbours of samples and of held-out rows, and the distance that the latter set.
+/// Training rows that differ from each other, and how near held-out rows come to them: the measure of a copy.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Memorisation {
-    /// Of every sample the nearest training rows that differ from each other, the nearest first; of equal ones the first.
-    pub samples: Vec<Vec<Neighbour>>,
-    /// The same of every held-out row.
+pub struct Originals {
+    distinct: Features,
+    /// Place of each among all training rows: the first of equal ones.
+    places: Vec<usize>,
+    /// Neighbours that are looked for.
+    k: usize,
+    /// [`Self::near`] every held-out row.
     pub held_out: Vec<Vec<Neighbour>>,
-    /// A copy lies at this distance or less.
+    /// Largest distance of a copy.
     pub threshold: f64,
 }
 
-/// Finds the `k` nearest training rows of `samples` and of `held_out`, and the threshold for the quantile `q` in (0, 1).
-///
-/// 0.05 for q is usual; at least two neighbours are found. Needs two different training rows and 1/q - 1 held-out ones (19).
-/// Panics for another `q`, or sets of different widths.
-pub fn memorisation(
-    samples: &Features,
-    training: &Features,
-    held_out: &Features,
-    q: f64,
-    k: usize,
-) -> Result<Memorisation, MeasureError> {
-    assert!(q > 0.0 && q < 1.0, "a quantile of {q}");
-    let rank = rank(q, held_out.len());
-    if rank == 0 {
-        return Err(MeasureError::TooFew {
-            measure: NAME,
-            set: "held-out",
-            rows: held_out.len(),
-            least: (1.0 / q - 1.0).ceil() as usize,
-        });
+impl Originals {
+    /// The originals among `training`, and the threshold that `held_out` sets for the quantile `q` in (0, 1).
+    ///
+    /// 0.05 for q is usual; at least two neighbours are looked for. Needs two different training rows and 1/q - 1 held-out ones (19).
+    /// Panics for another `q`, or sets of different widths.
+    pub fn new(training: &Features, held_out: &Features, q: f64, k: usize) -> Result<Self, MeasureError> {
+        assert!(q > 0.0 && q < 1.0, "a quantile of {q}");
+        let rank = rank(q, held_out.len());
+        if rank == 0 {
+            return Err(MeasureError::TooFew {
+                measure: NAME,
+                set: "held-out",
+                rows: held_out.len(),
+                least: (1.0 / q - 1.0).ceil() as usize,
+            });
+        }
+        let places = originals(training);
+        if places.len() < 2 {
+            return Err(MeasureError::Degenerate {
+                measure: NAME,
+                reason: "it needs two training rows that differ, all are equal",
+            });
+        }
+        let mut found = Self {
+            distinct: training.select(&places),
+            places,
+            k: k.max(2),
+            held_out: Vec::new(),
+            threshold: 0.0,
+        };
+        found.held_out = found.near(held_out);
+        let mut distances: Vec<f64> = found.held_out.iter().map(|near| near[0].distance).collect();
+        distances.sort_by(f64::total_cmp);
+        found.threshold = distances[rank - 1];
+        Ok(found)
     }
-    let originals = originals(training);
-    if originals.len() < 2 {
-        return Err(MeasureError::Degenerate {
-            measure: NAME,
-            reason: "it needs two training rows that differ, all are equal",
-        });
-    }
-    let distinct = training.select(&originals);
-    let near = |rows: &Features| {
-        let mut found = nearest(rows, &distinct, k.max(2));
+
+    /// Of every row the `k` nearest training rows that differ from each other, the nearest first; of equal ones the first.
+    ///
+    /// Panics if the rows have another width.
+    pub fn near(&self, rows: &Features) -> Vec<Vec<Neighbour>> {
+        let mut found = nearest(rows, &self.distinct, self.k);
         let places = found.iter_mut().flatten();
-        places.for_each(|neighbour| neighbour.index = originals[neighbour.index]);
+        places.for_each(|neighbour| neighbour.index = self.places[neighbour.index]);
         found
-    };
-    let (samples, held_out) = (near(samples), near(held_out));
-    let mut distances: Vec<f64> = held_out.iter().map(|near| near[0].distance).collect();
-    distances.sort_by(f64::total_cmp);
-    Ok(Memorisation {
-        samples,
-        held_out,
-        threshold: distances[rank - 1],
-    })
+    }
 }
 
 /// Rank of the threshold among the sorted held-out distances, counted from 1; 0 if there are too few for `q`.
@@ -92,6 +98,29 @@ fn originals(features: &Features) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+
+    /// Neighbours of samples and of held-out rows, and the distance that the latter set.
+    #[derive(Debug, Clone, PartialEq)]
+    struct Memorisation {
+        samples: Vec<Vec<Neighbour>>,
+        held_out: Vec<Vec<Neighbour>>,
+        threshold: f64,
+    }
+
+    fn memorisation(
+        samples: &Features,
+        training: &Features,
+        held_out: &Features,
+        q: f64,
+        k: usize,
+    ) -> Result<Memorisation, MeasureError> {
+        let originals = Originals::new(training, held_out, q, k)?;
+        Ok(Memorisation {
+            samples: originals.near(samples),
+            held_out: originals.held_out,
+            threshold: originals.threshold,
+        })
+    }
 
     use super::super::fixture::{Draws, joined, moved, repeatable};
     use super::*;

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | how far are the samples from the data? | [`frechet_distance`], [`kernel_distance`] |
 //! | is each sample like the data, is all the data covered? | [`precision_recall`] |
-//! | are samples copies of training images? | [`memorisation`] |
+//! | are samples copies of training images? | [`Originals`] |
 //! | do two networks see alike? | [`cknna`] |
 //! | can classes be read off features by a linear map? | [`linear_probe`] |
 //! | what do tokens look like as colours? | [`components()`] |
@@ -35,7 +35,7 @@ pub use error::MeasureError;
 pub use features::Features;
 pub use frechet::{Gaussian, frechet_distance};
 pub use kernel::{KernelDistance, kernel_distance};
-pub use memorisation::{Memorisation, memorisation};
+pub use memorisation::Originals;
 pub use neighbours::{Neighbour, nearest};
 pub use precision::{PrecisionRecall, precision_recall};
 pub use probe::{Labelled, Probe, linear_probe};
