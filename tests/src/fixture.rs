@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
-use sextant_model::SitConfig;
-use sextant_model::read_with_metadata;
+use sextant_model::dinov2::LAYOUT;
+use sextant_model::hub::Layout;
+use sextant_model::{SitConfig, read_with_metadata, write_safetensors};
 
 /// One file.
 pub struct Fixture {
@@ -88,6 +89,22 @@ pub fn files() -> Vec<PathBuf> {
 /// A file's name.
 pub fn name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Makes a folder in the hub's layout with the network of the fixture `dinov2.safetensors`.
+///
+/// # Panics
+/// A file that cannot be read or written.
+pub fn dinov2_folder(folder: &Path) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/dinov2.safetensors");
+    let (tensors, metadata) = read_with_metadata(path).expect("the fixture");
+    let settings: serde_json::Value = serde_json::from_str(&metadata["json"]).expect("its settings");
+    std::fs::create_dir_all(folder).expect("the folder");
+    std::fs::write(folder.join(Layout::CONFIG), settings["config"].to_string()).expect("its configuration");
+    let model = tensors
+        .into_iter()
+        .filter_map(|(name, data)| Some((name.strip_prefix("model.")?.to_owned(), data)));
+    write_safetensors(folder.join(LAYOUT.weights), &model.collect(), &BTreeMap::new()).expect("its weights");
 }
 
 impl Fixture {

@@ -97,7 +97,16 @@ pub fn sextant(folder: &Path, arguments: &[&str]) -> Output {
 
 /// The program with these arguments, not started.
 pub fn command(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(program());
+    ready(Command::new(program()), folder, arguments)
+}
+
+/// The program with these arguments, which a starter such as a shell is given after its own.
+pub fn started_by(mut starter: Command, folder: &Path, arguments: &[&str]) -> Command {
+    starter.arg(program());
+    ready(starter, folder, arguments)
+}
+
+fn ready(mut command: Command, folder: &Path, arguments: &[&str]) -> Command {
     command
         .args(arguments)
         .current_dir(folder)

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use sextant_tests::{LITTLE, copy_files, files, plugin_folder, program, stderr, tiny};
+use sextant_tests::{LITTLE, copy_files, files, started_by, stderr, tiny};
 
 use super::files::succeed;
 use super::kills::outcome;
@@ -21,7 +21,7 @@ const DISK: &str = "disk";
 /// The bytes of a block of memory, which a tmpfs gives whole.
 const PAGE: u64 = 4096;
 
-/// What keeps the disk from taking everything.
+/// The limit that keeps the disk from taking everything.
 #[derive(Clone, Copy, Debug)]
 enum Full {
     /// Files of at most so many blocks of 512 bytes.
@@ -121,7 +121,7 @@ impl Full {
         // Ignored, SIGXFSZ is an error of the write instead of the process's end.
         let files = "trap '' XFSZ; ulimit -f $0; exec \"$@\"";
         let disk = "mount -t tmpfs -o size=$0 tmpfs disk || exit 77; \"$@\"; code=$?; cp -a disk/. kept; exit $code";
-        let mut command = match self {
+        let command = match self {
             Self::Files(blocks) => {
                 let mut command = Command::new("sh");
                 command.args(["-c", files, &blocks.to_string()]);
@@ -134,14 +134,8 @@ impl Full {
                 command
             }
         };
-        let output = command
-            .arg(program())
-            .args(arguments)
-            .current_dir(folder)
-            .env("SEXTANT_PLUGIN_PATH", plugin_folder())
-            .env("SEXTANT_CACHE", "")
-            .output()
-            .unwrap();
+        let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let output = started_by(command, folder, &words).output().unwrap();
         if let Self::Disk(_) = self {
             // The file system is gone with its last process.
             fs::remove_dir(folder.join(DISK)).unwrap();

@@ -5,11 +5,10 @@ use std::path::Path;
 
 use serde_json::Value;
 use sextant_model::autoencoder::{Autoencoder, AutoencoderConfig};
-use sextant_model::{parse_safetensors, write_safetensors};
-use sextant_tests::{device, sextant, stderr, stdout};
+use sextant_tests::{device, fixture, sextant, stderr, stdout};
 use sextant_train::sample::{grid_png, read_npz};
 
-/// What is smaller than in the published recipe, and nothing else.
+/// Sizes that are smaller than in the published recipe; all else is as there.
 const SMALL: [&str; 18] = [
     "data.held_out=0.25",
     "model.hidden_size=16",
@@ -67,16 +66,7 @@ fn networks(folder: &Path) {
     };
     let autoencoder = Autoencoder::init(&config, 0, &device()).unwrap();
     autoencoder.save(&folder.join("vae")).unwrap();
-    let bytes = include_bytes!("../../fixtures/dinov2.safetensors");
-    let (tensors, metadata) = parse_safetensors(bytes, Path::new("dinov2")).unwrap();
-    let settings: Value = serde_json::from_str(&metadata["json"]).unwrap();
-    let dinov2 = folder.join("dinov2");
-    std::fs::create_dir_all(&dinov2).unwrap();
-    std::fs::write(dinov2.join("config.json"), settings["config"].to_string()).unwrap();
-    let model = tensors
-        .into_iter()
-        .filter_map(|(name, data)| Some((name.strip_prefix("model.")?.to_owned(), data)));
-    write_safetensors(dinov2.join("model.safetensors"), &model.collect(), &Default::default()).unwrap();
+    fixture::dinov2_folder(&folder.join("dinov2"));
 }
 
 #[test]

@@ -6,21 +6,15 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use sextant_tests::{command, plugin_folder, program, stderr, tiny};
+use sextant_tests::{command, started_by, stderr, tiny};
 
 use super::files::succeed;
 
 /// The program with so many kB of address space.
 fn within(kilobytes: u64, folder: &Path, arguments: &[&str]) -> Output {
-    Command::new("sh")
-        .args(["-c", "ulimit -v $0; exec \"$@\"", &kilobytes.to_string()])
-        .arg(program())
-        .args(arguments)
-        .current_dir(folder)
-        .env("SEXTANT_PLUGIN_PATH", plugin_folder())
-        .env("SEXTANT_CACHE", "")
-        .output()
-        .unwrap()
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "ulimit -v $0; exec \"$@\"", &kilobytes.to_string()]);
+    started_by(shell, folder, arguments).output().unwrap()
 }
 
 /// The plans of the tiny recipe.

@@ -1,6 +1,5 @@
 //! `sextant data prepare`: from a folder of photographs, some of them odd, to what is trained on.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -8,8 +7,7 @@ use serde_json::Value;
 use sextant_data::image::{centre_crop, read};
 use sextant_data::npy;
 use sextant_model::autoencoder::{Autoencoder, AutoencoderConfig};
-use sextant_model::{read_with_metadata, write_safetensors};
-use sextant_tests::{Running, device, files, refused, sextant, stderr, stdout};
+use sextant_tests::{Running, device, files, fixture, refused, sextant, stderr, stdout};
 
 const SIZE: &str = "16";
 
@@ -66,18 +64,10 @@ fn autoencoder(folder: &Path, seed: u64) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-/// A folder in the hub's layout, with the tiny DINOv2 of the fixtures.
+/// A folder with the tiny DINOv2 of the fixtures.
 fn encoder(folder: &Path) -> String {
-    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/dinov2.safetensors");
-    let (tensors, metadata) = read_with_metadata(&fixture).unwrap();
-    let settings: Value = serde_json::from_str(&metadata["json"]).unwrap();
     let path = folder.join("dinov2");
-    fs::create_dir(&path).unwrap();
-    fs::write(path.join("config.json"), settings["config"].to_string()).unwrap();
-    let model = tensors
-        .into_iter()
-        .filter_map(|(name, data)| Some((name.strip_prefix("model.")?.to_owned(), data)));
-    write_safetensors(path.join("model.safetensors"), &model.collect(), &BTreeMap::new()).unwrap();
+    fixture::dinov2_folder(&path);
     path.to_str().unwrap().to_owned()
 }
 

@@ -1,4 +1,4 @@
-//! Which file lies where.
+//! Names and places of the files.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -31,7 +31,7 @@ use self::report::Skipped;
 use self::settings::Settings;
 use crate::Error;
 
-/// What is to be made of what.
+/// Source, result and settings.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// A folder of images: a class a sub-folder, or labels in a `dataset.json`, or no classes.
@@ -56,7 +56,7 @@ pub struct Request {
     pub strict: bool,
 }
 
-/// What was done.
+/// Counts and speed of the work.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Summary {
     /// Images of the source.

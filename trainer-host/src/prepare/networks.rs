@@ -1,4 +1,4 @@
-//! What networks see in squares.
+//! Latents, features and attention of squares.
 
 use std::path::PathBuf;
 
@@ -6,18 +6,14 @@ use burn::tensor::{Device, Tensor, TensorData};
 use image::RgbImage;
 use rayon::prelude::*;
 use sextant_data::{MOMENTS, npy};
-use sextant_model::autoencoder::{Autoencoder, Moments};
+use sextant_model::autoencoder::{Autoencoder, LAYOUT, Moments};
 use sextant_model::encoder::{ATTENTION, FEATURES, Published};
-use sextant_model::hub;
 
 use super::Request;
 use super::layout::Layout;
 use super::pictures;
 use super::settings::{Features, Latents};
 use crate::Error;
-
-/// Files of an autoencoder in the hub.
-const AUTOENCODER: &[&str] = &["config.json", "diffusion_pytorch_model.safetensors"];
 
 /// The networks of a request.
 pub struct Networks<'a> {
@@ -60,7 +56,7 @@ impl<'a> Networks<'a> {
         self.autoencoder.is_some() || self.encoder.is_some()
     }
 
-    /// What decides the latents.
+    /// Settings that decide the latents.
     pub fn latents(&self) -> Option<Latents> {
         self.autoencoder.as_ref().map(|autoencoder| Latents {
             autoencoder: autoencoder.fingerprint(),
@@ -68,7 +64,7 @@ impl<'a> Networks<'a> {
         })
     }
 
-    /// What decides the features.
+    /// Settings that decide the features.
     pub fn features(&self) -> Option<Features> {
         self.encoder.as_ref().map(|encoder| Features {
             encoder: encoder.network().fingerprint(),
@@ -136,7 +132,7 @@ impl<'a> Networks<'a> {
 }
 
 fn autoencoder(name: &str, size: usize, device: &Device) -> Result<Autoencoder, Error> {
-    let located = hub::locate(name, AUTOENCODER).map_err(|e| Error::Input(format!("--vae: {e}")))?;
+    let located = LAYOUT.locate(name).map_err(|e| Error::Input(format!("--vae: {e}")))?;
     let autoencoder = Autoencoder::load(&located.path, device)?;
     let config = autoencoder.config();
     let factor = config.factor();

@@ -19,7 +19,7 @@ use crate::Error;
 /// Images for each core that are read at once: the slowest of them keeps the others waiting.
 const A_CORE: usize = 8;
 
-/// What goes through a network together.
+/// Images that go through a network together.
 pub struct Batch {
     /// Its images.
     pub rows: Range<usize>,

@@ -1,4 +1,4 @@
-//! What is written when everything is done: labels, and the images that are not there.
+//! Files that are written when everything is done: labels, and the images that are not there.
 
 use std::collections::BTreeMap;
 

@@ -26,7 +26,7 @@ pub struct Settings {
     pub features: Option<Features>,
 }
 
-/// What decides latents.
+/// Settings that decide latents.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Latents {
@@ -36,7 +36,7 @@ pub struct Latents {
     pub flips: bool,
 }
 
-/// What decides features and attention.
+/// Settings that decide features and attention.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Features {
@@ -100,7 +100,7 @@ impl Settings {
     /// These, in a folder that was begun with `known`.
     ///
     /// # Errors
-    /// Whatever would make files of two kinds, and what to do.
+    /// Settings that would make files of two kinds, and what to do.
     pub fn after(self, known: &Self, folder: &Path) -> Result<Self, Error> {
         let refused = |what: String| {
             Err(Error::Input(format!(

@@ -122,7 +122,7 @@ impl Run {
             data: dataset.fingerprint().into(),
             plugins,
             files: NetworkFile::all(&recipe, |key, name| match key {
-                "data.vae" => autoencoder::weights_file(name),
+                "data.vae" => autoencoder::LAYOUT.weights_file(name),
                 _ => encoder::weights_file(name),
             })?,
             ..RunInfo::default()

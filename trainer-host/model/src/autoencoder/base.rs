@@ -11,14 +11,19 @@ use sextant_data::Stream;
 use super::config::AutoencoderConfig;
 use super::error::AutoencoderError;
 use super::network::{Decoder, Encoder};
+use crate::hub::{FolderError, Layout};
 use crate::network::naming::name_parameters;
 use crate::network::tensor_file::replace;
 use crate::network::unfilled::{convolution, drawn};
-use crate::network::{apply, collect, fingerprint, not_finite, read_weights, write_safetensors};
+use crate::network::{apply, collect, fingerprint, not_finite, write_safetensors};
 
-/// Names of the files in an autoencoder's folder.
-pub(super) const CONFIG: &str = "config.json";
-pub(super) const WEIGHTS: &str = "diffusion_pytorch_model.safetensors";
+/// The layout of its folder.
+pub static LAYOUT: Layout = Layout {
+    network: "an autoencoder",
+    class: "an AutoencoderKL",
+    library: "diffusers",
+    weights: "diffusion_pytorch_model.safetensors",
+};
 
 /// Pixels of an image that are at work together: more images than that go through one after the other, or activations of the
 /// first level (128 channels of f32 in SD's) would fill the memory.
@@ -55,22 +60,10 @@ impl Autoencoder {
     /// # Errors
     /// Files that cannot be read, a configuration of something else, tensors that do not fit it: all of them.
     pub fn load(folder: &Path, device: &Device) -> Result<Self, AutoencoderError> {
-        let path = folder.join(CONFIG);
-        let text = std::fs::read_to_string(&path).map_err(|source| AutoencoderError::Io {
-            path: path.clone(),
-            source,
-        })?;
-        let config: AutoencoderConfig = serde_json::from_str(&text).map_err(|source| AutoencoderError::Json {
-            path: path.clone(),
-            source,
-        })?;
-        config
-            .validate()
-            .map_err(|reason| AutoencoderError::Config { path, reason })?;
-        let path = folder.join(WEIGHTS);
-        let tensors = read_weights(&path)?;
+        let (config, tensors) = LAYOUT.read(folder, AutoencoderConfig::validate)?;
         let tensors = tensors.into_iter().map(|(name, data)| renamed(name, data)).collect();
-        apply(Self::unfilled(&config, device), &tensors).map_err(|source| AutoencoderError::Weights { path, source })
+        let network = apply(Self::unfilled(&config, device), &tensors);
+        Ok(network.map_err(|source| LAYOUT.misfit(folder, source))?)
     }
 
     /// A network with PyTorch's own initialisation, as diffusers begins: a function of configuration and seed alone.
@@ -106,21 +99,14 @@ impl Autoencoder {
             let name = name.to_owned();
             return Err(AutoencoderError::Diverged { name, value });
         }
-        let io = |path: &Path| {
-            let path = path.to_owned();
-            move |source| AutoencoderError::Io { path, source }
-        };
-        std::fs::create_dir_all(folder).map_err(io(folder))?;
+        std::fs::create_dir_all(folder).map_err(|source| LAYOUT.io(folder, source))?;
         // PyTorch's loaders ask what framework a file was written for.
         let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
-        write_safetensors(folder.join(WEIGHTS), &tensors, &metadata)?;
-        let path = folder.join(CONFIG);
-        let mut text = serde_json::to_vec_pretty(&self.config).map_err(|source| AutoencoderError::Json {
-            path: path.clone(),
-            source,
-        })?;
+        write_safetensors(folder.join(LAYOUT.weights), &tensors, &metadata).map_err(FolderError::from)?;
+        let path = folder.join(Layout::CONFIG);
+        let mut text = serde_json::to_vec_pretty(&self.config).map_err(|source| LAYOUT.json(&path, source))?;
         text.push(b'\n');
-        replace(&path, &text).map_err(io(&path))
+        Ok(replace(&path, &text).map_err(|source| LAYOUT.io(&path, source))?)
     }
 
     /// The distribution of the latents of images `[N, 3, H, W]` in [-1, 1].
@@ -161,7 +147,7 @@ impl Autoencoder {
         })
     }
 
-    /// What a diffusion transformer is trained on, `(z - shift factor) * scaling factor`.
+    /// Latents as a diffusion transformer is trained on them, `(z - shift factor) * scaling factor`.
     pub fn scaled(&self, z: Tensor<4>) -> Tensor<4> {
         (z - self.config.shift_factor.unwrap_or(0.0)) * self.config.scaling_factor
     }
@@ -230,59 +216,23 @@ fn renamed(name: String, data: TensorData) -> (String, TensorData) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::parse_safetensors;
-    use crate::network::tensor_file::Metadata;
+    use crate::hub::referee::Referee;
     use burn::tensor::Distribution;
 
     const FIXTURE: &[u8] = include_bytes!("../../../../tests/fixtures/autoencoder_kl.safetensors");
 
-    /// What PyTorch computed, and a folder in diffusers' layout with the network that it did so with.
-    struct Referee {
-        tensors: BTreeMap<String, TensorData>,
-        folder: tempfile::TempDir,
+    fn referee() -> Referee {
+        Referee::read(FIXTURE, &LAYOUT)
     }
 
-    impl Referee {
-        fn read() -> Self {
-            let (tensors, metadata): (_, Metadata) = parse_safetensors(FIXTURE, Path::new("autoencoder_kl")).unwrap();
-            let settings: serde_json::Value = serde_json::from_str(&metadata["json"]).unwrap();
-            let folder = tempfile::tempdir().unwrap();
-            let referee = Self { tensors, folder };
-            std::fs::write(referee.folder.path().join(CONFIG), settings["config"].to_string()).unwrap();
-            referee.write(&referee.model());
-            referee
-        }
-
-        fn model(&self) -> BTreeMap<String, TensorData> {
-            let model = self.tensors.iter();
-            model
-                .filter_map(|(name, data)| Some((name.strip_prefix("model.")?.to_owned(), data.clone())))
-                .collect()
-        }
-
-        fn write(&self, tensors: &BTreeMap<String, TensorData>) {
-            write_safetensors(self.folder.path().join(WEIGHTS), tensors, &BTreeMap::new()).unwrap();
-        }
-
-        fn load(&self) -> Result<Autoencoder, AutoencoderError> {
-            Autoencoder::load(self.folder.path(), &Device::flex())
-        }
-
-        fn tensor(&self, name: &str) -> Tensor<4> {
-            Tensor::from_data(self.tensors[name].clone(), &Device::flex())
-        }
-
-        #[track_caller]
-        fn agrees(&self, found: Tensor<4>, name: &str) {
-            let gap = (found - self.tensor(name)).abs().max().into_scalar::<f32>();
-            assert!(gap < 1e-4, "{name} differs by {gap}");
-        }
+    fn load(referee: &Referee) -> Result<Autoencoder, AutoencoderError> {
+        Autoencoder::load(referee.folder.path(), &Device::flex())
     }
 
     #[test]
     fn should_encode_and_decode_as_diffusers_does() {
-        let referee = Referee::read();
-        let autoencoder = referee.load().unwrap();
+        let referee = referee();
+        let autoencoder = load(&referee).unwrap();
         let Moments { mean, std } = autoencoder.encode(referee.tensor("in.image"));
         referee.agrees(mean.clone(), "out.mean");
         referee.agrees(std.clone(), "out.std");
@@ -292,8 +242,8 @@ mod tests {
 
     #[test]
     fn should_know_the_names_of_older_files() {
-        let referee = Referee::read();
-        let wanted = referee.load().unwrap().fingerprint();
+        let referee = referee();
+        let wanted = load(&referee).unwrap().fingerprint();
         let old = referee.model().into_iter().map(|(name, data)| {
             let names = [
                 ("to_q", "query"),
@@ -313,7 +263,7 @@ mod tests {
             }
         });
         referee.write(&old.collect());
-        assert_eq!(referee.load().unwrap().fingerprint(), wanted);
+        assert_eq!(load(&referee).unwrap().fingerprint(), wanted);
     }
 
     #[test]
@@ -337,7 +287,7 @@ mod tests {
         assert_eq!(read.config(), made.config());
         assert_eq!(collect(&read), collect(&made));
         let names = ["_class_name", "down_block_types", "up_block_types"];
-        let text = std::fs::read_to_string(path.join(CONFIG)).unwrap();
+        let text = std::fs::read_to_string(path.join(Layout::CONFIG)).unwrap();
         assert!(names.iter().all(|name| text.contains(name)), "{text}");
         assert_ne!(
             made.fingerprint(),
@@ -364,7 +314,7 @@ mod tests {
 
     #[test]
     fn should_treat_many_images_in_parts_and_each_alone() {
-        let autoencoder = Referee::read().load().unwrap();
+        let autoencoder = load(&referee()).unwrap();
         let images = Tensor::<4>::random([9, 3, 256, 256], Distribution::Uniform(-1.0, 1.0), &Device::flex());
         let together = autoencoder.encode(images.clone()).mean;
         assert_eq!(together.dims(), [9, 4, 64, 64]);
@@ -376,7 +326,7 @@ mod tests {
     #[test]
     fn should_have_a_gradient_in_every_parameter() {
         let device = Device::flex().autodiff();
-        let autoencoder = Autoencoder::load(Referee::read().folder.path(), &device).unwrap();
+        let autoencoder = Autoencoder::load(referee().folder.path(), &device).unwrap();
         let image = Tensor::<4>::random([1, 3, 16, 16], Distribution::Uniform(-1.0, 1.0), &device);
         let Moments { mean, std } = autoencoder.encode(image.clone());
         let loss = (autoencoder.decode(mean + std.clone()) - image).square().mean() + std.mean();
@@ -403,11 +353,11 @@ mod tests {
 
     #[test]
     fn should_name_the_file_and_all_that_is_wrong_with_it() {
-        let referee = Referee::read();
-        let config = referee.folder.path().join(CONFIG);
+        let referee = referee();
+        let config = referee.folder.path().join(Layout::CONFIG);
         let text = std::fs::read_to_string(&config).unwrap();
         let refused = |parts: &[&str]| {
-            let message = referee.load().unwrap_err().to_string();
+            let message = load(&referee).unwrap_err().to_string();
             for part in parts {
                 assert!(message.contains(part), "{part} in {message}");
             }
@@ -453,9 +403,9 @@ mod tests {
             "3 tensors",
             "`decoder.conv_in.bias` [16] is missing",
             "`quant_conv.weight`",
-            WEIGHTS,
+            LAYOUT.weights,
         ]);
         std::fs::remove_file(&config).unwrap();
-        refused(&["config.json", "No such file", WEIGHTS]);
+        refused(&["config.json", "No such file", LAYOUT.weights]);
     }
 }

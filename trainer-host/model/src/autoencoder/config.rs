@@ -37,9 +37,9 @@ pub struct AutoencoderConfig {
     pub out_channels: usize,
     /// Side of the images that it was trained on.
     pub sample_size: usize,
-    /// What z is multiplied by to have about unit variance.
+    /// Factor that gives z about unit variance.
     pub scaling_factor: f64,
-    /// What is subtracted from z before that.
+    /// Offset that is subtracted from z before that.
     pub shift_factor: Option<f64>,
     /// One name a level, all `UpDecoderBlock2D`.
     pub up_block_types: Vec<String>,

@@ -1,14 +1,11 @@
 //! Pictures of the latents that a diffusion transformer is trained on.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use sextant_data::{Codec, Dataset, Decode};
 
-use super::base::{CONFIG, WEIGHTS};
-use super::{Autoencoder, AutoencoderError};
-use crate::hub::{HubError, locate};
+use super::{Autoencoder, AutoencoderError, LAYOUT};
 
 /// An autoencoder that decodes on a device.
 #[derive(Debug)]
@@ -41,22 +38,13 @@ impl Decode for PictureDecoder {
     }
 }
 
-/// The file of weights behind the name of an autoencoder, and its commit if it came from the hub.
-///
-/// # Errors
-/// A name of the hub that is not found.
-pub fn weights_file(name: &str) -> Result<(PathBuf, Option<String>), HubError> {
-    let located = locate(name, &[WEIGHTS])?;
-    Ok((located.path.join(WEIGHTS), located.revision))
-}
-
 impl Autoencoder {
     /// `dataset` with pictures of its latents by the autoencoder `name`: a folder, or `hf:owner/name`.
     ///
     /// # Errors
     /// An autoencoder that cannot be read, of another number of channels or scale; data that are no latents.
     pub fn decoding(name: &str, dataset: Dataset, device: &Device) -> Result<Dataset, AutoencoderError> {
-        let network = Self::load(&locate(name, &[CONFIG, WEIGHTS])?.path, device)?;
+        let network = Self::load(&LAYOUT.locate(name)?.path, device)?;
         let config = network.config();
         let [channels, ..] = dataset.shape();
         let misfit = |reason: String| AutoencoderError::Misfit {

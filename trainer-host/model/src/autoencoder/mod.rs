@@ -14,7 +14,6 @@ mod decode;
 mod error;
 mod network;
 
-pub use base::{Autoencoder, Moments};
+pub use base::{Autoencoder, LAYOUT, Moments};
 pub use config::AutoencoderConfig;
-pub use decode::weights_file;
 pub use error::AutoencoderError;

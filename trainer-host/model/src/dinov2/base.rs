@@ -12,15 +12,19 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use super::block::Block;
 use super::config::Dinov2Config;
-use super::error::Dinov2Error;
 use super::positions::Resampling;
+use crate::hub::{FolderError, Layout};
 use crate::network::norm::LayerNorm;
 use crate::network::unfilled::{layer_norm, padded, parameter};
-use crate::network::{apply, collect, fingerprint, read_weights};
+use crate::network::{apply, collect, fingerprint};
 
-/// Names of the files in a DINOv2's folder.
-const CONFIG: &str = "config.json";
-const WEIGHTS: &str = "model.safetensors";
+/// The layout of its folder.
+pub static LAYOUT: Layout = Layout {
+    network: "a DINOv2",
+    class: "a DINOv2",
+    library: "transformers",
+    weights: "model.safetensors",
+};
 
 /// Mean and standard deviation of ImageNet's channels, red, green, blue, for pixels in 0 to 1.
 const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
@@ -36,7 +40,7 @@ pub struct Dinov2 {
     config: Dinov2Config,
 }
 
-/// What becomes a token, and its place.
+/// Tokens, and their places.
 #[derive(Module, Debug)]
 struct Embeddings {
     cls_token: Param<Tensor<3>>,
@@ -57,7 +61,7 @@ struct Encoder {
     layer: Vec<Block>,
 }
 
-/// What DINOv2 answers.
+/// Output of a DINOv2.
 #[derive(Debug, Clone)]
 pub struct Dinov2Output {
     /// The class token after the final norm, `[B, D]`.
@@ -96,23 +100,10 @@ impl Dinov2 {
     ///
     /// # Errors
     /// Files that cannot be read, a configuration of something else, tensors that do not fit it: all of them.
-    pub fn load(folder: &Path, device: &Device) -> Result<Self, Dinov2Error> {
-        let path = folder.join(CONFIG);
-        let text = std::fs::read_to_string(&path).map_err(|source| Dinov2Error::Io {
-            path: path.clone(),
-            source,
-        })?;
-        let config: Dinov2Config = serde_json::from_str(&text).map_err(|source| Dinov2Error::Json {
-            path: path.clone(),
-            source,
-        })?;
-        config
-            .validate()
-            .map_err(|reason| Dinov2Error::Config { path, reason })?;
-        let path = folder.join(WEIGHTS);
-        let tensors = as_today(read_weights(&path)?);
-        let network = apply(Self::unfilled(&config, device), &tensors);
-        let network = network.map_err(|source| Dinov2Error::Weights { path, source })?;
+    pub fn load(folder: &Path, device: &Device) -> Result<Self, FolderError> {
+        let (config, tensors) = LAYOUT.read(folder, Dinov2Config::validate)?;
+        let network = apply(Self::unfilled(&config, device), &as_today(tensors));
+        let network = network.map_err(|source| LAYOUT.misfit(folder, source))?;
         Ok(network.no_grad())
     }
 

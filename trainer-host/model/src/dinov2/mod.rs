@@ -6,10 +6,8 @@
 mod base;
 mod block;
 mod config;
-mod error;
 mod positions;
 
-pub use base::{Dinov2, Dinov2Output};
+pub use base::{Dinov2, Dinov2Output, LAYOUT};
 pub use config::Dinov2Config;
-pub use error::Dinov2Error;
 pub use positions::Resampling;

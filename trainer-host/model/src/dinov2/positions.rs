@@ -1,6 +1,6 @@
 //! The position table at another number of patches: PyTorch's two bicubic interpolations, in f64.
 
-/// How a position table is brought to another grid. On its own grid nothing is done.
+/// Ways of bringing a position table to another grid. On its own grid nothing is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resampling {
     /// `interpolate(mode="bicubic")`: the four nearest places, with a = -0.75. As transformers does it without registers.

@@ -1,8 +1,7 @@
 //! Errors of an encoder.
 
 use super::checkpoint::CheckpointError;
-use crate::dinov2::Dinov2Error;
-use crate::hub::HubError;
+use crate::hub::{FolderError, HubError};
 use crate::network::{TensorFileError, WeightsError};
 use sextant_data::DataError;
 use sextant_recipe::KeyError;
@@ -77,7 +76,7 @@ pub enum EncoderError {
         /// As the recipe names it.
         name: String,
         /// The fault of its folder.
-        source: Dinov2Error,
+        source: FolderError,
     },
     /// A published network cannot be found.
     #[error(transparent)]

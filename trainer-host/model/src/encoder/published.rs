@@ -6,14 +6,10 @@ use sextant_data::{Dataset, Field};
 use super::base::FEATURES;
 use super::error::EncoderError;
 use super::target::is_published;
-use crate::dinov2::{Dinov2, Dinov2Output, Resampling};
-use crate::hub::locate;
+use crate::dinov2::{Dinov2, Dinov2Output, LAYOUT, Resampling};
 
 /// The batch field that holds an encoder's attention logits.
 pub const ATTENTION: &str = "attention";
-
-/// The file of weights in its folder.
-pub(super) const WEIGHTS: &str = "model.safetensors";
 
 /// Blocks whose attention is given where a recipe names none: the last, as HASTE aligns 9 to 12 of DINOv2-B.
 const LAST_BLOCKS: usize = 4;
@@ -34,7 +30,7 @@ impl Published {
     /// # Errors
     /// A network that cannot be found or read.
     pub fn load(name: &str, device: &Device) -> Result<Self, EncoderError> {
-        let located = locate(name, &["config.json", WEIGHTS])?;
+        let located = LAYOUT.locate(name)?;
         let network = Dinov2::load(&located.path, device).map_err(|source| EncoderError::Dinov2 {
             name: name.to_owned(),
             source,
@@ -83,7 +79,7 @@ impl Published {
         ]
     }
 
-    /// What it answers of images `[B, 3, H, W]` in 0 to 1, as REPA asks it: images resized to `grid` patches a side, its position
+    /// Output for images `[B, 3, H, W]` in 0 to 1, as REPA asks it: images resized to `grid` patches a side, its position
     /// table with them. REPA's `16 * resolution / 256` patches are the tokens of its student; here `grid` is the student's in any case.
     pub fn encode(&self, images: Tensor<4>, grid: usize, attention: bool) -> Dinov2Output {
         let blocks = if attention { &self.blocks[..] } else { &[] };
@@ -131,23 +127,15 @@ impl Published {
 mod tests {
     use super::*;
     use crate::encoder::Target;
-    use crate::network::{parse_safetensors, write_safetensors};
+    use crate::hub::referee::Referee;
     use sextant_data::load;
     use sextant_recipe::{DataConfig, TargetEncoder};
     use std::path::Path;
 
     /// A folder in the hub's layout, with the tiny DINOv2 of the fixtures.
     fn hub_folder() -> tempfile::TempDir {
-        let bytes = include_bytes!("../../../../tests/fixtures/dinov2.safetensors");
-        let (tensors, metadata) = parse_safetensors(bytes, Path::new("fixture")).unwrap();
-        let settings: serde_json::Value = serde_json::from_str(&metadata["json"]).unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("config.json"), settings["config"].to_string()).unwrap();
-        let model = tensors
-            .into_iter()
-            .filter_map(|(name, data)| Some((name.strip_prefix("model.")?.to_owned(), data)));
-        write_safetensors(folder.path().join(WEIGHTS), &model.collect(), &Default::default()).unwrap();
-        folder
+        let fixture = include_bytes!("../../../../tests/fixtures/dinov2.safetensors");
+        Referee::read(fixture, &LAYOUT).folder
     }
 
     fn named(folder: &Path, attention: Option<Vec<usize>>) -> Result<Target, EncoderError> {

@@ -8,8 +8,9 @@ use sextant_recipe::TargetEncoder;
 
 use super::base::{Encoder, FEATURES, target_encoder};
 use super::error::EncoderError;
-use super::published::{Published, WEIGHTS};
-use crate::hub::{HubError, is_hub_name, locate};
+use super::published::Published;
+use crate::dinov2::LAYOUT;
+use crate::hub::{HubError, is_hub_name};
 
 /// An encoder whose outputs become batch fields before a training begins.
 #[derive(Debug, Clone)]
@@ -112,9 +113,8 @@ pub(super) fn is_published(name: &str) -> bool {
 /// # Errors
 /// A name of the hub that is not found.
 pub fn weights_file(name: &str) -> Result<(PathBuf, Option<String>), HubError> {
-    let located = locate(name, &[WEIGHTS])?;
     match is_published(name) {
-        true => Ok((located.path.join(WEIGHTS), located.revision)),
-        false => Ok((located.path, None)),
+        true => LAYOUT.weights_file(name),
+        false => Ok((name.into(), None)),
     }
 }

@@ -1,57 +1,17 @@
 use super::*;
-use crate::network::{parse_safetensors, write_safetensors};
+use crate::hub::referee::Referee;
 
 const PLAIN: &[u8] = include_bytes!("../../../../../tests/fixtures/dinov2.safetensors");
 const REGISTERS: &[u8] = include_bytes!("../../../../../tests/fixtures/dinov2_registers.safetensors");
 
-/// What PyTorch computed, and a folder in transformers' layout with the network that it did so with.
-struct Referee {
-    tensors: BTreeMap<String, TensorData>,
-    folder: tempfile::TempDir,
-}
-
-impl Referee {
-    fn read(fixture: &[u8]) -> Self {
-        let (tensors, metadata) = parse_safetensors(fixture, Path::new("fixture")).unwrap();
-        let settings: serde_json::Value = serde_json::from_str(&metadata["json"]).unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join(CONFIG), settings["config"].to_string()).unwrap();
-        let referee = Self { tensors, folder };
-        referee.write(&referee.model());
-        referee
-    }
-
-    fn model(&self) -> BTreeMap<String, TensorData> {
-        let model = self.tensors.iter();
-        model
-            .filter_map(|(name, data)| Some((name.strip_prefix("model.")?.to_owned(), data.clone())))
-            .collect()
-    }
-
-    fn write(&self, tensors: &BTreeMap<String, TensorData>) {
-        write_safetensors(self.folder.path().join(WEIGHTS), tensors, &BTreeMap::new()).unwrap();
-    }
-
-    fn load(&self) -> Result<Dinov2, Dinov2Error> {
-        Dinov2::load(self.folder.path(), &Device::flex())
-    }
-
-    fn tensor<const D: usize>(&self, name: &str) -> Tensor<D> {
-        let data = self.tensors[name].clone().convert_dtype(burn::tensor::DType::F32);
-        Tensor::from_data(data, &Device::flex())
-    }
-
-    #[track_caller]
-    fn agrees<const D: usize>(&self, found: Tensor<D>, name: &str) {
-        let gap = (found - self.tensor(name)).abs().max().into_scalar::<f32>();
-        assert!(gap < 1e-4, "{name} differs by {gap}");
-    }
+fn load(referee: &Referee) -> Result<Dinov2, FolderError> {
+    Dinov2::load(referee.folder.path(), &Device::flex())
 }
 
 #[test]
 fn should_answer_as_transformers_does_on_its_own_grid_and_on_another() {
-    let referee = Referee::read(PLAIN);
-    let network = referee.load().unwrap();
+    let referee = Referee::read(PLAIN, &LAYOUT);
+    let network = load(&referee).unwrap();
     let native = network.forward(referee.tensor("in.native"), Resampling::Plain, &[]);
     referee.agrees(native.patches, "out.native_patch_tokens");
     let images = network.preprocess(referee.tensor("in.image_u8") / 255.0, 4);
@@ -62,8 +22,8 @@ fn should_answer_as_transformers_does_on_its_own_grid_and_on_another() {
 
 #[test]
 fn should_have_registers_a_gated_perceptron_and_its_attention() {
-    let referee = Referee::read(REGISTERS);
-    let network = referee.load().unwrap();
+    let referee = Referee::read(REGISTERS, &LAYOUT);
+    let network = load(&referee).unwrap();
     assert_eq!(network.config().registers(), 2);
     let output = network.forward(referee.tensor("in.images"), Resampling::Antialiased, &[3, 1]);
     referee.agrees(output.class.clone(), "out.class");
@@ -82,8 +42,8 @@ fn should_have_registers_a_gated_perceptron_and_its_attention() {
 
 #[test]
 fn should_resample_positions_as_pytorch_does() {
-    let referee = Referee::read(REGISTERS);
-    let network = referee.load().unwrap();
+    let referee = Referee::read(REGISTERS, &LAYOUT);
+    let network = load(&referee).unwrap();
     for (resampling, name) in [(Resampling::Plain, "plain"), (Resampling::Antialiased, "antialiased")] {
         for grid in [2, 3, 7] {
             let patches = network.positions(grid, resampling).narrow(1, 1, grid * grid);
@@ -95,8 +55,8 @@ fn should_resample_positions_as_pytorch_does() {
 #[test]
 fn should_know_the_names_of_the_hubs_files() {
     for fixture in [PLAIN, REGISTERS] {
-        let referee = Referee::read(fixture);
-        let wanted = referee.load().unwrap().fingerprint();
+        let referee = Referee::read(fixture, &LAYOUT);
+        let wanted = load(&referee).unwrap().fingerprint();
         let old = |name: &str| {
             [
                 (".attention.q_proj.", ".attention.attention.query."),
@@ -123,17 +83,17 @@ fn should_know_the_names_of_the_hubs_files() {
             tensors.insert(gate.replace("gate_proj", "weights_in"), TensorData::new(values, shape));
         }
         referee.write(&tensors.iter().map(|(name, data)| (old(name), data.clone())).collect());
-        assert_eq!(referee.load().unwrap().fingerprint(), wanted);
+        assert_eq!(load(&referee).unwrap().fingerprint(), wanted);
     }
 }
 
 #[test]
 fn should_name_the_file_and_all_that_is_wrong_with_it() {
-    let referee = Referee::read(PLAIN);
-    let config = referee.folder.path().join(CONFIG);
+    let referee = Referee::read(PLAIN, &LAYOUT);
+    let config = referee.folder.path().join(Layout::CONFIG);
     let text = std::fs::read_to_string(&config).unwrap();
     let refused = |parts: &[&str]| {
-        let message = referee.load().unwrap_err().to_string();
+        let message = load(&referee).unwrap_err().to_string();
         for part in parts {
             assert!(message.contains(part), "{part} in {message}");
         }
@@ -170,8 +130,8 @@ fn should_name_the_file_and_all_that_is_wrong_with_it() {
         "2 tensors",
         "`layernorm.bias` [24] is missing",
         "wanted is [1, 37, 24]",
-        WEIGHTS,
+        LAYOUT.weights,
     ]);
     std::fs::remove_file(&config).unwrap();
-    refused(&["config.json", "No such file", WEIGHTS]);
+    refused(&["config.json", "No such file", LAYOUT.weights]);
 }

@@ -27,16 +27,16 @@ pub enum HubError {
     Absent {
         /// As the recipe names it.
         name: String,
-        /// Where it was looked for: the repository's folder in the cache, or the snapshot of a revision.
+        /// Place that it was looked for in: the repository's folder in the cache, or the snapshot of a revision.
         place: PathBuf,
         /// Files that are wanted and not there.
         files: Vec<String>,
-        /// Why it was not fetched, and what to do.
+        /// Reason why it was not fetched, and what to do.
         fetching: String,
     },
 }
 
-/// Where a network lies.
+/// Place of a network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Located {
     /// The folder, or the file, that a path names.
@@ -54,7 +54,7 @@ pub fn is_hub_name(name: &str) -> bool {
 /// snapshot in the hub's cache.
 ///
 /// # Errors
-/// What was looked for, where, and how it gets there.
+/// Says what was looked for, where, and how it gets there.
 pub fn locate(name: &str, files: &[&str]) -> Result<Located, HubError> {
     if !is_hub_name(name) {
         let path = name.into();

@@ -1,0 +1,9 @@
+//! Published networks: where they are found, and the folders that they are published as.
+
+mod folder;
+mod locate;
+#[cfg(test)]
+pub(crate) mod referee;
+
+pub use folder::{FolderError, Layout};
+pub use locate::{HubError, Located, is_hub_name, locate};
