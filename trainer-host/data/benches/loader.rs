@@ -1,4 +1,4 @@
-//! What the packed layout costs: opening it, reading it, and memory. `cargo bench -p sextant-data [-- SAMPLES]`.
+//! Cost of the packed layout: opening it, reading it, and memory. `cargo bench -p sextant-data [-- SAMPLES]`.
 //!
 //! Prints numbers for a person; what must hold is in the tests.
 

@@ -82,7 +82,7 @@ impl Standardisation {
     }
 }
 
-/// What the values of a sample mean.
+/// Meaning of a sample's values.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Codec {
     /// Standardised pixels.

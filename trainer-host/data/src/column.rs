@@ -94,7 +94,7 @@ impl<T: Pod + Eq> Eq for Column<T> {}
 pub struct Names {
     /// All names, one after the other.
     pub(super) text: Column<u8>,
-    /// Where each ends in `text`.
+    /// End of each in `text`.
     pub(super) ends: Column<u64>,
 }
 

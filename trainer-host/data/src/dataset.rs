@@ -29,7 +29,7 @@ pub struct Field {
 
 /// An [`Index`] of samples, the store that they are read from, and what their values mean.
 ///
-/// What is not asked for in a training's name is read without chance: no image is mirrored, and latents are the means of
+/// Reading that is not a training's has no chance in it: no image is mirrored, and latents are the means of
 /// their posterior.
 #[derive(Debug, Clone)]
 pub struct Dataset {
@@ -225,12 +225,12 @@ impl Dataset {
         self.index.names.get(id)
     }
 
-    /// What is known of every image.
+    /// Facts of every image.
     pub fn index(&self) -> &Index {
         &self.index
     }
 
-    /// Where images are read from.
+    /// Source of the images.
     pub(super) fn store(&self) -> &dyn SampleStore {
         self.store.as_ref()
     }
@@ -250,7 +250,7 @@ impl Dataset {
         self.index.train_counts()
     }
 
-    /// What the values of a sample mean.
+    /// Meaning of a sample's values.
     pub fn codec(&self) -> Codec {
         self.codec
     }
@@ -371,7 +371,7 @@ impl Dataset {
     }
 }
 
-/// What `of` gives for `ids`, one after the other, read by several threads.
+/// Rows that `of` gives for `ids`, one after the other, read by several threads.
 fn rows(ids: &[usize], of: impl Fn(usize) -> Result<Vec<f32>, DataError> + Sync) -> Result<Vec<f32>, DataError> {
     let rows = ids.par_iter().with_min_len(TASK).map(|&id| of(id));
     Ok(rows.collect::<Result<Vec<_>, _>>()?.concat())

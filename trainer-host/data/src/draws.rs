@@ -69,7 +69,7 @@ impl FormDraws {
         }
     }
 
-    /// Whether sample `id` is mirrored, as half of all are.
+    /// True if sample `id` is mirrored, as half of all are.
     pub fn flip(&self, id: usize) -> bool {
         self.flip.at(&[self.step, id as u64]).random()
     }

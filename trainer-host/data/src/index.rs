@@ -1,4 +1,4 @@
-//! What is known of every sample without reading it.
+//! Facts of every sample that are known without reading it.
 
 use std::sync::OnceLock;
 
@@ -23,7 +23,7 @@ pub struct Index {
     pub groups: Option<Column<u64>>,
     /// A name for each sample.
     pub names: Names,
-    /// Which samples are trained on, and which are held out.
+    /// The samples that are trained on, and those that are held out.
     pub split: Split,
     checked: OnceLock<()>,
 }

@@ -1,4 +1,4 @@
-//! What a data set is, in numbers.
+//! A data set in numbers.
 
 use std::path::{Path, PathBuf};
 
@@ -45,7 +45,7 @@ pub struct DataFacts {
     pub fields: Vec<(String, Vec<usize>)>,
     /// Fingerprint.
     pub fingerprint: String,
-    /// What a network sees, of some samples.
+    /// Statistics of what a network sees, of some samples.
     pub statistics: Statistics,
 }
 

@@ -43,7 +43,7 @@ pub enum DataConfig {
         /// Train on the latents of mirrored images, from `vae-sd-flip`, half of the time.
         #[serde(default)]
         flip: bool,
-        /// What is kept for evaluation.
+        /// The part that is kept for evaluation.
         #[serde(default)]
         held_out: HeldOut,
         /// Chooses a held-out share.
@@ -62,14 +62,14 @@ pub enum DataConfig {
         /// Train on mirrored images half of the time.
         #[serde(default)]
         flip: bool,
-        /// What is kept for evaluation.
+        /// The part that is kept for evaluation.
         #[serde(default)]
         held_out: HeldOut,
         /// Chooses a held-out share.
         #[serde(default, with = "super::seed")]
         split_seed: u64,
     },
-    /// What `sextant data pack` made of any of the others.
+    /// Files that `sextant data pack` made of any of the others.
     Packed {
         /// The folder.
         path: PathBuf,
@@ -84,7 +84,7 @@ pub enum DataConfig {
         /// Train on mirrored samples half of the time.
         #[serde(default)]
         flip: bool,
-        /// What is kept for evaluation; by default what was when it was packed.
+        /// The part that is kept for evaluation; by default that which was when it was packed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         held_out: Option<HeldOut>,
         /// Chooses a held-out share.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{KeyError, Weights};
 
-/// What a network's input and output mean. Sextant's own is that of the published REPA trainers.
+/// Meaning of a network's input and output. Sextant's own is that of the published REPA trainers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Convention {
@@ -29,14 +29,14 @@ impl Convention {
     }
 }
 
-/// How much of a file a network must take.
+/// Part of a file that a network must take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Take {
     /// Every parameter comes from the file, and the file has no other but projectors.
     #[default]
     All,
-    /// What has the name and shape of a parameter; the others stay as they were drawn. So another number of classes keeps the trunk,
+    /// Tensors of the name and shape of a parameter; the others stay as they were drawn. So another number of classes keeps the trunk,
     /// and another resolution has the position table of its own grid.
     Fits,
 }

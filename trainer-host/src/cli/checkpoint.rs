@@ -20,7 +20,7 @@ pub const EXAMPLES: &str = "Examples:
 
 A recipe takes such a file as it is: init = { from = \"0400000.pt\" } in a phase, or teacher = { from = \"0400000.pt\" }.";
 
-/// What is to be done with a file of weights.
+/// Commands on a file of weights.
 #[derive(Subcommand)]
 pub enum CheckpointCommand {
     /// Say what a file of weights holds: kind, network, tensors, parameters, steps, settings.

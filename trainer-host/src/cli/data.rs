@@ -15,7 +15,7 @@ use sextant_interrupt as interrupt;
 use sextant_recipe::{self as recipe, DataConfig, HeldOut};
 use sextant_train::ProgressMode;
 
-/// What can be done with data.
+/// Commands on data.
 #[derive(Subcommand)]
 pub enum DataCommand {
     /// Say what there is: samples, classes, shapes, statistics; or the first fault.

@@ -9,7 +9,7 @@ use sextant_records::{FileError, Place, RunFolder};
 /// A run, and the checkpoint of it if one is meant.
 ///
 /// # Errors
-/// What is neither; `or` says what else would have been right.
+/// Names a folder that is neither; `or` says what else would have been right.
 pub fn run_or_checkpoint(target: &Path, or: &str) -> Result<(RunFolder, Option<Place>), Error> {
     if target.join("recipe.toml").is_file() {
         return Ok((RunFolder::new(target), None));

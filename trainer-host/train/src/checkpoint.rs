@@ -41,7 +41,7 @@ pub struct State {
     pub step_seconds: Vec<f32>,
     /// The validation loss after the phase's last step; none before it.
     pub validation: Option<ValidationLoss>,
-    /// What of validation, log and samples was still due after the step when somebody asked to stop: the step's shares of the
+    /// Set where validation, log and samples were still due after the step when somebody asked to stop: the step's shares of the
     /// gradient, which are measured before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<Vec<(String, f64)>>,

@@ -207,7 +207,7 @@ pub enum Error {
         phase: String,
         /// Its estimate in words.
         estimate: String,
-        /// What of it does not fit.
+        /// The part that does not fit.
         part: &'static str,
         /// The memory in words.
         available: String,
@@ -221,7 +221,7 @@ pub enum Error {
         key: &'static str,
         /// Its value.
         count: usize,
-        /// What they need, in words.
+        /// Their need, in words.
         needed: String,
         /// Free memory in words.
         available: String,

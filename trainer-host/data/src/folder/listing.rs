@@ -19,7 +19,7 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// What lies in `folder` and is meant as an image, whether or not it can be read, with the labels of its `dataset.json` or else a
+    /// Everything in `folder` that is meant as an image, whether or not it can be read, with the labels of its `dataset.json` or else a
     /// class a sub-folder.
     ///
     /// # Errors

@@ -25,7 +25,7 @@ pub const MOMENTS: &str = "vae-sd";
 /// Opens a folder in the layout of REPA.
 ///
 /// # Errors
-/// Whatever is not of this layout: the first fault, with the file.
+/// The first fault of what is not of this layout, with the file.
 pub fn latents(
     path: &Path,
     classes: Option<usize>,

@@ -4,7 +4,7 @@ use std::io;
 
 use super::decode::MAX_BYTES;
 
-/// Why an image cannot be used. The message does not name the file: whoever knows it does.
+/// Fault of an image that cannot be used. The message does not name the file: whoever knows it does.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
     /// The file cannot be read.

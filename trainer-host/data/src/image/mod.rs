@@ -1,6 +1,6 @@
 //! Images of users: files of any size and colour mode to square RGB.
 //!
-//! What is done to pixels is what the published trainers do with Pillow (guided-diffusion's `center_crop_arr`, which REPA and SiT
+//! Pixels are treated as the published trainers treat them with Pillow (guided-diffusion's `center_crop_arr`, which REPA and SiT
 //! inherit), so that data prepared here and there is the same. Where Pillow's way is hardly meant, [`decode`] says what is done
 //! instead.
 

@@ -8,7 +8,7 @@ pub const HEADER: usize = 64;
 const MAGIC: &[u8; 8] = b"SEXTPACK";
 const VERSION: u32 = 1;
 
-/// What a file holds.
+/// Content of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Records.
@@ -20,7 +20,7 @@ pub enum Kind {
 /// A header: little-endian, its own CRC-32C last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
-    /// What the file holds.
+    /// Its content.
     pub kind: Kind,
     /// The set that it belongs to.
     pub set: [u8; 16],

@@ -57,7 +57,7 @@ pub struct FileInfo {
     pub sha256: String,
 }
 
-/// What the values of samples mean, as of [`Codec`].
+/// Meaning of the samples' values, as of [`Codec`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PackedCodec {
@@ -83,7 +83,7 @@ pub struct PackedIndex {
     pub count: u64,
     /// Number of samples in each shard but the last.
     pub shard: u64,
-    /// What samples are.
+    /// Form of the samples.
     pub codec: PackedCodec,
     /// Their shape and type.
     pub sample: PartInfo,
@@ -106,7 +106,7 @@ pub struct PackedIndex {
 /// A part of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
-    /// Where its checksum lies in the record; its values begin [`Part::CHECKSUM`] bytes later.
+    /// Place of its checksum in the record; its values begin [`Part::CHECKSUM`] bytes later.
     pub offset: usize,
     /// Bytes of its values.
     pub bytes: usize,

@@ -22,7 +22,7 @@ const AHEAD: usize = 64;
 /// Bytes of a shard beyond which another begins.
 const SHARD: usize = 4 << 30;
 
-/// How a set is packed.
+/// Settings of packing.
 #[derive(Debug, Clone, Copy)]
 pub struct PackOptions {
     /// Moments and fields in half precision. Pixels are bytes in any case.
@@ -40,7 +40,7 @@ impl Default for PackOptions {
     }
 }
 
-/// What was packed.
+/// Result of packing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Packed {
     /// Number of samples.

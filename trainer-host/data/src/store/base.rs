@@ -1,10 +1,10 @@
-//! What a store gives.
+//! The trait of a store, and its samples.
 
 use std::fmt::Debug;
 
 use crate::error::DataError;
 
-/// What is kept of one sample.
+/// One sample as it is kept.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Sample {
     /// 8-bit pixels `[H, W, C]`.
@@ -26,10 +26,10 @@ pub trait SampleStore: Debug + Send + Sync {
     /// A file that cannot be read, or is not what the index says; a mirrored form that is not kept.
     fn sample(&self, id: usize, flipped: bool) -> Result<Sample, DataError>;
 
-    /// Whether mirrored forms are kept, of samples and fields; or why not.
+    /// Checks that mirrored forms are kept, of samples and fields.
     ///
     /// # Errors
-    /// What is missing, in words.
+    /// Says what is missing.
     fn flipped(&self) -> Result<(), String> {
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Where the samples of a set are read from: one file an implementation.
+//! Stores of samples: one file an implementation.
 
 mod base;
 mod images;

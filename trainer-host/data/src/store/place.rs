@@ -1,4 +1,4 @@
-//! Where the file of a sample lies.
+//! Places of the samples' files.
 
 use std::path::{Path, PathBuf};
 

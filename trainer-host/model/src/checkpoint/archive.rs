@@ -13,7 +13,7 @@ use super::pickle::{Pickle, PickleError, StoredTensor};
 /// Largest pickle that is read. It holds names, shapes and settings; those of the largest published checkpoint need 1 MB.
 const LARGEST_PICKLE: u64 = 16 << 20;
 
-/// Why an archive cannot be read.
+/// Fault of an archive that cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
     /// The file system refused, or an entry's checksum is not that of its bytes.

@@ -1,4 +1,4 @@
-//! Why a file of weights cannot be used.
+//! Faults of a file of weights.
 
 use std::io;
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ pub struct CheckpointError {
     pub fault: Box<Fault>,
 }
 
-/// What is wrong with a file of weights.
+/// Fault of a file of weights.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
     /// The file system refused.
@@ -48,9 +48,9 @@ pub enum Fault {
     /// Weights that it does not hold.
     #[error("it has no weights {asked:?}: {there}")]
     NoSuchWeights {
-        /// What was asked for.
+        /// The weights that were asked for.
         asked: String,
-        /// What there is, in words.
+        /// Those that there are, in words.
         there: String,
     },
     /// Tensors of another kind of network, or settings that say so.

@@ -24,7 +24,7 @@ const MOST_ARGS: usize = 10_000;
 /// The kind of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// What `torch.save` writes.
+    /// An archive of `torch.save`.
     PyTorch,
     /// Safetensors.
     Safetensors,
@@ -41,7 +41,7 @@ pub struct WeightsFile {
     has_optimiser: bool,
 }
 
-/// Where a tensor's values are.
+/// Place of a tensor's values.
 enum Place {
     Archive(StoredTensor),
     Memory(TensorData),

@@ -10,7 +10,7 @@ use std::fmt;
 
 use burn::tensor::{BoolStore, DType};
 
-/// Why bytes are no pickle that is read here.
+/// Fault of bytes that are no pickle that is read here.
 #[derive(Debug, thiserror::Error)]
 pub enum PickleError {
     /// The bytes end within an instruction, or before the last one.
@@ -36,7 +36,7 @@ pub enum PickleError {
     Order {
         /// Place of the instruction.
         at: usize,
-        /// What it takes.
+        /// The operands that it takes.
         wanted: &'static str,
     },
 }
@@ -111,7 +111,7 @@ pub(super) struct Storage {
     pub key: String,
     /// Type of the numbers.
     pub dtype: DType,
-    /// How many there are.
+    /// Number of them.
     pub count: usize,
 }
 

@@ -48,7 +48,7 @@ impl ProgressMode {
 pub struct Progress {
     show: Show,
     label: String,
-    /// What is counted, in the singular.
+    /// Name of what is counted, in the singular.
     unit: &'static str,
     total: u64,
     first: u64,

@@ -88,7 +88,7 @@ impl FromStr for Part {
 pub struct SampleJob<'a> {
     /// The network.
     pub network: &'a Sit,
-    /// Where it is from, in words: `ema after step 400`.
+    /// Its origin, in words: `ema after step 400`.
     pub origin: String,
     /// Sampler, seed, batch.
     pub drawing: Drawing,
@@ -102,11 +102,11 @@ pub struct SampleJob<'a> {
     pub labels: Labels,
     /// Samples in all, of which a part may be drawn.
     pub count: u64,
-    /// What this process draws.
+    /// The part that this process draws.
     pub part: Part,
 }
 
-/// What became of the samples.
+/// State of the samples after a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Drawn {
     /// The `.npz` was there before, of these settings.

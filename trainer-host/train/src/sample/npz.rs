@@ -87,7 +87,7 @@ pub(super) fn write_npz<W: Write + Seek>(
     archive.finish()
 }
 
-/// What stands before an array's values, which are of this machine's byte order.
+/// Header before an array's values, which are of this machine's byte order.
 fn header<T: npyz::AutoSerialize>(shape: &[u64]) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let options = npyz::WriteOptions::<T>::new().default_dtype().shape(shape);

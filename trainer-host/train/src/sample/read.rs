@@ -189,7 +189,7 @@ fn archive(path: &Path) -> Result<ZipArchive<BufReader<File>>, Unreadable> {
     Ok(ZipArchive::new(BufReader::new(file))?)
 }
 
-/// Why an archive holds no samples.
+/// Fault of an archive that holds no samples.
 #[derive(Debug, thiserror::Error)]
 enum Unreadable {
     #[error("cannot be read as .npz: {0}")]
