@@ -5,6 +5,7 @@
 mod abi;
 mod architecture;
 mod at_once;
+mod bare;
 mod checkpoints;
 mod comparison;
 mod controls;

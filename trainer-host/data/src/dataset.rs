@@ -13,7 +13,7 @@ use super::error::DataError;
 use super::images::Images;
 use super::index::Index;
 use super::split::{HELD_OUT, Split};
-use super::store::{InMemory, Sample, SampleStore};
+use super::store::{Absent, InMemory, Sample, SampleStore};
 
 /// Samples that one task of a batch reads: fewer are not worth a thread.
 const TASK: usize = 8;
@@ -82,6 +82,18 @@ impl Dataset {
             fields: BTreeMap::new(),
             fingerprint,
         }
+    }
+
+    /// A set without samples, of this shape `[C, H, W]` and of numbered classes: for a network whose data are not here, and of which
+    /// samples are drawn all the same.
+    pub fn absent(shape: [usize; 3], classes: usize, codec: Codec) -> Self {
+        let class_names = (0..classes).map(|class| class.to_string()).collect();
+        let none = Vec::<&str>::new().into_iter().collect();
+        let index = Index::new(none, Vec::new().into(), class_names, Split::by_choice(0, |_| false));
+        let fingerprint = hex(&Sha256::digest(format!(
+            "sextant/data/1 absent {shape:?} {classes} {codec:?}"
+        )));
+        Self::new(index, Arc::new(Absent(shape)), codec, fingerprint)
     }
 
     /// The same set of latents, with what makes pictures of them.

@@ -19,6 +19,7 @@ use sextant_model::encoder;
 use sextant_model::{Sit, collect, fingerprint};
 use sextant_recipe::Recipe;
 use sextant_recipe::{QualityRecipe, RepresentationsRecipe};
+use sextant_records::FileIdentity;
 use sextant_records::evaluation::{
     Copies, DataFingerprints, Evaluation, EvaluationFolder, Fingerprints, Protocol, Quality, Representations,
     ScaleSweep, SweepPoint,
@@ -37,6 +38,8 @@ pub struct Subject<'a> {
     pub step: u64,
     /// The file of its weights, for messages.
     pub file: PathBuf,
+    /// That file, where it is no run's.
+    pub identity: Option<FileIdentity>,
     /// The aim of the last phase's source, where that can be told.
     pub guided: Option<Guided<'a>>,
     /// The device that it computes on.
@@ -68,6 +71,7 @@ impl Subject<'_> {
         Fingerprints {
             network: of(&self.network, ""),
             teacher: self.guided.as_ref().map(taught),
+            file: self.identity.clone(),
         }
     }
 }
@@ -330,6 +334,7 @@ mod tests {
             network,
             step: 1,
             file: "ema.safetensors".into(),
+            identity: None,
             guided: None,
             device,
         }

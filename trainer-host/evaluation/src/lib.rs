@@ -22,7 +22,7 @@ mod values;
 pub use error::Error;
 pub use guided::{Target, guided_of};
 pub use judge::JudgeError;
-pub use subject::{of_network, of_run, of_samples, prepare, prepare_evaluation, saved};
+pub use subject::{of_file, of_network, of_run, of_samples, prepare, prepare_evaluation, saved};
 pub use text::text;
 
 use extraction::FeatureExtraction;

@@ -1,4 +1,4 @@
-//! Subjects of an evaluation: a run, one checkpoint of it, samples alone.
+//! Subjects of an evaluation: a run, one checkpoint of it, a network of a file, samples alone.
 
 use burn::tensor::Device;
 use sha2::{Digest, Sha256};
@@ -17,7 +17,7 @@ use sextant_records::{FileError, Place, RunFolder, ValidationLoss, journal};
 use sextant_stats::measure::Features;
 use sextant_train::checkpoint::{Saved, SavedTensors};
 use sextant_train::sample::SampleFile;
-use sextant_train::{Options, Run, Warning, checkpoint, trained, validation_loss, validation_set};
+use sextant_train::{BareNetwork, Options, Run, Warning, checkpoint, trained, validation_loss, validation_set};
 
 /// Makes a run ready ([`Run::prepare`]), and checks what can be wrong with its evaluation before its training begins: judges
 /// that cannot be read or do not fit the data, a judge that is the encoder, too few samples.
@@ -146,13 +146,57 @@ fn measure(
         network: trained(recipe, dataset, &saved, weights, &device)?,
         step: saved.step,
         file: saved.file(weights),
+        identity: None,
         guided,
         device: &device,
     };
-    let mut evaluation = evaluate(&subject, place, |part| options.evaluating(part))?;
-    if validate && evaluation.validation.is_none() {
+    let evaluation = evaluate(&subject, place, |part| options.evaluating(part))?;
+    match validate {
+        true => validated(&subject, evaluation, place, options),
+        false => Ok(evaluation),
+    }
+}
+
+/// Measures the network of a file alone, with the judges and the data of `recipe`, into `place`; its validation loss too.
+///
+/// # Errors
+/// Data that cannot be read or are not those of the network; as [`of_network`].
+pub fn of_file(
+    network: &mut BareNetwork,
+    recipe: &Recipe,
+    options: &Options,
+    place: &EvaluationFolder,
+) -> Result<Evaluation, Error> {
+    let device = options.device.clone().inner();
+    let dataset = sextant_train::dataset(&recipe.data, &device)?;
+    network.fits(&dataset, &recipe.diffusion)?;
+    for warning in warnings(recipe, &dataset, &judges(recipe, &dataset, &device)?) {
+        tracing::warn!("{warning}");
+    }
+    let subject = Subject {
+        recipe,
+        dataset: &dataset,
+        network: network.network(&device)?,
+        step: network.step().unwrap_or(0),
+        file: network.file().to_owned(),
+        identity: Some(network.identity().clone()),
+        guided: None,
+        device: &device,
+    };
+    let evaluation = evaluate(&subject, place, |part| options.evaluating(part))?;
+    validated(&subject, evaluation, place, options)
+}
+
+/// The evaluation with the network's validation loss, which stays in `place` too.
+fn validated(
+    subject: &Subject,
+    mut evaluation: Evaluation,
+    place: &EvaluationFolder,
+    options: &Options,
+) -> Result<Evaluation, Error> {
+    if evaluation.validation.is_none() {
         options.evaluating("validation loss");
-        evaluation.validation = Some(validation(&subject)?);
+        evaluation.validation = Some(validation(subject)?);
         place.finish(&evaluation)?;
     }
     Ok(evaluation)

@@ -70,7 +70,7 @@ impl NetworkFile {
         let of = |(key, path): (String, String)| {
             let fault = |reason: &dyn Display| FileError::new(&path, format!("{reason} ({key} of the recipe)"));
             let (file, revision) = weights(&key, &path).map_err(|e| fault(&e))?;
-            let sha256 = digest(file).map_err(|e| fault(&e))?;
+            let sha256 = digest(&file).map_err(|e| fault(&e))?;
             Ok(Self {
                 key,
                 path,
@@ -91,8 +91,29 @@ impl NetworkFile {
     }
 }
 
+/// A file wherever it lies: what it is called, and what is in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileIdentity {
+    /// Its name, without folders.
+    pub name: String,
+    /// SHA-256 (hex) of it.
+    pub sha256: String,
+}
+
+impl FileIdentity {
+    /// The file as it is now; all of it is read.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn of(path: &Path) -> Result<Self, FileError> {
+        let sha256 = digest(path).map_err(|e| FileError::new(path, e))?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(Self { name, sha256 })
+    }
+}
+
 /// SHA-256 of a file in hexadecimal digits, read piece by piece: a checkpoint may be larger than the memory.
-fn digest(path: PathBuf) -> io::Result<String> {
+fn digest(path: &Path) -> io::Result<String> {
     let mut hash = Sha256::new();
     io::copy(&mut File::open(path)?, &mut hash)?;
     Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())

@@ -20,7 +20,7 @@ mod write;
 pub use cost::{ComputeCost, EncoderCost, Operations, Parts, Seconds, TeacherCounters, duration};
 pub use error::{FileError, RecordError, StorageFull};
 pub use facts::{LibraryRecord, ReplacedLibrary, RunFailure, RunInfo, RunResult};
-pub use history::{Fork, NetworkFile, Place, RecipeChange};
+pub use history::{FileIdentity, Fork, NetworkFile, Place, RecipeChange};
 pub use lock::{FolderLock, Holder, LOCK_FILE, LockError};
 pub use median::median;
 pub use run::RunFolder;

@@ -2,15 +2,15 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::OutputArgs;
 use super::commands::print_json;
+use super::{ConventionName, OutputArgs};
 use crate::Error;
 use sextant_model::checkpoint::{Format, Imported, WeightsFile, metadata};
 use sextant_model::write_safetensors;
-use sextant_recipe::{Convention, Import, Weights};
+use sextant_recipe::{Import, Weights};
 
 pub const EXAMPLES: &str = "Examples:
   sextant checkpoint info 0400000.pt
@@ -42,13 +42,6 @@ struct FileArgs {
     /// Whose conventions the network has, where the file does not tell: repa, sit (the original one), or dit.
     #[arg(long)]
     convention: Option<ConventionName>,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum ConventionName {
-    Repa,
-    Sit,
-    Dit,
 }
 
 #[derive(Args)]
@@ -85,11 +78,7 @@ impl FileArgs {
         let import = Import {
             from: self.file.display().to_string(),
             weights: self.weights,
-            convention: self.convention.map(|name| match name {
-                ConventionName::Repa => Convention::Repa,
-                ConventionName::Sit => Convention::Sit,
-                ConventionName::Dit => Convention::Dit,
-            }),
+            convention: self.convention.map(Into::into),
         };
         Ok(Imported::open(&import)?)
     }

@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::place::{check_writable, run_or_checkpoint};
 use super::{
-    Command, CompareArgs, ComputeArgs, EncoderArgs, EncoderCommand, LabelsName, SampleArgs, SamplerName, TrainArgs,
-    checkpoint, eval, log, plan, plugin, report, resume, samples, sweep,
+    Command, CompareArgs, ComputeArgs, EncoderArgs, EncoderCommand, TrainArgs, checkpoint, eval, log, plan, plugin,
+    report, resume, sample, sweep,
 };
 use crate::Error;
 use crate::compare::{self, Status};
@@ -18,15 +17,11 @@ use sextant_evaluation as evaluation;
 use sextant_guidance::SearchPath;
 use sextant_interrupt as interrupt;
 use sextant_model::device;
-use sextant_model::diffusion::SamplerMethod;
 use sextant_model::encoder::{EncoderError, train_encoder};
-use sextant_recipe::{self as recipe, EncoderConfig, Recipe, RecipeFile};
+use sextant_recipe::{self as recipe, EncoderConfig, RecipeFile};
 use sextant_records::FileError;
 use sextant_records::{FolderLock, RunFolder, RunResult, duration, quoted, remove_leftovers};
-use sextant_train::checkpoint::SavedTensors;
-use sextant_train::memory;
-use sextant_train::sample::{self, Drawing, Labels, Part, SampleJob, SamplesNeed};
-use sextant_train::{Options, ProgressMode, Run, check_data, explained_to, of_sampler, write_samples};
+use sextant_train::{Options, ProgressMode, Run};
 
 /// Runs a command.
 pub fn run(command: Command) -> Result<(), Error> {
@@ -36,7 +31,7 @@ pub fn run(command: Command) -> Result<(), Error> {
         Command::Plan(args) => plan::run(&args),
         Command::Report(args) => report::run(args),
         Command::Sweep(args) => sweep::run(args),
-        Command::Sample(args) => draw(args),
+        Command::Sample(args) => sample::run(args),
         Command::Checkpoint(command) => checkpoint::run(command),
         Command::Eval(args) => eval::run(args),
         Command::Data(command) => super::data::run(command),
@@ -200,134 +195,6 @@ pub(super) fn listen(limit: Option<Duration>) -> Result<(), Error> {
     words.extend(arguments.map(|word| quoted(&word.to_string_lossy())));
     interrupt::goes_on_with(words.join(" "));
     interrupt::listen(limit).map_err(|e| Error::Failed(format!("signals cannot be listened to: {e}")))
-}
-
-fn draw(args: SampleArgs) -> Result<(), Error> {
-    listen(None)?;
-    if Path::new(&args.name).file_name() != Some(args.name.as_ref()) {
-        return Err(Error::Input(format!(
-            "--name {:?}: it names two files in one folder, so that it must not be empty or have a / in it (--out DIR names another folder)",
-            args.name
-        )));
-    }
-    let (folder, checkpoint) = run_or_checkpoint(&args.run, "")?;
-    let recipe = folder.unedited()?;
-    let saved = evaluation::saved(&folder, &recipe, checkpoint.as_ref())?;
-    let out = match args.out {
-        Some(out) if out.is_file() => {
-            return Err(FileError::new(&out, "is a file; --out names a folder").into());
-        }
-        Some(out) => out,
-        None => check_writable(folder.path()).map(|()| folder.samples())?,
-    };
-    let compute = ComputeArgs {
-        device: args.device,
-        plugin_dir: Vec::new(),
-        tui: false,
-    };
-    let mut sampler = recipe.evaluation.sampler.clone();
-    if let Some(name) = args.sampler {
-        sampler.method = match name {
-            SamplerName::Euler => SamplerMethod::Euler,
-            SamplerName::Heun => SamplerMethod::Heun,
-            SamplerName::Sde => SamplerMethod::Sde,
-        };
-    }
-    sampler.steps = args.steps.unwrap_or(sampler.steps);
-    sampler.cfg_scale = args.cfg.unwrap_or(sampler.cfg_scale);
-    sampler.guidance_low = args.guidance_low.unwrap_or(sampler.guidance_low);
-    sampler.guidance_high = args.guidance_high.unwrap_or(sampler.guidance_high);
-    sampler.validate()?;
-    let options = options(&compute, true, "sample")?;
-    let dataset = sextant_train::dataset(&recipe.data, &options.device)?;
-    check_data(&folder, &dataset)?;
-    let classes = dataset.class_names().len();
-    let count = args.count.unwrap_or(recipe.evaluation.samples);
-    let columns = args.columns.unwrap_or(recipe.evaluation.columns);
-    // A grid is made in memory.
-    let most = if args.npz.is_some() { 1_000_000_000 } else { 1_000_000 };
-    for (option, number, most) in [
-        ("--count", count, most),
-        ("--columns", columns, most),
-        ("--batch", args.batch, 1_000_000),
-    ] {
-        if !(1..=most).contains(&number) {
-            return Err(Error::Input(format!(
-                "{option} is {number}; it must be from 1 to {most}"
-            )));
-        }
-    }
-    let side = dataset.picture_side()?;
-    // Those of an .npz are written as they come.
-    if let Some(free) = memory::available().filter(|_| args.npz.is_none()) {
-        SamplesNeed::of_grid("--count", count, [3, side, side]).check(free)?;
-    }
-    recipe.kept(args.weights)?;
-    let labels = match (&args.class, args.labels) {
-        (Some(class), _) => Labels::Class(label(class, dataset.class_names(), &recipe)?),
-        (None, LabelsName::Balanced) => Labels::Balanced,
-        (None, LabelsName::Random) => Labels::Random,
-    };
-    let drawing = Drawing {
-        sampler,
-        seed: args.seed.unwrap_or(recipe.seed),
-        batch: args.batch,
-        ..Drawing::of(&recipe)
-    };
-    let network = sextant_train::trained(&recipe, &dataset, &saved, args.weights, &options.device);
-    let network = network.map_err(|error| explained_to("sextant sample", error, &folder, &recipe))?;
-    let scaled_by = args.cfg.map_or("evaluation.sampler.cfg_scale", |_| "--cfg");
-    for warning in of_sampler(&recipe, &drawing.sampler, scaled_by) {
-        tracing::warn!("{warning}");
-    }
-    if let Some(npz) = &args.npz {
-        let job = SampleJob {
-            network: &network,
-            origin: format!("{} after step {}", args.weights, saved.step),
-            drawing,
-            dataset: &dataset,
-            side,
-            device: &options.device,
-            labels,
-            count: count as u64,
-            part: args.part.unwrap_or(Part::WHOLE),
-        };
-        return samples::run(&job, npz, &saved.file(args.weights), args.output.json);
-    }
-    let of = |index| labels.of(index, classes, drawing.seed);
-    let labels: Vec<usize> = (0..count as u64).map(of).collect();
-    let drawn = sample::draw(&network, &drawing, &labels, &dataset, &options.device);
-    let pixels = drawn.map_err(|error| error.of_network(&saved.file(args.weights)))?;
-    let png = write_samples(&out, &args.name, &pixels, side, columns)?;
-    if args.output.json {
-        print_json(
-            &json!({ "png": png, "npz": png.with_extension("npz"), "labels": labels, "step": saved.step, "weights": args.weights }),
-        );
-    } else {
-        println!("{}", png.display());
-    }
-    Ok(())
-}
-
-/// The label that `--class` means: a class by number or name, or none, which a network can draw whose null class was trained.
-fn label(class: &str, names: &[String], recipe: &Recipe) -> Result<usize, Error> {
-    let number = class.parse().ok().filter(|number| *number < names.len());
-    if let Some(label) = number.or_else(|| names.iter().position(|name| name == class)) {
-        return Ok(label);
-    }
-    if class != "none" {
-        return Err(Error::Input(format!(
-            "--class {class}: this data has classes 0 to {}: {}; or \"none\"",
-            names.len() - 1,
-            names.join(", ")
-        )));
-    }
-    if recipe.diffusion.label_dropout == 0.0 {
-        return Err(Error::Input(
-            "--class none: this network was trained with diffusion.label_dropout = 0, so that it never learned to draw without a class".into(),
-        ));
-    }
-    Ok(names.len())
 }
 
 fn encoder(args: EncoderArgs) -> Result<(), Error> {

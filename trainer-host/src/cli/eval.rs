@@ -9,31 +9,40 @@ use serde_json::json;
 
 use super::commands::{listen, options, print_json};
 use super::place::{check_writable, run_or_checkpoint};
-use super::{ComputeArgs, OutputArgs};
+use super::{ComputeArgs, ConventionName, OutputArgs};
 use crate::Error;
 use sextant_evaluation as evaluation;
 use sextant_recipe::{self as recipe, QualityRecipe, Recipe, RepresentationsRecipe, SamplerMethod, Weights};
-use sextant_records::FileError;
 use sextant_records::evaluation::{Evaluation, EvaluationFolder};
+use sextant_records::{FileError, FileIdentity};
 use sextant_train::sample::SampleFile;
-use sextant_train::{Options, check_measurement, explained_to};
+use sextant_train::{BareNetwork, Known, Options, check_measurement, explained_to};
+use tempfile::TempDir;
 
 /// Subject and settings of an evaluation.
 #[derive(Args)]
 pub struct EvalArgs {
-    /// A run's folder, one checkpoint of it (RUN/phases/PHASE/step-000400), or an .npz of samples (uint8 [N, side, side, 3]).
+    /// A run's folder, one checkpoint of it (RUN/phases/PHASE/step-000400), a file of weights (.pt, .pth, .safetensors), or an .npz of
+    /// samples (uint8 [N, side, side, 3]).
     target: PathBuf,
-    /// For an .npz: the recipe whose data and `evaluation.quality` it is measured by; by default the embedded emoji.
+    /// For an .npz: the recipe whose data and `evaluation.quality` it is measured by; by default the embedded emoji. For a file of
+    /// weights: the recipe with its data, prediction and path.
     #[arg(long, value_name = "RECIPE")]
     recipe: Option<PathBuf>,
     /// Set a key of the recipe, such as evaluation.quality.samples=1000; may be given more than once. Of a run's recipe only what
     /// measures, and the paths of files that lie elsewhere now. Then nothing is written into the run.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Weights that are measured: the trained ones (model), their moving average (ema), or a further one (ema-0.999). Of others than
-    /// the moving average nothing is written into the run.
-    #[arg(long, default_value_t = Weights::Ema)]
-    weights: Weights,
+    /// Weights that are measured: the trained ones (model), their moving average (ema), or a further one (ema-0.999). By default the
+    /// moving average; of a file without one, the weights that there are. Of others than the moving average nothing is written into a run.
+    #[arg(long)]
+    weights: Option<Weights>,
+    /// Of a file of weights: whose conventions its network has, where the file does not tell.
+    #[arg(long)]
+    convention: Option<ConventionName>,
+    /// Of a file of weights: attention heads, where it does not tell.
+    #[arg(long, value_name = "N")]
+    heads: Option<usize>,
     /// Keep samples, pictures and numbers in this folder, a new one or an earlier evaluation's; by default RUN/evaluation for a run,
     /// nowhere otherwise.
     #[arg(long, value_name = "DIR")]
@@ -47,12 +56,14 @@ pub struct EvalArgs {
 /// Measures, and prints.
 pub fn run(args: EvalArgs) -> Result<(), Error> {
     listen(None)?;
-    let (evaluation, drawn) = if args.target.extension().is_some_and(|e| e == "npz") {
-        (samples(&args)?, None)
-    } else {
-        let (evaluation, recipe) = network(&args)?;
-        let drawn = Drawn::of(&recipe, args.weights, &evaluation);
-        (evaluation, drawn)
+    let is_samples = args.target.extension().is_some_and(|e| e == "npz");
+    if !args.target.is_file() || is_samples {
+        args.refuse_file_options()?;
+    }
+    let (evaluation, drawn) = match is_samples {
+        true => (samples(&args)?, None),
+        false if args.target.is_file() => file(&args)?,
+        false => run_or_its_checkpoint(&args)?,
     };
     if args.output.json {
         print_json(&json!({ "target": args.target, "drawn": drawn, "evaluation": evaluation }));
@@ -65,11 +76,28 @@ pub fn run(args: EvalArgs) -> Result<(), Error> {
     Ok(())
 }
 
+impl EvalArgs {
+    /// An error where options are given that only a file of weights has a use for.
+    fn refuse_file_options(&self) -> Result<(), Error> {
+        let given = [
+            ("--convention", self.convention.is_some()),
+            ("--heads", self.heads.is_some()),
+        ];
+        match given.iter().find(|(_, given)| *given) {
+            Some((option, _)) => Err(Error::Input(format!("{option} is for a file of weights"))),
+            None => Ok(()),
+        }
+    }
+}
+
 /// The way in which the scored samples were drawn.
 #[derive(Serialize)]
 struct Drawn {
-    /// Weights of the network.
-    weights: Weights,
+    /// Weights of the network; none where they have no name in their file.
+    weights: Option<Weights>,
+    /// The file of the network, where it is no run's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<FileIdentity>,
     sampler: SamplerMethod,
     steps: usize,
     /// The scales of classifier-free guidance at which they are scored, and the times between which it is on.
@@ -85,13 +113,19 @@ struct Drawn {
 
 impl Drawn {
     /// None where no samples are scored.
-    fn of(recipe: &Recipe, weights: Weights, evaluation: &Evaluation) -> Option<Self> {
+    fn of(
+        recipe: &Recipe,
+        weights: Option<Weights>,
+        file: Option<&FileIdentity>,
+        evaluation: &Evaluation,
+    ) -> Option<Self> {
         let (sampler, quality) = (&recipe.evaluation.sampler, recipe.evaluation.quality.as_ref()?);
         let mut cfg_scales: Vec<f64> = evaluation.quality.iter().map(|quality| quality.scale).collect();
         cfg_scales.sort_by(f64::total_cmp);
         cfg_scales.dedup();
         Some(Self {
             weights,
+            file: file.cloned(),
             sampler: sampler.method,
             steps: sampler.steps,
             cfg_scales,
@@ -109,9 +143,14 @@ impl fmt::Display for Drawn {
         let scales: Vec<String> = self.cfg_scales.iter().map(f64::to_string).collect();
         write!(
             f,
-            "{} samples a scale, of the weights \"{}\": {:?}, {} steps, guidance scale {} for t in [{}, {}], seed {}",
+            "{} samples a scale{}{}: {:?}, {} steps, guidance scale {} for t in [{}, {}], seed {}",
             self.count,
-            self.weights,
+            self.weights
+                .map_or(String::new(), |weights| format!(", of the weights \"{weights}\"")),
+            self.file.as_ref().map_or(String::new(), |file| format!(
+                ", of {} (SHA-256 {})",
+                file.name, file.sha256
+            )),
             self.sampler,
             self.steps,
             scales.join(" and "),
@@ -172,13 +211,49 @@ fn emoji(side: usize) -> Result<Recipe, Error> {
     Ok(recipe::parse_resolved(Path::new("the embedded emoji"), &text)?)
 }
 
-fn network(args: &EvalArgs) -> Result<(Evaluation, Recipe), Error> {
+/// Measures the network of a file.
+fn file(args: &EvalArgs) -> Result<(Evaluation, Option<Drawn>), Error> {
+    let Some(path) = &args.recipe else {
+        return Err(Error::Input(format!(
+            "{}: samples of a network are compared with the data that it was trained on: give a recipe that names them with --recipe",
+            args.target.display()
+        )));
+    };
+    let mut recipe = recipe::load(path, &args.set)?.base()?;
+    measure_all(&mut recipe);
+    let known = Known {
+        weights: args.weights,
+        convention: args.convention.map(Into::into),
+        heads: args.heads,
+        recipe: Some(&recipe),
+    };
+    let mut network = BareNetwork::open(&args.target, known)?;
+    let options = options(&args.compute, args.output.json, "eval")?;
+    let (place, _scratch) = place(args.out.as_deref())?;
+    let _lock = args.out.as_ref().map(|_| place.lock()).transpose()?;
+    let evaluation = evaluation::of_file(&mut network, &recipe, &options, &place)?;
+    let drawn = Drawn::of(&recipe, network.weights(), Some(network.identity()), &evaluation);
+    Ok((evaluation, drawn))
+}
+
+/// The folder of an evaluation that belongs to no run: the one that is named, or one that goes with what is answered beside it.
+fn place(out: Option<&Path>) -> Result<(EvaluationFolder, Option<TempDir>), Error> {
+    if let Some(out) = out {
+        return Ok((EvaluationFolder::at(out), None));
+    }
+    let scratch = tempfile::tempdir().map_err(|e| Error::Failed(format!("no folder for samples can be made: {e}")))?;
+    Ok((EvaluationFolder::at(scratch.path().join("evaluation")), Some(scratch)))
+}
+
+/// Measures the network of a run.
+fn run_or_its_checkpoint(args: &EvalArgs) -> Result<(Evaluation, Option<Drawn>), Error> {
     if args.recipe.is_some() {
         return Err(Error::Input(
-            "--recipe is for an .npz; a run has its own recipe, which --set can change".into(),
+            "--recipe is for an .npz or a file of weights; a run has its own recipe, which --set can change".into(),
         ));
     }
-    let (folder, checkpoint) = run_or_checkpoint(&args.target, ", nor an .npz of samples")?;
+    let weights = args.weights.unwrap_or(Weights::Ema);
+    let (folder, checkpoint) = run_or_checkpoint(&args.target, ", nor a file of weights, nor an .npz of samples")?;
     let trained = folder.unedited()?;
     let mut recipe = folder.recipe_with(&args.set)?;
     check_measurement(&folder, &trained, &recipe)?;
@@ -189,23 +264,17 @@ fn network(args: &EvalArgs) -> Result<(Evaluation, Recipe), Error> {
     for warning in run.warnings().iter().filter(|warning| warning.is_of_evaluation()) {
         tracing::warn!("{warning}");
     }
-    let own = args.set.is_empty() && checkpoint.is_none() && args.weights == Weights::Ema;
-    let scratch;
+    let own = args.set.is_empty() && checkpoint.is_none() && weights == Weights::Ema;
     let _lock = match &args.out {
         Some(out) => Some(EvaluationFolder::at(out).lock()?),
         None if own => Some(folder.lock()?),
         None => None,
     };
-    let place = match &args.out {
-        Some(out) => EvaluationFolder::at(out),
-        None if own => EvaluationFolder::of(folder.path()),
-        None => {
-            scratch =
-                tempfile::tempdir().map_err(|e| Error::Failed(format!("no folder for samples can be made: {e}")))?;
-            EvaluationFolder::at(scratch.path().join("evaluation"))
-        }
+    let (place, _scratch) = match &args.out {
+        None if own => (EvaluationFolder::of(folder.path()), None),
+        out => place(out.as_deref())?,
     };
-    let measured = evaluation::of_network(&run, &folder, checkpoint.as_ref(), args.weights, &place);
+    let measured = evaluation::of_network(&run, &folder, checkpoint.as_ref(), weights, &place);
     let evaluation = measured.map_err(|error| match error {
         evaluation::Error::Train(error) => explained_to("sextant eval", error, &folder, run.recipe()).into(),
         // What was measured before can be read wherever it lies.
@@ -215,7 +284,8 @@ fn network(args: &EvalArgs) -> Result<(Evaluation, Recipe), Error> {
         },
         other => other.into(),
     })?;
-    Ok((evaluation, run.recipe().clone()))
+    let drawn = Drawn::of(run.recipe(), Some(weights), None, &evaluation);
+    Ok((evaluation, drawn))
 }
 
 /// A run that asks for no evaluation is measured by the defaults.

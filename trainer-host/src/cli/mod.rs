@@ -10,7 +10,7 @@ mod plan;
 mod plugin;
 mod report;
 mod resume;
-mod samples;
+mod sample;
 mod sweep;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,8 +23,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::Error;
 use sextant_interrupt as interrupt;
 use sextant_model::device::panic_text;
-use sextant_recipe::Weights;
-use sextant_train::sample::Part;
+use sextant_recipe::Convention;
 
 /// Train diffusion transformers with guidance that is a plugin.
 #[derive(Parser)]
@@ -86,22 +85,17 @@ A variant that is finished is not run again; an interrupted one goes on where it
 
 Budgets that differ are refused. A run that is finished is not run again; an interrupted one goes on where it stopped.")]
     Sweep(sweep::SweepArgs),
-    /// Draw samples from a run's network.
-    #[command(after_help = "Examples:
-  sextant sample runs/emoji-quick/none
-  sextant sample runs/emoji/repa --sampler sde --steps 250 --cfg 1.8 --guidance-high 0.7 --count 81 --out samples
-  sextant sample runs/emoji/repa --sampler sde --steps 250 --labels random --count 50000 --npz samples.npz
-  sextant sample runs/emoji/repa --count 50000 --npz samples.npz --part 2/8
-
-With --npz samples are written as they come: after a stop the same command goes on.")]
-    Sample(SampleArgs),
+    /// Draw samples from the network of a run, or of a file of weights.
+    #[command(after_help = sample::EXAMPLES)]
+    Sample(sample::SampleArgs),
     /// Look at files of weights, of PyTorch and of Sextant, and convert them.
     #[command(subcommand, after_help = checkpoint::EXAMPLES)]
     Checkpoint(checkpoint::CheckpointCommand),
-    /// Measure a run, one of its checkpoints or an .npz of samples as a comparison does.
+    /// Measure a run, one of its checkpoints, a file of weights or an .npz of samples as a comparison does.
     #[command(after_help = "Examples:
   sextant eval runs/emoji-quick/none
   sextant eval runs/emoji/seed-0/repa/phases/train/step-000400 --json
+  sextant eval 0400000.pt --recipe configs/imagenet/xl2-256.toml --set data.path=imagenet256 --out measured
   sextant eval samples.npz --recipe configs/emoji.toml")]
     Eval(eval::EvalArgs),
     /// Data on disk: look at them, pack them.
@@ -212,77 +206,22 @@ struct CompareArgs {
     output: OutputArgs,
 }
 
+/// Whose conventions a network of a file has.
 #[derive(Clone, Copy, ValueEnum)]
-enum SamplerName {
-    Euler,
-    Heun,
-    Sde,
+enum ConventionName {
+    Repa,
+    Sit,
+    Dit,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum LabelsName {
-    Balanced,
-    Random,
-}
-
-#[derive(Args)]
-struct SampleArgs {
-    /// The run's folder, or one checkpoint of it (RUN/phases/PHASE/step-000400).
-    run: PathBuf,
-    /// Equation and order; by default the recipe's.
-    #[arg(long)]
-    sampler: Option<SamplerName>,
-    /// Steps from noise to data; by default the recipe's.
-    #[arg(long)]
-    steps: Option<usize>,
-    /// Scale of classifier-free guidance; 1 means none.
-    #[arg(long)]
-    cfg: Option<f64>,
-    /// Guidance is on from this time (0 is data, 1 is noise) …
-    #[arg(long)]
-    guidance_low: Option<f64>,
-    /// … up to this one.
-    #[arg(long)]
-    guidance_high: Option<f64>,
-    /// Number of images.
-    #[arg(long)]
-    count: Option<usize>,
-    /// Columns of the grid.
-    #[arg(long)]
-    columns: Option<usize>,
-    /// Draw this class only, by number or name, or "none" for samples without a class; by default all in turn.
-    #[arg(long)]
-    class: Option<String>,
-    /// Draw all classes in turn (balanced), or each with the same chance (random), as published evaluations do.
-    #[arg(long, conflicts_with = "class", default_value = "balanced")]
-    labels: LabelsName,
-    /// Weights to draw with: the trained ones (model), their moving average (ema), or a further one (ema-0.999).
-    #[arg(long, default_value_t = Weights::Ema)]
-    weights: Weights,
-    /// Seed of the noise; by default the recipe's.
-    #[arg(long)]
-    seed: Option<u64>,
-    /// Samples of one pass. Of another number a rare pixel differs by one, since matrix products round otherwise.
-    #[arg(long, value_name = "N", default_value_t = sextant_train::sample::BATCH)]
-    batch: usize,
-    /// Write samples into this .npz alone, as they come, however many they are: uint8 arr_0 [N, side, side, 3] and int64 labels
-    /// arr_1, as published evaluators read them. Until it is whole, FILE.partial lies beside it, with which the same command goes on.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["out", "name", "columns"])]
-    npz: Option<PathBuf>,
-    /// Draw the K-th of N parts of --npz; another process, or this one later, draws the others, and the last one joins them.
-    #[arg(long, value_name = "K/N", requires = "npz")]
-    part: Option<Part>,
-    /// Folder for NAME.png and NAME.npz; by default RUN/samples.
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
-    /// Name of the files, without an ending.
-    #[arg(long, default_value = "drawn")]
-    name: String,
-    /// Device to compute on: auto, cpu, cuda:0, wgpu, … (see `sextant devices`).
-    #[arg(long, default_value = "auto")]
-    device: String,
-    #[command(flatten)]
-    output: OutputArgs,
+impl From<ConventionName> for Convention {
+    fn from(name: ConventionName) -> Self {
+        match name {
+            ConventionName::Repa => Self::Repa,
+            ConventionName::Sit => Self::Sit,
+            ConventionName::Dit => Self::Dit,
+        }
+    }
 }
 
 #[derive(Args)]

@@ -4,6 +4,7 @@
 //! per sample" ([`sextant_guidance::Sources::guide`]).
 
 mod accumulator;
+mod bare;
 pub mod checkpoint;
 mod cost;
 mod error;
@@ -24,6 +25,7 @@ mod validation;
 mod warning;
 mod worker;
 
+pub use bare::{BareNetwork, Known};
 pub use error::{Error, StepError};
 pub use gradients::Norms;
 pub use objective::{Losses, StepOutput, Terms};

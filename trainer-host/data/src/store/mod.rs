@@ -1,5 +1,6 @@
 //! Stores of samples: one file an implementation.
 
+mod absent;
 mod base;
 mod images;
 mod latents;
@@ -7,6 +8,7 @@ mod memory;
 mod packed;
 mod place;
 
+pub(super) use absent::Absent;
 pub use base::{Sample, SampleStore};
 pub(super) use images::ImageStore;
 pub(super) use latents::LatentStore;

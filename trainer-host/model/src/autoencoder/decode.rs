@@ -44,8 +44,32 @@ impl Autoencoder {
     /// # Errors
     /// An autoencoder that cannot be read, of another number of channels or scale; data that are no latents.
     pub fn decoding(name: &str, dataset: Dataset, device: &Device) -> Result<Dataset, AutoencoderError> {
-        let network = Self::load(&LAYOUT.locate(name)?.path, device)?;
-        let config = network.config();
+        Self::located(name, device)?.pictures(name, dataset, device)
+    }
+
+    /// A set without samples ([`Dataset::absent`]) of latents of the autoencoder `name`, with pictures of what is drawn.
+    ///
+    /// # Errors
+    /// As [`decoding`](Self::decoding).
+    pub fn decoding_absent(
+        name: &str,
+        shape: [usize; 3],
+        classes: usize,
+        device: &Device,
+    ) -> Result<Dataset, AutoencoderError> {
+        let network = Self::located(name, device)?;
+        let scale = network.config().scaling_factor;
+        let dataset = Dataset::absent(shape, classes, Codec::Latents { scale });
+        network.pictures(name, dataset, device)
+    }
+
+    fn located(name: &str, device: &Device) -> Result<Self, AutoencoderError> {
+        Self::load(&LAYOUT.locate(name)?.path, device)
+    }
+
+    /// `dataset` with pictures by this autoencoder, which is called `name`.
+    fn pictures(self, name: &str, dataset: Dataset, device: &Device) -> Result<Dataset, AutoencoderError> {
+        let config = self.config();
         let [channels, ..] = dataset.shape();
         let misfit = |reason: String| AutoencoderError::Misfit {
             name: name.into(),
@@ -75,8 +99,8 @@ impl Autoencoder {
             )));
         }
         let decoder = PictureDecoder {
-            fingerprint: network.fingerprint(),
-            network,
+            fingerprint: self.fingerprint(),
+            network: self,
             device: device.clone(),
         };
         Ok(dataset.with_decoder(Arc::new(decoder)))

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sextant_recipe::{self as recipe, Prediction, QualityRecipe, Recipe, RepresentationsRecipe, SamplerConfig};
 
 use super::{Evaluation, JudgeIdentity};
-use crate::{FileError, FolderLock, LOCK_FILE, LockError, make_folder, write::leftover_of, write_whole};
+use crate::{FileError, FileIdentity, FolderLock, LOCK_FILE, LockError, make_folder, write::leftover_of, write_whole};
 
 /// Raised when the same settings would measure something else than before, so that older measurements are made again.
 const EDITION: u32 = 1;
@@ -27,6 +27,9 @@ pub struct Fingerprints {
     pub network: String,
     /// Of the teacher and its target, where a teacher guided.
     pub teacher: Option<String>,
+    /// The file that a network was read from which is no run's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<FileIdentity>,
 }
 
 /// SHA-256 of what a network was trained and measured on.

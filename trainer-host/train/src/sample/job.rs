@@ -17,7 +17,7 @@ use super::{Drawing, Labels, pass};
 use crate::{Error, ProgressMode};
 use sextant_data::Dataset;
 use sextant_model::{Sit, collect, fingerprint};
-use sextant_records::{FileError, make_folder, sync_folder};
+use sextant_records::{FileError, FileIdentity, make_folder, sync_folder};
 
 /// Raised when the same settings would mean other images, or files other bytes.
 const EDITION: u32 = 1;
@@ -90,6 +90,8 @@ pub struct SampleJob<'a> {
     pub network: &'a Sit,
     /// Its origin, in words: `ema after step 400`.
     pub origin: String,
+    /// The file that it was read from, where that is no run's.
+    pub file: Option<&'a FileIdentity>,
     /// Sampler, seed, batch.
     pub drawing: Drawing,
     /// The data, for its classes and pixels.
@@ -121,7 +123,8 @@ pub enum Drawn {
 }
 
 impl SampleJob<'_> {
-    /// Draws what is missing of this part, and writes the `.npz` where that was the last.
+    /// Draws what is missing of this part, and writes the `.npz` where that was the last. Answers what became of it, and
+    /// the [settings](Self::settings).
     ///
     /// The images go to a file beside the `.npz`, which is on disk after each pass; what an earlier process left in it is gone on
     /// with. An `.npz` has arrays `arr_0` and, unless samples have no class, `arr_1`, and its archive's comment holds the settings.
@@ -129,9 +132,13 @@ impl SampleJob<'_> {
     /// # Errors
     /// Files of other settings or of somebody else; another process at this part; a network whose output is not finite; a disk that is
     /// full; an interrupt. What was drawn stays.
-    pub fn run(&self, npz: &Path, progress: ProgressMode) -> Result<Drawn, Error> {
+    pub fn run(&self, npz: &Path, progress: ProgressMode) -> Result<(Drawn, Value), Error> {
         let settings = self.settings();
-        if is_there(npz, &settings)? {
+        Ok((self.draw(npz, &settings, progress)?, settings))
+    }
+
+    fn draw(&self, npz: &Path, settings: &Value, progress: ProgressMode) -> Result<Drawn, Error> {
+        if is_there(npz, settings)? {
             self.clear(npz)?;
             return Ok(Drawn::Before);
         }
@@ -141,16 +148,16 @@ impl SampleJob<'_> {
         let Range { start, end } = self.part.range(self.count);
         let mut partial = Partial::open(
             &self.part.file(npz),
-            &of_part(&settings, self.part),
+            &of_part(settings, self.part),
             self.image(),
             end - start,
             self.rows(),
         )?;
         self.fill(&mut partial, start..end, progress)?;
-        self.join(npz, &settings)
+        self.join(npz, settings)
     }
 
-    /// All that the bytes of the images depend on.
+    /// All that the bytes of the images depend on. Finding that out takes a pass over all weights.
     pub fn settings(&self) -> Value {
         let Drawing {
             sampler,
@@ -159,7 +166,7 @@ impl SampleJob<'_> {
             seed,
             batch: _,
         } = &self.drawing;
-        json!({
+        let mut settings = json!({
             "samples": EDITION,
             "count": self.count,
             "side": self.side,
@@ -176,7 +183,11 @@ impl SampleJob<'_> {
             },
             "data": self.dataset.fingerprint(),
             "decoder": self.dataset.decoder_fingerprint(),
-        })
+        });
+        if let Some(file) = self.file {
+            settings["network"]["file"] = json!(file);
+        }
+        settings
     }
 
     /// Samples of every pass.

@@ -115,6 +115,7 @@ fn job<'a>(network: &'a Sit, dataset: &'a Dataset, device: &'a Device, part: &st
     SampleJob {
         network,
         origin: "a test".into(),
+        file: None,
         drawing: drawing(SamplerMethod::Sde, 4),
         side: dataset.picture_side().unwrap(),
         dataset,
@@ -139,7 +140,11 @@ fn parts_and_what_was_left_come_to_the_bytes_of_one_job() {
     let (dataset, device, network) = (emoji(), Device::flex(), network(16));
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    let run = |npz: &str, part: &str| job(&network, &dataset, &device, part).run(&path(npz), ProgressMode::Quiet);
+    let run = |npz: &str, part: &str| {
+        job(&network, &dataset, &device, part)
+            .run(&path(npz), ProgressMode::Quiet)
+            .map(|(drawn, _)| drawn)
+    };
     assert_eq!(run("whole.npz", "1/1").unwrap(), Drawn::Written);
     assert_eq!(run("whole.npz", "1/1").unwrap(), Drawn::Before);
     assert_eq!(entries(folder.path()), ["whole.npz"]);
@@ -184,7 +189,7 @@ fn other_settings_and_other_files_are_refused() {
     let run = |change: &dyn Fn(&mut SampleJob)| {
         let mut job = job(&network, &dataset, &device, "1/1");
         change(&mut job);
-        job.run(&npz, ProgressMode::Quiet)
+        job.run(&npz, ProgressMode::Quiet).map(|(drawn, _)| drawn)
     };
     fs::write(&npz, "mine").unwrap();
     let said = run(&|_| ()).unwrap_err().to_string();
@@ -229,7 +234,11 @@ fn a_disk_that_is_full_takes_nothing_that_was_drawn() {
     let (dataset, device, network) = (emoji(), Device::flex(), network(16));
     let folder = tempfile::tempdir().unwrap();
     let npz = folder.path().join("some.npz");
-    let run = || job(&network, &dataset, &device, "1/1").run(&npz, ProgressMode::Quiet);
+    let run = || {
+        job(&network, &dataset, &device, "1/1")
+            .run(&npz, ProgressMode::Quiet)
+            .map(|(drawn, _)| drawn)
+    };
     std::os::unix::fs::symlink("/dev/full", folder.path().join("some.npz.writing")).unwrap();
     let error = run().unwrap_err();
     assert!(sextant_records::StorageFull::of(&error).is_some(), "{error}");

@@ -5,10 +5,11 @@ use sextant_recipe::{Recipe, SamplerConfig};
 
 use super::Warning;
 
-/// Warnings about samples that `sampler` draws from a network of `recipe`; `key` is the key or option that set its scale.
-pub fn of_sampler(recipe: &Recipe, sampler: &SamplerConfig, key: &str) -> Vec<Warning> {
-    let guides = sampler.cfg_scale > 1.0;
-    let mut warnings: Vec<Warning> = untrained(recipe, guides.then(|| key.to_owned())).into_iter().collect();
+/// Warnings about samples that `sampler` draws from a network of `recipe`, where there is one; `key` is the key or option that set its
+/// scale.
+pub fn of_sampler(recipe: Option<&Recipe>, sampler: &SamplerConfig, key: &str) -> Vec<Warning> {
+    let user = (sampler.cfg_scale > 1.0).then(|| key.to_owned());
+    let mut warnings: Vec<Warning> = recipe.and_then(|recipe| untrained(recipe, user)).into_iter().collect();
     warnings.extend(no_guided_step(sampler, key));
     warnings
 }
@@ -99,9 +100,9 @@ mod tests {
         let mut recipe = recipe();
         recipe.diffusion.label_dropout = 0.0;
         let mut sampler = SamplerConfig::default();
-        assert_eq!(of_sampler(&recipe, &sampler, "--cfg"), []);
+        assert_eq!(of_sampler(Some(&recipe), &sampler, "--cfg"), []);
         sampler.cfg_scale = 2.0;
-        assert_eq!(of_sampler(&recipe, &sampler, "--cfg").len(), 1);
+        assert_eq!(of_sampler(Some(&recipe), &sampler, "--cfg").len(), 1);
     }
 
     #[test]
@@ -114,7 +115,7 @@ mod tests {
                 guidance_high: high,
                 ..SamplerConfig::default()
             };
-            of_sampler(&recipe(), &sampler, "--cfg")
+            of_sampler(Some(&recipe()), &sampler, "--cfg")
         };
         assert!(matches!(at(0.6, 0.7)[..], [Warning::NoGuidedStep { .. }]));
         // Its end, where the network is not asked any more.

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::commands::print_json;
 use crate::Error;
+use crate::cli::commands::print_json;
 use sextant_train::ProgressMode;
 use sextant_train::sample::{Drawn, SampleJob};
 
@@ -18,7 +18,7 @@ pub fn run(job: &SampleJob, npz: &Path, weights: &Path, json: bool) -> Result<()
         )));
     }
     let progress = if json { ProgressMode::Quiet } else { ProgressMode::Auto };
-    let drawn = job.run(npz, progress).map_err(|error| error.of_network(weights))?;
+    let (drawn, settings) = job.run(npz, progress).map_err(|error| error.of_network(weights))?;
     let missing: Vec<String> = match &drawn {
         Drawn::Before | Drawn::Written => Vec::new(),
         Drawn::Part { missing } => missing.iter().map(ToString::to_string).collect(),
@@ -29,7 +29,7 @@ pub fn run(job: &SampleJob, npz: &Path, weights: &Path, json: bool) -> Result<()
             "whole": missing.is_empty(),
             "part": job.part.to_string(),
             "missing": missing,
-            "settings": job.settings(),
+            "settings": settings,
         }));
     } else if missing.is_empty() {
         if drawn == Drawn::Before {
