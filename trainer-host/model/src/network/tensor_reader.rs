@@ -225,7 +225,7 @@ mod tests {
                 let place = usize::from(place) % bytes.len();
                 bytes[place] = value;
             }
-            bytes.truncate(bytes.len() - if cut < 20 { 0 } else { cut - 20 });
+            bytes.truncate(bytes.len() - cut.saturating_sub(20));
             let [read, parsed] = both(&bytes);
             let same = match (&read, &parsed) {
                 (Some(read), Some(parsed)) => {
