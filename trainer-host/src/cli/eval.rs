@@ -7,9 +7,9 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::json;
 
-use super::commands::{listen, options, print_json};
+use super::commands::{keep_nothing, listen, options, print_json};
 use super::place::{check_writable, run_or_checkpoint};
-use super::{ComputeArgs, OutputArgs};
+use super::{ComputeArgs, LimitArgs, OutputArgs, command_line};
 use crate::Error;
 use sextant_evaluation as evaluation;
 use sextant_recipe::{self as recipe, QualityRecipe, Recipe, RepresentationsRecipe, SamplerMethod, Weights};
@@ -41,12 +41,14 @@ pub struct EvalArgs {
     #[command(flatten)]
     compute: ComputeArgs,
     #[command(flatten)]
+    limit: LimitArgs,
+    #[command(flatten)]
     output: OutputArgs,
 }
 
 /// Measures, and prints.
 pub fn run(args: EvalArgs) -> Result<(), Error> {
-    listen(None)?;
+    listen(args.limit.max_time)?;
     let (evaluation, drawn) = if args.target.extension().is_some_and(|e| e == "npz") {
         (samples(&args)?, None)
     } else {
@@ -135,8 +137,9 @@ fn samples(args: &EvalArgs) -> Result<Evaluation, Error> {
         }
     };
     let place = args.out.as_ref().map(EvaluationFolder::at);
-    if let Some(place) = &place {
-        outside(&args.target, place.path())?;
+    match &place {
+        Some(place) => outside(&args.target, place.path())?,
+        None => keep_nothing(),
     }
     let _lock = place.as_ref().map(EvaluationFolder::lock).transpose()?;
     Ok(evaluation::of_samples(
@@ -179,6 +182,9 @@ fn network(args: &EvalArgs) -> Result<(Evaluation, Recipe), Error> {
         ));
     }
     let (folder, checkpoint) = run_or_checkpoint(&args.target, ", nor an .npz of samples")?;
+    let own = args.set.is_empty() && checkpoint.is_none() && args.weights == Weights::Ema && args.out.is_none();
+    // Before anything of it is read: another process may be changing it.
+    let own = own.then(|| folder.lock()).transpose()?;
     let trained = folder.unedited()?;
     let mut recipe = folder.recipe_with(&args.set)?;
     check_measurement(&folder, &trained, &recipe)?;
@@ -189,17 +195,14 @@ fn network(args: &EvalArgs) -> Result<(Evaluation, Recipe), Error> {
     for warning in run.warnings().iter().filter(|warning| warning.is_of_evaluation()) {
         tracing::warn!("{warning}");
     }
-    let own = args.set.is_empty() && checkpoint.is_none() && args.weights == Weights::Ema;
     let scratch;
-    let _lock = match &args.out {
-        Some(out) => Some(EvaluationFolder::at(out).lock()?),
-        None if own => Some(folder.lock()?),
-        None => None,
-    };
-    let place = match &args.out {
-        Some(out) => EvaluationFolder::at(out),
-        None if own => EvaluationFolder::of(folder.path()),
+    let elsewhere = args.out.as_ref().map(EvaluationFolder::at);
+    let _lock = elsewhere.as_ref().map(EvaluationFolder::lock).transpose()?;
+    let place = match elsewhere {
+        Some(elsewhere) => elsewhere,
+        None if own.is_some() => EvaluationFolder::of(folder.path()),
         None => {
+            keep_nothing();
             scratch =
                 tempfile::tempdir().map_err(|e| Error::Failed(format!("no folder for samples can be made: {e}")))?;
             EvaluationFolder::at(scratch.path().join("evaluation"))
@@ -207,7 +210,10 @@ fn network(args: &EvalArgs) -> Result<(Evaluation, Recipe), Error> {
     };
     let measured = evaluation::of_network(&run, &folder, checkpoint.as_ref(), args.weights, &place);
     let evaluation = measured.map_err(|error| match error {
-        evaluation::Error::Train(error) => explained_to("sextant eval", error, &folder, run.recipe()).into(),
+        evaluation::Error::Train(error) => {
+            let command = |saved: &Path| command_line::own_of(&args.target, saved);
+            explained_to(error, &folder, run.recipe(), command).into()
+        }
         // What was measured before can be read wherever it lies.
         evaluation::Error::File(error) if args.out.is_none() => match check_writable(folder.path()) {
             Ok(()) => Error::from(evaluation::Error::File(error)),
