@@ -116,6 +116,17 @@ fn ready(mut command: Command, folder: &Path, arguments: &[&str]) -> Command {
     command
 }
 
+/// Runs a line as a shell takes it, in which `sextant` is the program.
+///
+/// # Panics
+/// A shell that cannot be started.
+pub fn in_shell(folder: &Path, line: &str) -> Output {
+    let script = format!("sextant() {{ \"$0\" \"$@\"; }}\n{line}");
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(script);
+    started_by(shell, folder, &[]).output().expect("a shell")
+}
+
 /// Runs the program with these arguments and wants exit code 2 and a message, no panic, with all of these words.
 ///
 /// # Panics

@@ -68,6 +68,9 @@ pub enum Error {
     /// Any other bad input; the message names it.
     #[error("{0}")]
     Input(String),
+    /// Standard output that takes no more, such as a file on a full disk.
+    #[error("standard output cannot be written: {0}")]
+    Output(String),
     /// Work that was done and did not come out as it should.
     #[error("{0}")]
     Failed(String),
@@ -82,7 +85,7 @@ impl Error {
             Self::Data(error) if error.is_failure() => 1,
             Self::Train(error) if error.is_failure() => 1,
             Self::Evaluation(error) if error.is_failure() => 1,
-            Self::Encoder(EncoderError::Diverged { .. }) | Self::Failed(_) => 1,
+            Self::Encoder(EncoderError::Diverged { .. }) | Self::Output(_) | Self::Failed(_) => 1,
             _ => 2,
         }
     }

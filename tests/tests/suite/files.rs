@@ -1,6 +1,7 @@
 //! Files of others and numbers at their ends: samples and weights that are damaged or made elsewhere, seeds, counts.
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 
 use burn::tensor::TensorData;
@@ -116,6 +117,67 @@ fn samples_that_are_damaged_name_the_array() {
     );
     fs::write(path.join("short.npz"), &bytes[..middle]).unwrap();
     refused(path, &["eval", "short.npz"], &["short.npz", "cannot be read as .npz"]);
+}
+
+/// An `.npz` of one image a label, as guided-diffusion writes it, the labels as numbers of eight bytes of a kind of numpy's.
+fn labelled<const N: usize>(kind: &str, labels: [[u8; 8]; N]) -> Vec<u8> {
+    let array = |kind: &str, shape: &str, values: &[u8]| {
+        let mut header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}").into_bytes();
+        header.resize(117, b' ');
+        header.push(b'\n');
+        [
+            b"\x93NUMPY\x01\x00",
+            &(header.len() as u16).to_le_bytes()[..],
+            &header,
+            values,
+        ]
+        .concat()
+    };
+    let pixels: Vec<u8> = (0..N * 8 * 8 * 3).map(|i| (i * i % 251) as u8).collect();
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let options = zip::write::SimpleFileOptions::default();
+    for (name, bytes) in [
+        ("arr_0.npy", array("|u1", &format!("({N}, 8, 8, 3)"), &pixels)),
+        ("arr_1.npy", array(kind, &format!("({N},)"), &labels.concat())),
+    ] {
+        archive.start_file(name, options).unwrap();
+        archive.write_all(&bytes).unwrap();
+    }
+    archive.finish().unwrap().into_inner()
+}
+
+#[test]
+fn labels_beside_samples_are_classes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let mut classes = [0i64; 24];
+    classes[3] = 8;
+    fs::write(path.join("right.npz"), labelled("<i8", classes.map(i64::to_le_bytes))).unwrap();
+    succeed(path, &["eval", "right.npz", "--json"]);
+    let refused = |bytes: Vec<u8>, words: &[&str]| {
+        fs::write(path.join("wrong.npz"), bytes).unwrap();
+        refused(
+            path,
+            &["eval", "wrong.npz"],
+            &[&["wrong.npz: arr_1 holds "], words].concat(),
+        );
+    };
+    classes[3] = -1;
+    refused(
+        labelled("<i8", classes.map(i64::to_le_bytes)),
+        &["-1 at 3", "whole numbers of at least 0"],
+    );
+    classes[3] = 9;
+    refused(
+        labelled("<i8", classes.map(i64::to_le_bytes)),
+        &["9 at 3", "9 classes", "from 0 to 8"],
+    );
+    let mut halves = [0f64; 24];
+    halves[5] = 99.5;
+    refused(
+        labelled("<f8", halves.map(f64::to_le_bytes)),
+        &["99.5 at 5", "whole numbers of at least 0"],
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! A disk is full in two ways here: no file may grow beyond a size (`ulimit -f`, everywhere), or a file system has no room left (a
 //! tmpfs, where this user may mount one).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -13,6 +13,7 @@ use sextant_tests::{LITTLE, copy_files, files, started_by, stderr, tiny};
 
 use super::files::succeed;
 use super::kills::outcome;
+use super::prepare::{autoencoder, photographs};
 use super::runs::contents;
 
 /// The folder that stands for the disk.
@@ -39,6 +40,36 @@ struct Job {
     arguments: fn(&Path) -> Vec<String>,
     /// Beginnings of the names of files at each of which it is to have failed.
     kinds: &'static [&'static str],
+    /// All that has to be the same afterwards.
+    outcome: fn(&Path) -> BTreeMap<PathBuf, Vec<u8>>,
+    /// The pages at which the disk is full, of so many that are written in all.
+    at: fn(u64) -> BTreeSet<u64>,
+}
+
+/// Full at its beginning, within, and at its end.
+fn everywhere(pages: u64) -> BTreeSet<u64> {
+    let within = (2..7).map(|i| pages * i / 8);
+    (1..=10).chain(within).chain(pages.saturating_sub(5)..pages).collect()
+}
+
+/// Full where a comparison begins, once in the middle, and where its pages are written: what lies between is a training's.
+fn of_a_comparison(pages: u64) -> BTreeSet<u64> {
+    (1..=2)
+        .chain([pages / 2])
+        .chain(pages.saturating_sub(40)..pages)
+        .step_by(5)
+        .collect()
+}
+
+/// Every file but locks.
+fn all_files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut paths = files(folder);
+    paths.retain(|path| !path.ends_with(".sextant-lock"));
+    let within = |path: &PathBuf| path.strip_prefix(folder).unwrap().to_owned();
+    paths
+        .iter()
+        .map(|path| (within(path), fs::read(path).unwrap()))
+        .collect()
 }
 
 const TRAIN: Job = Job {
@@ -75,6 +106,8 @@ const TRAIN: Job = Job {
         "final.png",
         "result.json",
     ],
+    outcome,
+    at: everywhere,
 };
 
 const SAMPLE: Job = Job {
@@ -82,6 +115,8 @@ const SAMPLE: Job = Job {
     prepare: |folder| trained(folder, &[]),
     arguments: |_| words(&["sample", "run", "--count", "64", "--out", "disk/drawn"]),
     kinds: &["drawn.npz", "drawn.png"],
+    outcome,
+    at: everywhere,
 };
 
 const EVAL: Job = Job {
@@ -89,6 +124,8 @@ const EVAL: Job = Job {
     prepare: |folder| trained(folder, &LITTLE[..6]),
     arguments: |_| words(&["eval", "run", "--out", "disk/measured"]),
     kinds: &["sweep-", "samples-", "evaluation.json"],
+    outcome,
+    at: everywhere,
 };
 
 const REPORT: Job = Job {
@@ -96,6 +133,52 @@ const REPORT: Job = Job {
     prepare: |folder| succeeds(folder, &words(&["compare", &tiny(), "--out", "all"])),
     arguments: |_| words_alone(&["report", "all", "--out", "disk/page"]),
     kinds: &["report.html"],
+    outcome,
+    at: everywhere,
+};
+
+const COMPARE: Job = Job {
+    name: "compare",
+    prepare: |folder| {
+        // Of one variant.
+        let tiny = fs::read_to_string(tiny()).unwrap();
+        let (one, _) = tiny.split_once("[[variants]]\nname = \"aligned\"").unwrap();
+        fs::write(folder.join("one.toml"), one.replace("steps = 8", "steps = 2")).unwrap();
+    },
+    arguments: |_| words(&["compare", "one.toml", "--out", "disk/all"]),
+    kinds: &["comparison.json", "report."],
+    outcome,
+    at: of_a_comparison,
+};
+
+const PACK: Job = Job {
+    name: "pack",
+    prepare: |folder| {
+        photographs(folder);
+        fs::remove_file(folder.join("photos/cats/broken, in half.jpg")).unwrap();
+    },
+    arguments: |_| {
+        // Large enough that its samples take more than a page.
+        words_alone(&["data", "pack", "photos/cats", "disk/packed", "--size", "40"])
+    },
+    kinds: &["shard-00000.bin", "labels.bin", "index.json"],
+    outcome: all_files,
+    at: everywhere,
+};
+
+const PREPARE: Job = Job {
+    name: "prepare",
+    prepare: |folder| {
+        photographs(folder);
+        fs::rename(autoencoder(folder, 0), folder.join("vae")).unwrap();
+    },
+    arguments: |_| {
+        let prepare = ["data", "prepare", "photos", "disk/out", "--size", "16", "--batch", "3"];
+        words(&[&prepare[..], &["--vae", "vae"]].concat())
+    },
+    kinds: &["prepare.json", "img0", "img-mean-std-", "skipped.csv", "dataset.json"],
+    outcome: all_files,
+    at: everywhere,
 };
 
 fn words(words: &[&str]) -> Vec<String> {
@@ -158,7 +241,9 @@ fn whole(folder: &Path, wanted: &Path) {
         let name = path.file_name().unwrap().to_str().unwrap();
         let place = path.strip_prefix(folder).unwrap();
         let whole = match path.extension().and_then(|e| e.to_str()) {
-            Some("safetensors" | "bpk" | "npz" | "png" | "toml") => contents(&path) == contents(&wanted.join(place)),
+            Some("safetensors" | "bpk" | "npz" | "png" | "toml" | "npy" | "bin") => {
+                contents(&path) == contents(&wanted.join(place))
+            }
             Some("json") => serde_json::from_slice::<serde_json::Value>(&fs::read(&path).unwrap()).is_ok(),
             Some("html") => fs::read_to_string(&path).unwrap().trim_end().ends_with("</html>"),
             // These grow line by line, and a last one that is cut is left out.
@@ -192,7 +277,7 @@ fn fill(job: &Job) {
     (job.prepare)(prepared.path());
     copy_files(prepared.path(), wanted.path());
     succeeds(wanted.path(), &(job.arguments)(wanted.path()));
-    let result = outcome(&wanted.path().join(DISK));
+    let result = (job.outcome)(&wanted.path().join(DISK));
     assert!(job.name == "report" || !result.is_empty());
     let sizes = files(&wanted.path().join(DISK))
         .into_iter()
@@ -203,16 +288,8 @@ fn fill(job: &Job) {
     ways.retain(|way| matches!(way, Full::Files(blocks) if *blocks < largest));
     if mounts {
         let pages: u64 = sizes.iter().map(|size| size.div_ceil(PAGE)).sum();
-        // At its beginning, within, and at its end.
-        let at = (1..=10)
-            .chain((2..7).map(|i| pages * i / 8))
-            .chain(pages.saturating_sub(5)..pages);
-        ways.extend(
-            at.filter(|at| (1..pages).contains(at))
-                .collect::<BTreeSet<u64>>()
-                .into_iter()
-                .map(Full::Disk),
-        );
+        let at = (job.at)(pages).into_iter();
+        ways.extend(at.filter(|at| (1..pages).contains(at)).map(Full::Disk));
     }
     let mut met = BTreeSet::new();
     for way in ways {
@@ -237,7 +314,7 @@ fn fill(job: &Job) {
             code => panic!("{case} ended with {code:?}: {said}"),
         }
         succeeds(folder.path(), &(job.arguments)(folder.path()));
-        let again = outcome(&folder.path().join(DISK));
+        let again = (job.outcome)(&folder.path().join(DISK));
         assert_eq!(
             again.keys().collect::<Vec<_>>(),
             result.keys().collect::<Vec<_>>(),
@@ -273,6 +350,21 @@ fn samples_say_that_the_disk_is_full_and_are_drawn_again() {
 #[test]
 fn an_evaluation_says_that_the_disk_is_full_and_goes_on() {
     fill(&EVAL);
+}
+
+#[test]
+fn a_comparison_says_that_the_disk_is_full_and_goes_on() {
+    fill(&COMPARE);
+}
+
+#[test]
+fn packing_says_that_the_disk_is_full_and_leaves_nothing() {
+    fill(&PACK);
+}
+
+#[test]
+fn preparing_says_that_the_disk_is_full_and_goes_on() {
+    fill(&PREPARE);
 }
 
 #[test]

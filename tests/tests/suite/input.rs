@@ -137,6 +137,114 @@ fn standard_output_that_is_full_is_no_fault_of_ours() {
     assert!(said.contains("standard output cannot be written"), "{said}");
 }
 
+/// The recipe of a small encoder.
+const ENCODER: &str = "
+    data = { kind = \"emoji\", size = 8, split_seed = 0 }
+    network = { input = 8, width = 8, blocks = [1], output = 8 }
+    objective = { temperature = 0.2, reconstruction = 0.5 }
+    views = { area = 0.5, rotation = 10.0, mirror = 0.5, shuffle = 0.2, grey = 0.2, colour = 0.2, noise = 0.1 }
+    training = { steps = 2, batch_size = 16, learning_rate = 0.005, warm_up = 1, weight_decay = 0.01, seed = 1 }";
+
+#[test]
+fn the_recipe_of_an_encoder_is_checked_before_anything_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("encoder.toml");
+    let arguments = [
+        "encoder",
+        "train",
+        "encoder.toml",
+        "--out",
+        "encoder.safetensors",
+        "--strict",
+    ];
+    let refused = |recipe: &str, words: &[&str]| {
+        std::fs::write(&file, recipe).unwrap();
+        sextant_tests::refused(folder.path(), &arguments, words);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "{words:?}");
+    };
+    refused("", &["encoder.toml: is empty", "data, network, views"]);
+    for (from, to, words) in [
+        ("steps = 2", "steps = 0", "encoder.toml: training.steps must be from 1"),
+        ("size = 8", "size = 9", "9"),
+        (
+            "learning_rate = 0.005",
+            "learning_rate = inf",
+            "training.learning_rate must be above 0, and at most 1000",
+        ),
+        (
+            "warm_up = 1",
+            "warm_up = 3",
+            "training.warm_up is 3, and training.steps is 2",
+        ),
+        (
+            "weight_decay = 0.01",
+            "weight_decay = 200.0",
+            "training.learning_rate times training.weight_decay is 1",
+        ),
+        ("batch_size = 16", "batch_size = 2000", "there are 1525 training images"),
+    ] {
+        assert!(ENCODER.contains(from));
+        refused(&ENCODER.replace(from, to), &[words]);
+    }
+}
+
+#[test]
+fn the_data_of_an_encoder_lie_beside_its_recipe() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    std::fs::create_dir(path.join("recipes")).unwrap();
+    let picture = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/images/crop.png");
+    for i in 0..20 {
+        let class = path.join(format!("recipes/photos/{}", ["cats", "dogs"][i % 2]));
+        std::fs::create_dir_all(&class).unwrap();
+        std::fs::copy(picture, class.join(format!("{i}.png"))).unwrap();
+    }
+    let own = ENCODER.replace("kind = \"emoji\"", "kind = \"images\", path = \"photos\"");
+    std::fs::write(
+        path.join("recipes/encoder.toml"),
+        own.replace("batch_size = 16", "batch_size = 8"),
+    )
+    .unwrap();
+    let output = sextant(
+        path,
+        &[
+            "encoder",
+            "train",
+            "recipes/encoder.toml",
+            "--out",
+            "encoder.safetensors",
+            "--device",
+            "cpu",
+        ],
+    );
+    assert!(output.status.success(), "{}", sextant_tests::stderr(&output));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn help_that_cannot_be_written_is_an_error_and_help_that_nobody_reads_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    for arguments in [&["--help"][..], &["--version"], &["train", "--help"], &["help", "eval"]] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut command = sextant_tests::command(folder.path(), arguments);
+        let output = command.stdout(full).output().unwrap();
+        let said = sextant_tests::stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.starts_with("error: standard output cannot be written"), "{said}");
+        // A reader that has gone.
+        let (read, write) = std::io::pipe().unwrap();
+        drop(read);
+        let output = sextant_tests::command(folder.path(), arguments)
+            .stdout(write)
+            .output()
+            .unwrap();
+        assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0));
+    }
+    let output = sextant(folder.path(), &["trian"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(output.stdout.is_empty() && sextant_tests::stderr(&output).contains("trian"));
+}
+
 #[test]
 fn the_plugin_list_says_what_is_wrong() {
     let folder = tempfile::tempdir().unwrap();

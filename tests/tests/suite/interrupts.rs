@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use sextant_interrupt::hangup_is_ignored;
 use sextant_records::checkpoint::{Saved, list};
-use sextant_tests::{Running, recipe, refused, sextant, stderr};
+use sextant_tests::{Running, in_shell, recipe, refused, sextant, stderr};
 
 use super::runs::same;
 
@@ -32,23 +32,36 @@ fn stopped(output: &Output) -> String {
     said
 }
 
-/// The arguments of the command that a message says goes on.
-fn advised(said: &str) -> Vec<String> {
-    let (_, command) = said
-        .split_once("go on with: sextant ")
-        .unwrap_or_else(|| panic!("{said}"));
-    let command = command.lines().next().unwrap_or_default();
-    // None of these tests has a word with a space; quotes are a shell's.
-    command
-        .split(' ')
-        .map(|word| word.trim_matches('\'').to_owned())
-        .collect()
+/// The command that a message says goes on.
+fn advised(said: &str) -> &str {
+    let (_, command) = said.split_once("go on with: ").unwrap_or_else(|| panic!("{said}"));
+    command.lines().next().unwrap_or_default()
 }
 
-fn go_on(folder: &Path, said: &str) {
-    let words = advised(said);
-    let output = sextant(folder, &words.iter().map(String::as_str).collect::<Vec<_>>());
-    assert!(output.status.success(), "{words:?}: {}", stderr(&output));
+/// The command that a message says does it all once more.
+fn anew(said: &str) -> &str {
+    let (_, command) = said
+        .split_once("nothing of it is kept, begin anew with: ")
+        .unwrap_or_else(|| panic!("{said}"));
+    command.lines().next().unwrap_or_default()
+}
+
+/// Runs a command that a message names, as it stands there.
+fn go_on(folder: &Path, command: &str) {
+    let output = in_shell(folder, command);
+    assert!(output.status.success(), "{command}: {}", stderr(&output));
+}
+
+/// A command that runs into its time limit; its message.
+fn out_of_time(folder: &Path, arguments: &[&str], limit: u64) -> String {
+    let time = format!("{limit}s");
+    let limited = [arguments, &["--device", "cpu", "--max-time", &time]].concat();
+    let started = Instant::now();
+    let said = stopped(&Running::start(folder, &limited).end());
+    let taken = started.elapsed().as_secs();
+    assert!((limit..limit + 6).contains(&taken), "{arguments:?}: {taken} s");
+    assert!(said.contains("the time of --max-time is up"), "{said}");
+    said
 }
 
 /// Settings of a training of the tiny recipe that takes long at one thing, and the same without that.
@@ -58,10 +71,17 @@ fn stopped_at(long: &str, short: &str, more: &[&str], step: u64) {
     let short = [&["--set", short], more].concat();
     let whole = train(folder.path(), "whole", 9, &short).end();
     assert!(whole.status.success(), "{}", stderr(&whole));
-    let long = [&["--set", long, "--max-time", "3s"], more].concat();
-    let started = Instant::now();
-    stopped(&train(folder.path(), "run", 9, &long).end());
-    assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
+    let mut running = train(folder.path(), "run", 9, &[&["--set", long], more].concat());
+    let log = at("run/metrics.jsonl");
+    running.until("step 2", || {
+        fs::read_to_string(&log).is_ok_and(|text| text.contains("\"step\":2,"))
+    });
+    // It comes to what takes long a few steps later.
+    std::thread::sleep(Duration::from_secs(1));
+    running.signal("TERM");
+    let asked = Instant::now();
+    stopped(&running.end());
+    assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
     let saved = checkpoints(folder.path(), "run");
     assert_eq!(
         saved.iter().map(|saved| saved.step).collect::<Vec<_>>(),
@@ -89,8 +109,10 @@ fn what_is_due_after_a_step_waits_for_whoever_goes_on() {
         &samples,
         4,
     );
-    let validation = ["--set", "evaluation.every=5", "--set", "evaluation.images=380"];
-    stopped_at("evaluation.times=1000", "evaluation.times=2", &validation, 5);
+    // Of a network whose passes take longer than the noise takes to be drawn, with optimisation or without.
+    let validation = ["evaluation.every=5", "evaluation.images=380", "model.hidden_size=128"];
+    let validation = validation.map(|set| ["--set", set]).concat();
+    stopped_at("evaluation.times=100", "evaluation.times=2", &validation, 5);
 }
 
 #[test]
@@ -120,9 +142,9 @@ fn whoever_asks_a_training_stops_with_a_checkpoint_that_goes_on_to_the_same_bits
             said.contains(&format!("stopped after step {} of phase \"train\"", saved[0].step)),
             "{said}"
         );
-        let resume = ["train", "--resume", signal, "--device", "cpu"];
+        let resume = format!("sextant train --resume {signal} --device cpu");
         assert_eq!(advised(&said), resume);
-        go_on(folder.path(), &said);
+        go_on(folder.path(), &resume);
         same(&at("whole"), &at(signal), STEPS);
         assert!(!at(signal).join("failed.json").exists());
     }
@@ -157,7 +179,7 @@ fn a_time_limit_is_a_request_to_stop() {
     let taken = started.elapsed().as_secs();
     assert!((4..20).contains(&taken), "{taken} s");
     assert!(said.contains("the time of --max-time is up"), "{said}");
-    assert_eq!(advised(&said)[..3], ["train", "--resume", "run"]);
+    assert_eq!(advised(&said), "sextant train --resume run --device cpu");
     assert_eq!(checkpoints(folder.path(), "run").len(), 1);
     let tiny = recipe("tiny.toml");
     refused(
@@ -177,9 +199,9 @@ fn a_comparison_names_itself_as_what_goes_on() {
     running.until_it_trains(&folder.path().join("all/none"));
     running.signal("TERM");
     let said = stopped(&running.end());
-    assert_eq!(advised(&said), arguments);
+    assert_eq!(advised(&said), format!("sextant {}", arguments.join(" ")));
     assert!(!folder.path().join("all/report.html").exists());
-    go_on(folder.path(), &said);
+    go_on(folder.path(), advised(&said));
     assert!(folder.path().join("all/report.html").exists());
 }
 
@@ -201,7 +223,7 @@ fn what_comes_after_the_training_stops_too_and_is_no_failure() {
         let asked = Instant::now();
         let said = stopped(&running.end());
         assert!(asked.elapsed() < Duration::from_secs(2), "{out}: {:?}", asked.elapsed());
-        assert_eq!(advised(&said), ["train", "--resume", out, "--device", "cpu"]);
+        assert_eq!(advised(&said), format!("sextant train --resume {out} --device cpu"));
         assert!(!run.join("failed.json").exists(), "{out}");
         assert!(!run.join("evaluation/evaluation.json").exists(), "{out}");
     }
@@ -239,9 +261,70 @@ fn sampling_ends_within_two_seconds() {
     std::thread::sleep(Duration::from_secs(1));
     running.signal("INT");
     let asked = Instant::now();
-    stopped(&running.end());
+    let said = stopped(&running.end());
     assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+    // A grid is drawn in memory.
+    assert_eq!(anew(&said), format!("sextant {}", sample.join(" ")));
     assert!(!folder.path().join("run/samples/drawn.npz").exists());
+}
+
+#[test]
+fn a_time_limit_keeps_what_can_be_gone_on_with_and_says_where_that_is_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let run = train(path, "run", 1, &[]).end();
+    assert!(run.status.success(), "{}", stderr(&run));
+
+    // Many samples: those that are drawn stay.
+    let many = [
+        "sample", "run", "--count", "1000000", "--npz", "many.npz", "--batch", "16",
+    ];
+    let said = out_of_time(path, &many, 2);
+    let kept = fs::metadata(path.join("many.npz.partial")).unwrap().len();
+    assert!(kept > 10_000, "{kept} bytes");
+    let again = advised(&said);
+    assert!(
+        again.ends_with(&format!("{} --device cpu --max-time 2s", many.join(" "))),
+        "{again}"
+    );
+    let output = in_shell(path, again);
+    assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+    assert!(
+        fs::metadata(path.join("many.npz.partial")).unwrap().len() > kept,
+        "it went on"
+    );
+
+    // An evaluation: its folder has what was measured.
+    let quality = "evaluation.quality={ samples = 200000, sweep_samples = 20, scales = [1.0] }";
+    let measured = ["eval", "run", "--out", "measured", "--set", quality];
+    let said = out_of_time(path, &measured, 3);
+    assert!(path.join("measured/protocol.json").exists(), "{said}");
+    assert!(advised(&said).contains("--out measured"), "{said}");
+
+    // What is whole or not at all is begun anew, and without a limit that it would meet again.
+    let grid = ["sample", "run", "--count", "400", "--steps", "100000"];
+    let said = out_of_time(path, &grid, 2);
+    assert_eq!(anew(&said), format!("sextant {} --device cpu", grid.join(" ")));
+    let scores = ["eval", "run", "--set", quality];
+    let said = out_of_time(path, &scores, 2);
+    assert_eq!(anew(&said), format!("sextant eval run --set '{quality}' --device cpu"));
+    assert!(!path.join("run/evaluation").exists());
+}
+
+#[test]
+fn packing_stops_in_time_and_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let picture = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/images/crop.png");
+    fs::create_dir(path.join("photos")).unwrap();
+    // Many seconds of work, at this size.
+    for i in 0..500 {
+        fs::copy(picture, path.join(format!("photos/{i}.png"))).unwrap();
+    }
+    let pack = ["data", "pack", "photos", "packed", "--size", "768", "--max-time", "1s"];
+    let said = stopped(&Running::start(path, &pack).end());
+    assert_eq!(anew(&said), "sextant data pack photos packed --size 768");
+    assert!(!path.join("packed").exists());
 }
 
 #[test]
@@ -306,7 +389,15 @@ fn an_encoder_goes_on_to_the_same_bits() {
     fs::write(folder.path().join("encoder.toml"), odd).unwrap();
     refused(folder.path(), &arguments, &["encoder.toml: network.width = 12"]);
     fs::write(folder.path().join("encoder.toml"), recipe(1000)).unwrap();
-    go_on(folder.path(), &said);
+    // Once more within a time that is too short: it goes on.
+    let limited = [&arguments[..], &["--device", "cpu", "--max-time", "1s"]].concat();
+    let said = stopped(&Running::start(folder.path(), &limited).end());
+    assert!(
+        said.contains("the time of --max-time is up") && checkpoint.exists(),
+        "{said}"
+    );
+    let unlimited = advised(&said).replace(" --max-time 1s", "");
+    go_on(folder.path(), &unlimited);
     let bytes = |name: &str| fs::read(folder.path().join(name)).unwrap();
     assert!(bytes("whole.safetensors") == bytes("stopped.safetensors"));
     assert!(!checkpoint.exists());

@@ -19,7 +19,7 @@ fn fixture(name: &str) -> PathBuf {
 }
 
 /// Two classes: photographs of every colour mode, and what is no photograph.
-fn photographs(folder: &Path) -> PathBuf {
+pub fn photographs(folder: &Path) -> PathBuf {
     let source = folder.join("photos");
     let classes = [
         (
@@ -52,7 +52,8 @@ fn photographs(folder: &Path) -> PathBuf {
     source
 }
 
-fn autoencoder(folder: &Path, seed: u64) -> String {
+/// A folder with a tiny autoencoder.
+pub fn autoencoder(folder: &Path, seed: u64) -> String {
     let config = AutoencoderConfig {
         block_out_channels: vec![4, 4],
         norm_num_groups: 2,

@@ -3,7 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use sextant_tests::{recipe, sextant, stderr, stdout};
+use sextant_tests::{Running, recipe, sextant, stderr, stdout};
+
+/// The files of a report.
+pub const PAGES: [&str; 4] = ["report.html", "report.md", "results.csv", "measures.csv"];
 
 /// Trains the tiny comparison for a few steps into `out`.
 fn compared(folder: &Path, out: &str, more: &[&str]) -> Option<i32> {
@@ -15,7 +18,7 @@ fn compared(folder: &Path, out: &str, more: &[&str]) -> Option<i32> {
 }
 
 /// The text of a report, without the time at which it was made.
-fn page(folder: &Path, file: &str) -> String {
+pub fn page(folder: &Path, file: &str) -> String {
     let text = fs::read_to_string(folder.join(file)).unwrap();
     let mut out = String::new();
     let mut rest = text.as_str();
@@ -55,7 +58,7 @@ fn the_same_page_again() {
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(compared(folder.path(), "all", &["--seeds", "1,0"]), Some(0));
     let all = folder.path().join("all");
-    let files = ["report.html", "report.md", "results.csv", "measures.csv"];
+    let files = PAGES;
     let first = files.map(|file| page(&all, file));
     for file in files {
         fs::remove_file(all.join(file)).unwrap();
@@ -76,6 +79,42 @@ fn the_same_page_again() {
     let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
     assert_eq!(json["comparison"]["seeds"], serde_json::json!([1, 0]));
     assert!(page(&folder.path().join("elsewhere"), "report.html") == first[0]);
+}
+
+#[test]
+fn a_run_that_is_being_trained_is_not_called_interrupted() {
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = recipe("tiny.toml");
+    let endless = [
+        "train",
+        recipe.to_str().unwrap(),
+        "--out",
+        "run",
+        "--device",
+        "cpu",
+        "--set",
+        "phases.0.steps=1000000",
+    ];
+    let mut running = Running::start(folder.path(), &endless);
+    running.until_it_trains(&folder.path().join("run"));
+    let reported = |out: &str| {
+        let output = sextant(folder.path(), &["report", "run", "--out", out]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        ["report.md", "results.csv"].map(|file| fs::read_to_string(folder.path().join(out).join(file)).unwrap())
+    };
+    let [page, csv] = reported("now");
+    assert!(page.contains("run is being trained, and is past step"), "{page}");
+    assert!(
+        csv.contains("in training after step") && !page.contains("interrupted"),
+        "{csv}{page}"
+    );
+    running.signal("TERM");
+    assert_eq!(running.end().status.code(), Some(130));
+    let [page, csv] = reported("then");
+    assert!(
+        page.contains("run was interrupted after step") && csv.contains("interrupted after step"),
+        "{page}"
+    );
 }
 
 #[test]

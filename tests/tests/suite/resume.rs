@@ -7,7 +7,7 @@ use std::process::Output;
 use sextant_model::encoder::{EMBEDDED_ENCODER, target_encoder};
 use sextant_recipe::TargetEncoder;
 use sextant_records::RunFolder;
-use sextant_tests::{device, recipe, refused, sextant, stderr};
+use sextant_tests::{device, in_shell, recipe, refused, sextant, stderr};
 
 use super::runs::{kill, same, succeed, train};
 
@@ -242,6 +242,14 @@ fn a_damaged_checkpoint_names_the_one_before_it_and_the_command() {
     fs::remove_dir_all(at("killed/phases/train/step-000012")).unwrap();
     fs::remove_file(at("killed/result.json")).unwrap();
     let newest = at("killed/phases/train/step-000008");
+    let advised = |output: &Output| {
+        let said = stderr(output);
+        let found = said
+            .split("go on from there with: ")
+            .nth(1)
+            .unwrap_or_else(|| panic!("{said}"));
+        found.lines().next().unwrap().to_owned()
+    };
     let mut command = String::new();
     for file in ["student.safetensors", "optimiser.bpk", "state.json", "ema.safetensors"] {
         let whole = bytes(&newest.join(file));
@@ -256,24 +264,43 @@ fn a_damaged_checkpoint_names_the_one_before_it_and_the_command() {
         ] {
             assert!(said.contains(words), "{file}: {said}");
         }
-        let found = said.split("go on from there with: sextant ").nth(1);
-        command = found
-            .unwrap_or_else(|| panic!("{said}"))
-            .lines()
-            .next()
-            .unwrap()
-            .to_owned();
+        command = advised(&output);
         if file != "ema.safetensors" {
             fs::write(newest.join(file), whole).unwrap();
         }
     }
-    let words: Vec<&str> = command.split_whitespace().collect();
-    succeed(&sextant(folder.path(), &[&words[..], &["--device", "cpu"]].concat()));
+    succeed(&in_shell(folder.path(), &command));
     same(&at("whole"), &at("killed-from-4"), 12);
+
+    // What was asked for beside it is asked for again.
+    let changed = [
+        "--set",
+        "optimiser.lr=1e-4",
+        "--steps",
+        "14",
+        "--plugin-dir",
+        "my plugins",
+    ];
+    let output = resume(folder.path(), "killed", &changed);
+    assert_eq!(
+        advised(&output),
+        "sextant train --resume killed@4 --device cpu --plugin-dir 'my plugins' --steps 14 --set optimiser.lr=1e-4 --out killed-from-4-2"
+    );
+    succeed(&in_shell(folder.path(), &advised(&output)));
+    let fork = RunFolder::new(at("killed-from-4-2"));
+    assert_eq!(fork.result().unwrap().steps, 14);
+    let changes = fork
+        .info()
+        .unwrap()
+        .changes
+        .into_iter()
+        .map(|change| (change.key, change.step));
+    let wanted = [("optimiser.lr", 4), ("phases.0.steps", 4)].map(|(key, step)| (key.to_owned(), step));
+    assert_eq!(changes.collect::<Vec<_>>(), wanted);
 
     // Who looks at it is told what can be looked at.
     for looks in ["sample", "eval"] {
-        let intact = format!("{looks} killed/phases/train/step-000004");
+        let intact = format!("use it with: sextant {looks} killed/phases/train/step-000004 --device cpu");
         let words = [
             "step-000008 is damaged",
             "after step 4 of phase \"train\", is whole",
@@ -303,6 +330,30 @@ fn a_damaged_checkpoint_names_the_one_before_it_and_the_command() {
     fs::remove_dir_all(at("killed/phases/train/step-000004")).unwrap();
     let none = ["train", "--resume", "killed", "--device", "cpu"];
     refused(folder.path(), &none, &["step-000008 is damaged", "begin anew"]);
+}
+
+#[test]
+fn a_file_that_is_no_recipe_is_said_to_be_none() {
+    let folder = tempfile::tempdir().unwrap();
+    succeed(&train(folder.path(), "run", &["--set", "phases.0.steps=2"]));
+    let recipe = folder.path().join("run/recipe.toml");
+    for (text, words) in [
+        ("", "recipe.toml: is empty"),
+        (
+            "title = \"x\"\n",
+            "recipe.toml: is not the recipe of a run: it has no `data`",
+        ),
+    ] {
+        fs::write(&recipe, text).unwrap();
+        refused(folder.path(), &["train", "--resume", "run", "--steps", "4"], &[words]);
+    }
+    fs::write(folder.path().join("empty.toml"), "").unwrap();
+    let set = ["train", "empty.toml", "--set", "phases.0.steps=4"];
+    refused(
+        folder.path(),
+        &set,
+        &["empty.toml: is empty; a recipe has at least data, model, phases"],
+    );
 }
 
 #[test]

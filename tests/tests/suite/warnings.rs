@@ -104,7 +104,7 @@ fn strict_makes_warnings_errors_before_anything_is_written() {
         )
     };
     let dispersive = source("dispersive", "config = { depth = 1 }");
-    let cases: [(Vec<&str>, Vec<String>, &[&str]); 12] = [
+    let cases: [(Vec<&str>, Vec<String>, &[&str]); 14] = [
         (
             vec![],
             vec![aligned("coefficient = 0,", "t_max = 0.8")],
@@ -157,6 +157,16 @@ fn strict_makes_warnings_errors_before_anything_is_written() {
             &["evaluation.images is 5000", "hold out"],
         ),
         (vec!["optimiser.lr=0"], vec![], &["optimiser.lr is 0"]),
+        (
+            vec!["optimiser.no_decay=[\"bias\"]"],
+            vec![],
+            &["optimiser.no_decay names bias", "weight_decay is 0"],
+        ),
+        (
+            vec!["evaluation.sampler.guidance_high=0.7"],
+            vec![],
+            &["evaluation.sampler.guidance_high", "evaluation.sampler.cfg_scale is 1"],
+        ),
     ];
     let folder = tempfile::tempdir().unwrap();
     for (settings, more, words) in cases {
@@ -199,6 +209,11 @@ fn samples_that_need_an_untrained_null_class_are_warned_of() {
         &["WARN", "the null class is never trained", "--cfg"],
     );
     assert!(!stderr(&draw(&[])).contains("WARN"));
+    ended(
+        &draw(&["--guidance-low", "0.2"]),
+        0,
+        &["WARN", "--guidance-low: guidance would be on at times from 0.2 to 1"],
+    );
     for option in ["--count", "--columns"] {
         ended(&draw(&[option, "0"]), 2, &[option, "from 1 to"]);
     }
@@ -252,6 +267,43 @@ fn weights_that_are_no_numbers_teach_nobody_and_begin_nothing() {
         ];
         ended(&resumed, 2, &words);
         assert!(!run.join("phases/train").exists());
+    }
+}
+
+#[test]
+fn a_file_that_is_no_number_begins_and_teaches_nothing_and_all_its_tensors_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    ended(
+        &tiny(folder.path(), "train", "run", &set(&["phases.0.steps=2"])),
+        0,
+        &[],
+    );
+    let file = folder.path().join("poisoned.safetensors");
+    fs::copy(
+        checkpoint(&folder.path().join("run"), "train").join("student.safetensors"),
+        &file,
+    )
+    .unwrap();
+    poison(&file, "final_layer.linear.bias", f32::NAN, false);
+    poison(&file, "blocks.0.mlp.fc1.bias", f32::NEG_INFINITY, false);
+    let from = format!("from = \"{}\"", file.display());
+    let init = format!("phases.0.init={{ {from} }}");
+    let teacher = format!("phases.0.teacher={{ {from} }}");
+    let taught = "phases.0.guidance=[{ plugin = \"self-transcendence\", config = { student_depth = 1, teacher_depth = 2, projector_width = 16 } }]";
+    for (key, settings) in [
+        ("phases.0.init.from", vec![&*init]),
+        ("phases.0.teacher.from", vec![&*teacher, taught]),
+    ] {
+        let words = [
+            key,
+            "poisoned.safetensors: 2 tensors hold what no network computes with",
+            "`blocks.0.mlp.fc1.bias` holds -inf",
+            "`final_layer.linear.bias` holds NaN",
+        ];
+        for command in ["train", "compare"] {
+            ended(&tiny(folder.path(), command, "new", &set(&settings)), 2, &words);
+            assert!(!folder.path().join("new").exists(), "{command} left something behind");
+        }
     }
 }
 

@@ -87,7 +87,7 @@ pub enum DataError {
     #[error("data.flip: {0}; set data.flip = false, or prepare them")]
     NotFlipped(String),
     /// Someone asked to stop.
-    #[error("stopped; nothing is left behind")]
+    #[error("stopped before the end")]
     Stopped,
     /// A file that cannot be written.
     #[error("{} cannot be written: {source}", path.display())]

@@ -586,3 +586,24 @@ fn an_error_of_the_loader_reaches_the_training_once() {
     assert!(error.contains(&name(victim)), "{error}");
     assert!(steps.next().is_none());
 }
+
+#[cfg(unix)]
+#[test]
+fn one_process_packs_into_a_folder() {
+    let (source, folder) = (images(), tempfile::tempdir().unwrap());
+    let dataset = load(&images_of(source.path(), false)).unwrap();
+    let partial = folder.path().join(".partial-set");
+    fs::create_dir(&partial).unwrap();
+    fs::write(partial.join("left"), "of a killed one").unwrap();
+    let other = fs::File::open(&partial).unwrap();
+    other.lock().unwrap();
+    let out = folder.path().join("set");
+    let message = pack(&dataset, &out, PackOptions::default(), |_| true)
+        .unwrap_err()
+        .to_string();
+    assert!(message.contains("another sextant"), "{message}");
+    assert!(partial.join("left").exists() && !out.exists());
+    drop(other);
+    pack(&dataset, &out, PackOptions::default(), |_| true).unwrap();
+    assert!(!out.join("left").exists() && !partial.exists());
+}

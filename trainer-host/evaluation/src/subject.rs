@@ -16,7 +16,7 @@ use sextant_records::evaluation::{Evaluation, EvaluationFolder, Fingerprints, Pr
 use sextant_records::{FileError, Place, RunFolder, ValidationLoss, journal};
 use sextant_stats::measure::Features;
 use sextant_train::checkpoint::{Saved, SavedTensors};
-use sextant_train::sample::SampleFile;
+use sextant_train::sample::{LabelOf, SampleFile};
 use sextant_train::{BareNetwork, Options, Run, Warning, checkpoint, trained, validation_loss, validation_set};
 
 /// Makes a run ready ([`Run::prepare`]), and checks what can be wrong with its evaluation before its training begins: judges
@@ -271,6 +271,15 @@ pub fn of_samples(
         return Err(Error::Input(format!(
             "the samples are {} pixels a side, pictures of the data {side}; give the recipe that they were drawn by with --recipe",
             samples.side()
+        )));
+    }
+    let classes = dataset.class_names().len() as u64;
+    if let Some(LabelOf { sample, label }) = samples.largest_label().filter(|largest| largest.label >= classes) {
+        return Err(Error::Input(format!(
+            "{}: arr_1 holds {label} at {sample}, the label of a sample; the data have {classes} classes, so that labels are from 0 to {}; \
+             give the recipe that the samples were drawn by with --recipe",
+            samples.path().display(),
+            classes - 1
         )));
     }
     let judges = judges(recipe, &dataset, device)?;

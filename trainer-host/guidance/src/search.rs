@@ -19,6 +19,8 @@ pub const PATH_VARIABLE: &str = "SEXTANT_PLUGIN_PATH";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SearchPath {
     folders: Vec<PathBuf>,
+    /// Number of those, the first, that were asked for.
+    asked: usize,
 }
 
 impl SearchPath {
@@ -29,12 +31,20 @@ impl SearchPath {
         let mut all: Vec<PathBuf> = folders.to_vec();
         all.extend(std::env::split_paths(&variable).filter(|folder| !folder.as_os_str().is_empty()));
         all.extend(executable.as_deref().and_then(Path::parent).map(Path::to_owned));
-        Self::only(all)
+        Self {
+            folders: all,
+            asked: folders.len(),
+        }
     }
 
     /// These folders and no other.
     pub fn only(folders: Vec<PathBuf>) -> Self {
-        Self { folders }
+        Self { folders, asked: 0 }
+    }
+
+    /// The folders that were asked for, beside those that the environment and the program's place give.
+    pub fn asked(&self) -> &[PathBuf] {
+        &self.folders[..self.asked]
     }
 
     /// The folders, in order.

@@ -23,7 +23,7 @@ const EVERY: Duration = Duration::from_millis(50);
 static STOP: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 static SAVE: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 static HELD: AtomicUsize = AtomicUsize::new(0);
-static COMMAND: Mutex<Option<String>> = Mutex::new(None);
+static ADVICE: Mutex<String> = Mutex::new(String::new());
 
 /// Someone asked to stop: no failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -139,16 +139,22 @@ impl Drop for Hold {
 }
 
 /// Remembers the command that goes on from here, for the message of a stop.
-pub fn goes_on_with(command: String) {
-    *COMMAND.lock().unwrap_or_else(PoisonError::into_inner) = Some(command);
+pub fn goes_on_with(command: &str) {
+    advise(format!("; go on with: {command}"));
 }
 
-/// The end of a message of a stop: the command that goes on; empty where there is none.
+/// Remembers the command that does the work from its beginning, where a stop leaves nothing of it.
+pub fn begins_anew_with(command: &str) {
+    advise(format!("; nothing of it is kept, begin anew with: {command}"));
+}
+
+fn advise(words: String) {
+    *ADVICE.lock().unwrap_or_else(PoisonError::into_inner) = words;
+}
+
+/// The end of a message of a stop: the command that goes on or begins anew; empty where there is none.
 pub fn advice() -> String {
-    let command = COMMAND.lock().unwrap_or_else(PoisonError::into_inner);
-    command
-        .as_ref()
-        .map_or_else(String::new, |command| format!("; go on with: {command}"))
+    ADVICE.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
 #[cfg(all(test, unix))]
@@ -176,8 +182,10 @@ mod tests {
         assert_eq!(check(), Ok(()), "and stops nothing");
 
         assert_eq!(advice(), "");
-        goes_on_with("sextant train --resume run".into());
+        goes_on_with("sextant train --resume run");
         assert_eq!(advice(), "; go on with: sextant train --resume run");
+        begins_anew_with("sextant sample run");
+        assert_eq!(advice(), "; nothing of it is kept, begin anew with: sextant sample run");
 
         low_level::raise(consts::SIGHUP).unwrap();
         low_level::raise(consts::SIGTERM).unwrap();

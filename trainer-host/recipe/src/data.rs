@@ -141,6 +141,26 @@ impl DataConfig {
         }
     }
 
+    /// The same data for who stands in `folder`: relative paths of data and of what is held out begin there.
+    #[must_use]
+    pub fn seen_from(mut self, folder: &Path) -> Self {
+        let held_out = match &mut self {
+            Self::Emoji { .. } => None,
+            Self::Latents { path, held_out, .. } | Self::Images { path, held_out, .. } => {
+                *path = folder.join(&path);
+                Some(held_out)
+            }
+            Self::Packed { path, held_out, .. } => {
+                *path = folder.join(&path);
+                held_out.as_mut()
+            }
+        };
+        if let Some(HeldOut::Path(path)) = held_out {
+            *path = folder.join(&path);
+        }
+        self
+    }
+
     /// The autoencoder that makes pictures of latents, where there is one.
     pub fn vae(&self) -> Option<&str> {
         match self {

@@ -1,8 +1,10 @@
 //! An encoder's recipe (`configs/encoder.toml`, `configs/judge.toml`) and the `[encoder]` section of a training recipe.
 
-use super::DataConfig;
-use super::KeyError;
+use std::path::Path;
+
+use super::file::table;
 use super::schema::whole;
+use super::{DataConfig, KeyError, RecipeError};
 use serde::{Deserialize, Serialize};
 
 /// Everything that decides an encoder's weights. What has a default has it for files from before there was a choice:
@@ -203,8 +205,31 @@ pub struct TrainingConfig {
 }
 
 impl EncoderConfig {
+    /// Reads a recipe. The relative paths in it stay as they are.
+    ///
+    /// # Errors
+    /// A file that cannot be read, is empty or no recipe of an encoder; a key that is wrong.
+    pub fn load(path: &Path) -> Result<Self, RecipeError> {
+        let wrong = |reason: String| RecipeError::File {
+            path: path.into(),
+            reason,
+        };
+        let text = std::fs::read_to_string(path).map_err(|e| wrong(format!("cannot be read: {e}")))?;
+        if table(path, &text)?.is_empty() {
+            let all = "data, network, views, objective, training";
+            return Err(wrong(format!("is empty; the recipe of an encoder has {all}")));
+        }
+        let config: Self = toml::from_str(&text).map_err(|e| wrong(e.to_string()))?;
+        config.validate().map_err(|error| RecipeError::Key {
+            path: path.into(),
+            reason: error.0,
+        })?;
+        Ok(config)
+    }
+
     /// Errors name the key at fault and what would be right.
     pub fn validate(&self) -> Result<(), KeyError> {
+        self.data.validate()?;
         self.network.validate()?;
         let (views, objective, training) = (&self.views, &self.objective, &self.training);
         let rules = [
@@ -248,8 +273,8 @@ impl EncoderConfig {
                 "training.weight_decay must be in [0, 1000]",
             ),
             (
-                training.steps <= 1_000_000_000,
-                "training.steps must be at most 1000000000",
+                (1..=1_000_000_000).contains(&training.steps),
+                "training.steps must be from 1 to 1000000000",
             ),
         ];
         match rules.iter().find(|(holds, _)| !holds) {

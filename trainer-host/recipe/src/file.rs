@@ -11,6 +11,9 @@ use super::overlay::take_variants;
 use super::paths::make_absolute;
 use super::{Recipe, Variant, overlay};
 
+/// What every recipe has.
+const SECTIONS: [&str; 3] = ["data", "model", "phases"];
+
 /// An error of a recipe.
 #[derive(Debug, thiserror::Error)]
 pub enum RecipeError {
@@ -228,6 +231,13 @@ fn merged(
     sets: &[String],
 ) -> Result<RecipeFile, RecipeError> {
     let mut table = on_its_base(path, text)?;
+    // Else what is said is what the first assignment makes of nothing.
+    if table.is_empty() {
+        return Err(RecipeError::File {
+            path: path.into(),
+            reason: format!("is empty; a recipe has at least {}", SECTIONS.join(", ")),
+        });
+    }
     for (key, variable, text) in variables {
         assign(&mut table, &key, value(&text)).map_err(|e| RecipeError::File {
             path: path.into(),
@@ -294,6 +304,15 @@ fn integer_too_large(error: &toml::de::Error, text: &str) -> bool {
 /// # Errors
 /// As [`load`].
 pub fn parse_changed(path: &Path, text: &str, sets: &[String]) -> Result<Recipe, RecipeError> {
+    // Else an assignment into what is not there would be what is complained of.
+    let kept = table(path, text)?;
+    let missing = SECTIONS.into_iter().find(|section| !kept.contains_key(*section));
+    if let Some(section) = missing.filter(|_| !kept.is_empty()) {
+        return Err(RecipeError::File {
+            path: path.into(),
+            reason: format!("is not the recipe of a run: it has no `{section}`"),
+        });
+    }
     merged(path, text, Vec::new(), sets)?.base()
 }
 
@@ -438,6 +457,26 @@ mod tests {
             (recipe.phases[0].steps, recipe.phases[0].guidance[0].coefficient),
             (9, Some(0.25))
         );
+    }
+
+    #[test]
+    fn a_file_that_is_no_recipe_is_not_blamed_on_an_assignment() {
+        let sets = ["phases.0.steps=9".to_owned()];
+        for (text, words) in [
+            ("", "recipe.toml: is empty; a recipe has at least data, model, phases"),
+            ("# nothing", "recipe.toml: is empty;"),
+            (
+                "title = \"x\"",
+                "recipe.toml: is not the recipe of a run: it has no `data`",
+            ),
+        ] {
+            let error = parse_changed(Path::new("recipe.toml"), text, &sets)
+                .unwrap_err()
+                .to_string();
+            assert!(error.starts_with(words), "{error}");
+        }
+        let error = recipe("", &["phases.0.steps=9"]).unwrap_err();
+        assert!(error.contains("is empty"), "{error}");
     }
 
     #[test]

@@ -81,6 +81,13 @@ impl FolderLock {
         Self::held(file, &file.with_file_name(format!(".{name}{LOCK_FILE}")))
     }
 
+    /// True if another process writes into a folder. Nothing is changed by the look.
+    pub fn is_held(folder: &Path) -> bool {
+        // A lock that can be shared lets others look too; who wants it for itself tries again.
+        let file = File::open(folder.join(LOCK_FILE));
+        file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+
     /// Locks `place` by the file `path`.
     fn held(place: &Path, path: &Path) -> Result<Self, LockError> {
         let open = OpenOptions::new()
@@ -98,7 +105,7 @@ impl FolderLock {
             },
             Err(e) => return Err(FileError::new(path, e).into()),
         };
-        match file.try_lock() {
+        match try_for_a_moment(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 return Err(LockError::Held {
@@ -117,6 +124,19 @@ impl FolderLock {
         }
         Ok(Self { _file: Some(file) })
     }
+}
+
+/// Takes a lock that may be shared by those who look at it, each for a moment.
+fn try_for_a_moment(file: &File) -> Result<(), TryLockError> {
+    let again = || {
+        std::thread::sleep(Duration::from_millis(10));
+        file.try_lock()
+    };
+    let taken = file.try_lock();
+    (0..10).fold(taken, |taken, _| match taken {
+        Err(TryLockError::WouldBlock) => again(),
+        other => other,
+    })
 }
 
 /// True if nobody here can write into the folder.
@@ -168,7 +188,9 @@ mod tests {
     #[test]
     fn a_folder_has_one_writer_who_is_named() {
         let folder = tempfile::tempdir().unwrap();
+        assert!(!FolderLock::is_held(folder.path()));
         let first = FolderLock::take(folder.path()).unwrap();
+        assert!(FolderLock::is_held(folder.path()));
         let (message, holder) = held(folder.path());
         let holder = holder.unwrap();
         assert_eq!(holder.process, std::process::id());
@@ -182,7 +204,16 @@ mod tests {
             assert!(message.contains(words), "{message} does not say {words}");
         }
         drop(first);
+        assert!(!FolderLock::is_held(folder.path()));
+        // Somebody looks at this moment.
+        let look = File::open(folder.path().join(LOCK_FILE)).unwrap();
+        look.lock_shared().unwrap();
+        let ends = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(5));
+            drop(look);
+        });
         let _second = FolderLock::take(folder.path()).unwrap();
+        ends.join().unwrap();
     }
 
     #[test]

@@ -15,6 +15,9 @@ use super::{
     RunResult, StorageFull, journal, make_folder, sync_folder, write_whole,
 };
 
+/// Name of a file in a run's folder while it is made from a checkpoint of another: what is there is a copy, and no run yet.
+const FORKING: &str = ".sextant-fork";
+
 /// A run on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunFolder(PathBuf);
@@ -65,7 +68,7 @@ impl RunFolder {
             None => path.ends_with(LOCK_FILE) || path.ends_with("run.json"),
         };
         let mut entries = fs::read_dir(&self.0).into_iter().flatten().flatten();
-        match entries.all(|entry| locked && is_left(&entry.path())) {
+        match self.is_half_forked() || entries.all(|entry| locked && is_left(&entry.path())) {
             true => Ok(()),
             false => Err(FileError::new(
                 &self.0,
@@ -85,7 +88,20 @@ impl RunFolder {
 
     fn claim(&self) -> Result<(), FileError> {
         self.is_free()?;
+        if self.is_half_forked() {
+            let copies = self.0.join("phases");
+            if copies.exists() {
+                fs::remove_dir_all(&copies).map_err(|e| FileError::new(&copies, e))?;
+            }
+            self.remove("metrics.jsonl")?;
+            self.remove(FORKING)?;
+        }
         make_folder(&self.0)
+    }
+
+    /// True if a fork into this folder was cut short, by a kill or by a full disk.
+    fn is_half_forked(&self) -> bool {
+        self.0.join(FORKING).exists() && !self.recipe_path().exists()
     }
 
     fn begin(&self, recipe: &Recipe, mut info: RunInfo) -> Result<(), FileError> {
@@ -109,6 +125,7 @@ impl RunFolder {
         let recipe = self.trained_by()?;
         let mut info = self.info()?;
         out.claim()?;
+        write_whole(&out.0.join(FORKING), b"")?;
         let index = place.index(&recipe);
         let earlier = recipe.phases[..index].iter().filter_map(|phase| {
             let saved = self.latest(&phase.name)?;
@@ -136,7 +153,8 @@ impl RunFolder {
             phase: place.phase.clone(),
             step: place.step,
         });
-        Ok(out.begin(&recipe, info)?)
+        out.begin(&recipe, info)?;
+        Ok(out.remove(FORKING)?)
     }
 
     /// The resolved recipe's file.
@@ -588,6 +606,13 @@ mod tests {
         assert_eq!((info.changes[0].step, info.fork.unwrap().step), (4, 4));
         assert_eq!(fork.trained_by().unwrap().phases[1].steps, 12);
         assert!(run.fork(&fork, &place("train", 4)).is_err(), "there is something in it");
+        // As a kill leaves it before it is a run: it is begun anew, and by whoever wants the folder.
+        let earlier = place("align", 4);
+        fs::remove_file(fork.recipe_path()).unwrap();
+        assert!(run.fork(&fork, &earlier).is_err(), "that may be anybody's");
+        fs::write(fork.path().join(FORKING), "").unwrap();
+        run.fork(&fork, &earlier).unwrap();
+        assert!(!fork.phase("train").exists() && !fork.path().join(FORKING).exists());
         let earlier = RunFolder::new(folder.path().join("earlier"));
         run.fork(&earlier, &place("align", 4)).unwrap();
         assert!(!earlier.phase("train").exists());

@@ -196,6 +196,11 @@ pub enum Outcome {
         /// The last completed step.
         step: u64,
     },
+    /// Another process is training it.
+    Running {
+        /// The last completed step so far.
+        step: u64,
+    },
     /// It ended with an error.
     Failed {
         /// The error as the user saw it.

@@ -27,6 +27,7 @@ pub fn csv(report: &Report) -> String {
         let (outcome, measured) = match &run.outcome {
             Outcome::Finished(measured) => ("finished".to_owned(), Some(measured)),
             Outcome::Interrupted { step } => (format!("interrupted after step {step}"), None),
+            Outcome::Running { step } => (format!("in training after step {step}"), None),
             Outcome::Failed { message } => (format!("failed: {message}"), None),
         };
         let values = MEASURES.iter().map(|(_, value)| measured.and_then(value));

@@ -29,6 +29,7 @@ pub fn table(report: &Report) -> Table {
                     "{name} was interrupted after step {step}; the same command resumes it"
                 ))
             }
+            Outcome::Running { step } => Some(format!("{name} is being trained, and is past step {}", count(*step))),
         });
     }
     // How to read it.
@@ -148,6 +149,7 @@ fn decided(report: &Report, variant: &Variant) -> Cell {
     match &variant.outcome {
         Outcome::Failed { .. } => return Cell::new("failed", Tone::Bad),
         Outcome::Interrupted { .. } => return Cell::new("interrupted", Tone::Bad),
+        Outcome::Running { .. } => return Cell::new("in training", Tone::Quiet),
         Outcome::Finished(_) => {}
     }
     let Some(verdict) = &report.verdict else {

@@ -11,6 +11,7 @@ use crate::Error;
 use sextant_model::checkpoint::{Format, Imported, WeightsFile, metadata};
 use sextant_model::write_safetensors;
 use sextant_recipe::{Import, Weights};
+use sextant_records::remove_leftovers;
 
 pub const EXAMPLES: &str = "Examples:
   sextant checkpoint info 0400000.pt
@@ -182,6 +183,7 @@ fn convert(args: &ConvertArgs) -> Result<(), Error> {
     let config = imported.config(args.heads)?;
     let step = imported.file().step();
     let tensors = imported.tensors(&config)?;
+    remove_leftovers(out);
     write_safetensors(out, &tensors, &metadata(&config, step))?;
     if args.output.json {
         print_json(&json!({ "file": out, "network": config, "tensors": tensors.len(), "step": step }));

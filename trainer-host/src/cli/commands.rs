@@ -7,20 +7,18 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{
-    Command, CompareArgs, ComputeArgs, EncoderArgs, EncoderCommand, TrainArgs, checkpoint, eval, log, plan, plugin,
-    report, resume, sample, sweep,
+    Command, CompareArgs, ComputeArgs, TrainArgs, checkpoint, command_line, encoder, eval, log, plan, plugin, report,
+    resume, sample, sweep,
 };
 use crate::Error;
 use crate::compare::{self, Status};
-use sextant_data as data;
 use sextant_evaluation as evaluation;
 use sextant_guidance::SearchPath;
 use sextant_interrupt as interrupt;
 use sextant_model::device;
-use sextant_model::encoder::{EncoderError, train_encoder};
-use sextant_recipe::{self as recipe, EncoderConfig, RecipeFile};
+use sextant_recipe::{self as recipe, RecipeFile};
 use sextant_records::FileError;
-use sextant_records::{FolderLock, RunFolder, RunResult, duration, quoted, remove_leftovers};
+use sextant_records::{FolderLock, RunFolder, RunResult, duration, quoted};
 use sextant_train::{Options, ProgressMode, Run};
 
 /// Runs a command.
@@ -35,7 +33,7 @@ pub fn run(command: Command) -> Result<(), Error> {
         Command::Checkpoint(command) => checkpoint::run(command),
         Command::Eval(args) => eval::run(args),
         Command::Data(command) => super::data::run(command),
-        Command::Encoder(EncoderCommand::Train(args)) => encoder(args),
+        Command::Encoder(command) => encoder::run(command),
         Command::Plugin(command) => plugin::run(command),
         Command::Devices(args) => devices(args.json),
     }
@@ -54,13 +52,14 @@ fn train(args: TrainArgs) -> Result<(), Error> {
         (None, None) => return Err(Error::Input("give a recipe, or --resume RUN".into())),
     };
     if let Some(result) = folder.result().filter(|_| !run.lost_its_end(&folder)) {
-        eprintln!(
+        interrupt::say(&format!(
             "{}: all {} steps are done, and nothing is left to train; --steps N goes on to step N",
             folder.path().display(),
             result.steps
-        );
+        ));
     }
-    interrupt::goes_on_with(resumption(&args.compute, &folder));
+    let path = folder.path().display().to_string();
+    interrupt::goes_on_with(&run.options().resumption(&path, &[]));
     log::write_to(folder.path());
     let result = run.execute(&folder)?;
     let evaluation = evaluation::of_run(&run, &folder, true)?;
@@ -73,22 +72,6 @@ fn train(args: TrainArgs) -> Result<(), Error> {
         }
     }
     Ok(())
-}
-
-/// The command that goes on with an interrupted run.
-fn resumption(compute: &ComputeArgs, folder: &RunFolder) -> String {
-    let path = |path: &Path| quoted(&path.display().to_string());
-    let mut words = vec![format!("sextant train --resume {}", path(folder.path()))];
-    if compute.device != "auto" {
-        words.push(format!("--device {}", quoted(&compute.device)));
-    }
-    words.extend(
-        compute
-            .plugin_dir
-            .iter()
-            .map(|dir| format!("--plugin-dir {}", path(dir))),
-    );
-    words.join(" ")
 }
 
 /// A new run of a recipe, in its folder.
@@ -144,17 +127,17 @@ fn compare(args: CompareArgs) -> Result<(), Error> {
         strict: args.strict,
         ..options(&args.compute, args.output.json, "compare")?
     };
-    let command = command_line(&args);
+    let command = comparison(&args);
     let comparison = compare::compare(&file, &folder, &args.seeds, &options, command, log::write_to)?;
     report::show(comparison.report, &folder, args.output.json);
     if !comparison.held.is_empty() {
         for held in &comparison.held {
-            eprintln!("left to another: {held}");
+            interrupt::say(&format!("left to another: {held}"));
         }
-        eprintln!(
+        interrupt::say(&format!(
             "the report has what is finished; once the rest is, make it again with: sextant report {}",
             quoted(&folder.display().to_string())
-        );
+        ));
     }
     match comparison.status {
         Status::Complete => Ok(()),
@@ -166,8 +149,8 @@ fn compare(args: CompareArgs) -> Result<(), Error> {
 }
 
 /// Command line of the same comparison: the arguments, and the environment that changes a recipe.
-fn command_line(args: &CompareArgs) -> String {
-    let mut words = environment();
+fn comparison(args: &CompareArgs) -> String {
+    let mut words = command_line::environment();
     words.extend(["sextant compare".to_owned(), quoted(&args.recipe.display().to_string())]);
     for set in &args.set {
         words.push(format!("--set {}", quoted(set)));
@@ -179,83 +162,16 @@ fn command_line(args: &CompareArgs) -> String {
     words.join(" ")
 }
 
-/// The environment that changes a recipe, as words before a command.
-fn environment() -> Vec<String> {
-    let set = std::env::vars_os().filter_map(|(name, value)| {
-        let name = name.to_str().filter(|name| name.starts_with("SEXTANT__"))?;
-        Some(format!("{name}={}", quoted(value.to_str()?)))
-    });
-    let mut words: Vec<String> = set.collect();
-    words.sort();
-    words
-}
-
 /// Listens to requests to stop from now on, and after `limit` asks to. What goes on from then is the same command, until there is
 /// one that is shorter.
 pub(super) fn listen(limit: Option<Duration>) -> Result<(), Error> {
-    let mut words = environment();
-    words.push("sextant".into());
-    let arguments = std::env::args_os().skip(1);
-    words.extend(arguments.map(|word| quoted(&word.to_string_lossy())));
-    interrupt::goes_on_with(words.join(" "));
+    interrupt::goes_on_with(&command_line::own());
     interrupt::listen(limit).map_err(|e| Error::Failed(format!("signals cannot be listened to: {e}")))
 }
 
-fn encoder(args: EncoderArgs) -> Result<(), Error> {
-    listen(None)?;
-    let text = std::fs::read_to_string(&args.recipe).map_err(|e| FileError::new(&args.recipe, e))?;
-    let config: EncoderConfig = toml::from_str(&text).map_err(|e| FileError::new(&args.recipe, e))?;
-    let folder = args.out.parent().filter(|folder| !folder.as_os_str().is_empty());
-    if args.out.is_dir() || folder.is_some_and(|folder| !folder.is_dir()) {
-        return Err(FileError::new(
-            &args.out,
-            "the weights cannot be written there: --out names a file in a folder that is there",
-        )
-        .into());
-    }
-    let _lock = FolderLock::of_file(&args.out)?;
-    remove_leftovers(&args.out);
-    let device = device::open(&args.device)?;
-    let dataset = data::load(&config.data)?;
-    let mode = if args.output.json {
-        ProgressMode::Quiet
-    } else {
-        ProgressMode::Auto
-    };
-    let mut checkpoint = args.out.clone().into_os_string();
-    checkpoint.push(".checkpoint");
-    let checkpoint = PathBuf::from(checkpoint);
-    remove_leftovers(&checkpoint);
-    if checkpoint.exists() && mode == ProgressMode::Auto {
-        interrupt::say(&format!("going on from {}", checkpoint.display()));
-    }
-    let mut progress = mode.start("encoder", 0, config.training.steps);
-    let encoder = train_encoder(&config, &dataset, &device, &checkpoint, |at| {
-        progress.log(
-            &[
-                ("objective".to_owned(), f64::from(at.objective)),
-                ("reconstruction".to_owned(), f64::from(at.reconstruction)),
-            ]
-            .into(),
-        );
-        progress.step(at.step);
-    });
-    let encoder = encoder.map_err(|error| match error {
-        EncoderError::Config(key) => FileError::new(&args.recipe, key).into(),
-        other => Error::Encoder(other),
-    })?;
-    drop(progress);
-    encoder.save(&args.out)?;
-    match std::fs::remove_file(&checkpoint) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(FileError::new(&checkpoint, e).into()),
-        _ => {}
-    }
-    if args.output.json {
-        print_json(&json!({ "weights": args.out, "origin": encoder.origin() }));
-    } else {
-        println!("{}", args.out.display());
-    }
-    Ok(())
+/// Says, where this process is stopped from now on, that nothing of its work is kept: it takes as long once more, whatever the limit.
+pub(super) fn keep_nothing() {
+    interrupt::begins_anew_with(&command_line::own_without_limit());
 }
 
 fn devices(json: bool) -> Result<(), Error> {

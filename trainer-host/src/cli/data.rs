@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
-use super::OutputArgs;
-use super::commands::{listen, print_json};
+use super::commands::{keep_nothing, listen, print_json};
+use super::{LimitArgs, OutputArgs};
 use crate::Error;
 use sextant_data::{self as data, DataFacts, PackOptions};
 use sextant_interrupt as interrupt;
@@ -87,6 +87,8 @@ pub struct PackArgs {
     /// Type of latents and fields; f16 takes half the room.
     #[arg(long, default_value = "f32")]
     dtype: FloatType,
+    #[command(flatten)]
+    limit: LimitArgs,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -190,6 +192,7 @@ fn parse_held_out(text: &str) -> HeldOut {
 
 fn info(args: &InfoArgs) -> Result<(), Error> {
     listen(None)?;
+    keep_nothing();
     let config = args.source.config()?;
     config.validate()?;
     let dataset = data::load(&config)?;
@@ -250,7 +253,8 @@ fn print(facts: &DataFacts, verified: bool) {
 }
 
 fn pack(args: &PackArgs) -> Result<(), Error> {
-    listen(None)?;
+    listen(args.limit.max_time)?;
+    keep_nothing();
     let config = args.source.config()?;
     config.validate()?;
     let dataset = data::load(&config)?;

@@ -7,9 +7,9 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::json;
 
-use super::commands::{listen, options, print_json};
+use super::commands::{keep_nothing, listen, options, print_json};
 use super::place::{check_writable, run_or_checkpoint};
-use super::{ComputeArgs, ConventionName, OutputArgs};
+use super::{ComputeArgs, ConventionName, LimitArgs, OutputArgs, command_line};
 use crate::Error;
 use sextant_evaluation as evaluation;
 use sextant_recipe::{self as recipe, QualityRecipe, Recipe, RepresentationsRecipe, SamplerMethod, Weights};
@@ -50,12 +50,14 @@ pub struct EvalArgs {
     #[command(flatten)]
     compute: ComputeArgs,
     #[command(flatten)]
+    limit: LimitArgs,
+    #[command(flatten)]
     output: OutputArgs,
 }
 
 /// Measures, and prints.
 pub fn run(args: EvalArgs) -> Result<(), Error> {
-    listen(None)?;
+    listen(args.limit.max_time)?;
     let is_samples = args.target.extension().is_some_and(|e| e == "npz");
     if !args.target.is_file() || is_samples {
         args.refuse_file_options()?;
@@ -174,8 +176,9 @@ fn samples(args: &EvalArgs) -> Result<Evaluation, Error> {
         }
     };
     let place = args.out.as_ref().map(EvaluationFolder::at);
-    if let Some(place) = &place {
-        outside(&args.target, place.path())?;
+    match &place {
+        Some(place) => outside(&args.target, place.path())?,
+        None => keep_nothing(),
     }
     let _lock = place.as_ref().map(EvaluationFolder::lock).transpose()?;
     Ok(evaluation::of_samples(
@@ -241,6 +244,7 @@ fn place(out: Option<&Path>) -> Result<(EvaluationFolder, Option<TempDir>), Erro
     if let Some(out) = out {
         return Ok((EvaluationFolder::at(out), None));
     }
+    keep_nothing();
     let scratch = tempfile::tempdir().map_err(|e| Error::Failed(format!("no folder for samples can be made: {e}")))?;
     Ok((EvaluationFolder::at(scratch.path().join("evaluation")), Some(scratch)))
 }
@@ -254,6 +258,9 @@ fn run_or_its_checkpoint(args: &EvalArgs) -> Result<(Evaluation, Option<Drawn>),
     }
     let weights = args.weights.unwrap_or(Weights::Ema);
     let (folder, checkpoint) = run_or_checkpoint(&args.target, ", nor a file of weights, nor an .npz of samples")?;
+    let own = args.set.is_empty() && checkpoint.is_none() && weights == Weights::Ema && args.out.is_none();
+    // Before anything of it is read: another process may be changing it.
+    let own = own.then(|| folder.lock()).transpose()?;
     let trained = folder.unedited()?;
     let mut recipe = folder.recipe_with(&args.set)?;
     check_measurement(&folder, &trained, &recipe)?;
@@ -264,19 +271,17 @@ fn run_or_its_checkpoint(args: &EvalArgs) -> Result<(Evaluation, Option<Drawn>),
     for warning in run.warnings().iter().filter(|warning| warning.is_of_evaluation()) {
         tracing::warn!("{warning}");
     }
-    let own = args.set.is_empty() && checkpoint.is_none() && weights == Weights::Ema;
-    let _lock = match &args.out {
-        Some(out) => Some(EvaluationFolder::at(out).lock()?),
-        None if own => Some(folder.lock()?),
-        None => None,
+    let (place, _scratch) = match own {
+        Some(_) => (EvaluationFolder::of(folder.path()), None),
+        None => place(args.out.as_deref())?,
     };
-    let (place, _scratch) = match &args.out {
-        None if own => (EvaluationFolder::of(folder.path()), None),
-        out => place(out.as_deref())?,
-    };
+    let _lock = args.out.as_ref().map(|_| place.lock()).transpose()?;
     let measured = evaluation::of_network(&run, &folder, checkpoint.as_ref(), weights, &place);
     let evaluation = measured.map_err(|error| match error {
-        evaluation::Error::Train(error) => explained_to("sextant eval", error, &folder, run.recipe()).into(),
+        evaluation::Error::Train(error) => {
+            let command = |saved: &Path| command_line::own_of(&args.target, saved);
+            explained_to(error, &folder, run.recipe(), command).into()
+        }
         // What was measured before can be read wherever it lies.
         evaluation::Error::File(error) if args.out.is_none() => match check_writable(folder.path()) {
             Ok(()) => Error::from(evaluation::Error::File(error)),

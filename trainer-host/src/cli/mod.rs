@@ -1,8 +1,10 @@
 //! The command line.
 
 mod checkpoint;
+mod command_line;
 mod commands;
 mod data;
+mod encoder;
 mod eval;
 mod log;
 mod place;
@@ -13,6 +15,7 @@ mod resume;
 mod sample;
 mod sweep;
 
+use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -103,21 +106,12 @@ Budgets that differ are refused. A run that is finished is not run again; an int
     Data(data::DataCommand),
     /// Small encoders of images: the encoder whose features REPA uses, and the judge that samples are scored by.
     #[command(subcommand)]
-    Encoder(EncoderCommand),
+    Encoder(encoder::EncoderCommand),
     /// Guidance sources: begin one, look at them, check them.
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
     /// List what --device can be with this binary on this machine.
     Devices(OutputArgs),
-}
-
-#[derive(Subcommand)]
-enum EncoderCommand {
-    /// Train an encoder or a judge on the training part of the data.
-    #[command(after_help = "Examples:
-  sextant encoder train configs/encoder.toml --out encoder.safetensors
-  sextant encoder train configs/judge.toml --out judge.safetensors")]
-    Train(EncoderArgs),
 }
 
 #[derive(Args)]
@@ -135,7 +129,8 @@ struct ComputeArgs {
 
 #[derive(Args)]
 struct LimitArgs {
-    /// Stop after this time, such as 11h50m, as on Ctrl-C: with a checkpoint, from which the same work goes on.
+    /// Stop after this time, such as 11h50m, as on Ctrl-C: what can be gone on with is kept, and the message names the command that
+    /// does.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     max_time: Option<Duration>,
 }
@@ -224,26 +219,15 @@ impl From<ConventionName> for Convention {
     }
 }
 
-#[derive(Args)]
-struct EncoderArgs {
-    /// The encoder's recipe (TOML).
-    recipe: PathBuf,
-    /// File for the weights (safetensors). A training that was stopped left FILE.checkpoint, from which the same command goes on.
-    #[arg(long, value_name = "FILE")]
-    out: PathBuf,
-    /// Device to compute on: auto, cpu, cuda:0, wgpu, … (see `sextant devices`).
-    #[arg(long, default_value = "auto")]
-    device: String,
-    #[command(flatten)]
-    output: OutputArgs,
-}
-
 /// Runs the program on the process's arguments.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
     log::install();
     // What is caught is reported where it is caught; what is not, here.
     std::panic::set_hook(Box::new(|panic| tracing::debug!("{panic}")));
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(words) => return asked_or_wrong(&words),
+    };
     let outcome = catch_unwind(AssertUnwindSafe(|| commands::run(cli.command)));
     let outcome = outcome.unwrap_or_else(|panic| {
         // Whoever read the output has had enough of it: `sextant … | head`.
@@ -252,12 +236,17 @@ pub fn main() -> ExitCode {
             return Ok(());
         }
         if let Some(reason) = text.strip_prefix("failed printing to stdout: ") {
-            return Err(Error::Failed(format!("standard output cannot be written: {reason}")));
+            return Err(Error::Output(reason.to_owned()));
         }
         Err(Error::Failed(format!(
             "a fault of Sextant's own: {} (SEXTANT_LOG=debug says where; please report it)",
             panic_text(panic.as_ref())
         )))
+    });
+    // What is left of a last line.
+    let outcome = outcome.and_then(|()| match io::stdout().flush() {
+        Err(reason) if reason.kind() != io::ErrorKind::BrokenPipe => Err(Error::Output(reason.to_string())),
+        _ => Ok(()),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -269,5 +258,19 @@ pub fn main() -> ExitCode {
             interrupt::say(&format!("error: {error}{advice}"));
             ExitCode::from(error.exit_code())
         }
+    }
+}
+
+/// Prints the help or the version that was asked for, or what is wrong with the arguments.
+fn asked_or_wrong(words: &clap::Error) -> ExitCode {
+    let printed = words.print().and_then(|()| io::stdout().flush());
+    match printed {
+        Err(reason) if !words.use_stderr() && reason.kind() != io::ErrorKind::BrokenPipe => {
+            let error = Error::Output(reason.to_string());
+            interrupt::say(&format!("error: {error}"));
+            ExitCode::from(error.exit_code())
+        }
+        // Nobody reads what is wrong, but the code tells.
+        _ => ExitCode::from(words.exit_code() as u8),
     }
 }

@@ -10,16 +10,11 @@ use sextant_recipe::{Recipe, changes_training};
 use sextant_records::checkpoint::list;
 use sextant_records::{FileError, FolderLock, Place, RunFolder};
 use sextant_train::checkpoint::SavedTensors;
-use sextant_train::{Run, check_changes, explained};
+use sextant_train::{Options, Run, check_changes, explained};
 
 /// The run that `--resume` names, ready to go on, with its folder and the lock of that. Everything is checked before anything is written.
 pub fn ready(args: &TrainArgs, resume: &Path) -> Result<(Run, RunFolder, Option<FolderLock>), Error> {
     let (folder, at) = parted(resume);
-    let before = folder.trained_by()?;
-    let place = match at {
-        None => newest(&folder, &before)?,
-        Some(at) => checkpoint(&folder, &before, at)?,
-    };
     let out = match (&args.out, at) {
         (Some(out), Some(_)) => Some(RunFolder::new(out)),
         (None, None) => None,
@@ -35,7 +30,14 @@ pub fn ready(args: &TrainArgs, resume: &Path) -> Result<(Run, RunFolder, Option<
             ));
         }
     };
+    // Before anything of it is read: another process may be changing it.
     let own = out.is_none().then(|| folder.lock()).transpose()?;
+    let before = folder.trained_by()?;
+    let options = options_of(args, out.as_ref().unwrap_or(&folder))?;
+    let place = match at {
+        None => newest(&folder, &before, &options, &changes(args))?,
+        Some(at) => checkpoint(&folder, &before, at)?,
+    };
     let mut sets = args.set.clone();
     if let Some(steps) = args.steps {
         sets.push(format!(
@@ -49,7 +51,6 @@ pub fn ready(args: &TrainArgs, resume: &Path) -> Result<(Run, RunFolder, Option<
     if is_over(&edited, &place) && changes_training(&edited, &recipe) {
         return Err(FileError::new(folder.path(), "all steps are done: --without would change nothing").into());
     }
-    let options = options_of(args, out.as_ref().unwrap_or(&folder))?;
     let run = evaluation::prepare(recipe, options)?;
     run.check_files(&folder)?;
     let (folder, lock) = match out {
@@ -79,11 +80,24 @@ fn parted(resume: &Path) -> (RunFolder, Option<&str>) {
     }
 }
 
-/// The place at which a run goes on by itself. A checkpoint that is damaged is found here, before the run is changed.
-fn newest(folder: &RunFolder, recipe: &Recipe) -> Result<Place, Error> {
+/// What is asked to change of a run, as words of a command.
+fn changes(args: &TrainArgs) -> Vec<String> {
+    let steps = args.steps.map(|steps| steps.to_string());
+    let option = |name: &str, value: &String| [name.to_owned(), value.clone()];
+    let steps = steps.iter().flat_map(|steps| option("--steps", steps));
+    let sets = args.set.iter().flat_map(|set| option("--set", set));
+    let without = args.without.iter().flat_map(|name| option("--without", name));
+    steps.chain(sets).chain(without).collect()
+}
+
+/// The place at which a run goes on by itself. A checkpoint that is damaged is found here, before the run is changed; the command that
+/// is advised makes the `changes` too.
+fn newest(folder: &RunFolder, recipe: &Recipe, options: &Options, changes: &[String]) -> Result<Place, Error> {
     let place = folder.place(recipe);
     if let Some(saved) = folder.latest(&place.phase) {
-        saved.read_all().map_err(|error| explained(error, folder, recipe))?;
+        saved
+            .read_all()
+            .map_err(|error| explained(error, folder, recipe, options, changes))?;
     }
     Ok(place)
 }

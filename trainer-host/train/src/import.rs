@@ -11,7 +11,8 @@ use super::Error;
 /// The geometry of the teachers that come from files, by the name of their phase.
 pub(super) type Teachers = BTreeMap<String, SitConfig>;
 
-/// Looks at every file of weights that a recipe names: whether it can be read and fits. No tensor of it is kept.
+/// Looks at every file of weights that a recipe names: whether it can be read, fits, and holds numbers. No tensor
+/// of it is kept.
 ///
 /// # Errors
 /// The key, the file, and all that does not fit.
@@ -47,11 +48,12 @@ fn begins(
     model: &SitConfig,
     diffusion: &DiffusionRecipe,
 ) -> Result<usize, CheckpointError> {
-    let imported = Imported::open(import)?;
+    let mut imported = Imported::open(import)?;
     let left = imported.fits(model, take)?;
     if take == Take::All {
         imported.matches(diffusion)?;
     }
+    imported.are_numbers(model)?;
     for difference in &left {
         tracing::info!("{}: {difference}", import.file());
     }
@@ -60,7 +62,7 @@ fn begins(
 
 /// The geometry of a teacher, which sees what the student sees, and may be deeper and wider.
 fn teaches(import: &Import, model: &SitConfig, diffusion: &DiffusionRecipe) -> Result<SitConfig, CheckpointError> {
-    let imported = Imported::open(import)?;
+    let mut imported = Imported::open(import)?;
     let heads = imported.geometry.num_heads;
     let alike = imported.geometry.hidden_size == model.hidden_size;
     let teacher = imported.config(heads.or(alike.then_some(model.num_heads)))?;
@@ -75,7 +77,10 @@ fn teaches(import: &Import, model: &SitConfig, diffusion: &DiffusionRecipe) -> R
     };
     let mut pairs = inputs(&teacher).into_iter().zip(inputs(model));
     match pairs.find(|(found, wanted)| found != wanted) {
-        None => Ok(teacher),
+        None => {
+            imported.are_numbers(&teacher)?;
+            Ok(teacher)
+        }
         Some(((what, found), (_, wanted))) => Err(CheckpointError {
             path: imported.file().path().to_owned(),
             fault: Box::new(Fault::Network(format!(

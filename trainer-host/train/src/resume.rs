@@ -1,6 +1,6 @@
 //! A run that goes on: what of it may have changed meanwhile, and what to do where its newest checkpoint is damaged.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sextant_data::Dataset;
 use sextant_recipe::{Recipe, changes, measuring_refusals, refusals};
@@ -8,7 +8,7 @@ use sextant_records::checkpoint::Saved;
 use sextant_records::{Place, RunFolder, journal, quoted};
 
 use super::checkpoint::{SavedTensors, list};
-use super::{Error, Run};
+use super::{Error, Options, Run};
 
 /// Checks that the run in `folder`, begun by `before`, can go on from `place` by the recipe `after`.
 ///
@@ -118,9 +118,25 @@ impl Run {
     }
 }
 
+impl Options {
+    /// The command that goes on with `run` (`RUN`, or `RUN@STEP`) as this process does: on its device, with the plugins that it finds,
+    /// and with the words of `more`.
+    pub fn resumption(&self, run: &str, more: &[String]) -> String {
+        let mut words = ["sextant", "train", "--resume", run].map(str::to_owned).to_vec();
+        if self.device_name != "auto" {
+            words.extend(["--device".to_owned(), self.device_name.clone()]);
+        }
+        for folder in self.plugins.asked() {
+            words.extend(["--plugin-dir".to_owned(), folder.display().to_string()]);
+        }
+        words.extend_from_slice(more);
+        words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+    }
+}
+
 /// Names, where an error of reading is due to the newest checkpoint being damaged, the intact one before it and the command that goes
-/// on from there. Any other error stays as it is.
-pub fn explained(error: Error, folder: &RunFolder, recipe: &Recipe) -> Error {
+/// on from there, with `options` and the `changes` that were asked for, as words. Any other error stays as it is.
+pub fn explained(error: Error, folder: &RunFolder, recipe: &Recipe, options: &Options, changes: &[String]) -> Error {
     with_advice(
         error,
         folder,
@@ -133,10 +149,11 @@ pub fn explained(error: Error, folder: &RunFolder, recipe: &Recipe) -> Error {
                     _ => format!("{phase}:{}", saved.step),
                 };
                 let run = folder.path().display();
+                let out = free(&format!("{run}-from-{}", saved.step)).display().to_string();
+                let more = [changes, &["--out".to_owned(), out]].concat();
                 format!(
-                    "take the damaged folder away, and the same command goes on from it, or go on from there with: sextant train --resume {} --out {}",
-                    quoted(&format!("{run}@{place}")),
-                    quoted(&free(&format!("{run}-from-{}", saved.step)).display().to_string())
+                    "take the damaged folder away, and the same command goes on from it, or go on from there with: {}",
+                    options.resumption(&format!("{run}@{place}"), &more)
                 )
             }
             None => "the run has to begin anew".to_owned(),
@@ -144,11 +161,11 @@ pub fn explained(error: Error, folder: &RunFolder, recipe: &Recipe) -> Error {
     )
 }
 
-/// The same for a command that looks at the network of the last phase, such as `sextant eval`.
-pub fn explained_to(command: &str, error: Error, folder: &RunFolder, recipe: &Recipe) -> Error {
+/// The same for who looks at the network of the last phase, as `sextant eval` does; `command` is the one that looks at a checkpoint.
+pub fn explained_to(error: Error, folder: &RunFolder, recipe: &Recipe, command: impl Fn(&Path) -> String) -> Error {
     let is_last = |phase: &str| recipe.phases.last().is_some_and(|last| last.name == phase);
     with_advice(error, folder, recipe, is_last, |found| match found {
-        Some((_, saved)) => format!("use it with: {command} {}", quoted(&saved.folder.display().to_string())),
+        Some((_, saved)) => format!("use it with: {}", command(&saved.folder)),
         None => "`sextant train --resume` says how the run goes on".to_owned(),
     })
 }
@@ -206,7 +223,6 @@ fn is_whole(saved: &Saved) -> bool {
 mod tests {
     use super::*;
     use sextant_recipe::parse_resolved;
-    use std::path::Path;
 
     #[test]
     fn the_log_of_a_last_step_keeps_what_another_would_have_said() {

@@ -233,7 +233,7 @@ impl Run {
         folder.forget_failure()?;
         let ended = self.carry_out(folder);
         memory::expect(None);
-        let ended = ended.map_err(|error| explained(error, folder, &self.recipe));
+        let ended = ended.map_err(|error| explained(error, folder, &self.recipe, &self.options, &[]));
         ended.inspect_err(|error| {
             if !error.is_interrupt() {
                 folder.note_failure(error);

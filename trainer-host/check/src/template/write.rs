@@ -14,6 +14,10 @@ use sextant_records::FileError;
 pub fn write(files: &[File], folder: &Path) -> Result<(), Error> {
     let exists = refuse_what_exists(folder)?;
     let partial = partial(folder)?;
+    remove_leftovers(&partial);
+    fs::create_dir(&partial).map_err(|e| FileError::new(&partial, e))?;
+    // Until it has its name: what nobody holds is a dead process's.
+    let _held = hold(&partial);
     let written = fill(files, &partial).and_then(|()| {
         if exists {
             fs::remove_dir(folder).map_err(|e| FileError::new(folder, e))?;
@@ -42,6 +46,28 @@ fn refuse_what_exists(folder: &Path) -> Result<bool, Error> {
             "exists already and is not empty; choose another name, or another folder with --path",
         )
         .into()),
+    }
+}
+
+/// The folder, held against other processes; none where another holds it, or where the system does not let folders be opened.
+fn hold(folder: &Path) -> Option<fs::File> {
+    let file = fs::File::open(folder).ok()?;
+    file.try_lock().is_ok().then_some(file)
+}
+
+/// Takes away what killed processes left beside `partial`, of the same source. A folder that cannot be removed does no harm.
+fn remove_leftovers(partial: &Path) {
+    let stem = |path: &Path| {
+        let name = path.file_name()?.to_str()?;
+        let (stem, process) = name.rsplit_once('-')?;
+        process.parse::<u32>().is_ok().then(|| stem.to_owned())
+    };
+    let around = partial.parent().unwrap_or(Path::new("."));
+    for entry in fs::read_dir(around).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if stem(&path) == stem(partial) && hold(&path).is_some() {
+            let _ = fs::remove_dir_all(&path);
+        }
     }
 }
 
@@ -114,6 +140,26 @@ mod tests {
             .to_string();
         assert!(error.contains("there is no such folder"), "{error}");
         assert_eq!(names(around.path()), ["mine"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn should_take_away_what_killed_processes_left_of_the_same_source() {
+        let around = tempfile::tempdir().unwrap();
+        let at = |name: &str| around.path().join(name);
+        for name in [".new.partial-4711", ".new.partial-4712", ".newer.partial-4711"] {
+            fs::create_dir_all(at(name).join("src")).unwrap();
+        }
+        // One of them is being written.
+        let held = hold(&at(".new.partial-4712")).unwrap();
+        write(&files(), &at("new")).unwrap();
+        let mut found = names(around.path());
+        found.sort();
+        assert_eq!(found, [".new.partial-4712", ".newer.partial-4711", "new"]);
+        drop(held);
+        fs::remove_dir_all(at("new")).unwrap();
+        write(&files(), &at("new")).unwrap();
+        assert!(!at(".new.partial-4712").exists());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Packing any data set.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -69,9 +69,11 @@ pub fn pack(
         ));
     }
     let partial = partial(out)?;
+    drop(hold(&partial, out)?);
     // What a killed process left has the same name, and is no use to anyone.
     let _ = fs::remove_dir_all(&partial);
     fs::create_dir_all(&partial).map_err(|source| write_error(&partial, source))?;
+    let _held = hold(&partial, out)?;
     let packed = write(dataset, &partial, options, &mut progress).and_then(|packed| {
         sync(&partial)?;
         fs::rename(&partial, out).map_err(|source| write_error(out, source))?;
@@ -81,6 +83,21 @@ pub fn pack(
         // The first error is the one to report.
         let _ = fs::remove_dir_all(&partial);
     })
+}
+
+/// Holds the folder that is filled against other processes, where the system lets folders be opened and locked.
+fn hold(partial: &Path, out: &Path) -> Result<Option<File>, DataError> {
+    let Ok(file) = File::open(partial) else {
+        return Ok(None);
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::Error(_)) => Ok(None),
+        Err(TryLockError::WouldBlock) => Err(DataError::file(
+            out,
+            "another sextant is packing into it; wait until it is done, or stop it first",
+        )),
+    }
 }
 
 /// The folder that is filled before it has its name.

@@ -59,14 +59,30 @@ pub enum Fault {
     /// Tensors that do not fit the network that is to take them.
     #[error("{0}")]
     Weights(WeightsError),
-    /// A weight that is no number.
-    #[error("tensor `{name}` holds {value}, and no network computes with that")]
-    NotFinite {
-        /// The tensor.
-        name: String,
-        /// Its first value that is not finite.
-        value: f64,
-    },
+    /// Weights that are no numbers.
+    #[error("{}", words(.0))]
+    NotFinite(Vec<NotFinite>),
+}
+
+/// A tensor that holds what is no number.
+#[derive(Debug, thiserror::Error)]
+#[error("tensor `{name}` holds {value}")]
+pub struct NotFinite {
+    /// Its name.
+    pub name: String,
+    /// Its first value that is not finite.
+    pub value: f64,
+}
+
+/// Every tensor at fault, in a line of its own where there are several.
+fn words(tensors: &[NotFinite]) -> String {
+    match tensors {
+        [one] => format!("{one}, and no network computes with that"),
+        several => {
+            let lines: String = several.iter().map(|tensor| format!("\n  {tensor}")).collect();
+            format!("{} tensors hold what no network computes with:{lines}", several.len())
+        }
+    }
 }
 
 impl From<TensorFileError> for Fault {
@@ -78,7 +94,7 @@ impl From<TensorFileError> for Fault {
             TensorFileError::Kind { name, found, .. } => {
                 Self::Network(format!("tensor `{name}` holds {found}, which no network here does"))
             }
-            TensorFileError::NotFinite { name, value, .. } => Self::NotFinite { name, value },
+            TensorFileError::NotFinite { name, value, .. } => Self::NotFinite(vec![NotFinite { name, value }]),
         }
     }
 }

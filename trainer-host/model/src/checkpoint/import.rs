@@ -6,11 +6,11 @@ use burn::tensor::TensorData;
 use sextant_recipe::{Convention, DiffusionRecipe, Import, Path, Prediction, Take, Weights};
 
 use super::convention::{self, LAST};
-use super::error::{CheckpointError, Fault};
+use super::error::{CheckpointError, Fault, NotFinite};
 use super::file::WeightsFile;
 use super::geometry::Geometry;
 use crate::network::shapes::Shapes;
-use crate::network::{Difference, Sit, SitConfig, WeightsError, apply, collect, not_finite};
+use crate::network::{Difference, Sit, SitConfig, WeightsError, apply, collect, value_not_finite};
 
 /// Parts of the published trainers that are dropped after the training.
 const PROJECTORS: &str = "projectors.";
@@ -192,6 +192,28 @@ impl Imported {
         self.shapes.iter().filter(fits).map(|(name, _)| name.as_str())
     }
 
+    /// Checks the values that a network of this geometry takes. They are read one tensor after another, and not kept.
+    ///
+    /// # Errors
+    /// Values that cannot be read; all tensors with values that are no numbers.
+    pub fn are_numbers(&mut self, config: &SitConfig) -> Result<(), CheckpointError> {
+        let names: Vec<String> = self.taken(config).map(str::to_owned).collect();
+        let mut faults = Vec::new();
+        for name in names {
+            let read = self.file.read(self.weights, |other| other == name);
+            let tensor = read.map_err(|fault| self.file.error(fault))?;
+            faults.extend(not_finite(&tensor));
+        }
+        self.refused(faults)
+    }
+
+    fn refused(&self, faults: Vec<NotFinite>) -> Result<(), CheckpointError> {
+        match faults.is_empty() {
+            true => Ok(()),
+            false => Err(self.file.error(Fault::NotFinite(faults))),
+        }
+    }
+
     /// The tensors that a network of this geometry takes, in Sextant's convention.
     ///
     /// # Errors
@@ -200,10 +222,7 @@ impl Imported {
         let names: BTreeSet<String> = self.taken(config).map(str::to_owned).collect();
         let read = self.file.read(self.weights, |name| names.contains(name));
         let mut tensors = read.map_err(|fault| self.file.error(fault))?;
-        if let Some((name, value)) = not_finite(&tensors) {
-            let name = name.to_owned();
-            return Err(self.file.error(Fault::NotFinite { name, value }));
-        }
+        self.refused(not_finite(&tensors).collect())?;
         if self.convention == Convention::Sit {
             let prediction = self.prediction.unwrap_or(Prediction::Velocity);
             convention::reverse(&mut tensors, &self.geometry, prediction);
@@ -225,6 +244,15 @@ impl Imported {
         tensors.extend(self.tensors(&config)?);
         apply(network, &tensors).map_err(|error| self.file.error(Fault::Weights(error)))
     }
+}
+
+/// The tensors that hold what is no number.
+fn not_finite(tensors: &BTreeMap<String, TensorData>) -> impl Iterator<Item = NotFinite> {
+    tensors.iter().filter_map(|(name, data)| {
+        let value = value_not_finite(data)?;
+        let name = name.clone();
+        Some(NotFinite { name, value })
+    })
 }
 
 /// True for what means the same in a DiT: all but time and outputs.

@@ -12,7 +12,7 @@ mod import;
 mod pickle;
 
 pub use archive::ArchiveError;
-pub use error::{CheckpointError, Fault};
+pub use error::{CheckpointError, Fault, NotFinite};
 pub use file::{Format, WeightsFile};
 pub use geometry::Geometry;
 pub use import::{Imported, metadata};

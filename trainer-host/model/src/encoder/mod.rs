@@ -16,6 +16,7 @@ mod published;
 mod target;
 mod train;
 mod views;
+mod warning;
 
 pub use base::{EMBEDDED_ENCODER, Encoder, FEATURES, Origin, target_encoder};
 pub use checkpoint::CheckpointError;
@@ -25,3 +26,4 @@ pub use network::{ConvolutionNetwork, Network, PatchNetwork};
 pub use published::{ATTENTION, Published};
 pub use target::{Target, weights_file};
 pub use train::{EncoderProgress, train_encoder};
+pub use warning::EncoderWarning;

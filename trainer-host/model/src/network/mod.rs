@@ -31,4 +31,4 @@ pub use tensor_file::{
     TensorFileError, parse_safetensors, read_safetensors, read_weights, read_with_metadata, write_safetensors,
 };
 pub use tensor_reader::TensorReader;
-pub use weights::{Difference, WeightsError, apply, collect, fingerprint, not_finite};
+pub use weights::{Difference, WeightsError, apply, collect, fingerprint, not_finite, value_not_finite};

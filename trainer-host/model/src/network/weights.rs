@@ -165,10 +165,14 @@ pub fn collect(module: &impl Module) -> BTreeMap<String, TensorData> {
 
 /// The first tensor of floats that holds a value which is not finite, and that value.
 pub fn not_finite(tensors: &BTreeMap<String, TensorData>) -> Option<(&str, f64)> {
-    let floats = tensors.iter().filter(|(_, data)| data.dtype().is_float());
-    floats
-        .filter_map(|(name, data)| Some((name.as_str(), data.iter::<f64>().find(|value| !value.is_finite())?)))
-        .next()
+    let mut values = tensors.iter();
+    values.find_map(|(name, data)| Some((name.as_str(), value_not_finite(data)?)))
+}
+
+/// The first value of a tensor of floats that is not finite in the 32 bits that networks here compute with.
+pub fn value_not_finite(data: &TensorData) -> Option<f64> {
+    let mut values = data.dtype().is_float().then(|| data.iter::<f64>())?;
+    values.find(|value| !(*value as f32).is_finite())
 }
 
 /// SHA-256 (hex) of a network: what it is in words, then name, shape and values of every parameter.

@@ -6,9 +6,9 @@ use serde_json::Value;
 
 use crate::Error;
 use sextant_recipe::Recipe;
-use sextant_records::FileError;
 use sextant_records::evaluation::{Evaluation, EvaluationFolder};
 use sextant_records::journal::{self, Line};
+use sextant_records::{FileError, FolderLock};
 use sextant_records::{RunFolder, RunInfo, RunResult};
 
 /// One variant with one seed, read from its folder, whatever became of it. Reading needs neither plugins nor a device.
@@ -41,8 +41,10 @@ pub enum Ending {
     Finished(Box<RunResult>),
     /// It ended with this error.
     Failed(String),
-    /// It stopped, or is still going on; the last step of the last phase.
+    /// It stopped; the last step of the last phase.
     Interrupted(u64),
+    /// Another process is at it; the last step of the last phase so far.
+    Running(u64),
 }
 
 impl Entry {
@@ -68,7 +70,11 @@ impl Entry {
             (None, None) => {
                 let logged = log.last().map_or(0, |line| line.step);
                 let saved = folder.latest(&phase).map_or(0, |saved| saved.step);
-                Ending::Interrupted(logged.max(saved))
+                let step = logged.max(saved);
+                match FolderLock::is_held(folder.path()) {
+                    true => Ending::Running(step),
+                    false => Ending::Interrupted(step),
+                }
             }
         };
         let mut evaluation = EvaluationFolder::of(folder.path()).result().unwrap_or_else(|error| {

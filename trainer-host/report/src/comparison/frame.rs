@@ -197,7 +197,7 @@ fn made_by(entry: &Entry) -> Value {
     let end = match &entry.ending {
         Ending::Finished(result) => json!(result.validation_loss),
         Ending::Failed(_) => json!("a failure"),
-        Ending::Interrupted(step) => json!(format!("an interrupt after step {step}")),
+        Ending::Interrupted(step) | Ending::Running(step) => json!(format!("no end after step {step}")),
     };
     json!({
         "data": entry.info.data,

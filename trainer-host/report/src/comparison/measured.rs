@@ -29,6 +29,7 @@ pub fn runs(variants: &[String], seeds: &[u64], entries: &[Entry], baseline: Opt
                         message: message.clone(),
                     },
                     Ending::Interrupted(step) => Outcome::Interrupted { step: *step },
+                    Ending::Running(step) => Outcome::Running { step: *step },
                 },
             });
         }

@@ -9,8 +9,8 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use self::subject::Subject;
-use super::commands::{listen, options, print_json};
-use super::{ComputeArgs, ConventionName, OutputArgs};
+use super::commands::{keep_nothing, listen, options, print_json};
+use super::{ComputeArgs, ConventionName, LimitArgs, OutputArgs};
 use crate::Error;
 use sextant_model::diffusion::{SamplerConfig, SamplerMethod};
 use sextant_recipe::Weights;
@@ -117,12 +117,18 @@ pub struct SampleArgs {
     #[arg(long, default_value = "auto")]
     device: String,
     #[command(flatten)]
+    limit: LimitArgs,
+    #[command(flatten)]
     output: OutputArgs,
 }
 
 /// Draws, and says where the pictures are.
 pub fn run(args: SampleArgs) -> Result<(), Error> {
-    listen(None)?;
+    listen(args.limit.max_time)?;
+    if args.npz.is_none() {
+        // A grid is drawn in memory.
+        keep_nothing();
+    }
     if Path::new(&args.name).file_name() != Some(args.name.as_ref()) {
         return Err(Error::Input(format!(
             "--name {:?}: it names files in one folder, so that it must not be empty or have a / in it (--out DIR names another folder)",
@@ -164,9 +170,8 @@ pub fn run(args: SampleArgs) -> Result<(), Error> {
         batch: args.batch,
         ..subject.drawing.clone()
     };
-    let network = subject.network(&dataset, &options.device)?;
-    let scaled_by = args.cfg.map_or("evaluation.sampler.cfg_scale", |_| "--cfg");
-    for warning in subject.warnings(&drawing.sampler, scaled_by) {
+    let network = subject.network(&args.target, &dataset, &options.device)?;
+    for warning in subject.warnings(&drawing.sampler, &args) {
         tracing::warn!("{warning}");
     }
     if let Some(said) = subject.said(&drawing).filter(|_| !args.output.json) {
@@ -226,7 +231,6 @@ impl SampleArgs {
     fn sizes(&self, subject: &Subject) -> Result<[usize; 2], Error> {
         let count = self.count.unwrap_or(subject.count);
         let columns = self.columns.unwrap_or(subject.columns);
-        // A grid is made in memory.
         let most = if self.npz.is_some() { 1_000_000_000 } else { 1_000_000 };
         for (option, number, most) in [
             ("--count", count, most),

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::Error;
 use crate::cli::commands::print_json;
+use sextant_interrupt as interrupt;
 use sextant_train::ProgressMode;
 use sextant_train::sample::{Drawn, SampleJob};
 
@@ -33,16 +34,16 @@ pub fn run(job: &SampleJob, npz: &Path, weights: &Path, json: bool) -> Result<()
         }));
     } else if missing.is_empty() {
         if drawn == Drawn::Before {
-            eprintln!("these samples were drawn before");
+            interrupt::say("these samples were drawn before");
         }
         println!("{}", npz.display());
     } else {
-        eprintln!(
+        interrupt::say(&format!(
             "part {} of {} is drawn; still to be drawn: {}; the last one joins them",
             job.part,
             npz.display(),
             missing.join(", ")
-        );
+        ));
     }
     Ok(())
 }

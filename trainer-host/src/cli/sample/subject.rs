@@ -1,11 +1,12 @@
 //! The network that is drawn from: of a run, or of a file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 
 use super::SampleArgs;
 use crate::Error;
+use crate::cli::command_line;
 use crate::cli::place::{check_writable, run_or_checkpoint};
 use sextant_data::Dataset;
 use sextant_evaluation as evaluation;
@@ -174,11 +175,11 @@ impl Subject {
         }
     }
 
-    /// Reads the network.
+    /// Reads the network of `target`, as the command line names it.
     ///
     /// # Errors
     /// Weights that cannot be read or do not fit the recipe.
-    pub fn network(&mut self, dataset: &Dataset, device: &Device) -> Result<Sit, Error> {
+    pub fn network(&mut self, target: &Path, dataset: &Dataset, device: &Device) -> Result<Sit, Error> {
         match &mut self.place {
             Place::Run {
                 folder,
@@ -187,19 +188,26 @@ impl Subject {
                 weights,
             } => {
                 let network = trained(recipe, dataset, saved, *weights, device);
-                Ok(network.map_err(|error| explained_to("sextant sample", error, folder, recipe))?)
+                let of_checkpoint = |saved: &Path| command_line::own_of(target, saved);
+                Ok(network.map_err(|error| explained_to(error, folder, recipe, of_checkpoint))?)
             }
             Place::File { network, .. } => Ok(network.network(device)?),
         }
     }
 
-    /// Warnings about samples that `sampler` draws; `key` is the key or option that set its scale.
-    pub fn warnings(&self, sampler: &SamplerConfig, key: &str) -> Vec<Warning> {
+    /// Warnings about samples that `sampler`, changed by the arguments, draws.
+    pub fn warnings(&self, sampler: &SamplerConfig, args: &SampleArgs) -> Vec<Warning> {
         let recipe = match &self.place {
             Place::Run { recipe, .. } => Some(recipe),
             Place::File { recipe, .. } => recipe.as_ref(),
         };
-        of_sampler(recipe.map(Box::as_ref), sampler, key)
+        let scaled_by = args.cfg.map_or("evaluation.sampler.cfg_scale", |_| "--cfg");
+        let times = [
+            args.guidance_low.map(|_| "--guidance-low"),
+            args.guidance_high.map(|_| "--guidance-high"),
+        ];
+        let times: Vec<&str> = times.into_iter().flatten().collect();
+        of_sampler(recipe.map(Box::as_ref), sampler, scaled_by, &times)
     }
 
     /// Name of the weights that are drawn with; none where they have no name in their file.

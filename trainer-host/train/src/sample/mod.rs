@@ -2,6 +2,7 @@
 
 mod grid;
 mod job;
+mod label_array;
 mod labels;
 mod need;
 mod npz;
@@ -11,6 +12,7 @@ mod training;
 
 pub use grid::{GRID_SCALE, grid_png};
 pub use job::{Drawn, NoPart, Part, SampleJob};
+pub use label_array::LabelOf;
 pub use labels::Labels;
 pub use need::SamplesNeed;
 pub use npz::npz;

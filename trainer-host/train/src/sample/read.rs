@@ -9,6 +9,7 @@ use npyz::NpyHeader;
 use zip::ZipArchive;
 use zip::result::ZipError;
 
+use super::label_array::{self, LabelOf};
 use super::npz::{IMAGES, LABELS, file_name};
 use crate::Error;
 use sextant_records::FileError;
@@ -53,6 +54,7 @@ pub struct SampleFile {
     name: String,
     count: u64,
     side: usize,
+    largest_label: Option<LabelOf>,
     comment: Vec<u8>,
 }
 
@@ -78,6 +80,11 @@ impl SampleFile {
     /// Their height and width.
     pub fn side(&self) -> usize {
         self.side
+    }
+
+    /// The largest label beside them, where there are labels.
+    pub fn largest_label(&self) -> Option<LabelOf> {
+        self.largest_label
     }
 
     /// The comment of the archive.
@@ -162,8 +169,9 @@ fn open(path: &Path) -> Result<SampleFile, Unreadable> {
             "is stored column by column (Fortran order); store it row by row".into(),
         ));
     }
+    let mut largest_label = None;
     if name == IMAGES && names.iter().any(|name| name == LABELS) {
-        let (labels, mut values) = member(&mut archive, LABELS)?;
+        let (labels, values) = member(&mut archive, LABELS)?;
         if *labels.shape() != [count] {
             return Err(Unreadable::Array {
                 name: LABELS.into(),
@@ -173,13 +181,17 @@ fn open(path: &Path) -> Result<SampleFile, Unreadable> {
                 ),
             });
         }
-        io::copy(&mut values, &mut io::sink()).map_err(|e| cut(LABELS, &e))?;
+        largest_label = label_array::largest(labels, values).map_err(|reason| Unreadable::Array {
+            name: LABELS.into(),
+            reason: reason.to_string(),
+        })?;
     }
     Ok(SampleFile {
         path: path.into(),
         name,
         count,
         side: side as usize,
+        largest_label,
         comment: archive.comment().into(),
     })
 }
@@ -265,7 +277,7 @@ mod tests {
     fn damage_names_the_array() {
         let place = |bytes: &[u8], mark: &[u8]| bytes.windows(mark.len()).position(|window| window == mark).unwrap();
         let images = [0x5a; 36];
-        let labels = [0x7b7b_7b7b_7b7b_7b7b; 3];
+        let labels = [0x7b7b_7b7b; 3];
         let whole = labelled(&images, Some(&labels));
         let mut flipped = whole.clone();
         let at = place(&whole, &images);
@@ -276,7 +288,7 @@ mod tests {
             "{message}"
         );
         let mut flipped = whole.clone();
-        let at = place(&whole, &[0x7b; 24]);
+        let at = place(&whole, &[0x7b; 4]);
         flipped[at] ^= 1;
         let message = refused(&flipped);
         assert!(

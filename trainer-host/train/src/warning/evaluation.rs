@@ -6,12 +6,24 @@ use sextant_recipe::{Recipe, SamplerConfig};
 use super::Warning;
 
 /// Warnings about samples that `sampler` draws from a network of `recipe`, where there is one; `key` is the key or option that set its
-/// scale.
-pub fn of_sampler(recipe: Option<&Recipe>, sampler: &SamplerConfig, key: &str) -> Vec<Warning> {
-    let user = (sampler.cfg_scale > 1.0).then(|| key.to_owned());
+/// scale, `times` are the options that set the times of guidance, empty where they are the recipe's.
+pub fn of_sampler(recipe: Option<&Recipe>, sampler: &SamplerConfig, key: &str, times: &[&str]) -> Vec<Warning> {
+    let guides = sampler.cfg_scale > 1.0;
+    let user = guides.then(|| key.to_owned());
     let mut warnings: Vec<Warning> = recipe.and_then(|recipe| untrained(recipe, user)).into_iter().collect();
     warnings.extend(no_guided_step(sampler, key));
+    warnings.extend(idle_interval(sampler, guides, times, key));
     warnings
+}
+
+/// A warning where `times` set when guidance is on, and it is at no time.
+fn idle_interval(sampler: &SamplerConfig, guides: bool, times: &[&str], scale: &str) -> Option<Warning> {
+    (!guides && !times.is_empty()).then(|| Warning::IdleInterval {
+        keys: times.join(", "),
+        low: sampler.guidance_low,
+        high: sampler.guidance_high,
+        scale: scale.into(),
+    })
 }
 
 fn no_guided_step(sampler: &SamplerConfig, key: &str) -> Option<Warning> {
@@ -49,6 +61,24 @@ pub fn warnings(recipe: &Recipe, mut users: Vec<String>, held_out: usize) -> Vec
     used(evaluation.representations.is_some(), "evaluation.representations");
     let mut warnings: Vec<Warning> = untrained(recipe, users).into_iter().collect();
     warnings.extend(no_guided_step(&evaluation.sampler, "evaluation.sampler.cfg_scale"));
+    // The scales that are tried are guided at these times too.
+    let guides = evaluation.sampler.cfg_scale > 1.0 || scales.clone().any(|scale| *scale > 1.0);
+    let (own, usual) = (&evaluation.sampler, SamplerConfig::default());
+    let set = [
+        (
+            own.guidance_low != usual.guidance_low,
+            "evaluation.sampler.guidance_low",
+        ),
+        (
+            own.guidance_high != usual.guidance_high,
+            "evaluation.sampler.guidance_high",
+        ),
+    ];
+    let set: Vec<&str> = set
+        .into_iter()
+        .filter_map(|(is_set, key)| is_set.then_some(key))
+        .collect();
+    warnings.extend(idle_interval(own, guides, &set, "evaluation.sampler.cfg_scale"));
     let mut scales: Vec<f64> = scales.copied().collect();
     scales.sort_by(f64::total_cmp);
     if let Some(twice) = scales.windows(2).find(|two| two[0] == two[1]) {
@@ -100,9 +130,9 @@ mod tests {
         let mut recipe = recipe();
         recipe.diffusion.label_dropout = 0.0;
         let mut sampler = SamplerConfig::default();
-        assert_eq!(of_sampler(Some(&recipe), &sampler, "--cfg"), []);
+        assert_eq!(of_sampler(Some(&recipe), &sampler, "--cfg", &[]), []);
         sampler.cfg_scale = 2.0;
-        assert_eq!(of_sampler(Some(&recipe), &sampler, "--cfg").len(), 1);
+        assert_eq!(of_sampler(Some(&recipe), &sampler, "--cfg", &[]).len(), 1);
     }
 
     #[test]
@@ -115,12 +145,36 @@ mod tests {
                 guidance_high: high,
                 ..SamplerConfig::default()
             };
-            of_sampler(Some(&recipe()), &sampler, "--cfg")
+            of_sampler(Some(&recipe()), &sampler, "--cfg", &[])
         };
         assert!(matches!(at(0.6, 0.7)[..], [Warning::NoGuidedStep { .. }]));
         // Its end, where the network is not asked any more.
         assert!(matches!(at(0.0, 0.1)[..], [Warning::NoGuidedStep { .. }]));
         assert_eq!(at(0.7, 0.8), []);
+    }
+
+    #[test]
+    fn times_of_guidance_are_of_some_guidance() {
+        let idle = one(|r, _| r.evaluation.sampler.guidance_low = 0.2);
+        assert!(idle.starts_with("evaluation.sampler.guidance_low: "), "{idle}");
+        let idle = one(|r, _| {
+            r.evaluation.sampler.guidance_high = 0.7;
+            r.evaluation.quality = Some(QualityRecipe {
+                scales: vec![1.0],
+                ..QualityRecipe::default()
+            });
+        });
+        assert!(idle.contains("at times from 0 to 0.7"), "{idle}");
+        // The scales that are tried by default are above 1.
+        let mut recipe = recipe();
+        recipe.evaluation.sampler.guidance_high = 0.7;
+        recipe.evaluation.quality = Some(QualityRecipe::default());
+        assert_eq!(of(&recipe, &plans()), []);
+        // The recipe's times mean nothing of one that draws without guidance; those that are asked for do.
+        let sampler = recipe.evaluation.sampler.clone();
+        assert_eq!(of_sampler(Some(&recipe), &sampler, "--cfg", &[]), []);
+        let asked = of_sampler(Some(&recipe), &sampler, "--cfg", &["--guidance-high"]);
+        assert!(matches!(asked[..], [Warning::IdleInterval { .. }]));
     }
 
     #[test]

@@ -157,6 +157,15 @@ pub enum Warning {
         /// The part of a weight that a step takes away.
         product: f64,
     },
+    /// Exceptions from a decay that there is not.
+    #[error(
+        "optimiser.no_decay names {}, and optimiser.weight_decay is 0: nothing decays; give a weight_decay above 0, or leave no_decay out",
+        .names.join(", ")
+    )]
+    NoDecayOfNothing {
+        /// Ends of the names of what is not to decay.
+        names: Vec<String>,
+    },
     /// An average that is mostly what it began with.
     #[error(
         "optimiser.ema_decay is {decay} without optimiser.ema_warmup: after the {steps} steps of phase \"{phase}\" its moving average still holds {:.0} % of the weights that it began with; set optimiser.ema_warmup = true, or a decay of at most {:.6}",
@@ -198,6 +207,20 @@ pub enum Warning {
         key: String,
         /// The sampler.
         sampler: SamplerConfig,
+    },
+    /// Times of a guidance that there is not.
+    #[error(
+        "{keys}: guidance would be on at times from {low} to {high}, and {scale} is 1, which is none; give a scale above 1, or leave those times out"
+    )]
+    IdleInterval {
+        /// The keys or options that set the times.
+        keys: String,
+        /// The time from which guidance would be on.
+        low: f64,
+        /// The time up to which it would be.
+        high: f64,
+        /// The key or option that sets the scale.
+        scale: String,
     },
     /// A teacher that nobody asks.
     #[error("{key}.teacher: no source of this phase that is on asks a teacher; leave it out, or add one that does")]
@@ -275,6 +298,7 @@ impl Warning {
             Self::UntrainedNullClass { .. }
                 | Self::UntrainedClasses
                 | Self::NoGuidedStep { .. }
+                | Self::IdleInterval { .. }
                 | Self::FewHeldOut { .. }
                 | Self::FewSamples { .. }
                 | Self::ScaleTwice { .. }

@@ -16,6 +16,11 @@ pub fn warnings(recipe: &Recipe) -> Vec<Warning> {
     if product >= 1.0 {
         warnings.push(Warning::Overshoots { product });
     }
+    if optimiser.weight_decay == 0.0 && !optimiser.no_decay.is_empty() {
+        warnings.push(Warning::NoDecayOfNothing {
+            names: optimiser.no_decay.clone(),
+        });
+    }
     warnings.extend(of_final_rate(optimiser));
     warnings.extend(of_epsilon(optimiser));
     let mut before = 1.0;
@@ -122,6 +127,18 @@ mod tests {
         assert!((share(0.9999, true, 2) - 0.1 * 2.0 / 11.0).abs() < 1e-12);
         assert!(share(1.0, true, 600) < 1e-6);
         assert_eq!(share(0.5, false, 1), 0.5);
+    }
+
+    #[test]
+    fn what_is_kept_from_decay_would_decay() {
+        let spared = |decay| {
+            let mut recipe = recipe();
+            recipe.optimiser.weight_decay = decay;
+            recipe.optimiser.no_decay = vec!["bias".into()];
+            of(&recipe, &plans())
+        };
+        assert!(matches!(spared(0.0)[..], [Warning::NoDecayOfNothing { .. }]));
+        assert_eq!(spared(0.1), []);
     }
 
     #[test]
