@@ -12,6 +12,7 @@ use super::commands::{listen, print_json};
 use crate::Error;
 use sextant_data::{self as data, DataFacts, PackOptions};
 use sextant_interrupt as interrupt;
+use sextant_model::device;
 use sextant_recipe::{self as recipe, DataConfig, HeldOut};
 use sextant_train::ProgressMode;
 
@@ -123,7 +124,7 @@ impl SourceArgs {
         let mut unused = Vec::new();
         let mut kept = None;
         let (size, classes, fields, held_out, split_seed) = match &mut config {
-            DataConfig::Emoji { size, split_seed } => (Some(size), None, None, None, split_seed),
+            DataConfig::Emoji { size, split_seed, .. } => (Some(size), None, None, None, split_seed),
             DataConfig::Latents {
                 classes,
                 fields,
@@ -191,7 +192,7 @@ fn info(args: &InfoArgs) -> Result<(), Error> {
     listen(None)?;
     let config = args.source.config()?;
     config.validate()?;
-    let dataset = data::load(&config)?;
+    let dataset = sextant_train::dataset(&config, &device::open("cpu")?)?;
     let facts = data::facts(&config, &dataset)?;
     if args.verify {
         if let DataConfig::Packed { path, .. } = &config {
@@ -226,9 +227,10 @@ fn print(facts: &DataFacts, verified: bool) {
     );
     let [fewest, most] = facts.samples_of_a_class;
     println!("classes      {}, of {fewest} to {most} training samples", facts.classes);
-    let what = match facts.scale {
-        Some(scale) => format!("latents, times {scale}"),
-        None => "pixels".to_owned(),
+    let what = match (facts.scale, facts.encoded_from) {
+        (Some(scale), Some(side)) => format!("latents of {side} x {side} pixels, encoded in each step, times {scale}"),
+        (Some(scale), None) => format!("latents, times {scale}"),
+        (None, _) => "pixels".to_owned(),
     };
     println!("samples      {channels} x {height} x {width}, {what} ({})", facts.kind);
     for (name, shape) in &facts.fields {

@@ -6,6 +6,7 @@
 mod accumulator;
 pub mod checkpoint;
 mod cost;
+mod encoders;
 mod error;
 mod gradients;
 mod import;
@@ -24,6 +25,7 @@ mod validation;
 mod warning;
 mod worker;
 
+pub use encoders::Encoders;
 pub use error::{Error, StepError};
 pub use gradients::Norms;
 pub use objective::{Losses, StepOutput, Terms};

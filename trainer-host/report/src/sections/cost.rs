@@ -5,8 +5,9 @@ use crate::measure::{Measure, Quantity, columns, table};
 use crate::section::{Block, Section};
 
 /// The seconds of a step by part, in their order.
-pub const PARTS: [Measure; 6] = [
+pub const PARTS: [Measure; 7] = [
     ("data", |m| Some(m.parts.data)),
+    ("encoding", |m| Some(m.parts.encoding).filter(|seconds| *seconds > 0.0)),
     ("student", |m| Some(m.parts.student)),
     ("teacher", |m| Some(m.parts.teacher)),
     ("guidance", |m| Some(m.parts.guidance)),
@@ -21,7 +22,10 @@ const PARAMETERS: [Measure; 4] = [
     ("encoder, frozen", |m| Some(m.encoder?.parameters as f64)),
 ];
 
-const OF_STEP: [Measure; 4] = [
+const OF_STEP: [Measure; 5] = [
+    ("encoding", |m| {
+        Some(m.operations?.encoding).filter(|count| *count > 0.0)
+    }),
     ("student", |m| Some(m.operations?.student)),
     ("teacher", |m| Some(m.operations?.teacher)),
     ("guidance", |m| Some(m.operations?.guidance)),
@@ -94,7 +98,7 @@ fn everything(measured: &Measurements) -> Option<f64> {
 }
 
 fn whole(measured: &Measurements) -> Option<f64> {
-    PARTS.iter().map(|(_, part)| part(measured)).sum()
+    Some(PARTS.iter().filter_map(|(_, part)| part(measured)).sum())
 }
 
 #[cfg(test)]
