@@ -121,6 +121,8 @@ fn latents_of_a_step_are_those_that_were_prepared() {
     let info = json(&at("images/run.json"));
     assert_eq!(info["files"][0]["key"], "data.vae", "{info}");
     assert!(info["encoded_by"].is_string(), "{info}");
+    let warned = info["warnings"].to_string();
+    assert!(warned.contains("data.vae") && warned.contains("data prepare"), "{info}");
 
     // From a checkpoint on, in micro-batches, and from packed pixels.
     succeed(&sextant(
@@ -177,7 +179,7 @@ fn the_emoji_are_encoded_planned_and_judged() {
     let step = [&small[..], &["encoder.when=\"step\""]].concat();
     train(folder, "before", data, &small);
     train(folder, "step", data, &step);
-    alike(&folder.join("before"), &folder.join("step"), 1e-3);
+    alike(&folder.join("before"), &folder.join("step"), 1e-5);
 
     let info = ["data", "info", "step.toml", "--json"];
     let facts: Value = serde_json::from_str(&stdout(&sextant(folder, &info))).unwrap();
@@ -227,9 +229,14 @@ fn features_and_attention_of_a_step_are_those_of_files_and_of_before() {
     train(folder, "files", &files, &[haste]);
     train(folder, "before", &upright, &[haste, &encoder("before")]);
     train(folder, "step", &upright, &[haste, &encoder("step")]);
-    alike(&at("files"), &at("before"), 1e-3);
-    alike(&at("before"), &at("step"), 1e-3);
+    alike(&at("files"), &at("before"), 1e-5);
+    alike(&at("before"), &at("step"), 1e-5);
     let result = json(&at("step/result.json"));
+    let warned = json(&at("step/run.json"))["warnings"].to_string();
+    assert!(
+        warned.contains("encoder.when") && !warned.contains("data.vae"),
+        "{warned}"
+    );
     let operations = &result["cost"]["operations"];
     assert!(operations["encoding"].as_f64().unwrap() > 0.0, "{result}");
     assert_eq!(result["cost"]["encoder"]["encoding_operations"], 0.0);
@@ -249,7 +256,7 @@ fn features_and_attention_of_a_step_are_those_of_files_and_of_before() {
         IMAGES,
         &[&parts[..], &[&encoder("step")]].concat(),
     );
-    alike(&at("mirrored-files"), &at("mirrored-step"), 1e-3);
+    alike(&at("mirrored-files"), &at("mirrored-step"), 1e-5);
 }
 
 #[test]
@@ -279,7 +286,7 @@ fn what_cannot_be_encoded_is_refused_before_the_first_step() {
         &[],
         &["data.vae", "16 pixels", "have 8", "multiple of 16"],
     );
-    run("small", &emoji("small"), &[], &["model.patch_size", "2"]);
+    run("small", &emoji("small"), &[], &["patch_size 2", "input_size 1"]);
     run("absent", &emoji("absent"), &[], &["absent", "config.json"]);
 
     // Latents without the images that they were made of.

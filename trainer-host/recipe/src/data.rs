@@ -247,6 +247,21 @@ mod tests {
     }
 
     #[test]
+    fn should_name_an_autoencoder_for_every_kind() {
+        for kind in [
+            "emoji\"",
+            "images\"\npath = \"d\"\nsize = 8",
+            "latents\"\npath = \"d\"",
+            "packed\"\npath = \"d\"",
+        ] {
+            let text = format!("kind = \"{kind}\nvae = \"hf:owner/name\"");
+            let config: DataConfig = toml::from_str(&text).unwrap();
+            assert_eq!(config.vae(), Some("hf:owner/name"), "{text}");
+        }
+        assert_eq!(DataConfig::default().vae(), None);
+    }
+
+    #[test]
     fn should_refuse_an_unknown_key() {
         let error = toml::from_str::<DataConfig>("kind = \"emoji\"\nsizes = 16").unwrap_err();
         assert!(error.to_string().contains("sizes"), "{error}");

@@ -276,7 +276,7 @@ pub struct TargetEncoder {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attention: Option<Vec<usize>>,
     /// The time at which it sees the images.
-    #[serde(default, skip_serializing_if = "EncodingTime::is_default")]
+    #[serde(default)]
     pub when: EncodingTime,
 }
 
@@ -289,12 +289,6 @@ pub enum EncodingTime {
     Before,
     /// Those of a batch in its step, as published trainers do: nothing is kept.
     Step,
-}
-
-impl EncodingTime {
-    fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
 }
 
 fn embedded() -> String {

@@ -61,7 +61,9 @@ impl Autoencoder {
             reason,
         };
         let [channels, side, _] = dataset.shape();
-        debug_assert!(matches!(dataset.codec(), Codec::Pixels(_)));
+        if !matches!(dataset.codec(), Codec::Pixels(_)) {
+            return Err(misfit("the data are latents already".into()));
+        }
         if config.in_channels != channels {
             return Err(misfit(format!(
                 "it takes images of {} channels, the data have {channels}",
@@ -164,6 +166,12 @@ mod tests {
                 assert!(message.contains(word), "{word} in {message}");
             }
         };
+        let twice = tiny(|_| {}).encoding("vae", emoji(), &Device::flex()).unwrap();
+        let message = tiny(|_| {})
+            .encoding("vae", twice, &Device::flex())
+            .unwrap_err()
+            .to_string();
+        assert!(message.contains("latents already"), "{message}");
         refused(tiny(|config| config.in_channels = 1), &["1 channels", "have 3"]);
         refused(tiny(|config| config.out_channels = 4), &["4 channels", "RGB"]);
         refused(

@@ -130,6 +130,30 @@ mod tests {
     }
 
     #[test]
+    fn encoding_is_a_part_where_a_step_encodes() {
+        let mut report = fixture::example();
+        let heads = |report: &Report| -> Vec<String> {
+            let section = section(report).unwrap();
+            let tables: Vec<_> = section.tables().collect();
+            let of_steps = [tables[0], tables[2]];
+            of_steps
+                .iter()
+                .flat_map(|table| table.columns.iter().map(|column| column.name.clone()))
+                .collect()
+        };
+        let encoding = |heads: Vec<String>| heads.iter().filter(|head| head.starts_with("encoding")).count();
+        assert_eq!(encoding(heads(&report)), 0);
+        let Outcome::Finished(measured) = &mut report.variants[0].outcome else {
+            panic!()
+        };
+        let before = whole(measured);
+        measured.parts.encoding = 0.5;
+        assert_eq!(whole(measured), before.map(|seconds| seconds + 0.5));
+        measured.operations.as_mut().unwrap().encoding = 1e9;
+        assert_eq!(encoding(heads(&report)), 2);
+    }
+
+    #[test]
     fn what_was_not_measured_is_left_out() {
         let measured_by_none = section(&fixture::hostile()).unwrap();
         let tables: Vec<_> = measured_by_none.tables().collect();
