@@ -16,7 +16,7 @@ use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData, activation
 use criterion::{BatchSize, Criterion, SamplingMode};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use sextant_data::{FieldBatch, HostBatch};
+use sextant_data::{Clean, FieldBatch, HostBatch};
 use sextant_guidance::{SearchPath, Sources};
 use sextant_model::diffusion::{Interpolant, Target};
 use sextant_model::network::linear::Linear;
@@ -159,7 +159,7 @@ impl Bridged {
 
     /// The gradients, and the guidance loss of each sample.
     fn step(&mut self, data: HostBatch) -> (GradientsParams, Tensor<1>) {
-        let batch = TrainBatch::upload(data, self.worker.device());
+        let batch = TrainBatch::upload(data, None, self.worker.device());
         let gradients = self.worker.gradients(&batch).expect("no step fails");
         let loss = gradients.output.guidance[0].1.clone();
         (gradients.into_params(), loss)
@@ -204,7 +204,10 @@ impl Direct {
 
     fn step(&self, mut data: HostBatch) -> (GradientsParams, Tensor<1>) {
         let images = |values| Tensor::<4>::from_data(TensorData::new(values, data.shape), &self.device);
-        let (x, noise) = (images(data.x), images(data.noise));
+        let Clean::Values(x) = data.x else {
+            unreachable!("the batch is made here")
+        };
+        let (x, noise) = (images(x), images(data.noise));
         let t = Tensor::<1>::from_data(data.t.as_slice(), &self.device);
         let dropped = Tensor::<1, Int>::from_data(data.dropped.as_slice(), &self.device);
         let DiffusionRecipe { path, prediction, .. } = DiffusionRecipe::default();
@@ -289,7 +292,8 @@ fn data(sizes: &Sizes) -> HostBatch {
     HostBatch {
         step: 0,
         shape,
-        x: values(count),
+        x: Clean::Values(values(count)),
+        pictures: None,
         noise: values(count),
         t: TIMES.to_vec(),
         labels: vec![1, 207, 360, 980],

@@ -153,7 +153,7 @@ fn a_bill_is_what_shapes_and_counters_say() {
 #[test]
 fn an_untrained_guide_has_other_features() {
     let features = |weights: &str| {
-        let data = sextant_recipe::DataConfig::Emoji { size: 8, split_seed: 0 };
+        let data = sextant_recipe::DataConfig::emoji(8, 0);
         let config = TargetEncoder {
             weights: weights.into(),
             ..TargetEncoder::default()

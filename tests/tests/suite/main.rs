@@ -23,6 +23,7 @@ mod interrupts;
 mod kills;
 mod lock;
 mod memory;
+mod on_the_fly;
 mod parity_diffusion;
 mod parity_guidance;
 mod parity_model;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::Rng;
-use sextant_data::{FieldBatch, HostBatch, Stream};
+use sextant_data::{Clean, FieldBatch, HostBatch, Stream};
 use sextant_guidance::Sources;
 use sextant_model::{Sit, SitConfig, apply, collect, frozen_copy};
 use sextant_recipe::{
@@ -261,7 +261,8 @@ fn steps(fixture: &Fixture, kind: &str) -> Vec<HostBatch> {
             HostBatch {
                 step: step as u64,
                 shape: [batch, shape[2], shape[3], shape[4]],
-                x: rows(&x, batch * image),
+                x: Clean::Values(rows(&x, batch * image)),
+                pictures: None,
                 noise: rows(&noise, batch * image),
                 t: rows(&t, batch),
                 labels: labels(0),

@@ -200,6 +200,7 @@ impl<'a> Harness<'a> {
             t: self.leaves[&Input::T].flat.clone(),
             labels: self.labels.clone(),
             dropped: self.dropped.clone(),
+            pictures: None,
             fields,
             ids: case.ids(),
             times: case.times(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use burn::optim::GradientsParams;
 use burn::tensor::TensorData;
-use sextant_data::{FieldBatch, HostBatch};
+use sextant_data::{Clean, FieldBatch, HostBatch};
 use sextant_model::{TrainBatch, apply, collect};
 use sextant_recipe::{DiffusionRecipe, OptimiserRecipe, SourceConfig};
 use sextant_train::{Losses, StepError, Terms, TrainModule, Worker, accumulate, learning_rate};
@@ -172,7 +172,8 @@ impl<'a> TrainingHarness<'a> {
         let batch = HostBatch {
             step,
             shape,
-            x: numbers::normal(case, "x", pixels),
+            x: Clean::Values(numbers::normal(case, "x", pixels)),
+            pictures: None,
             noise: numbers::normal(case, "noise", pixels),
             t: case.times(),
             labels: case.labels(),
@@ -180,7 +181,7 @@ impl<'a> TrainingHarness<'a> {
             ids: case.ids(),
             fields: fields.collect(),
         };
-        TrainBatch::upload(batch, self.worker.device())
+        TrainBatch::upload(batch, None, self.worker.device())
     }
 }
 

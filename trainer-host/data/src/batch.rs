@@ -3,6 +3,7 @@
 use super::dataset::Dataset;
 use super::draws::FormDraws;
 use super::error::DataError;
+use super::pictures::Pictures;
 use super::stream::Stream;
 use rand::seq::SliceRandom;
 use std::collections::BTreeMap;
@@ -16,6 +17,16 @@ pub struct FieldBatch {
     pub values: Vec<f32>,
 }
 
+/// The clean side of a batch, as far as this crate can bring it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Clean {
+    /// Values as a network sees them, row-major.
+    Values(Vec<f32>),
+    /// Latents that are still to be encoded, from the batch's pictures: as many standard normal values, which choose a point of each
+    /// posterior.
+    Posterior(Vec<f32>),
+}
+
 /// The data of one step, on the CPU.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
@@ -23,10 +34,12 @@ pub struct Batch {
     pub index: u64,
     /// Ids of the images: their places in the full set, not in the training part.
     pub ids: Vec<u64>,
-    /// Standardised images, row-major.
-    pub x: Vec<f32>,
+    /// Standardised pixels, or latents.
+    pub x: Clean,
     /// `[B, C, H, W]`.
     pub shape: [usize; 4],
+    /// The images of the samples, where networks of the step see them.
+    pub pictures: Option<Pictures>,
     /// Classes before label dropout.
     pub labels: Vec<i64>,
     /// Extra values by name, for example `features`.
@@ -93,7 +106,7 @@ impl Dataset {
     /// # Errors
     /// As [`Dataset::collect`].
     pub fn batch(&self, seed: u64, k: u64, batch_size: usize) -> Result<Batch, DataError> {
-        self.collect(seed, k, &self.order(seed, batch_size).batch(k))
+        self.collect(seed, k, &self.order(seed, batch_size).batch(k), false)
     }
 
     /// The order of the run `seed` over the training part.
@@ -101,20 +114,23 @@ impl Dataset {
         Order::new(seed, self.train().len(), batch_size)
     }
 
-    /// Batch `k` of the run `seed` from places in the training part, as [`Order::batch`] gives them.
+    /// Batch `k` of the run `seed` from places in the training part, as [`Order::batch`] gives them. The pictures come along where they
+    /// are asked for, and where latents are still to be made of them.
     ///
     /// # Errors
-    /// A sample or a field that cannot be read.
-    pub fn collect(&self, seed: u64, k: u64, places: &[usize]) -> Result<Batch, DataError> {
+    /// A sample, a picture or a field that cannot be read.
+    pub fn collect(&self, seed: u64, k: u64, places: &[usize], pictures: bool) -> Result<Batch, DataError> {
         self.index().check()?;
         let [channels, height, width] = self.shape();
         let ids: Vec<usize> = places.iter().map(|&place| self.train()[place]).collect();
         let draws = FormDraws::new(seed, k);
+        let pictures = pictures || self.is_encoded();
         Ok(Batch {
             index: k,
             x: self.gather_forms(&ids, &draws)?,
             shape: [ids.len(), channels, height, width],
             labels: ids.iter().map(|&id| self.labels()[id]).collect(),
+            pictures: pictures.then(|| self.read_pictures(&ids, Some(&draws))).transpose()?,
             fields: self.gather_fields(&ids, Some(&draws))?,
             ids: ids.into_iter().map(|id| id as u64).collect(),
         })
@@ -130,7 +146,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     fn small() -> Dataset {
-        load(&DataConfig::Emoji { size: 8, split_seed: 0 }).unwrap()
+        load(&DataConfig::emoji(8, 0)).unwrap()
     }
 
     #[test]
@@ -138,7 +154,7 @@ mod tests {
         let dataset = small();
         let mut order = dataset.order(5, 32);
         for k in [90, 0, 47, 46, 90, 3] {
-            let batch = dataset.collect(5, k, &order.batch(k)).unwrap();
+            let batch = dataset.collect(5, k, &order.batch(k), false).unwrap();
             assert_eq!(batch, dataset.batch(5, k, 32).unwrap());
             assert_ne!(batch.ids, dataset.batch(6, k, 32).unwrap().ids);
         }
@@ -151,11 +167,14 @@ mod tests {
         dataset.insert_field("place", Field { shape: vec![2], values }).unwrap();
         let batch = dataset.batch(0, 3, 8).unwrap();
         assert_eq!(batch.shape, [8, 3, 8, 8]);
+        let Clean::Values(x) = &batch.x else {
+            panic!("pixels are ready")
+        };
         assert_eq!(batch.fields["place"].shape, [8, 2]);
         for (row, &id) in batch.ids.iter().enumerate() {
             let id = id as usize;
             assert_eq!(batch.labels[row], dataset.labels()[id]);
-            assert_eq!(batch.x[row * 192..(row + 1) * 192], dataset.image(id).unwrap());
+            assert_eq!(x[row * 192..(row + 1) * 192], dataset.image(id).unwrap());
             assert_eq!(batch.fields["place"].values[row * 2], (id * 2) as f32);
         }
     }

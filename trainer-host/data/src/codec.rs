@@ -55,7 +55,7 @@ impl Standardisation {
     }
 
     /// 8-bit images `[N, H, W, C]` of `shape = [C, H, W]`, standardised: `[N, C, H, W]`.
-    pub(super) fn standardise(&self, pixels: &[u8], [channels, height, width]: [usize; 3]) -> Vec<f32> {
+    pub fn standardise(&self, pixels: &[u8], [channels, height, width]: [usize; 3]) -> Vec<f32> {
         let value: Vec<f32> = (0..=255).map(|pixel| self.apply(pixel)).collect();
         let mut planes = Vec::with_capacity(pixels.len());
         for image in pixels.chunks_exact(channels * height * width) {

@@ -5,18 +5,23 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::batch::FieldBatch;
+use super::batch::{Clean, FieldBatch};
 use super::codec::{Codec, Standardisation};
 use super::decode::Decode;
 use super::draws::FormDraws;
+use super::encode::Encode;
 use super::error::DataError;
 use super::images::Images;
 use super::index::Index;
+use super::pictures::Pictures;
 use super::split::{HELD_OUT, Split};
 use super::store::{Absent, InMemory, Sample, SampleStore};
 
 /// Samples that one task of a batch reads: fewer are not worth a thread.
 const TASK: usize = 8;
+
+/// Images that are encoded together where a set is read without a training.
+const ENCODED: usize = 32;
 
 /// One more value per image, for example a frozen encoder's features.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,7 +40,10 @@ pub struct Field {
 pub struct Dataset {
     index: Arc<Index>,
     store: Arc<dyn SampleStore>,
+    /// Meaning of what the store keeps.
     codec: Codec,
+    /// Makes latents of the store's pixels.
+    encoder: Option<Arc<dyn Encode>>,
     /// Makes pictures of latents.
     decoder: Option<Arc<dyn Decode>>,
     /// Training sees each sample mirrored half of the time.
@@ -77,6 +85,7 @@ impl Dataset {
             index: Arc::new(index),
             store,
             codec,
+            encoder: None,
             decoder: None,
             flip: false,
             fields: BTreeMap::new(),
@@ -96,6 +105,14 @@ impl Dataset {
         Self::new(index, Arc::new(Absent(shape)), codec, fingerprint)
     }
 
+    /// The same set of pixels as latents, which `encoder` makes of them whenever they are asked for.
+    pub fn with_encoder(self, encoder: Arc<dyn Encode>) -> Self {
+        Self {
+            encoder: Some(encoder),
+            ..self
+        }
+    }
+
     /// The same set of latents, with what makes pictures of them.
     pub fn with_decoder(self, decoder: Arc<dyn Decode>) -> Self {
         Self {
@@ -113,6 +130,11 @@ impl Dataset {
         Ok(Self { flip: true, ..self })
     }
 
+    /// True if training sees each sample mirrored half of the time.
+    pub fn has_flips(&self) -> bool {
+        self.flip
+    }
+
     /// Number of images, both parts.
     pub fn len(&self) -> usize {
         self.index.len()
@@ -123,9 +145,13 @@ impl Dataset {
         self.index.is_empty()
     }
 
-    /// `[C, H, W]` of one image.
+    /// `[C, H, W]` of one image as a network sees it.
     pub fn shape(&self) -> [usize; 3] {
-        self.store.shape()
+        let [channels, height, width] = self.store.shape();
+        match &self.encoder {
+            Some(encoder) => encoder.shape(height),
+            None => [channels, height, width],
+        }
     }
 
     /// Number of values in one image, `C * H * W`.
@@ -139,8 +165,7 @@ impl Dataset {
     /// # Errors
     /// A sample that cannot be read.
     pub fn image(&self, id: usize) -> Result<Vec<f32>, DataError> {
-        self.index.check()?;
-        self.read(id, None)
+        self.gather(&[id])
     }
 
     /// [`Dataset::image`] of `ids`, one after the other: `[ids, C, H, W]`. Panics if one does not exist.
@@ -149,16 +174,71 @@ impl Dataset {
     /// A sample that cannot be read.
     pub fn gather(&self, ids: &[usize]) -> Result<Vec<f32>, DataError> {
         self.index.check()?;
-        rows(ids, |id| self.read(id, None))
+        let Some(encoder) = &self.encoder else {
+            return rows(ids, |id| self.read(id, None));
+        };
+        let parts = ids.chunks(ENCODED);
+        let parts = parts.map(|ids| Ok(encoder.encode(&self.pictures(ids)?)));
+        Ok(parts.collect::<Result<Vec<_>, DataError>>()?.concat())
     }
 
-    /// The forms of `ids` that a training sees at a step, one after the other: `[ids, C, H, W]`.
+    /// The forms of `ids` that a training sees at a step, one after the other: `[ids, C, H, W]`. Latents that are still to be encoded
+    /// come as the noise of their posterior.
     ///
     /// # Errors
     /// A sample that cannot be read.
-    pub(super) fn gather_forms(&self, ids: &[usize], draws: &FormDraws) -> Result<Vec<f32>, DataError> {
+    pub(super) fn gather_forms(&self, ids: &[usize], draws: &FormDraws) -> Result<Clean, DataError> {
         self.index.check()?;
-        rows(ids, |id| self.read(id, Some(draws)))
+        if self.encoder.is_none() {
+            return Ok(Clean::Values(rows(ids, |id| self.read(id, Some(draws)))?));
+        }
+        let noise = |id| Ok(draws.posterior(id).take(self.sample_len()).collect());
+        Ok(Clean::Posterior(rows(ids, noise)?))
+    }
+
+    /// The images that the samples `ids` are, or were made of.
+    ///
+    /// # Errors
+    /// Latents whose images are not there; an image that cannot be read.
+    pub fn pictures(&self, ids: &[usize]) -> Result<Pictures, DataError> {
+        self.read_pictures(ids, None)
+    }
+
+    /// [`Dataset::pictures`], of the same forms as their samples where there are `draws`.
+    pub(super) fn read_pictures(&self, ids: &[usize], draws: Option<&FormDraws>) -> Result<Pictures, DataError> {
+        let side = self.source_side()?;
+        let pixels = rows(ids, |id| self.store.picture(id, self.is_flipped(id, draws)))?;
+        Ok(Pictures { side, pixels })
+    }
+
+    /// Height and width of [`Dataset::pictures`].
+    ///
+    /// # Errors
+    /// Latents whose images are not there.
+    pub fn source_side(&self) -> Result<usize, DataError> {
+        self.store.picture_side()
+    }
+
+    /// Pictures of the samples `ids`, 8-bit RGB `[ids, H, W, 3]` of [`Dataset::picture_side`]: their own pixels, and of latents on disk
+    /// what their decoder makes of the means.
+    ///
+    /// # Errors
+    /// A sample that cannot be read; latents without a decoder.
+    pub fn shown(&self, ids: &[usize]) -> Result<Vec<u8>, DataError> {
+        match self.codec {
+            Codec::Pixels(_) => Ok(self.pictures(ids)?.pixels),
+            Codec::Latents { .. } => self.to_pixels(&self.gather(ids)?),
+        }
+    }
+
+    /// True if each step has to encode the images of its batch.
+    pub fn is_encoded(&self) -> bool {
+        self.encoder.is_some()
+    }
+
+    /// SHA-256 (hex) of the network that makes latents of the images, where there is one.
+    pub fn encoder_fingerprint(&self) -> Option<&str> {
+        self.encoder.as_ref().map(|encoder| encoder.fingerprint())
     }
 
     /// The batch fields of `ids`, of the same forms as their samples where there are `draws`.
@@ -262,12 +342,15 @@ impl Dataset {
         self.index.train_counts()
     }
 
-    /// Meaning of a sample's values.
+    /// Meaning of a sample's values, as a network sees them.
     pub fn codec(&self) -> Codec {
-        self.codec
+        match &self.encoder {
+            Some(encoder) => Codec::Latents { scale: encoder.scale() },
+            None => self.codec,
+        }
     }
 
-    /// The mean and standard deviation in use; latents have none.
+    /// The mean and standard deviation of the pixels, also where a network sees latents of them; latents on disk have none.
     pub fn standardisation(&self) -> Option<Standardisation> {
         match self.codec {
             Codec::Pixels(standardisation) => Some(standardisation),
@@ -281,7 +364,7 @@ impl Dataset {
     /// Latents without a decoder.
     pub fn picture_side(&self) -> Result<usize, DataError> {
         let [_, side, _] = self.shape();
-        match self.codec {
+        match self.codec() {
             Codec::Pixels(_) => Ok(side),
             Codec::Latents { .. } => Ok(self.decoder()?.side(side)),
         }
@@ -294,7 +377,7 @@ impl Dataset {
     /// # Errors
     /// Latents without a decoder.
     pub fn to_pixels(&self, samples: &[f32]) -> Result<Vec<u8>, DataError> {
-        match self.codec {
+        match self.codec() {
             Codec::Pixels(standardisation) => Ok(standardisation.pixels(samples, self.shape())),
             Codec::Latents { .. } => Ok(self.decoder()?.decode(samples, self.shape())),
         }
@@ -320,7 +403,7 @@ impl Dataset {
     }
 
     /// SHA-256 (hex) of what a training could notice: samples, labels, split and standardisation. Of data on disk it is taken
-    /// from their index. Fields that were added are not part of it.
+    /// from their index. Fields that were added are not part of it, nor is [what encodes them](Dataset::encoder_fingerprint).
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
@@ -357,7 +440,7 @@ impl Dataset {
         }
         if self.flip {
             return Err(DataError::NotFlipped(format!(
-                "\"{name}\" is of the images as they are"
+                "\"{name}\" is of the images as they are (encoder.when = \"step\" sees them mirrored)"
             )));
         }
         self.fields.insert(name.into(), field);
@@ -384,7 +467,10 @@ impl Dataset {
 }
 
 /// Rows that `of` gives for `ids`, one after the other, read by several threads.
-fn rows(ids: &[usize], of: impl Fn(usize) -> Result<Vec<f32>, DataError> + Sync) -> Result<Vec<f32>, DataError> {
+fn rows<T: Copy + Send>(
+    ids: &[usize],
+    of: impl Fn(usize) -> Result<Vec<T>, DataError> + Sync,
+) -> Result<Vec<T>, DataError> {
     let rows = ids.par_iter().with_min_len(TASK).map(|&id| of(id));
     Ok(rows.collect::<Result<Vec<_>, _>>()?.concat())
 }

@@ -43,6 +43,9 @@ pub enum DataError {
     /// Latents where pixels are needed.
     #[error("the data are latents of an autoencoder: pictures of them need its decoder; name its folder with data.vae")]
     NeedsDecoder,
+    /// Images of samples where there are only latents.
+    #[error("the images of the samples are needed, and not there: {0}")]
+    NoPictures(String),
     /// A file or folder that the system does not give.
     #[error("{}: {source}", path.display())]
     Io {

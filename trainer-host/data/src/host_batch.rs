@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use sextant_recipe::DiffusionRecipe;
 
-use super::batch::{Batch, FieldBatch};
+use super::batch::{Batch, Clean, FieldBatch};
 use super::dataset::Dataset;
 use super::draws::Draws;
 use super::error::DataError;
+use super::pictures::Pictures;
 
 /// The data of one optimiser step, on the CPU. All lists have one entry a sample, tensors are row-major.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,7 +18,9 @@ pub struct HostBatch {
     /// `[B, C, H, W]`.
     pub shape: [usize; 4],
     /// Clean latents.
-    pub x: Vec<f32>,
+    pub x: Clean,
+    /// The images of the samples, where networks of the step see them.
+    pub pictures: Option<Pictures>,
     /// Noise.
     pub noise: Vec<f32>,
     /// Times.
@@ -33,10 +36,11 @@ pub struct HostBatch {
 }
 
 impl HostBatch {
-    /// Batch `step` of the run `seed`: what the loader yields, computed on the spot.
+    /// Batch `step` of the run `seed`: what the loader yields, computed on the spot. With the images of its samples where these
+    /// `pictures` are asked for.
     ///
     /// # Errors
-    /// A sample or a field that cannot be read.
+    /// A sample, a picture or a field that cannot be read.
     pub fn new(
         dataset: &Dataset,
         seed: u64,
@@ -44,8 +48,10 @@ impl HostBatch {
         batch_size: usize,
         diffusion: &DiffusionRecipe,
         null_class: i64,
+        pictures: bool,
     ) -> Result<Self, DataError> {
-        let batch = dataset.batch(seed, step, batch_size)?;
+        let places = dataset.order(seed, batch_size).batch(step);
+        let batch = dataset.collect(seed, step, &places, pictures)?;
         Ok(Self::draw(dataset, seed, batch, diffusion, null_class))
     }
 
@@ -76,6 +82,7 @@ impl HostBatch {
                 })
                 .collect(),
             x: batch.x,
+            pictures: batch.pictures,
             noise: draws.noise,
             labels: batch.labels,
             ids: batch.ids,

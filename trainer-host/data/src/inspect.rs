@@ -14,6 +14,9 @@ use super::folder;
 /// Samples that statistics are taken of.
 const MEASURED: usize = 256;
 
+/// The same of samples that a network has to encode first, which can take a second each.
+const MEASURED_ENCODED: usize = 16;
+
 /// Samples that are read at once.
 const CHUNK: usize = 64;
 
@@ -40,6 +43,9 @@ pub struct DataFacts {
     /// Factor on latents; pixels have none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scale: Option<f64>,
+    /// Height and width of the images that the latents are made of as a training goes on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encoded_from: Option<usize>,
     /// True where there are mirrored forms.
     pub flipped: bool,
     /// Name and shape of the fields that were asked for.
@@ -93,6 +99,10 @@ pub fn facts(config: &DataConfig, dataset: &Dataset) -> Result<DataFacts, DataEr
             Codec::Pixels(_) => None,
             Codec::Latents { scale } => Some(scale),
         },
+        encoded_from: match dataset.is_encoded() {
+            true => Some(dataset.source_side()?),
+            false => None,
+        },
         flipped: dataset.store().flipped().is_ok(),
         fields: dataset
             .fields()
@@ -105,7 +115,10 @@ pub fn facts(config: &DataConfig, dataset: &Dataset) -> Result<DataFacts, DataEr
 
 fn statistics(dataset: &Dataset) -> Result<Statistics, DataError> {
     let train = dataset.train();
-    let count = train.len().min(MEASURED);
+    let count = train.len().min(match dataset.is_encoded() {
+        true => MEASURED_ENCODED,
+        false => MEASURED,
+    });
     let ids: Vec<usize> = (0..count).map(|i| train[i * train.len() / count]).collect();
     let [channels, height, width] = dataset.shape();
     let mut sums = vec![[0.0f64; 2]; channels];
@@ -203,6 +216,7 @@ pub fn recognise(path: &Path) -> Result<DataConfig, DataError> {
     Ok(DataConfig::Images {
         size: folder::size_of_first(&path)?,
         path,
+        vae: None,
         classes: None,
         flip: false,
         held_out: HeldOut::default(),

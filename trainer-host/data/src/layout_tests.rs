@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use sextant_recipe::{DataConfig, HeldOut};
 use tempfile::TempDir;
 
-use crate::{Dataset, PackOptions, facts, load, npy, pack, read_all, recognise, verify};
+use crate::{Clean, Dataset, PackOptions, facts, load, npy, pack, read_all, recognise, verify};
 
 /// Samples of the folders here.
 const COUNT: usize = 24;
@@ -99,6 +99,7 @@ fn images_of(path: &Path, flip: bool) -> DataConfig {
     DataConfig::Images {
         path: path.into(),
         size: 8,
+        vae: None,
         classes: None,
         flip,
         held_out: HeldOut::Share(0.25),
@@ -132,6 +133,9 @@ fn latents_are_a_point_of_their_posterior_that_the_seed_and_the_step_choose() {
     assert_eq!(dataset.image(7).unwrap(), mean);
 
     let batch = dataset.batch(1, 2, 4).unwrap();
+    let Clean::Values(x) = &batch.x else {
+        panic!("they are on disk")
+    };
     for (row, &id) in batch.ids.iter().enumerate() {
         let id = id as usize;
         let noise = crate::FormDraws::new(1, 2).posterior(id);
@@ -141,7 +145,7 @@ fn latents_are_a_point_of_their_posterior_that_the_seed_and_the_step_choose() {
             .enumerate()
             .map(|(at, noise)| (moments[at] + moments[32 + at] * noise) * 0.18215)
             .collect();
-        assert_eq!(batch.x[row * 32..(row + 1) * 32], wanted);
+        assert_eq!(x[row * 32..(row + 1) * 32], wanted);
         assert_eq!(
             batch.fields["features"].values[row * 6..(row + 1) * 6],
             values(id, 0, 6)
@@ -270,7 +274,7 @@ fn packed_images_give_the_same_batches() {
 
 #[test]
 fn packed_emoji_are_the_emoji() {
-    let config = DataConfig::Emoji { size: 8, split_seed: 1 };
+    let config = DataConfig::emoji(8, 1);
     let emoji = load(&config).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("packed");
@@ -479,6 +483,7 @@ fn each_fault_of_a_folder_of_images_is_named() {
     let config = DataConfig::Images {
         path: folder.path().into(),
         size: 8,
+        vae: None,
         classes: Some(2),
         flip: false,
         held_out: HeldOut::default(),

@@ -9,7 +9,8 @@ use super::embedded::emoji;
 use super::error::DataError;
 use super::{folder, packed};
 
-/// Opens the data of `config`, and splits them. Samples on disk are read when they are asked for.
+/// Opens the data of `config`, and splits them. Samples on disk are read when they are asked for; what an autoencoder makes of them
+/// is known to whoever has a network ([`Dataset::with_encoder`], [`Dataset::with_decoder`]).
 ///
 /// # Errors
 /// A size that the set does not come in; data on disk that are not as their kind says.
@@ -18,7 +19,11 @@ pub fn load(config: &DataConfig) -> Result<Dataset, DataError> {
         refuse_another_layout(config, path)?;
     }
     let (dataset, flip) = match config {
-        DataConfig::Emoji { size, split_seed } => (Dataset::from_images(emoji(*size)?, *split_seed)?, false),
+        DataConfig::Emoji {
+            size,
+            split_seed,
+            vae: _,
+        } => (Dataset::from_images(emoji(*size)?, *split_seed)?, false),
         DataConfig::Latents {
             path,
             classes,
@@ -39,6 +44,7 @@ pub fn load(config: &DataConfig) -> Result<Dataset, DataError> {
             flip,
             held_out,
             split_seed,
+            vae: _,
         } => (folder::images(path, *size, *classes, held_out, *split_seed)?, *flip),
         DataConfig::Packed {
             path,

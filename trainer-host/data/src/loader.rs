@@ -23,6 +23,7 @@ pub struct StepLoader {
     diffusion: DiffusionRecipe,
     null_class: i64,
     labels: Option<Arc<[i64]>>,
+    pictures: Vec<Range<u64>>,
 }
 
 impl StepLoader {
@@ -43,6 +44,15 @@ impl StepLoader {
             diffusion,
             null_class,
             labels: None,
+            pictures: Vec::new(),
+        }
+    }
+
+    /// With the images of the samples at the steps of these ranges.
+    pub fn with_pictures(self, steps: Vec<Range<u64>>) -> Self {
+        Self {
+            pictures: steps,
+            ..self
         }
     }
 
@@ -68,16 +78,20 @@ impl StepLoader {
             diffusion,
             null_class,
             labels,
+            pictures,
         } = self.clone();
         let worker = std::thread::spawn(move || {
             let mut order = dataset.order(seed, batch_size);
             for step in steps {
-                let batch = dataset.collect(seed, step, &order.batch(step)).map(|mut batch| {
-                    if let Some(labels) = &labels {
-                        batch.labels = batch.ids.iter().map(|&id| labels[id as usize]).collect();
-                    }
-                    HostBatch::draw(&dataset, seed, batch, &diffusion, null_class)
-                });
+                let pictures = pictures.iter().any(|steps| steps.contains(&step));
+                let batch = dataset
+                    .collect(seed, step, &order.batch(step), pictures)
+                    .map(|mut batch| {
+                        if let Some(labels) = &labels {
+                            batch.labels = batch.ids.iter().map(|&id| labels[id as usize]).collect();
+                        }
+                        HostBatch::draw(&dataset, seed, batch, &diffusion, null_class)
+                    });
                 let failed = batch.is_err();
                 // The iterator is gone when its end of the channel is.
                 if sender.send(batch).is_err() || failed {
@@ -142,7 +156,7 @@ mod tests {
     use sextant_recipe::DataConfig;
 
     fn loader(steps: Range<u64>) -> StepLoader {
-        let dataset = load(&DataConfig::Emoji { size: 8, split_seed: 0 }).unwrap();
+        let dataset = load(&DataConfig::emoji(8, 0)).unwrap();
         StepLoader::new(Arc::new(dataset), 9, 32, steps, DiffusionRecipe::default(), 9)
     }
 
@@ -154,7 +168,7 @@ mod tests {
         for (item, step) in items.iter().zip(40..) {
             assert_eq!(
                 *item,
-                HostBatch::new(&loader.dataset, 9, step, 32, &loader.diffusion, 9).unwrap()
+                HostBatch::new(&loader.dataset, 9, step, 32, &loader.diffusion, 9, false).unwrap()
             );
         }
     }

@@ -26,7 +26,7 @@ mod tests {
 
     #[test]
     fn should_keep_frequencies_and_held_out_labels_but_no_sense() {
-        let dataset = load(&DataConfig::Emoji { size: 8, split_seed: 0 }).unwrap();
+        let dataset = load(&DataConfig::emoji(8, 0)).unwrap();
         let shuffled = dataset.shuffled_labels(7);
         let mut counts = vec![0; dataset.class_names().len()];
         dataset
@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn should_be_a_function_of_the_seed() {
-        let dataset = load(&DataConfig::Emoji { size: 8, split_seed: 0 }).unwrap();
+        let dataset = load(&DataConfig::emoji(8, 0)).unwrap();
         assert_eq!(dataset.shuffled_labels(1), dataset.shuffled_labels(1));
         assert_ne!(dataset.shuffled_labels(1), dataset.shuffled_labels(2));
     }

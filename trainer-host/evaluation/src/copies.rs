@@ -64,7 +64,7 @@ pub type Images<'a> = dyn Fn(&mut dyn FnMut(&[u8]) -> Result<(), Error>) -> Resu
 /// As there, and those of `images`.
 pub fn copies_in(images: &Images, scale: f64, dataset: &Dataset) -> Result<FoundCopies, Error> {
     let failed = |e: MeasureError| Error::Input(format!("copies of training images: {e}"));
-    let of = |ids: &[usize]| dataset.to_pixels(&dataset.gather(ids)?);
+    let of = |ids: &[usize]| dataset.shown(ids);
     let training = of(dataset.train())?;
     let len = 3 * dataset.picture_side()?.pow(2);
     let rows = |pixels: &[u8]| rows(pixels, len).map_err(failed);

@@ -116,6 +116,7 @@ impl StepFixture {
                 t: Tensor::from_data(times.as_slice(), &device),
                 labels: Tensor::from_data(label_values.as_slice(), &device),
                 dropped: Tensor::from_data(dropped_values.as_slice(), &device),
+                pictures: None,
                 fields: BTreeMap::from([("features".into(), tensor([4, 4, 6], &device).into_dispatch())]),
                 ids: vec![11, 12, 13, 14],
                 times,

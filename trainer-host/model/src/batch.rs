@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::{Dispatch, DispatchTensor};
 use burn::tensor::{Device, Int, Shape, Slice, Tensor, TensorData};
-use sextant_data::{FieldBatch, HostBatch};
+use sextant_data::{Clean, FieldBatch, HostBatch, Pictures};
+
+use super::autoencoder::Autoencoder;
 
 /// The samples of one optimiser step, or a part of them; outside autodiff.
 ///
@@ -24,6 +26,8 @@ pub struct TrainBatch {
     pub labels: Tensor<1, Int>,
     /// Labels after dropout `[B]`: some are the null class.
     pub dropped: Tensor<1, Int>,
+    /// The images of the samples `[B, 3, S, S]`, 0 to 255, where an encoder sees them.
+    pub pictures: Option<Tensor<4>>,
     /// Batch fields `[B, …]`, by name.
     pub fields: BTreeMap<String, DispatchTensor>,
     /// Identities of the samples: B.
@@ -39,16 +43,29 @@ pub struct TrainBatch {
 }
 
 impl TrainBatch {
-    /// The whole batch, on `device`.
-    pub fn upload(batch: HostBatch, device: &Device) -> Self {
+    /// The whole batch, on `device`. Latents that are still to be encoded are by `autoencoder`, whose tensors are there too, outside
+    /// autodiff.
+    ///
+    /// Panics if there are such latents, and nothing that makes them.
+    pub fn upload(batch: HostBatch, autoencoder: Option<&Autoencoder>, device: &Device) -> Self {
         let device = &device.clone().inner();
         let images = |values: Vec<f32>| Tensor::from_data(TensorData::new(values, batch.shape), device);
+        let pictures = batch.pictures.map(|pictures| upload_pictures(&pictures, device));
+        let x = match batch.x {
+            Clean::Values(values) => images(values),
+            Clean::Posterior(noise) => {
+                let pictures = pictures.clone().expect("latents are made of pictures");
+                let autoencoder = autoencoder.expect("data of an autoencoder train with it");
+                autoencoder.latents(pictures, Some(images(noise)))
+            }
+        };
         let count = [batch.shape[0]];
         let labels = |values: &[i64]| Tensor::from_data(TensorData::new(values.to_vec(), count), device);
         let fields = batch.fields.into_iter();
         Self {
             step: batch.step,
-            x: images(batch.x),
+            x,
+            pictures,
             noise: images(batch.noise),
             t: Tensor::from_data(TensorData::new(batch.t.clone(), count), device),
             labels: labels(&batch.labels),
@@ -85,6 +102,7 @@ impl TrainBatch {
         Self {
             step: self.step,
             x: images(&self.x),
+            pictures: self.pictures.as_ref().map(images),
             noise: images(&self.noise),
             t: self.t.clone().narrow(0, start, count),
             labels: labels(&self.labels),
@@ -97,6 +115,11 @@ impl TrainBatch {
             share: self.share * (count as f64 / all as f64),
         }
     }
+}
+
+fn upload_pictures(pictures: &Pictures, device: &Device) -> Tensor<4> {
+    let shape = [pictures.len(), 3, pictures.side, pictures.side];
+    Tensor::from_data(TensorData::new(pictures.planes(), shape), device)
 }
 
 /// A field of any rank: the rank lives in the value, not in the type.

@@ -5,6 +5,7 @@
 
 use sextant_recipe::{Family, NetworkConfig};
 
+use crate::autoencoder::AutoencoderConfig;
 use crate::dinov2::Dinov2Config;
 use crate::encoder::{EXPANSION, Encoder};
 use crate::network::SitConfig;
@@ -104,9 +105,52 @@ impl Dinov2Config {
     }
 }
 
+impl AutoencoderConfig {
+    /// The encoder's pass for one image of `side` pixels a side.
+    pub fn encoding_operations(&self, side: usize) -> u64 {
+        let widths = &self.block_out_channels;
+        let places = |level: usize| (side >> level).pow(2);
+        let residual = |places, from, to| {
+            let shortcut = if from == to {
+                0
+            } else {
+                convolution(places, from, to, 1)
+            };
+            convolution(places, from, to, square(3)) + convolution(places, to, to, square(3)) + shortcut
+        };
+        let (mut from, mut sum) = (
+            widths[0],
+            convolution(places(0), self.in_channels, widths[0], square(3)),
+        );
+        for (level, &to) in widths.iter().enumerate() {
+            for _ in 0..self.layers_per_block {
+                sum += residual(places(level), from, to);
+                from = to;
+            }
+            if level + 1 < widths.len() {
+                sum += convolution(places(level + 1), to, to, square(3));
+            }
+        }
+        let (last, moments) = (places(widths.len() - 1), 2 * self.latent_channels);
+        let mixing = match self.mid_block_add_attention {
+            true => 4 * product(last, from, from) + attention(last, last, from, from),
+            false => 0,
+        };
+        let quant = if self.use_quant_conv {
+            convolution(last, moments, moments, 1)
+        } else {
+            0
+        };
+        sum + 2 * residual(last, from, from) + mixing + convolution(last, from, moments, square(3)) + quant
+    }
+}
+
+fn square(side: usize) -> usize {
+    side * side
+}
+
 /// An encoder's convolutions or perceptrons on one image of its input's size.
 fn of_encoder(network: &NetworkConfig) -> u64 {
-    let square = |side: usize| side * side;
     match network.family {
         Family::Convolution => {
             let (mut side, mut channels, mut sum) = (network.input, 3, 0);
@@ -148,6 +192,21 @@ mod tests {
         };
         let off = config.operations(14) as f64 / 2e9 / 17.6 - 1.0;
         assert!(off.abs() < 0.01, "{off}");
+    }
+
+    #[test]
+    fn should_agree_with_a_count_of_an_autoencoder_by_hand() {
+        let config = AutoencoderConfig {
+            block_out_channels: vec![4, 8],
+            latent_channels: 2,
+            ..AutoencoderConfig::default()
+        };
+        let entry = 2 * 64 * (27 * 4) + 2 * (2 * 64 * (36 * 4)) + 2 * 16 * (36 * 4);
+        // The second level, whose first block changes the channels; the middle; its attention; the moments.
+        let second = 2 * 16 * (36 * 8 + 72 * 8 + 4 * 8);
+        let middle = 2 * 2 * (2 * 16 * (72 * 8)) + 4 * 2 * 16 * 64 + 2 * (2 * 16 * 16 * 8);
+        let exit = 2 * 16 * (72 * 4) + 2 * 16 * (4 * 4);
+        assert_eq!(config.encoding_operations(8), entry + second + middle + exit);
     }
 
     #[test]

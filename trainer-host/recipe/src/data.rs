@@ -18,6 +18,10 @@ pub enum DataConfig {
         /// Pixels a side: 32, 16 or 8.
         #[serde(default = "emoji_size")]
         size: usize,
+        /// The autoencoder whose latents are trained on, in place of pixels: a folder in diffusers' layout, or
+        /// `hf:owner/name`. Each step encodes the images of its batch.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        vae: Option<String>,
         /// Chooses the held-out fifth. Apart from the run's seed, so that all runs share one split.
         #[serde(default, with = "super::seed")]
         split_seed: u64,
@@ -33,8 +37,7 @@ pub enum DataConfig {
         #[serde(default = "sd_scale")]
         scale: f64,
         /// The autoencoder of the latents, which makes pictures of samples: a folder in diffusers' layout, or
-        /// `hf:owner/name`. Without it a training
-        /// has no pictures.
+        /// `hf:owner/name`. Without it a training has no pictures.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         vae: Option<String>,
         /// Folders beside `vae-sd` with a `.npy` a sample, each a batch field of that name, such as `features`.
@@ -56,6 +59,10 @@ pub enum DataConfig {
         path: PathBuf,
         /// Pixels a side; images of another size are cropped and resized.
         size: usize,
+        /// The autoencoder whose latents are trained on, in place of pixels: a folder in diffusers' layout, or
+        /// `hf:owner/name`. Each step encodes the images of its batch.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        vae: Option<String>,
         /// Number of classes, where it is more than the labels show.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         classes: Option<usize>,
@@ -76,9 +83,8 @@ pub enum DataConfig {
         /// Fields to read beside the samples.
         #[serde(default)]
         fields: Vec<String>,
-        /// The autoencoder of the latents, which makes pictures of samples: a folder in diffusers' layout, or
-        /// `hf:owner/name`. Without it a training
-        /// has no pictures.
+        /// An autoencoder: a folder in diffusers' layout, or `hf:owner/name`. Of packed latents it makes the pictures of
+        /// samples; of packed pixels each step trains on its latents of them.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         vae: Option<String>,
         /// Train on mirrored samples half of the time.
@@ -122,10 +128,7 @@ fn sd_scale() -> f64 {
 
 impl Default for DataConfig {
     fn default() -> Self {
-        Self::Emoji {
-            size: emoji_size(),
-            split_seed: 0,
-        }
+        Self::emoji(emoji_size(), 0)
     }
 }
 
@@ -133,6 +136,15 @@ impl Default for DataConfig {
 pub(super) const WHOLE: [&str; 3] = ["size", "split_seed", "classes"];
 
 impl DataConfig {
+    /// The embedded emoji as pixels of this size.
+    pub fn emoji(size: usize, split_seed: u64) -> Self {
+        Self::Emoji {
+            size,
+            vae: None,
+            split_seed,
+        }
+    }
+
     /// The folder that is read; the emoji have none.
     pub fn path(&self) -> Option<&Path> {
         match self {
@@ -161,11 +173,13 @@ impl DataConfig {
         self
     }
 
-    /// The autoencoder that makes pictures of latents, where there is one.
+    /// The autoencoder whose latents are trained on, where there is one: it makes pictures of them, and latents of pixels.
     pub fn vae(&self) -> Option<&str> {
         match self {
-            Self::Latents { vae, .. } | Self::Packed { vae, .. } => vae.as_deref(),
-            Self::Emoji { .. } | Self::Images { .. } => None,
+            Self::Emoji { vae, .. }
+            | Self::Latents { vae, .. }
+            | Self::Images { vae, .. }
+            | Self::Packed { vae, .. } => vae.as_deref(),
         }
     }
 
@@ -250,6 +264,21 @@ mod tests {
             split_seed: 0,
         };
         assert_eq!(latents, wanted);
+    }
+
+    #[test]
+    fn should_name_an_autoencoder_for_every_kind() {
+        for kind in [
+            "emoji\"",
+            "images\"\npath = \"d\"\nsize = 8",
+            "latents\"\npath = \"d\"",
+            "packed\"\npath = \"d\"",
+        ] {
+            let text = format!("kind = \"{kind}\nvae = \"hf:owner/name\"");
+            let config: DataConfig = toml::from_str(&text).unwrap();
+            assert_eq!(config.vae(), Some("hf:owner/name"), "{text}");
+        }
+        assert_eq!(DataConfig::default().vae(), None);
     }
 
     #[test]

@@ -230,6 +230,11 @@ impl EncoderConfig {
     /// Errors name the key at fault and what would be right.
     pub fn validate(&self) -> Result<(), KeyError> {
         self.data.validate()?;
+        if self.data.vae().is_some() {
+            return Err(KeyError(
+                "data.vae: an encoder is trained on pixels; leave it out".into(),
+            ));
+        }
         self.network.validate()?;
         let (views, objective, training) = (&self.views, &self.objective, &self.training);
         let rules = [
@@ -295,6 +300,20 @@ pub struct TargetEncoder {
     /// Blocks of a DINOv2, counted from 1, whose attention the batch field `attention` holds; if left out the last four.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attention: Option<Vec<usize>>,
+    /// The time at which it sees the images.
+    #[serde(default)]
+    pub when: EncodingTime,
+}
+
+/// The time at which an encoder sees the images of a training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EncodingTime {
+    /// All of them before the first step; what it sees stays in memory.
+    #[default]
+    Before,
+    /// Those of a batch in its step, as published trainers do: nothing is kept.
+    Step,
 }
 
 fn embedded() -> String {
@@ -306,6 +325,7 @@ impl Default for TargetEncoder {
         Self {
             weights: embedded(),
             attention: None,
+            when: EncodingTime::default(),
         }
     }
 }

@@ -30,7 +30,8 @@ pub use change::{Change, changes, changes_training, measuring_refusals, refusals
 pub use data::{DataConfig, HeldOut, SD_SCALE};
 pub use diffusion::{Path, PathCoefficients, Prediction};
 pub use encoder::{
-    EncoderConfig, Family, NetworkConfig, Objective, ObjectiveConfig, TargetEncoder, TrainingConfig, ViewConfig,
+    EncoderConfig, EncodingTime, Family, NetworkConfig, Objective, ObjectiveConfig, TargetEncoder, TrainingConfig,
+    ViewConfig,
 };
 pub use error::KeyError;
 pub use evaluation::{QualityRecipe, RepresentationsRecipe};

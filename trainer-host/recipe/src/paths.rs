@@ -88,7 +88,11 @@ impl Recipe {
         let encoder = encoder.map(|encoder| ("encoder.weights".to_owned(), encoder.weights.clone()));
         let judges = self.evaluation.quality.iter().flat_map(|quality| &quality.judges);
         let judges = judges.map(|judge| (JUDGES.to_owned(), judge.clone()));
-        let shipped = encoder.chain(judges).filter(|(_, path)| !is_builtin(path));
+        let shipped = vae
+            .into_iter()
+            .chain(encoder)
+            .chain(judges)
+            .filter(|(_, path)| !is_builtin(path));
         let imports = self.phases.iter().enumerate().flat_map(|(i, phase)| {
             let init = match &phase.init {
                 Init::File(file) => Some((format!("phases.{i}.init.from"), file.import().file())),
@@ -98,7 +102,7 @@ impl Recipe {
             let teacher = teacher.map(|import| (format!("phases.{i}.teacher.from"), import.file()));
             init.into_iter().chain(teacher)
         });
-        vae.into_iter().chain(shipped).chain(imports).collect()
+        shipped.chain(imports).collect()
     }
 }
 

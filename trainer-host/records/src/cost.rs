@@ -22,6 +22,9 @@ pub struct ComputeCost {
 /// what nobody needs: the gradients of inputs and of frozen features. Diagnostics, validation and samples do not count.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Operations {
+    /// A step's frozen networks that encode its images: an autoencoder, an encoder.
+    #[serde(default)]
+    pub encoding: f64,
     /// A step's student, forward and backward.
     pub student: f64,
     /// A step's forward passes of other networks, at the mean number of rows that they ran on.
@@ -37,7 +40,7 @@ pub struct Operations {
 impl Operations {
     /// A whole step of the last phase.
     pub fn step(&self) -> f64 {
-        self.student + self.teacher + self.guidance
+        self.encoding + self.student + self.teacher + self.guidance
     }
 }
 
@@ -46,6 +49,9 @@ impl Operations {
 pub struct Parts {
     /// Waiting for data.
     pub data: f64,
+    /// Frozen networks that encode the images of the step.
+    #[serde(default)]
+    pub encoding: f64,
     /// The student's forward pass and the denoising loss.
     pub student: f64,
     /// Forward passes of other networks.
@@ -64,6 +70,7 @@ impl Parts {
         let mean = |sum: f64| sum / steps.max(1) as f64;
         Self {
             data: mean(seconds.data),
+            encoding: mean(seconds.encoding),
             student: mean(seconds.student),
             teacher: mean(seconds.teacher),
             guidance: mean(seconds.guidance),
@@ -90,6 +97,9 @@ pub struct EncoderCost {
 pub struct Seconds {
     /// Waiting for the loader.
     pub data: f64,
+    /// Frozen networks that encode the images of a step: an autoencoder, an encoder.
+    #[serde(default)]
+    pub encoding: f64,
     /// The student's forward pass and the denoising loss.
     pub student: f64,
     /// Forward passes of other networks.
@@ -148,15 +158,17 @@ mod tests {
     fn parts_are_means_over_steps() {
         let seconds = Seconds {
             data: 1.0,
+            encoding: 8.0,
             student: 2.0,
             teacher: 3.0,
             guidance: 4.0,
             backward: 5.0,
             update: 6.0,
-            step: 21.0,
+            step: 29.0,
         };
         let parts = Parts::mean(&seconds, 4);
         assert_eq!((parts.data, parts.teacher, parts.update), (0.25, 0.75, 1.5));
+        assert_eq!(parts.encoding, 2.0);
         assert_eq!(Parts::mean(&Seconds::default(), 0), Parts::default());
     }
 

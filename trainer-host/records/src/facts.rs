@@ -23,6 +23,9 @@ pub struct RunInfo {
     pub device: String,
     /// SHA-256 over pixels, labels, split and standardisation.
     pub data: String,
+    /// SHA-256 of the autoencoder on whose latents of these pixels it trains.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoded_by: Option<String>,
     /// The libraries of all phases, as the run began.
     pub plugins: Vec<LibraryRecord>,
     /// Warnings before the first step.

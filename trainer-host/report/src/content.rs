@@ -273,6 +273,7 @@ impl Measurements {
             earlier_phases_seconds: mean(|m| m.earlier_phases_seconds),
             parts: Parts {
                 data: mean(|m| m.parts.data),
+                encoding: mean(|m| m.parts.encoding),
                 student: mean(|m| m.parts.student),
                 teacher: mean(|m| m.parts.teacher),
                 guidance: mean(|m| m.parts.guidance),

@@ -134,10 +134,12 @@ fn costs(measured: &Measurements, facts: &mut Vec<Fact<'_>>) {
     }));
     let parts = PARTS
         .iter()
-        .map(|(name, part)| fact(format!("seconds of {name}"), part(measured).unwrap_or_default()));
+        .filter_map(|(name, part)| Some(fact(format!("seconds of {name}"), part(measured)?)));
     facts.extend(parts);
     facts.push(fact("teacher parameters", measured.teacher_parameters as f64));
     if let Some(operations) = &measured.operations {
+        let encoding = Some(operations.encoding).filter(|count| *count > 0.0);
+        facts.extend(encoding.map(|count| fact("operations of encoding in a step", count)));
         facts.extend([
             fact("operations of student", operations.student),
             fact("operations of teacher", operations.teacher),

@@ -12,6 +12,7 @@ use super::{LimitArgs, OutputArgs};
 use crate::Error;
 use sextant_data::{self as data, DataFacts, PackOptions};
 use sextant_interrupt as interrupt;
+use sextant_model::device;
 use sextant_recipe::{self as recipe, DataConfig, HeldOut};
 use sextant_records::quoted;
 use sextant_train::ProgressMode;
@@ -126,7 +127,7 @@ impl SourceArgs {
         let mut unused = Vec::new();
         let mut kept = None;
         let (size, classes, fields, held_out, split_seed) = match &mut config {
-            DataConfig::Emoji { size, split_seed } => (Some(size), None, None, None, split_seed),
+            DataConfig::Emoji { size, split_seed, .. } => (Some(size), None, None, None, split_seed),
             DataConfig::Latents {
                 classes,
                 fields,
@@ -195,7 +196,7 @@ fn info(args: &InfoArgs) -> Result<(), Error> {
     keep_nothing();
     let config = args.source.config()?;
     config.validate()?;
-    let dataset = data::load(&config)?;
+    let dataset = sextant_train::dataset(&config, &device::open("cpu")?)?;
     let facts = data::facts(&config, &dataset)?;
     if args.verify {
         if let DataConfig::Packed { path, .. } = &config {
@@ -232,9 +233,10 @@ fn print(facts: &DataFacts, verified: bool) {
         [fewest, most] if fewest == most => println!("classes      {}, of {most} training samples", facts.classes),
         [fewest, most] => println!("classes      {}, of {fewest} to {most} training samples", facts.classes),
     }
-    let what = match facts.scale {
-        Some(scale) => format!("latents, times {scale}"),
-        None => "pixels".to_owned(),
+    let what = match (facts.scale, facts.encoded_from) {
+        (Some(scale), Some(side)) => format!("latents of {side} x {side} pixels, encoded in each step, times {scale}"),
+        (Some(scale), None) => format!("latents, times {scale}"),
+        (None, _) => "pixels".to_owned(),
     };
     println!("samples      {channels} x {height} x {width}, {what} ({})", facts.kind);
     for (name, shape) in &facts.fields {

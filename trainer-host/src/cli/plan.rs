@@ -107,6 +107,7 @@ fn text(variant: Option<&str>, plan: &PhasePlan) -> String {
         ("moments", memory.moments),
         ("moving averages", memory.averages),
         ("teacher", memory.teacher),
+        ("autoencoder, encoder", memory.encoders),
         ("buffers of sources", memory.buffers),
         ("images and features", memory.features),
         ("activations", memory.activations),

@@ -21,6 +21,8 @@ pub struct PlannedRun {
     options: Options,
     /// Fingerprint of its data.
     data: String,
+    /// Fingerprint of the autoencoder that encodes them.
+    encoded_by: Option<String>,
     /// Of the first seed, whose samples the report shows.
     first: bool,
 }
@@ -77,6 +79,7 @@ pub fn planned_runs(
                 recipe,
                 options,
                 data: run.info().data,
+                encoded_by: run.info().encoded_by,
                 first: index == 0,
             });
         }
@@ -189,6 +192,7 @@ impl PlannedRun {
             folder: self.folder.path(),
             recipe: &self.recipe,
             data: &self.data,
+            encoded_by: self.encoded_by.as_deref(),
             judges: self.recipe.evaluation.quality.as_ref().map(|_| &[][..]),
         }
     }

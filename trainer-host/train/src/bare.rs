@@ -105,7 +105,13 @@ impl BareNetwork {
         } = self.config;
         let shape = [in_channels, input_size, input_size];
         match vae {
-            Some(vae) => Ok(Autoencoder::decoding_absent(vae, shape, num_classes, &device.clone().inner())?),
+            Some(vae) => {
+                let device = &device.clone().inner();
+                let autoencoder = Autoencoder::named(vae, device)?;
+                let scale = autoencoder.config().scaling_factor;
+                let latents = Dataset::absent(shape, num_classes, Codec::Latents { scale });
+                Ok(autoencoder.decoding(vae, latents, device)?)
+            }
             None if in_channels == 3 => Ok(Dataset::absent(shape, num_classes, Codec::Pixels(Standardisation::RANGE))),
             None => Err(self.refused(format!(
                 "it draws latents of {in_channels} channels, and pictures of them are made by the autoencoder that it was trained with: \

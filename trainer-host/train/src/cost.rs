@@ -3,13 +3,13 @@
 use sextant_data::HostBatch;
 use sextant_guidance::plan::Network;
 use sextant_guidance::traced;
-use sextant_model::TrainBatch;
 use sextant_recipe::Phase;
 use sextant_records::checkpoint::Saved;
 use sextant_records::{ComputeCost, Operations};
 
 use super::Run;
 use super::checkpoint::SavedTensors;
+use super::encoders::Target;
 use super::error::Error;
 use super::objective::Terms;
 
@@ -19,6 +19,7 @@ const REHEARSED: u64 = 4;
 /// Floating-point operations of a phase's mean step.
 #[derive(Clone, Copy, Default)]
 struct StepOperations {
+    encoding: f64,
     student: f64,
     teacher: f64,
     guidance: f64,
@@ -26,7 +27,7 @@ struct StepOperations {
 
 impl StepOperations {
     fn sum(self) -> f64 {
-        self.student + self.teacher + self.guidance
+        self.encoding + self.student + self.teacher + self.guidance
     }
 }
 
@@ -60,6 +61,7 @@ impl Run {
         for (index, phase) in self.recipe.phases.iter().enumerate() {
             let step = self.rehearse(phase, index, saved)?;
             operations = Operations {
+                encoding: step.encoding,
                 student: step.student,
                 teacher: step.teacher,
                 guidance: step.guidance,
@@ -70,12 +72,23 @@ impl Run {
         Ok(operations)
     }
 
+    /// Operations of encoding an image to the latents that are trained on; 0 where they are not made in the step.
+    fn latent_operations(&self) -> f64 {
+        let side = self.dataset.source_side();
+        match (&self.autoencoder, side) {
+            (Some(autoencoder), Ok(side)) => autoencoder.config().encoding_operations(side) as f64,
+            _ => 0.0,
+        }
+    }
+
     /// Sets a phase up again and lets its sources guide a few of its steps: how much they ask for can depend on the draws.
     fn rehearse(&self, phase: &Phase, index: usize, saved: &[Saved]) -> Result<StepOperations, Error> {
         let batch = self.recipe.optimiser.batch;
         let student = (self.model.training_operations() * batch as u64) as f64;
+        let encoding = self.latent_operations() * batch as f64;
         if phase.guidance.is_empty() {
             return Ok(StepOperations {
+                encoding,
                 student,
                 ..StepOperations::default()
             });
@@ -86,19 +99,25 @@ impl Run {
         let parts = self.recipe.optimiser.accumulation;
         let null_class = self.model.null_class() as i64;
         let teacher = self.teachers.get(&phase.name).unwrap_or(&self.model);
-        let (mut guidance, mut rows, mut passes) = (0.0, 0, 0);
+        let diffusion = &self.recipe.diffusion;
+        let (mut guidance, mut rows, mut passes, mut encoded) = (0.0, 0, 0, 0);
         for interval in worker.sources.active_intervals(phase.steps) {
             if worker.active_names(interval.start).is_empty() {
                 continue;
             }
             let length = interval.end - interval.start;
+            let pictures = worker.sees_pictures_at(interval.start);
+            if pictures {
+                encoded += length * batch as u64;
+            }
             let count = REHEARSED.min(length);
             let mut work = 0;
             for i in 0..count {
                 // In the middle of each of as many equal parts.
                 let step = interval.start + (2 * i + 1) * length / (2 * count);
-                let data = HostBatch::new(&self.dataset, seed, step, batch, &self.recipe.diffusion, null_class)?;
-                let data = TrainBatch::upload(data, worker.device()).part(0, batch / parts);
+                let data = HostBatch::new(&self.dataset, seed, step, batch, diffusion, null_class, pictures)?;
+                let data = worker.upload(data)?;
+                let data = worker.part(&data, 0, batch / parts)?;
                 let (losses, trace) = traced(|| worker.losses(&data, Terms::All));
                 let total = losses?.total;
                 if total.is_tracked() {
@@ -132,7 +151,9 @@ impl Run {
         // How many rows there were in the whole phase is known.
         let counters = ended.state()?.teacher;
         let steps = phase.steps as f64;
+        let seen = self.target.as_ref().map_or(0.0, Target::operations) * encoded as f64;
         Ok(StepOperations {
+            encoding: encoding + seen / steps,
             student,
             teacher: row * (counters.rows + counters.padded_rows) as f64 / steps,
             guidance: guidance / steps,

@@ -156,11 +156,13 @@ pub enum Error {
     },
     /// Other data than those that a run began with.
     #[error(
-        "{}: the run began with other data (fingerprint {before} then, {now} now); only with those it can go on", run.display()
+        "{}: the run began with other {what} (fingerprint {before} then, {now} now); only with those it can go on", run.display()
     )]
     OtherData {
         /// The run's folder.
         run: PathBuf,
+        /// The data, or what encodes them.
+        what: &'static str,
         /// Fingerprint of the data that it began with.
         before: String,
         /// Fingerprint of the data as they are read now.
@@ -179,6 +181,9 @@ pub enum Error {
         /// The one that is there now.
         now: Box<NetworkFile>,
     },
+    /// A step that was done once more to count its operations.
+    #[error("a step that was rehearsed failed: {0}")]
+    Rehearsed(#[from] StepError),
     /// A newest checkpoint that cannot be read.
     #[error("{source}\nthe checkpoint {} is damaged; {advice}", checkpoint.display())]
     Damaged {

@@ -7,6 +7,7 @@ mod accumulator;
 mod bare;
 pub mod checkpoint;
 mod cost;
+mod encoders;
 mod error;
 mod gradients;
 mod import;
@@ -26,6 +27,7 @@ mod warning;
 mod worker;
 
 pub use bare::{BareNetwork, Known};
+pub use encoders::Encoders;
 pub use error::{Error, StepError};
 pub use gradients::Norms;
 pub use objective::{Losses, StepOutput, Terms};

@@ -183,8 +183,8 @@ impl Training {
     fn step(&mut self, batch: HostBatch) -> Result<TrainBatch, StepError> {
         let (step, optimiser) = (self.state.step, &self.settings.optimiser);
         let started = Instant::now();
-        let batch = TrainBatch::upload(batch, self.worker.device());
         let before = (self.worker.seconds, self.worker.counters);
+        let batch = self.worker.upload(batch)?;
         let accumulated = accumulate(&mut self.worker, &batch, optimiser.accumulation);
         if let Err(StepError::Interrupted(_)) = accumulated {
             (self.worker.seconds, self.worker.counters) = before;
@@ -298,6 +298,7 @@ impl Training {
         self.logged = (self.state.step, now);
         let parts = [
             ("data", now.data - then.data),
+            ("encoding", now.encoding - then.encoding),
             ("student", now.student - then.student),
             ("teacher", now.teacher - then.teacher),
             ("guidance", now.guidance - then.guidance),
@@ -344,7 +345,8 @@ impl Training {
         if names.is_empty() {
             return Ok(Vec::new());
         }
-        let micro = batch.part(0, batch.samples() / self.settings.optimiser.accumulation);
+        let size = batch.samples() / self.settings.optimiser.accumulation;
+        let micro = self.worker.aside(|worker| worker.part(batch, 0, size))?;
         let terms = std::iter::once(Terms::Denoising).chain((0..names.len()).map(Terms::Source));
         let norms = terms.map(|terms| {
             let norm = self.worker.aside(|worker| worker.trunk_norm(&micro, terms))?;

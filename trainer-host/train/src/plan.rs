@@ -3,8 +3,9 @@
 use burn::tensor::Device;
 use serde::Serialize;
 use sextant_guidance::{SearchPath, Sources};
+use sextant_model::autoencoder::Autoencoder;
 use sextant_model::{SitConfig, device};
-use sextant_recipe::{Phase, Recipe};
+use sextant_recipe::{EncodingTime, Phase, Recipe};
 
 use super::error::Error;
 use super::memory::{self, Gigabytes};
@@ -20,6 +21,9 @@ const PROGRAM: u64 = 26 << 20;
 
 /// Values of an image that a step has at once: it, its noise, the two mixed, velocity, target, and two batches on their way.
 const IMAGES_OF_A_STEP: u64 = 5 + 2 * 2;
+
+/// Bytes of a value of a picture: on the device, on its way there, and as bytes in this batch and the two on their way.
+const PICTURE: u64 = 2 * VALUE + 3;
 
 /// Tensors of a parameter's size that AdamW works with beside the old and the new one.
 const UPDATING: u64 = 5;
@@ -70,6 +74,8 @@ pub struct StepMemory {
     pub averages: u64,
     /// The frozen network of an earlier phase.
     pub teacher: u64,
+    /// Frozen networks that images pass in steps: the autoencoder that the recipe names, the encoder.
+    pub encoders: u64,
     /// The sources' buffers.
     pub buffers: u64,
     /// Images, and features of an encoder, of the data set and of the batches on their way.
@@ -206,8 +212,15 @@ fn step_memory(recipe: &Recipe, phase: &Phase, ground: &Ground, sources: &Source
     let added = |name: &str| dataset.fields().all(|(kept, _)| kept != name);
     let added = read.iter().filter(|(name, _)| added(name));
     let added: u64 = added.map(|(_, shape)| values(shape)).sum();
-    let in_the_set = dataset.resident_bytes() + VALUE * dataset.len() as u64 * added;
+    let is_kept = recipe
+        .encoder
+        .as_ref()
+        .is_some_and(|encoder| encoder.when == EncodingTime::Before);
+    let (kept, given) = if is_kept { (added, 0) } else { (0, added) };
+    let field = field - given;
+    let in_the_set = dataset.resident_bytes() + VALUE * dataset.len() as u64 * kept;
     let in_a_step = optimiser.batch as u64 * (IMAGES_OF_A_STEP * image + 3 * field);
+    let encoding = EncodingMemory::of(optimiser.batch, ground, given > 0);
 
     // What a source trains is a projection of tokens: its input, the product, and the activation of that are kept.
     let rows = (micro * model.tokens()) as u64;
@@ -235,12 +248,18 @@ fn step_memory(recipe: &Recipe, phase: &Phase, ground: &Ground, sources: &Source
         averages: (1 + optimiser.further_ema_decays.len() as u64) * model.parameter_bytes(),
         teacher: if has_teacher { teacher.parameter_bytes() } else { 0 },
         buffers: sources.buffer_bytes(),
-        features: in_the_set + VALUE * in_a_step,
+        encoders: encoding.weights,
+        features: in_the_set + VALUE * (in_a_step + micro as u64 * given) + encoding.pictures,
         activations,
         ..StepMemory::default()
     };
-    let standing =
-        memory.weights + memory.moments + memory.averages + memory.teacher + memory.buffers + memory.features;
+    let standing = memory.weights
+        + memory.moments
+        + memory.averages
+        + memory.teacher
+        + memory.encoders
+        + memory.buffers
+        + memory.features;
     let pass = match asked {
         true => model.forward_bytes(micro).max(model.backward_bytes(micro)),
         false => model.backward_bytes(micro),
@@ -253,7 +272,7 @@ fn step_memory(recipe: &Recipe, phase: &Phase, ground: &Ground, sources: &Source
     let evaluation = &recipe.evaluation;
     let validated = (evaluation.images * evaluation.times).min(validation::BATCH);
     let measured = model.forward_bytes(validated);
-    let moving = backward.max(update).max(measured);
+    let moving = backward.max(update).max(measured).max(encoding.working);
     // The gradients are there at the end of the backward pass, when the activations are gone.
     let kept = activations + summed;
     // One network after another is copied off its device, into memory that the step has let go and the allocator has kept; then
@@ -268,6 +287,35 @@ fn step_memory(recipe: &Recipe, phase: &Phase, ground: &Ground, sources: &Source
     }
 }
 
+/// Bytes of the frozen networks that see images, and of what they see.
+struct EncodingMemory {
+    weights: u64,
+    pictures: u64,
+    /// At work while a batch is encoded.
+    working: u64,
+}
+
+impl EncodingMemory {
+    /// Of steps of `batch` images; `is_seen` says whether the encoder is asked in them.
+    fn of(batch: usize, ground: &Ground, is_seen: bool) -> Self {
+        let (autoencoder, is_encoded) = (ground.autoencoder.as_ref(), ground.dataset.is_encoded());
+        let side = ground.dataset.source_side().unwrap_or(0);
+        let encoder = ground.encoder.as_ref().filter(|_| is_seen);
+        let weights = autoencoder.map_or(0, Autoencoder::parameter_bytes);
+        let seen = if is_encoded || is_seen {
+            batch * 3 * side * side
+        } else {
+            0
+        };
+        let working = autoencoder.filter(|_| is_encoded);
+        Self {
+            weights: weights + encoder.map_or(0, |encoder| VALUE * encoder.parameter_count() as u64),
+            pictures: PICTURE * seen as u64,
+            working: working.map_or(0, |autoencoder| autoencoder.config().encoding_bytes(batch, side)),
+        }
+    }
+}
+
 /// The estimate in words.
 fn estimate(memory: &StepMemory) -> String {
     let parts = [
@@ -276,6 +324,7 @@ fn estimate(memory: &StepMemory) -> String {
         ("moments", memory.moments),
         ("averages", memory.averages),
         ("teacher", memory.teacher),
+        ("encoders", memory.encoders),
         ("activations", memory.activations),
         ("features", memory.features),
     ];

@@ -31,14 +31,24 @@ pub fn check_measurement(folder: &RunFolder, before: &Recipe, after: &Recipe) ->
 /// # Errors
 /// Other data, a folder that is no run.
 pub fn check_data(folder: &RunFolder, dataset: &Dataset) -> Result<(), Error> {
-    let (before, now) = (folder.info()?.data, dataset.fingerprint());
-    match before == now {
-        true => Ok(()),
-        false => Err(Error::OtherData {
-            run: folder.path().into(),
-            before,
-            now: now.into(),
-        }),
+    let info = folder.info()?;
+    let other = |what, before: &str, now: &str| Error::OtherData {
+        run: folder.path().into(),
+        what,
+        before: before.into(),
+        now: now.into(),
+    };
+    if info.data != dataset.fingerprint() {
+        return Err(other("data", &info.data, dataset.fingerprint()));
+    }
+    let none = "none";
+    match (info.encoded_by.as_deref(), dataset.encoder_fingerprint()) {
+        (before, now) if before == now => Ok(()),
+        (before, now) => Err(other(
+            "latents: another autoencoder",
+            before.unwrap_or(none),
+            now.unwrap_or(none),
+        )),
     }
 }
 
@@ -75,7 +85,6 @@ impl Run {
     /// # Errors
     /// Other data, another encoder, another judge under the same name.
     pub fn check_files(&self, folder: &RunFolder) -> Result<(), Error> {
-        check_data(folder, self.dataset())?;
         let (before, now) = (folder.info()?, self.info());
         for file in &now.files {
             let known = file.among(&before.files);
@@ -87,7 +96,7 @@ impl Run {
                 });
             }
         }
-        Ok(())
+        check_data(folder, self.dataset())
     }
 
     /// Makes this run's recipe that of the run in `folder`, which was trained by `before` as far as `place`, and writes down what

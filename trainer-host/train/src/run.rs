@@ -6,14 +6,16 @@ use burn::tensor::Device;
 use sextant_data::{Dataset, StepLoader};
 use sextant_guidance::{self as guidance, SearchPath, Sources};
 use sextant_interrupt as interrupt;
+use sextant_model::autoencoder::{self, Autoencoder};
+use sextant_model::encoder;
 use sextant_model::{Sit, SitConfig, device, frozen_copy};
-use sextant_model::{autoencoder, encoder};
-use sextant_recipe::{Phase, Recipe, Weights};
+use sextant_recipe::{EncodingTime, Phase, Recipe, Weights};
 use sextant_records::checkpoint::Saved;
 use sextant_records::journal::Journal;
 use sextant_records::{EncoderCost, FileError, NetworkFile, RunFolder, RunInfo, RunResult};
 
 use super::checkpoint::{SavedTensors, State};
+use super::encoders::Target;
 use super::import::Teachers;
 use super::phase::{Ending, PhaseSettings, Training};
 use super::plan::RunPlan;
@@ -23,6 +25,18 @@ use super::sample::TrainingSamples;
 use super::setup::{Ground, trained};
 use super::warning::{self, Warning};
 use super::{Error, memory};
+
+/// The cost of an encoder that sees `images` images before a training, or none before it.
+fn encoder_cost(encoder: &encoder::Target, when: EncodingTime, images: usize, grid: usize) -> EncoderCost {
+    EncoderCost {
+        parameters: encoder.parameter_count() as u64,
+        training_operations: encoder.training_operations(),
+        encoding_operations: match when {
+            EncodingTime::Before => encoder.encoding_operations(images, grid),
+            EncodingTime::Step => 0.0,
+        },
+    }
+}
 
 /// Settings of a run beside its recipe.
 #[derive(Clone)]
@@ -61,7 +75,11 @@ pub struct Run {
     pub(super) recipe: Recipe,
     pub(super) options: Options,
     pub(super) dataset: Arc<Dataset>,
+    /// Encodes the batches, where the data are pixels and the recipe names it.
+    pub(super) autoencoder: Option<Autoencoder>,
     pub(super) model: SitConfig,
+    /// The encoder that gives fields for the images of a batch, in its step.
+    pub(super) target: Option<Target>,
     /// The teachers that come from files.
     pub(super) teachers: Teachers,
     /// Without its warnings.
@@ -95,24 +113,23 @@ impl Run {
         let plan = RunPlan::of(&recipe, &ground, &planned);
         let Ground {
             mut dataset,
+            autoencoder,
             model,
             teachers,
             encoder,
             ..
         } = ground;
         let plans: Vec<Vec<_>> = planned.iter().map(|sources| sources.plans().collect()).collect();
-        let warnings = warning::of_training(&recipe, &plans, dataset.held_out().len());
+        let mut warnings = warning::of_training(&recipe, &plans, dataset.held_out().len());
         // Encoding the whole set costs seconds: only where a source reads it.
         let grid = model.grid();
         let encoder = encoder.filter(|encoder| encoder.fields(grid).iter().any(|(name, _)| read.contains(name)));
-        if let Some(encoder) = &encoder {
-            encoder.add_fields(&mut dataset, grid, &read, &options.device)?;
+        let (mut cost, mut target) = (None, None);
+        if let (Some(encoder), Some(asked)) = (encoder, &recipe.encoder) {
+            cost = Some(encoder_cost(&encoder, asked.when, dataset.len(), grid));
+            target = Target::place(encoder, asked.when, &mut dataset, grid, &read, &options.device)?;
         }
-        let encoder = encoder.map(|encoder| EncoderCost {
-            parameters: encoder.parameter_count() as u64,
-            training_operations: encoder.training_operations(),
-            encoding_operations: encoder.encoding_operations(dataset.len(), grid),
-        });
+        warnings.extend(warning::of_encoding(&recipe, &planned, &dataset, target.as_ref()));
         let info = RunInfo {
             sextant: env!("CARGO_PKG_VERSION").into(),
             burn: env!("SEXTANT_BURN_VERSION").into(),
@@ -120,6 +137,7 @@ impl Run {
             platform: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
             device: device::describe(&options.device_name, &options.device),
             data: dataset.fingerprint().into(),
+            encoded_by: dataset.encoder_fingerprint().map(str::to_owned),
             plugins,
             files: NetworkFile::all(&recipe, |key, name| match key {
                 "data.vae" => autoencoder::LAYOUT.weights_file(name),
@@ -130,13 +148,15 @@ impl Run {
         Ok(Self {
             recipe,
             options,
+            autoencoder: autoencoder.filter(|_| dataset.is_encoded()),
             dataset: Arc::new(dataset),
             model,
             teachers,
             info,
             plan,
             warnings,
-            encoder,
+            encoder: cost,
+            target,
         })
     }
 
@@ -348,6 +368,7 @@ impl Run {
             self.plan.phases[index].estimate()
         )));
         let loader = self.loader(phase, seed, state.step);
+        let loader = loader.with_pictures(worker.steps_with_pictures(phase.steps));
         let mut training = Training::new(settings, worker, state, progress)
             .with_journal(journal)
             .with_validation(if last { self.validation()? } else { Vec::new() });

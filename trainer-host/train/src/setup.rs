@@ -1,7 +1,7 @@
 //! A phase before its first step: network, teacher, sources and their geometry.
 
 use burn::tensor::Device;
-use sextant_data::{self as data, Dataset, Stream};
+use sextant_data::{self as data, Codec, Dataset, Stream};
 use sextant_guidance::{GuidanceGeometry, NetworkShape, SearchPath, Sources};
 use sextant_model::autoencoder::Autoencoder;
 use sextant_model::encoder::Target;
@@ -12,6 +12,7 @@ use sextant_recipe::{
 use sextant_records::checkpoint::Saved;
 
 use super::checkpoint::SavedTensors;
+use super::encoders::Encoders;
 use super::import::{self, Teachers};
 use super::validation::{ValidationBatch, validation_set};
 use super::worker::{TrainModule, Worker};
@@ -78,7 +79,12 @@ impl Run {
         };
         let (optimiser, diffusion) = (&self.recipe.optimiser, self.recipe.diffusion.clone());
         let device = self.options.device.clone();
-        let mut worker = Worker::new(module, sources, teacher, optimiser, diffusion, seed, device);
+        let encoders = Encoders {
+            autoencoder: self.autoencoder.clone(),
+            target: (self.target.clone()).filter(|target| sources.reads_from(0, &target.names())),
+        };
+        let mut worker =
+            Worker::new(module, sources, teacher, optimiser, diffusion, seed, device).with_encoders(encoders);
         if let Some(before) = before {
             worker = worker.with_averages(before)?;
         }
@@ -95,7 +101,9 @@ impl Run {
 
     /// The sources of a phase, planned anew.
     pub(super) fn sources(&self, phase: &Phase) -> Result<Sources, Error> {
-        let fields = fields(&self.dataset);
+        let target = self.target.iter();
+        let given = target.flat_map(|target| target.encoder.fields(target.grid));
+        let fields: Vec<_> = fields(&self.dataset).into_iter().chain(given).collect();
         let Recipe {
             optimiser, diffusion, ..
         } = &self.recipe;
@@ -119,16 +127,28 @@ impl Run {
     }
 }
 
-/// The data of a recipe, with pictures of latents where it names their autoencoder; those are made on `device`.
+/// The data of a recipe. Where it names an autoencoder, pixels are latents of it, and there are pictures of latents; both are made on
+/// `device`.
 ///
 /// # Errors
 /// Data or an autoencoder that cannot be read, or do not fit each other.
 pub fn dataset(config: &DataConfig, device: &Device) -> Result<Dataset, Error> {
+    Ok(encoded(config, device)?.0)
+}
+
+/// [`dataset`], and the autoencoder that the recipe names.
+fn encoded(config: &DataConfig, device: &Device) -> Result<(Dataset, Option<Autoencoder>), Error> {
     let dataset = data::load(config)?;
-    Ok(match config.vae() {
-        Some(folder) => Autoencoder::decoding(folder, dataset, &device.clone().inner())?,
-        None => dataset,
-    })
+    let Some(name) = config.vae() else {
+        return Ok((dataset, None));
+    };
+    let device = &device.clone().inner();
+    let autoencoder = Autoencoder::named(name, device)?;
+    let dataset = match dataset.codec() {
+        Codec::Latents { .. } => autoencoder.decoding(name, dataset, device),
+        Codec::Pixels(_) => autoencoder.encoding(name, dataset, device),
+    };
+    Ok((dataset?, Some(autoencoder)))
 }
 
 /// The network of a checkpoint with these weights, ready to draw samples from.
@@ -153,6 +173,8 @@ pub fn trained(
 /// What a recipe stands on, read before any plugin.
 pub(super) struct Ground {
     pub dataset: Dataset,
+    /// The autoencoder that the recipe names.
+    pub autoencoder: Option<Autoencoder>,
     pub model: SitConfig,
     /// The teachers that come from files.
     pub teachers: Teachers,
@@ -168,7 +190,7 @@ impl Ground {
     /// # Errors
     /// Data or an encoder that cannot be read, a model that does not fit them.
     pub fn read(recipe: &Recipe, device: &Device) -> Result<Self, Error> {
-        let dataset = dataset(&recipe.data, device)?;
+        let (dataset, autoencoder) = encoded(&recipe.data, device)?;
         let model = network(recipe, &dataset)?;
         check_no_decay(&recipe.optimiser, &model, device)?;
         let teachers = import::check(recipe, &model)?;
@@ -178,6 +200,7 @@ impl Ground {
         Ok(Self {
             fields: fields(&dataset).into_iter().chain(added).collect(),
             dataset,
+            autoencoder,
             model,
             teachers,
             encoder,

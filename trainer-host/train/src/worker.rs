@@ -1,10 +1,12 @@
 //! Everything that belongs to one device: student, sources, optimiser, moving average, teacher, buffers.
 
+use std::ops::Range;
 use std::time::Instant;
 
 use burn::module::{Module, ParamGroup};
 use burn::optim::{AdamWConfig, GradientsAccumulator, GradientsParams, ModuleOptimizer, OptimizerRecord};
 use burn::tensor::{Device, Tensor};
+use sextant_data::HostBatch;
 use sextant_guidance::{Buffers, GuidanceError, GuidanceStep, Services, SourceParams, Sources};
 use sextant_interrupt as interrupt;
 use sextant_model::device::compiles_kernels;
@@ -15,6 +17,7 @@ use sextant_records::checkpoint::Saved;
 use sextant_records::{Seconds, TeacherCounters};
 
 use super::checkpoint::{SavedTensors, State};
+use super::encoders::{self, Encoders};
 use super::error::{Error, StepError, caught};
 use super::gradients::{self, Norms};
 use super::objective::{Losses, StepOutput, Terms, per_sample};
@@ -50,6 +53,8 @@ pub struct Worker {
     ema_warmup: bool,
     /// The frozen network of an earlier phase.
     teacher: Option<Sit>,
+    /// The frozen networks that encode batches.
+    encoders: Encoders,
     diffusion: DiffusionRecipe,
     /// Seed of the sources' draws.
     seed: u64,
@@ -112,12 +117,18 @@ impl Worker {
             ema_warmup: optimiser.ema_warmup,
             module,
             teacher,
+            encoders: Encoders::default(),
             diffusion,
             seed,
             pad_rows: compiles_kernels(&device),
             device,
             working: None,
         }
+    }
+
+    /// With these networks, which encode its batches.
+    pub fn with_encoders(self, encoders: Encoders) -> Self {
+        Self { encoders, ..self }
     }
 
     /// The device, without autodiff.
@@ -181,6 +192,56 @@ impl Worker {
         let mut names = self.active_names(step);
         names.retain(|name| training.contains(&name.as_str()));
         names
+    }
+
+    /// The batch of a step on the device, encoded where its data are pixels and the training is on latents of them.
+    ///
+    /// # Errors
+    /// A fault that the backend reports.
+    pub fn upload(&mut self, batch: HostBatch) -> Result<TrainBatch, StepError> {
+        let started = Instant::now();
+        let mut batch = caught(|| {
+            let autoencoder = self.encoders.autoencoder.as_ref();
+            Ok(TrainBatch::upload(batch, autoencoder, &self.device))
+        })?;
+        if !self.sees_pictures_at(batch.step) {
+            batch.pictures = None;
+        }
+        if self.encoders.autoencoder.is_some() {
+            self.seconds.encoding += started.elapsed().as_secs_f64();
+        }
+        Ok(batch)
+    }
+
+    /// Samples `start..start + count` of a step's batch, with the fields that the encoder gives for them: a micro-batch.
+    ///
+    /// # Errors
+    /// A fault that the backend reports.
+    pub fn part(&mut self, batch: &TrainBatch, start: usize, count: usize) -> Result<TrainBatch, StepError> {
+        let mut part = batch.part(start, count);
+        if let Some(target) = self.encoders.target.as_ref().filter(|_| part.pictures.is_some()) {
+            let started = Instant::now();
+            let wanted = self.sources.fields_at(batch.step);
+            caught(|| {
+                target.add_fields(&mut part, &wanted);
+                Ok(())
+            })?;
+            self.seconds.encoding += started.elapsed().as_secs_f64();
+        }
+        Ok(part)
+    }
+
+    /// True if the encoder sees the pictures of `step`'s batch, for a source that is called then.
+    pub fn sees_pictures_at(&self, step: u64) -> bool {
+        let names = self.encoders.target.as_ref().map(encoders::Target::names);
+        let fields = self.sources.fields_at(step);
+        names.is_some_and(|names| names.iter().any(|name| fields.contains(name)))
+    }
+
+    /// The steps, of `0..steps`, at which the encoder sees the pictures of the batch.
+    pub fn steps_with_pictures(&self, steps: u64) -> Vec<Range<u64>> {
+        let intervals = self.sources.active_intervals(steps).into_iter();
+        intervals.filter(|steps| self.sees_pictures_at(steps.start)).collect()
     }
 
     /// The gradient of the mean loss of `batch`, weighted with the batch's share of its step.
@@ -306,8 +367,12 @@ impl Worker {
         Ok(gradients::norm(&self.module.student, &grads))
     }
 
-    /// Lets the teacher go when no source will ask for it from `step` on.
+    /// Lets the teacher, and the encoder, go when no source will ask for it from `step` on.
     fn release_idle(&mut self, step: u64) {
+        let names = self.encoders.target.as_ref().map(encoders::Target::names);
+        if names.is_some_and(|names| !self.sources.reads_from(step, &names)) {
+            self.encoders.target = None;
+        }
         if self.teacher.is_some() && !self.sources.needs_teacher_from(step) {
             self.teacher = None;
         }
@@ -341,7 +406,8 @@ pub fn accumulate(worker: &mut Worker, batch: &TrainBatch, parts: usize) -> Resu
         if part > 0 {
             interrupt::check()?;
         }
-        let gradients = worker.gradients(&batch.part(part * size, size))?;
+        let micro = worker.part(batch, part * size, size)?;
+        let gradients = worker.gradients(&micro)?;
         sum.accumulate(&worker.module, gradients.params);
         outputs.push(gradients.output);
     }

@@ -66,6 +66,7 @@ pub fn guide(fixture: &Fixture, case: Case) -> Found {
         t,
         labels: label_tensor.clone(),
         dropped: label_tensor,
+        pictures: None,
         fields: uploaded.collect(),
         ids: (0..times.len() as u64).collect(),
         times,

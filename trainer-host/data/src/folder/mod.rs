@@ -9,4 +9,4 @@ pub use document::{DOCUMENT, LabelsFault};
 pub use files::FoundFile;
 pub use listing::Listing;
 pub use open::MOMENTS;
-pub(super) use open::{images, latents, size_of_first};
+pub(super) use open::{PICTURES, images, latents, picture_names, side_of, size_of_first};

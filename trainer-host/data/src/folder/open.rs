@@ -22,6 +22,29 @@ use crate::store::{ImageStore, LatentStore};
 /// Folder of the moments.
 pub const MOMENTS: &str = "vae-sd";
 
+/// Folder of the images that moments were made of.
+pub const PICTURES: &str = "images";
+
+/// Names that the image of the moments `name` may have, the published one first: moments of `img00000042.png` are
+/// `img-mean-std-00000042.npy`.
+pub fn picture_names(name: &str) -> impl Iterator<Item = String> + Clone {
+    let (folder, file) = name
+        .rsplit_once('/')
+        .map_or(("", name), |(folder, file)| (folder, file));
+    let stem = file.strip_suffix(".npy").unwrap_or(file);
+    let stem = match stem.strip_prefix("img-mean-std-") {
+        Some(digits) => format!("img{digits}"),
+        None => stem.to_owned(),
+    };
+    let stem = match folder {
+        "" => stem,
+        folder => format!("{folder}/{stem}"),
+    };
+    ["png", "jpg", "jpeg", "webp"]
+        .into_iter()
+        .map(move |ending| format!("{stem}.{ending}"))
+}
+
 /// Opens a folder in the layout of REPA.
 ///
 /// # Errors
@@ -95,8 +118,15 @@ pub fn images(
 /// A folder without images, a first one that cannot be read.
 pub fn size_of_first(folder: &Path) -> Result<usize, DataError> {
     let files = super::listing::some_files(folder, IMAGES)?;
-    let path = folder.join(&files[0].name);
-    let (width, height) = image::image_dimensions(&path).map_err(|e| DataError::file(&path, e.to_string()))?;
+    side_of(&folder.join(&files[0].name))
+}
+
+/// The shorter side of an image.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn side_of(path: &Path) -> Result<usize, DataError> {
+    let (width, height) = image::image_dimensions(path).map_err(|e| DataError::file(path, e.to_string()))?;
     Ok(width.min(height) as usize)
 }
 

@@ -26,6 +26,25 @@ pub trait SampleStore: Debug + Send + Sync {
     /// A file that cannot be read, or is not what the index says; a mirrored form that is not kept.
     fn sample(&self, id: usize, flipped: bool) -> Result<Sample, DataError>;
 
+    /// Height and width of the images that the samples are, or were made of.
+    ///
+    /// # Errors
+    /// There are none.
+    fn picture_side(&self) -> Result<usize, DataError> {
+        Err(DataError::NoPictures("the data are latents alone".into()))
+    }
+
+    /// Reads the image that sample `id` is, or was made of: 8-bit RGB `[S, S, 3]`, mirrored left to right where `flipped`.
+    ///
+    /// # Errors
+    /// As [`SampleStore::sample`] and [`SampleStore::picture_side`].
+    fn picture(&self, id: usize, flipped: bool) -> Result<Vec<u8>, DataError> {
+        match self.sample(id, flipped)? {
+            Sample::Pixels(pixels) => Ok(pixels),
+            Sample::Moments(_) => Err(DataError::NoPictures("the data are latents alone".into())),
+        }
+    }
+
     /// Checks that mirrored forms are kept, of samples and fields.
     ///
     /// # Errors

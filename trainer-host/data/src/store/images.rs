@@ -33,11 +33,11 @@ impl SampleStore for ImageStore {
 
     fn sample(&self, id: usize, flipped: bool) -> Result<Sample, DataError> {
         let path = self.place.root(id).join(self.place.name(id));
-        let mut pixels = decode(&path, self.size)?;
-        if flipped {
-            mirror(&mut pixels, self.size);
-        }
-        Ok(Sample::Pixels(pixels))
+        Ok(Sample::Pixels(decode(&path, self.size, flipped)?))
+    }
+
+    fn picture_side(&self) -> Result<usize, DataError> {
+        Ok(self.size)
     }
 
     fn resident_bytes(&self) -> u64 {
@@ -45,8 +45,12 @@ impl SampleStore for ImageStore {
     }
 }
 
-/// The pixels of an image file, `[size, size, 3]`, cropped and resized as published trainers do.
-fn decode(path: &Path, size: usize) -> Result<Vec<u8>, DataError> {
+/// The pixels of an image file, `[size, size, 3]`, cropped and resized as published trainers do, and then mirrored where `flipped`.
+pub(super) fn decode(path: &Path, size: usize, flipped: bool) -> Result<Vec<u8>, DataError> {
     let image = image::read(path).map_err(|fault| DataError::file(path, fault.to_string()))?;
-    Ok(image::centre_crop(image, size as u32).into_raw())
+    let mut pixels = image::centre_crop(image, size as u32).into_raw();
+    if flipped {
+        mirror(&mut pixels, size);
+    }
+    Ok(pixels)
 }

@@ -1,21 +1,26 @@
 //! Moments of latents, a `.npy` a sample.
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use super::base::{Sample, SampleStore};
+use super::images::decode;
 use super::place::Place;
 use crate::column::Names;
 use crate::error::DataError;
-use crate::folder::MOMENTS;
+use crate::folder::{self, MOMENTS, PICTURES};
 use crate::npy;
 
 /// Files in the layout of REPA: `vae-sd/NAME`; those of mirrored images in `vae-sd-flip/NAME`, since whatever lies in `vae-sd`
-/// itself is a sample to other trainers; batch fields in `FIELD/NAME` and `FIELD-flip/NAME`.
+/// itself is a sample to other trainers; batch fields in `FIELD/NAME` and `FIELD-flip/NAME`. The images that they were made of may lie
+/// beside them, in `images`: `00000/img00000000.png` is that of `00000/img-mean-std-00000000.npy`.
 #[derive(Debug)]
 pub(crate) struct LatentStore {
     place: Place,
     shape: [usize; 3],
     fields: Vec<(String, Vec<usize>)>,
+    /// Height and width of the images, once it was asked for.
+    picture_side: OnceLock<usize>,
 }
 
 impl LatentStore {
@@ -31,6 +36,7 @@ impl LatentStore {
             place: Place::new(roots, held_out_from, names),
             shape,
             fields,
+            picture_side: OnceLock::new(),
         }
     }
 
@@ -40,6 +46,17 @@ impl LatentStore {
             false => folder.to_owned(),
         };
         self.place.root(id).join(folder).join(self.place.name(id))
+    }
+
+    /// The image of sample `id`: of the first of the endings of which there is a file.
+    fn picture_path(&self, id: usize) -> Result<PathBuf, DataError> {
+        let folder = self.place.root(id).join(PICTURES);
+        let paths = folder::picture_names(self.place.name(id)).map(|name| folder.join(name));
+        let first = paths.clone().next().unwrap_or_default();
+        paths
+            .clone()
+            .find(|path| path.is_file())
+            .ok_or_else(|| DataError::NoPictures(format!("there is no file {} beside its moments", first.display())))
     }
 }
 
@@ -69,6 +86,18 @@ impl SampleStore for LatentStore {
             }
         }
         Ok(())
+    }
+
+    fn picture_side(&self) -> Result<usize, DataError> {
+        if let Some(side) = self.picture_side.get() {
+            return Ok(*side);
+        }
+        let side = folder::side_of(&self.picture_path(0)?)?;
+        Ok(*self.picture_side.get_or_init(|| side))
+    }
+
+    fn picture(&self, id: usize, flipped: bool) -> Result<Vec<u8>, DataError> {
+        decode(&self.picture_path(id)?, self.picture_side()?, flipped)
     }
 
     fn fields(&self) -> &[(String, Vec<usize>)] {

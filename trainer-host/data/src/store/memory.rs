@@ -26,6 +26,10 @@ impl SampleStore for InMemory {
         Ok(Sample::Pixels(pixels))
     }
 
+    fn picture_side(&self) -> Result<usize, DataError> {
+        Ok(self.size)
+    }
+
     fn resident_bytes(&self) -> u64 {
         self.pixels.len() as u64
     }

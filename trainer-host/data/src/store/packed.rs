@@ -142,6 +142,16 @@ impl SampleStore for PackedStore {
         Ok(floats(&self.read(id, part)?, part.dtype == PartType::F16))
     }
 
+    fn picture_side(&self) -> Result<usize, DataError> {
+        match self.sample[0].dtype {
+            PartType::U8 => Ok(self.shape[1]),
+            _ => Err(DataError::NoPictures(
+                "packed latents are without images; train from the folder that was packed, or pack the images and name data.vae"
+                    .into(),
+            )),
+        }
+    }
+
     fn resident_bytes(&self) -> u64 {
         0
     }

@@ -94,7 +94,7 @@ impl Judge {
     /// Latents without a decoder; features that are not finite.
     pub fn features_of(&self, dataset: &Dataset, ids: &[usize]) -> Result<Features, JudgeError> {
         let side = dataset.picture_side()?;
-        self.features(&dataset.to_pixels(&dataset.gather(ids)?)?, side)
+        self.features(&dataset.shown(ids)?, side)
     }
 
     /// The kind of device that it computes on, in words: another may round otherwise.

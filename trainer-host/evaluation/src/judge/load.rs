@@ -93,7 +93,7 @@ mod tests {
     const RECIPE: &str = include_str!("../../../../configs/judge.toml");
 
     fn emoji(size: usize, split_seed: u64) -> Dataset {
-        read(&DataConfig::Emoji { size, split_seed }).unwrap()
+        read(&DataConfig::emoji(size, split_seed)).unwrap()
     }
 
     fn named(name: &str, dataset: &Dataset) -> Judge {

@@ -132,6 +132,21 @@ impl Sources {
         self.sorted(|plan| plan.fields.clone())
     }
 
+    /// Names of the batch fields that the sources read which are called at `step`, sorted.
+    pub fn fields_at(&self, step: u64) -> Vec<String> {
+        let active = self.sources.iter().filter(|source| source.config.active_at(step));
+        let named: BTreeSet<&String> = active.flat_map(|source| &source.plan.fields).collect();
+        named.into_iter().cloned().collect()
+    }
+
+    /// Tells whether a source reads one of these `fields` at any step from `step` on.
+    pub fn reads_from(&self, step: u64, fields: &[String]) -> bool {
+        let reads = |source: &Source| source.plan.fields.iter().any(|field| fields.contains(field));
+        self.sources
+            .iter()
+            .any(|source| source.config.active_from(step) && reads(source))
+    }
+
     /// Everything that the plans name of one kind, sorted, each once.
     fn sorted<T: Ord>(&self, of: impl Fn(&SourcePlan) -> Vec<T>) -> Vec<T> {
         let named: BTreeSet<T> = self.plans().flat_map(|(_, plan)| of(plan)).collect();

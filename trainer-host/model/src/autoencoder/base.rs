@@ -8,7 +8,7 @@ use burn::nn::conv::Conv2d;
 use burn::tensor::{Device, Tensor, TensorData};
 use sextant_data::Stream;
 
-use super::config::AutoencoderConfig;
+use super::config::{AutoencoderConfig, PIXELS};
 use super::error::AutoencoderError;
 use super::network::{Decoder, Encoder};
 use crate::hub::{FolderError, Layout};
@@ -24,10 +24,6 @@ pub static LAYOUT: Layout = Layout {
     library: "diffusers",
     weights: "diffusion_pytorch_model.safetensors",
 };
-
-/// Pixels of an image that are at work together: more images than that go through one after the other, or activations of the
-/// first level (128 channels of f32 in SD's) would fill the memory.
-const PIXELS: usize = 8 * 256 * 256;
 
 /// Logarithms of variances are kept within these, as diffusers does.
 const LOG_VARIANCE: [f64; 2] = [-30.0, 20.0];
@@ -64,6 +60,14 @@ impl Autoencoder {
         let tensors = tensors.into_iter().map(|(name, data)| renamed(name, data)).collect();
         let network = apply(Self::unfilled(&config, device), &tensors);
         Ok(network.map_err(|source| LAYOUT.misfit(folder, source))?)
+    }
+
+    /// The autoencoder that a recipe names: a folder, or `hf:owner/name`.
+    ///
+    /// # Errors
+    /// A name that is not found; as [`Autoencoder::load`].
+    pub fn named(name: &str, device: &Device) -> Result<Self, AutoencoderError> {
+        Self::load(&LAYOUT.locate(name)?.path, device)
     }
 
     /// A network with PyTorch's own initialisation, as diffusers begins: a function of configuration and seed alone.
@@ -160,6 +164,11 @@ impl Autoencoder {
     /// Geometry, and the factor between z and what is trained on.
     pub fn config(&self) -> &AutoencoderConfig {
         &self.config
+    }
+
+    /// Bytes of its parameters.
+    pub fn parameter_bytes(&self) -> u64 {
+        4 * self.num_params() as u64
     }
 
     /// SHA-256 (hex) of configuration and weights: equal for equal networks, wherever their files lie.

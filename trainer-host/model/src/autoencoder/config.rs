@@ -6,6 +6,13 @@ use serde::{Deserialize, Serialize};
 const MOST_CHANNELS: usize = 1 << 16;
 const MOST_LAYERS: usize = 64;
 
+/// Pixels of an image that are at work together: more images than that go through one after the other, or activations of the
+/// first level (128 channels of f32 in SD's) would fill the memory.
+pub(super) const PIXELS: usize = 8 * 256 * 256;
+
+/// Tensors of the widest level that are there at once.
+const WORKING_TENSORS: u64 = 5;
+
 /// Keys and defaults are those of diffusers' `AutoencoderKL`. What only its training or its own tiling reads is not here.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -78,6 +85,15 @@ impl AutoencoderConfig {
     /// Pixels a side that one place of the latents stands for.
     pub fn factor(&self) -> usize {
         1 << (self.block_out_channels.len() - 1)
+    }
+
+    /// Bytes at work at the fullest moment of encoding `images` images of `side` pixels a side, as many together as go through at once:
+    /// in a residual block of the first level its input, the normed and the convolved, and what a convolution unfolds.
+    pub fn encoding_bytes(&self, images: usize, side: usize) -> u64 {
+        let together = images.min((PIXELS / (side * side).max(1)).max(1));
+        let widest = self.block_out_channels.iter().enumerate();
+        let widest = widest.map(|(level, channels)| channels * (side >> level).pow(2)).max();
+        WORKING_TENSORS * 4 * (together * widest.unwrap_or(0)) as u64
     }
 
     /// The same configuration with the names of its levels, as diffusers wants them.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use burn::tensor::{Device, Tensor, TensorData};
 use sextant_data::{Codec, Dataset, Decode};
 
-use super::{Autoencoder, AutoencoderError, LAYOUT};
+use super::{Autoencoder, AutoencoderError};
 
 /// An autoencoder that decodes on a device.
 #[derive(Debug)]
@@ -39,36 +39,11 @@ impl Decode for PictureDecoder {
 }
 
 impl Autoencoder {
-    /// `dataset` with pictures of its latents by the autoencoder `name`: a folder, or `hf:owner/name`.
+    /// `dataset` with pictures of its latents by this autoencoder, which the recipe calls `name`.
     ///
     /// # Errors
-    /// An autoencoder that cannot be read, of another number of channels or scale; data that are no latents.
-    pub fn decoding(name: &str, dataset: Dataset, device: &Device) -> Result<Dataset, AutoencoderError> {
-        Self::located(name, device)?.pictures(name, dataset, device)
-    }
-
-    /// A set without samples ([`Dataset::absent`]) of latents of the autoencoder `name`, with pictures of what is drawn.
-    ///
-    /// # Errors
-    /// As [`decoding`](Self::decoding).
-    pub fn decoding_absent(
-        name: &str,
-        shape: [usize; 3],
-        classes: usize,
-        device: &Device,
-    ) -> Result<Dataset, AutoencoderError> {
-        let network = Self::located(name, device)?;
-        let scale = network.config().scaling_factor;
-        let dataset = Dataset::absent(shape, classes, Codec::Latents { scale });
-        network.pictures(name, dataset, device)
-    }
-
-    fn located(name: &str, device: &Device) -> Result<Self, AutoencoderError> {
-        Self::load(&LAYOUT.locate(name)?.path, device)
-    }
-
-    /// `dataset` with pictures by this autoencoder, which is called `name`.
-    fn pictures(self, name: &str, dataset: Dataset, device: &Device) -> Result<Dataset, AutoencoderError> {
+    /// An autoencoder of another number of channels or scale; data that are no latents.
+    pub fn decoding(&self, name: &str, dataset: Dataset, device: &Device) -> Result<Dataset, AutoencoderError> {
         let config = self.config();
         let [channels, ..] = dataset.shape();
         let misfit = |reason: String| AutoencoderError::Misfit {
@@ -78,12 +53,6 @@ impl Autoencoder {
         let Codec::Latents { scale } = dataset.codec() else {
             return Err(misfit("the data are pixels, of which it makes no pictures".into()));
         };
-        if config.out_channels != 3 {
-            return Err(misfit(format!(
-                "it makes pictures of {} channels; pictures are RGB",
-                config.out_channels
-            )));
-        }
         if config.latent_channels != channels {
             return Err(misfit(format!(
                 "its latents have {} channels, the data {channels}",
@@ -98,11 +67,25 @@ impl Autoencoder {
                 config.scaling_factor
             )));
         }
-        let decoder = PictureDecoder {
-            fingerprint: self.fingerprint(),
-            network: self,
-            device: device.clone(),
-        };
-        Ok(dataset.with_decoder(Arc::new(decoder)))
+        Ok(dataset.with_decoder(decoder(self, name, device)?))
     }
+}
+
+/// What makes pictures of the latents of `network`.
+///
+/// # Errors
+/// A network whose pictures are not RGB.
+pub(super) fn decoder(network: &Autoencoder, name: &str, device: &Device) -> Result<Arc<dyn Decode>, AutoencoderError> {
+    let channels = network.config().out_channels;
+    if channels != 3 {
+        return Err(AutoencoderError::Misfit {
+            name: name.into(),
+            reason: format!("it makes pictures of {channels} channels; pictures are RGB"),
+        });
+    }
+    Ok(Arc::new(PictureDecoder {
+        fingerprint: network.fingerprint(),
+        network: network.clone(),
+        device: device.clone(),
+    }))
 }

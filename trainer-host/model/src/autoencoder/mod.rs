@@ -11,6 +11,7 @@
 mod base;
 mod config;
 mod decode;
+mod encode;
 mod error;
 mod network;
 

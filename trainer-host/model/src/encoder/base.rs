@@ -7,7 +7,7 @@ use burn::tensor::module::interpolate;
 use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
-use sextant_data::{Dataset, Field, Standardisation, Stream};
+use sextant_data::{Dataset, Field, Pictures, Standardisation, Stream};
 use sextant_recipe::{EncoderConfig, KeyError, TargetEncoder};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -183,11 +183,12 @@ impl Encoder {
             .forward(interpolate(images, options.with_output_size([input; 2])))
     }
 
-    /// The features of every image of `dataset`, `[N, T, E]`, row-major.
+    /// Checks that it may see the images of `dataset`; answers how their pixels are standardised for it.
     ///
-    /// Errors: a data set split differently from the one the encoder was trained on (it would have seen held-out
-    /// images), or not RGB.
-    pub fn encode(&self, dataset: &Dataset, device: &Device) -> Result<Vec<f32>, EncoderError> {
+    /// # Errors
+    /// A data set split differently from the one the encoder was trained on (it would have seen held-out images); latents whose images
+    /// are not there.
+    pub fn check(&self, dataset: &Dataset) -> Result<Standardisation, EncoderError> {
         let split = dataset.split_fingerprint();
         // What was never trained has seen nothing.
         if split != self.origin.split && self.origin.recipe.training.steps > 0 {
@@ -197,14 +198,23 @@ impl Encoder {
                 data: short(&split),
             });
         }
-        let [channels, height, width] = dataset.shape();
-        if channels != 3 || dataset.standardisation().is_none() {
-            return Err(EncoderError::Channels(channels));
-        }
+        dataset.source_side()?;
+        let standardisation = dataset.standardisation().or(self.origin.standardisation);
+        Ok(standardisation.unwrap_or(Standardisation::RANGE))
+    }
+
+    /// The features of every image of `dataset`, `[N, T, E]`, row-major.
+    ///
+    /// # Errors
+    /// As [`Encoder::check`]; an image that cannot be read.
+    pub fn encode(&self, dataset: &Dataset, device: &Device) -> Result<Vec<f32>, EncoderError> {
+        let standardisation = self.check(dataset)?;
         let ids: Vec<usize> = (0..dataset.len()).collect();
         let mut values = Vec::with_capacity(ids.len() * self.shape().iter().product::<usize>());
         for chunk in ids.chunks(CHUNK) {
-            let data = TensorData::new(dataset.gather(chunk)?, [chunk.len(), channels, height, width]);
+            let Pictures { side, pixels } = dataset.pictures(chunk)?;
+            let standardised = standardisation.standardise(&pixels, [3, side, side]);
+            let data = TensorData::new(standardised, [chunk.len(), 3, side, side]);
             let features = self.features(Tensor::from_data(data, device)).into_data();
             values.extend(features.iter::<f32>());
         }
@@ -249,7 +259,7 @@ mod tests {
     }
 
     fn emoji(size: usize, split_seed: u64) -> Dataset {
-        load(&DataConfig::Emoji { size, split_seed }).unwrap()
+        load(&DataConfig::emoji(size, split_seed)).unwrap()
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! A published encoder, DINOv2, as REPA and HASTE use it.
 
+use burn::backend::DispatchTensor;
 use burn::tensor::{Device, Tensor, TensorData};
 use sextant_data::{Dataset, Field};
 
@@ -87,6 +88,34 @@ impl Published {
         self.network.forward(images, Resampling::Antialiased, blocks)
     }
 
+    /// Those of its fields that are `wanted`, `[B, …]`, for pictures `[B, 3, S, S]` with values from 0 to 255.
+    pub(super) fn fields_of(
+        &self,
+        pictures: Tensor<4>,
+        grid: usize,
+        wanted: &[String],
+    ) -> Vec<(String, DispatchTensor)> {
+        let wants = |field: &str| wanted.iter().any(|name| name == field);
+        let (count, together) = (pictures.dims()[0], together(grid));
+        let (mut features, mut attention) = (Vec::new(), Vec::new());
+        for start in (0..count).step_by(together) {
+            let part = pictures.clone().narrow(0, start, together.min(count - start));
+            let output = self.encode(part / 255.0, grid, wants(ATTENTION));
+            if wants(ATTENTION) {
+                attention.push(output.patch_logits());
+            }
+            if wants(FEATURES) {
+                features.push(output.patches);
+            }
+        }
+        let features = (!features.is_empty()).then(|| Tensor::cat(features, 0).into_dispatch());
+        let attention = (!attention.is_empty()).then(|| Tensor::cat(attention, 0).into_dispatch());
+        let fields = [(FEATURES, features), (ATTENTION, attention)].into_iter();
+        fields
+            .filter_map(|(name, values)| Some((name.to_owned(), values?)))
+            .collect()
+    }
+
     pub(super) fn add_fields(
         &self,
         dataset: &mut Dataset,
@@ -94,20 +123,16 @@ impl Published {
         wanted: &[String],
         device: &Device,
     ) -> Result<(), EncoderError> {
-        let [channels, height, width] = dataset.shape();
-        if channels != 3 || dataset.standardisation().is_none() {
-            return Err(EncoderError::Channels(channels));
-        }
         let mut fields = self.fields(grid);
         fields.retain(|(name, _)| wanted.contains(name));
         let attention = fields.iter().any(|(name, _)| name == ATTENTION);
         let mut values: Vec<Vec<f32>> = vec![Vec::new(); fields.len()];
         let ids: Vec<usize> = (0..dataset.len()).collect();
-        for chunk in ids.chunks((CHUNK / (grid * grid)).clamp(1, 64)) {
-            let pixels = dataset.to_pixels(&dataset.gather(chunk)?)?;
-            let scaled: Vec<f32> = pixels.into_iter().map(|pixel| f32::from(pixel) / 255.0).collect();
-            let images = Tensor::<4>::from_data(TensorData::new(scaled, [chunk.len(), height, width, 3]), device);
-            let output = self.encode(images.permute([0, 3, 1, 2]), grid, attention);
+        for chunk in ids.chunks(together(grid)) {
+            let pictures = dataset.pictures(chunk)?;
+            let shape = [chunk.len(), 3, pictures.side, pictures.side];
+            let images = Tensor::<4>::from_data(TensorData::new(pictures.planes(), shape), device);
+            let output = self.encode(images / 255.0, grid, attention);
             for ((name, _), values) in fields.iter().zip(&mut values) {
                 let data = match name == ATTENTION {
                     true => output.patch_logits().into_data(),
@@ -121,6 +146,11 @@ impl Published {
         }
         Ok(())
     }
+}
+
+/// Images that are encoded together for a student of `grid` tokens a side.
+fn together(grid: usize) -> usize {
+    (CHUNK / (grid * grid)).clamp(1, 64)
 }
 
 #[cfg(test)]
@@ -140,14 +170,19 @@ mod tests {
 
     fn named(folder: &Path, attention: Option<Vec<usize>>) -> Result<Target, EncoderError> {
         let weights = folder.display().to_string();
-        Target::load(&TargetEncoder { weights, attention }, &Device::flex())
+        let encoder = TargetEncoder {
+            weights,
+            attention,
+            ..TargetEncoder::default()
+        };
+        Target::load(&encoder, &Device::flex())
     }
 
     #[test]
     fn should_add_the_fields_that_are_wanted_in_the_declared_shapes() {
         let folder = hub_folder();
         let target = named(folder.path(), None).unwrap();
-        let data = DataConfig::Emoji { size: 8, split_seed: 0 };
+        let data = DataConfig::emoji(8, 0);
         let fields = target.fields(2);
         assert_eq!(fields[0], (FEATURES.to_owned(), vec![4, 24]));
         assert_eq!(

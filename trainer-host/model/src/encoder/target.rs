@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::Device;
-use sextant_data::Dataset;
+use burn::backend::DispatchTensor;
+use burn::tensor::{Device, Tensor};
+use sextant_data::{Dataset, Standardisation};
 use sextant_recipe::TargetEncoder;
 
 use super::base::{Encoder, FEATURES, target_encoder};
@@ -12,7 +13,7 @@ use super::published::Published;
 use crate::dinov2::LAYOUT;
 use crate::hub::{HubError, is_hub_name};
 
-/// An encoder whose outputs become batch fields before a training begins.
+/// An encoder whose outputs become batch fields, before a training begins or step by step.
 #[derive(Debug, Clone)]
 pub enum Target {
     /// One that `sextant encoder train` made.
@@ -78,6 +79,40 @@ impl Target {
         match self {
             Self::Trained(encoder) => vec![(FEATURES.to_owned(), encoder.shape().to_vec())],
             Self::Published(published) => published.fields(grid),
+        }
+    }
+
+    /// Checks that it may see the images of `dataset`, and can; answers how their pixels are standardised for an encoder of ours.
+    ///
+    /// # Errors
+    /// Images that are not there; a split that is not its own.
+    pub fn check(&self, dataset: &Dataset) -> Result<Standardisation, EncoderError> {
+        match self {
+            Self::Trained(encoder) => encoder.check(dataset),
+            Self::Published(_) => {
+                dataset.source_side()?;
+                Ok(Standardisation::RANGE)
+            }
+        }
+    }
+
+    /// Those of its fields that are `wanted`, `[B, …]`, for a student of `grid` tokens a side and pictures `[B, 3, S, S]` with values from
+    /// 0 to 255, which [`check`](Self::check) says how to standardise.
+    pub fn fields_of(
+        &self,
+        pictures: Tensor<4>,
+        standardisation: Standardisation,
+        grid: usize,
+        wanted: &[String],
+    ) -> Vec<(String, DispatchTensor)> {
+        match self {
+            Self::Trained(encoder) if wanted.iter().any(|name| name == FEATURES) => {
+                let Standardisation { mean, std } = standardisation;
+                let features = encoder.features((pictures / 127.5 - (1.0 + mean)) / std);
+                vec![(FEATURES.to_owned(), features.into_dispatch())]
+            }
+            Self::Trained(_) => Vec::new(),
+            Self::Published(published) => published.fields_of(pictures, grid, wanted),
         }
     }
 

@@ -152,7 +152,7 @@ mod tests {
     fn tiny(steps: u64) -> (EncoderConfig, Dataset) {
         let recipe = include_str!("../../../../configs/encoder.toml");
         let mut config: EncoderConfig = toml::from_str(recipe).unwrap();
-        config.data = DataConfig::Emoji { size: 8, split_seed: 0 };
+        config.data = DataConfig::emoji(8, 0);
         let (network, views, training) = (&mut config.network, &mut config.views, &mut config.training);
         (network.family, network.patch, network.input) = (Family::Convolution, None, 8);
         (network.width, network.blocks, network.output) = (8, vec![1], 8);

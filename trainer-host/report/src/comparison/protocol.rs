@@ -19,6 +19,8 @@ pub struct Protocol<'a> {
     pub recipe: &'a Recipe,
     /// SHA-256 of its data, split included.
     pub data: &'a str,
+    /// SHA-256 of the autoencoder whose latents of these pixels it trains on.
+    pub encoded_by: Option<&'a str>,
     /// The judges of its samples; none where nobody has, and empty where they are known by the recipe alone.
     pub judges: Option<&'a [JudgeIdentity]>,
 }
@@ -30,6 +32,7 @@ impl<'a> Protocol<'a> {
             folder: entry.folder.path(),
             recipe: &entry.recipe,
             data: &entry.info.data,
+            encoded_by: entry.info.encoded_by.as_deref(),
             judges: (entry.evaluation.as_ref().filter(|_| entry.is_judged())).map(|e| e.judges.as_slice()),
         }
     }
@@ -107,13 +110,19 @@ fn each_with_first(
 
 impl Protocol<'_> {
     fn same_data(&self, other: &Self) -> Result<(), Error> {
-        if self.data == other.data {
+        if self.data == other.data && self.encoded_by == other.encoded_by {
             return Ok(());
         }
         self.same_keys(other, "the split of the data", &["data.split_seed"])?;
         self.same_keys(other, "the data", &["data"])?;
-        let [from, to] = [self, other].map(|run| run.data.into());
-        let key = "the fingerprint".into();
+        let (key, [from, to]) = match self.data == other.data {
+            true => (
+                "the fingerprint of the autoencoder",
+                [self, other].map(|run| run.encoded_by.into()),
+            ),
+            false => ("the fingerprint", [self, other].map(|run| run.data.into())),
+        };
+        let key = key.into();
         self.refuse(other, "the data", Some(Change { key, from, to }))
     }
 
@@ -164,6 +173,7 @@ mod tests {
             folder: Path::new(folder),
             recipe,
             data,
+            encoded_by: None,
             judges,
         };
         let all = [
@@ -178,17 +188,12 @@ mod tests {
         type Change = fn(&mut Recipe);
         let cases: [(Change, &str, &str); 6] = [
             (
-                |r| r.data = DataConfig::Emoji { size: 8, split_seed: 5 },
+                |r| r.data = DataConfig::emoji(8, 5),
                 "f11",
                 "data.split_seed is 0 in A and 5 in B",
             ),
             (
-                |r| {
-                    r.data = DataConfig::Emoji {
-                        size: 16,
-                        split_seed: 0,
-                    }
-                },
+                |r| r.data = DataConfig::emoji(16, 0),
                 "f11",
                 "data.size is 8 in A and 16 in B",
             ),

@@ -28,7 +28,7 @@ fn runs_that_do_not_belong_together_are_refused() {
     let other = Written::new(0, Some("repa"));
     other
         .info(|info| info.data = "beef".into())
-        .change(|r| r.data = DataConfig::Emoji { size: 8, split_seed: 1 })
+        .change(|r| r.data = DataConfig::emoji(8, 1))
         .at(&at("split"));
     contains(
         &refused(&[&at("none"), &at("split")]),

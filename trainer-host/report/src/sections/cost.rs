@@ -5,8 +5,9 @@ use crate::measure::{Measure, Quantity, columns, table};
 use crate::section::{Block, Section};
 
 /// The seconds of a step by part, in their order.
-pub const PARTS: [Measure; 6] = [
+pub const PARTS: [Measure; 7] = [
     ("data", |m| Some(m.parts.data)),
+    ("encoding", |m| Some(m.parts.encoding).filter(|seconds| *seconds > 0.0)),
     ("student", |m| Some(m.parts.student)),
     ("teacher", |m| Some(m.parts.teacher)),
     ("guidance", |m| Some(m.parts.guidance)),
@@ -21,7 +22,10 @@ const PARAMETERS: [Measure; 4] = [
     ("encoder, frozen", |m| Some(m.encoder?.parameters as f64)),
 ];
 
-const OF_STEP: [Measure; 4] = [
+const OF_STEP: [Measure; 5] = [
+    ("encoding", |m| {
+        Some(m.operations?.encoding).filter(|count| *count > 0.0)
+    }),
     ("student", |m| Some(m.operations?.student)),
     ("teacher", |m| Some(m.operations?.teacher)),
     ("guidance", |m| Some(m.operations?.guidance)),
@@ -94,7 +98,7 @@ fn everything(measured: &Measurements) -> Option<f64> {
 }
 
 fn whole(measured: &Measurements) -> Option<f64> {
-    PARTS.iter().map(|(_, part)| part(measured)).sum()
+    Some(PARTS.iter().filter_map(|(_, part)| part(measured)).sum())
 }
 
 #[cfg(test)]
@@ -123,6 +127,30 @@ mod tests {
         let row = &section.tables().last().unwrap().rows[0];
         let cells: Vec<&str> = row.cells[4..].iter().map(|cell| cell.text.as_str()).collect();
         assert_eq!(cells, ["3.00", "2.00", "4.00", "1.00", "10.0"]);
+    }
+
+    #[test]
+    fn encoding_is_a_part_where_a_step_encodes() {
+        let mut report = fixture::example();
+        let heads = |report: &Report| -> Vec<String> {
+            let section = section(report).unwrap();
+            let tables: Vec<_> = section.tables().collect();
+            let of_steps = [tables[0], tables[2]];
+            of_steps
+                .iter()
+                .flat_map(|table| table.columns.iter().map(|column| column.name.clone()))
+                .collect()
+        };
+        let encoding = |heads: Vec<String>| heads.iter().filter(|head| head.starts_with("encoding")).count();
+        assert_eq!(encoding(heads(&report)), 0);
+        let Outcome::Finished(measured) = &mut report.variants[0].outcome else {
+            panic!()
+        };
+        let before = whole(measured);
+        measured.parts.encoding = 0.5;
+        assert_eq!(whole(measured), before.map(|seconds| seconds + 0.5));
+        measured.operations.as_mut().unwrap().encoding = 1e9;
+        assert_eq!(encoding(heads(&report)), 2);
     }
 
     #[test]

@@ -59,7 +59,7 @@ fn drawing(method: SamplerMethod, batch: usize) -> Drawing {
 }
 
 fn emoji() -> Dataset {
-    sextant_data::load(&DataConfig::Emoji { size: 8, split_seed: 0 }).unwrap()
+    sextant_data::load(&DataConfig::emoji(8, 0)).unwrap()
 }
 
 /// Latents of the samples from `first` on to 70, in passes of `rows`, of which the last may go beyond.

@@ -1,5 +1,6 @@
 //! Warnings: settings that are possible and hardly meant, found before the first step.
 
+mod encoding;
 mod evaluation;
 #[cfg(test)]
 mod fixture;
@@ -10,6 +11,7 @@ use sextant_guidance::SourcePlan;
 use sextant_guidance::plan::{Network, SettingMeaning};
 use sextant_recipe::{Init, Recipe, SamplerConfig};
 
+pub(super) use encoding::of_encoding;
 pub use evaluation::of_sampler;
 use guidance::{Guiding, steps_on};
 
@@ -259,6 +261,20 @@ pub enum Warning {
         judge: String,
         /// Its features.
         width: usize,
+    },
+    /// A network that sees each image again and again, where what it makes of them is little.
+    #[error(
+        "{key}: each image is encoded about {times} times in this training, and what comes of all of them is {size}; {instead}"
+    )]
+    EncodedAgain {
+        /// The key that makes it so.
+        key: &'static str,
+        /// Times that it sees an image.
+        times: u64,
+        /// Size of what it makes of all of them.
+        size: String,
+        /// What would be faster.
+        instead: &'static str,
     },
     /// A scale that is named more than once.
     #[error("evaluation.quality.scales names {scale} twice: it is tried once; leave one out")]
