@@ -189,7 +189,7 @@ pub struct ObjectiveConfig {
 pub struct TrainingConfig {
     /// Optimiser steps.
     pub steps: u64,
-    /// Images a step; each gives two views.
+    /// Images a step; an encoder sees two views of each.
     pub batch_size: usize,
     /// AdamW's peak rate, reached after `warm_up` steps, then falling to 0 along a half cosine.
     pub learning_rate: f64,
@@ -197,7 +197,7 @@ pub struct TrainingConfig {
     pub warm_up: u64,
     /// AdamW's decoupled weight decay.
     pub weight_decay: f32,
-    /// Seeds weights, batches and views.
+    /// Seeds weights, batches, and an encoder's views or an autoencoder's noise.
     #[serde(with = "super::seed")]
     pub seed: u64,
 }
@@ -241,26 +241,54 @@ impl EncoderConfig {
                 "objective.reconstruction must be finite and at least 0",
             ),
             (
-                (2..=1_000_000).contains(&training.batch_size),
+                training.batch_size >= 2,
                 "training.batch_size must be from 2, since images are contrasted, to 1000000",
             ),
+        ];
+        first_broken(&rules)?;
+        training.validate()?;
+        images(&self.data)
+    }
+}
+
+impl TrainingConfig {
+    /// Errors name the key at fault and what would be right.
+    pub fn validate(&self) -> Result<(), KeyError> {
+        first_broken(&[
             (
-                training.learning_rate > 0.0 && training.learning_rate <= 1e3,
+                (1..=1_000_000).contains(&self.batch_size),
+                "training.batch_size must be from 1 to 1000000",
+            ),
+            (
+                self.learning_rate > 0.0 && self.learning_rate <= 1e3,
                 "training.learning_rate must be above 0, and at most 1000",
             ),
             (
-                (0.0..=1e3).contains(&training.weight_decay),
+                (0.0..=1e3).contains(&self.weight_decay),
                 "training.weight_decay must be in [0, 1000]",
             ),
-            (
-                training.steps <= 1_000_000_000,
-                "training.steps must be at most 1000000000",
-            ),
-        ];
-        match rules.iter().find(|(holds, _)| !holds) {
-            Some((_, rule)) => Err(KeyError((*rule).into())),
-            None => Ok(()),
-        }
+            (self.steps <= 1_000_000_000, "training.steps must be at most 1000000000"),
+        ])
+    }
+}
+
+/// The words of the first rule that does not hold.
+pub(super) fn first_broken(rules: &[(bool, &str)]) -> Result<(), KeyError> {
+    match rules.iter().find(|(holds, _)| !holds) {
+        Some((_, rule)) => Err(KeyError((*rule).into())),
+        None => Ok(()),
+    }
+}
+
+/// Refuses latents as the data of a network that is trained on images.
+pub(super) fn images(data: &DataConfig) -> Result<(), KeyError> {
+    data.validate()?;
+    match data.vae() {
+        Some(_) => Err(KeyError(
+            "data.vae makes latents of the images, and this network is trained on the images themselves; leave it out"
+                .into(),
+        )),
+        None => Ok(()),
     }
 }
 

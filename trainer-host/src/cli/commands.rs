@@ -8,21 +8,19 @@ use serde_json::json;
 
 use super::place::{check_writable, run_or_checkpoint};
 use super::{
-    Command, CompareArgs, ComputeArgs, EncoderArgs, EncoderCommand, LabelsName, SampleArgs, SamplerName, TrainArgs,
-    checkpoint, eval, log, plan, plugin, report, resume, samples, sweep,
+    Command, CompareArgs, ComputeArgs, LabelsName, SampleArgs, SamplerName, TrainArgs, checkpoint, encoder, eval, log,
+    plan, plugin, report, resume, samples, sweep, vae,
 };
 use crate::Error;
 use crate::compare::{self, Status};
-use sextant_data as data;
 use sextant_evaluation as evaluation;
 use sextant_guidance::SearchPath;
 use sextant_interrupt as interrupt;
 use sextant_model::device;
 use sextant_model::diffusion::SamplerMethod;
-use sextant_model::encoder::{EncoderError, train_encoder};
-use sextant_recipe::{self as recipe, EncoderConfig, Recipe, RecipeFile};
+use sextant_recipe::{self as recipe, Recipe, RecipeFile};
 use sextant_records::FileError;
-use sextant_records::{FolderLock, RunFolder, RunResult, duration, quoted, remove_leftovers};
+use sextant_records::{FolderLock, RunFolder, RunResult, duration, quoted};
 use sextant_train::checkpoint::SavedTensors;
 use sextant_train::memory;
 use sextant_train::sample::{self, Drawing, Labels, Part, SampleJob, SamplesNeed};
@@ -40,7 +38,8 @@ pub fn run(command: Command) -> Result<(), Error> {
         Command::Checkpoint(command) => checkpoint::run(command),
         Command::Eval(args) => eval::run(args),
         Command::Data(command) => super::data::run(command),
-        Command::Encoder(EncoderCommand::Train(args)) => encoder(args),
+        Command::Encoder(command) => encoder::run(command),
+        Command::Vae(command) => vae::run(command),
         Command::Plugin(command) => plugin::run(command),
         Command::Devices(args) => devices(args.json),
     }
@@ -328,63 +327,6 @@ fn label(class: &str, names: &[String], recipe: &Recipe) -> Result<usize, Error>
         ));
     }
     Ok(names.len())
-}
-
-fn encoder(args: EncoderArgs) -> Result<(), Error> {
-    listen(None)?;
-    let text = std::fs::read_to_string(&args.recipe).map_err(|e| FileError::new(&args.recipe, e))?;
-    let config: EncoderConfig = toml::from_str(&text).map_err(|e| FileError::new(&args.recipe, e))?;
-    let folder = args.out.parent().filter(|folder| !folder.as_os_str().is_empty());
-    if args.out.is_dir() || folder.is_some_and(|folder| !folder.is_dir()) {
-        return Err(FileError::new(
-            &args.out,
-            "the weights cannot be written there: --out names a file in a folder that is there",
-        )
-        .into());
-    }
-    let _lock = FolderLock::of_file(&args.out)?;
-    remove_leftovers(&args.out);
-    let device = device::open(&args.device)?;
-    let dataset = data::load(&config.data)?;
-    let mode = if args.output.json {
-        ProgressMode::Quiet
-    } else {
-        ProgressMode::Auto
-    };
-    let mut checkpoint = args.out.clone().into_os_string();
-    checkpoint.push(".checkpoint");
-    let checkpoint = PathBuf::from(checkpoint);
-    remove_leftovers(&checkpoint);
-    if checkpoint.exists() && mode == ProgressMode::Auto {
-        interrupt::say(&format!("going on from {}", checkpoint.display()));
-    }
-    let mut progress = mode.start("encoder", 0, config.training.steps);
-    let encoder = train_encoder(&config, &dataset, &device, &checkpoint, |at| {
-        progress.log(
-            &[
-                ("objective".to_owned(), f64::from(at.objective)),
-                ("reconstruction".to_owned(), f64::from(at.reconstruction)),
-            ]
-            .into(),
-        );
-        progress.step(at.step);
-    });
-    let encoder = encoder.map_err(|error| match error {
-        EncoderError::Config(key) => FileError::new(&args.recipe, key).into(),
-        other => Error::Encoder(other),
-    })?;
-    drop(progress);
-    encoder.save(&args.out)?;
-    match std::fs::remove_file(&checkpoint) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(FileError::new(&checkpoint, e).into()),
-        _ => {}
-    }
-    if args.output.json {
-        print_json(&json!({ "weights": args.out, "origin": encoder.origin() }));
-    } else {
-        println!("{}", args.out.display());
-    }
-    Ok(())
 }
 
 fn devices(json: bool) -> Result<(), Error> {

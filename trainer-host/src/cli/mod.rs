@@ -3,15 +3,18 @@
 mod checkpoint;
 mod commands;
 mod data;
+mod encoder;
 mod eval;
 mod log;
 mod place;
 mod plan;
 mod plugin;
+mod pretraining;
 mod report;
 mod resume;
 mod samples;
 mod sweep;
+mod vae;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -109,21 +112,15 @@ With --npz samples are written as they come: after a stop the same command goes 
     Data(data::DataCommand),
     /// Small encoders of images: the encoder whose features REPA uses, and the judge that samples are scored by.
     #[command(subcommand)]
-    Encoder(EncoderCommand),
+    Encoder(encoder::EncoderCommand),
+    /// Small autoencoders of images, in whose latents a diffusion transformer can train.
+    #[command(subcommand)]
+    Vae(vae::VaeCommand),
     /// Guidance sources: begin one, look at them, check them.
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
     /// List what --device can be with this binary on this machine.
     Devices(OutputArgs),
-}
-
-#[derive(Subcommand)]
-enum EncoderCommand {
-    /// Train an encoder or a judge on the training part of the data.
-    #[command(after_help = "Examples:
-  sextant encoder train configs/encoder.toml --out encoder.safetensors
-  sextant encoder train configs/judge.toml --out judge.safetensors")]
-    Train(EncoderArgs),
 }
 
 #[derive(Args)]
@@ -278,20 +275,6 @@ struct SampleArgs {
     /// Name of the files, without an ending.
     #[arg(long, default_value = "drawn")]
     name: String,
-    /// Device to compute on: auto, cpu, cuda:0, wgpu, … (see `sextant devices`).
-    #[arg(long, default_value = "auto")]
-    device: String,
-    #[command(flatten)]
-    output: OutputArgs,
-}
-
-#[derive(Args)]
-struct EncoderArgs {
-    /// The encoder's recipe (TOML).
-    recipe: PathBuf,
-    /// File for the weights (safetensors). A training that was stopped left FILE.checkpoint, from which the same command goes on.
-    #[arg(long, value_name = "FILE")]
-    out: PathBuf,
     /// Device to compute on: auto, cpu, cuda:0, wgpu, … (see `sextant devices`).
     #[arg(long, default_value = "auto")]
     device: String,
