@@ -273,9 +273,7 @@ impl Dataset {
             (Sample::Pixels(pixels), Codec::Pixels(standardisation)) => {
                 Ok(standardisation.standardise(&pixels, self.shape()))
             }
-            (Sample::Moments(moments), Codec::Latents { scale }) => {
-                Ok(latents(moments, scale as f32, noise))
-            }
+            (Sample::Moments(moments), Codec::Latents { scale }) => Ok(latents(moments, scale as f32, noise)),
             _ => Err(DataError::Unusable("a store of pixels has the codec of latents".into())),
         }
     }

@@ -17,7 +17,9 @@ impl Dataset {
             return Ok(self);
         };
         if self.flip {
-            return Err(DataError::NotFlipped("latents are kept of the images as they are".into()));
+            return Err(DataError::NotFlipped(
+                "latents are kept of the images as they are".into(),
+            ));
         }
         let ids: Vec<usize> = (0..self.len()).collect();
         let mut moments = Vec::with_capacity(2 * ids.len() * self.sample_len());
@@ -120,6 +122,9 @@ mod tests {
         assert!(matches!(flipped.with_moments(), Err(DataError::NotFlipped(_))));
         let pixels = Dataset::from_images(emoji(8).unwrap(), 0).unwrap();
         let same = pixels.clone().with_moments().unwrap();
-        assert_eq!((same.shape(), same.resident_bytes()), (pixels.shape(), pixels.resident_bytes()));
+        assert_eq!(
+            (same.shape(), same.resident_bytes()),
+            (pixels.shape(), pixels.resident_bytes())
+        );
     }
 }

@@ -17,7 +17,9 @@ impl Autoencoder {
     /// An image that cannot be read.
     pub fn reconstructions(&self, dataset: &Dataset, ids: &[usize], device: &Device) -> Result<Pictures, DataError> {
         let mut pixels = Vec::new();
-        self.each(dataset, ids, device, |moments| pixels.extend(bytes(self.decode(moments.mean))))?;
+        self.each(dataset, ids, device, |moments| {
+            pixels.extend(bytes(self.decode(moments.mean)))
+        })?;
         let side = dataset.source_side()?;
         Ok(Pictures { side, pixels })
     }

@@ -100,7 +100,9 @@ pub fn train_autoencoder(
             normals.take(latents.iter().product())
         });
         let noise = TensorData::new(noise.collect::<Vec<f32>>(), [&[batch.ids.len()][..], &latents].concat());
-        let pictures = batch.pictures.ok_or_else(|| DataError::NoPictures("a batch has none".into()))?;
+        let pictures = batch
+            .pictures
+            .ok_or_else(|| DataError::NoPictures("a batch has none".into()))?;
         let images = normalised(uploaded(&pictures, &trained_on));
         let noise = Tensor::from_data(noise, &trained_on);
         Ok::<_, AutoencoderError>(terms(network, images, noise, &config.objective))
