@@ -136,7 +136,7 @@ mod tests {
     use sextant_recipe::DataConfig;
 
     /// Decibels that the shipped network has on held-out images, and a little below.
-    const SHIPPED_PSNR: f64 = 25.0;
+    const SHIPPED_PSNR: f64 = 29.0;
 
     const RECIPE: &str = include_str!("../../../../configs/vae.toml");
 
