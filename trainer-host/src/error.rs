@@ -85,7 +85,10 @@ impl Error {
             Self::Data(error) if error.is_failure() => 1,
             Self::Train(error) if error.is_failure() => 1,
             Self::Evaluation(error) if error.is_failure() => 1,
-            Self::Encoder(EncoderError::Diverged { .. }) | Self::Output(_) | Self::Failed(_) => 1,
+            Self::Encoder(EncoderError::Diverged { .. })
+            | Self::Autoencoder(AutoencoderError::Diverged { .. })
+            | Self::Output(_)
+            | Self::Failed(_) => 1,
             _ => 2,
         }
     }
@@ -95,7 +98,10 @@ impl Error {
         match self {
             Self::Train(error) => error.is_interrupt(),
             Self::Evaluation(error) => error.is_interrupt(),
-            Self::Interrupted(_) | Self::Encoder(EncoderError::Interrupted(_)) | Self::Data(DataError::Stopped) => true,
+            Self::Encoder(EncoderError::Training(error)) | Self::Autoencoder(AutoencoderError::Training(error)) => {
+                error.is_interrupt()
+            }
+            Self::Interrupted(_) | Self::Data(DataError::Stopped) => true,
             _ => false,
         }
     }

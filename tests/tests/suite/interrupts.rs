@@ -1,4 +1,4 @@
-//! Requests to stop, or to save and go on, while the program trains, samples, compares and trains an encoder.
+//! Requests to stop, or to save and go on, while the program trains, samples, compares and trains an encoder or an autoencoder.
 
 use std::fs;
 use std::path::Path;
@@ -10,6 +10,7 @@ use sextant_records::checkpoint::{Saved, list};
 use sextant_tests::{Running, in_shell, recipe, refused, sextant, stderr};
 
 use super::runs::same;
+use super::vae;
 
 /// Steps of a training that is stopped on its way.
 const STEPS: u64 = 300;
@@ -401,4 +402,51 @@ fn an_encoder_goes_on_to_the_same_bits() {
     let bytes = |name: &str| fs::read(folder.path().join(name)).unwrap();
     assert!(bytes("whole.safetensors") == bytes("stopped.safetensors"));
     assert!(!checkpoint.exists());
+}
+
+#[test]
+fn an_autoencoder_goes_on_to_the_same_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::write(at("vae.toml"), vae::tiny(400)).unwrap();
+    let arguments = |out| ["vae", "train", "vae.toml", "--out", out, "--device", "cpu"];
+    let whole = Running::start(folder.path(), &arguments("whole")).end();
+    assert!(whole.status.success(), "{}", stderr(&whole));
+
+    let checkpoint = at("stopped/checkpoint");
+    let mut running = Running::start(folder.path(), &arguments("stopped"));
+    running.until_it_listens();
+    running.signal("USR1");
+    running.until("a checkpoint", || checkpoint.exists());
+    let holder = format!("process {}", running.id());
+    refused(
+        folder.path(),
+        &arguments("stopped"),
+        &["stopped: another sextant", &holder],
+    );
+    running.signal("TERM");
+    let said = stopped(&running.end());
+    assert!(said.contains("of the autoencoder's training"), "{said}");
+    fs::write(at("vae.toml"), vae::tiny(401)).unwrap();
+    refused(
+        folder.path(),
+        &arguments("stopped"),
+        &["stopped/checkpoint", "another recipe"],
+    );
+    fs::write(at("vae.toml"), vae::tiny(400)).unwrap();
+    go_on(folder.path(), &said);
+    let files = [
+        "config.json",
+        "diffusion_pytorch_model.safetensors",
+        "training.json",
+        "reconstructions.png",
+    ];
+    for file in files {
+        let bytes = |run: &str| fs::read(at(run).join(file)).unwrap();
+        assert!(bytes("whole") == bytes("stopped"), "{file}");
+    }
+    assert!(!checkpoint.exists());
+    // A time limit stops it too.
+    let limited = [&arguments("limited")[..], &["--max-time", "1ms"]].concat();
+    stopped(&Running::start(folder.path(), &limited).end());
 }

@@ -37,5 +37,6 @@ mod runs;
 mod samples;
 mod sources;
 mod sweep;
+mod vae;
 mod warnings;
 mod watching;

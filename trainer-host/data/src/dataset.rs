@@ -1,5 +1,7 @@
 //! A set of samples with its split: what training and evaluation read.
 
+mod moments;
+
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -44,6 +46,8 @@ pub struct Dataset {
     codec: Codec,
     /// Makes latents of the store's pixels.
     encoder: Option<Arc<dyn Encode>>,
+    /// What it made of them before, `[N, 2C, H, W]`: means, then standard deviations. Then nobody has to encode.
+    moments: Option<Arc<Vec<f32>>>,
     /// Makes pictures of latents.
     decoder: Option<Arc<dyn Decode>>,
     /// Training sees each sample mirrored half of the time.
@@ -86,6 +90,7 @@ impl Dataset {
             store,
             codec,
             encoder: None,
+            moments: None,
             decoder: None,
             flip: false,
             fields: BTreeMap::new(),
@@ -174,7 +179,7 @@ impl Dataset {
     /// A sample that cannot be read.
     pub fn gather(&self, ids: &[usize]) -> Result<Vec<f32>, DataError> {
         self.index.check()?;
-        let Some(encoder) = &self.encoder else {
+        let Some(encoder) = self.encoder_in_steps() else {
             return rows(ids, |id| self.read(id, None));
         };
         let parts = ids.chunks(ENCODED);
@@ -189,7 +194,7 @@ impl Dataset {
     /// A sample that cannot be read.
     pub(super) fn gather_forms(&self, ids: &[usize], draws: &FormDraws) -> Result<Clean, DataError> {
         self.index.check()?;
-        if self.encoder.is_none() {
+        if !self.is_encoded() {
             return Ok(Clean::Values(rows(ids, |id| self.read(id, Some(draws)))?));
         }
         let noise = |id| Ok(draws.posterior(id).take(self.sample_len()).collect());
@@ -233,7 +238,7 @@ impl Dataset {
 
     /// True if each step has to encode the images of its batch.
     pub fn is_encoded(&self) -> bool {
-        self.encoder.is_some()
+        self.encoder_in_steps().is_some()
     }
 
     /// SHA-256 (hex) of the network that makes latents of the images, where there is one.
@@ -271,14 +276,16 @@ impl Dataset {
     }
 
     fn read(&self, id: usize, draws: Option<&FormDraws>) -> Result<Vec<f32>, DataError> {
+        let noise = draws.map(|draws| draws.posterior(id));
+        if let (Some(moments), Codec::Latents { scale }) = (self.kept_moments(id), self.codec()) {
+            return Ok(latents(moments.to_vec(), scale as f32, noise));
+        }
         let sample = self.store.sample(id, self.is_flipped(id, draws))?;
         match (sample, self.codec) {
             (Sample::Pixels(pixels), Codec::Pixels(standardisation)) => {
                 Ok(standardisation.standardise(&pixels, self.shape()))
             }
-            (Sample::Moments(moments), Codec::Latents { scale }) => {
-                Ok(latents(moments, scale as f32, draws.map(|draws| draws.posterior(id))))
-            }
+            (Sample::Moments(moments), Codec::Latents { scale }) => Ok(latents(moments, scale as f32, noise)),
             _ => Err(DataError::Unusable("a store of pixels has the codec of latents".into())),
         }
     }
@@ -399,7 +406,7 @@ impl Dataset {
             .values()
             .map(|field| field.values.len() * size_of::<f32>())
             .sum();
-        self.store.resident_bytes() + fields as u64
+        self.store.resident_bytes() + self.moment_bytes() + fields as u64
     }
 
     /// SHA-256 (hex) of what a training could notice: samples, labels, split and standardisation. Of data on disk it is taken

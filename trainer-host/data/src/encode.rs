@@ -17,4 +17,7 @@ pub trait Encode: Debug + Send + Sync {
 
     /// Latents `[N, C, h, w]` of pictures, scaled as in training: the means of their posteriors.
     fn encode(&self, pictures: &Pictures) -> Vec<f32>;
+
+    /// The posteriors of pictures, `[N, 2C, h, w]`: means, less what is subtracted before the scale, then standard deviations.
+    fn moments(&self, pictures: &Pictures) -> Vec<f32>;
 }

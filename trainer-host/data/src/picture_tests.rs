@@ -36,6 +36,12 @@ impl Encode for Reds {
         };
         images.flat_map(every_second).collect()
     }
+
+    fn moments(&self, pictures: &Pictures) -> Vec<f32> {
+        let means: Vec<f32> = self.encode(pictures).into_iter().map(|value| value / 2.0).collect();
+        let images = means.chunks_exact((pictures.side / 2).pow(2));
+        images.flat_map(|means| [means, means].concat()).collect()
+    }
 }
 
 /// REPA's layout: moments of one channel of 2 x 2, and the images of 4 x 4 that they might be of.

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::file::table;
 use super::schema::whole;
 use super::{DataConfig, KeyError, RecipeError};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// Everything that decides an encoder's weights. What has a default has it for files from before there was a choice:
@@ -191,7 +192,7 @@ pub struct ObjectiveConfig {
 pub struct TrainingConfig {
     /// Optimiser steps.
     pub steps: u64,
-    /// Images a step; each gives two views.
+    /// Images a step; an encoder sees two views of each.
     pub batch_size: usize,
     /// AdamW's peak rate, reached after `warm_up` steps, then falling to 0 along a half cosine.
     pub learning_rate: f64,
@@ -199,7 +200,7 @@ pub struct TrainingConfig {
     pub warm_up: u64,
     /// AdamW's decoupled weight decay.
     pub weight_decay: f32,
-    /// Seeds weights, batches and views.
+    /// Seeds weights, batches, and an encoder's views or an autoencoder's noise.
     #[serde(with = "super::seed")]
     pub seed: u64,
 }
@@ -210,31 +211,12 @@ impl EncoderConfig {
     /// # Errors
     /// A file that cannot be read, is empty or no recipe of an encoder; a key that is wrong.
     pub fn load(path: &Path) -> Result<Self, RecipeError> {
-        let wrong = |reason: String| RecipeError::File {
-            path: path.into(),
-            reason,
-        };
-        let text = std::fs::read_to_string(path).map_err(|e| wrong(format!("cannot be read: {e}")))?;
-        if table(path, &text)?.is_empty() {
-            let all = "data, network, views, objective, training";
-            return Err(wrong(format!("is empty; the recipe of an encoder has {all}")));
-        }
-        let config: Self = toml::from_str(&text).map_err(|e| wrong(e.to_string()))?;
-        config.validate().map_err(|error| RecipeError::Key {
-            path: path.into(),
-            reason: error.0,
-        })?;
-        Ok(config)
+        load(path, "data, network, views, objective, training", Self::validate)
     }
 
     /// Errors name the key at fault and what would be right.
     pub fn validate(&self) -> Result<(), KeyError> {
-        self.data.validate()?;
-        if self.data.vae().is_some() {
-            return Err(KeyError(
-                "data.vae: an encoder is trained on pixels; leave it out".into(),
-            ));
-        }
+        images(&self.data)?;
         self.network.validate()?;
         let (views, objective, training) = (&self.views, &self.objective, &self.training);
         let rules = [
@@ -266,26 +248,81 @@ impl EncoderConfig {
                 "objective.reconstruction must be finite and at least 0",
             ),
             (
-                (2..=1_000_000).contains(&training.batch_size),
+                training.batch_size >= 2,
                 "training.batch_size must be from 2, since images are contrasted, to 1000000",
             ),
+        ];
+        first_broken(&rules)?;
+        training.validate()
+    }
+}
+
+impl TrainingConfig {
+    /// Errors name the key at fault and what would be right.
+    pub fn validate(&self) -> Result<(), KeyError> {
+        first_broken(&[
             (
-                training.learning_rate > 0.0 && training.learning_rate <= 1e3,
+                (1..=1_000_000).contains(&self.batch_size),
+                "training.batch_size must be from 1 to 1000000",
+            ),
+            (
+                self.learning_rate > 0.0 && self.learning_rate <= 1e3,
                 "training.learning_rate must be above 0, and at most 1000",
             ),
             (
-                (0.0..=1e3).contains(&training.weight_decay),
+                (0.0..=1e3).contains(&self.weight_decay),
                 "training.weight_decay must be in [0, 1000]",
             ),
             (
-                (1..=1_000_000_000).contains(&training.steps),
+                (1..=1_000_000_000).contains(&self.steps),
                 "training.steps must be from 1 to 1000000000",
             ),
-        ];
-        match rules.iter().find(|(holds, _)| !holds) {
-            Some((_, rule)) => Err(KeyError((*rule).into())),
-            None => Ok(()),
-        }
+        ])
+    }
+}
+
+/// Reads the recipe of a network that is trained by itself, with these `sections`. The relative paths in it stay as they are.
+///
+/// # Errors
+/// A file that cannot be read, is empty or no such recipe; a key that is wrong.
+pub(super) fn load<C: DeserializeOwned>(
+    path: &Path,
+    sections: &str,
+    validate: impl Fn(&C) -> Result<(), KeyError>,
+) -> Result<C, RecipeError> {
+    let wrong = |reason: String| RecipeError::File {
+        path: path.into(),
+        reason,
+    };
+    let text = std::fs::read_to_string(path).map_err(|e| wrong(format!("cannot be read: {e}")))?;
+    if table(path, &text)?.is_empty() {
+        return Err(wrong(format!("is empty; it must have the sections {sections}")));
+    }
+    let config: C = toml::from_str(&text).map_err(|e| wrong(e.to_string()))?;
+    validate(&config).map_err(|error| RecipeError::Key {
+        path: path.into(),
+        reason: error.0,
+    })?;
+    Ok(config)
+}
+
+/// The words of the first rule that does not hold.
+pub(super) fn first_broken(rules: &[(bool, &str)]) -> Result<(), KeyError> {
+    match rules.iter().find(|(holds, _)| !holds) {
+        Some((_, rule)) => Err(KeyError((*rule).into())),
+        None => Ok(()),
+    }
+}
+
+/// Refuses latents as the data of a network that is trained on images.
+pub(super) fn images(data: &DataConfig) -> Result<(), KeyError> {
+    data.validate()?;
+    match data.vae() {
+        Some(_) => Err(KeyError(
+            "data.vae makes latents of the images, and this network is trained on the images themselves; leave it out"
+                .into(),
+        )),
+        None => Ok(()),
     }
 }
 

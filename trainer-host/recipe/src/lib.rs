@@ -24,6 +24,7 @@ mod sampler;
 mod schema;
 mod seed;
 mod time;
+mod vae;
 mod weights;
 
 pub use change::{Change, changes, changes_training, measuring_refusals, refusals, value_changes};
@@ -44,4 +45,5 @@ pub use paths::{JUDGES, is_library_path};
 pub use sampler::{SamplerConfig, SamplerMethod};
 pub use schema::*;
 pub use time::{TimeSampling, from_normal};
+pub use vae::{Distance, VaeConfig, VaeNetwork, VaeObjective};
 pub use weights::{UnknownWeights, Weights};

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{
     Command, CompareArgs, ComputeArgs, TrainArgs, checkpoint, command_line, encoder, eval, log, plan, plugin, report,
-    resume, sample, sweep,
+    resume, sample, sweep, vae,
 };
 use crate::Error;
 use crate::compare::{self, Status};
@@ -34,6 +34,7 @@ pub fn run(command: Command) -> Result<(), Error> {
         Command::Eval(args) => eval::run(args),
         Command::Data(command) => super::data::run(command),
         Command::Encoder(command) => encoder::run(command),
+        Command::Vae(command) => vae::run(command),
         Command::Plugin(command) => plugin::run(command),
         Command::Devices(args) => devices(args.json),
     }

@@ -6,15 +6,13 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::commands::{listen, print_json};
-use super::{LimitArgs, OutputArgs};
+use super::pretraining::{PretrainingArgs, Shown};
 use crate::Error;
 use sextant_data as data;
-use sextant_interrupt as interrupt;
 use sextant_model::device;
 use sextant_model::encoder::{EncoderError, EncoderWarning, train_encoder};
 use sextant_recipe::EncoderConfig;
 use sextant_records::{FileError, FolderLock, remove_leftovers};
-use sextant_train::ProgressMode;
 
 /// Commands on encoders.
 #[derive(Subcommand)]
@@ -36,13 +34,8 @@ pub struct TrainArgs {
     /// Make warnings errors: what is possible and hardly meant ends with exit code 2, before anything is written.
     #[arg(long)]
     strict: bool,
-    /// Device to compute on: auto, cpu, cuda:0, wgpu, … (see `sextant devices`).
-    #[arg(long, default_value = "auto")]
-    device: String,
     #[command(flatten)]
-    limit: LimitArgs,
-    #[command(flatten)]
-    output: OutputArgs,
+    training: PretrainingArgs,
 }
 
 /// Runs a command.
@@ -53,7 +46,8 @@ pub fn run(command: EncoderCommand) -> Result<(), Error> {
 }
 
 fn train(args: &TrainArgs) -> Result<(), Error> {
-    listen(args.limit.max_time)?;
+    let PretrainingArgs { device, limit, output } = &args.training;
+    listen(limit.max_time)?;
     let config = EncoderConfig::load(&args.recipe)?;
     let folder = args.out.parent().filter(|folder| !folder.as_os_str().is_empty());
     if args.out.is_dir() || folder.is_some_and(|folder| !folder.is_dir()) {
@@ -63,7 +57,7 @@ fn train(args: &TrainArgs) -> Result<(), Error> {
         )
         .into());
     }
-    let device = device::open(&args.device)?;
+    let device = device::open(device)?;
     let beside = args.recipe.parent().unwrap_or(Path::new(""));
     let dataset = data::load(&config.data.clone().seen_from(beside))?;
     let warnings = EncoderWarning::of(&config, &dataset);
@@ -76,40 +70,18 @@ fn train(args: &TrainArgs) -> Result<(), Error> {
     }
     let _lock = FolderLock::of_file(&args.out)?;
     remove_leftovers(&args.out);
-    let mode = if args.output.json {
-        ProgressMode::Quiet
-    } else {
-        ProgressMode::Auto
-    };
     let mut checkpoint = args.out.clone().into_os_string();
     checkpoint.push(".checkpoint");
-    let checkpoint = PathBuf::from(checkpoint);
-    remove_leftovers(&checkpoint);
-    if checkpoint.exists() && mode == ProgressMode::Auto {
-        interrupt::say(&format!("going on from {}", checkpoint.display()));
-    }
-    let mut progress = mode.start("encoder", 0, config.training.steps);
-    let encoder = train_encoder(&config, &dataset, &device, &checkpoint, |at| {
-        progress.log(
-            &[
-                ("objective".to_owned(), f64::from(at.objective)),
-                ("reconstruction".to_owned(), f64::from(at.reconstruction)),
-            ]
-            .into(),
-        );
-        progress.step(at.step);
-    });
+    let shown = Shown::new(checkpoint.into(), output);
+    let progress = shown.progress("encoder", config.training.steps);
+    let encoder = train_encoder(&config, &dataset, &device, shown.checkpoint(), progress);
     let encoder = encoder.map_err(|error| match error {
         EncoderError::Config(key) => FileError::new(&args.recipe, key).into(),
         other => Error::Encoder(other),
     })?;
-    drop(progress);
     encoder.save(&args.out)?;
-    match std::fs::remove_file(&checkpoint) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(FileError::new(&checkpoint, e).into()),
-        _ => {}
-    }
-    if args.output.json {
+    shown.finish()?;
+    if output.json {
         print_json(&json!({ "weights": args.out, "origin": encoder.origin() }));
     } else {
         println!("{}", args.out.display());

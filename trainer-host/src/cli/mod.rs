@@ -10,10 +10,12 @@ mod log;
 mod place;
 mod plan;
 mod plugin;
+mod pretraining;
 mod report;
 mod resume;
 mod sample;
 mod sweep;
+mod vae;
 
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -107,6 +109,9 @@ Budgets that differ are refused. A run that is finished is not run again; an int
     /// Small encoders of images: the encoder whose features REPA uses, and the judge that samples are scored by.
     #[command(subcommand)]
     Encoder(encoder::EncoderCommand),
+    /// Small autoencoders of images, in whose latents a diffusion transformer can train.
+    #[command(subcommand)]
+    Vae(vae::VaeCommand),
     /// Guidance sources: begin one, look at them, check them.
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),

@@ -10,7 +10,7 @@ use sextant_recipe::{EncodingTime, Phase, Recipe};
 use super::error::Error;
 use super::memory::{self, Gigabytes};
 use super::sample::SamplesNeed;
-use super::setup::Ground;
+use super::setup::{Ground, keeps_latents};
 use super::validation;
 
 /// Bytes of a value.
@@ -218,7 +218,8 @@ fn step_memory(recipe: &Recipe, phase: &Phase, ground: &Ground, sources: &Source
         .is_some_and(|encoder| encoder.when == EncodingTime::Before);
     let (kept, given) = if is_kept { (added, 0) } else { (0, added) };
     let field = field - given;
-    let in_the_set = dataset.resident_bytes() + VALUE * dataset.len() as u64 * kept;
+    let moments = if keeps_latents(&recipe.data) { 2 * image } else { 0 };
+    let in_the_set = dataset.resident_bytes() + VALUE * dataset.len() as u64 * (kept + moments);
     let in_a_step = optimiser.batch as u64 * (IMAGES_OF_A_STEP * image + 3 * field);
     let encoding = EncodingMemory::of(optimiser.batch, ground, given > 0);
 

@@ -22,7 +22,7 @@ use super::plan::RunPlan;
 use super::progress::{ProgressMode, RunProgress};
 use super::resume::explained;
 use super::sample::TrainingSamples;
-use super::setup::{Ground, trained};
+use super::setup::{Ground, keeps_latents, trained};
 use super::warning::{self, Warning};
 use super::{Error, memory};
 
@@ -119,6 +119,9 @@ impl Run {
             encoder,
             ..
         } = ground;
+        if keeps_latents(&recipe.data) {
+            dataset = dataset.with_moments()?;
+        }
         let plans: Vec<Vec<_>> = planned.iter().map(|sources| sources.plans().collect()).collect();
         let mut warnings = warning::of_training(&recipe, &plans, dataset.held_out().len());
         // Encoding the whole set costs seconds: only where a source reads it.

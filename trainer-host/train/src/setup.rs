@@ -151,6 +151,11 @@ fn encoded(config: &DataConfig, device: &Device) -> Result<(Dataset, Option<Auto
     Ok((dataset?, Some(autoencoder)))
 }
 
+/// True for pixels of which the latents are few enough to be encoded once, before a training, and kept.
+pub(super) fn keeps_latents(config: &DataConfig) -> bool {
+    matches!(config, DataConfig::Emoji { vae: Some(_), .. })
+}
+
 /// The network of a checkpoint with these weights, ready to draw samples from.
 ///
 /// # Errors

@@ -11,7 +11,8 @@ use sextant_data::Stream;
 use super::config::{AutoencoderConfig, PIXELS};
 use super::error::AutoencoderError;
 use super::network::{Decoder, Encoder};
-use crate::hub::{FolderError, Layout};
+use super::train::Origin;
+use crate::hub::{Content, FolderError, Layout};
 use crate::network::naming::name_parameters;
 use crate::network::tensor_file::replace;
 use crate::network::unfilled::{convolution, drawn};
@@ -25,6 +26,15 @@ pub static LAYOUT: Layout = Layout {
     weights: "diffusion_pytorch_model.safetensors",
 };
 
+/// The autoencoder that ships inside the binary, its configuration and its weights: `configs/vae.toml`, trained. At most 2 MB.
+pub(super) const EMBEDDED: [&[u8]; 2] = [
+    include_bytes!("../../../assets/vae/config.json"),
+    include_bytes!("../../../assets/vae/diffusion_pytorch_model.safetensors"),
+];
+
+/// The entry of the weights' metadata that holds the [`Origin`].
+const ORIGIN: &str = "sextant";
+
 /// Logarithms of variances are kept within these, as diffusers does.
 const LOG_VARIANCE: [f64; 2] = [-30.0, 20.0];
 
@@ -37,6 +47,9 @@ pub struct Autoencoder {
     post_quant_conv: Option<Conv2d>,
     #[module(skip)]
     config: AutoencoderConfig,
+    /// Of what [`train_autoencoder`](super::train_autoencoder) made.
+    #[module(skip)]
+    origin: Option<Origin>,
 }
 
 /// A normal distribution of latents z, independent in every place and channel.
@@ -56,18 +69,33 @@ impl Autoencoder {
     /// # Errors
     /// Files that cannot be read, a configuration of something else, tensors that do not fit it: all of them.
     pub fn load(folder: &Path, device: &Device) -> Result<Self, AutoencoderError> {
-        let (config, tensors) = LAYOUT.read(folder, AutoencoderConfig::validate)?;
-        let tensors = tensors.into_iter().map(|(name, data)| renamed(name, data)).collect();
-        let network = apply(Self::unfilled(&config, device), &tensors);
-        Ok(network.map_err(|source| LAYOUT.misfit(folder, source))?)
+        Self::assemble(folder, LAYOUT.read(folder, AutoencoderConfig::validate)?, device)
     }
 
-    /// The autoencoder that a recipe names: a folder, or `hf:owner/name`.
+    /// The network that a recipe's `data.vae` names: `embedded`, a folder, or `hf:owner/name`.
     ///
     /// # Errors
-    /// A name that is not found; as [`Autoencoder::load`].
+    /// As [`Autoencoder::load`]; a name of the hub that is not found.
     pub fn named(name: &str, device: &Device) -> Result<Self, AutoencoderError> {
-        Self::load(&LAYOUT.locate(name)?.path, device)
+        if name != "embedded" {
+            return Self::load(&LAYOUT.locate(name)?.path, device);
+        }
+        let folder = Path::new(name);
+        let [config, weights] = EMBEDDED;
+        let content = LAYOUT.parse(folder, config, weights, AutoencoderConfig::validate)?;
+        Self::assemble(folder, content, device)
+    }
+
+    fn assemble(folder: &Path, content: Content<AutoencoderConfig>, device: &Device) -> Result<Self, AutoencoderError> {
+        let origin = content.metadata.get(ORIGIN).map(|json| serde_json::from_str(json));
+        let origin = origin.transpose().map_err(|source| FolderError::Config {
+            path: folder.join(LAYOUT.weights),
+            reason: format!("its metadata's `{ORIGIN}` cannot be read: {source}"),
+        })?;
+        let tensors = content.tensors.into_iter().map(|(name, data)| renamed(name, data));
+        let network = apply(Self::unfilled(&content.config, device), &tensors.collect());
+        let network = network.map_err(|source| LAYOUT.misfit(folder, source))?;
+        Ok(Self { origin, ..network })
     }
 
     /// A network with PyTorch's own initialisation, as diffusers begins: a function of configuration and seed alone.
@@ -89,6 +117,7 @@ impl Autoencoder {
             quant_conv: quant(config.use_quant_conv, moments),
             post_quant_conv: quant(config.use_post_quant_conv, latents),
             config: config.spelt_out(),
+            origin: None,
         };
         name_parameters(network, "autoencoder")
     }
@@ -105,7 +134,11 @@ impl Autoencoder {
         }
         std::fs::create_dir_all(folder).map_err(|source| LAYOUT.io(folder, source))?;
         // PyTorch's loaders ask what framework a file was written for.
-        let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
+        let mut metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
+        if let Some(origin) = &self.origin {
+            let json = serde_json::to_string(origin).map_err(|source| LAYOUT.json(folder, source))?;
+            metadata.insert(ORIGIN.to_owned(), json);
+        }
         write_safetensors(folder.join(LAYOUT.weights), &tensors, &metadata).map_err(FolderError::from)?;
         let path = folder.join(Layout::CONFIG);
         let mut text = serde_json::to_vec_pretty(&self.config).map_err(|source| LAYOUT.json(&path, source))?;
@@ -169,6 +202,18 @@ impl Autoencoder {
     /// Bytes of its parameters.
     pub fn parameter_bytes(&self) -> u64 {
         4 * self.num_params() as u64
+    }
+
+    /// The recipe and the data behind the weights, where `sextant vae train` made them.
+    pub fn origin(&self) -> Option<&Origin> {
+        self.origin.as_ref()
+    }
+
+    /// The same network after its training, with the factor that it comes to.
+    pub(super) fn trained(mut self, origin: Origin, scaling_factor: f64) -> Self {
+        self.config.scaling_factor = scaling_factor;
+        self.origin = Some(origin);
+        self
     }
 
     /// SHA-256 (hex) of configuration and weights: equal for equal networks, wherever their files lie.

@@ -28,14 +28,18 @@ impl Decode for PictureDecoder {
         let count = latents.len() / (channels * height * width);
         let latents = TensorData::new(latents.to_vec(), [count, channels, height, width]);
         let latents = Tensor::from_data(latents, &self.device);
-        let images = self.network.decode(self.network.unscaled(latents));
-        let values = images.permute([0, 2, 3, 1]).into_data();
-        // Rounded as DiT and SiT do when they sample for the evaluator: 127.5 x + 128, cut off.
-        values
-            .iter::<f32>()
-            .map(|value| (127.5 * value + 128.0) as u8)
-            .collect()
+        bytes(self.network.decode(self.network.unscaled(latents)))
     }
+}
+
+/// 8-bit `[N, H, W, C]` of images `[N, C, H, W]` on the scale [-1, 1], rounded as DiT and SiT do when they sample for the evaluator:
+/// 127.5 x + 128, cut off.
+pub(super) fn bytes(images: Tensor<4>) -> Vec<u8> {
+    let values = images.permute([0, 2, 3, 1]).into_data();
+    values
+        .iter::<f32>()
+        .map(|value| (127.5 * value + 128.0) as u8)
+        .collect()
 }
 
 impl Autoencoder {

@@ -32,10 +32,15 @@ impl Encode for PictureEncoder {
     }
 
     fn encode(&self, pictures: &Pictures) -> Vec<f32> {
-        let shape = [pictures.len(), 3, pictures.side, pictures.side];
-        let images = Tensor::from_data(TensorData::new(pictures.planes(), shape), &self.device);
-        let latents = self.network.latents(images, None);
+        let latents = self.network.latents(uploaded(pictures, &self.device), None);
         latents.into_data().iter::<f32>().collect()
+    }
+
+    fn moments(&self, pictures: &Pictures) -> Vec<f32> {
+        let shift = self.network.config().shift_factor.unwrap_or(0.0);
+        let Moments { mean, std } = self.network.encode(normalised(uploaded(pictures, &self.device)));
+        let moments = Tensor::cat(vec![mean - shift, std], 1);
+        moments.into_data().iter::<f32>().collect()
     }
 }
 
@@ -53,7 +58,8 @@ impl Autoencoder {
     /// `dataset`, whose samples are pixels, as latents of this autoencoder, which the recipe calls `name`; with pictures of them.
     ///
     /// # Errors
-    /// An autoencoder of other images, or of a factor that does not divide their side.
+    /// An autoencoder of other images, of a factor that does not divide their side, or that was trained on other images than this
+    /// set's training part.
     pub fn encoding(&self, name: &str, dataset: Dataset, device: &Device) -> Result<Dataset, AutoencoderError> {
         let config = self.config();
         let misfit = |reason: String| AutoencoderError::Misfit {
@@ -77,6 +83,15 @@ impl Autoencoder {
                  be a multiple of {factor}"
             )));
         }
+        let split = dataset.split_fingerprint();
+        if let Some(origin) = self.origin().filter(|origin| origin.split != split) {
+            let short = |hash: &str| hash.chars().take(12).collect();
+            return Err(AutoencoderError::Split {
+                name: name.into(),
+                trained: short(&origin.split),
+                data: short(&split),
+            });
+        }
         let decoder = decoder(self, name, device)?;
         let encoder = PictureEncoder {
             fingerprint: self.fingerprint(),
@@ -85,6 +100,12 @@ impl Autoencoder {
         };
         Ok(dataset.with_encoder(Arc::new(encoder)).with_decoder(decoder))
     }
+}
+
+/// Pictures on a device, `[N, 3, H, W]` with values from 0 to 255.
+pub(super) fn uploaded(pictures: &Pictures, device: &Device) -> Tensor<4> {
+    let shape = [pictures.len(), 3, pictures.side, pictures.side];
+    Tensor::from_data(TensorData::new(pictures.planes(), shape), device)
 }
 
 /// Pixels from 0 to 255 as published encoders of latents take them: pixel / 127.5 - 1.

@@ -1,6 +1,10 @@
 //! Errors of an autoencoder.
 
+use sextant_data::DataError;
+use sextant_recipe::KeyError;
+
 use crate::hub::{FolderError, HubError};
+use crate::pretraining::PretrainingError;
 
 /// An autoencoder that cannot be read, made or written. The message names the file.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +23,28 @@ pub enum AutoencoderError {
         /// The difference.
         reason: String,
     },
+    /// It saw images in its training that this data set holds out, or another set altogether.
+    #[error(
+        "data.vae: {name} was trained on another split (its {trained}, the data's {data}), so it may have seen held-out images; set \
+         data.split_seed to its recipe's, or train one with `sextant vae train`"
+    )]
+    Split {
+        /// As the recipe names it.
+        name: String,
+        /// Fingerprint of its split, shortened.
+        trained: String,
+        /// Fingerprint of the data's split, shortened.
+        data: String,
+    },
+    /// A key of its own recipe has an impossible value.
+    #[error("autoencoder recipe: {0}")]
+    Config(#[from] KeyError),
+    /// Images that cannot be read.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A training that was stopped, or whose checkpoint cannot be used.
+    #[error(transparent)]
+    Training(#[from] PretrainingError),
     /// A training went wrong, and nothing is saved.
     #[error(
         "the autoencoder's `{name}` became {value} in its training, and nothing is saved; a lower learning rate may help"

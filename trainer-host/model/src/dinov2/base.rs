@@ -13,7 +13,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use super::block::Block;
 use super::config::Dinov2Config;
 use super::positions::Resampling;
-use crate::hub::{FolderError, Layout};
+use crate::hub::{Content, FolderError, Layout};
 use crate::network::norm::LayerNorm;
 use crate::network::unfilled::{layer_norm, padded, parameter};
 use crate::network::{apply, collect, fingerprint};
@@ -101,7 +101,7 @@ impl Dinov2 {
     /// # Errors
     /// Files that cannot be read, a configuration of something else, tensors that do not fit it: all of them.
     pub fn load(folder: &Path, device: &Device) -> Result<Self, FolderError> {
-        let (config, tensors) = LAYOUT.read(folder, Dinov2Config::validate)?;
+        let Content { config, tensors, .. } = LAYOUT.read(folder, Dinov2Config::validate)?;
         let network = apply(Self::unfilled(&config, device), &as_today(tensors));
         let network = network.map_err(|source| LAYOUT.misfit(folder, source))?;
         Ok(network.no_grad())

@@ -1,8 +1,8 @@
 //! Errors of an encoder.
 
-use super::checkpoint::CheckpointError;
 use crate::hub::{FolderError, HubError};
 use crate::network::{TensorFileError, WeightsError};
+use crate::pretraining::PretrainingError;
 use sextant_data::DataError;
 use sextant_recipe::KeyError;
 use std::path::PathBuf;
@@ -27,12 +27,9 @@ pub enum EncoderError {
     /// The file is none of tensors, or could not be written.
     #[error(transparent)]
     File(#[from] TensorFileError),
-    /// The checkpoint of an interrupted training cannot be used.
+    /// A training that was stopped, or whose checkpoint cannot be used.
     #[error(transparent)]
-    Checkpoint(#[from] CheckpointError),
-    /// Someone asked to stop; what was trained is in the checkpoint.
-    #[error("stopped after step {0} of the encoder's training")]
-    Interrupted(u64),
+    Training(#[from] PretrainingError),
     /// The file is not one that `sextant encoder train` wrote.
     #[error("encoder weights {origin}: {reason}")]
     Format {

@@ -8,7 +8,6 @@
 //! labels; judges measure samples in its features.
 
 mod base;
-mod checkpoint;
 mod error;
 mod network;
 mod objective;
@@ -19,11 +18,10 @@ mod views;
 mod warning;
 
 pub use base::{EMBEDDED_ENCODER, Encoder, FEATURES, Origin, target_encoder};
-pub use checkpoint::CheckpointError;
 pub use error::EncoderError;
 pub(crate) use network::EXPANSION;
 pub use network::{ConvolutionNetwork, Network, PatchNetwork};
 pub use published::{ATTENTION, Published};
 pub use target::{Target, weights_file};
-pub use train::{EncoderProgress, train_encoder};
+pub use train::train_encoder;
 pub use warning::EncoderWarning;

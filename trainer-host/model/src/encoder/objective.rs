@@ -2,6 +2,7 @@
 
 use super::network::{Network, normal, patches};
 use crate::network::naming::name_parameters;
+use crate::pretraining::Terms;
 use burn::module::{Module, Param};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Tensor, TensorData, module};
@@ -18,13 +19,6 @@ pub(super) struct Learner {
     pixels: Param<Tensor<2>>,
     /// A direction for each finer class, `[classes, output]`; only where classes are the objective.
     classes: Option<Param<Tensor<2>>>,
-}
-
-/// The two terms of the loss, scalars.
-pub(super) struct Terms {
-    /// Of the contrast, or of the classes.
-    pub objective: Tensor<1>,
-    pub reconstruction: Tensor<1>,
 }
 
 impl Learner {
@@ -58,15 +52,17 @@ impl Learner {
         let pooled = tokens.clone().mean_dim(1).reshape([views, output]);
         let read = module::linear(tokens.reshape([views * count, output]), self.pixels.val(), None);
         let grid = count.isqrt();
+        let objective = match &self.classes {
+            None => nt_xent(pooled, config.temperature),
+            Some(classes) => {
+                let labels = [labels, labels].concat();
+                cosine_cross_entropy(pooled, classes.val(), &labels, config.temperature)
+            }
+        };
+        let reconstruction = (read - patches(clean, grid)).square().mean();
         Terms {
-            objective: match &self.classes {
-                None => nt_xent(pooled, config.temperature),
-                Some(classes) => {
-                    let labels = [labels, labels].concat();
-                    cosine_cross_entropy(pooled, classes.val(), &labels, config.temperature)
-                }
-            },
-            reconstruction: (read - patches(clean, grid)).square().mean(),
+            loss: objective.clone() + reconstruction.clone().mul_scalar(config.reconstruction),
+            named: [("objective", objective), ("reconstruction", reconstruction)],
         }
     }
 }

@@ -1,36 +1,19 @@
 //! `sextant encoder train`: makes an encoder or a judge from a recipe.
 
-use super::checkpoint::Checkpoint;
 use super::error::EncoderError;
 use super::objective::Learner;
 use super::views::view;
 use super::{Encoder, Origin};
-use burn::optim::{AdamWConfig, GradientsParams};
+use crate::pretraining::{LoggedStep, Pretraining};
 use burn::tensor::{Device, Tensor, TensorData};
 use sextant_data::{DataError, Dataset, Stream};
-use sextant_interrupt as interrupt;
-use sextant_recipe::{EncoderConfig, KeyError, TrainingConfig};
+use sextant_recipe::{EncoderConfig, KeyError};
 use std::path::Path;
-
-/// Steps between two reports of progress: reading a loss waits for the device.
-const REPORT_EVERY: u64 = 20;
-
-/// Progress of the training.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct EncoderProgress {
-    /// Steps done.
-    pub step: u64,
-    /// Steps in all.
-    pub steps: u64,
-    /// Loss of the objective, contrast or classes, in the latest step.
-    pub objective: f32,
-    /// Reconstruction loss of the latest step.
-    pub reconstruction: f32,
-}
 
 /// Trains an encoder on the training part of `dataset`, by the recipe's objective.
 ///
-/// `dataset` is what `config.data` names. Deterministic on the CPU: the same recipe gives the same bits.
+/// `dataset` is what `config.data` names. Deterministic on the CPU: the same recipe gives the same bits. `report` hears of the terms
+/// `objective` (contrast or classes) and `reconstruction`.
 /// When it is asked to stop or to save it writes its state to the file `checkpoint`, from which it goes on, the next time, to the same
 /// bits. The file stays; whoever keeps the encoder deletes it.
 /// Errors: an invalid recipe, images that are not RGB of `network.input` pixels a side, a file that is another training's, an
@@ -40,7 +23,7 @@ pub fn train_encoder(
     dataset: &Dataset,
     device: &Device,
     checkpoint: &Path,
-    mut progress: impl FnMut(EncoderProgress),
+    report: impl FnMut(&LoggedStep),
 ) -> Result<Encoder, EncoderError> {
     config.validate()?;
     let [channels, side, _] = dataset.shape();
@@ -63,26 +46,8 @@ pub fn train_encoder(
         &mut rng,
         &device,
     );
-    let optimiser = AdamWConfig::new()
-        .with_epsilon(1e-8)
-        .with_weight_decay(training.weight_decay)
-        .init();
     let mut order = dataset.order(training.seed, training.batch_size);
-    let origin = Origin::of(config, dataset);
-    let checkpoint = Checkpoint {
-        path: checkpoint,
-        origin: &origin,
-    };
-    let (first, mut learner, mut optimiser) = checkpoint.read(learner, optimiser)?;
-    let _hold = interrupt::hold();
-    for step in first..training.steps {
-        let stop = interrupt::is_requested();
-        if stop || interrupt::take_save() {
-            checkpoint.write(step, &learner, &optimiser)?;
-        }
-        if stop {
-            return Err(EncoderError::Interrupted(step));
-        }
+    let terms = |learner: &Learner, step: u64| {
         let ids: Vec<usize> = order
             .batch(step)
             .into_iter()
@@ -90,19 +55,15 @@ pub fn train_encoder(
             .collect();
         let (noisy, clean) = views(config, dataset, step, &ids, &device)?;
         let labels: Vec<i64> = ids.iter().map(|&id| dataset.sublabels()[id]).collect();
-        let terms = learner.terms(noisy, clean, &labels, &config.objective);
-        let loss = terms.objective.clone() + terms.reconstruction.clone().mul_scalar(config.objective.reconstruction);
-        let gradients = GradientsParams::from_grads(loss.backward(), &learner);
-        learner = optimiser.step(rate(training, step), learner, gradients);
-        if (step + 1) % REPORT_EVERY == 0 || step + 1 == training.steps {
-            progress(EncoderProgress {
-                step: step + 1,
-                steps: training.steps,
-                objective: terms.objective.into_scalar(),
-                reconstruction: terms.reconstruction.into_scalar(),
-            });
-        }
-    }
+        Ok::<_, EncoderError>(learner.terms(noisy, clean, &labels, &config.objective))
+    };
+    let pretraining = Pretraining {
+        network: "the encoder",
+        config: training,
+        origin: &Origin::of(config, dataset),
+        checkpoint,
+    };
+    let (learner, _) = pretraining.run(learner, terms, report)?;
     Encoder::new(&learner.network, config, dataset, &device.inner())
 }
 
@@ -130,19 +91,9 @@ fn views(
     Ok((upload(noisy), upload(clean)))
 }
 
-/// Linear warm-up, then a half cosine down to 0.
-fn rate(training: &TrainingConfig, step: u64) -> f64 {
-    let warm = (step + 1) as f64 / training.warm_up.max(1) as f64;
-    let done = step.saturating_sub(training.warm_up) as f64;
-    let rest = training.steps.saturating_sub(training.warm_up).max(1) as f64;
-    let cosine = 0.5 * (1.0 + (std::f64::consts::PI * done / rest).cos());
-    training.learning_rate * warm.min(1.0) * cosine
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::optim::ModuleOptimizer;
     use sextant_data::load;
     use sextant_recipe::{DataConfig, Family, Objective};
 
@@ -187,72 +138,18 @@ mod tests {
     }
 
     #[test]
-    fn should_go_on_from_a_checkpoint_to_the_same_bits() {
-        let folder = tempfile::tempdir().unwrap();
-        let device = Device::flex();
-        for (config, dataset) in [tiny(6), supervised(6)] {
-            let path = folder.path().join("checkpoint");
-            let learner = || {
-                let mut rng = Stream::new(1, "encoder/init").at(&[]);
-                let classes = dataset.subclass_names().len();
-                let device = device.clone().autodiff();
-                Learner::init(&config.network, config.objective.kind, classes, &mut rng, &device)
-            };
-            let optimiser = || AdamWConfig::new().with_epsilon(1e-8).init();
-            let origin = Origin::of(&config, &dataset);
-            let checkpoint = Checkpoint {
-                path: &path,
-                origin: &origin,
-            };
-            let step = |at: u64, learner: Learner, mut optimiser: ModuleOptimizer| {
-                let ids: Vec<usize> = dataset.train()[..16].to_vec();
-                let (noisy, clean) = views(&config, &dataset, at, &ids, &device.clone().autodiff()).unwrap();
-                let labels: Vec<i64> = ids.iter().map(|&id| dataset.sublabels()[id]).collect();
-                let terms = learner.terms(noisy, clean, &labels, &config.objective);
-                let loss = terms.objective + terms.reconstruction;
-                let gradients = GradientsParams::from_grads(loss.backward(), &learner);
-                let learner = optimiser.step(1e-3, learner, gradients);
-                (learner, optimiser)
-            };
-            let (begun, moments) = step(0, learner(), optimiser());
-            checkpoint.write(1, &begun, &moments).unwrap();
-            let (wanted, _) = step(1, begun, moments);
-            let (done, read, moments) = checkpoint.read(learner(), optimiser()).unwrap();
-            assert_eq!(done, 1);
-            let (found, _) = step(1, read, moments);
-            assert_eq!(crate::network::collect(&found), crate::network::collect(&wanted));
-
-            let mut other = config.clone();
-            other.training.learning_rate *= 2.0;
-            let message = train_encoder(&other, &dataset, &device, &path, |_| {})
-                .unwrap_err()
-                .to_string();
-            assert!(
-                message.contains("another recipe") && message.contains("checkpoint"),
-                "{message}"
-            );
-            std::fs::write(&path, "no tensors").unwrap();
-            let message = train_encoder(&config, &dataset, &device, &path, |_| {})
-                .unwrap_err()
-                .to_string();
-            let path_of = path.display().to_string();
-            assert!(message.contains(&path_of) && message.contains("delete it"), "{message}");
-            std::fs::remove_file(&path).unwrap();
-        }
-    }
-
-    #[test]
     fn should_learn() {
         for (config, dataset) in [tiny(120), supervised(120)] {
             let mut seen = Vec::new();
             train_encoder(&config, &dataset, &Device::flex(), Path::new(NONE), |progress| {
-                seen.push(progress)
+                seen.push(progress.clone())
             })
             .unwrap();
-            let (first, last) = (seen[0], seen[seen.len() - 1]);
+            let (first, last) = (&seen[0], &seen[seen.len() - 1]);
             assert_eq!((last.step, seen.len()), (120, 6));
-            assert!(last.reconstruction < first.reconstruction, "{first:?} {last:?}");
-            assert!(last.objective < first.objective, "{first:?} {last:?}");
+            for term in ["objective", "reconstruction"] {
+                assert!(last.terms[term] < first.terms[term], "{first:?} {last:?}");
+            }
         }
     }
 
@@ -277,13 +174,5 @@ mod tests {
         assert!(fault(&|c| c.views.area = 0.0).contains("views.area"));
         assert!(fault(&|c| c.training.batch_size = 1).contains("training.batch_size"));
         assert!(fault(&|c| c.objective.temperature = f32::NAN).contains("objective.temperature"));
-    }
-
-    #[test]
-    fn should_warm_up_and_end_near_zero() {
-        let training = tiny(100).0.training;
-        assert!(rate(&training, 0) < rate(&training, 4));
-        assert!((rate(&training, 4) - training.learning_rate).abs() < 1e-12);
-        assert!(rate(&training, 99) < training.learning_rate * 1e-3);
     }
 }

@@ -8,7 +8,7 @@ use burn::tensor::TensorData;
 use serde::de::DeserializeOwned;
 
 use super::{HubError, Located, locate};
-use crate::network::{TensorFileError, WeightsError, read_weights};
+use crate::network::{Metadata, TensorFileError, WeightsError, parse_weights};
 
 /// The layout of one kind of network, as a library of Hugging Face saves it.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,6 +21,17 @@ pub struct Layout {
     pub library: &'static str,
     /// Name of the file of weights.
     pub weights: &'static str,
+}
+
+/// Content of a folder.
+#[derive(Debug)]
+pub struct Content<C> {
+    /// The configuration.
+    pub config: C,
+    /// The weights, by name.
+    pub tensors: BTreeMap<String, TensorData>,
+    /// The weights' file's words on itself.
+    pub metadata: Metadata,
 }
 
 /// A folder that is not of its layout. The message names the file.
@@ -99,12 +110,34 @@ impl Layout {
         &'static self,
         folder: &Path,
         check: impl Fn(&C) -> Result<(), String>,
-    ) -> Result<(C, BTreeMap<String, TensorData>), FolderError> {
+    ) -> Result<Content<C>, FolderError> {
+        let read = |file: &str| {
+            let path = folder.join(file);
+            std::fs::read(&path).map_err(|source| self.io(&path, source))
+        };
+        self.parse(folder, &read(Self::CONFIG)?, &read(self.weights)?, check)
+    }
+
+    /// The same of the bytes of its two files; `folder` names them in errors.
+    ///
+    /// # Errors
+    /// Bytes that are not such files, a configuration of something else.
+    pub fn parse<C: DeserializeOwned>(
+        &'static self,
+        folder: &Path,
+        config: &[u8],
+        weights: &[u8],
+        check: impl Fn(&C) -> Result<(), String>,
+    ) -> Result<Content<C>, FolderError> {
         let path = folder.join(Self::CONFIG);
-        let text = std::fs::read_to_string(&path).map_err(|source| self.io(&path, source))?;
-        let config: C = serde_json::from_str(&text).map_err(|source| self.json(&path, source))?;
+        let config: C = serde_json::from_slice(config).map_err(|source| self.json(&path, source))?;
         check(&config).map_err(|reason| FolderError::Config { path, reason })?;
-        Ok((config, read_weights(folder.join(self.weights))?))
+        let (tensors, metadata) = parse_weights(weights, &folder.join(self.weights))?;
+        Ok(Content {
+            config,
+            tensors,
+            metadata,
+        })
     }
 
     /// The error for tensors of a folder that do not fit its configuration.

@@ -5,5 +5,5 @@ mod locate;
 #[cfg(test)]
 pub(crate) mod referee;
 
-pub use folder::{FolderError, Layout};
+pub use folder::{Content, FolderError, Layout};
 pub use locate::{HubError, Located, is_hub_name, locate};

@@ -68,11 +68,18 @@ pub fn read_safetensors(path: impl AsRef<Path>) -> Result<BTreeMap<String, Tenso
 
 /// [`read_safetensors`] of weights, which are numbers: NaN and infinity are errors.
 pub fn read_weights(path: impl AsRef<Path>) -> Result<BTreeMap<String, TensorData>, TensorFileError> {
-    let tensors = read_safetensors(&path)?;
+    let path = path.as_ref();
+    let bytes = fs::read(path).map_err(|source| io_error(path, source))?;
+    Ok(parse_weights(&bytes, path)?.0)
+}
+
+/// [`parse_safetensors`] of weights, which are numbers: NaN and infinity are errors.
+pub fn parse_weights(bytes: &[u8], path: &Path) -> Result<(BTreeMap<String, TensorData>, Metadata), TensorFileError> {
+    let (tensors, metadata) = parse_safetensors(bytes, path)?;
     match not_finite(&tensors) {
-        None => Ok(tensors),
+        None => Ok((tensors, metadata)),
         Some((name, value)) => Err(TensorFileError::NotFinite {
-            path: path.as_ref().to_owned(),
+            path: path.to_owned(),
             name: name.to_owned(),
             value,
         }),
