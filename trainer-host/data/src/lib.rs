@@ -36,7 +36,7 @@ pub use decode::Decode;
 pub use draws::{Draws, FormDraws};
 pub use embedded::emoji;
 pub use error::DataError;
-pub use folder::{DOCUMENT, FoundFile, LabelsFault, Listing, MOMENTS};
+pub use folder::{DOCUMENT, FoundFile, LabelsFault, Listing, MOMENTS, pictures};
 pub use host_batch::HostBatch;
 pub use images::Images;
 pub use index::Index;

@@ -190,6 +190,7 @@ impl PlannedRun {
             recipe: &self.recipe,
             data: &self.data,
             judges: self.recipe.evaluation.quality.as_ref().map(|_| &[][..]),
+            reference: None,
         }
     }
 

@@ -7,6 +7,6 @@ mod open;
 
 pub use document::{DOCUMENT, LabelsFault};
 pub use files::FoundFile;
-pub use listing::Listing;
+pub use listing::{Listing, pictures};
 pub use open::MOMENTS;
 pub(super) use open::{images, latents, size_of_first};

@@ -9,9 +9,11 @@ use burn::tensor::TensorData;
 use serde_json::{Map, Value as Json};
 use sextant_recipe::Weights;
 
-use super::archive::Archive;
+use super::archive::{Archive, ArchiveError};
 use super::error::{CheckpointError, Fault};
+use super::legacy::{self, Legacy};
 use super::pickle::{Id, Pickle, StoredTensor, Value};
+use super::storages::Storages;
 use crate::network::read_with_metadata;
 use crate::network::shapes::Shapes;
 
@@ -24,16 +26,16 @@ const MOST_ARGS: usize = 10_000;
 /// The kind of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// An archive of `torch.save`.
+    /// What `torch.save` wrote.
     PyTorch,
     /// Safetensors.
     Safetensors,
 }
 
-/// An open file of weights. Of an archive of PyTorch the tensors are not read yet.
+/// An open file of weights. Of one of PyTorch's the tensors are not read yet.
 pub struct WeightsFile {
     path: PathBuf,
-    archive: Option<Archive>,
+    storages: Option<Storages>,
     /// By what they are; `None` for tensors that lie there by themselves.
     sets: Vec<(Option<Weights>, BTreeMap<String, Place>)>,
     args: Map<String, Json>,
@@ -43,7 +45,7 @@ pub struct WeightsFile {
 
 /// Place of a tensor's values.
 enum Place {
-    Archive(StoredTensor),
+    Stored(StoredTensor),
     Memory(TensorData),
 }
 
@@ -68,7 +70,14 @@ impl WeightsFile {
         }
         File::open(path)?.take(512).read_to_end(&mut start)?;
         match start.as_slice() {
-            [b'P', b'K', 3, 4, ..] => Self::of_archive(path),
+            [b'P', b'K', 3, 4, ..] => {
+                let opened = Archive::open(path).map(|(archive, pickle)| (Storages::Archive(archive), pickle));
+                Self::of_pytorch(path, opened)
+            }
+            start if start.starts_with(legacy::MARK) => {
+                let opened = Legacy::open(path).map(|(legacy, pickle)| (Storages::Legacy(legacy), pickle));
+                Self::of_pytorch(path, opened)
+            }
             [_, _, _, _, _, _, _, _, b'{', ..] => Self::of_safetensors(path),
             [0x80, ..] => Err(Fault::Legacy),
             start if start.get(257..262) == Some(b"ustar") => Err(Fault::Legacy),
@@ -76,8 +85,8 @@ impl WeightsFile {
         }
     }
 
-    fn of_archive(path: &Path) -> Result<Self, Fault> {
-        let (archive, pickle) = Archive::open(path)?;
+    fn of_pytorch(path: &Path, opened: Result<(Storages, Pickle), ArchiveError>) -> Result<Self, Fault> {
+        let (storages, pickle) = opened?;
         let root = pickle.root();
         let named = |key: &str, weights: Weights| {
             let set = state_dict(&pickle, pickle.entry(root, key)?);
@@ -105,7 +114,7 @@ impl WeightsFile {
         });
         Ok(Self {
             path: path.to_owned(),
-            archive: Some(archive),
+            storages: Some(storages),
             sets,
             args: match args {
                 Some(Json::Object(args)) => args,
@@ -128,7 +137,7 @@ impl WeightsFile {
         }
         Ok(Self {
             path: path.to_owned(),
-            archive: None,
+            storages: None,
             sets: vec![(None, set)],
             args,
             step,
@@ -143,7 +152,7 @@ impl WeightsFile {
 
     /// Its kind.
     pub fn format(&self) -> Format {
-        match self.archive {
+        match self.storages {
             Some(_) => Format::PyTorch,
             None => Format::Safetensors,
         }
@@ -189,9 +198,9 @@ impl WeightsFile {
     }
 
     /// Names and shapes of a set.
-    pub(super) fn shapes(&self, weights: Option<Weights>) -> Result<Shapes, Fault> {
+    pub(crate) fn shapes(&self, weights: Option<Weights>) -> Result<Shapes, Fault> {
         let shape = |place: &Place| match place {
-            Place::Archive(tensor) => tensor.shape.clone(),
+            Place::Stored(tensor) => tensor.shape.clone(),
             Place::Memory(data) => data.shape().to_vec(),
         };
         let set = self.set(weights)?;
@@ -199,30 +208,30 @@ impl WeightsFile {
     }
 
     /// The values of the tensors of a set that `wanted` names.
-    pub(super) fn read(
+    pub(crate) fn read(
         &mut self,
         weights: Option<Weights>,
         wanted: impl Fn(&str) -> bool,
     ) -> Result<BTreeMap<String, TensorData>, Fault> {
-        let mut archive = self.archive.take();
+        let mut storages = self.storages.take();
         let mut tensors = BTreeMap::new();
         let read = self.set(weights).and_then(|set| {
             for (name, place) in set.iter().filter(|(name, _)| wanted(name)) {
-                let data = match (place, &mut archive) {
-                    (Place::Archive(tensor), Some(archive)) => archive.read(tensor)?,
+                let data = match (place, &mut storages) {
+                    (Place::Stored(tensor), Some(storages)) => storages.read(tensor)?,
                     (Place::Memory(data), _) => data.clone(),
-                    (Place::Archive(_), None) => continue,
+                    (Place::Stored(_), None) => continue,
                 };
                 tensors.insert(name.clone(), data);
             }
             Ok(())
         });
-        self.archive = archive;
+        self.storages = storages;
         read.map(|()| tensors)
     }
 
     /// An error of this file.
-    pub(super) fn error(&self, fault: Fault) -> CheckpointError {
+    pub(crate) fn error(&self, fault: Fault) -> CheckpointError {
         CheckpointError {
             path: self.path.clone(),
             fault: fault.into(),
@@ -233,7 +242,7 @@ impl WeightsFile {
 /// The tensors of a dictionary, without the prefixes of wrappers.
 fn state_dict(pickle: &Pickle, dict: Id) -> BTreeMap<String, Place> {
     let tensors = pickle.entries(dict).filter_map(|(name, id)| match pickle.get(id) {
-        Value::Tensor(tensor) => Some((name.to_owned(), Place::Archive(tensor.clone()))),
+        Value::Tensor(tensor) => Some((name.to_owned(), Place::Stored(tensor.clone()))),
         _ => None,
     });
     unwrapped(tensors.collect())

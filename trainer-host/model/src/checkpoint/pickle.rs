@@ -173,11 +173,39 @@ impl Pickle {
             .map(|(_, value)| value)
     }
 
+    /// The entries of a list that are text.
+    pub fn texts(&self, id: Id) -> impl Iterator<Item = &str> {
+        let items: &[Id] = match self.get(id) {
+            Value::List(items) => items,
+            _ => &[],
+        };
+        items.iter().filter_map(|item| match self.get(*item) {
+            Value::Text(text) => Some(text.as_str()),
+            _ => None,
+        })
+    }
+
+    /// All storages that it names.
+    pub fn storages(&self) -> impl Iterator<Item = &Storage> {
+        self.values.iter().filter_map(|value| match value {
+            Value::Storage(storage) => Some(storage),
+            _ => None,
+        })
+    }
+
     /// Runs a pickle's instructions.
     ///
     /// # Errors
     /// The first that cannot be followed, with its place.
     pub fn parse(bytes: &[u8]) -> Result<Self, PickleError> {
+        Ok(Self::parse_first(bytes)?.0)
+    }
+
+    /// [`Pickle::parse`] of the first of several pickles, and its length in bytes.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn parse_first(bytes: &[u8]) -> Result<(Self, usize), PickleError> {
         let mut machine = Machine {
             bytes,
             at: 0,
@@ -188,10 +216,11 @@ impl Pickle {
             memo: HashMap::new(),
         };
         let root = machine.run()?;
-        Ok(Self {
+        let pickle = Self {
             values: machine.values,
             root,
-        })
+        };
+        Ok((pickle, machine.at))
     }
 }
 
@@ -465,11 +494,14 @@ impl Machine<'_> {
         }
     }
 
-    /// `("storage", class, key, device, count)`; on which device it was is of no matter here.
+    /// `("storage", class, key, device, count)`; on which device it was is of no matter here. Before PyTorch 1.6 a sixth said of which
+    /// storage it was a part; a whole one says None.
     fn storage(&mut self) -> Result<(), PickleError> {
         let arguments = self.arguments()?;
-        let [kind, class, key, _, count] = arguments[..] else {
-            return Err(self.order("a storage"));
+        let (kind, class, key, count) = match arguments[..] {
+            [kind, class, key, _, count] => (kind, class, key, count),
+            [kind, class, key, _, count, whole] if self.values[whole] == Value::None => (kind, class, key, count),
+            _ => return Err(self.order("a storage")),
         };
         match [kind, class, key].map(|id| &self.values[id]) {
             [Value::Text(kind), Value::Name(Name::Elements(dtype)), Value::Text(key)]
