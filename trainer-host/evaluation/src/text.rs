@@ -73,12 +73,15 @@ fn write(out: &mut String, evaluation: &Evaluation) -> fmt::Result {
     }
 }
 
+/// A number of a judge's scores in words; none where it was not measured.
+type Number = fn(&Scores) -> Option<String>;
+
 fn quality(out: &mut String, evaluation: &Evaluation) -> fmt::Result {
     let scored = evaluation.quality.iter().map(|of| (of, of.scale.to_string()));
     let floors = evaluation.floors.iter().map(|of| (of, "real".into()));
     let rows: Vec<(&Quality, String)> = scored.chain(floors).collect();
     // Against statistics there is nothing but the Frechet distance.
-    let columns: [(&str, usize, fn(&Scores) -> Option<String>); 4] = [
+    let columns: [(&str, usize, Number); 4] = [
         ("Frechet", 9, |scores| Some(format!("{:.3}", scores.frechet))),
         ("kernel distance", 18, |scores| {
             Some(format!("{:.4} ± {:.4}", scores.kernel?, scores.kernel_error?))

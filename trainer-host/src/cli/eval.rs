@@ -23,13 +23,22 @@ use sextant_train::{Options, check_measurement, explained_to};
 pub struct EvalArgs {
     /// A run's folder, one checkpoint of it (RUN/phases/PHASE/step-000400), or an .npz of samples (uint8 [N, side, side, 3]).
     target: PathBuf,
-    /// For an .npz: the recipe whose data and `evaluation.quality` it is measured by; by default the embedded emoji.
+    /// For an .npz: the recipe whose data and `evaluation.quality` it is measured by; by default the embedded emoji. With a reference the
+    /// data is not looked at.
     #[arg(long, value_name = "RECIPE")]
     recipe: Option<PathBuf>,
     /// Set a key of the recipe, such as evaluation.quality.samples=1000; may be given more than once. Of a run's recipe only what
     /// measures, and the paths of files that lie elsewhere now. Then nothing is written into the run.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// Judge samples by this network, in place of the recipe's: the file of FID's Inception network, for one; may be given more than once
+    /// (`evaluation.quality.judges`).
+    #[arg(long, value_name = "NAME")]
+    judge: Vec<String>,
+    /// Compare samples with this, in place of the data: an .npz of statistics or of images, or a folder of images
+    /// (`evaluation.quality.reference`).
+    #[arg(long, value_name = "PATH")]
+    reference: Option<PathBuf>,
     /// Weights that are measured: the trained ones (model), their moving average (ema), or a further one (ema-0.999). Of others than
     /// the moving average nothing is written into the run.
     #[arg(long, default_value_t = Weights::Ema)]
@@ -63,6 +72,36 @@ pub fn run(args: EvalArgs) -> Result<(), Error> {
         print!("{}", evaluation::text(&evaluation));
     }
     Ok(())
+}
+
+impl EvalArgs {
+    /// True if the command line says what is measured, and not the recipe.
+    fn changes_recipe(&self) -> bool {
+        !self.set.is_empty() || !self.judge.is_empty() || self.reference.is_some()
+    }
+
+    /// Puts its judges and its reference into a recipe. Paths are seen from the working directory.
+    fn change(&self, recipe: &mut Recipe) -> Result<(), Error> {
+        if self.judge.is_empty() && self.reference.is_none() {
+            return Ok(());
+        }
+        let absolute = |path: &Path| match std::path::absolute(path) {
+            Ok(absolute) => absolute.display().to_string(),
+            Err(_) => path.display().to_string(),
+        };
+        let quality = recipe.evaluation.quality.get_or_insert_default();
+        if !self.judge.is_empty() {
+            let place = |name: &String| match Path::new(name) {
+                path if path.exists() && !recipe::is_builtin(name) => absolute(path),
+                _ => name.clone(),
+            };
+            quality.judges = self.judge.iter().map(place).collect();
+        }
+        if let Some(reference) = &self.reference {
+            quality.reference = Some(absolute(reference));
+        }
+        Ok(recipe.validate()?)
+    }
 }
 
 /// The way in which the scored samples were drawn.
@@ -125,15 +164,25 @@ impl fmt::Display for Drawn {
 fn samples(args: &EvalArgs) -> Result<Evaluation, Error> {
     let samples = SampleFile::open(&args.target)?;
     let options = options(&args.compute, true, "eval")?;
-    let recipe = match &args.recipe {
+    let mut recipe = match &args.recipe {
         Some(path) => recipe::load(path, &args.set)?.base()?,
-        None if args.set.is_empty() => emoji(samples.side())?,
-        None => {
+        None if !args.set.is_empty() => {
             return Err(Error::Input(
                 "--set changes a recipe; for an .npz give --recipe too".into(),
             ));
         }
+        None if args.reference.is_some() && args.judge.is_empty() => {
+            return Err(Error::Input(
+                "--reference takes a judge: name the network of the reference with --judge, such as the file of FID's Inception network, or \
+                 give a recipe with --recipe"
+                    .into(),
+            ));
+        }
+        // Data that is not looked at.
+        None if args.reference.is_some() => emoji(32)?,
+        None => emoji(samples.side())?,
     };
+    args.change(&mut recipe)?;
     let place = args.out.as_ref().map(EvaluationFolder::at);
     if let Some(place) = &place {
         outside(&args.target, place.path())?;
@@ -181,6 +230,7 @@ fn network(args: &EvalArgs) -> Result<(Evaluation, Recipe), Error> {
     let (folder, checkpoint) = run_or_checkpoint(&args.target, ", nor an .npz of samples")?;
     let trained = folder.unedited()?;
     let mut recipe = folder.recipe_with(&args.set)?;
+    args.change(&mut recipe)?;
     check_measurement(&folder, &trained, &recipe)?;
     measure_all(&mut recipe);
     let options: Options = options(&args.compute, args.output.json, "eval")?;
@@ -189,7 +239,7 @@ fn network(args: &EvalArgs) -> Result<(Evaluation, Recipe), Error> {
     for warning in run.warnings().iter().filter(|warning| warning.is_of_evaluation()) {
         tracing::warn!("{warning}");
     }
-    let own = args.set.is_empty() && checkpoint.is_none() && args.weights == Weights::Ema;
+    let own = !args.changes_recipe() && checkpoint.is_none() && args.weights == Weights::Ema;
     let scratch;
     let _lock = match &args.out {
         Some(out) => Some(EvaluationFolder::at(out).lock()?),
