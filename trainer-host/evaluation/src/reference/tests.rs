@@ -9,7 +9,7 @@ use sextant_data::Dataset;
 use sextant_data::image::png;
 use sextant_recipe::{QualityRecipe, Recipe, Score, parse_resolved};
 use sextant_records::evaluation::Scores;
-use sextant_stats::measure::Features;
+use sextant_stats::measure::{Features, shuffled};
 use sextant_train::sample::npz;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
@@ -76,7 +76,12 @@ impl Ground {
         self.arrays(name, &arrays, single)
     }
 
+    /// Scores of the first held-out images, and the floor of so many samples.
     fn scores(&self, path: &Path, floor: Option<usize>) -> (Scores, Option<Scores>) {
+        self.scores_of(path, &self.dataset.held_out()[..100], floor)
+    }
+
+    fn scores_of(&self, path: &Path, samples: &[usize], floor: Option<usize>) -> (Scores, Option<Scores>) {
         let external = External::open(path).unwrap();
         external.check(&self.judges, SIDE).unwrap();
         let identity = external.identity().unwrap();
@@ -88,7 +93,7 @@ impl Ground {
         let cache = Cache(Some(self.path("cache")));
         let floor_of = floor.map(|samples| (&self.dataset, samples));
         let reference = Reference::against(&self.judges[0], against, floor_of, &cache).unwrap();
-        let samples = bytes(&self.dataset, &self.dataset.held_out()[..100]);
+        let samples = bytes(&self.dataset, samples);
         let floor = reference.floor(floor.unwrap_or(20)).unwrap();
         (
             reference.quality(&samples, 1.0).unwrap().scores,
@@ -140,10 +145,10 @@ fn a_reference_is_one_in_each_of_its_forms() {
     let ground = Ground::new();
     let real = ground.real();
     let folder = ground.path("images");
-    std::fs::create_dir_all(folder.join("below")).unwrap();
+    std::fs::create_dir_all(folder.join("0")).unwrap();
     for (place, pixels) in real.chunks_exact(IMAGE).enumerate() {
         let image = image::RgbImage::from_raw(SIDE as u32, SIDE as u32, pixels.to_vec()).unwrap();
-        let name = if place < 50 { "below/" } else { "" };
+        let name = if place < 50 { "0/" } else { "" };
         std::fs::write(folder.join(format!("{name}{place:03}.png")), png(&image).unwrap()).unwrap();
     }
     let file = ground.path("images.npz");
@@ -181,11 +186,16 @@ fn a_reference_is_one_in_each_of_its_forms() {
 fn held_out_images_are_the_floor_where_there_are_enough() {
     let ground = Ground::new();
     let statistics = ground.statistics("statistics.npz", &ground.real(), false);
-    let (scores, floor) = ground.scores(&statistics, Some(100));
+    let held_out = ground.dataset.held_out();
+    let order = shuffled(held_out.len(), 0);
+    let chosen: Vec<usize> = order[..100].iter().map(|&at| held_out[at]).collect();
+    let (scores, floor) = ground.scores_of(&statistics, &chosen, Some(100));
     let floor = floor.unwrap();
-    assert!(floor.kernel.is_none() && floor.frechet > 0.0);
-    // Both are of held-out images.
-    assert!(floor.frechet < 2.0 * scores.frechet && scores.frechet < 2.0 * floor.frechet);
+    assert!(
+        (floor.frechet / scores.frechet - 1.0).abs() < 1e-9,
+        "{floor:?} {scores:?}"
+    );
+    assert_eq!(floor.kernel, None);
     let more = ground.dataset.held_out().len() + 1;
     assert_eq!(ground.scores(&statistics, Some(more)).1, None);
 }
