@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 use sextant_model::read_safetensors;
-use sextant_tests::{refused, sextant, stderr, stdout, tiny};
+use sextant_tests::{command, refused, sextant, stderr, stdout, tiny};
 use sextant_train::sample::npz;
 
 /// The path of a fixture, as an argument.
@@ -65,6 +65,34 @@ fn samples_have_the_fid_that_pytorch_and_numpy_give_them() {
     }
     assert!(folder.path().join("kept/evaluation.json").exists());
     assert_eq!(eval(&statistics, &["--out", "kept"]), text);
+}
+
+#[test]
+fn the_network_is_found_in_the_hubs_cache() {
+    const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+    let cache = tempfile::tempdir().unwrap();
+    let repository = cache.path().join("models--me--inception");
+    let snapshot = repository.join("snapshots").join(COMMIT);
+    fs::create_dir_all(&snapshot).unwrap();
+    fs::create_dir_all(repository.join("refs")).unwrap();
+    fs::write(repository.join("refs/main"), COMMIT).unwrap();
+    let weights = snapshot.join("pt_inception-2015-12-05-6726825d.pth");
+    fs::copy(fixture("inception.pth"), weights).unwrap();
+    let (samples, statistics) = (fixture("inception_samples.npz"), fixture("inception_statistics.npz"));
+    let scored = |judge: &str| {
+        let arguments = ["eval", &samples, "--judge", judge, "--reference", &statistics, "--json"];
+        let output = command(cache.path(), &arguments)
+            .env("HF_HUB_CACHE", cache.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (
+            json["evaluation"]["quality"][0]["scores"].clone(),
+            json["evaluation"]["judges"][0]["fingerprint"].clone(),
+        )
+    };
+    assert_eq!(scored("hf:me/inception"), scored(&fixture("inception.pth")));
 }
 
 #[test]
