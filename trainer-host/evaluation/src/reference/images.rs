@@ -51,7 +51,7 @@ impl Images {
     /// # Errors
     /// An image that cannot be read, features that are not finite, an interrupt.
     pub fn features(&self, judge: &Judge, side: usize) -> Result<Features, Error> {
-        let mut seen: Vec<f64> = Vec::with_capacity(self.count() * judge.width());
+        let mut seen: Vec<f64> = Vec::new();
         let mut show = |pixels: &[u8]| {
             sextant_interrupt::check()?;
             seen.extend(judge.features(pixels, side)?.values());

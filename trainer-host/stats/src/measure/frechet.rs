@@ -52,22 +52,21 @@ impl Gaussian {
         Self::new(mean, covariance.as_slice())
     }
 
-    /// A Gaussian of this mean `[D]` and covariance `[D, D]`, of which one half is read. Panics for another number of values.
+    /// A Gaussian of this mean `[D]` and symmetric covariance `[D, D]`. Panics for another number of values.
     ///
     /// # Errors
     /// Values that are not finite; what is no covariance, since a variance along some direction is below 0 by more than rounding.
     pub fn new(mean: Vec<f64>, covariance: &[f64]) -> Result<Self, MeasureError> {
         let width = mean.len();
         assert_eq!(covariance.len(), width * width, "a square of the mean's width");
-        let covariance = Features::new(covariance.to_vec(), width)?;
-        let mean = Features::new(mean, width)?.values().to_vec();
-        let root = Features::new(root(&covariance)?, width)?;
+        if mean.iter().chain(covariance).any(|value| !value.is_finite()) {
+            return Err(MeasureError::Degenerate {
+                measure: NAME,
+                reason: "a mean or a covariance has a value that is not finite",
+            });
+        }
+        let root = Features::new(root(covariance, width)?, width)?;
         Ok(Self { mean, root })
-    }
-
-    /// D.
-    pub fn width(&self) -> usize {
-        self.mean.len()
     }
 
     /// The sum of the variances of all columns.
@@ -89,10 +88,9 @@ pub fn frechet_distance(left: &Gaussian, right: &Gaussian) -> Result<f64, Measur
 /// A factor R of a covariance, `[rank, D]` row-major, with Rᵀ R = C: its Cholesky decomposition with pivots on the diagonal (Higham 1990,
 /// "Analysis of the Cholesky decomposition of a semi-definite matrix"), which ends where nothing but rounding is left. A covariance of 0
 /// has one row of zeros.
-fn root(covariance: &Features) -> Result<Vec<f64>, MeasureError> {
-    let width = covariance.width();
+fn root(covariance: &[f64], width: usize) -> Result<Vec<f64>, MeasureError> {
     // What the rows so far leave of each variance.
-    let mut left: Vec<f64> = (0..width).map(|i| covariance.row(i)[i]).collect();
+    let mut left: Vec<f64> = covariance.iter().step_by(width + 1).copied().collect();
     let largest = left.iter().copied().fold(0.0, f64::max);
     let mut root: Vec<f64> = Vec::new();
     for _ in 0..width {
@@ -101,7 +99,7 @@ fn root(covariance: &Features) -> Result<Vec<f64>, MeasureError> {
         else {
             break;
         };
-        let mut row = covariance.row(pivot).to_vec();
+        let mut row = covariance[pivot * width..(pivot + 1) * width].to_vec();
         for earlier in root.chunks_exact(width) {
             let share = earlier[pivot];
             row.iter_mut()
