@@ -154,7 +154,7 @@ impl<'j> Reference<'j> {
         let kept = cache.read(&key).and_then(|kept| {
             let data = kept
                 .get(IMAGES)
-                .filter(|data| data.shape().to_vec().get(1..) == Some(&[judge.width()]))?;
+                .filter(|data| data.shape().to_vec().get(1..) == Some(&[judge.width()][..]))?;
             Features::new(data.iter::<f64>().collect(), judge.width()).ok()
         });
         let features = match kept.filter(|_| external.has_images()) {
