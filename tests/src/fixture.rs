@@ -39,7 +39,7 @@ pub const CHECKED: [&str; 8] = [
 ];
 
 /// The kinds that the unit tests of `model` and `stats` read.
-pub const ELSEWHERE: [&str; 3] = ["autoencoder_kl", "dinov2", "metrics"];
+pub const ELSEWHERE: [&str; 4] = ["autoencoder_kl", "dinov2", "inception", "metrics"];
 
 /// Every fixture of a kind.
 ///

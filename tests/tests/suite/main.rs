@@ -11,6 +11,7 @@ mod comparison;
 mod controls;
 mod data;
 mod evaluation;
+mod fid;
 mod files;
 #[cfg(unix)]
 mod full_disk;

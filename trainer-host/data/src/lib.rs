@@ -41,7 +41,7 @@ pub use draws::{Draws, FormDraws};
 pub use embedded::emoji;
 pub use encode::Encode;
 pub use error::DataError;
-pub use folder::{DOCUMENT, FoundFile, LabelsFault, Listing, MOMENTS};
+pub use folder::{DOCUMENT, FoundFile, LabelsFault, Listing, MOMENTS, pictures};
 pub use host_batch::HostBatch;
 pub use images::Images;
 pub use index::Index;

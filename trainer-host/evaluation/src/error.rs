@@ -11,6 +11,7 @@ use sextant_records::{FileError, RecordError};
 use sextant_stats::measure::MeasureError;
 
 use super::judge::JudgeError;
+use super::reference::ReferenceError;
 
 /// Why an evaluation cannot be made ready, or ended before its end.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +34,9 @@ pub enum Error {
     /// A judge that cannot be had, or that must not judge.
     #[error(transparent)]
     Judge(#[from] JudgeError),
+    /// A reference that cannot be used.
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
     /// A measure that is not defined for what it was given.
     #[error(transparent)]
     Measure(#[from] MeasureError),

@@ -8,7 +8,8 @@ use rand::Rng;
 use super::copies::copies;
 use super::guided::Target;
 use super::maps::maps;
-use super::quality::{self, Reference};
+use super::quality::{self, Against, Reference};
+use super::reference::External;
 use super::representations::representations;
 use super::{FeatureExtraction, Guided};
 use crate::Error;
@@ -92,12 +93,15 @@ pub fn data_fingerprints(dataset: &Dataset) -> DataFingerprints {
 pub fn evaluate(subject: &Subject, folder: &EvaluationFolder, mut part: impl FnMut(&str)) -> Result<Evaluation, Error> {
     let judges = judges(subject.recipe, subject.dataset, subject.device)?;
     let identities: Vec<_> = judges.iter().map(|judge| judge.identity().clone()).collect();
+    let external = External::of(subject.recipe)?;
+    let reference = external.as_ref().map(External::identity).transpose()?;
     let protocol = Protocol::new(
         subject.recipe,
         data_fingerprints(subject.dataset),
         subject.step,
         subject.fingerprints(),
         identities.clone(),
+        reference.as_ref(),
     );
     if let Some(evaluation) = folder.finished(&protocol) {
         return Ok(evaluation);
@@ -111,10 +115,18 @@ pub fn evaluate(subject: &Subject, folder: &EvaluationFolder, mut part: impl FnM
     let mut evaluation = Evaluation {
         step: subject.step,
         judges: identities,
+        reference: reference.clone(),
         ..Evaluation::default()
     };
     if let Some(recipe) = &subject.recipe.evaluation.quality {
-        let scoring = Scoring::new(subject, recipe, &judges)?;
+        let side = subject.dataset.picture_side()?;
+        let against = external.as_ref().zip(reference.as_ref());
+        let against = against.map(|(external, identity)| Against {
+            external,
+            identity,
+            side,
+        });
+        let scoring = Scoring::new(subject, recipe, &judges, against)?;
         let sweep = scoring.sweep(folder, &mut part)?;
         let scales = if sweep.chosen == 1.0 {
             vec![1.0]
@@ -129,7 +141,7 @@ pub fn evaluate(subject: &Subject, folder: &EvaluationFolder, mut part: impl FnM
             let floors = scoring
                 .references
                 .iter()
-                .map(|reference| reference.floor(recipe.samples));
+                .filter_map(|reference| reference.floor(recipe.samples).transpose());
             floors.collect::<Result<_, Error>>()
         })?;
         part("copies")?;
@@ -188,11 +200,16 @@ struct Scoring<'a> {
 }
 
 impl<'a> Scoring<'a> {
-    fn new(subject: &'a Subject, recipe: &'a QualityRecipe, judges: &'a [Judge]) -> Result<Self, Error> {
+    fn new(
+        subject: &'a Subject,
+        recipe: &'a QualityRecipe,
+        judges: &'a [Judge],
+        against: Option<Against>,
+    ) -> Result<Self, Error> {
         Ok(Self {
             subject,
             recipe,
-            references: quality::references(judges, subject.dataset)?,
+            references: quality::references(judges, subject.dataset, against, Some(recipe.samples))?,
             judge: judges[0].name().to_owned(),
         })
     }
@@ -214,7 +231,8 @@ impl<'a> Scoring<'a> {
         Ok(drawn.map_err(|error| error.of_network(&self.subject.file))?)
     }
 
-    /// The scale with the smallest kernel distance to the first judge, on samples that are not scored afterwards.
+    /// The scale with the smallest kernel distance to the first judge, on samples that are not scored afterwards. Against statistics
+    /// the recipe's only one.
     fn sweep(
         &self,
         folder: &EvaluationFolder,
@@ -224,18 +242,26 @@ impl<'a> Scoring<'a> {
         let mut scales = self.recipe.scales.clone();
         scales.sort_by(f64::total_cmp);
         scales.dedup();
+        if let (false, [only]) = (reference.has_rows(), &scales[..]) {
+            return Ok(ScaleSweep {
+                judge: self.judge.clone(),
+                chosen: *only,
+                ..ScaleSweep::default()
+            });
+        }
         let mut points: Vec<SweepPoint> = Vec::new();
         for scale in scales {
             part(&format!("scale {scale}"))?;
-            points.push(folder.part(&format!("sweep-{scale}"), || {
+            let point = folder.part(&format!("sweep-{scale}"), || {
                 let pixels = self.draw("evaluation/sweep", self.recipe.sweep_samples, scale)?;
                 let kernel = reference.kernel(&pixels)?;
-                Ok::<_, Error>(SweepPoint {
+                Ok::<_, Error>(kernel.map(|kernel| SweepPoint {
                     scale,
                     kernel: kernel.value,
                     kernel_error: kernel.standard_error,
-                })
-            })?);
+                }))
+            })?;
+            points.extend(point);
         }
         let best = points.iter().min_by(|a, b| a.kernel.total_cmp(&b.kernel));
         Ok(ScaleSweep {

@@ -14,6 +14,7 @@ mod judge;
 mod maps;
 mod pictures;
 mod quality;
+mod reference;
 mod representations;
 mod subject;
 mod text;
@@ -22,6 +23,7 @@ mod values;
 pub use error::Error;
 pub use guided::{Target, guided_of};
 pub use judge::JudgeError;
+pub use reference::{ReferenceError, ReferenceFault};
 pub use subject::{of_file, of_network, of_run, of_samples, prepare, prepare_evaluation, saved};
 pub use text::text;
 

@@ -1,13 +1,14 @@
 //! Distance of samples from the data, in the features of each judge.
 //!
-//! **What they are compared with** is the training part, as in the literature: it is what a generator was shown. The Frechet
-//! and the kernel distance take all of it. Precision and recall are compared at equal numbers of rows, as
+//! **What they are compared with** is the training part, as in the literature: it is what a generator was shown; or the reference
+//! that a recipe names, such as the statistics that FID is published against. The Frechet and the kernel distance take all of it. Precision and recall are compared at equal numbers of rows, as
 //! their paper does, since balls shrink as rows become more: N samples against N training images, and, as the training part has
 //! room for several such sets that share no image, the mean over them, which costs little and is less noise.
 //!
 //! **The floor** is what real images score by the same rules. They are held-out images, which no generator and no judge has
 //! seen, so that the floor has in it what a judge does to images that it was not trained on. Where there are fewer held-out images
-//! than samples, part of the training part is held against the rest of it. A generator can only be below the floor by more than
+//! than samples, part of the training part is held against the rest of it; against a reference, which may hold the same images,
+//! there is no floor then. A generator can only be below the floor by more than
 //! noise if it repeats training images; [`copies`](super::copies) says whether it does.
 
 use burn::tensor::TensorData;
@@ -16,8 +17,9 @@ use std::collections::BTreeMap;
 use super::cache::Cache;
 use crate::Error;
 use crate::judge::Judge;
+use crate::reference::External;
 use sextant_data::Dataset;
-use sextant_records::evaluation::{Quality, Scores};
+use sextant_records::evaluation::{Quality, ReferenceIdentity, Scores};
 use sextant_stats::measure::{
     Features, Gaussian, KernelDistance, MeasureError, frechet_distance, kernel_distance, precision_recall, shuffled,
 };
@@ -56,20 +58,34 @@ fn quotas(weights: &[usize], count: usize) -> Vec<usize> {
     quotas
 }
 
-/// A judge's view of the data, which samples are compared with.
+/// A judge's view of the data, or of a reference, which samples are compared with.
 #[derive(Debug)]
 pub struct Reference<'j> {
     judge: &'j Judge,
     side: usize,
-    training: Real,
+    real: Real,
     held_out: Option<Features>,
+    /// True if the real images are a part of the data, which may be held against the rest.
+    is_data: bool,
 }
 
 /// Real images, ready to be compared with.
 #[derive(Debug, Clone, PartialEq)]
 struct Real {
-    features: Features,
+    /// None where statistics are all that there is.
+    features: Option<Features>,
     gaussian: Gaussian,
+}
+
+/// A reference in place of the data, and its name.
+#[derive(Debug, Clone, Copy)]
+pub struct Against<'a> {
+    /// The reference.
+    pub external: &'a External,
+    /// Its identity.
+    pub identity: &'a ReferenceIdentity,
+    /// Pixels a side of the samples.
+    pub side: usize,
 }
 
 impl<'j> Reference<'j> {
@@ -99,13 +115,72 @@ impl<'j> Reference<'j> {
         };
         let failed = |source| judge.failed(source);
         let features = |data: &TensorData| Features::new(data.iter::<f64>().collect(), width).map_err(failed);
-        let training = Real::fit(features(&seen["training"])?).map_err(failed)?;
+        let real = Real::fit(features(&seen["training"])?).map_err(failed)?;
         let held_out = seen.get("held_out").map(features).transpose()?;
         Ok(Self {
             judge,
             side: dataset.picture_side()?,
-            training,
+            real,
             held_out,
+            is_data: true,
+        })
+    }
+
+    /// A reference in place of the data. Its images are shown to `judge`, or what it saw is read from `cache`; and of `floor`, a data set
+    /// and a number of samples, as many held-out images, where there are so many.
+    ///
+    /// # Errors
+    /// An image that cannot be read, statistics that are none, features that are not finite, fewer than two images.
+    pub fn against(
+        judge: &'j Judge,
+        against: Against,
+        floor: Option<(&Dataset, usize)>,
+        cache: &Cache,
+    ) -> Result<Self, Error> {
+        const IMAGES: &str = "images";
+        let Against {
+            external,
+            identity,
+            side,
+        } = against;
+        let failed = |source| judge.failed(source);
+        let key = format!(
+            "reference {CACHE_VERSION}, sextant {}, judge {} on {}, images of {} at {side}",
+            env!("CARGO_PKG_VERSION"),
+            judge.identity().fingerprint,
+            judge.device(),
+            identity.fingerprint,
+        );
+        let kept = cache.read(&key).and_then(|kept| {
+            let data = kept
+                .get(IMAGES)
+                .filter(|data| data.shape().to_vec().get(1..) == Some(&[judge.width()][..]))?;
+            Features::new(data.iter::<f64>().collect(), judge.width()).ok()
+        });
+        let features = match kept.filter(|_| external.has_images()) {
+            Some(kept) => Some(kept),
+            None => external.features(judge, side)?.inspect(|seen| {
+                cache.write(&key, &[(IMAGES.to_owned(), rows(seen))].into());
+            }),
+        };
+        let gaussian = match (external.gaussian()?, &features) {
+            (Some(gaussian), _) => gaussian,
+            (None, Some(features)) => Gaussian::fit(features).map_err(failed)?,
+            (None, None) => return Err(Error::Input(format!("{} has no images", identity.path))),
+        };
+        let enough = floor.filter(|(dataset, samples)| dataset.held_out().len() >= *samples);
+        let held_out = enough.map(|(dataset, samples)| {
+            let held_out = dataset.held_out();
+            let order = shuffled(held_out.len(), SEED);
+            let ids: Vec<usize> = order[..samples.max(1)].iter().map(|&at| held_out[at]).collect();
+            judge.features_of(dataset, &ids)
+        });
+        Ok(Self {
+            judge,
+            side,
+            real: Real { features, gaussian },
+            held_out: held_out.transpose()?,
+            is_data: false,
         })
     }
 
@@ -122,35 +197,47 @@ impl<'j> Reference<'j> {
     /// # Errors
     /// Fewer than four samples.
     pub fn score(&self, samples: &Features, scale: f64) -> Result<Quality, Error> {
-        self.assess(&self.training, samples, scale)
+        self.assess(&self.real, samples, scale)
     }
 
-    /// The kernel distance of such samples alone: what scales are chosen by.
+    /// The kernel distance of such samples alone: what scales are chosen by. None against statistics.
     ///
     /// # Errors
     /// Bytes that are no whole images, fewer than three samples, features that are not finite.
-    pub fn kernel(&self, pixels: &[u8]) -> Result<KernelDistance, Error> {
+    pub fn kernel(&self, pixels: &[u8]) -> Result<Option<KernelDistance>, Error> {
+        let Some(real) = &self.real.features else {
+            return Ok(None);
+        };
         let features = self.judge.features(pixels, self.side)?;
-        let distance = kernel_distance(&features, &self.training.features);
-        Ok(distance.map_err(|source| self.judge.failed(source))?)
+        let distance = kernel_distance(&features, real);
+        Ok(Some(distance.map_err(|source| self.judge.failed(source))?))
+    }
+
+    /// True if a kernel distance can be had.
+    pub fn has_rows(&self) -> bool {
+        self.real.features.is_some()
     }
 
     /// Scores of as many real images as there are samples: held-out ones where there are enough, or else training
-    /// images against the rest of them, and then at most half.
+    /// images against the rest of them, and then at most half. Against a reference there are none then.
     ///
     /// # Errors
     /// Fewer than four images.
-    pub fn floor(&self, samples: usize) -> Result<Quality, Error> {
+    pub fn floor(&self, samples: usize) -> Result<Option<Quality>, Error> {
         let failed = |source| self.judge.failed(source);
         if let Some(held_out) = self.held_out.as_ref().filter(|held_out| held_out.len() >= samples) {
             let order = shuffled(held_out.len(), SEED);
-            return self.assess(&self.training, &held_out.select(&order[..samples.max(1)]), 1.0);
+            let floor = self.assess(&self.real, &held_out.select(&order[..samples.max(1)]), 1.0);
+            return floor.map(Some);
         }
-        let all = &self.training.features;
+        let Some(all) = self.real.features.as_ref().filter(|_| self.is_data) else {
+            return Ok(None);
+        };
         let count = samples.min(all.len() / 2);
         let order = shuffled(all.len(), SEED);
         let (part, rest) = order.split_at(count.max(1));
-        self.assess(&Real::fit(all.select(rest)).map_err(failed)?, &all.select(part), 1.0)
+        let rest = Real::fit(all.select(rest)).map_err(failed)?;
+        self.assess(&rest, &all.select(part), 1.0).map(Some)
     }
 
     fn assess(&self, real: &Real, samples: &Features, scale: f64) -> Result<Quality, Error> {
@@ -163,10 +250,19 @@ impl<'j> Reference<'j> {
     }
 }
 
-/// A reference of every judge, in their order, by way of [`Cache::standard`].
-pub fn references<'j>(judges: &'j [Judge], dataset: &Dataset) -> Result<Vec<Reference<'j>>, Error> {
+/// A reference of every judge, in their order, by way of [`Cache::standard`]: `against` one that is named, or else the data. `floor` is
+/// the number of samples for which a floor is wanted; the data has one in any case.
+pub fn references<'j>(
+    judges: &'j [Judge],
+    dataset: &Dataset,
+    against: Option<Against>,
+    floor: Option<usize>,
+) -> Result<Vec<Reference<'j>>, Error> {
     let cache = Cache::standard();
-    let of = |judge| Reference::of(judge, dataset, &cache);
+    let of = |judge| match against {
+        Some(against) => Reference::against(judge, against, floor.map(|samples| (dataset, samples)), &cache),
+        None => Reference::of(judge, dataset, &cache),
+    };
     judges.iter().map(of).collect()
 }
 
@@ -174,32 +270,38 @@ impl Real {
     fn fit(features: Features) -> Result<Self, MeasureError> {
         Ok(Self {
             gaussian: Gaussian::fit(&features)?,
-            features,
+            features: Some(features),
         })
     }
 
     fn scores(&self, samples: &Features) -> Result<Scores, MeasureError> {
-        let kernel = kernel_distance(samples, &self.features)?;
         let mut scores = Scores {
             frechet: frechet_distance(&Gaussian::fit(samples)?, &self.gaussian)?,
-            kernel: kernel.value,
-            kernel_error: kernel.standard_error,
             ..Scores::default()
         };
-        let count = samples.len().min(self.features.len());
+        let Some(features) = &self.features else {
+            return Ok(scores);
+        };
+        let kernel = kernel_distance(samples, features)?;
+        scores.kernel = Some(kernel.value);
+        scores.kernel_error = Some(kernel.standard_error);
+        let count = samples.len().min(features.len());
         let compared = match count < samples.len() {
             true => samples.select(&shuffled(samples.len(), SEED)[..count]),
             false => samples.clone(),
         };
-        let order = shuffled(self.features.len(), SEED);
+        let order = shuffled(features.len(), SEED);
         let sets = order.chunks_exact(count);
         let share = 1.0 / sets.len() as f64;
+        let (mut precision, mut recall) = (0.0, 0.0);
         for set in sets {
-            let real = self.features.select(set);
+            let real = features.select(set);
             let found = precision_recall(&real, &compared, NEIGHBOURS)?;
-            scores.precision += share * found.precision;
-            scores.recall += share * found.recall;
+            precision += share * found.precision;
+            recall += share * found.recall;
         }
+        scores.precision = Some(precision);
+        scores.recall = Some(recall);
         Ok(scores)
     }
 }

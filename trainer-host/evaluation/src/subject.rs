@@ -5,7 +5,8 @@ use sha2::{Digest, Sha256};
 
 use super::copies::copies_in;
 use super::evaluate::{Subject, data_fingerprints, evaluate, judges};
-use super::quality;
+use super::quality::{self, Against};
+use super::reference::External;
 use super::representations::not_shown;
 use super::{Guided, guided_of, pictures, values};
 use crate::Error;
@@ -45,6 +46,10 @@ pub fn prepare_evaluation(recipe: Recipe, options: Options) -> Result<Run, Error
     let mut run = Run::prepare(recipe, options)?;
     run.check_samples()?;
     let judges = judges(run.recipe(), run.dataset(), &run.options().device)?;
+    if let Some(external) = External::of(run.recipe())? {
+        external.check(&judges, run.dataset().picture_side()?)?;
+        external.check_choices(run.recipe())?;
+    }
     run.warn(warnings(run.recipe(), run.dataset(), &judges));
     Ok(run)
 }
@@ -257,8 +262,11 @@ fn over_training(run: &Run, folder: &RunFolder, place: &EvaluationFolder) -> Res
 
 /// Scores samples alone, with the judges and the data of `recipe`; numbers and nearest neighbours stay in `place`, if there is one.
 ///
+/// Where the recipe names a reference, samples are compared with that and nothing else: the data is not looked at, so that there are
+/// neither floors nor copies.
+///
 /// # Errors
-/// Samples of another size than the data, a `place` that holds something else.
+/// Samples of another size than the data or the reference, a `place` that holds something else.
 pub fn of_samples(
     samples: &SampleFile,
     recipe: &Recipe,
@@ -266,11 +274,12 @@ pub fn of_samples(
     place: Option<&EvaluationFolder>,
 ) -> Result<Evaluation, Error> {
     let dataset = sextant_train::dataset(&recipe.data, device)?;
-    let side = dataset.picture_side()?;
-    if side != samples.side() {
+    let external = External::of(recipe)?;
+    let side = samples.side();
+    if external.is_none() && dataset.picture_side()? != side {
         return Err(Error::Input(format!(
-            "the samples are {} pixels a side, pictures of the data {side}; give the recipe that they were drawn by with --recipe",
-            samples.side()
+            "the samples are {side} pixels a side, pictures of the data {}; give the recipe that they were drawn by with --recipe",
+            dataset.picture_side()?
         )));
     }
     let classes = dataset.class_names().len() as u64;
@@ -283,8 +292,21 @@ pub fn of_samples(
         )));
     }
     let judges = judges(recipe, &dataset, device)?;
+    let identity = match &external {
+        Some(external) => {
+            external.check(&judges, side)?;
+            Some(external.identity()?)
+        }
+        None => None,
+    };
+    let against = external.as_ref().zip(identity.as_ref());
+    let against = against.map(|(external, identity)| Against {
+        external,
+        identity,
+        side,
+    });
     let Some(place) = place else {
-        return Ok(scored(samples, &dataset, &judges)?.0);
+        return Ok(scored(samples, &dataset, &judges, against)?.0);
     };
     let identities = judges.iter().map(|judge| judge.identity().clone()).collect();
     let protocol = Protocol::new(
@@ -293,13 +315,16 @@ pub fn of_samples(
         0,
         fingerprints(samples)?,
         identities,
+        identity.as_ref(),
     );
     if let Some(evaluation) = place.finished(&protocol) {
         return Ok(evaluation);
     }
     place.begin(&protocol)?;
-    let (evaluation, neighbours_png) = scored(samples, &dataset, &judges)?;
-    place.write_bytes("neighbours.png", &neighbours_png)?;
+    let (evaluation, neighbours_png) = scored(samples, &dataset, &judges, against)?;
+    if let Some(png) = neighbours_png {
+        place.write_bytes("neighbours.png", &png)?;
+    }
     place.finish(&evaluation)?;
     Ok(evaluation)
 }
@@ -319,8 +344,13 @@ fn fingerprints(samples: &SampleFile) -> Result<Fingerprints, Error> {
 
 /// All that can be said of samples, and the picture of the nearest neighbours. Features of all samples are in memory, their pixels
 /// never.
-fn scored(samples: &SampleFile, dataset: &Dataset, judges: &[Judge]) -> Result<(Evaluation, Vec<u8>), Error> {
-    let references = quality::references(judges, dataset)?;
+fn scored(
+    samples: &SampleFile,
+    dataset: &Dataset,
+    judges: &[Judge],
+    against: Option<Against>,
+) -> Result<(Evaluation, Option<Vec<u8>>), Error> {
+    let references = quality::references(judges, dataset, against, None)?;
     let mut seen: Vec<Vec<f64>> = vec![Vec::new(); judges.len()];
     samples.read(|images| {
         for (judge, seen) in judges.iter().zip(&mut seen) {
@@ -331,14 +361,18 @@ fn scored(samples: &SampleFile, dataset: &Dataset, judges: &[Judge]) -> Result<(
     })?;
     let mut evaluation = Evaluation {
         judges: judges.iter().map(|judge| judge.identity().clone()).collect(),
+        reference: against.map(|against| against.identity.clone()),
         ..Evaluation::default()
     };
     for (reference, (judge, seen)) in references.iter().zip(judges.iter().zip(seen)) {
         let features = Features::new(seen, judge.width())?;
         evaluation.quality.push(reference.score(&features, 1.0)?);
-        evaluation.floors.push(reference.floor(features.len())?);
+        evaluation.floors.extend(reference.floor(features.len())?);
+    }
+    if against.is_some() {
+        return Ok((evaluation, None));
     }
     let found = copies_in(&|each| samples.read(each), 1.0, dataset)?;
     evaluation.copies = Some(found.copies);
-    Ok((evaluation, found.neighbours_png))
+    Ok((evaluation, Some(found.neighbours_png)))
 }

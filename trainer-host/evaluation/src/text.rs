@@ -25,13 +25,16 @@ fn write(out: &mut String, evaluation: &Evaluation) -> fmt::Result {
     }
     if let Some(first) = evaluation.quality.first() {
         quality(out, evaluation)?;
-        writeln!(
-            out,
-            "{} samples; \"real\" is as many real images: the floor",
-            first.samples
-        )?;
+        let floor = match evaluation.floors.is_empty() {
+            true => "",
+            false => "; \"real\" is as many real images: the floor",
+        };
+        writeln!(out, "{} samples{floor}", first.samples)?;
     }
-    if let Some(sweep) = &evaluation.sweep {
+    if let Some(reference) = &evaluation.reference {
+        writeln!(out, "compared with {} ({})", reference.path, reference.description)?;
+    }
+    if let Some(sweep) = evaluation.sweep.as_ref().filter(|sweep| !sweep.points.is_empty()) {
         let points = sweep.points.iter();
         let points = points.map(|p| format!("{}: {:.4} ± {:.4}", p.scale, p.kernel, p.kernel_error));
         writeln!(
@@ -70,29 +73,37 @@ fn write(out: &mut String, evaluation: &Evaluation) -> fmt::Result {
     }
 }
 
+/// A number of a judge's scores in words; none where it was not measured.
+type Number = fn(&Scores) -> Option<String>;
+
 fn quality(out: &mut String, evaluation: &Evaluation) -> fmt::Result {
-    let heads = ["judge", "scale", "Frechet", "kernel distance", "precision", "recall"];
-    let [judge, scale, frechet, kernel, precision, recall] = heads;
-    writeln!(
-        out,
-        "{judge:<12} {scale:>6} {frechet:>9} {kernel:>18} {precision:>9} {recall:>6}"
-    )?;
     let scored = evaluation.quality.iter().map(|of| (of, of.scale.to_string()));
     let floors = evaluation.floors.iter().map(|of| (of, "real".into()));
-    for (Quality { judge, scores, .. }, scale) in scored.chain(floors) {
-        let Scores {
-            frechet,
-            precision,
-            recall,
-            ..
-        } = scores;
-        let kernel = format!("{:.4} ± {:.4}", scores.kernel, scores.kernel_error);
-        writeln!(
-            out,
-            "{judge:<12} {scale:>6} {frechet:>9.3} {kernel:>18} {precision:>9.3} {recall:>6.3}"
-        )?;
+    let rows: Vec<(&Quality, String)> = scored.chain(floors).collect();
+    // Against statistics there is nothing but the Frechet distance.
+    let columns: [(&str, usize, Number); 4] = [
+        ("Frechet", 9, |scores| Some(format!("{:.3}", scores.frechet))),
+        ("kernel distance", 18, |scores| {
+            Some(format!("{:.4} ± {:.4}", scores.kernel?, scores.kernel_error?))
+        }),
+        ("precision", 9, |scores| Some(format!("{:.3}", scores.precision?))),
+        ("recall", 6, |scores| Some(format!("{:.3}", scores.recall?))),
+    ];
+    let columns: Vec<_> = columns
+        .into_iter()
+        .filter(|(.., of)| rows.iter().any(|(row, _)| of(&row.scores).is_some()))
+        .collect();
+    write!(out, "{:<12} {:>6}", "judge", "scale")?;
+    for (name, width, _) in &columns {
+        write!(out, " {name:>width$}")?;
     }
-    Ok(())
+    for (Quality { judge, scores, .. }, scale) in &rows {
+        write!(out, "\n{judge:<12} {scale:>6}")?;
+        for (_, width, of) in &columns {
+            write!(out, " {:>width$}", of(scores).unwrap_or_else(|| "-".into()))?;
+        }
+    }
+    writeln!(out)
 }
 
 fn representations(out: &mut String, found: &Representations) -> fmt::Result {

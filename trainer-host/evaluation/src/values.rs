@@ -15,12 +15,14 @@ pub fn values(evaluation: &Evaluation) -> BTreeMap<String, f64> {
     } in &evaluation.quality
     {
         for (_, at) in [(1.0, "1"), (chosen, "best")].iter().filter(|(at, _)| at == scale) {
-            values.extend([
-                (format!("quality.{judge}.frechet@{at}"), scores.frechet),
-                (format!("quality.{judge}.kernel@{at}"), scores.kernel),
-                (format!("quality.{judge}.precision@{at}"), scores.precision),
-                (format!("quality.{judge}.recall@{at}"), scores.recall),
-            ]);
+            let named = [
+                ("frechet", Some(scores.frechet)),
+                ("kernel", scores.kernel),
+                ("precision", scores.precision),
+                ("recall", scores.recall),
+            ];
+            let measured = named.into_iter().filter_map(|(name, value)| Some((name, value?)));
+            values.extend(measured.map(|(name, value)| (format!("quality.{judge}.{name}@{at}"), value)));
         }
     }
     if evaluation.sweep.is_some() {
@@ -59,7 +61,7 @@ mod tests {
             scale,
             samples: 20,
             scores: Scores {
-                kernel,
+                kernel: Some(kernel),
                 ..Scores::default()
             },
         };

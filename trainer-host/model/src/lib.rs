@@ -12,6 +12,7 @@ pub mod diffusion;
 pub mod dinov2;
 pub mod encoder;
 pub mod hub;
+pub mod inception;
 pub mod network;
 pub mod pretraining;
 

@@ -17,9 +17,12 @@ const MOST: usize = 10_000_000;
 pub struct QualityRecipe {
     /// Samples for every score, and training images that they are compared with for the floor.
     pub samples: usize,
-    /// Networks in whose features samples are compared with the data: `"embedded"`, `"untrained"`, or the path of a file that
-    /// `sextant encoder train` wrote. The first is the one that scales are chosen and scores are compared by.
+    /// Networks in whose features samples are compared with the data: `"embedded"`, `"untrained"`, a DINOv2 or an Inception, or the
+    /// path of a file that `sextant encoder train` wrote. The first is the one that scales are chosen and scores are compared by.
     pub judges: Vec<String>,
+    /// What samples are compared with in place of the data's training part: an `.npz` of statistics or of images, or a folder of
+    /// images.
+    pub reference: Option<String>,
     /// Scales of classifier-free guidance among which the best is chosen for each run; 1 is measured in any case.
     pub scales: Vec<f64>,
     /// Samples for each scale of the sweep, of other noise than those that are scored.
@@ -31,6 +34,7 @@ impl Default for QualityRecipe {
         Self {
             samples: 360,
             judges: vec!["embedded".into(), "untrained".into()],
+            reference: None,
             scales: vec![1.0, 1.5, 2.0, 3.0],
             sweep_samples: 180,
         }

@@ -41,7 +41,7 @@ pub use guidance::{SettingError, SourceConfig, USUAL_COEFFICIENT, check_name};
 pub use import::{Convention, Import, Take};
 pub use init::{Init, InitFile};
 pub use overlay::{Variant, overlay};
-pub use paths::{JUDGES, is_library_path};
+pub use paths::{JUDGES, is_builtin, is_library_path};
 pub use sampler::{SamplerConfig, SamplerMethod};
 pub use schema::*;
 pub use time::{TimeSampling, from_normal};

@@ -10,12 +10,13 @@ use super::{Init, Recipe};
 type IsPath = fn(&str) -> bool;
 
 /// Keys whose value may be a path, `*` being any place in a list. A variant has the same keys.
-const PATHS: [(&str, IsPath); 8] = [
+const PATHS: [(&str, IsPath); 9] = [
     ("data.path", |_| true),
     ("data.held_out", |_| true),
     ("data.vae", is_network_path),
     ("encoder.weights", is_network_path),
     ("evaluation.quality.judges.*", is_network_path),
+    ("evaluation.quality.reference", |_| true),
     ("phases.*.guidance.*.plugin", is_library_path),
     ("phases.*.init.from", |_| true),
     ("phases.*.teacher.from", |_| true),
@@ -120,6 +121,7 @@ mod tests {
             [encoder]
             weights = "embedded"
             [evaluation.quality]
+            reference = "imagenet.npz"
             judges = ["untrained", "hf:facebook/dinov2-small", "../judge.safetensors", "/there/judge.safetensors"]
             [[phases]]
             init = { from = "last.pt" }
@@ -139,6 +141,7 @@ mod tests {
             .replace("\"libown", "\"/here/libown")
             .replace("\"./", "\"/here/")
             .replace("\"own", "\"/here/own")
+            .replace("\"imagenet", "\"/here/imagenet")
             .replace("\"last", "\"/here/last")
             .replace("\"sub", "\"/here/sub");
         let absolute: toml::Table = absolute.parse().unwrap();

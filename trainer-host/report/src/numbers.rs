@@ -57,9 +57,9 @@ fn distances(evaluation: &Evaluation) -> [Option<f64>; 5] {
     let at_one = judge.and_then(|judge| quality::scored(evaluation, &judge.name, 1.0));
     let chosen = quality::first_judged(evaluation);
     [
-        at_one.map(|quality| quality.scores.kernel),
+        at_one.and_then(|quality| quality.scores.kernel),
         at_one.map(|quality| quality.scores.frechet),
-        chosen.map(|quality| quality.scores.kernel),
+        chosen.and_then(|quality| quality.scores.kernel),
         chosen.map(|quality| quality.scores.frechet),
         chosen.map(|quality| quality.scale),
     ]
@@ -201,21 +201,24 @@ fn judged<'a>(evaluation: &'a Evaluation, facts: &mut Vec<Fact<'a>>) {
     }
 }
 
-/// A judge's scores, the names of all with one prefix and that of the kernel distance's error with another.
-fn scores<'a>(quality: &'a Quality, scale: Option<f64>, [prefix, of_error]: [&str; 2]) -> [Fact<'a>; 5] {
+/// The scores that a judge measured, the names of all with one prefix and that of the kernel distance's error with another.
+fn scores<'a>(quality: &'a Quality, scale: Option<f64>, [prefix, of_error]: [&str; 2]) -> Vec<Fact<'a>> {
     let s = &quality.scores;
     let named = [
         (prefix, "kernel distance", s.kernel),
         (of_error, "kernel distance", s.kernel_error),
-        (prefix, "Fréchet distance", s.frechet),
+        (prefix, "Fréchet distance", Some(s.frechet)),
         (prefix, "precision", s.precision),
         (prefix, "recall", s.recall),
     ];
-    named.map(|(prefix, name, value)| Fact {
-        of: &quality.judge,
-        scale,
-        ..fact(format!("{prefix}{name}"), value)
-    })
+    let measured = named.into_iter().filter_map(|(prefix, name, value)| {
+        Some(Fact {
+            of: &quality.judge,
+            scale,
+            ..fact(format!("{prefix}{name}"), value?)
+        })
+    });
+    measured.collect()
 }
 
 #[cfg(test)]
@@ -231,7 +234,8 @@ mod tests {
         let measured = variant.evaluations[1].as_ref().unwrap();
         let scores = |scale: f64| quality::scored(measured, "embedded", scale).unwrap().scores;
         let (one, chosen) = (scores(1.0), scores(1.5));
-        let wanted = [one.kernel, one.frechet, chosen.kernel, chosen.frechet, 1.5].map(|value| value.to_string());
+        let [kernel, chosen_kernel] = [one.kernel, chosen.kernel].map(Option::unwrap);
+        let wanted = [kernel, one.frechet, chosen_kernel, chosen.frechet, 1.5].map(|value| value.to_string());
         let text = csv(&report);
         let lines: Vec<&str> = text.split("\r\n").filter(|line| !line.is_empty()).collect();
         let line = |start: &str| *lines.iter().find(|line| line.starts_with(start)).unwrap();
@@ -240,6 +244,21 @@ mod tests {
         assert!(lines[0].ends_with(&JUDGED.join(",")), "{text}");
         assert!(line("repa,1,finished,0.4").ends_with(&wanted.join(",")), "{text}");
         assert!(line("repa,2,").ends_with(",,,,,"), "{text}");
+    }
+
+    #[test]
+    fn what_was_not_measured_is_no_number() {
+        let report = fixture::against_statistics(1);
+        let text = csv(&report);
+        let line = text.split("\r\n").find(|line| line.starts_with("none,0,")).unwrap();
+        let cells: Vec<&str> = line.rsplit(',').collect();
+        assert!(cells[4].is_empty() && cells[2].is_empty(), "{line}");
+        assert!(!cells[3].is_empty() && !cells[1].is_empty(), "{line}");
+        let text = measures_csv(&report);
+        for absent in ["kernel distance", "precision", "recall"] {
+            assert!(!text.contains(absent), "{absent}");
+        }
+        assert!(text.contains("none,0,Fréchet distance,"));
     }
 
     #[test]

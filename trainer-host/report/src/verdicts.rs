@@ -1,5 +1,6 @@
 //! The table of verdicts: the page's answer.
 
+use sextant_records::evaluation::Evaluation;
 use sextant_stats::statistics::{Interval, NoInterval, Outcome as Tested, Sample, Verdict};
 
 use crate::content::{Measurements, Outcome, Report, Variant};
@@ -68,13 +69,14 @@ fn columns(report: &Report) -> Vec<Entries> {
             columns.push(each(head, &|variant| speed_up(report, variant)));
         }
     }
-    if !name.starts_with("kernel distance") && report.evaluations().any(|e| quality::first_judged(e).is_some()) {
+    let kernel = |e: &Evaluation| quality::first_judged(e)?.scores.kernel;
+    if !name.starts_with("kernel distance") && report.evaluations().any(|e| kernel(e).is_some()) {
         let head = Column {
             meaning: "Kernel distance (KID) of samples in the first judge’s features, at each run’s chosen guidance scale; ± is the standard deviation over seeds",
             .."KID ↓".into()
         };
         columns.push(each(head, &|variant| {
-            let of = SeedMean::evaluations(variant, |e| Some(quality::first_judged(e)?.scores.kernel));
+            let of = SeedMean::evaluations(variant, kernel);
             of.map(|of| of.text()).into()
         }));
     }
@@ -221,6 +223,18 @@ mod tests {
             assert!(scores.iter().all(|cell| !cell.contains('±')), "{scores:?}");
             assert_eq!(column(&report, "difference")[1], difference);
         }
+    }
+
+    #[test]
+    fn a_kernel_distance_that_was_not_measured_has_no_column() {
+        let has = |report: &Report| {
+            table(report)
+                .columns
+                .iter()
+                .any(|column| column.name.starts_with("KID"))
+        };
+        assert!(has(&fixture::example()));
+        assert!(!has(&fixture::against_statistics(3)));
     }
 
     #[test]

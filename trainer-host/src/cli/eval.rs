@@ -25,14 +25,22 @@ pub struct EvalArgs {
     /// A run's folder, one checkpoint of it (RUN/phases/PHASE/step-000400), a file of weights (.pt, .pth, .safetensors), or an .npz of
     /// samples (uint8 [N, side, side, 3]).
     target: PathBuf,
-    /// For an .npz: the recipe whose data and `evaluation.quality` it is measured by; by default the embedded emoji. For a file of
-    /// weights: the recipe with its data, prediction and path.
+    /// For an .npz: the recipe whose data and `evaluation.quality` it is measured by; by default the embedded emoji. With a reference the
+    /// data is not looked at. For a file of weights: the recipe with its data, prediction and path.
     #[arg(long, value_name = "RECIPE")]
     recipe: Option<PathBuf>,
     /// Set a key of the recipe, such as evaluation.quality.samples=1000; may be given more than once. Of a run's recipe only what
     /// measures, and the paths of files that lie elsewhere now. Then nothing is written into the run.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// Judge samples by this network, in place of the recipe's: the file of FID's Inception network, for one; may be given more than once
+    /// (`evaluation.quality.judges`).
+    #[arg(long, value_name = "NAME")]
+    judge: Vec<String>,
+    /// Compare samples with this, in place of the data: an .npz of statistics or of images, or a folder of images
+    /// (`evaluation.quality.reference`).
+    #[arg(long, value_name = "PATH")]
+    reference: Option<PathBuf>,
     /// Weights that are measured: the trained ones (model), their moving average (ema), or a further one (ema-0.999). By default the
     /// moving average; of a file without one, the weights that there are. Of others than the moving average nothing is written into a run.
     #[arg(long)]
@@ -89,6 +97,34 @@ impl EvalArgs {
             Some((option, _)) => Err(Error::Input(format!("{option} is for a file of weights"))),
             None => Ok(()),
         }
+    }
+
+    /// True if the command line says what is measured, and not the recipe.
+    fn changes_recipe(&self) -> bool {
+        !self.set.is_empty() || !self.judge.is_empty() || self.reference.is_some()
+    }
+
+    /// Puts its judges and its reference into a recipe. Paths are seen from the working directory.
+    fn change(&self, recipe: &mut Recipe) -> Result<(), Error> {
+        if self.judge.is_empty() && self.reference.is_none() {
+            return Ok(());
+        }
+        let absolute = |path: &Path| match std::path::absolute(path) {
+            Ok(absolute) => absolute.display().to_string(),
+            Err(_) => path.display().to_string(),
+        };
+        let quality = recipe.evaluation.quality.get_or_insert_default();
+        if !self.judge.is_empty() {
+            let place = |name: &String| match Path::new(name) {
+                path if path.exists() && !recipe::is_builtin(name) => absolute(path),
+                _ => name.clone(),
+            };
+            quality.judges = self.judge.iter().map(place).collect();
+        }
+        if let Some(reference) = &self.reference {
+            quality.reference = Some(absolute(reference));
+        }
+        Ok(recipe.validate()?)
     }
 }
 
@@ -166,15 +202,25 @@ impl fmt::Display for Drawn {
 fn samples(args: &EvalArgs) -> Result<Evaluation, Error> {
     let samples = SampleFile::open(&args.target)?;
     let options = options(&args.compute, true, "eval")?;
-    let recipe = match &args.recipe {
+    let mut recipe = match &args.recipe {
         Some(path) => recipe::load(path, &args.set)?.base()?,
-        None if args.set.is_empty() => emoji(samples.side())?,
-        None => {
+        None if !args.set.is_empty() => {
             return Err(Error::Input(
                 "--set changes a recipe; for an .npz give --recipe too".into(),
             ));
         }
+        None if args.reference.is_some() && args.judge.is_empty() => {
+            return Err(Error::Input(
+                "--reference takes a judge: name the network of the reference with --judge, such as the file of FID's Inception network, or \
+                 give a recipe with --recipe"
+                    .into(),
+            ));
+        }
+        // Data that is not looked at.
+        None if args.reference.is_some() => emoji(32)?,
+        None => emoji(samples.side())?,
     };
+    args.change(&mut recipe)?;
     let place = args.out.as_ref().map(EvaluationFolder::at);
     match &place {
         Some(place) => outside(&args.target, place.path())?,
@@ -223,6 +269,7 @@ fn file(args: &EvalArgs) -> Result<(Evaluation, Option<Drawn>), Error> {
         )));
     };
     let mut recipe = recipe::load(path, &args.set)?.base()?;
+    args.change(&mut recipe)?;
     measure_all(&mut recipe);
     let known = Known {
         weights: args.weights,
@@ -258,11 +305,12 @@ fn run_or_its_checkpoint(args: &EvalArgs) -> Result<(Evaluation, Option<Drawn>),
     }
     let weights = args.weights.unwrap_or(Weights::Ema);
     let (folder, checkpoint) = run_or_checkpoint(&args.target, ", nor a file of weights, nor an .npz of samples")?;
-    let own = args.set.is_empty() && checkpoint.is_none() && weights == Weights::Ema && args.out.is_none();
+    let own = !args.changes_recipe() && checkpoint.is_none() && weights == Weights::Ema && args.out.is_none();
     // Before anything of it is read: another process may be changing it.
     let own = own.then(|| folder.lock()).transpose()?;
     let trained = folder.unedited()?;
     let mut recipe = folder.recipe_with(&args.set)?;
+    args.change(&mut recipe)?;
     check_measurement(&folder, &trained, &recipe)?;
     measure_all(&mut recipe);
     let options: Options = options(&args.compute, args.output.json, "eval")?;

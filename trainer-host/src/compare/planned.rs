@@ -194,6 +194,7 @@ impl PlannedRun {
             data: &self.data,
             encoded_by: self.encoded_by.as_deref(),
             judges: self.recipe.evaluation.quality.as_ref().map(|_| &[][..]),
+            reference: None,
         }
     }
 

@@ -125,6 +125,14 @@ impl Listing {
     }
 }
 
+/// Everything in `folder` that is meant as an image, whatever classes it may be of.
+///
+/// # Errors
+/// A folder that cannot be read, or has none.
+pub fn pictures(folder: &Path) -> Result<Vec<FoundFile>, DataError> {
+    some_files(folder, &[IMAGES, OTHER_IMAGES].concat())
+}
+
 /// The files of `folder`, at least one.
 ///
 /// # Errors

@@ -7,6 +7,6 @@ mod open;
 
 pub use document::{DOCUMENT, LabelsFault};
 pub use files::FoundFile;
-pub use listing::Listing;
+pub use listing::{Listing, pictures};
 pub use open::MOMENTS;
 pub(super) use open::{PICTURES, images, latents, picture_names, side_of, size_of_first};

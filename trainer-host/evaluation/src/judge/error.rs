@@ -1,6 +1,7 @@
 //! Errors of a judge.
 
 use sextant_data::DataError;
+use sextant_model::checkpoint::CheckpointError;
 use sextant_model::encoder::EncoderError;
 use sextant_stats::measure::MeasureError;
 
@@ -14,6 +15,14 @@ pub enum JudgeError {
         judge: String,
         /// The fault of the file.
         source: EncoderError,
+    },
+    /// The file of an Inception network cannot be read.
+    #[error("evaluation.quality.judges names {judge:?}, which cannot be read: {source}")]
+    Inception {
+        /// As the recipe names it.
+        judge: String,
+        /// The fault of the file.
+        source: CheckpointError,
     },
     /// A judge saw images that this data holds out, or another set altogether.
     #[error(

@@ -3,18 +3,21 @@
 use super::base::{Backbone, Judge};
 use super::dinov2::ClassToken;
 use super::error::JudgeError;
+use super::inception::Pool3;
 use super::trained::Trained;
 use super::untrained::Untrained;
 use crate::Error;
 use burn::tensor::Device;
 use sextant_data::Dataset;
 use sextant_model::encoder::{Encoder, Published, Target};
+use sextant_model::inception::{self, Inception};
 
 /// The judge that ships inside the binary: `configs/judge.toml`, trained. At most 1.5 MB.
 const EMBEDDED_JUDGE: &[u8] = include_bytes!("../../../assets/judge.safetensors");
 
 /// The judges that `evaluation.quality.judges` names, in that order: `"embedded"`, `"untrained"`, the path of a file that
-/// `sextant encoder train` wrote, or a DINOv2 as `hf:owner/name` or the path of its folder.
+/// `sextant encoder train` wrote, a DINOv2 as `hf:owner/name` or the path of its folder, or the file of FID's Inception network, which may
+/// lie in the hub's cache.
 ///
 /// # Errors
 /// A file that cannot be read, a judge that was trained on another split than the data's, a network named twice, latents
@@ -40,6 +43,13 @@ pub fn load(names: &[String], dataset: &Dataset, device: &Device) -> Result<Vec<
 }
 
 fn backbone(name: &str, dataset: &Dataset, device: &Device) -> Result<Box<dyn Backbone>, JudgeError> {
+    if let Some((file, _)) = inception::weights_file(name) {
+        let network = Inception::load(&file, device).map_err(|source| JudgeError::Inception {
+            judge: name.into(),
+            source,
+        })?;
+        return Ok(Box::new(Pool3::new(network)));
+    }
     let fault = |source| JudgeError::Encoder {
         judge: name.into(),
         source,
@@ -286,6 +296,35 @@ mod tests {
             message.contains("hf:nobody/nothing@0") && message.contains("models--nobody--nothing"),
             "{message}"
         );
+    }
+
+    #[test]
+    fn the_file_of_an_inception_network_is_a_judge() {
+        let (dataset, device) = (emoji(16, 5), Device::flex());
+        let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/inception.pth");
+        let judges = load(&[fixture.into(), "untrained".into()], &dataset, &device).unwrap();
+        assert_eq!(
+            judges[0].identity().description,
+            "Inception v3 of FID, 128 features (pool3)"
+        );
+        let together = judges[0].features_of(&dataset, &[3, 7]).unwrap();
+        let alone = judges[0].features_of(&dataset, &[7]).unwrap();
+        assert!(largest_gap(&alone, &together.select(&[1])) < 1e-4);
+        assert!(largest_gap(&alone, &together.select(&[0])) > 1e-2);
+        // One that is known by its first layer, and is cut short.
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("some.safetensors");
+        let first = burn::tensor::TensorData::new(vec![0f32; 54], [2, 3, 3, 3]);
+        write_safetensors(
+            &path,
+            &[("Conv2d_1a_3x3.conv.weight".to_owned(), first)].into(),
+            &Default::default(),
+        )
+        .unwrap();
+        let message = refusal(&[&path.display().to_string()], &dataset);
+        for part in ["evaluation.quality.judges", "469 tensors do not fit"] {
+            assert!(message.contains(part), "{message}");
+        }
     }
 
     #[test]

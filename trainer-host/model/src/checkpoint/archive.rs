@@ -4,14 +4,13 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 
-use burn::tensor::{DType, TensorData};
 use zip::result::ZipError;
 use zip::{CompressionMethod, ZipArchive, ZipReadOptions};
 
-use super::pickle::{Pickle, PickleError, StoredTensor};
+use super::pickle::{Pickle, PickleError, Storage};
 
 /// Largest pickle that is read. It holds names, shapes and settings; those of the largest published checkpoint need 1 MB.
-const LARGEST_PICKLE: u64 = 16 << 20;
+pub(super) const LARGEST_PICKLE: u64 = 16 << 20;
 
 /// Fault of an archive that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +30,7 @@ pub enum ArchiveError {
     /// An entry that is compressed, or another length than the pickle says.
     #[error("its entry {entry} {reason}")]
     Entry {
-        /// Name in the archive.
+        /// Name in the archive, or number of the storage where there is none.
         entry: String,
         /// The fault.
         reason: String,
@@ -105,90 +104,8 @@ impl Archive {
         Ok(bytes)
     }
 
-    /// The values of a tensor, in the order of its shape.
-    pub fn read(&mut self, tensor: &StoredTensor) -> Result<TensorData, ArchiveError> {
-        let StoredTensor {
-            storage,
-            offset,
-            shape,
-            strides,
-        } = tensor;
-        let entry = format!("data/{}", storage.key);
-        let bytes = self.entry(&entry, u64::MAX)?;
-        let width = storage.dtype.size();
-        if Some(bytes.len()) != storage.count.checked_mul(width) {
-            return Err(ArchiveError::Entry {
-                entry: self.name(&entry),
-                reason: format!(
-                    "has {} bytes, and {} values of {width} are wanted",
-                    bytes.len(),
-                    storage.count
-                ),
-            });
-        }
-        let count = shape.iter().product::<usize>();
-        let mut values = match count == storage.count && is_contiguous(shape, strides) {
-            true => bytes,
-            false => gathered(&bytes, *offset, shape, strides, width),
-        };
-        let dtype = match storage.dtype {
-            // As numbers, and only 0 and 1.
-            DType::Bool(_) => {
-                values.iter_mut().for_each(|value| *value = u8::from(*value != 0));
-                DType::U8
-            }
-            dtype => dtype,
-        };
-        Ok(TensorData::from_bytes_vec(values, shape.clone(), dtype))
-    }
-}
-
-/// True if the values of a shape follow one another.
-fn is_contiguous(shape: &[usize], strides: &[usize]) -> bool {
-    let mut wanted = 1;
-    let mut sides = shape.iter().zip(strides).rev();
-    sides.all(|(side, stride)| {
-        let fits = *side == 1 || *stride == wanted;
-        wanted *= side;
-        fits
-    })
-}
-
-/// The values of a view, one after another; they lie within `bytes`.
-fn gathered(bytes: &[u8], offset: usize, shape: &[usize], strides: &[usize], width: usize) -> Vec<u8> {
-    let count: usize = shape.iter().product();
-    let mut values = Vec::with_capacity(count * width);
-    let mut index = vec![0; shape.len()];
-    for _ in 0..count {
-        let place: usize = index.iter().zip(strides).map(|(i, stride)| i * stride).sum();
-        let at = (offset + place) * width;
-        values.extend_from_slice(&bytes[at..at + width]);
-        for (i, side) in index.iter_mut().zip(shape).rev() {
-            *i += 1;
-            if *i < *side {
-                break;
-            }
-            *i = 0;
-        }
-    }
-    values
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_view_is_gathered_in_the_order_of_its_shape() {
-        let bytes: Vec<u8> = (0..12).collect();
-        assert!(is_contiguous(&[3, 4], &[4, 1]) && is_contiguous(&[1, 12], &[99, 1]) && is_contiguous(&[], &[]));
-        assert!(!is_contiguous(&[4, 3], &[1, 4]));
-        assert_eq!(
-            gathered(&bytes, 0, &[4, 3], &[1, 4], 1),
-            [0, 4, 8, 1, 5, 9, 2, 6, 10, 3, 7, 11]
-        );
-        assert_eq!(gathered(&bytes, 1, &[2, 2], &[3, 1], 2), [2, 3, 4, 5, 8, 9, 10, 11]);
-        assert_eq!(gathered(&bytes, 5, &[], &[], 1), [5]);
-        assert!(gathered(&bytes, 0, &[0, 3], &[3, 1], 1).is_empty());
+    /// The bytes of a storage.
+    pub fn bytes(&mut self, storage: &Storage) -> Result<Vec<u8>, ArchiveError> {
+        self.entry(&format!("data/{}", storage.key), u64::MAX)
     }
 }

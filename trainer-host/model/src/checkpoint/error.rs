@@ -27,14 +27,14 @@ pub enum Fault {
     /// A folder.
     #[error("this is a folder; name a file of weights, or a checkpoint of a run (RUN/phases/PHASE/step-000400)")]
     Folder,
-    /// Written by a PyTorch before 1.6.
+    /// A pickle without PyTorch's mark, or a tar archive.
     #[error(
-        "this is a checkpoint in the format that PyTorch had before version 1.6, or a plain pickle; load it there and save it again \
-         with torch.save"
+        "this is a plain pickle, or a tar archive as PyTorch wrote before version 0.2; load it in Python and save its state dicts with \
+         torch.save"
     )]
     Legacy,
     /// Another kind of file.
-    #[error("this is neither a checkpoint of PyTorch (a ZIP archive that torch.save wrote) nor a safetensors file")]
+    #[error("this is neither a checkpoint of PyTorch, as torch.save writes it, nor a safetensors file")]
     Unknown,
     /// An archive of PyTorch that cannot be read.
     #[error(transparent)]

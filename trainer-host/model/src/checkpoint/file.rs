@@ -9,9 +9,11 @@ use burn::tensor::TensorData;
 use serde_json::{Map, Value as Json};
 use sextant_recipe::Weights;
 
-use super::archive::Archive;
+use super::archive::{Archive, ArchiveError};
 use super::error::{CheckpointError, Fault};
+use super::legacy::{self, Legacy};
 use super::pickle::{Id, Pickle, StoredTensor, Value};
+use super::storages::Storages;
 use crate::network::TensorReader;
 use crate::network::shapes::Shapes;
 
@@ -24,7 +26,7 @@ const MOST_ARGS: usize = 10_000;
 /// The kind of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// An archive of `torch.save`.
+    /// What `torch.save` wrote.
     PyTorch,
     /// Safetensors.
     Safetensors,
@@ -42,13 +44,13 @@ pub struct WeightsFile {
 
 /// The file that tensors are read from, one by one.
 enum Source {
-    Archive(Archive),
+    PyTorch(Storages),
     Safetensors(TensorReader),
 }
 
 /// Place of a tensor's values.
 enum Place {
-    Archive(StoredTensor),
+    PyTorch(StoredTensor),
     /// By its name in the file.
     Safetensors {
         name: String,
@@ -80,7 +82,14 @@ impl WeightsFile {
         }
         File::open(path)?.take(512).read_to_end(&mut start)?;
         match start.as_slice() {
-            [b'P', b'K', 3, 4, ..] => Self::of_archive(path),
+            [b'P', b'K', 3, 4, ..] => {
+                let opened = Archive::open(path).map(|(archive, pickle)| (Storages::Archive(archive), pickle));
+                Self::of_pytorch(path, opened)
+            }
+            start if start.starts_with(legacy::MARK) => {
+                let opened = Legacy::open(path).map(|(legacy, pickle)| (Storages::Legacy(legacy), pickle));
+                Self::of_pytorch(path, opened)
+            }
             [_, _, _, _, _, _, _, _, b'{', ..] => Self::of_safetensors(path),
             [0x80, ..] => Err(Fault::Legacy),
             start if start.get(257..262) == Some(b"ustar") => Err(Fault::Legacy),
@@ -88,8 +97,8 @@ impl WeightsFile {
         }
     }
 
-    fn of_archive(path: &Path) -> Result<Self, Fault> {
-        let (archive, pickle) = Archive::open(path)?;
+    fn of_pytorch(path: &Path, opened: Result<(Storages, Pickle), ArchiveError>) -> Result<Self, Fault> {
+        let (storages, pickle) = opened?;
         let root = pickle.root();
         let named = |key: &str, weights: Weights| {
             let set = state_dict(&pickle, pickle.entry(root, key)?);
@@ -117,7 +126,7 @@ impl WeightsFile {
         });
         Ok(Self {
             path: path.to_owned(),
-            source: Source::Archive(archive),
+            source: Source::PyTorch(storages),
             sets,
             args: match args {
                 Some(Json::Object(args)) => args,
@@ -162,7 +171,7 @@ impl WeightsFile {
     /// Its kind.
     pub fn format(&self) -> Format {
         match self.source {
-            Source::Archive(_) => Format::PyTorch,
+            Source::PyTorch(_) => Format::PyTorch,
             Source::Safetensors(_) => Format::Safetensors,
         }
     }
@@ -188,9 +197,9 @@ impl WeightsFile {
     }
 
     /// Names and shapes of a set.
-    pub(super) fn shapes(&self, weights: Option<Weights>) -> Result<Shapes, Fault> {
+    pub(crate) fn shapes(&self, weights: Option<Weights>) -> Result<Shapes, Fault> {
         let shape = |place: &Place| match place {
-            Place::Archive(tensor) => tensor.shape.clone(),
+            Place::PyTorch(tensor) => tensor.shape.clone(),
             Place::Safetensors { shape, .. } => shape.clone(),
         };
         let set = set(&self.sets, weights)?;
@@ -198,7 +207,7 @@ impl WeightsFile {
     }
 
     /// The values of the tensors of a set that `wanted` names.
-    pub(super) fn read(
+    pub(crate) fn read(
         &mut self,
         weights: Option<Weights>,
         wanted: impl Fn(&str) -> bool,
@@ -206,7 +215,7 @@ impl WeightsFile {
         let mut tensors = BTreeMap::new();
         for (name, place) in set(&self.sets, weights)?.iter().filter(|(name, _)| wanted(name)) {
             let data = match (place, &mut self.source) {
-                (Place::Archive(tensor), Source::Archive(archive)) => Some(archive.read(tensor)?),
+                (Place::PyTorch(tensor), Source::PyTorch(storages)) => Some(storages.read(tensor)?),
                 (Place::Safetensors { name: own, .. }, Source::Safetensors(reader)) => reader.tensor(own)?,
                 _ => None,
             };
@@ -216,7 +225,7 @@ impl WeightsFile {
     }
 
     /// An error of this file.
-    pub(super) fn error(&self, fault: Fault) -> CheckpointError {
+    pub(crate) fn error(&self, fault: Fault) -> CheckpointError {
         CheckpointError {
             path: self.path.clone(),
             fault: fault.into(),
@@ -245,7 +254,7 @@ fn set(sets: &Sets, weights: Option<Weights>) -> Result<&BTreeMap<String, Place>
 /// The tensors of a dictionary, without the prefixes of wrappers.
 fn state_dict(pickle: &Pickle, dict: Id) -> BTreeMap<String, Place> {
     let tensors = pickle.entries(dict).filter_map(|(name, id)| match pickle.get(id) {
-        Value::Tensor(tensor) => Some((name.to_owned(), Place::Archive(tensor.clone()))),
+        Value::Tensor(tensor) => Some((name.to_owned(), Place::PyTorch(tensor.clone()))),
         _ => None,
     });
     unwrapped(tensors.collect())

@@ -9,7 +9,7 @@ use super::convention::{self, LAST};
 use super::error::{CheckpointError, Fault, NotFinite};
 use super::file::WeightsFile;
 use super::geometry::Geometry;
-use crate::network::shapes::Shapes;
+use crate::network::shapes::{Shapes, differences};
 use crate::network::{Difference, Sit, SitConfig, WeightsError, apply, collect, value_not_finite};
 
 /// Parts of the published trainers that are dropped after the training.
@@ -258,28 +258,6 @@ fn not_finite(tensors: &BTreeMap<String, TensorData>) -> impl Iterator<Item = No
 /// True for what means the same in a DiT: all but time and outputs.
 fn is_trunk(name: &str) -> bool {
     !name.starts_with("t_embedder.") && !name.starts_with("final_layer.")
-}
-
-/// In what `found` differs from `wanted`: missing, of another shape, unexpected.
-fn differences(found: &Shapes, wanted: &Shapes) -> Vec<Difference> {
-    let missing = wanted.iter().filter_map(|(name, wanted)| match found.get(name) {
-        None => Some(Difference::Missing {
-            name: name.clone(),
-            wanted: wanted.clone(),
-        }),
-        Some(found) if found != wanted => Some(Difference::Shape {
-            name: name.clone(),
-            found: found.clone(),
-            wanted: wanted.clone(),
-        }),
-        Some(_) => None,
-    });
-    let unexpected = found.iter().filter(|(name, _)| !wanted.contains_key(*name));
-    let unexpected = unexpected.map(|(name, found)| Difference::Unexpected {
-        name: name.clone(),
-        found: found.clone(),
-    });
-    missing.chain(unexpected).collect()
 }
 
 /// The metadata of a file of this network: its geometry, from which it can be read again, and how long it was trained.

@@ -9,7 +9,9 @@ mod error;
 mod file;
 mod geometry;
 mod import;
+mod legacy;
 mod pickle;
+mod storages;
 
 pub use archive::ArchiveError;
 pub use error::{CheckpointError, Fault, NotFinite};

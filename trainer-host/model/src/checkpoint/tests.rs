@@ -299,7 +299,8 @@ fn a_file_of_another_kind_or_with_code_has_one_message() {
         assert!(message.contains("last.pt: ") && message.contains(words), "{message}");
     }
     for (bytes, words) in [
-        (&b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."[..], "before version 1.6"),
+        (&b"\x80\x02}."[..], "plain pickle"),
+        (super::legacy::MARK, "ends at byte 0"),
         (b"", "neither a checkpoint"),
         (b"hello", "neither a checkpoint"),
         (b"\x08\0\0\0\0\0\0\0{}      ", "no weights"),
@@ -340,8 +341,58 @@ fn a_flipped_bit_of_a_weight_is_seen() {
     );
 }
 
+#[test]
+fn the_format_before_pytorch_1_6_is_read_like_the_one_since() {
+    // The network of the fixture `inception`, of 94 convolutions with norms.
+    let mut file = WeightsFile::open(fixture("inception.pth")).unwrap();
+    assert_eq!((file.format(), file.step()), (Format::PyTorch, None));
+    let tensors = file.read(None, |_| true).unwrap();
+    assert_eq!(tensors.len(), 470);
+    // PyTorch's own sums.
+    for (name, shape, sum) in [
+        ("Conv2d_1a_3x3.conv.weight", vec![2, 3, 3, 3], 0.11269270721822977),
+        (
+            "Mixed_6c.branch7x7dbl_4.conv.weight",
+            vec![10, 10, 7, 1],
+            0.7356351146736415,
+        ),
+        ("Mixed_7c.branch_pool.bn.running_var", vec![12], 11.99478542804718),
+    ] {
+        let data = &tensors[name];
+        assert_eq!(data.shape().to_vec(), shape, "{name}");
+        let found: f64 = data.iter::<f64>().sum();
+        assert!((found - sum).abs() < 1e-6, "{name}: {found}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn a_damaged_file_of_the_older_format_is_read_or_has_one_message(
+        cut in prop::option::of(0.0f64..1.0),
+        // The pickles are the first 71 kB.
+        flips in prop::collection::vec((0usize..75_000, any::<u8>()), 1..6),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("damaged.pth");
+        let mut bytes = fs::read(fixture("inception.pth")).unwrap();
+        for (place, value) in flips {
+            bytes[place] = value;
+        }
+        if let Some(cut) = cut {
+            bytes.truncate((cut * bytes.len() as f64) as usize);
+        }
+        fs::write(&path, &bytes).unwrap();
+        let read = WeightsFile::open(&path).and_then(|mut file| {
+            let read = file.read(None, |_| true);
+            read.map(drop).map_err(|fault| file.error(fault))
+        });
+        if let Err(error) = read {
+            let message = error.to_string();
+            prop_assert!(message.contains("damaged.pth: "), "{}", message);
+        }
+    }
+
     #[test]
     fn a_damaged_file_is_read_or_has_one_message(
         cut in prop::option::of(0.0f64..1.0),

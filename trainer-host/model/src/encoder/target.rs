@@ -12,6 +12,7 @@ use super::error::EncoderError;
 use super::published::Published;
 use crate::dinov2::LAYOUT;
 use crate::hub::{HubError, is_hub_name};
+use crate::inception;
 
 /// An encoder whose outputs become batch fields, before a training begins or step by step.
 #[derive(Debug, Clone)]
@@ -148,6 +149,9 @@ pub(super) fn is_published(name: &str) -> bool {
 /// # Errors
 /// A name of the hub that is not found.
 pub fn weights_file(name: &str) -> Result<(PathBuf, Option<String>), HubError> {
+    if let Some(file) = inception::weights_file(name) {
+        return Ok(file);
+    }
     match is_published(name) {
         true => LAYOUT.weights_file(name),
         false => Ok((name.into(), None)),

@@ -61,15 +61,22 @@ pub fn locate(name: &str, files: &[&str]) -> Result<Located, HubError> {
         return Ok(Located { path, revision: None });
     }
     let repository = Repository::parse(name)?;
-    let variable = |name: &str| {
-        std::env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
     let cache = cache(variable).ok_or_else(|| HubError::NoCache(name.to_owned()))?;
     repository
         .locate(&cache, files)
         .or_else(|absent| repository.fetch(&cache, files, absent))
+}
+
+/// The snapshot of `hf:owner/name` in the hub's cache, if it is there and holds `files`. Nothing is fetched.
+pub fn cached(name: &str, files: &[&str]) -> Option<Located> {
+    let repository = Repository::parse(name).ok()?;
+    repository.locate(&cache(variable)?, files).ok()
+}
+
+fn variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name)
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from)
 }
 
 /// The hub's cache, by the rules of its own tools.

@@ -6,4 +6,4 @@ mod locate;
 pub(crate) mod referee;
 
 pub use folder::{Content, FolderError, Layout};
-pub use locate::{HubError, Located, is_hub_name, locate};
+pub use locate::{HubError, Located, cached, is_hub_name, locate};

@@ -1,11 +1,34 @@
-//! The names and shapes of a network's parameters, without the network.
+//! The names and shapes of a network's parameters, without the network; and in what two lists of them differ.
 
 use std::collections::BTreeMap;
 
 use super::config::{SitConfig, TIME_FEATURES};
+use super::weights::Difference;
 
 /// Shapes of tensors by their published names.
 pub type Shapes = BTreeMap<String, Vec<usize>>;
+
+/// In what `found` differs from `wanted`: missing, of another shape, unexpected.
+pub fn differences(found: &Shapes, wanted: &Shapes) -> Vec<Difference> {
+    let missing = wanted.iter().filter_map(|(name, wanted)| match found.get(name) {
+        None => Some(Difference::Missing {
+            name: name.clone(),
+            wanted: wanted.clone(),
+        }),
+        Some(found) if found != wanted => Some(Difference::Shape {
+            name: name.clone(),
+            found: found.clone(),
+            wanted: wanted.clone(),
+        }),
+        Some(_) => None,
+    });
+    let unexpected = found.iter().filter(|(name, _)| !wanted.contains_key(*name));
+    let unexpected = unexpected.map(|(name, found)| Difference::Unexpected {
+        name: name.clone(),
+        found: found.clone(),
+    });
+    missing.chain(unexpected).collect()
+}
 
 impl SitConfig {
     /// Every parameter, the position table too.

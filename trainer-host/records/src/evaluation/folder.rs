@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sextant_recipe::{self as recipe, Prediction, QualityRecipe, Recipe, RepresentationsRecipe, SamplerConfig};
 
-use super::{Evaluation, JudgeIdentity};
+use super::{Evaluation, JudgeIdentity, ReferenceIdentity};
 use crate::{FileError, FileIdentity, FolderLock, LOCK_FILE, LockError, make_folder, write::leftover_of, write_whole};
 
 /// Raised when the same settings would measure something else than before, so that older measurements are made again.
@@ -70,6 +70,8 @@ pub struct Protocol {
     pub representations: Option<RepresentationsRecipe>,
     /// The judges.
     pub judges: Vec<JudgeIdentity>,
+    /// SHA-256 of what samples are compared with, where that is not the data.
+    pub reference: Option<String>,
 }
 
 impl Protocol {
@@ -80,6 +82,7 @@ impl Protocol {
         step: u64,
         measured: Fingerprints,
         judges: Vec<JudgeIdentity>,
+        reference: Option<&ReferenceIdentity>,
     ) -> Self {
         let evaluation = &recipe.evaluation;
         Self {
@@ -96,6 +99,7 @@ impl Protocol {
             quality: evaluation.quality.clone(),
             representations: evaluation.representations.clone(),
             judges,
+            reference: reference.map(|reference| reference.fingerprint.clone()),
         }
     }
 }
@@ -293,7 +297,7 @@ mod tests {
             network: network.into(),
             ..Fingerprints::default()
         };
-        Protocol::new(&recipe, DataFingerprints::default(), step, measured, Vec::new())
+        Protocol::new(&recipe, DataFingerprints::default(), step, measured, Vec::new(), None)
     }
 
     #[test]

@@ -5,6 +5,6 @@ mod result;
 
 pub use folder::{DataFingerprints, EvaluationFolder, Fingerprints, Protocol};
 pub use result::{
-    Alignment, Copies, CopyRule, Evaluation, JudgeIdentity, Map, MapOf, Probing, Quality, Representations, ScaleSweep,
-    Scores, SweepPoint,
+    Alignment, Copies, CopyRule, Evaluation, JudgeIdentity, Map, MapOf, Probing, Quality, ReferenceIdentity,
+    Representations, ScaleSweep, Scores, SweepPoint,
 };

@@ -11,11 +11,14 @@ pub struct Evaluation {
     pub step: u64,
     /// The judges, in the recipe's order; the first decides.
     pub judges: Vec<JudgeIdentity>,
+    /// What samples are compared with in place of the data's training part, where the recipe names it.
+    pub reference: Option<ReferenceIdentity>,
     /// Choice of the scale of classifier-free guidance.
     pub sweep: Option<ScaleSweep>,
     /// Scores by judge and scale: at scale 1 and, where it is another, at the chosen one. Empty where quality is not measured.
     pub quality: Vec<Quality>,
-    /// Scores of real images against real images, by judge, with as many of them as there are samples.
+    /// Scores of real images against real images, by judge, with as many of them as there are samples. None where a reference is
+    /// named and fewer images than that are held out.
     pub floors: Vec<Quality>,
     /// Copies of training images among the samples, at the chosen scale.
     pub copies: Option<Copies>,
@@ -38,6 +41,17 @@ pub struct JudgeIdentity {
     pub description: String,
 }
 
+/// A set of real images, or its statistics, that samples are compared with in place of the data.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReferenceIdentity {
+    /// As the recipe names it.
+    pub path: String,
+    /// SHA-256 of its content, in hexadecimal.
+    pub fingerprint: String,
+    /// Its kind in words: `10000 images and statistics`.
+    pub description: String,
+}
+
 /// Scores at several scales of classifier-free guidance on samples of their own.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ScaleSweep {
@@ -45,7 +59,7 @@ pub struct ScaleSweep {
     pub judge: String,
     /// Samples for each scale.
     pub samples: usize,
-    /// One a scale, in rising order.
+    /// One a scale, in rising order; none where the recipe names one scale and there is no kernel distance to choose by.
     pub points: Vec<SweepPoint>,
     /// The scale with the smallest kernel distance.
     pub chosen: f64,
@@ -75,19 +89,20 @@ pub struct Quality {
     pub scores: Scores,
 }
 
-/// Distances of samples from the data, and how each covers the other.
+/// Distances of samples from the data, and how each covers the other. What takes rows of features is none against a reference of
+/// statistics alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
-    /// Frechet distance between Gaussians; lower is better; biased upward where samples are few.
+    /// Frechet distance between Gaussians (FID in Inception's features); lower is better; biased upward where samples are few.
     pub frechet: f64,
     /// Kernel distance (KID): squared maximum mean discrepancy, unbiased; lower is better, and below 0 is noise.
-    pub kernel: f64,
+    pub kernel: Option<f64>,
     /// Its standard error.
-    pub kernel_error: f64,
+    pub kernel_error: Option<f64>,
     /// Share of samples within the data's manifold, 0 to 1.
-    pub precision: f64,
+    pub precision: Option<f64>,
     /// Share of the data within the samples' manifold, 0 to 1.
-    pub recall: f64,
+    pub recall: Option<f64>,
 }
 
 /// Nearness of samples to training images, in the pixels themselves (root mean square difference on the scale 0 to 1).

@@ -21,11 +21,13 @@ pub struct Metric {
     value: Value,
 }
 
-/// One of a judge's scores: its name, the way in which it is good, and how to read it off.
-type Aspect = (&'static str, Direction, fn(&Scores) -> f64);
+/// One of a judge's scores: its name, the way in which it is good, and how to read it off; none where it was not measured.
+type Aspect = (&'static str, Direction, fn(&Scores) -> Option<f64>);
 
 const KERNEL: Aspect = ("kernel distance", Direction::LowerIsBetter, |scores| scores.kernel);
-const FRECHET: Aspect = ("Fréchet distance", Direction::LowerIsBetter, |scores| scores.frechet);
+const FRECHET: Aspect = ("Fréchet distance", Direction::LowerIsBetter, |scores| {
+    Some(scores.frechet)
+});
 const PRECISION: Aspect = ("precision", Direction::HigherIsBetter, |scores| scores.precision);
 const RECALL: Aspect = ("recall", Direction::HigherIsBetter, |scores| scores.recall);
 
@@ -64,7 +66,7 @@ impl Metric {
                 true => chosen(evaluation, &judge),
                 false => scored(evaluation, &judge, 1.0),
             };
-            Some(of(&quality?.scores))
+            of(&quality?.scores)
         })
     }
 

@@ -23,6 +23,8 @@ pub struct Protocol<'a> {
     pub encoded_by: Option<&'a str>,
     /// The judges of its samples; none where nobody has, and empty where they are known by the recipe alone.
     pub judges: Option<&'a [JudgeIdentity]>,
+    /// SHA-256 of what its samples were compared with, where that is not the data.
+    pub reference: Option<&'a str>,
 }
 
 impl<'a> Protocol<'a> {
@@ -34,6 +36,9 @@ impl<'a> Protocol<'a> {
             data: &entry.info.data,
             encoded_by: entry.info.encoded_by.as_deref(),
             judges: (entry.evaluation.as_ref().filter(|_| entry.is_judged())).map(|e| e.judges.as_slice()),
+            reference: (entry.evaluation.as_ref())
+                .and_then(|e| e.reference.as_ref())
+                .map(|reference| reference.fingerprint.as_str()),
         }
     }
 
@@ -86,6 +91,7 @@ pub fn same(all: &[Protocol<'_>]) -> Result<(), Error> {
         |run| run.judges.is_some(),
         |one, other| {
             one.same_judges(other)?;
+            one.same_reference(other)?;
             let keys = [
                 "evaluation.quality.samples",
                 "evaluation.quality.scales",
@@ -126,10 +132,29 @@ impl Protocol<'_> {
         self.refuse(other, "the data", Some(Change { key, from, to }))
     }
 
+    /// True of runs whose judges are known by their recipes alone.
+    fn are_planned(&self, other: &Self) -> bool {
+        [self, other]
+            .iter()
+            .all(|run| run.judges.unwrap_or_default().is_empty())
+    }
+
+    fn same_reference(&self, other: &Self) -> Result<(), Error> {
+        const WHAT: &str = "what samples are compared with";
+        const KEY: &str = "evaluation.quality.reference";
+        if self.are_planned(other) {
+            return self.same_keys(other, WHAT, &[KEY]);
+        }
+        // By content, wherever its file lies.
+        let [from, to] = [self, other].map(|run| run.reference.map_or("the data".into(), Value::from));
+        let key = format!("the fingerprint of {KEY}");
+        self.refuse(other, WHAT, difference::first(&from, &to, &key))
+    }
+
     fn same_judges(&self, other: &Self) -> Result<(), Error> {
         const WHAT: &str = "who judges";
         let judges = [self, other].map(|run| run.judges.unwrap_or_default());
-        if judges.iter().all(|judges| judges.is_empty()) {
+        if self.are_planned(other) {
             return self.same_keys(other, WHAT, &["evaluation.quality.judges"]);
         }
         let names = judges.map(|judges| -> Value { judges.iter().map(|judge| judge.name.clone()).collect() });
@@ -169,18 +194,50 @@ mod tests {
         recipe.evaluation.representations = Some(RepresentationsRecipe::default());
         let mut changed = recipe.clone();
         change(&mut changed);
-        let protocol = |folder, recipe, data, judges| Protocol {
+        refusal([&recipe, &changed], data, judges, [None; 2])
+    }
+
+    /// The same of two recipes and references.
+    fn refusal(
+        recipes: [&Recipe; 2],
+        data: &str,
+        judges: [Option<&[JudgeIdentity]>; 2],
+        references: [Option<&str>; 2],
+    ) -> String {
+        let protocol = |folder, i: usize, data| Protocol {
             folder: Path::new(folder),
-            recipe,
+            recipe: recipes[i],
             data,
             encoded_by: None,
-            judges,
+            judges: judges[i],
+            reference: references[i],
         };
-        let all = [
-            protocol("A", &recipe, "f00", judges[0]),
-            protocol("B", &changed, data, judges[1]),
-        ];
+        let all = [protocol("A", 0, "f00"), protocol("B", 1, data)];
         same(&all).map_or_else(|e| e.to_string(), |()| String::new())
+    }
+
+    #[test]
+    fn another_reference_is_not_comparable_and_another_place_of_one_is() {
+        let of = |path: Option<&str>| {
+            let mut recipe = fixture::recipe(0, None);
+            recipe.evaluation.quality = Some(QualityRecipe {
+                reference: path.map(Into::into),
+                ..QualityRecipe::default()
+            });
+            recipe
+        };
+        let (here, there, data) = (of(Some("here.npz")), of(Some("there.npz")), of(None));
+        let judge = [judge("inception", "aa")];
+        let judged = [Some(&judge[..]); 2];
+        assert_eq!(refusal([&here, &there], "f00", judged, [Some("cc"); 2]), "");
+        let said = refusal([&here, &here], "f00", judged, [Some("cc"), Some("dd")]);
+        for words in ["what samples are compared with", "is \"cc\" in A and \"dd\" in B"] {
+            assert!(said.contains(words), "{words} in {said}");
+        }
+        let said = refusal([&here, &data], "f00", judged, [Some("cc"), None]);
+        assert!(said.contains("is \"cc\" in A and \"the data\" in B"), "{said}");
+        let said = refusal([&here, &there], "f00", [Some(&[][..]); 2], [None; 2]);
+        assert!(said.contains("evaluation.quality.reference"), "{said}");
     }
 
     #[test]

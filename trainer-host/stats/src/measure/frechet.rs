@@ -4,10 +4,10 @@
 //! Landau 1982): |m1 - m2|² + Tr(C1 + C2 - 2 (C1 C2)^(1/2)), with unbiased covariances.
 //!
 //! The square root of C1 C2 is never formed. With C1 = R1ᵀ R1 and C2 = R2ᵀ R2 the eigenvalues of C1 C2 are the squared
-//! singular values of R1 R2ᵀ, so the trace is their sum. A factor R is the triangle of a QR decomposition of the
-//! centred rows: the covariance, whose condition is the square of theirs, is not formed either. That is why singular
-//! covariances (fewer rows than columns, constant columns) need no small number on the diagonal, as published
-//! evaluators add, and why a set has distance 0 from itself to rounding.
+//! singular values of R1 R2ᵀ, so the trace is their sum. A factor R is the centred rows themselves where they are few, and else
+//! a pivoted Cholesky factor of the covariance, which ends at its rank. That is why singular covariances (fewer rows than columns,
+//! constant columns) need no small number on the diagonal, as published evaluators add, and why a set has distance 0 from itself to
+//! rounding. The statistics that others publish, a mean and a covariance, give a factor in the same way.
 //!
 //! The estimate is biased upward, by about D/N + D(D+1)/4N on whitened features: put its floor beside it.
 
@@ -16,12 +16,18 @@ use nalgebra::{DMatrix, SVD};
 
 const NAME: &str = "the Frechet distance";
 
+/// Rows whose products are added to a covariance at once.
+const TILE: usize = 1024;
+
+/// Rounding in published covariances, which may be in f32, in variances of the widest column.
+const ROUNDING: f64 = 1e-5;
+
 /// The mean of a set of features and its covariance as a factor: what a reference set is reduced to, once.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gaussian {
     /// `[D]`
     mean: Vec<f64>,
-    /// `[min(N, D), D]`; its transpose times itself is the covariance, divided by N - 1.
+    /// `[rank, D]`, or `[N, D]` of few rows; its transpose times itself is the covariance.
     root: Features,
 }
 
@@ -29,26 +35,38 @@ impl Gaussian {
     /// Fits a set of at least two rows.
     pub fn fit(features: &Features) -> Result<Self, MeasureError> {
         features.at_least(2, NAME, "feature")?;
-        let mean = features.mean();
-        let centred = features.centred(&mean);
-        let scale = 1.0 / (features.len() as f64 - 1.0).sqrt();
-        let mut root = match features.len() > features.width() {
-            // Column-major of the transpose is row-major of the factor.
-            true => centred
-                .columns()
-                .transpose()
-                .qr()
-                .unpack_r()
-                .transpose()
-                .as_slice()
-                .to_vec(),
-            false => centred.values().to_vec(),
-        };
-        root.iter_mut().for_each(|value| *value *= scale);
-        Ok(Self {
-            mean,
-            root: Features::new(root, features.width())?,
-        })
+        let (mean, width) = (features.mean(), features.width());
+        let freedom = features.len() as f64 - 1.0;
+        if features.len() <= width {
+            let mut root = features.centred(&mean).values().to_vec();
+            root.iter_mut().for_each(|value| *value /= freedom.sqrt());
+            let root = Features::new(root, width)?;
+            return Ok(Self { mean, root });
+        }
+        let mut covariance = DMatrix::zeros(width, width);
+        for rows in features.values().chunks(TILE * width) {
+            let rows = Features::new(rows.to_vec(), width)?.centred(&mean);
+            let columns = rows.columns();
+            covariance.gemm(1.0 / freedom, &columns, &columns.transpose(), 1.0);
+        }
+        Self::new(mean, covariance.as_slice())
+    }
+
+    /// A Gaussian of this mean `[D]` and symmetric covariance `[D, D]`. Panics for another number of values.
+    ///
+    /// # Errors
+    /// Values that are not finite; what is no covariance, since a variance along some direction is below 0 by more than rounding.
+    pub fn new(mean: Vec<f64>, covariance: &[f64]) -> Result<Self, MeasureError> {
+        let width = mean.len();
+        assert_eq!(covariance.len(), width * width, "a square of the mean's width");
+        if mean.iter().chain(covariance).any(|value| !value.is_finite()) {
+            return Err(MeasureError::Degenerate {
+                measure: NAME,
+                reason: "a mean or a covariance has a value that is not finite",
+            });
+        }
+        let root = Features::new(root(covariance, width)?, width)?;
+        Ok(Self { mean, root })
     }
 
     /// The sum of the variances of all columns.
@@ -65,6 +83,47 @@ pub fn frechet_distance(left: &Gaussian, right: &Gaussian) -> Result<f64, Measur
     let product = left.root.columns().transpose() * right.root.columns();
     let root_trace = sum_of_singular_values(product)?;
     Ok((means + left.total_variance() + right.total_variance() - 2.0 * root_trace).max(0.0))
+}
+
+/// A factor R of a covariance, `[rank, D]` row-major, with Rᵀ R = C: its Cholesky decomposition with pivots on the diagonal (Higham 1990,
+/// "Analysis of the Cholesky decomposition of a semi-definite matrix"), which ends where nothing but rounding is left. A covariance of 0
+/// has one row of zeros.
+fn root(covariance: &[f64], width: usize) -> Result<Vec<f64>, MeasureError> {
+    // What the rows so far leave of each variance.
+    let mut left: Vec<f64> = covariance.iter().step_by(width + 1).copied().collect();
+    let largest = left.iter().copied().fold(0.0, f64::max);
+    let mut root: Vec<f64> = Vec::new();
+    for _ in 0..width {
+        let most = left.iter().copied().enumerate().max_by(|(_, a), (_, b)| a.total_cmp(b));
+        let Some((pivot, variance)) = most.filter(|(_, variance)| *variance > width as f64 * f64::EPSILON * largest)
+        else {
+            break;
+        };
+        let mut row = covariance[pivot * width..(pivot + 1) * width].to_vec();
+        for earlier in root.chunks_exact(width) {
+            let share = earlier[pivot];
+            row.iter_mut()
+                .zip(earlier)
+                .for_each(|(value, other)| *value -= share * other);
+        }
+        let deviation = variance.sqrt();
+        for (value, left) in row.iter_mut().zip(&mut left) {
+            *value /= deviation;
+            *left -= *value * *value;
+        }
+        left[pivot] = 0.0;
+        root.extend(row);
+    }
+    if left.iter().any(|variance| *variance < -ROUNDING * largest) {
+        return Err(MeasureError::Degenerate {
+            measure: NAME,
+            reason: "a matrix is no covariance: a variance in it is below 0",
+        });
+    }
+    if root.is_empty() {
+        root.resize(width, 0.0);
+    }
+    Ok(root)
 }
 
 fn sum_of_singular_values(matrix: DMatrix<f64>) -> Result<f64, MeasureError> {
@@ -137,6 +196,30 @@ mod tests {
         ] {
             assert_close(distance(&left, &right), wanted, 1e-14);
         }
+    }
+
+    #[test]
+    fn statistics_of_a_set_are_as_good_as_the_set() {
+        let referee = Referee::read();
+        let covariance = |features: &Features| {
+            let mean = features.mean();
+            let centred = features.centred(&mean);
+            let columns = centred.columns();
+            let covariance = columns * columns.transpose() / (features.len() as f64 - 1.0);
+            (mean, covariance.as_slice().to_vec())
+        };
+        let (mean, mut values) = covariance(&referee.a);
+        let published = Gaussian::new(mean.clone(), &values).unwrap();
+        let found = frechet_distance(&published, &Gaussian::fit(&referee.b).unwrap()).unwrap();
+        assert_close(found, referee.value("frechet_distance_a_b"), 1e-10);
+        // As they are often stored.
+        let single: Vec<f64> = values.iter().map(|value| f64::from(*value as f32)).collect();
+        let single = Gaussian::new(mean.clone(), &single).unwrap();
+        let found = frechet_distance(&single, &Gaussian::fit(&referee.b).unwrap()).unwrap();
+        assert_close(found, referee.value("frechet_distance_a_b"), 1e-5);
+        values[17] = -values[17];
+        let message = Gaussian::new(mean, &values).unwrap_err().to_string();
+        assert!(message.contains("no covariance"), "{message}");
     }
 
     #[test]

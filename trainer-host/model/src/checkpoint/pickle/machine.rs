@@ -17,6 +17,14 @@ impl Pickle {
     /// # Errors
     /// The first that cannot be followed, with its place.
     pub fn parse(bytes: &[u8]) -> Result<Self, PickleError> {
+        Ok(Self::parse_first(bytes)?.0)
+    }
+
+    /// [`Pickle::parse`] of the first of several pickles, and its length in bytes.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn parse_first(bytes: &[u8]) -> Result<(Self, usize), PickleError> {
         let mut machine = Machine {
             bytes,
             at: 0,
@@ -27,10 +35,11 @@ impl Pickle {
             memo: HashMap::new(),
         };
         let root = machine.run()?;
-        Ok(Self {
+        let pickle = Self {
             values: machine.values,
             root,
-        })
+        };
+        Ok((pickle, machine.at))
     }
 }
 
@@ -304,11 +313,14 @@ impl Machine<'_> {
         }
     }
 
-    /// `("storage", class, key, device, count)`; on which device it was is of no matter here.
+    /// `("storage", class, key, device, count)`; on which device it was is of no matter here. Before PyTorch 1.6 a sixth said of which
+    /// storage it was a part; a whole one says None.
     fn storage(&mut self) -> Result<(), PickleError> {
         let arguments = self.arguments()?;
-        let [kind, class, key, _, count] = arguments[..] else {
-            return Err(self.order("a storage"));
+        let (kind, class, key, count) = match arguments[..] {
+            [kind, class, key, _, count] => (kind, class, key, count),
+            [kind, class, key, _, count, whole] if self.values[whole] == Value::None => (kind, class, key, count),
+            _ => return Err(self.order("a storage")),
         };
         match [kind, class, key].map(|id| &self.values[id]) {
             [Value::Text(kind), Value::Name(Name::Elements(dtype)), Value::Text(key)]

@@ -10,4 +10,4 @@ mod machine;
 mod values;
 
 pub use error::PickleError;
-pub(super) use values::{Id, Pickle, StoredTensor, Value};
+pub(super) use values::{Id, Pickle, Storage, StoredTensor, Value};

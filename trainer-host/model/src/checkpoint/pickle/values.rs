@@ -134,6 +134,26 @@ impl Pickle {
     }
 }
 
+/// The entries of a list that are text.
+pub fn texts(&self, id: Id) -> impl Iterator<Item = &str> {
+    let items: &[Id] = match self.get(id) {
+        Value::List(items) => items,
+        _ => &[],
+    };
+    items.iter().filter_map(|item| match self.get(*item) {
+        Value::Text(text) => Some(text.as_str()),
+        _ => None,
+    })
+}
+
+/// All storages that it names.
+pub fn storages(&self) -> impl Iterator<Item = &Storage> {
+    self.values.iter().filter_map(|value| match value {
+        Value::Storage(storage) => Some(storage),
+        _ => None,
+    })
+}
+
 impl StoredTensor {
     /// True if every value is one of the storage's, and there are no more of them than the storage has: a view may repeat values,
     /// and a few bytes could stand for any number of them.
