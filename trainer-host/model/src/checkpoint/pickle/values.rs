@@ -132,26 +132,26 @@ impl Pickle {
             .last()
             .map(|(_, value)| value)
     }
-}
 
-/// The entries of a list that are text.
-pub fn texts(&self, id: Id) -> impl Iterator<Item = &str> {
-    let items: &[Id] = match self.get(id) {
-        Value::List(items) => items,
-        _ => &[],
-    };
-    items.iter().filter_map(|item| match self.get(*item) {
-        Value::Text(text) => Some(text.as_str()),
-        _ => None,
-    })
-}
+    /// The entries of a list that are text.
+    pub fn texts(&self, id: Id) -> impl Iterator<Item = &str> {
+        let items: &[Id] = match self.get(id) {
+            Value::List(items) => items,
+            _ => &[],
+        };
+        items.iter().filter_map(|item| match self.get(*item) {
+            Value::Text(text) => Some(text.as_str()),
+            _ => None,
+        })
+    }
 
-/// All storages that it names.
-pub fn storages(&self) -> impl Iterator<Item = &Storage> {
-    self.values.iter().filter_map(|value| match value {
-        Value::Storage(storage) => Some(storage),
-        _ => None,
-    })
+    /// All storages that it names.
+    pub fn storages(&self) -> impl Iterator<Item = &Storage> {
+        self.values.iter().filter_map(|value| match value {
+            Value::Storage(storage) => Some(storage),
+            _ => None,
+        })
+    }
 }
 
 impl StoredTensor {
