@@ -261,7 +261,13 @@ fn named(said: &str) -> String {
         panic!("one error: {said}")
     };
     assert!(!said.contains("failed.json"), "{said}");
-    let path = error.strip_prefix("error: ").unwrap().split(": ").next().unwrap();
+    // A comparison sums up, and its log has said of which file.
+    let of_variant = said.lines().find_map(|line| line.split_once("variant none: "));
+    let words = match error.strip_prefix("error: failed: ") {
+        Some(_) => of_variant.unwrap().1,
+        None => error.strip_prefix("error: ").unwrap(),
+    };
+    let path = words.split(": ").next().unwrap();
     let path = PathBuf::from(path);
     assert!(path.starts_with(DISK), "{said} names no file of the disk");
     path.file_name().unwrap().to_str().unwrap().to_owned()

@@ -402,6 +402,13 @@ fn an_encoder_goes_on_to_the_same_bits() {
     let bytes = |name: &str| fs::read(folder.path().join(name)).unwrap();
     assert!(bytes("whole.safetensors") == bytes("stopped.safetensors"));
     assert!(!checkpoint.exists());
+    // Once more there is nothing to do.
+    let again = in_shell(folder.path(), &unlimited);
+    assert!(
+        again.status.success() && stderr(&again).contains("nothing is left to do"),
+        "{}",
+        stderr(&again)
+    );
 }
 
 #[test]

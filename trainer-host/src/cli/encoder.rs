@@ -9,8 +9,9 @@ use super::commands::{listen, print_json};
 use super::pretraining::{PretrainingArgs, Shown};
 use crate::Error;
 use sextant_data as data;
+use sextant_interrupt as interrupt;
 use sextant_model::device;
-use sextant_model::encoder::{EncoderError, EncoderWarning, train_encoder};
+use sextant_model::encoder::{Encoder, EncoderError, EncoderWarning, train_encoder};
 use sextant_recipe::EncoderConfig;
 use sextant_records::{FileError, FolderLock, remove_leftovers};
 
@@ -70,6 +71,16 @@ fn train(args: &TrainArgs) -> Result<(), Error> {
     }
     let _lock = FolderLock::of_file(&args.out)?;
     remove_leftovers(&args.out);
+    // What stops by a time limit is started again and again until it is done, and once more.
+    let there = Encoder::load(&args.out, &device).ok();
+    if let Some(there) = there.filter(|there| there.is_of(&config, &dataset)) {
+        interrupt::say(&format!(
+            "{}: is trained by this recipe already, and nothing is left to do",
+            args.out.display()
+        ));
+        print(args, &there);
+        return Ok(());
+    }
     let mut checkpoint = args.out.clone().into_os_string();
     checkpoint.push(".checkpoint");
     let shown = Shown::new(checkpoint.into(), output);
@@ -81,10 +92,13 @@ fn train(args: &TrainArgs) -> Result<(), Error> {
     })?;
     encoder.save(&args.out)?;
     shown.finish()?;
-    if output.json {
-        print_json(&json!({ "weights": args.out, "origin": encoder.origin() }));
-    } else {
-        println!("{}", args.out.display());
-    }
+    print(args, &encoder);
     Ok(())
+}
+
+fn print(args: &TrainArgs, encoder: &Encoder) {
+    match args.training.output.json {
+        true => print_json(&json!({ "weights": args.out, "origin": encoder.origin() })),
+        false => println!("{}", args.out.display()),
+    }
 }

@@ -142,6 +142,11 @@ impl Encoder {
         Ok(write_safetensors(path, &tensors, &metadata)?)
     }
 
+    /// True if it is what training by `recipe` on `dataset` ends in.
+    pub fn is_of(&self, recipe: &EncoderConfig, dataset: &Dataset) -> bool {
+        self.origin == Origin::of(recipe, dataset)
+    }
+
     /// The recipe and the data behind the weights.
     pub fn origin(&self) -> &Origin {
         &self.origin
