@@ -74,6 +74,17 @@ pub struct NotFinite {
     pub value: f64,
 }
 
+impl NotFinite {
+    /// Those of a set.
+    pub(crate) fn of(tensors: &BTreeMap<String, TensorData>) -> impl Iterator<Item = Self> {
+        tensors.iter().filter_map(|(name, data)| {
+            let value = value_not_finite(data)?;
+            let name = name.clone();
+            Some(Self { name, value })
+        })
+    }
+}
+
 /// Every tensor at fault, in a line of its own where there are several.
 fn words(tensors: &[NotFinite]) -> String {
     match tensors {

@@ -10,7 +10,7 @@ use super::error::{CheckpointError, Fault, NotFinite};
 use super::file::WeightsFile;
 use super::geometry::Geometry;
 use crate::network::shapes::{Shapes, differences};
-use crate::network::{Difference, Sit, SitConfig, WeightsError, apply, collect, value_not_finite};
+use crate::network::{Difference, Sit, SitConfig, WeightsError, apply, collect};
 
 /// Parts of the published trainers that are dropped after the training.
 const PROJECTORS: &str = "projectors.";
@@ -202,7 +202,7 @@ impl Imported {
         for name in names {
             let read = self.file.read(self.weights, |other| other == name);
             let tensor = read.map_err(|fault| self.file.error(fault))?;
-            faults.extend(not_finite(&tensor));
+            faults.extend(NotFinite::of(&tensor));
         }
         self.refused(faults)
     }
@@ -222,7 +222,7 @@ impl Imported {
         let names: BTreeSet<String> = self.taken(config).map(str::to_owned).collect();
         let read = self.file.read(self.weights, |name| names.contains(name));
         let mut tensors = read.map_err(|fault| self.file.error(fault))?;
-        self.refused(not_finite(&tensors).collect())?;
+        self.refused(NotFinite::of(&tensors).collect())?;
         if self.convention == Convention::Sit {
             let prediction = self.prediction.unwrap_or(Prediction::Velocity);
             convention::reverse(&mut tensors, &self.geometry, prediction);
@@ -244,15 +244,6 @@ impl Imported {
         tensors.extend(self.tensors(&config)?);
         apply(network, &tensors).map_err(|error| self.file.error(Fault::Weights(error)))
     }
-}
-
-/// The tensors that hold what is no number.
-fn not_finite(tensors: &BTreeMap<String, TensorData>) -> impl Iterator<Item = NotFinite> {
-    tensors.iter().filter_map(|(name, data)| {
-        let value = value_not_finite(data)?;
-        let name = name.clone();
-        Some(NotFinite { name, value })
-    })
 }
 
 /// True for what means the same in a DiT: all but time and outputs.

@@ -90,9 +90,9 @@ fn read_from(file: &mut WeightsFile) -> Result<Contents, Fault> {
     });
     WeightsError::of(differences(&found, &wanted)).map_err(Fault::Weights)?;
     let tensors = file.read(None, |name| wanted.contains_key(name))?;
-    if let Some((name, value)) = not_finite(&tensors) {
-        let name = name.to_owned();
-        return Err(Fault::NotFinite { name, value });
+    let faults: Vec<NotFinite> = NotFinite::of(&tensors).collect();
+    if !faults.is_empty() {
+        return Err(Fault::NotFinite(faults));
     }
     let mut variances = tensors.iter().filter(|(name, _)| name.ends_with(".running_var"));
     let negative =
