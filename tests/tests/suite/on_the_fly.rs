@@ -221,7 +221,7 @@ fn features_and_attention_of_a_step_are_those_of_files_and_of_before() {
     let temporary = tempfile::tempdir().unwrap();
     let folder = temporary.path();
     prepared(folder);
-    let haste = "phases.0.guidance=[{ plugin = \"haste\", stop_step = 6, config = { depth = 1, projector_width = 16, attention_depths = [1, 2] } }]";
+    let haste = "phases.0.guidance=[{ plugin = \"haste\", stop_step = 4, config = { depth = 1, projector_width = 16, attention_depths = [1, 2] } }]";
     let at = |name: &str| folder.join(name);
     let encoder = |when: &str| format!("encoder={{ weights = \"dinov2\", attention = [2, 3], when = \"{when}\" }}");
     let files = MOMENTS.replace("flip = true", "fields = [\"features\", \"attention\"]");

@@ -96,6 +96,20 @@ fn nothing_steers_a_terminal_that_is_not_there() {
 }
 
 #[test]
+fn the_shares_of_a_source_s_last_step_have_its_teacher() {
+    let folder = tempfile::tempdir().unwrap();
+    // Shares are due after the fourth step.
+    let stop = "variants.2.phases.1.guidance.0.stop_step=4";
+    succeed(&train(
+        folder.path(),
+        "run",
+        &["--variant", "self-transcendence", "--set", stop],
+    ));
+    let log = std::fs::read_to_string(folder.path().join("run/metrics.jsonl")).unwrap();
+    assert!(log.contains("share.self-transcendence"), "{log}");
+}
+
+#[test]
 fn none_is_no_guidance_bit_for_bit() {
     let folder = tempfile::tempdir().unwrap();
     succeed(&train(folder.path(), "none", &[]));

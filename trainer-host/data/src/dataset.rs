@@ -211,6 +211,7 @@ impl Dataset {
 
     /// [`Dataset::pictures`], of the same forms as their samples where there are `draws`.
     pub(super) fn read_pictures(&self, ids: &[usize], draws: Option<&FormDraws>) -> Result<Pictures, DataError> {
+        self.index.check()?;
         let side = self.source_side()?;
         let pixels = rows(ids, |id| self.store.picture(id, self.is_flipped(id, draws)))?;
         Ok(Pictures { side, pixels })

@@ -26,18 +26,6 @@ use super::setup::{Ground, keeps_latents, trained};
 use super::warning::{self, Warning};
 use super::{Error, memory};
 
-/// The cost of an encoder that sees `images` images before a training, or none before it.
-fn encoder_cost(encoder: &encoder::Target, when: EncodingTime, images: usize, grid: usize) -> EncoderCost {
-    EncoderCost {
-        parameters: encoder.parameter_count() as u64,
-        training_operations: encoder.training_operations(),
-        encoding_operations: match when {
-            EncodingTime::Before => encoder.encoding_operations(images, grid),
-            EncodingTime::Step => 0.0,
-        },
-    }
-}
-
 /// Settings of a run beside its recipe.
 #[derive(Clone)]
 pub struct Options {
@@ -417,5 +405,17 @@ impl Run {
             true => loader.with_labels(self.dataset.shuffled_labels(self.recipe.seed)),
             false => loader,
         }
+    }
+}
+
+/// The cost of an encoder that sees `images` images before a training, or none before it.
+fn encoder_cost(encoder: &encoder::Target, when: EncodingTime, images: usize, grid: usize) -> EncoderCost {
+    EncoderCost {
+        parameters: encoder.parameter_count() as u64,
+        training_operations: encoder.training_operations(),
+        encoding_operations: match when {
+            EncodingTime::Before => encoder.encoding_operations(images, grid),
+            EncodingTime::Step => 0.0,
+        },
     }
 }

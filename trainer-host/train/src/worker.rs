@@ -290,7 +290,8 @@ impl Worker {
         if let Some(buffers) = self.working.take() {
             self.buffers = buffers;
         }
-        self.release_idle(step + 1);
+        // The step's shares of the gradient may still ask: what no source needs any more goes a step later.
+        self.release_idle(step);
         self.seconds.update += started.elapsed().as_secs_f64();
     }
 

@@ -10,7 +10,8 @@ const MOST_LAYERS: usize = 64;
 /// first level (128 channels of f32 in SD's) would fill the memory.
 pub(super) const PIXELS: usize = 8 * 256 * 256;
 
-/// Tensors of the widest level that are there at once.
+/// Tensors of the widest level that are there at once, as measured on the CPU: the peaks of four trainings, of 220 to 630 MB, were
+/// met within 3 %, one overestimated by 16 %.
 const WORKING_TENSORS: u64 = 5;
 
 /// Keys and defaults are those of diffusers' `AutoencoderKL`. What only its training or its own tiling reads is not here.

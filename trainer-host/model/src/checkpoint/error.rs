@@ -1,12 +1,14 @@
 //! Faults of a file of weights.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 
+use burn::tensor::TensorData;
 use safetensors::SafeTensorError;
 
 use super::archive::ArchiveError;
-use crate::network::{TensorFileError, WeightsError};
+use crate::network::{TensorFileError, WeightsError, value_not_finite};
 
 /// The error of a file of weights, with its name.
 #[derive(Debug, thiserror::Error)]

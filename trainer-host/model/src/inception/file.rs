@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use burn::tensor::TensorData;
 
 use super::architecture::{Block, Convolution, FEATURES, FIRST, FIRST_NAME, blocks};
-use crate::checkpoint::{CheckpointError, Fault, WeightsFile};
+use crate::checkpoint::{CheckpointError, Fault, NotFinite, WeightsFile};
 use crate::hub::{cached, is_hub_name};
 use crate::network::shapes::{Shapes, differences};
-use crate::network::{WeightsError, not_finite};
+use crate::network::WeightsError;
 
 /// Name of the published file.
 pub const WEIGHTS: &str = "pt_inception-2015-12-05-6726825d.pth";
