@@ -12,7 +12,7 @@ use sextant_recipe::Weights;
 use super::archive::Archive;
 use super::error::{CheckpointError, Fault};
 use super::pickle::{Id, Pickle, StoredTensor, Value};
-use crate::network::read_with_metadata;
+use crate::network::TensorReader;
 use crate::network::shapes::Shapes;
 
 /// Prefixes that wrappers put before every name: DistributedDataParallel, torch.compile.
@@ -30,25 +30,37 @@ pub enum Format {
     Safetensors,
 }
 
-/// An open file of weights. Of an archive of PyTorch the tensors are not read yet.
+/// An open file of weights, whose tensors are not read yet.
 pub struct WeightsFile {
     path: PathBuf,
-    archive: Option<Archive>,
-    /// By what they are; `None` for tensors that lie there by themselves.
-    sets: Vec<(Option<Weights>, BTreeMap<String, Place>)>,
+    source: Source,
+    sets: Sets,
     args: Map<String, Json>,
     step: Option<u64>,
     has_optimiser: bool,
 }
 
+/// The file that tensors are read from, one by one.
+enum Source {
+    Archive(Archive),
+    Safetensors(TensorReader),
+}
+
 /// Place of a tensor's values.
 enum Place {
     Archive(StoredTensor),
-    Memory(TensorData),
+    /// By its name in the file.
+    Safetensors {
+        name: String,
+        shape: Vec<usize>,
+    },
 }
 
+/// Sets of weights by what they are; `None` for tensors that lie there by themselves.
+type Sets = Vec<(Option<Weights>, BTreeMap<String, Place>)>;
+
 impl WeightsFile {
-    /// Opens a file, and reads what it holds but for the tensors of a PyTorch archive.
+    /// Opens a file, and reads what it holds but for the tensors.
     ///
     /// # Errors
     /// A file that is of neither kind, or damaged; a pickle that asks for more than data.
@@ -83,7 +95,7 @@ impl WeightsFile {
             let set = state_dict(&pickle, pickle.entry(root, key)?);
             (!set.is_empty()).then_some((Some(weights), set))
         };
-        let mut sets: Vec<_> = [named("model", Weights::Model), named("ema", Weights::Ema)]
+        let mut sets: Sets = [named("model", Weights::Model), named("ema", Weights::Ema)]
             .into_iter()
             .flatten()
             .collect();
@@ -105,7 +117,7 @@ impl WeightsFile {
         });
         Ok(Self {
             path: path.to_owned(),
-            archive: Some(archive),
+            source: Source::Archive(archive),
             sets,
             args: match args {
                 Some(Json::Object(args)) => args,
@@ -117,9 +129,15 @@ impl WeightsFile {
     }
 
     fn of_safetensors(path: &Path) -> Result<Self, Fault> {
-        let (tensors, metadata) = read_with_metadata(path)?;
-        let tensors = tensors.into_iter().map(|(name, data)| (name, Place::Memory(data)));
-        let said = metadata.get("json").and_then(|json| serde_json::from_str(json).ok());
+        let reader = TensorReader::open(path)?;
+        let tensors = reader.shapes().map(|(name, shape)| {
+            let (name, shape) = (name.to_owned(), shape.to_vec());
+            (name.clone(), Place::Safetensors { name, shape })
+        });
+        let said = reader
+            .metadata()
+            .get("json")
+            .and_then(|json| serde_json::from_str(json).ok());
         let mut args: Map<String, Json> = said.unwrap_or_default();
         let step = args.remove("step").and_then(|step| step.as_u64());
         let set = unwrapped(tensors.collect());
@@ -128,7 +146,7 @@ impl WeightsFile {
         }
         Ok(Self {
             path: path.to_owned(),
-            archive: None,
+            source: Source::Safetensors(reader),
             sets: vec![(None, set)],
             args,
             step,
@@ -143,9 +161,9 @@ impl WeightsFile {
 
     /// Its kind.
     pub fn format(&self) -> Format {
-        match self.archive {
-            Some(_) => Format::PyTorch,
-            None => Format::Safetensors,
+        match self.source {
+            Source::Archive(_) => Format::PyTorch,
+            Source::Safetensors(_) => Format::Safetensors,
         }
     }
 
@@ -169,32 +187,13 @@ impl WeightsFile {
         self.has_optimiser
     }
 
-    /// The set that is meant; by default the trained weights, or those that there are.
-    fn set(&self, weights: Option<Weights>) -> Result<&BTreeMap<String, Place>, Fault> {
-        let asked = |wanted: Option<Weights>| self.sets.iter().find(|(weights, _)| *weights == wanted);
-        let found = match weights {
-            None => self.sets.first(),
-            Some(_) => asked(weights),
-        };
-        found.map(|(_, set)| set).ok_or_else(|| {
-            let named: Vec<String> = self.sets().flatten().map(|weights| weights.to_string()).collect();
-            Fault::NoSuchWeights {
-                asked: weights.map(|weights| weights.to_string()).unwrap_or_default(),
-                there: match named.is_empty() {
-                    true => "it holds one set without a name; leave `weights` away".into(),
-                    false => format!("there are {}", named.join(", ")),
-                },
-            }
-        })
-    }
-
     /// Names and shapes of a set.
     pub(super) fn shapes(&self, weights: Option<Weights>) -> Result<Shapes, Fault> {
         let shape = |place: &Place| match place {
             Place::Archive(tensor) => tensor.shape.clone(),
-            Place::Memory(data) => data.shape().to_vec(),
+            Place::Safetensors { shape, .. } => shape.clone(),
         };
-        let set = self.set(weights)?;
+        let set = set(&self.sets, weights)?;
         Ok(set.iter().map(|(name, place)| (name.clone(), shape(place))).collect())
     }
 
@@ -204,21 +203,16 @@ impl WeightsFile {
         weights: Option<Weights>,
         wanted: impl Fn(&str) -> bool,
     ) -> Result<BTreeMap<String, TensorData>, Fault> {
-        let mut archive = self.archive.take();
         let mut tensors = BTreeMap::new();
-        let read = self.set(weights).and_then(|set| {
-            for (name, place) in set.iter().filter(|(name, _)| wanted(name)) {
-                let data = match (place, &mut archive) {
-                    (Place::Archive(tensor), Some(archive)) => archive.read(tensor)?,
-                    (Place::Memory(data), _) => data.clone(),
-                    (Place::Archive(_), None) => continue,
-                };
-                tensors.insert(name.clone(), data);
-            }
-            Ok(())
-        });
-        self.archive = archive;
-        read.map(|()| tensors)
+        for (name, place) in set(&self.sets, weights)?.iter().filter(|(name, _)| wanted(name)) {
+            let data = match (place, &mut self.source) {
+                (Place::Archive(tensor), Source::Archive(archive)) => Some(archive.read(tensor)?),
+                (Place::Safetensors { name: own, .. }, Source::Safetensors(reader)) => reader.tensor(own)?,
+                _ => None,
+            };
+            tensors.extend(data.map(|data| (name.clone(), data)));
+        }
+        Ok(tensors)
     }
 
     /// An error of this file.
@@ -228,6 +222,24 @@ impl WeightsFile {
             fault: fault.into(),
         }
     }
+}
+
+/// The set that is meant; by default the trained weights, or those that there are.
+fn set(sets: &Sets, weights: Option<Weights>) -> Result<&BTreeMap<String, Place>, Fault> {
+    let found = match weights {
+        None => sets.first(),
+        Some(_) => sets.iter().find(|(own, _)| *own == weights),
+    };
+    found.map(|(_, set)| set).ok_or_else(|| {
+        let named: Vec<String> = sets.iter().filter_map(|(own, _)| Some((*own)?.to_string())).collect();
+        Fault::NoSuchWeights {
+            asked: weights.map(|weights| weights.to_string()).unwrap_or_default(),
+            there: match named.is_empty() {
+                true => "it holds one set without a name; leave `weights` away".into(),
+                false => format!("there are {}", named.join(", ")),
+            },
+        }
+    })
 }
 
 /// The tensors of a dictionary, without the prefixes of wrappers.

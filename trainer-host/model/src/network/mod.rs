@@ -18,6 +18,7 @@ pub mod patch;
 pub mod shapes;
 pub mod sit;
 pub mod tensor_file;
+pub mod tensor_reader;
 pub(crate) mod unfilled;
 pub mod weights;
 
@@ -29,4 +30,5 @@ pub use sit::{Sit, SitOutput};
 pub use tensor_file::{
     TensorFileError, parse_safetensors, read_safetensors, read_weights, read_with_metadata, write_safetensors,
 };
+pub use tensor_reader::TensorReader;
 pub use weights::{Difference, WeightsError, apply, collect, fingerprint, not_finite};

@@ -11,6 +11,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensorError, SafeTensors};
 use thiserror::Error;
 
+use super::tensor_reader::{TensorReader, dtype_of};
 use super::weights::not_finite;
 
 /// A file's words on itself, as free strings. Fixtures and our own files put all of it, as JSON, under the key `json`.
@@ -80,9 +81,9 @@ pub fn read_weights(path: impl AsRef<Path>) -> Result<BTreeMap<String, TensorDat
 
 /// [`read_safetensors`], with the file's metadata.
 pub fn read_with_metadata(path: impl AsRef<Path>) -> Result<(BTreeMap<String, TensorData>, Metadata), TensorFileError> {
-    let path = path.as_ref();
-    let bytes = fs::read(path).map_err(|source| io_error(path, source))?;
-    parse_safetensors(&bytes, path)
+    let mut reader = TensorReader::open(path)?;
+    let tensors = reader.all()?;
+    Ok((tensors, reader.metadata().clone()))
 }
 
 /// Tensors and metadata of a file's bytes; `path` names them in errors.
@@ -98,22 +99,11 @@ pub fn parse_safetensors(
     let mut found = BTreeMap::new();
     for (name, view) in tensors.iter() {
         let name = name.to_owned();
-        let dtype = match view.dtype() {
-            Dtype::F64 => DType::F64,
-            Dtype::F32 => DType::F32,
-            Dtype::F16 => DType::F16,
-            Dtype::BF16 => DType::BF16,
-            Dtype::I64 => DType::I64,
-            Dtype::I32 => DType::I32,
-            Dtype::U8 => DType::U8,
-            found => {
-                return Err(TensorFileError::Kind {
-                    path: path(),
-                    name,
-                    found,
-                });
-            }
-        };
+        let dtype = dtype_of(view.dtype()).map_err(|found| TensorFileError::Kind {
+            path: path(),
+            name: name.clone(),
+            found,
+        })?;
         let data = TensorData::from_bytes_vec(view.data().to_vec(), view.shape(), dtype);
         found.insert(name, data);
     }
