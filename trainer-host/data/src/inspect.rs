@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
 use serde::Serialize;
 use sextant_recipe::{DataConfig, HeldOut, SD_SCALE};
 
@@ -134,7 +135,8 @@ fn statistics(dataset: &Dataset) -> Result<Statistics, DataError> {
     })
 }
 
-/// Reads every sample with its fields, in every form. `progress` is told how many were read, and answers whether to go on.
+/// Reads every sample with its fields, in every form, on all cores. `progress` is told how many were read, and answers whether to go
+/// on. No more of them are in memory than there are threads.
 ///
 /// # Errors
 /// The first that cannot be read; a stop.
@@ -144,17 +146,26 @@ pub fn read_all(dataset: &Dataset, mut progress: impl FnMut(usize) -> bool) -> R
         Err(_) => &[false],
     };
     let fields: Vec<String> = dataset.fields().map(|(name, _)| name.to_owned()).collect();
-    for id in 0..dataset.len() {
-        if !progress(id) {
-            return Err(DataError::Stopped);
-        }
+    let read = |id: usize| {
         for &flipped in forms {
             dataset.store().sample(id, flipped)?;
             for field in &fields {
                 dataset.field(field, id, flipped)?;
             }
         }
+        Ok(())
+    };
+    let count = dataset.len();
+    for start in (0..count).step_by(CHUNK) {
+        if !progress(start) {
+            return Err(DataError::Stopped);
+        }
+        let ids = start..count.min(start + CHUNK);
+        if let Some(fault) = ids.into_par_iter().find_map_first(|id| read(id).err()) {
+            return Err(fault);
+        }
     }
+    progress(count);
     Ok(())
 }
 

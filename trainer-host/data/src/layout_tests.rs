@@ -197,6 +197,26 @@ fn packed_latents_give_the_same_batches() {
 }
 
 #[test]
+fn of_several_damaged_samples_the_first_is_named() {
+    let folder = images();
+    let dataset = load(&images_of(folder.path(), false)).unwrap();
+    let mut told = Vec::new();
+    read_all(&dataset, |done| {
+        told.push(done);
+        true
+    })
+    .unwrap();
+    assert_eq!(told, [0, COUNT]);
+    let path = |id: usize| folder.path().join(dataset.name(id));
+    for (id, first) in [(19, 19), (4, 4), (11, 4)] {
+        fs::write(path(id), b"no image").unwrap();
+        let message = read_all(&dataset, |_| true).unwrap_err().to_string();
+        assert!(message.contains(dataset.name(first)), "{id}: {message}");
+    }
+    assert!(matches!(read_all(&dataset, |_| false), Err(crate::DataError::Stopped)));
+}
+
+#[test]
 fn half_precision_is_near_and_takes_half_the_room() {
     let folder = latents();
     let dataset = load(&latents_of(folder.path(), false)).unwrap();
