@@ -142,8 +142,9 @@ fn grid(index: usize, of: &Variant) -> Markup {
 
 /// A line on how the grids are to be read.
 fn words(grid: &SampleGrid) -> String {
-    let mut words = "Same noise and classes in every grid".to_owned();
+    let mut words = "Same noise in every grid".to_owned();
     if !grid.labels.is_empty() {
+        words = "Same noise and classes in every grid".to_owned();
         let by = match grid.labels.len() {
             labels if labels == grid.columns => "columns",
             labels if labels == grid.columns * grid.rows => "row by row",
@@ -279,5 +280,7 @@ mod tests {
         );
         grid.labels = ["a", "b", "c", "d"].map(str::to_owned).into();
         assert!(words(&grid).contains("row by row: a, b, c, d. Heun."));
+        grid.labels.clear();
+        assert_eq!(words(&grid), "Same noise in every grid. Heun.");
     }
 }

@@ -201,7 +201,7 @@ fn info(args: &InfoArgs) -> Result<(), Error> {
             })?;
         }
         let mode = mode(&args.output);
-        let mut progress = mode.start("verify", 0, dataset.len() as u64);
+        let mut progress = mode.start("verify", 0, dataset.len() as u64).counting("sample");
         data::read_all(&dataset, |done| {
             progress.step(done as u64);
             !interrupt::is_requested()
@@ -256,7 +256,7 @@ fn pack(args: &PackArgs) -> Result<(), Error> {
         ..PackOptions::default()
     };
     let mode = mode(&args.output);
-    let mut progress = mode.start("pack", 0, dataset.len() as u64);
+    let mut progress = mode.start("pack", 0, dataset.len() as u64).counting("sample");
     let packed = data::pack(&dataset, &args.out, options, |done| {
         progress.step(done as u64);
         !interrupt::is_requested()

@@ -113,7 +113,8 @@ pub fn prepare(request: &Request, device: &Device, mode: ProgressMode) -> Result
 
     let started = Instant::now();
     let pictures = Pictures::new(request, &listing, &layout, networks.is_some());
-    let mut progress = mode.start("prepare", (count - done_now) as u64, count as u64);
+    let progress = mode.start("prepare", (count - done_now) as u64, count as u64);
+    let mut progress = progress.counting("image");
     let mut done = count - done_now;
     let mut skipped = Skipped::default();
     std::thread::scope(|scope| {

@@ -237,8 +237,11 @@ fn grid(entries: &[Entry], seed: u64, classes: &[String]) -> SampleGrid {
     }
 }
 
-/// One label a column where a column is one class, else one a cell.
+/// One label a column where a column is one class, else one a cell; none where all are of one class.
 fn grid_labels(classes: &[String], columns: usize, count: usize) -> Vec<String> {
+    if classes.len() == 1 {
+        return Vec::new();
+    }
     let cells = if columns == classes.len() { columns } else { count };
     (0..cells)
         .filter_map(|i| classes.get(i.checked_rem(classes.len())?).cloned())
