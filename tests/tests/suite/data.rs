@@ -180,11 +180,7 @@ fn what_is_wrong_with_a_folder_is_said_and_nothing_is_written() {
 
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("empty")).unwrap();
-    refused(
-        folder.path(),
-        &["data", "info", "empty"],
-        &["empty", "no sample in this folder"],
-    );
+    refused(folder.path(), &["data", "info", "empty"], &["empty", "no sample in it"]);
     refused(
         folder.path(),
         &["data", "info", "nowhere"],

@@ -1,6 +1,7 @@
 //! `sextant data prepare`: from a folder of photographs, some of them odd, to what is trained on.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -8,6 +9,8 @@ use sextant_data::image::{centre_crop, read};
 use sextant_data::npy;
 use sextant_model::autoencoder::{Autoencoder, AutoencoderConfig};
 use sextant_tests::{Running, device, files, fixture, refused, sextant, stderr, stdout};
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
 
 const SIZE: &str = "16";
 
@@ -69,6 +72,19 @@ fn encoder(folder: &Path) -> String {
     let path = folder.join("dinov2");
     fixture::dinov2_folder(&path);
     path.to_str().unwrap().to_owned()
+}
+
+/// An archive of all files of a folder, in that folder, stored and packed in turn.
+fn zipped(source: &Path, archive: &Path) {
+    let mut zip = ZipWriter::new(fs::File::create(archive).unwrap());
+    for (i, path) in files(source).into_iter().enumerate() {
+        let method = [CompressionMethod::Stored, CompressionMethod::Deflated][i % 2];
+        let options = SimpleFileOptions::default().compression_method(method);
+        let name = path.strip_prefix(source.parent().unwrap()).unwrap();
+        zip.start_file(name.to_str().unwrap(), options).unwrap();
+        zip.write_all(&fs::read(path).unwrap()).unwrap();
+    }
+    zip.finish().unwrap();
 }
 
 fn arguments<'a>(out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
@@ -258,4 +274,55 @@ fn bad_input_is_refused_and_nothing_is_damaged() {
         fs::write(path, b"nothing").unwrap();
     }
     refused("none", &[], &["none of its 15 images can be read", "skipped.csv"]);
+}
+
+#[test]
+fn an_archive_comes_to_the_bytes_of_its_folder_and_a_damaged_member_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let source = photographs(path);
+    zipped(&source, &path.join("photos.zip"));
+    let of = |out: &str, source: &str| {
+        let output = sextant(path, &["data", "prepare", source, out, "--size", SIZE, "--batch", "3"]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        stdout(&output)
+    };
+    of("from-folder", "photos");
+    let wanted = content(&path.join("from-folder"));
+    let said = of("from-zip", "photos.zip");
+    assert!(said.contains("11 images of 14"), "{said}");
+    assert!(content(&path.join("from-zip")) == wanted);
+    // What is missing is done again, from either.
+    for again in ["photos.zip", "photos"] {
+        fs::remove_file(path.join("from-zip/images/00000/img00000004.png")).unwrap();
+        of("from-zip", again);
+        assert!(content(&path.join("from-zip")) == wanted, "{again}");
+    }
+
+    // One byte of a member that is stored.
+    let photo = fs::read(fixture("photo.jpg")).unwrap();
+    let mut archive = fs::read(path.join("photos.zip")).unwrap();
+    let needle = &fs::read(source.join("dogs/crop.png")).unwrap()[..64];
+    let place = |needle: &[u8]| archive.windows(needle.len()).position(|window| window == needle);
+    let (name, place) = [
+        ("dogs/crop.png", place(needle)),
+        ("cats/photo.jpg", place(&photo[..64])),
+    ]
+    .into_iter()
+    .find_map(|(name, place)| Some((name, place?)))
+    .unwrap();
+    archive[place + 40] ^= 1;
+    fs::write(path.join("damaged.zip"), &archive).unwrap();
+    let said = of("damaged", "damaged.zip");
+    assert!(said.contains("10 images of 14"), "{said}");
+    let skipped = fs::read_to_string(path.join("damaged/skipped.csv")).unwrap();
+    let line = skipped.lines().find(|line| line.starts_with(name)).unwrap();
+    assert!(line.contains("in the archive"), "{line}");
+    let strict = ["data", "prepare", "damaged.zip", "strict", "--size", SIZE, "--strict"];
+    refused(path, &strict, &["damaged.zip/"]);
+    refused(
+        path,
+        &["data", "prepare", "damaged/prepare.json", "other"],
+        &["nor a ZIP archive"],
+    );
 }

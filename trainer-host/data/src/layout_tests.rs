@@ -453,10 +453,7 @@ fn each_fault_of_a_folder_of_latents_is_named() {
 fn each_fault_of_a_folder_of_images_is_named() {
     let empty = tempfile::tempdir().unwrap();
     let found = message(&images_of(empty.path(), false));
-    assert!(
-        found.contains("no sample in this folder") && found.contains(".png"),
-        "{found}"
-    );
+    assert!(found.contains("no sample in it") && found.contains(".png"), "{found}");
     let folder = images();
     fs::copy(folder.path().join("cat/0.png"), folder.path().join("0.png")).unwrap();
     let found = message(&images_of(folder.path(), false));

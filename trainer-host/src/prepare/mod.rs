@@ -1,6 +1,6 @@
 //! `sextant data prepare`: photographs to what published trainers train on.
 //!
-//! In comes a folder of images of any size and colour mode. Out goes REPA's layout: `images` with squares as PNG, `vae-sd` with the moments of
+//! In comes a folder, or a ZIP archive, of images of any size and colour mode. Out goes REPA's layout: `images` with squares as PNG, `vae-sd` with the moments of
 //! an autoencoder, `features` and `attention` with what an encoder sees, and `vae-sd-flip` and so on with the same of mirrored images. Image i of the sorted source is `00000/img0000000i.png`, whatever became of
 //! the others, so that names are those of the published tool and the work can stop and go on.
 //!
@@ -12,6 +12,7 @@ mod networks;
 mod pictures;
 mod report;
 mod settings;
+mod source;
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
@@ -19,7 +20,6 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 use rayon::prelude::*;
-use sextant_data::Listing;
 use sextant_interrupt as interrupt;
 use sextant_records::{FileError, FolderLock, make_folder, write_whole};
 use sextant_train::ProgressMode;
@@ -29,12 +29,13 @@ use self::networks::Networks;
 use self::pictures::{Batch, Pictures};
 use self::report::Skipped;
 use self::settings::Settings;
+use self::source::Source;
 use crate::Error;
 
 /// Source, result and settings.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// A folder of images: a class a sub-folder, or labels in a `dataset.json`, or no classes.
+    /// A folder of images, or a ZIP archive of them: a class a sub-folder, or labels in a `dataset.json`, or no classes.
     pub source: PathBuf,
     /// The folder that is made, or gone on with.
     pub out: PathBuf,
@@ -79,11 +80,12 @@ pub struct Summary {
 /// Bad input, before anything is written; with `strict`, the first image that cannot be read; a disk that is full; an interrupt. What is
 /// whole by then stays, and the same request goes on.
 pub fn prepare(request: &Request, device: &Device, mode: ProgressMode) -> Result<Summary, Error> {
-    let listing = Listing::of_pictures(&request.source)?;
+    let source = Source::open(&request.source)?;
+    let listing = source.listing();
     is_apart(&request.source, &request.out)?;
     let networks = Networks::load(request, device)?;
     let settings = Settings {
-        source: settings::digest(&listing),
+        source: settings::digest(listing),
         size: request.size,
         latents: networks.latents(),
         features: networks.features(),
@@ -112,7 +114,7 @@ pub fn prepare(request: &Request, device: &Device, mode: ProgressMode) -> Result
     let done_now: usize = left.iter().map(ExactSizeIterator::len).sum();
 
     let started = Instant::now();
-    let pictures = Pictures::new(request, &listing, &layout, networks.is_some());
+    let pictures = Pictures::new(request, &source, &layout, networks.is_some());
     let progress = mode.start("prepare", (count - done_now) as u64, count as u64);
     let mut progress = progress.counting("image");
     let mut done = count - done_now;
@@ -146,7 +148,7 @@ pub fn prepare(request: &Request, device: &Device, mode: ProgressMode) -> Result
     })?;
     drop(progress);
     let seconds = started.elapsed().as_secs_f64();
-    report::write(&layout, &listing, &skipped)?;
+    report::write(&layout, listing, &skipped)?;
     if skipped.len() == count {
         return Err(Error::Input(format!(
             "{}: none of its {count} images can be read; {} says why",

@@ -7,13 +7,13 @@ use std::time::Instant;
 
 use image::RgbImage;
 use rayon::prelude::*;
-use sextant_data::Listing;
 use sextant_data::image::{ImageError, centre_crop, png, read};
 use sextant_interrupt as interrupt;
 use sextant_records::{FileError, StorageFull, make_folder, write_whole};
 
 use super::Request;
 use super::layout::Layout;
+use super::source::Source;
 use crate::Error;
 
 /// Images for each core that are read at once: the slowest of them keeps the others waiting.
@@ -33,8 +33,7 @@ pub struct Batch {
 
 /// Reads images and writes their squares.
 pub struct Pictures<'a> {
-    source: &'a Path,
-    listing: &'a Listing,
+    source: &'a Source,
     layout: &'a Layout,
     size: u32,
     strict: bool,
@@ -51,10 +50,9 @@ pub fn spans(batches: &[Range<usize>], batch: usize) -> impl Iterator<Item = &[R
 
 impl<'a> Pictures<'a> {
     /// Squares are kept for networks if there are any.
-    pub fn new(request: &'a Request, listing: &'a Listing, layout: &'a Layout, for_networks: bool) -> Self {
+    pub fn new(request: &'a Request, source: &'a Source, layout: &'a Layout, for_networks: bool) -> Self {
         Self {
-            source: &request.source,
-            listing,
+            source,
             layout,
             size: request.size as u32,
             strict: request.strict,
@@ -86,8 +84,7 @@ impl<'a> Pictures<'a> {
                         batch.pictures.extend(square.map(|square| (id, square)));
                     }
                     Err(reason) if self.strict => {
-                        let path = self.source.join(&self.listing.files[id].name);
-                        return Err(FileError::new(path, reason.to_string()).into());
+                        return Err(FileError::new(self.source.path(id), reason.to_string()).into());
                     }
                     Err(reason) => batch.skipped.push((id, reason)),
                 }
@@ -135,8 +132,7 @@ impl<'a> Pictures<'a> {
 
     /// The middle of a source image.
     fn cropped(&self, id: usize) -> Result<RgbImage, ImageError> {
-        let image = read(&self.source.join(&self.listing.files[id].name))?;
-        Ok(centre_crop(image, self.size))
+        Ok(centre_crop(self.source.image(id)?, self.size))
     }
 }
 

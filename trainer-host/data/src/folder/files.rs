@@ -64,9 +64,7 @@ fn below(folder: &Path, prefix: &str, endings: &[&str], depth: usize) -> Result<
         if facts.is_dir() {
             return below(&path, &format!("{name}/"), endings, depth + 1);
         }
-        let ending = path.extension().and_then(|ending| ending.to_str());
-        let wanted = ending.is_some_and(|ending| endings.contains(&ending.to_ascii_lowercase().as_str()));
-        Ok(match wanted {
+        Ok(match has_ending(&name, endings) {
             true => vec![FoundFile {
                 name,
                 bytes: facts.len(),
@@ -75,6 +73,12 @@ fn below(folder: &Path, prefix: &str, endings: &[&str], depth: usize) -> Result<
         })
     });
     Ok(found.collect::<Result<Vec<_>, _>>()?.concat())
+}
+
+/// True if a file's name ends with a dot and one of these, in small letters or large ones.
+pub fn has_ending(name: &str, endings: &[&str]) -> bool {
+    let ending = Path::new(name).extension().and_then(|ending| ending.to_str());
+    ending.is_some_and(|ending| endings.contains(&ending.to_ascii_lowercase().as_str()))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::document::{DOCUMENT, Document, Entry, LabelsFault, parse};
-use super::files::{FoundFile, IMAGES, OTHER_IMAGES, files_below};
+use super::files::{FoundFile, IMAGES, OTHER_IMAGES, files_below, has_ending};
 use crate::error::DataError;
 
 /// Samples in the order of their names.
@@ -31,6 +31,25 @@ impl Listing {
         }
     }
 
+    /// The same of files that lie in no folder but in `place`, such as an archive, with the labels of `document`, its `dataset.json`, or else
+    /// a class a folder in it.
+    ///
+    /// # Errors
+    /// As [`Listing::of_pictures`].
+    pub fn of_members(place: &Path, mut files: Vec<FoundFile>, document: Option<&[u8]>) -> Result<Self, DataError> {
+        let endings = match document {
+            Some(_) => IMAGES.to_vec(),
+            None => [IMAGES, OTHER_IMAGES].concat(),
+        };
+        files.retain(|file| has_ending(&file.name, &endings));
+        files.sort_unstable();
+        let files = at_least_one(place, files, &endings)?;
+        match document {
+            Some(document) => Self::with_labels(&place.join(DOCUMENT), document, files),
+            None => Self::with_folders(place, files),
+        }
+    }
+
     /// The files of `folder` with the labels of its `dataset.json`.
     ///
     /// # Errors
@@ -38,12 +57,16 @@ impl Listing {
     pub fn labelled(folder: &Path, endings: &[&str]) -> Result<Self, DataError> {
         let path = folder.join(DOCUMENT);
         let bytes = fs::read(&path).map_err(|source| DataError::io(&path, source))?;
+        Self::with_labels(&path, &bytes, some_files(folder, endings)?)
+    }
+
+    /// `files` with the labels of the `dataset.json` at `path`, which holds `bytes`.
+    fn with_labels(path: &Path, bytes: &[u8], files: Vec<FoundFile>) -> Result<Self, DataError> {
         let fault = |fault| DataError::Labels {
-            path: path.clone(),
+            path: path.to_owned(),
             fault,
         };
-        let Document { labels, class_names } = parse(&bytes).map_err(fault)?;
-        let files = some_files(folder, endings)?;
+        let Document { labels, class_names } = parse(bytes).map_err(fault)?;
         let Some(entries) = labels else {
             return Ok(Self::unlabelled(files));
         };
@@ -60,19 +83,23 @@ impl Listing {
     /// # Errors
     /// Files both beside and in sub-folders; a folder without samples.
     pub fn by_folder(folder: &Path, endings: &[&str]) -> Result<Self, DataError> {
-        let files = some_files(folder, endings)?;
+        Self::with_folders(folder, some_files(folder, endings)?)
+    }
+
+    /// `files` of `place` with a class a folder in it.
+    fn with_folders(place: &Path, files: Vec<FoundFile>) -> Result<Self, DataError> {
         let of = |file: &FoundFile| file.name.split_once('/').map(|(class, _)| class.to_owned());
         let classes: Vec<Option<String>> = files.iter().map(of).collect();
         if classes.iter().all(Option::is_none) {
             return Ok(Self::unlabelled(files));
         }
-        if let Some(place) = classes.iter().position(Option::is_none) {
+        if let Some(beside) = classes.iter().position(Option::is_none) {
             return Err(DataError::file(
-                folder,
+                place,
                 format!(
                     "images lie both in sub-folders, which are classes, and beside them, such as \"{}\"; move these into a \
                      sub-folder, or give labels in {DOCUMENT}",
-                    files[place].name
+                    files[beside].name
                 ),
             ));
         }
@@ -103,14 +130,14 @@ impl Listing {
 /// # Errors
 /// A folder without samples.
 pub fn some_files(folder: &Path, endings: &[&str]) -> Result<Vec<FoundFile>, DataError> {
-    let files = files_below(folder, endings)?;
+    at_least_one(folder, files_below(folder, endings)?, endings)
+}
+
+fn at_least_one(place: &Path, files: Vec<FoundFile>, endings: &[&str]) -> Result<Vec<FoundFile>, DataError> {
     match files.is_empty() {
         true => Err(DataError::file(
-            folder,
-            format!(
-                "there is no sample in this folder: no file ends with .{}",
-                endings.join(", .")
-            ),
+            place,
+            format!("there is no sample in it: no file ends with .{}", endings.join(", .")),
         )),
         false => Ok(files),
     }

@@ -14,6 +14,7 @@ use sextant_model::device;
 pub const EXAMPLES: &str = "Examples:
   sextant data prepare ILSVRC/Data/CLS-LOC/train imagenet256 --vae sd-vae-ft-mse
   sextant data prepare photos photos64 --size 64            squares alone, to train on in pixels
+  sextant data prepare imagenet256x256.zip imagenet256 --vae sd-vae-ft-mse    an archive, as EDM's and StyleGAN's dataset_tool make it
   sextant data prepare photos photos256 --vae sd-vae-ft-mse --encoder hf:facebook/dinov2-base --flips --device cuda:0
 
 The new folder has the layout of REPA: images/ with PNG files and vae-sd/ with moments, each with a dataset.json; features/ beside them
@@ -22,7 +23,7 @@ holds an encoder's tokens. Stopped, it goes on where it was; images that cannot 
 /// Arguments of `sextant data prepare`.
 #[derive(Args)]
 pub struct PrepareArgs {
-    /// A folder of JPEG, PNG and WebP files: a class a sub-folder, or labels in its dataset.json, or no classes.
+    /// A folder of JPEG, PNG and WebP files, or a ZIP archive of them: a class a sub-folder, or labels in its dataset.json, or no classes.
     source: PathBuf,
     /// The new folder, or one that was begun with the same settings.
     out: PathBuf,
