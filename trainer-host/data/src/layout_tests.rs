@@ -197,6 +197,23 @@ fn packed_latents_give_the_same_batches() {
 }
 
 #[test]
+fn a_folder_of_another_layout_is_refused_with_what_would_be_right() {
+    let (moments, pictures) = (latents(), images());
+    let out = moments.path().join("packed");
+    pack_small(&load(&latents_of(moments.path(), false)).unwrap(), &out, false);
+    for (config, words) in [
+        (packed_of(pictures.path(), false), "data.kind = \"images\""),
+        (packed_of(moments.path(), false), "no index.json"),
+        (images_of(&out, false), "data.kind = \"packed\""),
+        (latents_of(&out, false), "data.kind = \"packed\""),
+        (images_of(moments.path(), false), "data.path is the folder images"),
+    ] {
+        let message = message(&config);
+        assert!(message.contains(words), "{message}");
+    }
+}
+
+#[test]
 fn of_several_damaged_samples_the_first_is_named() {
     let folder = images();
     let dataset = load(&images_of(folder.path(), false)).unwrap();

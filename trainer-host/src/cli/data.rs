@@ -13,6 +13,7 @@ use crate::Error;
 use sextant_data::{self as data, DataFacts, PackOptions};
 use sextant_interrupt as interrupt;
 use sextant_recipe::{self as recipe, DataConfig, HeldOut};
+use sextant_records::quoted;
 use sextant_train::ProgressMode;
 
 /// Commands on data.
@@ -263,6 +264,14 @@ fn pack(args: &PackArgs) -> Result<(), Error> {
     });
     drop(progress);
     let packed = packed?;
+    if let DataConfig::Latents { path, .. } = &config
+        && path.join("images").is_dir()
+    {
+        eprintln!(
+            "packed are latents and fields; the images beside them are a set of their own: sextant data pack {} OUT",
+            quoted(&path.join("images").display().to_string())
+        );
+    }
     match args.output.json {
         true => print_json(&json!({ "out": args.out, "samples": packed.samples, "bytes": packed.bytes })),
         false => println!(
