@@ -129,7 +129,11 @@ fn print_result(folder: &RunFolder, result: &RunResult) {
         result.seconds_per_step,
         duration(result.seconds.step + result.earlier_phases_seconds)
     );
-    println!("samples: {}", folder.samples().join("final.png").display());
+    // Latents without their decoder have no pictures.
+    let samples = folder.samples().join("final.png");
+    if samples.exists() {
+        println!("samples: {}", samples.display());
+    }
 }
 
 fn compare(args: CompareArgs) -> Result<(), Error> {

@@ -225,8 +225,10 @@ fn print(facts: &DataFacts, verified: bool) {
         facts.train,
         facts.held_out
     );
-    let [fewest, most] = facts.samples_of_a_class;
-    println!("classes      {}, of {fewest} to {most} training samples", facts.classes);
+    match facts.samples_of_a_class {
+        [fewest, most] if fewest == most => println!("classes      {}, of {most} training samples", facts.classes),
+        [fewest, most] => println!("classes      {}, of {fewest} to {most} training samples", facts.classes),
+    }
     let what = match facts.scale {
         Some(scale) => format!("latents, times {scale}"),
         None => "pixels".to_owned(),
