@@ -211,10 +211,13 @@ fn facts(fingerprint: &str, dataset: &Result<Dataset, DataError>) -> String {
     let short: String = fingerprint.chars().take(16).collect();
     match dataset {
         Ok(dataset) if dataset.fingerprint() == fingerprint => format!(
-            "{} training and {} held-out images of {} classes; fingerprint {short}",
+            "{} training and {} held-out images of {}; fingerprint {short}",
             dataset.train().len(),
             dataset.held_out().len(),
-            dataset.class_names().len()
+            match dataset.class_names().len() {
+                1 => "one class".to_owned(),
+                classes => format!("{classes} classes"),
+            }
         ),
         Ok(_) => format!("fingerprint {short}, which is not that of the data as it is read now"),
         Err(error) => format!("fingerprint {short}; it cannot be read now: {error}"),
