@@ -17,7 +17,6 @@ use sextant_guidance::SearchPath;
 use sextant_interrupt as interrupt;
 use sextant_model::device;
 use sextant_recipe::{self as recipe, RecipeFile};
-use sextant_records::FileError;
 use sextant_records::{FolderLock, RunFolder, RunResult, duration, quoted};
 use sextant_train::{Options, ProgressMode, Run};
 

@@ -8,8 +8,8 @@ use burn::tensor::TensorData;
 use super::architecture::{Block, Convolution, FEATURES, FIRST, FIRST_NAME, blocks};
 use crate::checkpoint::{CheckpointError, Fault, NotFinite, WeightsFile};
 use crate::hub::{cached, is_hub_name};
-use crate::network::shapes::{Shapes, differences};
 use crate::network::WeightsError;
+use crate::network::shapes::{Shapes, differences};
 
 /// Name of the published file.
 pub const WEIGHTS: &str = "pt_inception-2015-12-05-6726825d.pth";
