@@ -187,7 +187,7 @@ fn the_emoji_are_encoded_planned_and_judged() {
     assert_eq!(facts["encoded_from"], 16);
     let told = stdout(&sextant(folder, &["data", "info", "step.toml"]));
     assert!(
-        told.contains("2 x 8 x 8, latents of 16 x 16 pixels, encoded in each step"),
+        told.contains("2 x 8 x 8, latents of 16 x 16 pixels, by its autoencoder"),
         "{told}"
     );
 

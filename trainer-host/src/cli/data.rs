@@ -234,7 +234,7 @@ fn print(facts: &DataFacts, verified: bool) {
         [fewest, most] => println!("classes      {}, of {fewest} to {most} training samples", facts.classes),
     }
     let what = match (facts.scale, facts.encoded_from) {
-        (Some(scale), Some(side)) => format!("latents of {side} x {side} pixels, encoded in each step, times {scale}"),
+        (Some(scale), Some(side)) => format!("latents of {side} x {side} pixels, by its autoencoder, times {scale}"),
         (Some(scale), None) => format!("latents, times {scale}"),
         (None, _) => "pixels".to_owned(),
     };

@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use image::RgbImage;
 use rayon::prelude::*;
 use sextant_data::{MOMENTS, npy};
-use sextant_model::autoencoder::{Autoencoder, LAYOUT, Moments};
+use sextant_model::autoencoder::{Autoencoder, AutoencoderError, Moments};
 use sextant_model::encoder::{ATTENTION, FEATURES, Published};
 
 use super::Request;
@@ -132,8 +132,10 @@ impl<'a> Networks<'a> {
 }
 
 fn autoencoder(name: &str, size: usize, device: &Device) -> Result<Autoencoder, Error> {
-    let located = LAYOUT.locate(name).map_err(|e| Error::Input(format!("--vae: {e}")))?;
-    let autoencoder = Autoencoder::load(&located.path, device)?;
+    let autoencoder = Autoencoder::named(name, device).map_err(|error| match error {
+        AutoencoderError::Hub(error) => Error::Input(format!("--vae: {error}")),
+        other => other.into(),
+    })?;
     let config = autoencoder.config();
     let factor = config.factor();
     if !size.is_multiple_of(factor) {

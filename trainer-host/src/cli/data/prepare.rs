@@ -30,7 +30,7 @@ pub struct PrepareArgs {
     /// Pixels a side: images are scaled so that the shorter side fits, and cropped in the middle, as ADM does it.
     #[arg(long, value_name = "PIXELS", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=4096))]
     size: u32,
-    /// Write the moments of this autoencoder too: a folder in diffusers' layout, or hf:owner/name.
+    /// Write the moments of this autoencoder too: a folder in diffusers' layout, hf:owner/name, or the one of the emoji ("embedded").
     #[arg(long, value_name = "PATH|hf:NAME")]
     vae: Option<String>,
     /// Write the tokens of this DINOv2 too, for REPA: a folder in transformers' layout, or hf:owner/name. At 256 pixels they take
