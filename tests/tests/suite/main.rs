@@ -5,6 +5,7 @@
 mod abi;
 mod architecture;
 mod at_once;
+mod bench;
 mod checkpoints;
 mod comparison;
 mod controls;

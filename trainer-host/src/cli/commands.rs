@@ -9,7 +9,7 @@ use serde_json::json;
 use super::place::{check_writable, run_or_checkpoint};
 use super::{
     Command, CompareArgs, ComputeArgs, EncoderArgs, EncoderCommand, LabelsName, SampleArgs, SamplerName, TrainArgs,
-    checkpoint, eval, log, plan, plugin, report, resume, samples, sweep,
+    bench, checkpoint, eval, log, plan, plugin, report, resume, samples, sweep,
 };
 use crate::Error;
 use crate::compare::{self, Status};
@@ -34,6 +34,7 @@ pub fn run(command: Command) -> Result<(), Error> {
         Command::Train(args) => train(args),
         Command::Compare(args) => compare(args),
         Command::Plan(args) => plan::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Report(args) => report::run(args),
         Command::Sweep(args) => sweep::run(args),
         Command::Sample(args) => draw(args),

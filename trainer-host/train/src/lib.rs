@@ -4,6 +4,7 @@
 //! per sample" ([`sextant_guidance::Sources::guide`]).
 
 mod accumulator;
+mod bench;
 pub mod checkpoint;
 mod cost;
 mod error;
@@ -24,6 +25,8 @@ mod validation;
 mod warning;
 mod worker;
 
+pub use bench::{BenchSteps, MeasuredStep};
+pub use cost::StepOperations;
 pub use error::{Error, StepError};
 pub use gradients::Norms;
 pub use objective::{Losses, StepOutput, Terms};

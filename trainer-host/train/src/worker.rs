@@ -45,6 +45,8 @@ pub struct Worker {
     pub counters: TeacherCounters,
     /// Time spent, by part.
     pub seconds: Seconds,
+    /// Ends a part when the device is done with it, not when it is launched: for a benchmark. A training waits for nothing.
+    pub waits: bool,
     optimiser: ModuleOptimizer,
     ema_decay: f64,
     ema_warmup: bool,
@@ -107,6 +109,7 @@ impl Worker {
             sources,
             counters: TeacherCounters::default(),
             seconds: Seconds::default(),
+            waits: false,
             optimiser: adamw(optimiser, &module),
             ema_decay: optimiser.ema_decay,
             ema_warmup: optimiser.ema_warmup,
@@ -197,7 +200,7 @@ impl Worker {
             let active = self.sources.active_at(batch.step);
             let of_active = |name: &str| active.contains(&name);
             self.module.sources.zero_missing_gradients(&mut params, of_active);
-            self.seconds.backward += started.elapsed().as_secs_f64();
+            self.seconds.backward += self.since(started);
             Ok(Gradients {
                 params,
                 output: losses.into(),
@@ -213,8 +216,11 @@ impl Worker {
     ///
     /// # Errors
     /// A step in which nothing has a gradient.
-    pub fn clip(&self, gradients: &mut Gradients, limit: f64) -> Result<Norms, StepError> {
-        gradients::clip(&self.module, &mut gradients.params, limit).ok_or(StepError::NoGradient)
+    pub fn clip(&mut self, gradients: &mut Gradients, limit: f64) -> Result<Norms, StepError> {
+        let started = Instant::now();
+        let norms = gradients::clip(&self.module, &mut gradients.params, limit).ok_or(StepError::NoGradient);
+        self.seconds.clip += self.since(started);
+        norms
     }
 
     /// Finishes optimiser step `step`, counted from 0: AdamW, moving averages, new values of buffers.
@@ -230,7 +236,7 @@ impl Worker {
             self.buffers = buffers;
         }
         self.release_idle(step + 1);
-        self.seconds.update += started.elapsed().as_secs_f64();
+        self.seconds.update += self.since(started);
     }
 
     /// Forward passes and losses of a micro-batch (SiT, arXiv 2401.08740, eq. 2.11; guidance added per sample).
@@ -248,7 +254,7 @@ impl Worker {
         let (t, labels) = (batch.t.clone(), batch.dropped.clone());
         let out = student.forward_attending(x_t.clone(), t, labels, &depths, &attending);
         let denoising = per_sample((out.output.clone() - target).square());
-        self.seconds.student += started.elapsed().as_secs_f64();
+        self.seconds.student += self.since(started);
 
         let started = Instant::now();
         let teacher_before = self.counters.seconds;
@@ -274,7 +280,7 @@ impl Worker {
         buffers.commit(&guidance);
         let teacher = self.counters.seconds - teacher_before;
         self.seconds.teacher += teacher;
-        self.seconds.guidance += started.elapsed().as_secs_f64() - teacher;
+        self.seconds.guidance += self.since(started) - teacher;
         Ok(Losses::new(denoising, guidance, terms))
     }
 
@@ -304,6 +310,15 @@ impl Worker {
         }
         let grads = GradientsParams::from_grads(losses.total.backward(), &self.module);
         Ok(gradients::norm(&self.module.student, &grads))
+    }
+
+    /// Seconds since a part was begun.
+    fn since(&self, started: Instant) -> f64 {
+        if self.waits {
+            // What a device has to say about its work, it says to whoever reads the result.
+            let _ = self.device.sync();
+        }
+        started.elapsed().as_secs_f64()
     }
 
     /// Lets the teacher go when no source will ask for it from `step` on.
