@@ -4,6 +4,7 @@
 //! per sample" ([`sextant_guidance::Sources::guide`]).
 
 mod accumulator;
+mod adamw;
 mod bench;
 pub mod checkpoint;
 mod cost;
@@ -11,7 +12,9 @@ mod error;
 mod gradients;
 mod import;
 pub mod memory;
+mod moments;
 mod objective;
+mod owned;
 mod phase;
 mod plan;
 mod progress;
@@ -29,7 +32,9 @@ pub use bench::{BenchSteps, MeasuredStep};
 pub use cost::StepOperations;
 pub use error::{Error, StepError};
 pub use gradients::Norms;
+pub use moments::{Moments, SavedMoments};
 pub use objective::{Losses, StepOutput, Terms};
+pub use owned::Owned;
 pub use phase::{Ending, Observer, PhaseSettings, Training};
 pub use plan::{PhasePlan, RunPlan, StepMemory};
 pub use progress::{ProgressMode, RunProgress, Runs};
