@@ -6,6 +6,7 @@ mod abi;
 mod architecture;
 mod at_once;
 mod bare;
+mod bench;
 mod checkpoints;
 mod comparison;
 mod controls;

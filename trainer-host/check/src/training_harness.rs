@@ -7,7 +7,7 @@ use burn::tensor::TensorData;
 use sextant_data::{Clean, FieldBatch, HostBatch};
 use sextant_model::{TrainBatch, apply, collect};
 use sextant_recipe::{DiffusionRecipe, OptimiserRecipe, SourceConfig};
-use sextant_train::{Losses, StepError, Terms, TrainModule, Worker, accumulate, learning_rate};
+use sextant_train::{Losses, Owned, StepError, Terms, TrainModule, Worker, accumulate, learning_rate};
 
 use super::case::Case;
 use super::outcome::reached;
@@ -91,7 +91,7 @@ impl<'a> TrainingHarness<'a> {
                 .map(move |(name, value)| (format!("{prefix} `{name}`"), value))
         };
         Ok(prefixed("student's", collect(&module.student))
-            .chain(prefixed("moving average's", collect(ema)))
+            .chain(prefixed("moving average's", collect(&**ema)))
             .chain(prefixed("parameter", module.sources.named()))
             .chain(prefixed("buffer", buffers.named()?))
             .collect())
@@ -106,14 +106,15 @@ impl<'a> TrainingHarness<'a> {
         let load = |error: sextant_model::WeightsError| Violation::broken(error.to_string());
         let mut fresh = Self::new(self.plugin, &self.case, self.config.clone())?;
         let mut new = fresh.worker;
-        new.module = TrainModule {
-            student: apply(new.module.student, &collect(&old.module.student)).map_err(load)?,
-            sources: new.module.sources.load_named(&old.module.sources.named())?,
-        };
-        new.ema = apply(new.ema, &collect(&old.ema)).map_err(load)?;
+        let TrainModule { student, sources } = new.module.into_inner();
+        new.module = Owned::new(TrainModule {
+            student: apply(student, &collect(&old.module.student)).map_err(load)?,
+            sources: sources.load_named(&old.module.sources.named())?,
+        });
+        new.ema = Owned::new(apply(new.ema.into_inner(), &collect(&*old.ema)).map_err(load)?);
         new.buffers = new.buffers.load_named(&old.buffers.named()?)?;
-        // The optimiser's moments are kept in memory; that they survive a checkpoint is burn's business, not a source's.
-        fresh.worker = new.with_moments(old.moments());
+        // The optimiser's moments are kept in memory; that they survive a checkpoint is no business of a source.
+        fresh.worker = new.with_moments(old.moments().clone());
         Ok(fresh)
     }
 
@@ -127,7 +128,7 @@ impl<'a> TrainingHarness<'a> {
         if !losses.total.is_tracked() {
             return Ok(None);
         }
-        Ok(Some(reached(&self.worker.module, &losses.total.backward())))
+        Ok(Some(reached(&*self.worker.module, &losses.total.backward())))
     }
 
     /// Asks whether the source weighs the denoising loss at this step.
@@ -148,7 +149,7 @@ impl<'a> TrainingHarness<'a> {
         let gradients = self.worker.aside(|worker| worker.gradients(&batch));
         self.plugin.beat();
         let gradients = gradients.map_err(|error| failure(error, self.case.step))?;
-        Ok((gradients.into_params(), self.worker.module.clone()))
+        Ok((gradients.into_params(), TrainModule::clone(&self.worker.module)))
     }
 
     /// The losses of the case's step, which leave no trace: what is evaluated next finds the buffers as this did.

@@ -27,6 +27,7 @@ mod packed;
 #[cfg(test)]
 mod picture_tests;
 mod pictures;
+mod random;
 mod shuffle;
 mod split;
 mod store;
@@ -50,6 +51,7 @@ pub use load::load;
 pub use loader::{StepLoader, Steps};
 pub use packed::{PackOptions, Packed, pack, verify};
 pub use pictures::Pictures;
+pub use random::RandomShapes;
 pub use split::Split;
 pub use store::{Sample, SampleStore};
 pub use stream::Stream;

@@ -14,6 +14,7 @@ pub mod encoder;
 pub mod hub;
 pub mod inception;
 pub mod network;
+pub mod ops;
 pub mod pretraining;
 
 pub use batch::TrainBatch;

@@ -75,7 +75,7 @@ impl Parts {
             teacher: mean(seconds.teacher),
             guidance: mean(seconds.guidance),
             backward: mean(seconds.backward),
-            update: mean(seconds.update),
+            update: mean(seconds.clip + seconds.update),
         }
     }
 }
@@ -108,7 +108,10 @@ pub struct Seconds {
     pub guidance: f64,
     /// The backward pass.
     pub backward: f64,
-    /// Clipping, AdamW, moving average.
+    /// The gradients' norms.
+    #[serde(default)]
+    pub clip: f64,
+    /// Scaling of the gradients, AdamW, moving averages.
     pub update: f64,
     /// Whole steps, without diagnostics, validation and checkpoints.
     pub step: f64,
@@ -163,7 +166,8 @@ mod tests {
             teacher: 3.0,
             guidance: 4.0,
             backward: 5.0,
-            update: 6.0,
+            clip: 0.5,
+            update: 5.5,
             step: 29.0,
         };
         let parts = Parts::mean(&seconds, 4);

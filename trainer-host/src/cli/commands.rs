@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{
-    Command, CompareArgs, ComputeArgs, TrainArgs, checkpoint, command_line, encoder, eval, log, plan, plugin, report,
-    resume, sample, sweep, vae,
+    Command, CompareArgs, ComputeArgs, TrainArgs, bench, checkpoint, command_line, encoder, eval, log, plan, plugin,
+    report, resume, sample, sweep, vae,
 };
 use crate::Error;
 use crate::compare::{self, Status};
@@ -26,6 +26,7 @@ pub fn run(command: Command) -> Result<(), Error> {
         Command::Train(args) => train(args),
         Command::Compare(args) => compare(args),
         Command::Plan(args) => plan::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Report(args) => report::run(args),
         Command::Sweep(args) => sweep::run(args),
         Command::Sample(args) => sample::run(args),

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod bench;
 mod checkpoint;
 mod command_line;
 mod commands;
@@ -42,6 +43,7 @@ const EXAMPLES: &str = "\
 Examples:
   sextant compare configs/emoji-quick.toml              three strategies side by side, ending in a report
   sextant plan configs/emoji-quick.toml                 parameters and memory, before anything runs
+  sextant bench configs/emoji-quick.toml                where the time of a step goes
   sextant report runs/emoji-quick                       its report again, or of several folders together
   sextant sweep configs/emoji-quick.toml --lr 3e-4,1e-3 the same tuning budget for every variant
   sextant train configs/emoji.toml --variant repa       one of them alone
@@ -69,6 +71,9 @@ enum Command {
     /// Print parameters, operations and memory of a training before it runs, from shapes alone.
     #[command(after_help = plan::EXAMPLES)]
     Plan(plan::PlanArgs),
+    /// Time a training step: where its time goes, its memory, and its share of the machine's speed.
+    #[command(after_help = bench::EXAMPLES)]
+    Bench(bench::BenchArgs),
     /// Train every variant of a recipe, then print a table and write report.html.
     #[command(after_help = "Examples:
   sextant compare configs/emoji-quick.toml

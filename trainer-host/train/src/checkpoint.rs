@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use burn::optim::OptimizerRecord;
-use burn::store::RecordError;
-use burn::tensor::{Bytes, TensorData};
+use burn::tensor::{Device, TensorData};
 use serde::{Deserialize, Serialize};
 use sextant_guidance::{Buffers, SourceParams};
 use sextant_model::checkpoint::metadata;
@@ -17,7 +15,8 @@ use sextant_records::{FileError, Seconds, TeacherCounters, ValidationLoss, sync_
 
 use super::accumulator::ScalarSums;
 use super::error::Error;
-use super::worker::Worker;
+use super::moments::{Moments, SavedMoments};
+use super::worker::{TrainModule, Worker};
 
 const SOURCES: &str = "sources.safetensors";
 const BUFFERS: &str = "buffers.safetensors";
@@ -98,7 +97,13 @@ pub trait SavedTensors {
     ///
     /// # Errors
     /// Names the file that cannot be read.
-    fn optimiser(&self) -> Result<OptimizerRecord, Error>;
+    fn moments(&self) -> Result<SavedMoments, Error>;
+
+    /// The same on `device`, for the parameters of `module`.
+    ///
+    /// # Errors
+    /// Names the file that cannot be read or does not fit.
+    fn load_moments(&self, module: &TrainModule, device: &Device) -> Result<Moments, Error>;
 
     /// Everything else.
     ///
@@ -144,11 +149,15 @@ impl SavedTensors for Saved {
         Ok(loaded.map_err(|e| FileError::new(self.folder.join(BUFFERS), e))?)
     }
 
-    fn optimiser(&self) -> Result<OptimizerRecord, Error> {
-        let path = self.folder.join(OPTIMISER);
-        let bytes = fs::read(&path).map_err(|e| FileError::new(&path, e))?;
-        let record = OptimizerRecord::from_bytes(Bytes::from_bytes_vec(bytes));
-        Ok(record.map_err(|e| FileError::new(&path, e))?)
+    fn moments(&self) -> Result<SavedMoments, Error> {
+        Ok(Moments::read(&self.folder.join(OPTIMISER))?)
+    }
+
+    fn load_moments(&self, module: &TrainModule, device: &Device) -> Result<Moments, Error> {
+        let moments = self.moments()?.on(device);
+        let fits = moments.check(module);
+        fits.map_err(|e| FileError::new(self.folder.join(OPTIMISER), e))?;
+        Ok(moments)
     }
 
     fn state(&self) -> Result<State, Error> {
@@ -172,7 +181,7 @@ impl SavedTensors for Saved {
         for file in [SOURCES, BUFFERS] {
             read_safetensors(self.folder.join(file))?;
         }
-        self.optimiser()?;
+        self.moments()?;
         self.state().map(|_| ())
     }
 }
@@ -255,20 +264,18 @@ fn fill(folder: &Path, contents: &Contents) -> Result<(), Error> {
         ))),
     };
     numbers(&Weights::Model.file_name(), collect(&worker.module.student), &metadata)?;
-    numbers(&Weights::Ema.file_name(), collect(&worker.ema), &metadata)?;
+    numbers(&Weights::Ema.file_name(), collect(&*worker.ema), &metadata)?;
     for further in &worker.further_emas {
         numbers(
             &Weights::FurtherEma(further.decay).file_name(),
-            collect(&further.network),
+            collect(&*further.network),
             &metadata,
         )?;
     }
     numbers(SOURCES, worker.module.sources.named(), &BTreeMap::new())?;
     // A source's own state may be what it likes.
     write_safetensors(folder.join(BUFFERS), &worker.buffers.named()?, &Default::default())?;
-    // Tensor by tensor, and synced: all of them as bytes would be half of what a training holds once more.
-    let moments = worker.moments().save(folder.join(OPTIMISER));
-    moments.map_err(|e: RecordError| FileError::of_library(folder.join(OPTIMISER), &e))?;
+    worker.moments().write(&folder.join(OPTIMISER))?;
     let state = serde_json::to_vec(contents.state).map_err(|e| FileError::new(folder, e))?;
     write_synced(&folder.join(STATE), &state)?;
     Ok(())

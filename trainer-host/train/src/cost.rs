@@ -1,8 +1,9 @@
 //! The operations of a run, counted from shapes in a rehearsal of a few steps.
 
+use serde::Serialize;
 use sextant_data::HostBatch;
 use sextant_guidance::plan::Network;
-use sextant_guidance::traced;
+use sextant_guidance::{Asked, Trace, traced};
 use sextant_recipe::Phase;
 use sextant_records::checkpoint::Saved;
 use sextant_records::{ComputeCost, Operations};
@@ -12,26 +13,71 @@ use super::checkpoint::SavedTensors;
 use super::encoders::Target;
 use super::error::Error;
 use super::objective::Terms;
+use super::setup::Earlier;
 
 /// Steps that are rehearsed of each interval in which the same sources are called.
 const REHEARSED: u64 = 4;
 
-/// Floating-point operations of a phase's mean step.
-#[derive(Clone, Copy, Default)]
-struct StepOperations {
-    encoding: f64,
-    student: f64,
-    teacher: f64,
-    guidance: f64,
+/// Floating-point operations of a step, as [`Operations`] counts them.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct StepOperations {
+    /// Frozen networks that see the images of the batch.
+    pub encoding: f64,
+    /// The student, forward and backward.
+    pub student: f64,
+    /// Forward passes of other networks.
+    pub teacher: f64,
+    /// The sources, forward and backward.
+    pub guidance: f64,
 }
 
 impl StepOperations {
-    fn sum(self) -> f64 {
+    /// All of them.
+    pub fn sum(self) -> f64 {
         self.encoding + self.student + self.teacher + self.guidance
+    }
+
+    /// The mean of some steps.
+    pub(super) fn mean(steps: &[Self]) -> Self {
+        let mean = |of: fn(&Self) -> f64| steps.iter().map(of).sum::<f64>() / steps.len().max(1) as f64;
+        Self {
+            encoding: mean(|step| step.encoding),
+            student: mean(|step| step.student),
+            teacher: mean(|step| step.teacher),
+            guidance: mean(|step| step.guidance),
+        }
     }
 }
 
 impl Run {
+    /// Operations of one step of a phase, of which `trace` tells what its sources asked for, and `pictures` if the encoder sees its
+    /// batch.
+    pub(super) fn step_operations(&self, phase: &Phase, trace: &Trace, pictures: bool) -> StepOperations {
+        let batch = self.recipe.optimiser.batch;
+        let passes = trace.forwards.iter().map(|asked| self.asked_operations(phase, asked));
+        let seen = self
+            .target
+            .as_ref()
+            .filter(|_| pictures)
+            .map_or(0.0, Target::operations);
+        StepOperations {
+            encoding: (self.latent_operations() + seen) * batch as f64,
+            student: (self.model.training_operations() * batch as u64) as f64,
+            teacher: passes.sum::<u64>() as f64,
+            guidance: trace.work as f64,
+        }
+    }
+
+    /// Operations of the passes of another network that a source asked for.
+    fn asked_operations(&self, phase: &Phase, asked: &Asked) -> u64 {
+        let network = match asked.network {
+            Network::Teacher => self.teachers.get(&phase.name).unwrap_or(&self.model),
+            _ => &self.model,
+        };
+        let deepest = asked.depths.iter().copied().max().unwrap_or(0);
+        asked.samples.len() as u64 * network.pass_operations(deepest, asked.output)
+    }
+
     /// The cost of a run whose phases ended with the checkpoints `saved`.
     ///
     /// Operations are counted in a rehearsal of a few steps of each phase, and so need nothing that the training had counted.
@@ -95,7 +141,7 @@ impl Run {
         }
         let ended = saved.get(index).ok_or_else(|| Error::Untrained(phase.name.clone()))?;
         let seed = self.phase_seed(index);
-        let mut worker = self.worker(phase, index, &saved[..index], seed)?;
+        let mut worker = self.worker(phase, index, Earlier::Trained(&saved[..index]), seed)?;
         let parts = self.recipe.optimiser.accumulation;
         let null_class = self.model.null_class() as i64;
         let teacher = self.teachers.get(&phase.name).unwrap_or(&self.model);
@@ -125,15 +171,9 @@ impl Run {
                     total.backward();
                 }
                 work += trace.work;
-                for asked in trace.forwards {
-                    let deepest = asked.depths.into_iter().max().unwrap_or(0);
-                    let network = match asked.network {
-                        Network::Teacher => teacher,
-                        _ => &self.model,
-                    };
-                    let pass = network.pass_operations(deepest, asked.output);
+                for asked in &trace.forwards {
                     rows += asked.samples.len() as u64;
-                    passes += asked.samples.len() as u64 * pass;
+                    passes += self.asked_operations(phase, asked);
                 }
             }
             guidance += work as f64 / count as f64 * parts as f64 * length as f64;

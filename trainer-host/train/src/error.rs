@@ -146,6 +146,14 @@ pub enum Error {
         /// Its folder.
         checkpoint: PathBuf,
     },
+    /// A step that was to be timed, and failed.
+    #[error("step {step} failed: {reason}")]
+    Bench {
+        /// The step, counted from 1.
+        step: u64,
+        /// The cause.
+        reason: StepError,
+    },
     /// Keys that a run which has begun cannot change.
     #[error("{}: {}", run.display(), refused.join("\n"))]
     Change {
@@ -279,7 +287,10 @@ impl Error {
 
     /// True if the input was right and the work went wrong.
     pub fn is_failure(&self) -> bool {
-        matches!(self, Self::Step { .. } | Self::Samples { .. } | Self::Diverged(_))
+        matches!(
+            self,
+            Self::Step { .. } | Self::Bench { .. } | Self::Samples { .. } | Self::Diverged(_)
+        )
     }
 
     /// True if someone asked to stop: no failure.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
+use sextant_model::ops::square_sum;
 
 use super::worker::TrainModule;
 
@@ -24,21 +25,18 @@ pub fn norm(module: &impl Module, grads: &GradientsParams) -> Option<Tensor<1>> 
     visitor.total.map(Tensor::sqrt)
 }
 
-/// Scales all gradients of `module` so that their joint norm is at most `limit`, as PyTorch's
-/// `clip_grad_norm_` does: by min(1, limit / (norm + 1e-6)). Answers the norms before.
-pub fn clip(module: &TrainModule, grads: &mut GradientsParams, limit: f64) -> Option<Norms> {
+/// The factor on all gradients of `module` with which their joint norm is at most `limit`, `[1]`: min(1, limit / (norm + 1e-6)), as in
+/// PyTorch's `clip_grad_norm_`. Before it, the norms without it.
+pub fn clip(module: &TrainModule, grads: &GradientsParams, limit: f64) -> Option<(Norms, Tensor<1>)> {
     let mut visitor = SquaredNorm::new(grads);
     visitor.owners = module.sources.owners();
     module.visit(&mut visitor);
     let SquaredNorm { total, sources, .. } = visitor;
     let all = total?.sqrt();
     let factor = (all.clone() + 1e-6).recip().mul_scalar(limit).clamp_max(1.0);
-    module.visit(&mut Scale { grads, factor });
     let sources = sources.into_iter().map(|(name, square)| (name, square.sqrt()));
-    Some(Norms {
-        all,
-        sources: sources.collect(),
-    })
+    let sources = sources.collect();
+    Some((Norms { all, sources }, factor))
 }
 
 struct SquaredNorm<'a> {
@@ -63,7 +61,7 @@ impl<'a> SquaredNorm<'a> {
 impl ModuleVisitor for SquaredNorm<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if let Some(grad) = self.grads.get::<D>(param.id) {
-            let square = grad.square().sum();
+            let square = square_sum(grad);
             if let Some(source) = self.owners.get(&param.id) {
                 let sum = match self.sources.remove(source) {
                     Some(sum) => sum + square.clone(),
@@ -75,20 +73,6 @@ impl ModuleVisitor for SquaredNorm<'_> {
                 Some(total) => total + square,
                 None => square,
             });
-        }
-    }
-}
-
-struct Scale<'a> {
-    grads: &'a mut GradientsParams,
-    factor: Tensor<1>,
-}
-
-impl ModuleVisitor for Scale<'_> {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if let Some(grad) = self.grads.remove::<D>(param.id) {
-            let factor = self.factor.clone().reshape([1; D]);
-            self.grads.register::<D>(param.id, grad * factor);
         }
     }
 }

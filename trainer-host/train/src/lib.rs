@@ -4,7 +4,9 @@
 //! per sample" ([`sextant_guidance::Sources::guide`]).
 
 mod accumulator;
+mod adamw;
 mod bare;
+mod bench;
 pub mod checkpoint;
 mod cost;
 mod encoders;
@@ -12,7 +14,9 @@ mod error;
 mod gradients;
 mod import;
 pub mod memory;
+mod moments;
 mod objective;
+mod owned;
 mod phase;
 mod plan;
 mod progress;
@@ -27,10 +31,14 @@ mod warning;
 mod worker;
 
 pub use bare::{BareNetwork, Known};
+pub use bench::{BenchSteps, MeasuredStep};
+pub use cost::StepOperations;
 pub use encoders::Encoders;
 pub use error::{Error, StepError};
 pub use gradients::Norms;
+pub use moments::{Moments, SavedMoments};
 pub use objective::{Losses, StepOutput, Terms};
+pub use owned::Owned;
 pub use phase::{Ending, Observer, PhaseSettings, Training};
 pub use plan::{PhasePlan, RunPlan, StepMemory};
 pub use progress::{ProgressMode, RunProgress, Runs};

@@ -154,14 +154,7 @@ impl Training {
             if interrupt::take_save() && self.state.step > 0 {
                 self.checkpoint()?;
             }
-            let waiting = Instant::now();
-            let batch = batches.next();
-            self.worker.seconds.data += waiting.elapsed().as_secs_f64();
-            let stepped = batch
-                .ok_or(StepError::NoBatch)
-                .and_then(|batch| Ok(batch?))
-                .and_then(|batch| self.step(batch));
-            let batch = match stepped {
+            let batch = match self.advance(&mut batches) {
                 Ok(batch) => batch,
                 Err(StepError::Interrupted(_)) => return Ok(Ending::Interrupted(self.checkpoint()?)),
                 Err(reason) => return self.failed(self.state.step + 1, reason),
@@ -177,6 +170,20 @@ impl Training {
             }
         }
         Ok(Ending::Finished(self.checkpoint()?))
+    }
+
+    /// One optimiser step, on the next of `batches`, and nothing of what is due after it. On an error nothing has changed.
+    ///
+    /// # Errors
+    /// A batch that did not come, or a fault of a source or the backend.
+    pub fn advance(
+        &mut self,
+        batches: &mut impl Iterator<Item = Result<HostBatch, DataError>>,
+    ) -> Result<TrainBatch, StepError> {
+        let waiting = Instant::now();
+        let batch = batches.next();
+        self.worker.seconds.data += waiting.elapsed().as_secs_f64();
+        self.step(batch.ok_or(StepError::NoBatch)??)
     }
 
     /// One optimiser step. On an error nothing has changed.
@@ -303,7 +310,7 @@ impl Training {
             ("teacher", now.teacher - then.teacher),
             ("guidance", now.guidance - then.guidance),
             ("backward", now.backward - then.backward),
-            ("update", now.update - then.update),
+            ("update", now.clip + now.update - then.clip - then.update),
         ];
         let parts = parts.map(|(part, seconds)| (format!("{MACHINE}seconds.{part}"), seconds / steps));
         let whole = now.step + now.data - then.step - then.data;

@@ -25,9 +25,6 @@ const IMAGES_OF_A_STEP: u64 = 5 + 2 * 2;
 /// Bytes of a value of a picture: on the device, on its way there, and as bytes in this batch and the two on their way.
 const PICTURE: u64 = 2 * VALUE + 3;
 
-/// Tensors of a parameter's size that AdamW works with beside the old and the new one.
-const UPDATING: u64 = 5;
-
 /// Share of what comes and goes that the allocator holds beyond it, measured on the CPU.
 const SLACK: f64 = 0.05;
 
@@ -82,7 +79,7 @@ pub struct StepMemory {
     pub features: u64,
     /// Kept of the student's and the sources' forward passes until the backward pass.
     pub activations: u64,
-    /// At work at the fullest moment beyond all of these: a pass, or the new weights beside the old ones.
+    /// At work at the fullest moment beyond all of these, such as a pass.
     pub working: u64,
     /// The fullest moment of a step.
     pub peak: u64,
@@ -269,7 +266,8 @@ fn step_memory(recipe: &Recipe, phase: &Phase, ground: &Ground, sources: &Source
     let parts = optimiser.accumulation > 1;
     let summed = if parts { memory.gradients } else { 0 };
     let backward = summed + slack(activations + pass);
-    let update = memory.weights.max(summed + memory.gradients) + UPDATING * model.largest_parameter_bytes();
+    // Weights, moments and averages are updated in place.
+    let update = memory.gradients;
     let evaluation = &recipe.evaluation;
     let validated = (evaluation.images * evaluation.times).min(validation::BATCH);
     let measured = model.forward_bytes(validated);

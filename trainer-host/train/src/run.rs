@@ -22,7 +22,7 @@ use super::plan::RunPlan;
 use super::progress::{ProgressMode, RunProgress};
 use super::resume::explained;
 use super::sample::TrainingSamples;
-use super::setup::{Ground, keeps_latents, trained};
+use super::setup::{Earlier, Ground, keeps_latents, trained};
 use super::warning::{self, Warning};
 use super::{Error, memory};
 
@@ -72,7 +72,7 @@ pub struct Run {
     pub(super) teachers: Teachers,
     /// Without its warnings.
     info: RunInfo,
-    plan: RunPlan,
+    pub(super) plan: RunPlan,
     warnings: Vec<Warning>,
     /// Cost of the encoder whose features a source reads.
     pub(super) encoder: Option<EncoderCost>,
@@ -84,8 +84,21 @@ impl Run {
     ///
     /// # Errors
     /// Whatever in the recipe cannot work here, with the key at fault.
-    pub fn prepare(mut recipe: Recipe, options: Options) -> Result<Self, Error> {
+    pub fn prepare(recipe: Recipe, options: Options) -> Result<Self, Error> {
         let ground = Ground::read(&recipe, &options.device)?;
+        Self::on(ground, recipe, options)
+    }
+
+    /// As [`Run::prepare`], with other data than the recipe's: it is asked for those that a step is timed on.
+    ///
+    /// # Errors
+    /// As [`Run::prepare`].
+    pub fn prepare_on(dataset: Dataset, recipe: Recipe, options: Options) -> Result<Self, Error> {
+        let ground = Ground::on(dataset, None, &recipe, &options.device)?;
+        Self::on(ground, recipe, options)
+    }
+
+    fn on(ground: Ground, mut recipe: Recipe, options: Options) -> Result<Self, Error> {
         let planned = ground.sources(&recipe, &options.plugins)?;
         let mut plugins = Vec::new();
         let mut read: Vec<String> = Vec::new();
@@ -164,6 +177,11 @@ impl Run {
     /// The recipe.
     pub fn recipe(&self) -> &Recipe {
         &self.recipe
+    }
+
+    /// The network's geometry.
+    pub fn network(&self) -> &SitConfig {
+        &self.model
     }
 
     /// The data.
@@ -326,7 +344,7 @@ impl Run {
         }
         let last = index + 1 == self.recipe.phases.len();
         let seed = self.phase_seed(index);
-        let mut worker = self.worker(phase, index, earlier, seed)?;
+        let mut worker = self.worker(phase, index, Earlier::Trained(earlier), seed)?;
         let mut state = State::default();
         if let Some(saved) = &latest {
             state = saved.state()?;
@@ -392,7 +410,7 @@ impl Run {
         }
     }
 
-    fn loader(&self, phase: &Phase, seed: u64, from: u64) -> StepLoader {
+    pub(super) fn loader(&self, phase: &Phase, seed: u64, from: u64) -> StepLoader {
         let loader = StepLoader::new(
             self.dataset.clone(),
             seed,

@@ -18,6 +18,25 @@ use super::validation::{ValidationBatch, validation_set};
 use super::worker::{TrainModule, Worker};
 use super::{Error, Run};
 
+/// The phases before one.
+#[derive(Clone, Copy)]
+pub(super) enum Earlier<'a> {
+    /// They ended with these checkpoints.
+    Trained(&'a [Saved]),
+    /// None was run: their networks are as this one begins.
+    NotRun,
+}
+
+impl Earlier<'_> {
+    /// The end of the phase at `place`; none where it was not run.
+    fn end_of(&self, place: usize) -> Option<&Saved> {
+        match self {
+            Self::Trained(ends) => Some(&ends[place]),
+            Self::NotRun => None,
+        }
+    }
+}
+
 impl Run {
     /// The last phase draws from the run's seed, so that it is the same for all variants of a comparison; an earlier
     /// one from a seed of its own.
@@ -30,11 +49,11 @@ impl Run {
         Stream::new(self.recipe.seed, &format!("phase/{name}")).at(&[]).random()
     }
 
-    /// The worker of a phase before its first step; `earlier` are the ends of the phases before it.
+    /// The worker of a phase before its first step.
     ///
     /// # Errors
     /// A source that cannot be loaded, an earlier phase's network that does not fit.
-    pub(super) fn worker(&self, phase: &Phase, index: usize, earlier: &[Saved], seed: u64) -> Result<Worker, Error> {
+    pub(super) fn worker(&self, phase: &Phase, index: usize, earlier: Earlier, seed: u64) -> Result<Worker, Error> {
         let device = self.options.device.clone().autodiff();
         let sources = self.sources(phase)?;
         let mut student = self.new_network(seed, &device)?;
@@ -44,7 +63,7 @@ impl Run {
                 student = import::load(&file.import(), student, file.take)?;
                 None
             }
-            Init::Continue => Some(&earlier[index - 1]),
+            Init::Continue => earlier.end_of(index - 1),
         };
         if let Some(before) = before {
             student = before.load(Weights::Model, student)?;
@@ -59,7 +78,11 @@ impl Run {
                         let place = phases.position(|earlier| Some(&earlier.name) == teacher.phase.as_ref());
                         let place =
                             place.ok_or_else(|| Error::UnknownPhase(teacher.phase.clone().unwrap_or_default()))?;
-                        earlier[place].load(teacher.weights.unwrap_or_default(), frozen_copy(&student))?
+                        let network = frozen_copy(&student);
+                        match earlier.end_of(place) {
+                            Some(saved) => saved.load(teacher.weights.unwrap_or_default(), network)?,
+                            None => network,
+                        }
                     }
                 };
                 // Blocks that nobody reads would only take memory.
@@ -196,6 +219,19 @@ impl Ground {
     /// Data or an encoder that cannot be read, a model that does not fit them.
     pub fn read(recipe: &Recipe, device: &Device) -> Result<Self, Error> {
         let (dataset, autoencoder) = encoded(&recipe.data, device)?;
+        Self::on(dataset, autoencoder, recipe, device)
+    }
+
+    /// Reads the encoder, and checks the network against it and `dataset`, of which `autoencoder` makes latents or pictures.
+    ///
+    /// # Errors
+    /// An encoder that cannot be read, a model that does not fit.
+    pub fn on(
+        dataset: Dataset,
+        autoencoder: Option<Autoencoder>,
+        recipe: &Recipe,
+        device: &Device,
+    ) -> Result<Self, Error> {
         let model = network(recipe, &dataset)?;
         check_no_decay(&recipe.optimiser, &model, device)?;
         let teachers = import::check(recipe, &model)?;

@@ -3,24 +3,27 @@
 use std::ops::Range;
 use std::time::Instant;
 
-use burn::module::{Module, ParamGroup};
-use burn::optim::{AdamWConfig, GradientsAccumulator, GradientsParams, ModuleOptimizer, OptimizerRecord};
+use burn::module::Module;
+use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Device, Tensor};
 use sextant_data::HostBatch;
 use sextant_guidance::{Buffers, GuidanceError, GuidanceStep, Services, SourceParams, Sources};
 use sextant_interrupt as interrupt;
 use sextant_model::device::compiles_kernels;
 use sextant_model::diffusion::{Interpolant, Target};
-use sextant_model::{Sit, TrainBatch, ema_update, frozen_copy, parameter_ids};
+use sextant_model::{Sit, TrainBatch, ema_update, frozen_copy};
 use sextant_recipe::{DiffusionRecipe, OptimiserRecipe, Weights};
 use sextant_records::checkpoint::Saved;
 use sextant_records::{Seconds, TeacherCounters};
 
+use super::adamw::AdamW;
 use super::checkpoint::{SavedTensors, State};
 use super::encoders::{self, Encoders};
 use super::error::{Error, StepError, caught};
 use super::gradients::{self, Norms};
+use super::moments::Moments;
 use super::objective::{Losses, StepOutput, Terms, per_sample};
+use super::owned::Owned;
 use super::schedule::ema_decay;
 
 /// All that is trained: the student and the sources' parameters.
@@ -35,9 +38,9 @@ pub struct TrainModule {
 /// One device's part of a training.
 pub struct Worker {
     /// The module that is trained.
-    pub module: TrainModule,
+    pub module: Owned<TrainModule>,
     /// Moving average of the student, as it stands after the last step.
-    pub ema: Sit,
+    pub ema: Owned<Sit>,
     /// Further averages of it.
     pub further_emas: Vec<FurtherEma>,
     /// The loaded sources.
@@ -48,7 +51,9 @@ pub struct Worker {
     pub counters: TeacherCounters,
     /// Time spent, by part.
     pub seconds: Seconds,
-    optimiser: ModuleOptimizer,
+    /// Ends a part when the device is done with it, not when it is launched: for a benchmark. A training waits for nothing.
+    pub waits: bool,
+    optimiser: AdamW,
     ema_decay: f64,
     ema_warmup: bool,
     /// The frozen network of an earlier phase.
@@ -71,18 +76,20 @@ pub struct FurtherEma {
     /// Its decay.
     pub decay: f64,
     /// As it stands after the last step.
-    pub network: Sit,
+    pub network: Owned<Sit>,
 }
 
 /// The gradient of a step's mean loss, and the losses that it is of.
 pub struct Gradients {
     params: GradientsParams,
+    /// What they are to be multiplied by, `[1]`; 1 where they are not clipped.
+    factor: Option<Tensor<1>>,
     /// The losses, before the update.
     pub output: StepOutput,
 }
 
 impl Gradients {
-    /// The gradients by parameter.
+    /// The gradients by parameter, not clipped.
     pub fn into_params(self) -> GradientsParams {
         self.params
     }
@@ -103,19 +110,20 @@ impl Worker {
         let device = device.inner();
         let further = |decay: &f64| FurtherEma {
             decay: *decay,
-            network: frozen_copy(&module.student),
+            network: Owned::new(frozen_copy(&module.student)),
         };
         Self {
-            ema: frozen_copy(&module.student),
+            ema: Owned::new(frozen_copy(&module.student)),
             further_emas: optimiser.further_ema_decays.iter().map(further).collect(),
             buffers: sources.init_buffers(seed, &device),
             sources,
             counters: TeacherCounters::default(),
             seconds: Seconds::default(),
-            optimiser: adamw(optimiser, &module),
+            waits: false,
+            optimiser: AdamW::new(optimiser, &module),
             ema_decay: optimiser.ema_decay,
             ema_warmup: optimiser.ema_warmup,
-            module,
+            module: Owned::new(module),
             teacher,
             encoders: Encoders::default(),
             diffusion,
@@ -143,12 +151,14 @@ impl Worker {
     pub fn restore(mut self, saved: &Saved, state: &State) -> Result<Self, Error> {
         self = self.with_averages(saved)?;
         let names = self.sources.names();
-        self.module = TrainModule {
-            student: saved.load(Weights::Model, self.module.student)?,
-            sources: saved.load_sources(self.module.sources, &names)?,
+        let TrainModule { student, sources } = self.module.into_inner();
+        let module = TrainModule {
+            student: saved.load(Weights::Model, student)?,
+            sources: saved.load_sources(sources, &names)?,
         };
+        self.optimiser.moments = saved.load_moments(&module, &self.device)?;
+        self.module = Owned::new(module);
         self.buffers = saved.load_buffers(self.buffers, &names)?;
-        self.optimiser = self.optimiser.load_record(saved.optimiser()?);
         self.seconds = state.seconds;
         self.counters = state.teacher;
         self.release_idle(state.step);
@@ -160,24 +170,23 @@ impl Worker {
     /// # Errors
     /// Files that cannot be read or do not fit.
     pub fn with_averages(mut self, saved: &Saved) -> Result<Self, Error> {
-        self.ema = saved.load(Weights::Ema, self.ema)?;
+        self.ema = Owned::new(saved.load(Weights::Ema, self.ema.into_inner())?);
         for further in &mut self.further_emas {
-            further.network = saved.load(Weights::FurtherEma(further.decay), further.network.clone())?;
+            let network = saved.load(Weights::FurtherEma(further.decay), Sit::clone(&further.network))?;
+            further.network = Owned::new(network);
         }
         Ok(self)
     }
 
     /// The state of AdamW, for a checkpoint.
-    pub fn moments(&self) -> OptimizerRecord {
-        self.optimiser.to_record()
+    pub fn moments(&self) -> &Moments {
+        &self.optimiser.moments
     }
 
     /// The worker with these moments of AdamW.
-    pub fn with_moments(self, moments: OptimizerRecord) -> Self {
-        Self {
-            optimiser: self.optimiser.load_record(moments),
-            ..self
-        }
+    pub fn with_moments(mut self, moments: Moments) -> Self {
+        self.optimiser.moments = moments;
+        self
     }
 
     /// Names of the sources that are called at `step`.
@@ -208,7 +217,7 @@ impl Worker {
             batch.pictures = None;
         }
         if self.encoders.autoencoder.is_some() {
-            self.seconds.encoding += started.elapsed().as_secs_f64();
+            self.seconds.encoding += self.since(started);
         }
         Ok(batch)
     }
@@ -226,7 +235,7 @@ impl Worker {
                 target.add_fields(&mut part, &wanted);
                 Ok(())
             })?;
-            self.seconds.encoding += started.elapsed().as_secs_f64();
+            self.seconds.encoding += self.since(started);
         }
         Ok(part)
     }
@@ -253,14 +262,15 @@ impl Worker {
             let losses = self.losses(batch, Terms::All)?;
             let started = Instant::now();
             let loss = losses.total.clone() * batch.share;
-            let mut params = GradientsParams::from_grads(loss.backward(), &self.module);
-            // burn skips a parameter without gradient, and AdamW's moments would stall where PyTorch's do not.
+            let mut params = GradientsParams::from_grads(loss.backward(), &*self.module);
+            // AdamW skips a parameter without gradient, and its moments would stall where PyTorch's do not.
             let active = self.sources.active_at(batch.step);
             let of_active = |name: &str| active.contains(&name);
             self.module.sources.zero_missing_gradients(&mut params, of_active);
-            self.seconds.backward += started.elapsed().as_secs_f64();
+            self.seconds.backward += self.since(started);
             Ok(Gradients {
                 params,
+                factor: None,
                 output: losses.into(),
             })
         });
@@ -270,29 +280,37 @@ impl Worker {
         gradients
     }
 
-    /// Scales all gradients so that their joint norm is at most `limit`; the norms before.
+    /// Has [`Worker::apply`] scale all gradients so that their joint norm is at most `limit`; the norms before.
     ///
     /// # Errors
     /// A step in which nothing has a gradient.
-    pub fn clip(&self, gradients: &mut Gradients, limit: f64) -> Result<Norms, StepError> {
-        gradients::clip(&self.module, &mut gradients.params, limit).ok_or(StepError::NoGradient)
+    pub fn clip(&mut self, gradients: &mut Gradients, limit: f64) -> Result<Norms, StepError> {
+        let started = Instant::now();
+        let (norms, factor) = gradients::clip(&self.module, &gradients.params, limit).ok_or(StepError::NoGradient)?;
+        gradients.factor = Some(factor);
+        self.seconds.clip += self.since(started);
+        Ok(norms)
     }
 
     /// Finishes optimiser step `step`, counted from 0: AdamW, moving averages, new values of buffers.
     pub fn apply(&mut self, gradients: Gradients, step: u64, lr: f64) {
         let started = Instant::now();
-        self.module = self.optimiser.step(lr, self.module.clone(), gradients.params);
+        let Gradients { params, factor, .. } = gradients;
+        let factor = factor.unwrap_or_else(|| Tensor::ones([1], &self.device));
+        self.module
+            .change(|module| self.optimiser.step(module, params, factor, lr));
+        let student = &self.module.student;
         let decay = |decay| ema_decay(decay, self.ema_warmup, step);
-        self.ema = ema_update(self.ema.clone(), &self.module.student, decay(self.ema_decay));
-        for further in &mut self.further_emas {
-            further.network = ema_update(further.network.clone(), &self.module.student, decay(further.decay));
+        self.ema.change(|ema| ema_update(ema, student, decay(self.ema_decay)));
+        for FurtherEma { decay: rate, network } in &mut self.further_emas {
+            network.change(|ema| ema_update(ema, student, decay(*rate)));
         }
         if let Some(buffers) = self.working.take() {
             self.buffers = buffers;
         }
         // The step's shares of the gradient may still ask: what no source needs any more goes a step later.
         self.release_idle(step);
-        self.seconds.update += started.elapsed().as_secs_f64();
+        self.seconds.update += self.since(started);
     }
 
     /// Forward passes and losses of a micro-batch (SiT, arXiv 2401.08740, eq. 2.11; guidance added per sample).
@@ -310,7 +328,7 @@ impl Worker {
         let (t, labels) = (batch.t.clone(), batch.dropped.clone());
         let out = student.forward_attending(x_t.clone(), t, labels, &depths, &attending);
         let denoising = per_sample((out.output.clone() - target).square());
-        self.seconds.student += started.elapsed().as_secs_f64();
+        self.seconds.student += self.since(started);
 
         let started = Instant::now();
         let teacher_before = self.counters.seconds;
@@ -336,7 +354,7 @@ impl Worker {
         buffers.commit(&guidance);
         let teacher = self.counters.seconds - teacher_before;
         self.seconds.teacher += teacher;
-        self.seconds.guidance += started.elapsed().as_secs_f64() - teacher;
+        self.seconds.guidance += self.since(started) - teacher;
         Ok(Losses::new(denoising, guidance, terms))
     }
 
@@ -364,8 +382,17 @@ impl Worker {
             let _ = self.module.student.final_layer.linear.bias.val().sum().backward();
             return Ok(None);
         }
-        let grads = GradientsParams::from_grads(losses.total.backward(), &self.module);
+        let grads = GradientsParams::from_grads(losses.total.backward(), &*self.module);
         Ok(gradients::norm(&self.module.student, &grads))
+    }
+
+    /// Seconds since a part was begun.
+    fn since(&self, started: Instant) -> f64 {
+        if self.waits {
+            // What a device has to say about its work, it says to whoever reads the result.
+            let _ = self.device.sync();
+        }
+        started.elapsed().as_secs_f64()
     }
 
     /// Lets the teacher, and the encoder, go when no source will ask for it from `step` on.
@@ -378,21 +405,6 @@ impl Worker {
             self.teacher = None;
         }
     }
-}
-
-/// AdamW (arXiv 1711.05101) over all of `module`; without weight decay where the recipe says so.
-fn adamw(recipe: &OptimiserRecipe, module: &TrainModule) -> ModuleOptimizer {
-    let with_decay = |decay: f64| {
-        AdamWConfig::new()
-            .with_beta_1(recipe.betas[0] as f32)
-            .with_beta_2(recipe.betas[1] as f32)
-            .with_epsilon(recipe.eps as f32)
-            .with_weight_decay(decay as f32)
-    };
-    let undecayed = parameter_ids(module, |name| recipe.no_decay.iter().any(|end| name.ends_with(end)));
-    with_decay(recipe.weight_decay)
-        .init()
-        .with_group(ParamGroup::from_ids(undecayed), with_decay(0.0).build(), None)
 }
 
 /// The gradient of a step's mean loss, from `parts` micro-batches one after another.
@@ -409,11 +421,12 @@ pub fn accumulate(worker: &mut Worker, batch: &TrainBatch, parts: usize) -> Resu
         }
         let micro = worker.part(batch, part * size, size)?;
         let gradients = worker.gradients(&micro)?;
-        sum.accumulate(&worker.module, gradients.params);
+        sum.accumulate(&*worker.module, gradients.params);
         outputs.push(gradients.output);
     }
     Ok(Gradients {
         params: sum.grads(),
+        factor: None,
         output: StepOutput::joined(outputs).ok_or(StepError::NoBatch)?,
     })
 }

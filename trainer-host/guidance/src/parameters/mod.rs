@@ -128,7 +128,7 @@ impl SourceParams {
     /// Gives every trainable parameter of the sources that `active` names a gradient of 0 where backward gave it none:
     /// `loss + 0 * sum(p)`, without its cost in the graph.
     ///
-    /// burn skips a parameter without gradient: AdamW's momentum would stall where PyTorch's does not, and replicas drift
+    /// AdamW skips a parameter without gradient: its momentum would stall where PyTorch's does not, and replicas drift
     /// apart. It happens: a small batch often has no sample inside the t range.
     pub fn zero_missing_gradients(&self, gradients: &mut GradientsParams, active: impl Fn(&str) -> bool) {
         let meant = |entry: &&Entry| entry.trainable && active(&entry.source);

@@ -1,5 +1,7 @@
 //! Devices: which there are in this binary, and which one a name means.
 
+mod speed;
+
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -7,6 +9,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use burn::tensor::DeviceKind;
 use burn::tensor::{Device, DeviceType};
 use serde::Serialize;
+
+pub use speed::product_speed;
 
 /// A device name that cannot be used.
 #[derive(Debug, thiserror::Error)]

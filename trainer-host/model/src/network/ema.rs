@@ -7,6 +7,7 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::Tensor;
 
 use super::sit::Sit;
+use crate::ops::moved_average;
 
 /// A copy of `sit` without autodiff, none of whose parameters is ever trained. It shares memory with the original until one
 /// of the two changes, and its parameters' ids for good: never give both to one optimiser.
@@ -16,7 +17,8 @@ pub fn frozen_copy(sit: &Sit) -> Sit {
 
 /// `decay * ema + (1 - decay) * student`, for every parameter, the untrained position table too.
 ///
-/// `ema` is a [`frozen_copy`] of a network of the student's geometry. A parameter that the student lacks stays as it is.
+/// `ema` is a [`frozen_copy`] of a network of the student's geometry, changed in place where it is the only one. A parameter that the
+/// student lacks stays as it is.
 pub fn ema_update(ema: Sit, student: &Sit, decay: f64) -> Sit {
     struct Average {
         values: HashMap<ParamId, DispatchTensor>,
@@ -34,8 +36,7 @@ pub fn ema_update(ema: Sit, student: &Sit, decay: f64) -> Sit {
                 return param;
             };
             let value = Tensor::<D>::from_dispatch(value);
-            // The order of PyTorch's `ema.mul_(d).add_(p, alpha=1 - d)`.
-            param.map(|ema| ema.mul_scalar(self.decay) + value.mul_scalar(1.0 - self.decay))
+            param.map(|ema| moved_average(ema, value, self.decay))
         }
     }
 

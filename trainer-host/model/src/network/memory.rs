@@ -16,13 +16,6 @@ impl SitConfig {
         VALUE * self.parameter_count() as u64
     }
 
-    /// The largest parameter: the modulation of a block, or a layer of its MLP, or the table of classes.
-    pub fn largest_parameter_bytes(&self) -> u64 {
-        let width = self.hidden_size;
-        let factor = (6 * width).max(self.mlp_width()).max(self.num_classes + 1);
-        VALUE * (factor * width) as u64
-    }
-
     /// Kept by autodiff between a forward and a backward pass with `samples`.
     pub fn kept_bytes(&self, samples: usize) -> u64 {
         let (tokens, width) = (self.tokens(), self.hidden_size);
@@ -103,7 +96,6 @@ mod tests {
         assert_eq!(config.kept_bytes(1), 4 * (entry + 2 * block + exit));
         assert_eq!(config.kept_bytes(5), 5 * config.kept_bytes(1));
         assert_eq!(normed.kept_bytes(1) - config.kept_bytes(1), 4 * 2 * (4 * 32 + 6 * 8));
-        assert_eq!(config.largest_parameter_bytes(), 4 * 8 * 48);
         assert_eq!(config.token_bytes(3), 4 * 3 * 32);
         assert!(config.forward_bytes(1) < config.kept_bytes(1));
     }
