@@ -13,6 +13,7 @@ pub mod dinov2;
 pub mod encoder;
 pub mod hub;
 pub mod network;
+mod ops;
 
 pub use batch::TrainBatch;
 pub use network::{
