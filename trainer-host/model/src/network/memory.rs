@@ -1,7 +1,7 @@
 //! Memory of a network, from its shapes: its parameters, what autodiff keeps of a forward pass, and what a pass needs while it
 //! goes on. All in bytes of f32.
 //!
-//! The counts follow the operations of [`ops`](crate::ops) as they are written out for the CPU: each keeps its inputs, and views
+//! The counts follow the operations of `ops` as they are written out for the CPU: each keeps its inputs, and views
 //! share what they are views of. Composed operations keep more: queries and keys that are normalised here, and all of them on other
 //! devices.
 

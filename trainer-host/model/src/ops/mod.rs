@@ -8,6 +8,9 @@
 //! **Reproducible.** How work is cut depends on shapes alone, and sums over parts are added in their order: no result depends on
 //! the number of threads or on which of them was first, and none of a sample's on other samples of its batch.
 
+// Kernels name a set of instructions, which plain loops do not mention.
+#![allow(clippy::extra_unused_type_parameters)]
+
 mod attention;
 mod gate;
 mod gelu;
@@ -53,10 +56,6 @@ trait BlockOps: Backend {
 #[cfg(feature = "flex")]
 fn is_fused<const D: usize>(x: &Tensor<D>) -> bool {
     use burn::tensor::{DType, Device};
-    #[cfg(test)]
-    if COMPOSED.load(std::sync::atomic::Ordering::Relaxed) {
-        return false;
-    }
     x.dtype() == DType::F32 && x.device().inner() == Device::flex()
 }
 
@@ -225,10 +224,5 @@ mod tests {
         for (alone, among) in block(&[3]).into_iter().zip(block(&[3, 1, 4, 1, 5, 9, 2, 6])) {
             assert_eq!(alone, among[..alone.len()]);
         }
-    }
-
-    #[test]
-    fn should_accept_a_batch_of_none() {
-        assert!(block(&[]).iter().all(Vec::is_empty));
     }
 }
