@@ -9,7 +9,7 @@ use super::attention::Attention;
 use super::linear::Linear;
 use super::mlp::Mlp;
 use super::norm::BLOCK_EPSILON;
-use crate::ops::{gated_sum, modulated_norm};
+use crate::ops::modulated_norm;
 
 /// `Linear(SiLU(c))`: what turns the conditioning into shifts, scales and gates. In the published checkpoints the Linear
 /// is entry 1 of a sequence.
@@ -52,11 +52,11 @@ impl Block {
 
         let normed = modulated_norm(x.clone(), shift_attn, scale_attn, BLOCK_EPSILON);
         let (branch, probabilities) = self.attn.forward(normed.reshape(rows), tokens, keep);
-        let x = gated_sum(x, branch.reshape(shape), gate_attn);
+        let x = x + branch.reshape(shape) * gate_attn;
 
         let normed = modulated_norm(x.clone(), shift_mlp, scale_mlp, BLOCK_EPSILON);
         let branch = self.mlp.forward(normed.reshape(rows));
-        (gated_sum(x, branch.reshape(shape), gate_mlp), probabilities)
+        (x + branch.reshape(shape) * gate_mlp, probabilities)
     }
 }
 

@@ -1,9 +1,7 @@
 //! The affine map `x W^T + b`, its weight stored as PyTorch stores it.
 
 use burn::module::{Module, Param};
-use burn::tensor::Tensor;
-
-use crate::ops;
+use burn::tensor::{Tensor, module};
 
 /// A dense layer whose weight is `[out, in]`, so that published checkpoints load without a transposition.
 ///
@@ -22,6 +20,6 @@ impl Linear {
     /// Tokens are given as `[B*T, in]`: a product that broadcasts the weight over the batch computes, in its backward
     /// pass, one weight gradient per sample and then adds them up.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        ops::linear(x, self.weight.val(), self.bias.val())
+        module::linear(x, self.weight.val().transpose(), Some(self.bias.val()))
     }
 }

@@ -12,11 +12,9 @@
 #![allow(clippy::extra_unused_type_parameters)]
 
 mod attention;
-mod gate;
 mod gelu;
 #[cfg(feature = "flex")]
 mod lanes;
-mod linear;
 mod norm;
 #[cfg(feature = "flex")]
 mod record;
@@ -24,9 +22,7 @@ mod record;
 mod rows;
 
 pub use attention::{attention, join_heads, scaled_dot_product, split_heads};
-pub use gate::gated_sum;
 pub use gelu::gelu_tanh;
-pub use linear::linear;
 pub use norm::modulated_norm;
 
 use burn::backend::tensor::FloatTensor;
@@ -46,10 +42,6 @@ trait BlockOps: Backend {
         scale: FloatTensor<Self>,
         epsilon: f32,
     ) -> FloatTensor<Self>;
-
-    fn fused_gated_sum(x: FloatTensor<Self>, branch: FloatTensor<Self>, gate: FloatTensor<Self>) -> FloatTensor<Self>;
-
-    fn fused_linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
 /// Tells whether a tensor's operations are written out here.
@@ -74,9 +66,7 @@ mod flex {
     use super::record::{Operation, record};
     use super::*;
     use attention::Attention;
-    use gate::GatedSum;
     use gelu::Gelu;
-    use linear::Linear;
     use norm::ModulatedNorm;
 
     impl BlockOps for Flex {
@@ -90,14 +80,6 @@ mod flex {
 
         fn fused_modulated_norm(x: FlexTensor, shift: FlexTensor, scale: FlexTensor, epsilon: f32) -> FlexTensor {
             ModulatedNorm { epsilon }.forward([x, shift, scale]).0
-        }
-
-        fn fused_gated_sum(x: FlexTensor, branch: FlexTensor, gate: FlexTensor) -> FlexTensor {
-            GatedSum.forward([x, branch, gate]).0
-        }
-
-        fn fused_linear(x: FlexTensor, weight: FlexTensor, bias: FlexTensor) -> FlexTensor {
-            Linear.forward([x, weight, bias]).0
         }
     }
 
@@ -117,18 +99,6 @@ mod flex {
             epsilon: f32,
         ) -> FloatTensor<Self> {
             record::<_, C, 3>(ModulatedNorm { epsilon }, [x, shift, scale])
-        }
-
-        fn fused_gated_sum(
-            x: FloatTensor<Self>,
-            branch: FloatTensor<Self>,
-            gate: FloatTensor<Self>,
-        ) -> FloatTensor<Self> {
-            record::<_, C, 3>(GatedSum, [x, branch, gate])
-        }
-
-        fn fused_linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
-            record::<_, C, 3>(Linear, [x, weight, bias])
         }
     }
 }
@@ -200,12 +170,13 @@ mod tests {
         let inputs = [stacked(tokens, 0), stacked(1, 1), stacked(1, 2), stacked(1, 3)];
         let weight = tensor([3 * width, width], 1.0, 4).into_data();
         let found = value_and_gradients(&inputs, |[x, shift, scale, gate]| {
-            let weight = Tensor::from_data(weight.clone(), &x.device());
-            let bias = Tensor::ones([3 * width], &x.device());
+            let weight = Tensor::<2>::from_data(weight.clone(), &x.device());
             let normed = modulated_norm(x.clone(), shift, scale, 1e-6);
-            let qkv = linear(normed.reshape([samples.len() * tokens, width]), weight, bias);
+            let qkv = normed
+                .reshape([samples.len() * tokens, width])
+                .matmul(weight.transpose());
             let branch = gelu_tanh(attention(qkv, tokens, 3));
-            gated_sum(x, branch.reshape([samples.len(), tokens, width]), gate)
+            x + branch.reshape([samples.len(), tokens, width]) * gate
         });
         found.into_iter().map(|data| data.try_to_vec().unwrap()).collect()
     }

@@ -35,42 +35,14 @@ pub fn blocks<R: Send>(
     [tokens, width]: [usize; 2],
     work: impl Fn(usize, &mut [f32]) -> R + Sync,
 ) -> Vec<(usize, R)> {
-    let size = values.len();
-    let samples = values.chunks_mut((tokens * width).max(1));
-    let cut = samples.map(|rows| rows.chunks_mut(BLOCK * width));
-    run(size, tokens, cut, work)
-}
-
-/// As [`blocks`], of what is only looked at.
-pub fn read<R: Send>(
-    values: &[f32],
-    [tokens, width]: [usize; 2],
-    work: impl Fn(usize, &[f32]) -> R + Sync,
-) -> Vec<(usize, R)> {
-    let samples = values.chunks((tokens * width).max(1));
-    run(
-        values.len(),
-        tokens,
-        samples.map(|rows| rows.chunks(BLOCK * width)),
-        work,
-    )
-}
-
-fn run<B: Send, R: Send>(
-    size: usize,
-    tokens: usize,
-    samples: impl Iterator<Item = impl Iterator<Item = B>>,
-    work: impl Fn(usize, B) -> R + Sync,
-) -> Vec<(usize, R)> {
-    let rows = samples.enumerate().flat_map(|(sample, blocks)| {
-        let first = sample * tokens;
-        (first..)
-            .step_by(BLOCK)
-            .zip(blocks)
-            .map(move |(row, block)| (sample, row, block))
+    let parallel = values.len() >= PARALLEL;
+    let samples = values.chunks_mut((tokens * width).max(1)).enumerate();
+    let rows = samples.flat_map(|(sample, rows)| {
+        let blocks = (sample * tokens..).step_by(BLOCK).zip(rows.chunks_mut(BLOCK * width));
+        blocks.map(move |(row, block)| (sample, row, block))
     });
-    let work = |(sample, row, block)| (sample, work(row, block));
-    match size >= PARALLEL {
+    let work = |(sample, row, block): (usize, usize, &mut [f32])| (sample, work(row, block));
+    match parallel {
         true => rows.collect::<Vec<_>>().into_par_iter().map(work).collect(),
         false => rows.map(work).collect(),
     }
