@@ -363,12 +363,12 @@ mod tests {
             (
                 "patch_size = 2, hidden_size = 256, depth = 4, num_heads = 4",
                 "batch = 16",
-                780e6,
+                534e6,
             ),
             (
                 "patch_size = 2, hidden_size = 256, depth = 8, num_heads = 4",
                 "batch = 16",
-                1418e6,
+                939e6,
             ),
             (
                 "patch_size = 4, hidden_size = 512, depth = 12, num_heads = 8",

@@ -8,7 +8,8 @@ use burn::tensor::{Tensor, activation};
 use super::attention::Attention;
 use super::linear::Linear;
 use super::mlp::Mlp;
-use super::norm::{BLOCK_EPSILON, standardise};
+use super::norm::BLOCK_EPSILON;
+use crate::ops::modulated_norm;
 
 /// `Linear(SiLU(c))`: what turns the conditioning into shifts, scales and gates. In the published checkpoints the Linear
 /// is entry 1 of a sequence.
@@ -26,11 +27,6 @@ impl Modulation {
         let parts = self._1.forward(activated);
         std::array::from_fn(|part| parts.clone().narrow(1, part * width, width).reshape([batch, 1, width]))
     }
-}
-
-/// `LN(x) * (1 + scale) + shift` with a norm that has no affine map of its own.
-pub(super) fn modulated_norm(x: Tensor<3>, shift: Tensor<3>, scale: Tensor<3>) -> Tensor<3> {
-    standardise(x, BLOCK_EPSILON) * (scale + 1.0) + shift
 }
 
 /// One block: attention, then MLP, each behind a modulated norm and a gate.
@@ -54,11 +50,11 @@ impl Block {
         let [shift_attn, scale_attn, gate_attn, shift_mlp, scale_mlp, gate_mlp] =
             self.adaLN_modulation.forward(activated);
 
-        let normed = modulated_norm(x.clone(), shift_attn, scale_attn);
+        let normed = modulated_norm(x.clone(), shift_attn, scale_attn, BLOCK_EPSILON);
         let (branch, probabilities) = self.attn.forward(normed.reshape(rows), tokens, keep);
         let x = x + branch.reshape(shape) * gate_attn;
 
-        let normed = modulated_norm(x.clone(), shift_mlp, scale_mlp);
+        let normed = modulated_norm(x.clone(), shift_mlp, scale_mlp, BLOCK_EPSILON);
         let branch = self.mlp.forward(normed.reshape(rows));
         (x + branch.reshape(shape) * gate_mlp, probabilities)
     }

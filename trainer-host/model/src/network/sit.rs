@@ -7,11 +7,13 @@ use std::collections::BTreeMap;
 use burn::module::{Module, Param};
 use burn::tensor::{Int, Tensor};
 
-use super::block::{Block, Modulation, activate, modulated_norm};
+use super::block::{Block, Modulation, activate};
 use super::config::SitConfig;
 use super::embed::{LabelEmbedder, PatchEmbedder, TimeEmbedder};
 use super::linear::Linear;
+use super::norm::BLOCK_EPSILON;
 use super::patch::unpatchify;
+use crate::ops::modulated_norm;
 
 /// From tokens to patches.
 #[derive(Module, Debug)]
@@ -27,7 +29,7 @@ impl FinalLayer {
     fn forward(&self, x: Tensor<3>, activated: Tensor<2>) -> Tensor<3> {
         let [batch, tokens, width] = x.dims();
         let [shift, scale] = self.adaLN_modulation.forward(activated);
-        let normed = modulated_norm(x, shift, scale).reshape([batch * tokens, width]);
+        let normed = modulated_norm(x, shift, scale, BLOCK_EPSILON).reshape([batch * tokens, width]);
         let patches = self.linear.forward(normed);
         let patch_width = patches.dims()[1];
         patches.reshape([batch, tokens, patch_width])

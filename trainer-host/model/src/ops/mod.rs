@@ -1,25 +1,202 @@
-//! What is done to whole tensors at once, each as one operation.
+//! What is done to whole tensors again and again: to what the blocks of a transformer repeat, with a backward pass of its own, and to all
+//! weights in an update.
 //!
-//! Composed of burn's operations, each of these is many passes over whole tensors, most of them on one thread. So on the CPU backend, in
-//! f32, they are written out: one pass, on all threads, in place where a tensor has one owner. Elsewhere the same formula is composed of
-//! burn's operations, which the backend may fuse.
+//! Composed of burn's operations, each of these is many passes over whole tensors, most of them on one thread, and autodiff keeps
+//! what lies between. So on the CPU backend, in f32, they are written out: one pass, on all threads, that keeps as little as
+//! possible, in place where a tensor has one owner. Elsewhere the same formula is composed of burn's operations, which the backend may
+//! fuse. A file holds an operation: its formula, its composed form, and its form on `flex`, which tests compare with the composed one.
 //!
-//! **Reproducible.** How work is cut depends on shapes alone, and sums over parts are added in their order: no result depends on the
-//! number of threads.
+//! **Reproducible.** How work is cut depends on shapes alone, and sums over parts are added in their order: no result depends on
+//! the number of threads or on which of them was first, and none of a sample's on other samples of its batch.
 
+// Kernels name a set of instructions, which plain loops do not mention.
+#![allow(clippy::extra_unused_type_parameters)]
+
+mod attention;
+mod gelu;
+#[cfg(feature = "flex")]
+mod lanes;
+mod norm;
+#[cfg(feature = "flex")]
+mod record;
+#[cfg(feature = "flex")]
+mod rows;
 mod update;
 
+pub(crate) use attention::{attention, join_heads, scaled_dot_product, split_heads};
+pub(crate) use gelu::gelu_tanh;
+pub(crate) use norm::modulated_norm;
 pub use update::{AdamStep, adam_step, moved_average, square_sum};
+
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, backend_extension};
+use burn::tensor::Tensor;
+
+/// The operations of blocks on a backend's own tensors, as `Dispatch` finds them.
+#[backend_extension(Flex: cfg(feature = "flex"), Autodiff)]
+trait BlockOps: Backend {
+    fn fused_gelu_tanh(x: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    fn fused_attention(qkv: FloatTensor<Self>, tokens: usize, heads: usize) -> FloatTensor<Self>;
+
+    fn fused_modulated_norm(
+        x: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        epsilon: f32,
+    ) -> FloatTensor<Self>;
+}
 
 /// Tells whether a tensor's operations are written out here.
 #[cfg(feature = "flex")]
-fn is_fused<const D: usize>(x: &burn::tensor::Tensor<D>) -> bool {
+fn is_fused<const D: usize>(x: &Tensor<D>) -> bool {
     use burn::tensor::{DType, Device};
     x.dtype() == DType::F32 && x.device().inner() == Device::flex()
 }
 
 /// Tells whether a tensor's operations are written out here.
 #[cfg(not(feature = "flex"))]
-fn is_fused<const D: usize>(_: &burn::tensor::Tensor<D>) -> bool {
+fn is_fused<const D: usize>(_: &Tensor<D>) -> bool {
     false
+}
+
+#[cfg(feature = "flex")]
+mod flex {
+    use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+    use burn::backend::flex::FlexTensor;
+    use burn::backend::{Autodiff, Flex};
+
+    use super::record::{Operation, record};
+    use super::*;
+    use attention::Attention;
+    use gelu::Gelu;
+    use norm::ModulatedNorm;
+
+    impl BlockOps for Flex {
+        fn fused_gelu_tanh(x: FlexTensor) -> FlexTensor {
+            Gelu.forward([x]).0
+        }
+
+        fn fused_attention(qkv: FlexTensor, tokens: usize, heads: usize) -> FlexTensor {
+            Attention { tokens, heads }.forward([qkv]).0
+        }
+
+        fn fused_modulated_norm(x: FlexTensor, shift: FlexTensor, scale: FlexTensor, epsilon: f32) -> FlexTensor {
+            ModulatedNorm { epsilon }.forward([x, shift, scale]).0
+        }
+    }
+
+    impl<C: CheckpointStrategy> BlockOps for Autodiff<Flex, C> {
+        fn fused_gelu_tanh(x: FloatTensor<Self>) -> FloatTensor<Self> {
+            record::<_, C, 1>(Gelu, [x])
+        }
+
+        fn fused_attention(qkv: FloatTensor<Self>, tokens: usize, heads: usize) -> FloatTensor<Self> {
+            record::<_, C, 1>(Attention { tokens, heads }, [qkv])
+        }
+
+        fn fused_modulated_norm(
+            x: FloatTensor<Self>,
+            shift: FloatTensor<Self>,
+            scale: FloatTensor<Self>,
+            epsilon: f32,
+        ) -> FloatTensor<Self> {
+            record::<_, C, 3>(ModulatedNorm { epsilon }, [x, shift, scale])
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::{Device, TensorData};
+    use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    /// Numbers in [-bound, bound].
+    pub fn tensor<const D: usize>(shape: [usize; D], bound: f32, seed: u64) -> Tensor<D> {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let values = (0..shape.iter().product()).map(|_| rng.random_range(-bound..=bound));
+        Tensor::from_data(TensorData::new(values.collect::<Vec<f32>>(), shape), &Device::flex())
+    }
+
+    /// Fails where two numbers differ by more than `tolerance` times the largest of all, or of 1.
+    pub fn assert_close(found: &TensorData, wanted: &TensorData, tolerance: f32) {
+        assert_eq!(found.shape(), wanted.shape());
+        let largest = wanted
+            .iter::<f32>()
+            .fold(1.0, |largest: f32, value| largest.max(value.abs()));
+        for (i, (found, wanted)) in found.iter::<f32>().zip(wanted.iter::<f32>()).enumerate() {
+            let close = (found - wanted).abs() <= tolerance * largest;
+            assert!(close, "at {i}: {found}, not {wanted}; the largest is {largest}");
+        }
+    }
+
+    /// The value of a function, and the gradients of a weighted sum of it.
+    fn value_and_gradients<const N: usize, const D: usize, const E: usize>(
+        inputs: &[Tensor<D>; N],
+        function: impl Fn([Tensor<D>; N]) -> Tensor<E>,
+    ) -> Vec<TensorData> {
+        let device = Device::flex().autodiff();
+        let tracked = |input: &Tensor<D>| Tensor::from_data(input.to_data(), &device).require_grad();
+        let inputs = inputs.each_ref().map(tracked);
+        let value = function(inputs.clone());
+        let weights = Tensor::from_data(tensor(value.dims(), 1.0, 0).into_data(), &device);
+        let gradients = (value.clone() * weights).sum().backward();
+        let gradients = inputs.iter().map(|input| input.grad(&gradients).unwrap().into_data());
+        [value.into_data()].into_iter().chain(gradients).collect()
+    }
+
+    /// Fails where two functions differ in value or gradients, or the first in its value without autodiff.
+    pub fn assert_same_operation<const N: usize, const D: usize, const E: usize>(
+        inputs: [Tensor<D>; N],
+        fused: impl Fn([Tensor<D>; N]) -> Tensor<E>,
+        composed: impl Fn([Tensor<D>; N]) -> Tensor<E>,
+        tolerance: f32,
+    ) {
+        let found = value_and_gradients(&inputs, &fused);
+        for (found, wanted) in found.iter().zip(value_and_gradients(&inputs, composed)) {
+            assert_close(found, &wanted, tolerance);
+        }
+        assert_eq!(fused(inputs).into_data(), found[0]);
+    }
+
+    /// What blocks are made of, one after the other, for samples of 100 tokens: the value and the gradients.
+    fn block(samples: &[u64]) -> Vec<Vec<f32>> {
+        let (tokens, width) = (100, 24);
+        let stacked = |rows: usize, seed: u64| -> Tensor<3> {
+            let parts = samples
+                .iter()
+                .map(|sample| tensor([1, rows, width], 1.0, 10 * sample + seed));
+            Tensor::cat(parts.collect(), 0)
+        };
+        let inputs = [stacked(tokens, 0), stacked(1, 1), stacked(1, 2), stacked(1, 3)];
+        let weight = tensor([3 * width, width], 1.0, 4).into_data();
+        let found = value_and_gradients(&inputs, |[x, shift, scale, gate]| {
+            let weight = Tensor::<2>::from_data(weight.clone(), &x.device());
+            let normed = modulated_norm(x.clone(), shift, scale, 1e-6);
+            let qkv = normed
+                .reshape([samples.len() * tokens, width])
+                .matmul(weight.transpose());
+            let branch = gelu_tanh(attention(qkv, tokens, 3));
+            x + branch.reshape([samples.len(), tokens, width]) * gate
+        });
+        found.into_iter().map(|data| data.try_to_vec().unwrap()).collect()
+    }
+
+    #[test]
+    fn should_not_depend_on_the_number_of_threads() {
+        let with = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| block(&[0, 1, 2, 3, 4, 5, 6, 7]))
+        };
+        assert_eq!(with(1), with(3));
+    }
+
+    #[test]
+    fn should_not_depend_on_other_samples_of_the_batch() {
+        for (alone, among) in block(&[3]).into_iter().zip(block(&[3, 1, 4, 1, 5, 9, 2, 6])) {
+            assert_eq!(alone, among[..alone.len()]);
+        }
+    }
 }

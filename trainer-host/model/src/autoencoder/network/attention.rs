@@ -4,10 +4,10 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use super::EPSILON;
-use crate::network::attention::scaled_dot_product;
 use crate::network::linear::Linear;
 use crate::network::norm::GroupNorm;
 use crate::network::unfilled::{group_norm, linear};
+use crate::ops::scaled_dot_product;
 
 /// `x + out(attention(norm(x)))`. Older files say `query`, `key`, `value` and `proj_attn`; they are renamed when read.
 #[derive(Module, Debug)]

@@ -1,0 +1,357 @@
+//! Attention of a sample's tokens to each other.
+
+use burn::backend::Dispatch;
+use burn::tensor::ops::AttentionModuleOptions;
+use burn::tensor::{Tensor, activation, module};
+
+use super::{BlockOps, is_fused};
+
+/// `softmax(Q K^T / sqrt(d)) V` for each head of each sample. `qkv` holds a row a token, `[B*T, 3D]`: all heads' queries, then keys,
+/// then values, each of width `d = D / heads`. The value is `[B*T, D]`, the heads side by side.
+///
+/// As in FlashAttention (arXiv 2205.14135, 2307.08691): some rows of the scores are there at a time, and what is kept of the
+/// probabilities P is the logarithm of each row's denominator, by which backward finds them again from the scores. With O the value
+/// and G its gradient, `dV = P^T G`, and with `dS = P * (G V^T - rowsum(G * O)) / sqrt(d)`, `dQ = dS K` and `dK = dS^T Q`.
+pub fn attention(qkv: Tensor<2>, tokens: usize, heads: usize) -> Tensor<2> {
+    match is_fused(&qkv) {
+        true => Tensor::from_dispatch(Dispatch::fused_attention(qkv.into_dispatch(), tokens, heads)),
+        false => composed(qkv, tokens, heads),
+    }
+}
+
+fn composed(qkv: Tensor<2>, tokens: usize, heads: usize) -> Tensor<2> {
+    let [query, key, value] = split_heads(qkv, tokens, heads);
+    join_heads(scaled_dot_product(query, key, value, false).0)
+}
+
+/// Queries, keys and values, each `[B, heads, T, d]`, of packed rows `[B*T, 3D]`.
+pub fn split_heads(qkv: Tensor<2>, tokens: usize, heads: usize) -> [Tensor<4>; 3] {
+    let [rows, packed] = qkv.dims();
+    let qkv = qkv
+        .reshape([rows / tokens, tokens, 3, heads, packed / 3 / heads])
+        .permute([2, 0, 3, 1, 4]);
+    std::array::from_fn(|part| qkv.clone().narrow(0, part, 1).squeeze_dim(0))
+}
+
+/// From `[B, heads, T, d]` to rows `[B*T, D]`.
+pub fn join_heads(mixed: Tensor<4>) -> Tensor<2> {
+    let [batch, heads, tokens, width] = mixed.dims();
+    mixed.swap_dims(1, 2).reshape([batch * tokens, heads * width])
+}
+
+/// `softmax(Q K^T / sqrt(d)) V` on `[B, heads, T, d]`, composed of burn's operations, and the softmax itself if `keep`.
+pub fn scaled_dot_product(
+    query: Tensor<4>,
+    key: Tensor<4>,
+    value: Tensor<4>,
+    keep: bool,
+) -> (Tensor<4>, Option<Tensor<4>>) {
+    if !query.is_autodiff() && !keep {
+        let mixed = module::attention(query, key, value, None, None, AttentionModuleOptions::default());
+        return (mixed, None);
+    }
+    // Under autodiff burn's attention guards its softmax against fully masked rows, of which there are none here. The
+    // scale is applied to the queries, of which there are fewer than of the scores.
+    let scale = 1.0 / (query.dims()[3] as f64).sqrt();
+    let scores = (query * scale).matmul(key.swap_dims(2, 3));
+    let probabilities = activation::softmax(scores, 3);
+    (probabilities.clone().matmul(value), keep.then_some(probabilities))
+}
+
+#[cfg(feature = "flex")]
+pub(super) use flex::Attention;
+
+#[cfg(feature = "flex")]
+mod flex {
+    use std::ops::Range;
+    use std::sync::Arc;
+
+    use burn::backend::Flex;
+    use burn::backend::flex::{FlexTensor, Layout};
+    use burn::backend::ops::FloatTensorOps;
+    use burn::tensor::Shape;
+    use macerator::Simd;
+    use rayon::prelude::*;
+
+    use crate::ops::lanes::{exp, maximum, sum};
+    use crate::ops::record::Operation;
+    use crate::ops::rows::{blocks, contiguous, tensor, values};
+
+    #[derive(Clone, Debug)]
+    pub struct Attention {
+        pub tokens: usize,
+        pub heads: usize,
+    }
+
+    /// What backward needs: the value, and of each head of each sample the logarithm of each row's denominator.
+    #[derive(Clone, Debug)]
+    pub struct Kept {
+        value: FlexTensor,
+        logarithms: Arc<Vec<Vec<f32>>>,
+    }
+
+    impl Operation<1> for Attention {
+        type Kept = Kept;
+
+        fn forward(&self, [qkv]: [FlexTensor; 1]) -> (FlexTensor, Kept) {
+            let heads = self.heads(contiguous(qkv));
+            let (mixed, logarithms): (Vec<_>, _) = heads.each(|head| head.forward()).into_iter().unzip();
+            let value = heads.weave(&mixed);
+            let kept = Kept {
+                value: value.clone(),
+                logarithms: Arc::new(logarithms),
+            };
+            (value, kept)
+        }
+
+        fn backward(
+            &self,
+            [qkv]: [FlexTensor; 1],
+            Kept { value, logarithms }: Kept,
+            gradient: FlexTensor,
+            _: [bool; 1],
+        ) -> [Option<FlexTensor>; 1] {
+            let heads = self.heads(contiguous(qkv));
+            let gradient = contiguous(gradient);
+            let parts = heads.each(|head| head.backward(&value, &gradient, &logarithms[head.index()]));
+            [Some(heads.weave(&parts))]
+        }
+    }
+
+    impl Attention {
+        fn heads(&self, qkv: FlexTensor) -> Heads {
+            let [rows, packed] = qkv.layout().shape().dims();
+            Heads {
+                samples: rows / self.tokens,
+                tokens: self.tokens,
+                heads: self.heads,
+                width: packed / 3 / self.heads,
+                qkv,
+            }
+        }
+    }
+
+    /// Packed queries, keys and values.
+    struct Heads {
+        qkv: FlexTensor,
+        samples: usize,
+        tokens: usize,
+        heads: usize,
+        width: usize,
+    }
+
+    /// One head of one sample.
+    struct Head<'a> {
+        of: &'a Heads,
+        sample: usize,
+        head: usize,
+    }
+
+    impl Heads {
+        /// Numbers of scores below which one thread is as fast as all.
+        const PARALLEL: usize = 1 << 12;
+        /// Numbers of scores that are there at a time: they stay in a core's cache.
+        const TILE: usize = 1 << 16;
+        /// Products with fewer multiplications burn leaves to one thread, which is right where each thread has a head.
+        const PRODUCT: usize = 6_000_000;
+
+        /// What `work` finds for each head, those of the first sample first.
+        fn each<R: Send>(&self, work: impl Fn(Head) -> R + Sync) -> Vec<R> {
+            let count = self.samples * self.heads;
+            let work = |index| {
+                let (sample, head) = (index / self.heads, index % self.heads);
+                work(Head { of: self, sample, head })
+            };
+            match count * self.tokens * self.tokens >= Self::PARALLEL {
+                true => (0..count).into_par_iter().map(work).collect(),
+                false => (0..count).map(work).collect(),
+            }
+        }
+
+        /// Rows of which each is made of the heads' rows of the first part, then of the second, and so on.
+        fn weave<const PARTS: usize>(&self, found: &[[Vec<f32>; PARTS]]) -> FlexTensor {
+            let (tokens, width) = (self.tokens, self.width);
+            let columns = PARTS * self.heads * width;
+            let rows = self.samples * tokens;
+            let mut woven = vec![0.0; rows * columns];
+            blocks(&mut woven, [tokens, columns], |first, block| {
+                let found = &found[first / tokens * self.heads..][..self.heads];
+                for (token, row) in (first % tokens..).zip(block.chunks_exact_mut(columns)) {
+                    let sources = (0..PARTS).flat_map(|part| found.iter().map(move |head| &head[part]));
+                    for (target, source) in row.chunks_exact_mut(width).zip(sources) {
+                        target.copy_from_slice(&source[token * width..][..width]);
+                    }
+                }
+            });
+            tensor(woven, [rows, columns])
+        }
+
+        /// Rows of which the scores are there at once.
+        fn tiles(&self) -> impl Iterator<Item = Range<usize>> {
+            let tokens = self.tokens;
+            let tile = (Self::TILE / tokens).max(16).min(Self::PRODUCT / (tokens * self.width));
+            let tile = tile.clamp(1, tokens);
+            (0..tokens)
+                .step_by(tile)
+                .map(move |start| start..tokens.min(start + tile))
+        }
+
+        fn scale(&self) -> f32 {
+            (self.width as f32).sqrt().recip()
+        }
+    }
+
+    impl Head<'_> {
+        fn index(&self) -> usize {
+            self.sample * self.of.heads + self.head
+        }
+
+        /// Some tokens' rows and the head's columns of a matrix of all tokens and heads, side by side in one or, packed, three parts.
+        fn view(&self, matrix: &FlexTensor, part: usize, tokens: &Range<usize>) -> FlexTensor {
+            let Heads { heads, width, .. } = *self.of;
+            let columns = matrix.layout().shape()[1];
+            let row = self.sample * self.of.tokens + tokens.start;
+            let start = row * columns + (part * heads + self.head) * width;
+            let shape = Shape::from([tokens.len(), width]);
+            matrix
+                .clone()
+                .with_layout(Layout::new(shape, vec![columns as isize, 1], start))
+        }
+
+        fn all(&self) -> Range<usize> {
+            0..self.of.tokens
+        }
+
+        /// The value and the logarithms of the denominators.
+        fn forward(&self) -> ([Vec<f32>; 1], Vec<f32>) {
+            let Heads { tokens, width, .. } = *self.of;
+            let [keys, values_] = [1, 2].map(|part| self.view(&self.of.qkv, part, &self.all()));
+            let keys = keys.transpose(0, 1);
+            let mut mixed = Vec::with_capacity(tokens * width);
+            let mut logarithms = Vec::with_capacity(tokens);
+            for tile in self.of.tiles() {
+                let queries = self.view(&self.of.qkv, 0, &tile);
+                let mut scores = Flex::float_matmul(queries, keys.clone());
+                let mut denominators = vec![0.0; tile.len()];
+                let mut levels = vec![0.0; tile.len()];
+                exponentials(scores.storage_mut(), self.of.scale(), &mut levels, &mut denominators);
+                let tile = Flex::float_matmul(scores, values_.clone());
+                for (row, denominator) in values(&tile).chunks_exact(width).zip(&denominators) {
+                    mixed.extend(row.iter().map(|value| value / denominator));
+                }
+                logarithms.extend(levels.iter().zip(&denominators).map(|(level, sum)| level + sum.ln()));
+            }
+            ([mixed], logarithms)
+        }
+
+        /// The gradients of queries, keys and values.
+        fn backward(&self, value: &FlexTensor, gradient: &FlexTensor, logarithms: &[f32]) -> [Vec<f32>; 3] {
+            let Heads { tokens, width, .. } = *self.of;
+            let scale = self.of.scale();
+            let [keys, values_] = [1, 2].map(|part| self.view(&self.of.qkv, part, &self.all()));
+            let mut of_queries = Vec::with_capacity(tokens * width);
+            let [mut of_keys, mut of_values] = [(); 2].map(|()| vec![0.0; tokens * width]);
+            for tile in self.of.tiles() {
+                let queries = self.view(&self.of.qkv, 0, &tile);
+                let [value, gradient] = [value, gradient].map(|matrix| self.view(matrix, 0, &tile));
+                let mut probabilities = Flex::float_matmul(queries.clone(), keys.transpose(0, 1));
+                let mut of_scores = Flex::float_matmul(gradient.clone(), values_.transpose(0, 1));
+                recall(probabilities.storage_mut(), scale, &logarithms[tile]);
+                let levels = row_products(&value, &gradient);
+                slopes(of_scores.storage_mut(), values(&probabilities), scale, &levels);
+                add(
+                    &mut of_values,
+                    Flex::float_matmul(probabilities.transpose(0, 1), gradient),
+                );
+                add(&mut of_keys, Flex::float_matmul(of_scores.transpose(0, 1), queries));
+                of_queries.extend_from_slice(values(&Flex::float_matmul(of_scores, keys.clone())));
+            }
+            [of_queries, of_keys, of_values]
+        }
+    }
+
+    /// Turns each row s into `exp(scale s - level)`, the level being its largest number, and adds it up.
+    #[macerator::with_simd]
+    fn exponentials<S: Simd>(scores: &mut [f32], scale: f32, levels: &mut [f32], sums: &mut [f32]) {
+        let rows = scores.chunks_exact_mut(scores.len() / levels.len());
+        for ((row, level), total) in rows.zip(levels).zip(sums) {
+            *level = maximum(row) * scale;
+            for score in &mut *row {
+                *score = exp(*score * scale - *level);
+            }
+            *total = sum(row, row, |e, _| e);
+        }
+    }
+
+    /// Turns each row s into `exp(scale s - logarithm)`: the probabilities.
+    #[macerator::with_simd]
+    fn recall<S: Simd>(scores: &mut [f32], scale: f32, logarithms: &[f32]) {
+        let rows = scores.chunks_exact_mut(scores.len() / logarithms.len());
+        for (row, logarithm) in rows.zip(logarithms) {
+            for score in row {
+                *score = exp(*score * scale - logarithm);
+            }
+        }
+    }
+
+    /// Turns the gradient of the probabilities into that of the scores before they were scaled.
+    #[macerator::with_simd]
+    fn slopes<S: Simd>(gradient: &mut [f32], probabilities: &[f32], scale: f32, levels: &[f32]) {
+        let width = gradient.len() / levels.len();
+        let rows = gradient.chunks_exact_mut(width).zip(probabilities.chunks_exact(width));
+        for ((gradient, probabilities), level) in rows.zip(levels) {
+            for (gradient, probability) in gradient.iter_mut().zip(probabilities) {
+                *gradient = probability * (*gradient - level) * scale;
+            }
+        }
+    }
+
+    /// The products of two views' rows.
+    fn row_products(a: &FlexTensor, b: &FlexTensor) -> Vec<f32> {
+        let [rows, width] = a.layout().shape().dims();
+        let row = |x: &FlexTensor, row: usize| {
+            let start = x.layout().start_offset() + row * x.layout().strides()[0] as usize;
+            start..start + width
+        };
+        let products = |i| sum(&values(a)[row(a, i)], &values(b)[row(b, i)], |a, b| a * b);
+        (0..rows).map(products).collect()
+    }
+
+    fn add(sums: &mut [f32], terms: FlexTensor) {
+        for (sum, term) in sums.iter_mut().zip(values(&terms)) {
+            *sum += term;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::tests::{assert_same_operation, tensor};
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+
+        #[test]
+        fn should_be_the_composed_form(b in 1..4_usize, t in 1..40_usize, heads in 1..4_usize, d in 1..20_usize, seed: u64) {
+            let qkv = tensor([b * t, 3 * heads * d], 2.0, seed);
+            let fused = |[qkv]: [Tensor<2>; 1]| attention(qkv, t, heads);
+            assert_same_operation([qkv], fused, |[qkv]| composed(qkv, t, heads), 2e-5);
+        }
+    }
+
+    #[test]
+    fn should_be_the_composed_form_where_rows_come_in_tiles() {
+        let qkv = tensor([600, 24], 2.0, 7);
+        let fused = |[qkv]: [Tensor<2>; 1]| attention(qkv, 600, 2);
+        assert_same_operation([qkv], fused, |[qkv]| composed(qkv, 600, 2), 2e-5);
+    }
+
+    #[test]
+    fn should_not_overflow_where_scores_are_large() {
+        let qkv = tensor([6, 24], 100.0, 3);
+        let fused = attention(qkv.clone(), 3, 2).into_data();
+        crate::ops::tests::assert_close(&fused, &composed(qkv, 3, 2).into_data(), 1e-4);
+    }
+}
