@@ -107,6 +107,7 @@ impl SampleStore for Moments {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::batch::Clean;
 
     fn shapes() -> RandomShapes {
         RandomShapes {
@@ -124,8 +125,11 @@ mod tests {
         assert_eq!(batch.shape, [6, 4, 8, 8]);
         assert_eq!(batch.fields["features"].shape, [6, 16, 5]);
         assert!(batch.labels.iter().all(|label| (0..3).contains(label)));
-        let mean = batch.x.iter().sum::<f32>() / batch.x.len() as f32;
-        let square = batch.x.iter().map(|x| x * x).sum::<f32>() / batch.x.len() as f32;
+        let Clean::Values(x) = &batch.x else {
+            panic!("values of latents")
+        };
+        let mean = x.iter().sum::<f32>() / x.len() as f32;
+        let square = x.iter().map(|x| x * x).sum::<f32>() / x.len() as f32;
         // A mean and a deviation, times a noise, that are all standard normal.
         assert!(mean.abs() < 0.2 && (square - 2.0).abs() < 0.5, "{mean}, {square}");
     }

@@ -230,7 +230,7 @@ impl Facts {
 }
 
 /// The parts of a step in their order, with what is in none.
-fn parts(measured: &MeasuredStep) -> [(&'static str, f64); 8] {
+fn parts(measured: &MeasuredStep) -> [(&'static str, f64); 9] {
     let seconds = &measured.seconds;
     [
         ("data", seconds.data),
