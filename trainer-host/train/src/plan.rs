@@ -373,7 +373,7 @@ mod tests {
             (
                 "patch_size = 4, hidden_size = 512, depth = 12, num_heads = 8",
                 "batch = 16",
-                1663e6,
+                1561e6,
             ),
             (&format!("{wide}, depth = 6"), "batch = 4", 2557e6),
             (&format!("{wide}, depth = 4"), "batch = 8, accumulation = 2", 2064e6),
