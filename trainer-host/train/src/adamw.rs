@@ -96,7 +96,8 @@ mod tests {
     use burn::backend::DispatchTensorKind;
     use burn::module::{ModuleVisitor, ParamGroup};
     use burn::optim::AdamWConfig;
-    use burn::tensor::{Device, Distribution, Int, TensorData};
+    use burn::tensor::{Device, Int, TensorData};
+    use rand::Rng;
     use sextant_data::Stream;
     use sextant_guidance::SourceParams;
     use sextant_model::{Sit, SitConfig, collect, ema_update, frozen_copy};
@@ -121,8 +122,12 @@ mod tests {
     /// The gradients of some loss that no weight is without.
     fn gradients(module: &TrainModule, step: u64) -> GradientsParams {
         let device = Device::flex();
-        device.seed(step);
-        let image = || Tensor::<4>::random([3, 4, 8, 8], Distribution::Default, &device);
+        // A generator of its own: the device's is every test's.
+        let mut rng = Stream::new(step, "test/gradients").at(&[]);
+        let mut image = || {
+            let values = (0..3 * 4 * 8 * 8).map(|_| rng.random::<f32>()).collect::<Vec<f32>>();
+            Tensor::<4>::from_data(TensorData::new(values, [3, 4, 8, 8]), &device)
+        };
         let labels = Tensor::<1, Int>::from_data(TensorData::from([0_i64, 2, 3]), &device);
         let t = Tensor::<1>::from_data([0.1_f32, 0.5, 0.8], &device);
         let output = module.student.forward(image(), t, labels, &[1]);

@@ -298,7 +298,7 @@ fn what_is_no_reference_is_said_with_its_file_and_key() {
     assert!(ground.refusal(&ground.path("absent.npz")).contains("No such file"));
     let empty = ground.path("empty");
     std::fs::create_dir(&empty).unwrap();
-    assert!(ground.refusal(&empty).contains("no sample in this folder"));
+    assert!(ground.refusal(&empty).contains("there is no sample in it"));
 }
 
 #[test]
