@@ -274,10 +274,11 @@ fn step_memory(recipe: &Recipe, phase: &Phase, ground: &Ground, sources: &Source
     let moving = backward.max(update).max(measured).max(encoding.working);
     // The gradients are there at the end of the backward pass, when the activations are gone.
     let kept = activations + summed;
-    // One network after another is copied off its device, into memory that the step has let go and the allocator has kept; then
-    // into the bytes of its file, in one piece, which finds no room there. The moments are written tensor by tensor.
+    // One network after another is copied off its device, into memory that the step has let go and the allocator has kept, but for
+    // that of the gradients, which other threads have had; then into the bytes of its file, in one piece, which finds no room there.
+    // The moments are written tensor by tensor.
     let network = model.parameter_bytes();
-    let written = moving.max(network) + network;
+    let written = moving.saturating_sub(memory.gradients).max(network) + memory.gradients + network;
     StepMemory {
         working: moving.saturating_sub(kept),
         peak: PROGRAM + standing + moving,
@@ -363,20 +364,20 @@ mod tests {
             (
                 "patch_size = 2, hidden_size = 256, depth = 4, num_heads = 4",
                 "batch = 16",
-                534e6,
+                516e6,
             ),
             (
                 "patch_size = 2, hidden_size = 256, depth = 8, num_heads = 4",
                 "batch = 16",
-                939e6,
+                923e6,
             ),
             (
                 "patch_size = 4, hidden_size = 512, depth = 12, num_heads = 8",
                 "batch = 16",
-                1561e6,
+                1545e6,
             ),
-            (&format!("{wide}, depth = 6"), "batch = 4", 2557e6),
-            (&format!("{wide}, depth = 4"), "batch = 8, accumulation = 2", 2064e6),
+            (&format!("{wide}, depth = 6"), "batch = 4", 2499e6),
+            (&format!("{wide}, depth = 4"), "batch = 8, accumulation = 2", 2062e6),
         ] {
             let memory = &plan(model, optimiser).phases[0].memory;
             let off = memory.peak as f64 / measured - 1.0;
@@ -386,16 +387,16 @@ mod tests {
 
     #[test]
     fn a_checkpoint_is_near_what_was_measured() {
-        // Largest resident memory after a checkpoint, on the CPU. That of the step before it is 1.78, 2.55 and 2.06 GB.
+        // Largest resident memory after a checkpoint, on the CPU. That of the step before it is 1.71, 2.51 and 2.04 GB.
         let wide = "patch_size = 8, hidden_size = 1024, num_heads = 16, qk_norm = true";
         for (model, optimiser, measured) in [
             (
                 "patch_size = 4, hidden_size = 512, depth = 12, num_heads = 8, qk_norm = true",
                 "batch = 16",
-                1975e6,
+                2150e6,
             ),
-            (&format!("{wide}, depth = 6"), "batch = 4", 3024e6),
-            (&format!("{wide}, depth = 4"), "batch = 8, accumulation = 2", 2283e6),
+            (&format!("{wide}, depth = 6"), "batch = 4", 3447e6),
+            (&format!("{wide}, depth = 4"), "batch = 8, accumulation = 2", 2391e6),
         ] {
             let memory = &plan(model, optimiser).phases[0].memory;
             let off = memory.checkpoint as f64 / measured - 1.0;
