@@ -266,19 +266,17 @@ fn step_memory(recipe: &Recipe, phase: &Phase, ground: &Ground, sources: &Source
     let parts = optimiser.accumulation > 1;
     let summed = if parts { memory.gradients } else { 0 };
     let backward = summed + slack(activations + pass);
-    // Weights, moments and averages are updated in place.
-    let update = memory.gradients;
+    // Weights, moments and averages are updated in place. Of a batch in parts, the last one's gradients are added to the others'.
+    let update = summed + memory.gradients;
     let evaluation = &recipe.evaluation;
     let validated = (evaluation.images * evaluation.times).min(validation::BATCH);
     let measured = model.forward_bytes(validated);
     let moving = backward.max(update).max(measured).max(encoding.working);
     // The gradients are there at the end of the backward pass, when the activations are gone.
     let kept = activations + summed;
-    // One network after another is copied off its device, into memory that the step has let go and the allocator has kept, but for
-    // that of the gradients, which other threads have had; then into the bytes of its file, in one piece, which finds no room there.
-    // The moments are written tensor by tensor.
-    let network = model.parameter_bytes();
-    let written = moving.saturating_sub(memory.gradients).max(network) + memory.gradients + network;
+    // One network after another is copied off its device, and then into the bytes of its file, in one piece. The allocator has kept
+    // what the step has let go, but in pieces, and for other threads. The moments are written tensor by tensor.
+    let written = moving + 2 * model.parameter_bytes();
     StepMemory {
         working: moving.saturating_sub(kept),
         peak: PROGRAM + standing + moving,
