@@ -441,7 +441,7 @@ fn an_autoencoder_goes_on_to_the_same_bits() {
         &["stopped/checkpoint", "another recipe"],
     );
     fs::write(at("vae.toml"), vae::tiny(400)).unwrap();
-    go_on(folder.path(), &said);
+    go_on(folder.path(), advised(&said));
     let files = [
         "config.json",
         "diffusion_pytorch_model.safetensors",

@@ -80,7 +80,7 @@ fn the_method_runs_in_latents_of_the_emoji_and_samples_are_pictures() {
     // The latents and not the pixels, and of one network: what ships is no file that could change.
     let encoded_by = info(&at("repa"))["encoded_by"].clone();
     assert!(encoded_by.is_string() && encoded_by == info(&at("self-transcendence"))["encoded_by"]);
-    assert_eq!(info(&at("repa"))["files"], serde_json::json!([]));
+    assert!(info(&at("repa"))["files"].as_array().is_none_or(Vec::is_empty));
 
     let sampled = sextant(
         folder.path(),
@@ -171,7 +171,7 @@ fn an_autoencoder_of_ones_own_takes_the_place_of_the_embedded_one() {
 fn what_cannot_be_trained_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
     for (from, to, parts) in [
-        ("size = 8", "size = 8, vae = \"embedded\"", ["vae.toml", "data.vae"]),
+        ("size = 8,", "size = 8, vae = \"embedded\",", ["vae.toml", "data.vae"]),
         ("[4, 8]", "[4, 8, 8, 8, 8]", ["vae.toml", "network.block_out_channels"]),
         (
             "norm_num_groups = 2",

@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 
 use super::linear::Linear;
 use super::norm::LayerNorm;
-use crate::ops::{attention, join_heads, scaled_dot_product, split_heads};
+use crate::ops::{attention, attention_map, join_heads, scaled_dot_product, split_heads};
 
 /// Self-attention with one projection for queries, keys and values, and optionally normalised queries and keys.
 #[derive(Module, Debug)]
@@ -28,7 +28,15 @@ impl Attention {
     pub fn forward(&self, x: Tensor<2>, tokens: usize, keep: bool) -> (Tensor<2>, Option<Tensor<4>>) {
         let qkv = self.qkv.forward(x);
         let (mixed, probabilities) = match (&self.q_norm, &self.k_norm) {
-            (None, None) if !keep => (attention(qkv, tokens, self.heads), None),
+            (None, None) => {
+                // The rows are mixed in the same way whether or not somebody looks on: a source that is there and weighs nothing
+                // changes no bit.
+                let looked_at = keep.then(|| {
+                    let [query, key, _] = split_heads(qkv.clone(), tokens, self.heads);
+                    attention_map(query, key)
+                });
+                (attention(qkv, tokens, self.heads), looked_at)
+            }
             (q_norm, k_norm) => {
                 let [query, key, value] = split_heads(qkv, tokens, self.heads);
                 let normed = |norm: &Option<LayerNorm>, part: Tensor<4>| match norm {

@@ -50,12 +50,16 @@ pub fn scaled_dot_product(
         let mixed = module::attention(query, key, value, None, None, AttentionModuleOptions::default());
         return (mixed, None);
     }
-    // Under autodiff burn's attention guards its softmax against fully masked rows, of which there are none here. The
-    // scale is applied to the queries, of which there are fewer than of the scores.
-    let scale = 1.0 / (query.dims()[3] as f64).sqrt();
-    let scores = (query * scale).matmul(key.swap_dims(2, 3));
-    let probabilities = activation::softmax(scores, 3);
+    // Under autodiff burn's attention guards its softmax against fully masked rows, of which there are none here.
+    let probabilities = attention_map(query, key);
     (probabilities.clone().matmul(value), keep.then_some(probabilities))
+}
+
+/// `softmax(Q K^T / sqrt(d))`, `[B, heads, T, T]`, of queries and keys `[B, heads, T, d]`, composed of burn's operations.
+pub fn attention_map(query: Tensor<4>, key: Tensor<4>) -> Tensor<4> {
+    // The scale is applied to the queries, of which there are fewer than of the scores.
+    let scale = 1.0 / (query.dims()[3] as f64).sqrt();
+    activation::softmax((query * scale).matmul(key.swap_dims(2, 3)), 3)
 }
 
 #[cfg(feature = "flex")]

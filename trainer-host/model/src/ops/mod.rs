@@ -23,7 +23,7 @@ mod record;
 mod rows;
 mod update;
 
-pub(crate) use attention::{attention, join_heads, scaled_dot_product, split_heads};
+pub(crate) use attention::{attention, attention_map, join_heads, scaled_dot_product, split_heads};
 pub(crate) use gelu::gelu_tanh;
 pub(crate) use norm::modulated_norm;
 pub use update::{AdamStep, adam_step, moved_average, square_sum};
