@@ -219,12 +219,12 @@ pub fn write(folder: &Path, contents: Contents, keep: usize) -> Result<Saved, Er
         step,
     };
     if saved.folder.exists() {
+        // Whoever wrote it may have been killed before it removed others.
+        remove_oldest(folder, keep)?;
         return Ok(saved);
     }
-    let partial = folder.join(format!(".partial-step-{step:06}"));
-    if partial.exists() {
-        fs::remove_dir_all(&partial).map_err(|e| FileError::new(&partial, e))?;
-    }
+    let partial = partial(folder, step);
+    remove_folder(&partial)?;
     fs::create_dir_all(&partial).map_err(|e| FileError::new(&partial, e))?;
     if let Err(error) = fill(&partial, &contents) {
         // Nothing good is in it; that it stays where the disk is at fault is no harm.
@@ -234,11 +234,37 @@ pub fn write(folder: &Path, contents: Contents, keep: usize) -> Result<Saved, Er
     sync_folder(&partial)?;
     fs::rename(&partial, &saved.folder).map_err(|e| FileError::new(&saved.folder, e))?;
     sync_folder(folder)?;
+    remove_oldest(folder, keep)?;
+    Ok(saved)
+}
+
+/// A checkpoint's folder while it is being written or removed.
+fn partial(folder: &Path, step: u64) -> PathBuf {
+    folder.join(format!(".partial-step-{step:06}"))
+}
+
+/// Removes the oldest checkpoints beyond `keep`, and what a killed process left of others. Half of a checkpoint never has its name.
+fn remove_oldest(folder: &Path, keep: usize) -> Result<(), FileError> {
     let all = list(folder);
     for old in &all[..all.len().saturating_sub(keep)] {
-        fs::remove_dir_all(&old.folder).map_err(|e| FileError::new(&old.folder, e))?;
+        let partial = partial(folder, old.step);
+        remove_folder(&partial)?;
+        fs::rename(&old.folder, &partial).map_err(|e| FileError::new(&old.folder, e))?;
     }
-    Ok(saved)
+    let entries = fs::read_dir(folder).map_err(|e| FileError::new(folder, e))?;
+    for entry in entries.flatten() {
+        if entry.file_name().to_string_lossy().starts_with(".partial-step-") {
+            remove_folder(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn remove_folder(folder: &Path) -> Result<(), FileError> {
+    match fs::remove_dir_all(folder) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(FileError::new(folder, e)),
+        _ => Ok(()),
+    }
 }
 
 /// Writes the state of a checkpoint that is there anew, whole or not at all.
@@ -279,4 +305,33 @@ fn fill(folder: &Path, contents: &Contents) -> Result<(), Error> {
     let state = serde_json::to_vec(contents.state).map_err(|e| FileError::new(folder, e))?;
     write_synced(&folder.join(STATE), &state)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_removed_loses_its_name_first_and_what_was_left_goes_too() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in [
+            "step-000004",
+            "step-000008",
+            "step-000012",
+            ".partial-step-000002",
+            "samples",
+        ] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+            fs::write(folder.path().join(name).join(STATE), "{}").unwrap();
+        }
+        // Killed when it had just lost its name, and written anew by a fork of an earlier one.
+        fs::create_dir(folder.path().join(".partial-step-000004")).unwrap();
+        remove_oldest(folder.path(), 2).unwrap();
+        let mut names: Vec<_> = fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        assert_eq!(names, ["samples", "step-000008", "step-000012"]);
+    }
 }
