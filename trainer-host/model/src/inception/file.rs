@@ -26,7 +26,7 @@ const NORM: [&str; 4] = ["weight", "bias", "running_mean", "running_var"];
 /// The file of an Inception network behind a name, and its commit if it came from the hub; none where the name is another network's.
 ///
 /// A path is a network's if the file has its first layer. Of `hf:owner/name` the snapshot in the hub's cache is looked at, for
-/// [`WEIGHTS`]; it is not fetched from here.
+/// pytorch-fid's file; it is not fetched from here.
 pub fn weights_file(name: &str) -> Option<(PathBuf, Option<String>)> {
     if is_hub_name(name) {
         let located = cached(name, &[WEIGHTS])?;
