@@ -219,8 +219,6 @@ pub fn write(folder: &Path, contents: Contents, keep: usize) -> Result<Saved, Er
         step,
     };
     if saved.folder.exists() {
-        // Whoever wrote it may have been killed before it removed others.
-        remove_oldest(folder, keep)?;
         return Ok(saved);
     }
     let partial = partial(folder, step);
@@ -244,7 +242,7 @@ fn partial(folder: &Path, step: u64) -> PathBuf {
 }
 
 /// Removes the oldest checkpoints beyond `keep`, and what a killed process left of others. Half of a checkpoint never has its name.
-fn remove_oldest(folder: &Path, keep: usize) -> Result<(), FileError> {
+pub(super) fn remove_oldest(folder: &Path, keep: usize) -> Result<(), FileError> {
     let all = list(folder);
     for old in &all[..all.len().saturating_sub(keep)] {
         let partial = partial(folder, old.step);

@@ -14,7 +14,7 @@ use sextant_records::checkpoint::Saved;
 use sextant_records::journal::Journal;
 use sextant_records::{EncoderCost, FileError, NetworkFile, RunFolder, RunInfo, RunResult};
 
-use super::checkpoint::{SavedTensors, State};
+use super::checkpoint::{self, SavedTensors, State};
 use super::encoders::Target;
 use super::import::Teachers;
 use super::phase::{Ending, PhaseSettings, Training};
@@ -337,6 +337,10 @@ impl Run {
     fn phase(&self, folder: &RunFolder, index: usize, earlier: &[Saved]) -> Result<Saved, Error> {
         let phase = &self.recipe.phases[index];
         let latest = folder.latest(&phase.name);
+        if latest.is_some() {
+            // Whoever wrote it may have been killed before it removed others.
+            checkpoint::remove_oldest(&folder.phase(&phase.name), self.recipe.output.keep)?;
+        }
         if let Some(saved) = latest.as_ref().filter(|s| s.step >= phase.steps)
             && saved.state()?.due.is_none()
         {
