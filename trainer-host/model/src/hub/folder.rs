@@ -8,7 +8,7 @@ use burn::tensor::TensorData;
 use serde::de::DeserializeOwned;
 
 use super::{HubError, Located, locate};
-use crate::network::{Metadata, TensorFileError, WeightsError, parse_weights};
+use crate::network::{Metadata, TensorFileError, WeightsError, numbers, parse_safetensors, read_with_metadata};
 
 /// The layout of one kind of network, as a library of Hugging Face saves it.
 #[derive(Debug, PartialEq, Eq)]
@@ -111,11 +111,12 @@ impl Layout {
         folder: &Path,
         check: impl Fn(&C) -> Result<(), String>,
     ) -> Result<Content<C>, FolderError> {
-        let read = |file: &str| {
-            let path = folder.join(file);
-            std::fs::read(&path).map_err(|source| self.io(&path, source))
-        };
-        self.parse(folder, &read(Self::CONFIG)?, &read(self.weights)?, check)
+        let path = folder.join(Self::CONFIG);
+        let text = std::fs::read(&path).map_err(|source| self.io(&path, source))?;
+        // Before the weights, which may be large and are read tensor by tensor.
+        let config = self.configuration(path, &text, check)?;
+        let weights = read_with_metadata(folder.join(self.weights))?;
+        self.content(folder, config, weights)
     }
 
     /// The same of the bytes of its two files; `folder` names them in errors.
@@ -129,13 +130,31 @@ impl Layout {
         weights: &[u8],
         check: impl Fn(&C) -> Result<(), String>,
     ) -> Result<Content<C>, FolderError> {
-        let path = folder.join(Self::CONFIG);
-        let config: C = serde_json::from_slice(config).map_err(|source| self.json(&path, source))?;
+        let config = self.configuration(folder.join(Self::CONFIG), config, check)?;
+        let weights = parse_safetensors(weights, &folder.join(self.weights))?;
+        self.content(folder, config, weights)
+    }
+
+    fn configuration<C: DeserializeOwned>(
+        &'static self,
+        path: PathBuf,
+        text: &[u8],
+        check: impl Fn(&C) -> Result<(), String>,
+    ) -> Result<C, FolderError> {
+        let config: C = serde_json::from_slice(text).map_err(|source| self.json(&path, source))?;
         check(&config).map_err(|reason| FolderError::Config { path, reason })?;
-        let (tensors, metadata) = parse_weights(weights, &folder.join(self.weights))?;
+        Ok(config)
+    }
+
+    fn content<C>(
+        &self,
+        folder: &Path,
+        config: C,
+        (tensors, metadata): (BTreeMap<String, TensorData>, Metadata),
+    ) -> Result<Content<C>, FolderError> {
         Ok(Content {
             config,
-            tensors,
+            tensors: numbers(tensors, &folder.join(self.weights))?,
             metadata,
         })
     }

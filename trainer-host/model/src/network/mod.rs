@@ -28,7 +28,7 @@ pub use naming::{param_id, parameter_ids};
 pub use shapes::Shapes;
 pub use sit::{Sit, SitOutput};
 pub use tensor_file::{
-    Metadata, TensorFileError, parse_safetensors, parse_weights, read_safetensors, read_weights, read_with_metadata,
+    Metadata, TensorFileError, numbers, parse_safetensors, read_safetensors, read_weights, read_with_metadata,
     write_safetensors,
 };
 pub use tensor_reader::TensorReader;

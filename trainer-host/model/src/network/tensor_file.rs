@@ -69,15 +69,16 @@ pub fn read_safetensors(path: impl AsRef<Path>) -> Result<BTreeMap<String, Tenso
 /// [`read_safetensors`] of weights, which are numbers: NaN and infinity are errors.
 pub fn read_weights(path: impl AsRef<Path>) -> Result<BTreeMap<String, TensorData>, TensorFileError> {
     let path = path.as_ref();
-    let bytes = fs::read(path).map_err(|source| io_error(path, source))?;
-    Ok(parse_weights(&bytes, path)?.0)
+    numbers(read_safetensors(path)?, path)
 }
 
-/// [`parse_safetensors`] of weights, which are numbers: NaN and infinity are errors.
-pub fn parse_weights(bytes: &[u8], path: &Path) -> Result<(BTreeMap<String, TensorData>, Metadata), TensorFileError> {
-    let (tensors, metadata) = parse_safetensors(bytes, path)?;
+/// Tensors of the file `path` as they are, which must be numbers: NaN and infinity are errors.
+pub fn numbers(
+    tensors: BTreeMap<String, TensorData>,
+    path: &Path,
+) -> Result<BTreeMap<String, TensorData>, TensorFileError> {
     match not_finite(&tensors) {
-        None => Ok((tensors, metadata)),
+        None => Ok(tensors),
         Some((name, value)) => Err(TensorFileError::NotFinite {
             path: path.to_owned(),
             name: name.to_owned(),
