@@ -129,6 +129,7 @@ mod flex {
     use rayon::prelude::*;
 
     use super::{AdamStep, UpdateOps};
+    use crate::ops::rows::contiguous;
 
     /// Values that a thread takes at once: few enough for a processor's second cache, of all tensors together.
     const BLOCK: usize = 1 << 13;
@@ -145,8 +146,8 @@ mod flex {
             second: FlexTensor,
             step: AdamStep,
         ) -> (FlexTensor, FlexTensor, FlexTensor) {
-            let factor = whole(factor).storage::<f32>()[0];
-            let [mut value, mut first, mut second] = [value, first, second].map(whole);
+            let factor = contiguous(factor).storage::<f32>()[0];
+            let [mut value, mut first, mut second] = [value, first, second].map(contiguous);
             let gradient = Gradient::of(gradient);
             let block = gradient.block();
             let work = |scratch: &mut Vec<f32>, (i, [value, first, second]): (usize, [&mut [f32]; 3])| {
@@ -167,7 +168,7 @@ mod flex {
         }
 
         fn fused_moved_average(average: FlexTensor, value: FlexTensor, decay: f64) -> FlexTensor {
-            let (mut average, value) = (whole(average), whole(value));
+            let (mut average, value) = (contiguous(average), contiguous(value));
             let (kept, taken) = (decay as f32, (1.0 - decay) as f32);
             let work = |(average, value): (&mut [f32], &[f32])| {
                 for (average, value) in average.iter_mut().zip(value) {
@@ -206,15 +207,6 @@ mod flex {
         }
     }
 
-    /// The same tensor, its values in their order and nothing beside them.
-    fn whole(x: FlexTensor) -> FlexTensor {
-        let alone = x.storage::<f32>().len() == x.layout().num_elements();
-        match alone && x.is_contiguous() && x.layout().start_offset() == 0 {
-            true => x,
-            false => x.to_contiguous(),
-        }
-    }
-
     /// A gradient, whose values come in the order in which a parameter's lie.
     enum Gradient {
         /// They lie in that order.
@@ -234,7 +226,7 @@ mod flex {
                         tensor,
                     }
                 }
-                _ => Self::Plain(whole(tensor)),
+                _ => Self::Plain(contiguous(tensor)),
             }
         }
 
