@@ -8,14 +8,12 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::OutputArgs;
-use super::commands::{listen, print_json};
+use super::commands::{listen, options, print_json};
+use super::{ComputeArgs, OutputArgs};
 use crate::Error;
-use sextant_guidance::SearchPath;
-use sextant_model::device;
 use sextant_recipe::{self as recipe, Phase, Recipe};
 use sextant_train::memory::Gigabytes;
-use sextant_train::{BenchSteps, MeasuredStep, Options, ProgressMode, Run};
+use sextant_train::{BenchSteps, MeasuredStep, Run};
 
 use synthetic::SyntheticArgs;
 
@@ -72,20 +70,12 @@ pub fn run(args: &BenchArgs) -> Result<(), Error> {
         warmup: args.warmup,
         timed: args.steps,
     };
-    let options = |label: &str| -> Result<Options, Error> {
-        Ok(Options {
-            device: device::open(&args.device)?,
-            device_name: args.device.clone(),
-            plugins: SearchPath::new(&args.plugin_dir),
-            progress: match args.output.json {
-                true => ProgressMode::Quiet,
-                false => ProgressMode::Auto,
-            },
-            label: label.into(),
-            among: None,
-            strict: false,
-        })
+    let compute = ComputeArgs {
+        device: args.device.clone(),
+        plugin_dir: args.plugin_dir.clone(),
+        tui: false,
     };
+    let options = |label: &str| options(&compute, args.output.json, label);
     let run = match (&args.recipe, &args.synthetic.model) {
         (Some(path), _) => {
             let file = recipe::load(path, &args.set)?;
