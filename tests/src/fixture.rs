@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use sextant_model::autoencoder::{Autoencoder, AutoencoderConfig};
 use sextant_model::dinov2::LAYOUT;
 use sextant_model::hub::Layout;
 use sextant_model::{SitConfig, read_with_metadata, write_safetensors};
@@ -105,6 +106,21 @@ pub fn dinov2_folder(folder: &Path) {
         .into_iter()
         .filter_map(|(name, data)| Some((name.strip_prefix("model.")?.to_owned(), data)));
     write_safetensors(folder.join(LAYOUT.weights), &model.collect(), &BTreeMap::new()).expect("its weights");
+}
+
+/// Makes a folder in diffusers' layout with an untrained autoencoder, as small as one can be but for what `change` changes.
+///
+/// # Panics
+/// A configuration that is none, a file that cannot be written.
+pub fn autoencoder_folder(folder: &Path, seed: u64, change: impl FnOnce(&mut AutoencoderConfig)) {
+    let mut config = AutoencoderConfig {
+        block_out_channels: vec![4, 4],
+        norm_num_groups: 2,
+        ..AutoencoderConfig::default()
+    };
+    change(&mut config);
+    let autoencoder = Autoencoder::init(&config, seed, &crate::device()).expect("the configuration");
+    autoencoder.save(folder).expect("its files");
 }
 
 impl Fixture {

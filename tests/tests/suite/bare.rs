@@ -4,8 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
-use sextant_model::autoencoder::{Autoencoder, AutoencoderConfig};
-use sextant_tests::{device, fixture, refused, sextant, stderr, stdout};
+use sextant_tests::{fixture, refused, sextant, stderr, stdout};
 use sextant_train::sample::{SampleFile, grid_png, read_npz};
 
 fn words(text: &str) -> Vec<&str> {
@@ -30,13 +29,7 @@ fn published(folder: &Path) {
     ] {
         fs::copy(fixture::folder().join(name), folder.join(own)).unwrap();
     }
-    let config = AutoencoderConfig {
-        block_out_channels: vec![4, 4],
-        norm_num_groups: 2,
-        ..AutoencoderConfig::default()
-    };
-    let autoencoder = Autoencoder::init(&config, 0, &device()).unwrap();
-    autoencoder.save(&folder.join("vae")).unwrap();
+    fixture::autoencoder_folder(&folder.join("vae"), 0, |_| ());
 }
 
 #[test]

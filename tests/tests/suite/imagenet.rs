@@ -4,8 +4,7 @@
 use std::path::Path;
 
 use serde_json::Value;
-use sextant_model::autoencoder::{Autoencoder, AutoencoderConfig};
-use sextant_tests::{device, fixture, sextant, stderr, stdout};
+use sextant_tests::{fixture, sextant, stderr, stdout};
 use sextant_train::sample::{grid_png, read_npz};
 
 /// Sizes that are smaller than in the published recipe; all else is as there.
@@ -59,13 +58,7 @@ fn photographs(folder: &Path) {
 
 /// A tiny autoencoder and a tiny DINOv2, as the hub has such networks.
 fn networks(folder: &Path) {
-    let config = AutoencoderConfig {
-        block_out_channels: vec![4, 4],
-        norm_num_groups: 2,
-        ..AutoencoderConfig::default()
-    };
-    let autoencoder = Autoencoder::init(&config, 0, &device()).unwrap();
-    autoencoder.save(&folder.join("vae")).unwrap();
+    fixture::autoencoder_folder(&folder.join("vae"), 0, |_| ());
     fixture::dinov2_folder(&folder.join("dinov2"));
 }
 

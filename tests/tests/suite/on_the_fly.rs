@@ -14,14 +14,7 @@ use super::runs::{same, succeed};
 const COUNT: usize = 30;
 
 fn autoencoder(folder: &Path, name: &str, change: impl FnOnce(&mut AutoencoderConfig)) {
-    let mut config = AutoencoderConfig {
-        block_out_channels: vec![4, 4],
-        norm_num_groups: 2,
-        ..AutoencoderConfig::default()
-    };
-    change(&mut config);
-    let autoencoder = Autoencoder::init(&config, 0, &device()).unwrap();
-    autoencoder.save(&folder.join(name)).unwrap();
+    fixture::autoencoder_folder(&folder.join(name), 0, change);
 }
 
 /// Photographs, an autoencoder of factor 2, a DINOv2, and `set`: what is prepared of them, at 16 pixels.

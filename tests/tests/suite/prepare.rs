@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use sextant_data::image::{centre_crop, read};
 use sextant_data::npy;
-use sextant_model::autoencoder::{Autoencoder, AutoencoderConfig};
-use sextant_tests::{Running, device, files, fixture, refused, sextant, stderr, stdout};
+use sextant_tests::{Running, files, fixture, refused, sextant, stderr, stdout};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
@@ -54,17 +53,8 @@ pub fn photographs(folder: &Path) -> PathBuf {
 
 /// A folder with a tiny autoencoder.
 pub fn autoencoder(folder: &Path, seed: u64) -> String {
-    let config = AutoencoderConfig {
-        block_out_channels: vec![4, 4],
-        norm_num_groups: 2,
-        latent_channels: 2,
-        ..AutoencoderConfig::default()
-    };
     let path = folder.join(format!("vae-{seed}"));
-    Autoencoder::init(&config, seed, &device())
-        .unwrap()
-        .save(&path)
-        .unwrap();
+    fixture::autoencoder_folder(&path, seed, |config| config.latent_channels = 2);
     path.to_str().unwrap().to_owned()
 }
 

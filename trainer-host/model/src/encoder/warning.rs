@@ -87,11 +87,7 @@ mod tests {
 
     fn of(change: impl FnOnce(&mut EncoderConfig)) -> Vec<EncoderWarning> {
         let mut config: EncoderConfig = toml::from_str(include_str!("../../../../configs/encoder.toml")).unwrap();
-        config.data = DataConfig::Emoji {
-            size: 8,
-            split_seed: 0,
-            vae: None,
-        };
+        config.data = DataConfig::emoji(8, 0);
         let dataset = load(&config.data).unwrap();
         change(&mut config);
         EncoderWarning::of(&config, &dataset)
