@@ -46,7 +46,7 @@ pub struct Dataset {
     codec: Codec,
     /// Makes latents of the store's pixels.
     encoder: Option<Arc<dyn Encode>>,
-    /// What it made of them before, `[N, 2C, H, W]`: means, then standard deviations. Then nobody has to encode.
+    /// The moments that it made of them before, `[N, 2C, H, W]`: means, then standard deviations. Then nobody has to encode.
     moments: Option<Arc<Vec<f32>>>,
     /// Makes pictures of latents.
     decoder: Option<Arc<dyn Decode>>,

@@ -262,7 +262,7 @@ fn over_training(run: &Run, folder: &RunFolder, place: &EvaluationFolder) -> Res
 
 /// Scores samples alone, with the judges and the data of `recipe`; numbers and nearest neighbours stay in `place`, if there is one.
 ///
-/// Where the recipe names a reference, samples are compared with that and nothing else: the data is not looked at, so that there are
+/// Samples are compared with the reference that the recipe names, if it does, and nothing else: the data is not looked at, so that there are
 /// neither floors nor copies.
 ///
 /// # Errors

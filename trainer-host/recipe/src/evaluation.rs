@@ -20,7 +20,7 @@ pub struct QualityRecipe {
     /// Networks in whose features samples are compared with the data: `"embedded"`, `"untrained"`, a DINOv2 or an Inception, or the
     /// path of a file that `sextant encoder train` wrote. The first is the one that scales are chosen and scores are compared by.
     pub judges: Vec<String>,
-    /// What samples are compared with in place of the data's training part: an `.npz` of statistics or of images, or a folder of
+    /// The set that samples are compared with in place of the data's training part: an `.npz` of statistics or of images, or a folder of
     /// images.
     pub reference: Option<String>,
     /// Scales of classifier-free guidance among which the best is chosen for each run; 1 is measured in any case.

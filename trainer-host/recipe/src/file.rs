@@ -11,7 +11,7 @@ use super::overlay::take_variants;
 use super::paths::make_absolute;
 use super::{Recipe, Variant, overlay};
 
-/// What every recipe has.
+/// The sections that every recipe has.
 const SECTIONS: [&str; 3] = ["data", "model", "phases"];
 
 /// An error of a recipe.

@@ -22,7 +22,7 @@ pub(super) struct PretrainingArgs {
     pub output: OutputArgs,
 }
 
-/// What a person sees of such a training, and the file that it goes on from.
+/// The visible side of such a training, and the file that it goes on from.
 pub(super) struct Shown {
     checkpoint: PathBuf,
     mode: ProgressMode,

@@ -80,7 +80,7 @@ fn parted(resume: &Path) -> (RunFolder, Option<&str>) {
     }
 }
 
-/// What is asked to change of a run, as words of a command.
+/// The changes that are asked for of a run, as words of a command.
 fn changes(args: &TrainArgs) -> Vec<String> {
     let steps = args.steps.map(|steps| steps.to_string());
     let option = |name: &str, value: &String| [name.to_owned(), value.clone()];

@@ -136,7 +136,7 @@ mod tests {
         GradientsParams::from_grads(loss.backward(), module)
     }
 
-    /// Where the values of every trained parameter lie.
+    /// The addresses of every trained parameter's values.
     fn places(module: &impl Module) -> Vec<usize> {
         struct Places(Vec<usize>);
         impl ModuleVisitor for Places {

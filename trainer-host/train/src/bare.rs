@@ -21,7 +21,7 @@ pub struct BareNetwork {
     identity: FileIdentity,
 }
 
-/// What is known of a file beside its tensors.
+/// Knowledge of a file beside its tensors.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Known<'a> {
     /// The weights of it that are meant.

@@ -128,7 +128,7 @@ impl Run {
     }
 }
 
-/// What was spent on one step, the wait for its data being a part of it.
+/// The seconds of one step, the wait for its data being a part of it.
 fn between(before: &Seconds, after: &Seconds) -> Seconds {
     let data = after.data - before.data;
     Seconds {

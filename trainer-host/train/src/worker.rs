@@ -82,7 +82,7 @@ pub struct FurtherEma {
 /// The gradient of a step's mean loss, and the losses that it is of.
 pub struct Gradients {
     params: GradientsParams,
-    /// What they are to be multiplied by, `[1]`; 1 where they are not clipped.
+    /// The factor that they are to be multiplied by, `[1]`; 1 where they are not clipped.
     factor: Option<Tensor<1>>,
     /// The losses, before the update.
     pub output: StepOutput,

@@ -32,7 +32,7 @@ impl Dataset {
         })
     }
 
-    /// What makes the latents of the images of each step, where nobody did before.
+    /// The maker of the latents of each step's images, where they were not made before.
     pub(super) fn encoder_in_steps(&self) -> Option<&dyn Encode> {
         self.encoder.as_deref().filter(|_| self.moments.is_none())
     }

@@ -21,7 +21,7 @@ use sextant_train::sample::SampleFile;
 /// Name of an array of images, as samples have it.
 const IMAGES: &str = "arr_0";
 
-/// What samples are compared with in place of the data. It has statistics, images, or both.
+/// A set that samples are compared with in place of the data. It has statistics, images, or both.
 #[derive(Debug)]
 pub struct External {
     path: PathBuf,
@@ -131,7 +131,7 @@ impl External {
         Err(ReferenceFault::NoImages(fault).of(&self.path))
     }
 
-    /// What `judge` sees in its images at `side` pixels; none where it has statistics alone.
+    /// The features of its images for `judge` at `side` pixels; none where it has statistics alone.
     ///
     /// # Errors
     /// An image that cannot be read, features that are not finite, an interrupt.

@@ -24,7 +24,7 @@ pub enum Images {
     Folder {
         /// The folder.
         root: PathBuf,
-        /// What lies in it.
+        /// The files in it.
         files: Vec<FoundFile>,
     },
 }
@@ -46,7 +46,7 @@ impl Images {
         }
     }
 
-    /// What `judge` sees in them at `side` pixels.
+    /// Their features for `judge` at `side` pixels.
     ///
     /// # Errors
     /// An image that cannot be read, features that are not finite, an interrupt.

@@ -75,7 +75,7 @@ impl Autoencoder {
     }
 }
 
-/// What makes pictures of the latents of `network`.
+/// The maker of pictures of the latents of `network`.
 ///
 /// # Errors
 /// A network whose pictures are not RGB.

@@ -11,7 +11,7 @@ use super::{Autoencoder, Moments};
 const CHUNK: usize = 32;
 
 impl Autoencoder {
-    /// What the means of the latents of images `ids` decode to.
+    /// The images that the means of the latents of images `ids` decode to.
     ///
     /// # Errors
     /// An image that cannot be read.

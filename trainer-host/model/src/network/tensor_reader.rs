@@ -178,7 +178,7 @@ mod tests {
         std::fs::read(path).unwrap()
     }
 
-    /// What the reader and what the crate says of bytes.
+    /// The words of the reader and of the crate on bytes.
     fn both(bytes: &[u8]) -> [Option<BTreeMap<String, TensorData>>; 2] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("some.safetensors");

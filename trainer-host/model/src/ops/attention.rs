@@ -87,7 +87,7 @@ mod flex {
         pub heads: usize,
     }
 
-    /// What backward needs: the value, and of each head of each sample the logarithm of each row's denominator.
+    /// The needs of backward: the value, and of each head of each sample the logarithm of each row's denominator.
     #[derive(Clone, Debug)]
     pub struct Kept {
         value: FlexTensor,

@@ -14,7 +14,7 @@ use burn::backend::tensor::FloatTensor;
 
 /// A function of `N` tensors with its derivative.
 pub(super) trait Operation<const N: usize>: Clone + Debug + Send + 'static {
-    /// What forward finds on its way and backward needs again. (The inputs are kept in any case.)
+    /// The findings of forward that backward needs again. (The inputs are kept in any case.)
     type Kept: Clone + Debug + Send + 'static;
 
     /// The value.

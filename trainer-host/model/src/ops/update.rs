@@ -27,7 +27,7 @@ impl AdamStep {
         self.betas.map(|beta| 1.0 - beta.powi(self.time as i32))
     }
 
-    /// What is left of a value by the decay.
+    /// The share of a value that the decay leaves.
     fn kept(&self) -> f64 {
         1.0 - self.lr * self.weight_decay
     }

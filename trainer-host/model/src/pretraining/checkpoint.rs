@@ -25,7 +25,7 @@ struct Head<O> {
     log: Vec<LoggedStep>,
 }
 
-/// Why the checkpoint of a network's own training cannot be used.
+/// A fault of the checkpoint of a network's own training.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
     /// It is the checkpoint of another training.
@@ -56,7 +56,7 @@ pub(crate) struct State<M> {
     pub step: u64,
     pub learner: M,
     pub optimiser: ModuleOptimizer,
-    /// What was reported so far.
+    /// The steps that were reported so far.
     pub log: Vec<LoggedStep>,
 }
 

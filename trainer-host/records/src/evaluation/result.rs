@@ -11,7 +11,7 @@ pub struct Evaluation {
     pub step: u64,
     /// The judges, in the recipe's order; the first decides.
     pub judges: Vec<JudgeIdentity>,
-    /// What samples are compared with in place of the data's training part, where the recipe names it.
+    /// The set that samples are compared with in place of the data's training part, where the recipe names it.
     pub reference: Option<ReferenceIdentity>,
     /// Choice of the scale of classifier-free guidance.
     pub sweep: Option<ScaleSweep>,

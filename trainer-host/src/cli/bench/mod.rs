@@ -112,7 +112,7 @@ fn lasting(mut recipe: Recipe, steps: BenchSteps) -> Recipe {
     recipe
 }
 
-/// What was measured: the numbers that do not depend on time.
+/// The subject of the measurement: the numbers that do not depend on time.
 struct Facts {
     who: String,
     model: String,

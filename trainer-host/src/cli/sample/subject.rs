@@ -235,7 +235,7 @@ impl Subject {
         }
     }
 
-    /// What samples of a file are drawn by, in words: nobody has written a recipe of it.
+    /// The settings by which samples of a file are drawn, in words: nobody has written a recipe of it.
     pub fn said(&self, drawing: &Drawing) -> Option<String> {
         let Place::File { network, recipe, .. } = &self.place else {
             return None;

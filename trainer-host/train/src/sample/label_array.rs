@@ -16,7 +16,7 @@ pub struct LabelOf {
     pub label: u64,
 }
 
-/// Why an array is none of labels.
+/// A fault of an array of labels.
 #[derive(Debug, thiserror::Error)]
 pub enum NoLabels {
     /// Values of another kind.

@@ -14,7 +14,7 @@ const LITTLE: u64 = 1 << 30;
 /// Passes over the images from which on there is something to save.
 const SEVERAL: u64 = 2;
 
-/// What is to be said of the networks that see the images of each step: the data's autoencoder, and `target`.
+/// Warnings of the networks that see the images of each step: the data's autoencoder, and `target`.
 pub fn of_encoding(recipe: &Recipe, planned: &[Sources], dataset: &Dataset, target: Option<&Target>) -> Vec<Warning> {
     let images = dataset.train().len() as u64;
     let times = |sees: &dyn Fn(&Sources) -> bool| {
