@@ -225,7 +225,12 @@ struct Unopened(String);
 fn opened(device: Device) -> Result<Device, Unopened> {
     quietly(|| {
         let one = burn::tensor::Tensor::<1>::zeros([1], &device).exp();
-        one.try_into_data().map_err(|e| Unopened(e.to_string()))
+        let read = one.try_into_data().map_err(|e| Unopened(e.to_string()))?;
+        // Looked at, since until then a device's data may not have been fetched.
+        match read.iter::<f32>().sum::<f32>() {
+            1.0 => Ok(()),
+            found => Err(Unopened(format!("it says that exp(0) is {found}"))),
+        }
     })??;
     Ok(device)
 }
