@@ -3,6 +3,8 @@
 use burn::backend::ops::AttentionModuleOptions;
 use burn::backend::ops::{FloatTensorOps, ModuleOps};
 use burn::backend::{Dispatch, DispatchTensor};
+use burn::tensor::Tensor;
+use sextant_model::ops;
 use sextant_plugin_api::abi;
 
 use super::spec::{broadcast, expanded, physical, reshaped, same_dtype};
@@ -72,7 +74,14 @@ pub(super) fn linear<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
         let (x, weight, bias) = (operands.take(0), operands.take(1), operands.optional(2));
         // Flat, since a product that broadcasts the weight over the batch computes one weight gradient per sample.
         let x = reshaped(x, vec![rows, inputs].into());
-        reshaped(D::linear(x, D::float_swap_dims(weight, 0, 1), bias), target)
+        let mapped = match bias {
+            Some(bias) => {
+                let (x, weight) = (Tensor::from_dispatch(x), Tensor::from_dispatch(weight));
+                ops::linear(x, weight, Tensor::from_dispatch(bias)).into_dispatch()
+            }
+            None => D::linear(x, D::float_swap_dims(weight, 0, 1), None),
+        };
+        reshaped(mapped, target)
     })
 }
 

@@ -108,7 +108,7 @@ impl Attention {
             let scale = (head_width as f64).sqrt().recip();
             (query.clone() * scale).matmul(key.clone().swap_dims(2, 3))
         });
-        let (mixed, _) = scaled_dot_product(query, key, value, false);
+        let mixed = scaled_dot_product(query, key, value);
         let mixed = mixed.swap_dims(1, 2).reshape([rows, width]);
         (self.o_proj.forward(mixed), logits)
     }

@@ -6,6 +6,7 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData, activation};
 use super::config::TIME_FEATURES;
 use super::linear::Linear;
 use super::patch::patch_rows;
+use crate::ops::linear;
 
 /// A convolution of kernel and stride p, as a product with the patches.
 #[derive(Module, Debug)]
@@ -32,8 +33,7 @@ impl PatchEmbedder {
         let tokens = (height / patch) * (image_width / patch);
         let weight = weight.reshape([width, channels * patch * patch]);
         let rows = patch_rows(x, patch);
-        let bias = Some(self.proj.bias.val());
-        burn::tensor::module::linear(rows, weight.transpose(), bias).reshape([batch, tokens, width])
+        linear(rows, weight, self.proj.bias.val()).reshape([batch, tokens, width])
     }
 }
 

@@ -1,7 +1,9 @@
 //! The affine map `x W^T + b`, its weight stored as PyTorch stores it.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Tensor, module};
+use burn::tensor::Tensor;
+
+use crate::ops::linear;
 
 /// A dense layer whose weight is `[out, in]`, so that published checkpoints load without a transposition.
 ///
@@ -20,6 +22,6 @@ impl Linear {
     /// Tokens are given as `[B*T, in]`: a product that broadcasts the weight over the batch computes, in its backward
     /// pass, one weight gradient per sample and then adds them up.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        module::linear(x, self.weight.val().transpose(), Some(self.bias.val()))
+        linear(x, self.weight.val(), self.bias.val())
     }
 }
