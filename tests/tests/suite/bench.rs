@@ -147,3 +147,22 @@ fn what_cannot_be_timed_is_said() {
     );
     refused(path, &["bench", "--model", "S/2", "--threads", "0"], &["--threads"]);
 }
+
+#[test]
+fn images_are_drawn_as_pytorch_draws_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let small = [
+        "--set",
+        "model.hidden_size=32",
+        "--set",
+        "model.depth=2",
+        "--set",
+        "model.num_heads=2",
+    ];
+    let drawn = ["--model", "S/8", "--input", "16", "--batch", "3", "--sampling", "4"];
+    let measured = measured(folder.path(), &[drawn.as_slice(), &small].concat());
+    assert_eq!(measured["sampling_steps"], 4);
+    assert_eq!(measured["step_s"], Value::Null);
+    let speed = positive(&measured, "/images_per_s") * positive(&measured, "/sampling_s");
+    assert!((speed - 3.0).abs() < 1e-9, "{measured}");
+}
