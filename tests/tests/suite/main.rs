@@ -39,6 +39,8 @@ mod runs;
 mod samples;
 mod sources;
 mod sweep;
+#[cfg(feature = "wgpu")]
+mod synchronisation;
 mod vae;
 mod warnings;
 mod watching;

@@ -7,7 +7,7 @@ use burn::tensor::TensorData;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sextant_model::{fingerprint, read_with_metadata, write_safetensors};
 use sextant_records::remove_leftovers;
@@ -21,6 +21,11 @@ impl Cache {
     /// nothing of this is set.
     pub fn standard() -> Self {
         Self::named(|name| env::var_os(name).map(PathBuf::from))
+    }
+
+    /// Its folder, which may not exist yet.
+    pub fn folder(&self) -> Option<&Path> {
+        self.0.as_deref()
     }
 
     /// The folder that the variables of `lookup` name.

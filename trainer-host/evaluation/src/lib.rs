@@ -20,6 +20,7 @@ mod subject;
 mod text;
 mod values;
 
+pub use cache::Cache;
 pub use error::Error;
 pub use guided::{Target, guided_of};
 pub use judge::JudgeError;

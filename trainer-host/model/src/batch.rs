@@ -124,6 +124,7 @@ fn upload_pictures(pictures: &Pictures, device: &Device) -> Tensor<4> {
 
 /// A field of any rank: the rank lives in the value, not in the type.
 fn upload_field(field: FieldBatch, device: &Device) -> DispatchTensor {
-    let flat = Tensor::<1>::from_data(TensorData::new(field.values.clone(), [field.values.len()]), device);
+    let count = field.values.len();
+    let flat = Tensor::<1>::from_data(TensorData::new(field.values, [count]), device);
     Dispatch::float_reshape(flat.into_dispatch(), Shape::from(field.shape))
 }

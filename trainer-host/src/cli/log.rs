@@ -1,4 +1,7 @@
 //! Logs: to the terminal what `SEXTANT_LOG` asks for (warnings by default), and to the run's `log.txt` from info on.
+//!
+//! A level alone is about Sextant and the plugins. Of the crates below, warnings are heard: on a GPU the compiler of kernels logs its
+//! intermediate code after every pass, gigabytes within two steps, and at the level of information.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
@@ -15,10 +18,7 @@ static FILE: Mutex<Option<File>> = Mutex::new(None);
 
 /// Installs the subscriber; once, at the start.
 pub fn install() {
-    let terminal = EnvFilter::builder()
-        .with_default_directive(LevelFilter::WARN.into())
-        .with_env_var("SEXTANT_LOG")
-        .from_env_lossy();
+    let asked = std::env::var("SEXTANT_LOG").unwrap_or_default();
     let _ = tracing_subscriber::registry()
         .with(
             fmt::layer()
@@ -27,15 +27,27 @@ pub fn install() {
                 .log_internal_errors(false)
                 .with_ansi(colours(io::stderr().is_terminal(), std::env::var_os("NO_COLOR")))
                 .without_time()
-                .with_filter(terminal),
+                .with_filter(filter(&asked)),
         )
         .with(
             fmt::layer()
                 .with_writer(|| RunLog)
                 .with_ansi(false)
-                .with_filter(LevelFilter::INFO),
+                .with_filter(filter("info")),
         )
         .try_init();
+}
+
+/// The filter of directives such as `debug` or `info,cubecl=debug`.
+fn filter(asked: &str) -> EnvFilter {
+    let directive = |asked: &str| match asked.trim().parse::<LevelFilter>() {
+        Ok(ours) => format!("{},sextant={ours}", ours.min(LevelFilter::WARN)),
+        Err(_) => asked.to_owned(),
+    };
+    let directives = asked.split(',').filter(|asked| !asked.trim().is_empty()).map(directive);
+    EnvFilter::builder()
+        .with_default_directive(LevelFilter::WARN.into())
+        .parse_lossy(directives.collect::<Vec<_>>().join(","))
 }
 
 /// True if the log may be coloured: on a terminal, unless the user says otherwise (<https://no-color.org>).
@@ -71,12 +83,43 @@ impl Write for RunLog {
 
 #[cfg(test)]
 mod tests {
-    use super::colours;
+    use super::*;
 
     #[test]
     fn should_colour_a_terminal_alone_and_only_if_it_may() {
         assert!(colours(true, None) && colours(true, Some("".into())));
         assert!(!colours(true, Some("1".into())));
         assert!(!colours(false, None));
+    }
+
+    #[test]
+    fn should_keep_of_other_crates_only_warnings() {
+        // Crates that compile kernels log through `log`, ours through `tracing`.
+        install();
+        let folder = tempfile::tempdir().unwrap();
+        write_to(folder.path());
+        log::info!(target: "pliron::ir", "module after a pass");
+        log::warn!(target: "pliron::ir", "a kernel that does not compile");
+        tracing::info!(target: "wgpu_core::device", "a device");
+        tracing::info!(target: "sextant_train::phase", "a checkpoint");
+        tracing::info!(target: "sextant::plugin", "a plugin's words");
+        tracing::debug!(target: "sextant::plugin", "a plugin's details");
+        let log = std::fs::read_to_string(folder.path().join("log.txt")).unwrap();
+        for kept in ["a kernel that does not compile", "a checkpoint", "a plugin's words"] {
+            assert!(log.contains(kept), "{kept}: {log}");
+        }
+        for left_out in ["module after a pass", "a device", "details"] {
+            assert!(!log.contains(left_out), "{left_out}: {log}");
+        }
+    }
+
+    #[test]
+    fn should_take_a_level_alone_for_sextants_own() {
+        let said = |asked| filter(asked).to_string();
+        assert_eq!(said(""), "warn");
+        assert_eq!(said("debug"), "sextant=debug,warn");
+        assert_eq!(said("error"), "sextant=error,error");
+        assert_eq!(said("off"), "sextant=off,off");
+        assert_eq!(said("info,pliron=debug"), "sextant=info,pliron=debug,warn");
     }
 }

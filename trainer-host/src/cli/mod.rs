@@ -27,8 +27,9 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::Error;
+use sextant_evaluation::Cache;
 use sextant_interrupt as interrupt;
-use sextant_model::device::panic_text;
+use sextant_model::device::{keep_kernels, panic_text};
 use sextant_recipe::Convention;
 
 /// Train diffusion transformers with guidance that is a plugin.
@@ -232,6 +233,7 @@ impl From<ConventionName> for Convention {
 /// Runs the program on the process's arguments.
 pub fn main() -> ExitCode {
     log::install();
+    keep_kernels(Cache::standard().folder().map(|cache| cache.join("kernels")).as_deref());
     // What is caught is reported where it is caught; what is not, here.
     std::panic::set_hook(Box::new(|panic| tracing::debug!("{panic}")));
     let cli = match Cli::try_parse() {

@@ -80,7 +80,8 @@ impl Run {
             folder: PathBuf::new(),
         };
         let total = steps.warmup + steps.timed;
-        let mut progress = self.options.progress.start(&self.options.label, 0, total);
+        let progress = self.options.progress.start(&self.options.label, 0, total);
+        let mut progress = progress.warming_up(steps.warmup, "warming up");
         let quiet = ProgressMode::Quiet.start("", 0, total);
         let mut training = Training::new(settings, worker, State::default(), quiet);
         let mut batches = self.loader(phase, seed, 0).iter();

@@ -11,6 +11,7 @@ use burn::tensor::Tensor;
 use sextant_data::{DataError, HostBatch};
 use sextant_interrupt as interrupt;
 use sextant_model::TrainBatch;
+use sextant_model::device::compiles_kernels;
 use sextant_recipe::{OptimiserRecipe, OutputRecipe};
 use sextant_records::Seconds;
 use sextant_records::checkpoint::{Saved, list};
@@ -68,6 +69,9 @@ pub trait Observer: Send {
     fn stepped(&mut self, step: u64, output: &StepOutput, norm: &Tensor<1>);
 }
 
+/// Steps of a process that compile most kernels, and choose among them, where a device needs that.
+const WARMUP: u64 = 3;
+
 /// A phase under way.
 pub struct Training {
     settings: PhaseSettings,
@@ -80,13 +84,26 @@ pub struct Training {
     samples: Option<TrainingSamples>,
     /// Step and seconds when the last line was logged.
     logged: (u64, Seconds),
+    /// The last step of this process that compiles kernels; its seconds and those before it are in no line.
+    warm: u64,
+    /// The step after which the device was last waited for.
+    waited: u64,
     observer: Option<Box<dyn Observer>>,
 }
 
 impl Training {
     /// A phase that goes on from `state`, which `worker` is in.
     pub fn new(settings: PhaseSettings, worker: Worker, state: State, progress: Progress) -> Self {
+        let (warm, progress) = match compiles_kernels(worker.device()) {
+            true => {
+                let warm = state.step + WARMUP;
+                (warm, progress.warming_up(warm, "the first steps compile kernels"))
+            }
+            false => (state.step, progress),
+        };
         Self {
+            warm,
+            waited: state.step,
             scalars: ScalarAccumulator::restore(&state.scalars, worker.device()),
             logged: (state.step, worker.seconds),
             settings,
@@ -159,6 +176,7 @@ impl Training {
                 Err(StepError::Interrupted(_)) => return Ok(Ending::Interrupted(self.checkpoint()?)),
                 Err(reason) => return self.failed(self.state.step + 1, reason),
             };
+            self.wait_where_due();
             match self.shares_due(&batch) {
                 Ok(shares) => {
                     if let Some(ending) = self.after_step(shares)? {
@@ -230,6 +248,36 @@ impl Training {
         scalars.add("grad_norm", step, norms.all.clone());
         for (name, norm) in &norms.sources {
             scalars.watch(&format!("gradient.{name}"), step, norm.clone());
+        }
+    }
+
+    /// Waits for the device where something is due after the step that reads from it. A device that computes by itself has only been
+    /// asked until then: what it is waited for belongs to the steps since the last time.
+    fn wait_where_due(&mut self) {
+        let (step, output) = (self.state.step, &self.settings.output);
+        let due = |every: u64| every > 0 && step.is_multiple_of(every);
+        let every = [
+            output.log_every,
+            output.share_every,
+            output.samples_every,
+            output.checkpoint_every,
+            self.settings.validate_every.unwrap_or(0),
+        ];
+        if step != self.warm && step != self.settings.steps && !every.into_iter().any(due) {
+            return;
+        }
+        let started = Instant::now();
+        // What the device has to say about its work, it says to whoever reads the result.
+        let _ = self.worker.device().sync();
+        let (seconds, steps) = (started.elapsed().as_secs_f64(), step - self.waited);
+        self.worker.seconds.step += seconds;
+        let since = self.state.step_seconds.len().saturating_sub(steps as usize);
+        for step in &mut self.state.step_seconds[since..] {
+            *step += (seconds / steps as f64) as f32;
+        }
+        self.waited = step;
+        if step == self.warm {
+            self.logged = (step, self.worker.seconds);
         }
     }
 
@@ -322,9 +370,9 @@ impl Training {
         // What the pools of its allocator have taken of the device; backends without such pools, as the CPU's, do not tell.
         let of_device = self.worker.device().memory_pool_usage();
         let of_device = of_device.map(|usage| (format!("{MACHINE}device_bytes"), usage.bytes_reserved as f64));
-        parts
-            .into_iter()
-            .chain([speed])
+        let speeds = parts.into_iter().chain([speed]);
+        speeds
+            .filter(|_| self.state.step > self.warm)
             .chain(resident)
             .chain(of_device)
             .collect()

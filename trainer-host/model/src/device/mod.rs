@@ -1,15 +1,19 @@
 //! Devices: which there are in this binary, and which one a name means.
 
+mod kernels;
 mod speed;
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use burn::tensor::Device;
 #[cfg(any(feature = "metal", feature = "vulkan", feature = "wgpu"))]
 use burn::tensor::DeviceKind;
-use burn::tensor::{Device, DeviceType};
+#[cfg(any(feature = "cubecl", feature = "tch"))]
+use burn::tensor::DeviceType;
 use serde::Serialize;
 
+pub use kernels::keep_kernels;
 pub use speed::product_speed;
 
 /// A device name that cannot be used.
@@ -29,52 +33,128 @@ pub struct Listed {
     pub description: String,
 }
 
-/// A backend of this binary: its name, its devices, and the one without a number.
-type Backend = (&'static str, DeviceType, fn() -> Device);
+/// A backend of this binary.
+struct Backend {
+    /// The name of its devices, without their number.
+    name: &'static str,
+    /// Its devices here, in the order of their numbers; may panic where there is no driver.
+    devices: fn() -> Vec<Device>,
+    /// The device that is meant where no number is given, of those that there are.
+    default: fn(Vec<Device>) -> Option<Device>,
+    /// The words for where there is none.
+    missing: &'static str,
+}
 
 /// The compiled backends, the fastest first: what `auto` tries in turn.
+#[allow(deprecated, reason = "burn means to drop LibTorch, and has it")]
 fn backends() -> Vec<Backend> {
+    #[cfg(feature = "cubecl")]
+    const DRIVER: &str = "the system has no driver that names one";
+    #[cfg(any(feature = "cubecl", feature = "tch"))]
+    let first = |devices: Vec<Device>| devices.into_iter().next();
     vec![
         #[cfg(feature = "cuda")]
-        ("cuda", DeviceType::Cuda, || Device::cuda(0)),
+        Backend {
+            name: "cuda",
+            devices: || Device::enumerate(DeviceType::Cuda).into_vec(),
+            default: first,
+            missing: "NVIDIA's driver (libcuda.so.1) is not found, or names none",
+        },
         #[cfg(feature = "rocm")]
-        ("rocm", DeviceType::Rocm, || Device::rocm(0)),
+        Backend {
+            name: "rocm",
+            devices: || Device::enumerate(DeviceType::Rocm).into_vec(),
+            default: first,
+            missing: DRIVER,
+        },
         #[cfg(feature = "metal")]
-        ("metal", DeviceType::Metal, || Device::metal(DeviceKind::DefaultDevice)),
+        Backend {
+            name: "metal",
+            devices: || Device::enumerate(DeviceType::Metal).into_vec(),
+            default: |_| Some(Device::metal(DeviceKind::DefaultDevice)),
+            missing: DRIVER,
+        },
         #[cfg(feature = "vulkan")]
-        ("vulkan", DeviceType::Vulkan, || {
-            Device::vulkan(DeviceKind::DefaultDevice)
-        }),
+        Backend {
+            name: "vulkan",
+            devices: || Device::enumerate(DeviceType::Vulkan).into_vec(),
+            default: |_| Some(Device::vulkan(DeviceKind::DefaultDevice)),
+            missing: DRIVER,
+        },
         #[cfg(feature = "wgpu")]
-        ("wgpu", DeviceType::Wgpu, || Device::wgpu(DeviceKind::DefaultDevice)),
+        Backend {
+            name: "wgpu",
+            devices: || Device::enumerate(DeviceType::Wgpu).into_vec(),
+            default: |_| Some(Device::wgpu(DeviceKind::DefaultDevice)),
+            missing: DRIVER,
+        },
+        #[cfg(feature = "tch")]
+        Backend {
+            name: "tch:cuda",
+            devices: || Device::enumerate(DeviceType::LibTorch).into_vec(),
+            default: first,
+            missing: "the PyTorch that this program was built with finds none",
+        },
         #[cfg(feature = "flex")]
-        ("cpu", DeviceType::Flex, Device::flex),
+        Backend {
+            name: "cpu",
+            devices: || vec![Device::flex()],
+            default: |_| Some(Device::flex()),
+            missing: "",
+        },
+        #[cfg(feature = "tch")]
+        Backend {
+            name: "tch",
+            devices: || vec![Device::libtorch()],
+            default: |_| Some(Device::libtorch()),
+            missing: "",
+        },
     ]
 }
 
-/// The devices of a backend; none where it has no driver.
-fn devices(kind: &DeviceType) -> Vec<Device> {
-    quietly(|| Device::enumerate(kind.clone()).into_vec()).unwrap_or_default()
+impl Backend {
+    /// Its devices; none where it has no driver.
+    fn found(&self) -> Vec<Device> {
+        quietly(self.devices).unwrap_or_default()
+    }
+
+    /// Tells whether its one device is the processor, which needs no number.
+    fn is_processor(&self) -> bool {
+        matches!(self.name, "cpu" | "tch")
+    }
+
+    /// Opens the device of this number, or the one that is meant without one; an error in words.
+    fn open(&self, number: Option<usize>) -> Result<Device, String> {
+        let found = self.found();
+        let (count, name) = (found.len(), self.name);
+        if count == 0 {
+            return Err(format!("there is no such device here: {}", self.missing));
+        }
+        let device = match number {
+            None => (self.default)(found),
+            Some(number) => found.into_iter().nth(number),
+        };
+        let device = device.ok_or_else(|| {
+            format!("there are {count} devices of {name} here, counted from 0; `sextant devices` lists them")
+        })?;
+        opened(device).map_err(|reason| format!("it does not open: {reason}"))
+    }
 }
 
 /// Every device that this binary can use here.
 pub fn list() -> Vec<Listed> {
-    let of = |(backend, kind, _): &Backend| {
-        let (backend, devices) = (*backend, devices(kind));
-        let many = devices.len() > 1;
+    let of = |backend: &Backend| {
+        let (name, numbered) = (backend.name, !backend.is_processor());
         let listed = move |(i, device): (usize, Device)| Listed {
-            name: match many || backend != "cpu" {
-                true => format!("{backend}:{i}"),
-                false => backend.into(),
-            },
+            name: if numbered { format!("{name}:{i}") } else { name.into() },
             description: format!("{device:?}"),
         };
-        devices.into_iter().enumerate().map(listed).collect::<Vec<_>>()
+        backend.found().into_iter().enumerate().map(listed).collect::<Vec<_>>()
     };
     backends().iter().flat_map(of).collect()
 }
 
-/// The device of a name: `auto` (the first backend of this binary that opens), `cpu`, `cuda:0`, `wgpu`, ….
+/// The device of a name: `auto` (the first backend of this binary that opens), `cpu`, `cuda:0`, `wgpu`, `tch:cuda:0`, ….
 /// Opens it, so that a device that is not there is an error here and not a panic later.
 ///
 /// # Errors
@@ -86,45 +166,40 @@ pub fn open(name: &str) -> Result<Device, DeviceError> {
         reason,
     };
     let backends = backends();
-    let names: Vec<_> = backends.iter().map(|(name, ..)| *name).collect();
+    let names: Vec<_> = backends.iter().map(|backend| backend.name).collect();
     let names = names.join(", ");
     if name == "auto" {
-        let first = backends.iter().find_map(|(.., default)| opened(default()).ok());
+        let first = backends.iter().find_map(|backend| backend.open(None).ok());
         return first.ok_or_else(|| wrong(format!("none of this binary's backends ({names}) opens here")));
     }
-    let (kind, number) = match name.split_once(':') {
-        Some((kind, number)) => (kind, Some(number)),
-        None => (name, None),
-    };
-    let index = number.map(|number| {
-        let wrong = |_| wrong(format!("{number:?} is not a device number; write it as {kind}:0"));
-        number.parse::<usize>().map_err(wrong)
-    });
-    let index = index.transpose()?;
-    let (_, kind, default) = backends.iter().find(|(backend, ..)| *backend == kind).ok_or_else(|| {
+    let called = |name: &str| backends.iter().find(|backend| backend.name == name);
+    if let Some(backend) = called(name) {
+        return backend.open(None).map_err(wrong);
+    }
+    let numbered = name
+        .rsplit_once(':')
+        .and_then(|(kind, number)| Some((called(kind)?, number)));
+    let (backend, number) = numbered.ok_or_else(|| {
         wrong(format!(
-            "this binary was built with: auto, {names}; others need their cargo feature (cuda, wgpu, vulkan, metal, rocm)"
+            "this binary was built with: auto, {names}; others need their cargo feature (cuda, wgpu, vulkan, metal, rocm, tch)"
         ))
     })?;
-    let device = match index {
-        None => default(),
-        Some(index) => {
-            let devices = devices(kind);
-            let count = devices.len();
-            devices.into_iter().nth(index).ok_or_else(|| {
-                wrong(format!(
-                    "there are {count} devices of this kind here; `sextant devices` lists them"
-                ))
-            })?
-        }
-    };
-    opened(device).map_err(|e| wrong(format!("it does not open: {e}")))
+    let index = number.parse().map_err(|_| {
+        let kind = backend.name;
+        wrong(format!("{number:?} is not a device number; write it as {kind}:0"))
+    })?;
+    backend.open(Some(index)).map_err(wrong)
 }
 
 /// Tells whether kernels are compiled for each shape, so that shapes should be few.
 pub fn compiles_kernels(device: &Device) -> bool {
+    let device = device.clone().inner();
     #[cfg(feature = "flex")]
-    if device.clone().inner() == Device::flex() {
+    if device == Device::flex() {
+        return false;
+    }
+    #[cfg(feature = "tch")]
+    if matches!(device.as_dispatch(), burn::backend::DispatchDevice::LibTorch(_)) {
         return false;
     }
     let _ = device;
@@ -133,11 +208,11 @@ pub fn compiles_kernels(device: &Device) -> bool {
 
 /// A device in words, from the name by which it was opened.
 pub fn describe(name: &str, device: &Device) -> String {
-    if compiles_kernels(device) {
-        format!("{name}: {device:?}")
-    } else {
-        "CPU (burn's flex backend)".into()
+    #[cfg(feature = "flex")]
+    if device.clone().inner() == Device::flex() {
+        return "CPU (burn's flex backend)".into();
     }
+    format!("{name}: {device:?}")
 }
 
 /// The backend's words on a device that it does not open: those of an error, or of a panic where there is no driver.
@@ -145,10 +220,12 @@ pub fn describe(name: &str, device: &Device) -> String {
 #[error("{0}")]
 struct Unopened(String);
 
+/// The device, after a first computation on it. An exponential, since kernels are linked with it from a library that may be missing;
+/// read back, since what a kernel has to say is said to whoever reads its result.
 fn opened(device: Device) -> Result<Device, Unopened> {
     quietly(|| {
-        burn::tensor::Tensor::<1>::zeros([1], &device);
-        device.sync().map_err(|e| Unopened(e.to_string()))
+        let one = burn::tensor::Tensor::<1>::zeros([1], &device).exp();
+        one.try_into_data().map_err(|e| Unopened(e.to_string()))
     })??;
     Ok(device)
 }
@@ -181,6 +258,8 @@ mod tests {
         assert!(error.contains("--device tpu") && error.contains("auto"), "{error}");
         let error = open("cpu:x").unwrap_err().to_string();
         assert!(error.contains("not a device number"), "{error}");
+        let error = open("cpu:1").unwrap_err().to_string();
+        assert!(error.contains("there are 1 devices of cpu here"), "{error}");
     }
 
     #[cfg(feature = "flex")]

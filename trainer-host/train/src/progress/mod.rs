@@ -57,6 +57,10 @@ pub struct Progress {
     done: u64,
     /// When the last step was done.
     since: Instant,
+    /// The steps until this one take longer than others.
+    warm: u64,
+    /// Why, in a few words.
+    why: String,
     /// The run that the phase is of, where there are several.
     run: Option<RunProgress>,
 }
@@ -80,6 +84,8 @@ impl Progress {
             values: String::new(),
             done,
             since: Instant::now(),
+            warm: done,
+            why: String::new(),
             run: None,
         }
     }
@@ -95,6 +101,21 @@ impl Progress {
     #[must_use]
     pub fn counting(mut self, unit: &'static str) -> Self {
         self.unit = unit;
+        self
+    }
+
+    /// Says of the steps until `step`, in a few words, why they take longer than others, and leaves them out of all estimates.
+    #[must_use]
+    pub fn warming_up(mut self, step: u64, why: &str) -> Self {
+        if self.done < step {
+            match &self.show {
+                Show::Bar(bar) => bar.set_message(why.to_owned()),
+                Show::Lines { .. } => interrupt::say(&format!("{}  {why}", self.label)),
+                Show::Dashboard(_) | Show::Nothing => {}
+            }
+        }
+        self.warm = step;
+        self.why = why.into();
         self
     }
 
@@ -116,13 +137,20 @@ impl Progress {
     pub fn step(&mut self, done: u64) {
         let (steps, seconds) = (done - self.done, self.since.elapsed().as_secs_f64());
         (self.done, self.since) = (done, Instant::now());
-        let whole = self.run.as_ref().map(|run| run.stepped(steps, seconds));
+        let warm = done > self.warm;
+        let whole = self.run.as_ref().map(|run| run.stepped(steps, warm.then_some(seconds)));
+        if !warm && done < self.total {
+            (self.first, self.started) = (done, self.since);
+        }
         match &mut self.show {
             Show::Bar(bar) => {
-                bar.set_message(self.values.clone());
+                bar.set_message(if warm { self.values.clone() } else { self.why.clone() });
                 bar.set_position(done);
+                if !warm {
+                    bar.reset_eta();
+                }
             }
-            Show::Lines { last } if last.elapsed() >= EVERY || done == self.total => {
+            Show::Lines { last } if done == self.total || warm && last.elapsed() >= EVERY => {
                 let unit = self.unit;
                 *last = Instant::now();
                 let rate = (done - self.first) as f64 / self.started.elapsed().as_secs_f64().max(1e-9);

@@ -120,11 +120,13 @@ impl RunProgress {
         }
     }
 
-    /// `steps` more are done, and took `seconds`. Returns the whole in a few words.
-    pub(super) fn stepped(&self, steps: u64, seconds: f64) -> String {
+    /// `steps` more are done, and took `seconds`; none where others will take less. Returns the whole in a few words.
+    pub(super) fn stepped(&self, steps: u64, seconds: Option<f64>) -> String {
         let mut whole = self.runs.lock();
         whole.steps[self.run].done += steps;
-        whole.step_pace.add(steps as f64, seconds);
+        if let Some(seconds) = seconds {
+            whole.step_pace.add(steps as f64, seconds);
+        }
         let summary = whole.summary();
         whole.show(&summary);
         summary
@@ -247,15 +249,23 @@ mod tests {
             "nothing is claimed before the first step"
         );
         let first = none.start("none", 0, 4);
-        assert_eq!(none.stepped(2, 20.0), "run 1 of 3, at least 1 min 40 s left for all");
-        none.stepped(2, 20.0);
+        assert_eq!(
+            none.stepped(1, None),
+            "run 1 of 3",
+            "nor from one that compiles kernels"
+        );
+        assert_eq!(
+            none.stepped(2, Some(20.0)),
+            "run 1 of 3, at least 1 min 30 s left for all"
+        );
+        none.stepped(1, Some(10.0));
         drop(first);
         let second = repa.start("repa", 0, 4);
         // The evaluation between them took no time to speak of.
-        assert_eq!(repa.stepped(1, 10.0), "run 2 of 3, 1 min 10 s left for all");
+        assert_eq!(repa.stepped(1, Some(10.0)), "run 2 of 3, 1 min 10 s left for all");
         // It fails after a step: the next has only its own to do.
         drop(second);
         let _third = last.start("last", 0, 4);
-        assert_eq!(last.stepped(1, 10.0), "run 3 of 3, 30 s left for all");
+        assert_eq!(last.stepped(1, Some(10.0)), "run 3 of 3, 30 s left for all");
     }
 }
