@@ -1,6 +1,8 @@
 //! Whole trainings against PyTorch: the shipped plugins as loaded libraries, the production loop and step.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use burn::tensor::{Device, Tensor, TensorData};
@@ -13,10 +15,10 @@ use sextant_recipe::{
     TeacherRecipe, Weights,
 };
 use sextant_tests::fixture::{self, Fixture};
-use sextant_tests::{floats, plugins};
+use sextant_tests::{floats, on_ranks, plugins};
 use sextant_train::checkpoint::{Saved, SavedTensors, State, Tensors};
 use sextant_train::{
-    Ending, Observer, PhaseSettings, ProgressMode, StepOutput, TrainModule, Training, Worker, geometry,
+    Ending, Observer, PhaseSettings, ProgressMode, Ranks, StepOutput, TrainModule, Training, Worker, geometry,
 };
 
 /// Name of the source under test: the fixtures call its parameters the head.
@@ -46,10 +48,27 @@ fn no_fixture_is_left_unchecked() {
 fn trainings_follow_pytorch() {
     for fixture in fixture::all("train_") {
         let kind = fixture.settings["guidance"].as_str().expect("a guidance").to_owned();
-        let trajectory = train(&fixture, &kind);
+        let trajectory = train(&fixture, &kind, 1);
         check_steps(&fixture, &trajectory);
         check_weights(&fixture, &trajectory);
         check_teacher(&fixture, &kind, &trajectory);
+    }
+}
+
+#[test]
+fn trainings_on_several_ranks_follow_pytorch() {
+    for fixture in fixture::all("train_") {
+        let kind = fixture.settings["guidance"].as_str().expect("a guidance").to_owned();
+        // A source that couples samples sees those of its rank, and PyTorch's run saw all.
+        if kind == "dispersive" || fixture.settings["mask"].as_str() == Some("released") {
+            continue;
+        }
+        for ranks in [2, 4] {
+            let trajectory = train(&fixture, &kind, ranks);
+            check_steps(&fixture, &trajectory);
+            check_weights(&fixture, &trajectory);
+            check_teacher(&fixture, &kind, &trajectory);
+        }
     }
 }
 
@@ -59,7 +78,7 @@ struct Trajectory {
     saved: Saved,
     teacher_rows: u64,
     padded_rows: u64,
-    _folder: tempfile::TempDir,
+    _folder: Option<tempfile::TempDir>,
 }
 
 struct Recorded {
@@ -169,8 +188,17 @@ fn network(config: &SitConfig, weights: &Tensors, device: &Device) -> Sit {
     apply(Sit::init(config, &mut rng, device).unwrap(), weights).unwrap()
 }
 
-fn train(fixture: &Fixture, kind: &str) -> Trajectory {
+/// The training on so many ranks, as the first of them has it.
+fn train(fixture: &Fixture, kind: &str, ranks: usize) -> Trajectory {
     let folder = tempfile::tempdir().unwrap();
+    let mut all = on_ranks(ranks, |ranks| train_on(fixture, kind, ranks, folder.path()));
+    Trajectory {
+        _folder: Some(folder),
+        ..all.swap_remove(0)
+    }
+}
+
+fn train_on(fixture: &Fixture, kind: &str, ranks: Ranks, folder: &Path) -> Trajectory {
     let (config, optimiser) = (fixture.geometry(true), optimiser(fixture));
     let device = sextant_tests::device();
     let tracked = device.clone().autodiff();
@@ -195,7 +223,7 @@ fn train(fixture: &Fixture, kind: &str) -> Trajectory {
     let sources = Sources::load(
         &phase.guidance,
         &plugins(),
-        &geometry(&optimiser, &diffusion, &config, None, &phase, &fields),
+        &geometry(&ranks.cut(&optimiser), &diffusion, &config, None, &phase, &fields),
     )
     .unwrap();
     let student = network(&config, &fixture.group("init.model", ""), &tracked);
@@ -222,13 +250,18 @@ fn train(fixture: &Fixture, kind: &str) -> Trajectory {
             ..OutputRecipe::default()
         },
         validate_every: None,
-        folder: folder.path().into(),
+        folder: folder.into(),
     };
     let recorded = Arc::new(Mutex::new(Vec::new()));
     let recorder = Box::new(Recorder(recorded.clone()));
     let progress = ProgressMode::Quiet.start(&fixture.name, 0, 1);
-    let mut training = Training::new(settings, worker, State::default(), progress).with_observer(recorder);
-    let ending = training.run(steps(fixture, kind).into_iter().map(Ok)).unwrap();
+    let training = Training::new(settings, worker, State::default(), progress).with_observer(recorder);
+    let mut training = training.with_ranks(ranks.clone());
+    let slice = ranks.slice(optimiser.batch);
+    let batches = steps(fixture, kind)
+        .into_iter()
+        .map(|batch| Ok(part(batch, slice.clone())));
+    let ending = training.run(batches).unwrap();
     let Ending::Finished(saved) = ending else {
         panic!("{}: {ending:?}", fixture.name)
     };
@@ -238,7 +271,35 @@ fn train(fixture: &Fixture, kind: &str) -> Trajectory {
         saved,
         teacher_rows: counters.rows,
         padded_rows: counters.padded_rows,
-        _folder: folder,
+        _folder: None,
+    }
+}
+
+/// These samples of a batch.
+fn part(batch: HostBatch, samples: Range<usize>) -> HostBatch {
+    let count = batch.ids.len();
+    let rows = |values: &[f32]| {
+        let width = values.len() / count;
+        values[samples.start * width..samples.end * width].to_vec()
+    };
+    let Clean::Values(x) = &batch.x else {
+        panic!("latents are ready")
+    };
+    let fields = batch.fields.iter().map(|(name, field)| {
+        let values = rows(&field.values);
+        let shape = [&[samples.len()], &field.shape[1..]].concat();
+        (name.clone(), FieldBatch { shape, values })
+    });
+    HostBatch {
+        shape: [samples.len(), batch.shape[1], batch.shape[2], batch.shape[3]],
+        x: Clean::Values(rows(x)),
+        noise: rows(&batch.noise),
+        t: rows(&batch.t),
+        labels: batch.labels[samples.clone()].to_vec(),
+        dropped: batch.dropped[samples.clone()].to_vec(),
+        ids: batch.ids[samples.clone()].to_vec(),
+        fields: fields.collect(),
+        ..batch.clone()
     }
 }
 
