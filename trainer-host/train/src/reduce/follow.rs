@@ -69,14 +69,11 @@ pub fn follow(options: &Options) -> Result<(), Error> {
                 Ok((Run::prepare(recipe, options.clone())?, RunFolder::new(folder)))
             });
         // How a run ends is known to the first, which says it.
-        let ended = ranks
+        let _ = ranks
             .agreed_at_leisure(made)
             .and_then(|(run, folder)| run.train(&folder));
-        if let Err(error @ Error::Lost(_)) = ended {
-            return Err(error);
-        }
-        if ranks.is_broken() {
-            return Err(Error::Lost("a rank was lost".into()));
+        if let Some(words) = ranks.lost() {
+            return Err(Error::Lost(words));
         }
     }
 }

@@ -27,8 +27,8 @@ struct World {
     stop: AtomicBool,
     /// Somebody asked a rank to save.
     save: AtomicBool,
-    /// Ranks that are lost: nothing can be exchanged any more.
-    lost: Mutex<Option<Vec<usize>>>,
+    /// Ranks that are lost, and the same in words: nothing can be exchanged any more.
+    lost: Mutex<Option<(Vec<usize>, String)>>,
     /// The first rank whose gradient was not finite; no rank's number where none was.
     unsound: AtomicUsize,
 }
@@ -82,19 +82,25 @@ impl Ranks {
         self.0.as_ref().is_some_and(|world| world.lost().is_some())
     }
 
+    /// The ranks that were lost, in words; none where none was.
+    pub fn lost(&self) -> Option<String> {
+        self.0.as_ref()?.lost().as_ref().map(|(_, words)| words.clone())
+    }
+
     /// The time that a lost rank leaves this one, in which the first may have something to save and to say: none where that is lost.
     pub fn respite(&self) -> Duration {
         let world = self
             .0
             .as_ref()
-            .filter(|world| world.lost().as_ref().is_some_and(|lost| !lost.contains(&0)));
+            .filter(|world| world.lost().as_ref().is_some_and(|(lost, _)| !lost.contains(&0)));
         world.map_or(Duration::ZERO, |world| Duration::from_secs(world.patience.load(SeqCst)))
     }
 
     /// Exchanges nothing any more: whoever waits for this rank finds it lost.
     pub(super) fn give_up(&self) {
         if let Some(world) = &self.0 {
-            world.lost().get_or_insert(vec![world.rank]);
+            let words = format!("rank {} has given up in the middle of an exchange", world.rank);
+            world.lost().get_or_insert((vec![world.rank], words));
         }
     }
 
@@ -314,7 +320,7 @@ fn word<T, E: Crossing>(own: &Result<T, E>) -> Word {
 }
 
 impl World {
-    fn lost(&self) -> MutexGuard<'_, Option<Vec<usize>>> {
+    fn lost(&self) -> MutexGuard<'_, Option<(Vec<usize>, String)>> {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -323,8 +329,8 @@ impl World {
         &self,
         exchange: impl FnOnce(&mut dyn Reduce, Duration) -> Result<T, Missing>,
     ) -> Result<T, E> {
-        if self.lost().is_some() {
-            return Err(E::lost("a rank was lost before".into()));
+        if let Some((_, words)) = &*self.lost() {
+            return Err(E::lost(words.clone()));
         }
         let patience = Duration::from_secs(self.patience.load(SeqCst));
         let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
@@ -333,13 +339,14 @@ impl World {
                 .iter()
                 .map(|rank| format!("rank {rank} on {}", self.places[*rank]));
             let names: Vec<String> = names.collect();
-            self.lost().get_or_insert(ranks.clone());
-            E::lost(format!(
+            let words = format!(
                 "{} {} gone, or did not answer for {} s (ranks.patience)",
                 names.join(", "),
                 if ranks.len() == 1 { "is" } else { "are" },
                 patience.as_secs()
-            ))
+            );
+            self.lost().get_or_insert((ranks, words.clone()));
+            E::lost(words)
         })
     }
 
