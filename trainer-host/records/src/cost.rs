@@ -170,6 +170,7 @@ mod tests {
             guidance: 4.0,
             backward: 5.0,
             clip: 0.5,
+            ranks: 0.0,
             update: 5.5,
             step: 29.0,
         };
