@@ -25,6 +25,8 @@ mod interrupts;
 mod kills;
 mod lock;
 mod memory;
+#[cfg(feature = "mpi")]
+mod mpi;
 mod on_the_fly;
 mod parity_diffusion;
 mod parity_guidance;
@@ -33,6 +35,7 @@ mod parity_training;
 mod plugin_check;
 mod plugin_kit;
 mod prepare;
+mod ranks;
 mod report;
 mod resume;
 mod runs;

@@ -1,6 +1,7 @@
 //! Whole trainings against PyTorch: the shipped plugins as loaded libraries, the production loop and step.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -15,10 +16,10 @@ use sextant_recipe::{
     TeacherRecipe, Weights,
 };
 use sextant_tests::fixture::{self, Fixture};
-use sextant_tests::{floats, plugins};
+use sextant_tests::{floats, on_ranks, plugins};
 use sextant_train::checkpoint::{Saved, SavedTensors, State, Tensors};
 use sextant_train::{
-    Ending, Observer, PhaseSettings, ProgressMode, StepOutput, TrainModule, Training, Worker, geometry,
+    Ending, Observer, PhaseSettings, ProgressMode, Ranks, StepOutput, TrainModule, Training, Worker, geometry,
 };
 
 /// Name of the source under test: the fixtures call its parameters the head.
@@ -48,10 +49,28 @@ fn no_fixture_is_left_unchecked() {
 fn trainings_follow_pytorch() {
     for fixture in fixture::all("train_") {
         let kind = fixture.settings["guidance"].as_str().expect("a guidance").to_owned();
-        let trajectory = train(&fixture, &kind);
+        let trajectory = train(&fixture, &kind, 1, &steps(&fixture, &kind));
         check_steps(&fixture, &trajectory);
         check_weights(&fixture, &trajectory);
         check_teacher(&fixture, &kind, &trajectory);
+    }
+}
+
+#[test]
+fn trainings_on_several_ranks_follow_pytorch() {
+    for fixture in fixture::all("train_") {
+        let kind = fixture.settings["guidance"].as_str().expect("a guidance").to_owned();
+        // A source that couples samples sees those of its rank, and PyTorch's run saw all.
+        if kind == "dispersive" || fixture.settings["mask"].as_str() == Some("released") {
+            continue;
+        }
+        let steps = steps(&fixture, &kind);
+        for ranks in [2, 4] {
+            let trajectory = train(&fixture, &kind, ranks, &steps);
+            check_steps(&fixture, &trajectory);
+            check_weights(&fixture, &trajectory);
+            check_teacher(&fixture, &kind, &trajectory);
+        }
     }
 }
 
@@ -63,7 +82,7 @@ struct Trajectory {
     padded_rows: u64,
     /// True if rows are padded on the device.
     pads: bool,
-    _folder: tempfile::TempDir,
+    _folder: Option<tempfile::TempDir>,
 }
 
 struct Recorded {
@@ -173,8 +192,18 @@ fn network(config: &SitConfig, weights: &Tensors, device: &Device) -> Sit {
     apply(Sit::init(config, &mut rng, device).unwrap(), weights).unwrap()
 }
 
+/// The training on so many ranks, as the first of them has it.
+fn train(fixture: &Fixture, kind: &str, ranks: usize, steps: &[HostBatch]) -> Trajectory {
+    let folder = tempfile::tempdir().unwrap();
+    let mut all = on_ranks(ranks, |ranks| train_on(fixture, kind, ranks, steps, folder.path()));
+    Trajectory {
+        _folder: Some(folder),
+        ..all.swap_remove(0)
+    }
+}
+
 /// The training of a fixture before its first step.
-pub fn prepared(fixture: &Fixture, kind: &str, device: Device, folder: &Path) -> Training {
+pub fn prepared(fixture: &Fixture, kind: &str, device: Device, ranks: Ranks, folder: &Path) -> Training {
     let (config, optimiser) = (fixture.geometry(true), optimiser(fixture));
     let tracked = device.clone().autodiff();
     let phase = Phase {
@@ -198,7 +227,7 @@ pub fn prepared(fixture: &Fixture, kind: &str, device: Device, folder: &Path) ->
     let sources = Sources::load(
         &phase.guidance,
         &plugins(),
-        &geometry(&optimiser, &diffusion, &config, None, &phase, &fields),
+        &geometry(&ranks.cut(&optimiser), &diffusion, &config, None, &phase, &fields),
     )
     .unwrap();
     let student = network(&config, &fixture.group("init.model", ""), &tracked);
@@ -228,17 +257,18 @@ pub fn prepared(fixture: &Fixture, kind: &str, device: Device, folder: &Path) ->
         folder: folder.into(),
     };
     let progress = ProgressMode::Quiet.start(&fixture.name, 0, 1);
-    Training::new(settings, worker, State::default(), progress)
+    Training::new(settings, worker, State::default(), progress).with_ranks(ranks)
 }
 
-fn train(fixture: &Fixture, kind: &str) -> Trajectory {
-    let folder = tempfile::tempdir().unwrap();
+fn train_on(fixture: &Fixture, kind: &str, ranks: Ranks, steps: &[HostBatch], folder: &Path) -> Trajectory {
     let recorded = Arc::new(Mutex::new(Vec::new()));
     let recorder = Box::new(Recorder(recorded.clone()));
     let device = sextant_tests::device();
     let pads = compiles_kernels(&device);
-    let mut training = prepared(fixture, kind, device, folder.path()).with_observer(recorder);
-    let ending = training.run(steps(fixture, kind).into_iter().map(Ok)).unwrap();
+    let slice = ranks.slice(optimiser(fixture).batch);
+    let batches = steps.iter().map(|batch| Ok(part(batch, slice.clone())));
+    let mut training = prepared(fixture, kind, device, ranks, folder).with_observer(recorder);
+    let ending = training.run(batches).unwrap();
     let Ending::Finished(saved) = ending else {
         panic!("{}: {ending:?}", fixture.name)
     };
@@ -249,7 +279,36 @@ fn train(fixture: &Fixture, kind: &str) -> Trajectory {
         teacher_rows: counters.rows,
         padded_rows: counters.padded_rows,
         pads,
-        _folder: folder,
+        _folder: None,
+    }
+}
+
+/// These samples of a batch.
+fn part(batch: &HostBatch, samples: Range<usize>) -> HostBatch {
+    let count = batch.ids.len();
+    let rows = |values: &[f32]| {
+        let width = values.len() / count;
+        values[samples.start * width..samples.end * width].to_vec()
+    };
+    let Clean::Values(x) = &batch.x else {
+        panic!("latents are ready")
+    };
+    let fields = batch.fields.iter().map(|(name, field)| {
+        let values = rows(&field.values);
+        let shape = [&[samples.len()], &field.shape[1..]].concat();
+        (name.clone(), FieldBatch { shape, values })
+    });
+    HostBatch {
+        shape: [samples.len(), batch.shape[1], batch.shape[2], batch.shape[3]],
+        x: Clean::Values(rows(x)),
+        noise: rows(&batch.noise),
+        t: rows(&batch.t),
+        labels: batch.labels[samples.clone()].to_vec(),
+        dropped: batch.dropped[samples.clone()].to_vec(),
+        ids: batch.ids[samples.clone()].to_vec(),
+        fields: fields.collect(),
+        pictures: None,
+        step: batch.step,
     }
 }
 

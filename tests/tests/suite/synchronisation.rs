@@ -9,6 +9,7 @@ use burn::backend::{Backend, Dispatch};
 use burn::tensor::{Device, Tensor};
 use sextant_model::device;
 use sextant_tests::fixture;
+use sextant_train::Ranks;
 
 use crate::parity_training::{prepared, steps};
 
@@ -19,7 +20,7 @@ fn no_step_reads_from_its_device() {
     for fixture in fixture::all("train_") {
         let kind = fixture.settings["guidance"].as_str().expect("a guidance");
         let folder = tempfile::tempdir().unwrap();
-        let mut training = prepared(&fixture, kind, device.clone(), folder.path());
+        let mut training = prepared(&fixture, kind, device.clone(), Ranks::default(), folder.path());
         let mut advance = |batch| training.advance(&mut iter::once(Ok(batch)));
         // What compiles a kernel, or chooses one, may wait. Twice, since a shape that comes again is fused otherwise than a new one.
         for batch in iter::repeat_n(steps(&fixture, kind), 2).flatten() {

@@ -94,6 +94,7 @@ const KEYS: &[(&str, Decides)] = &[
     ("evaluation.times", Decides::Steps),
     ("evaluation", Decides::Surroundings),
     ("output", Decides::Surroundings),
+    ("ranks", Decides::Surroundings),
 ];
 
 impl Change {

@@ -116,6 +116,7 @@ impl Run {
                 backward: over(|s| s.backward),
                 clip: over(|s| s.clip),
                 update: over(|s| s.update),
+                ranks: 0.0,
                 step: over(|s| s.step),
             },
             forward: over(|s| s.step - s.backward - s.clip - s.update),
@@ -175,6 +176,7 @@ fn between(before: &Seconds, after: &Seconds) -> Seconds {
         backward: after.backward - before.backward,
         clip: after.clip - before.clip,
         update: after.update - before.update,
+        ranks: after.ranks - before.ranks,
         step: data + after.step - before.step,
     }
 }

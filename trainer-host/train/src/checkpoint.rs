@@ -214,10 +214,7 @@ pub struct Contents<'a> {
 /// Names the file that cannot be written, or the tensor that is no number.
 pub fn write(folder: &Path, contents: Contents, keep: usize) -> Result<Saved, Error> {
     let step = contents.state.step;
-    let saved = Saved {
-        folder: folder.join(format!("step-{step:06}")),
-        step,
-    };
+    let saved = place(folder, step);
     if saved.folder.exists() {
         return Ok(saved);
     }
@@ -234,6 +231,14 @@ pub fn write(folder: &Path, contents: Contents, keep: usize) -> Result<Saved, Er
     sync_folder(folder)?;
     remove_oldest(folder, keep)?;
     Ok(saved)
+}
+
+/// The checkpoint after `step`, there or not.
+pub(super) fn place(folder: &Path, step: u64) -> Saved {
+    Saved {
+        folder: folder.join(format!("step-{step:06}")),
+        step,
+    }
 }
 
 /// A checkpoint's folder while it is being written or removed.

@@ -131,6 +131,7 @@ impl Run {
             optimiser, diffusion, ..
         } = &self.recipe;
         let teacher = self.teachers.get(&phase.name);
+        let optimiser = &self.options.ranks.cut(optimiser);
         let geometry = geometry(optimiser, diffusion, &self.model, teacher, phase, &fields);
         load_sources(phase, &self.options.plugins, &geometry)
     }

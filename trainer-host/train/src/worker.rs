@@ -68,7 +68,7 @@ pub struct Worker {
     /// The device, without autodiff.
     device: Device,
     /// Buffers within a step that is not done yet.
-    working: Option<Buffers>,
+    pub(super) working: Option<Buffers>,
 }
 
 /// A moving average beside the one that is validated and drawn from.
@@ -81,9 +81,9 @@ pub struct FurtherEma {
 
 /// The gradient of a step's mean loss, and the losses that it is of.
 pub struct Gradients {
-    params: GradientsParams,
+    pub(super) params: GradientsParams,
     /// The factor that they are to be multiplied by, `[1]`; 1 where they are not clipped.
-    factor: Option<Tensor<1>>,
+    pub(super) factor: Option<Tensor<1>>,
     /// The losses, before the update.
     pub output: StepOutput,
 }
@@ -201,6 +201,14 @@ impl Worker {
         let mut names = self.active_names(step);
         names.retain(|name| training.contains(&name.as_str()));
         names
+    }
+
+    /// Names of all metrics that sources may return, with those of the sources before them.
+    pub fn metric_names(&self) -> Vec<String> {
+        let plans = self.sources.plans();
+        plans
+            .flat_map(|(name, plan)| plan.metrics.iter().map(move |metric| format!("{name}.{metric}")))
+            .collect()
     }
 
     /// The batch of a step on the device, encoded where its data are pixels and the training is on latents of them.
@@ -349,7 +357,7 @@ impl Worker {
             pad_rows: self.pad_rows,
             counters: &mut self.counters,
         };
-        let buffers = self.working.get_or_insert_with(|| self.buffers.clone());
+        let buffers = self.working.get_or_insert_with(|| self.buffers.begun());
         let guidance = self.sources.guide(step, &self.module.sources, buffers, services)?;
         buffers.commit(&guidance);
         let teacher = self.counters.seconds - teacher_before;

@@ -14,7 +14,7 @@ use super::{ComputeArgs, OutputArgs};
 use crate::Error;
 use sextant_recipe::{self as recipe, Phase, Recipe};
 use sextant_train::memory::Gigabytes;
-use sextant_train::{BenchSteps, MeasuredStep, Run};
+use sextant_train::{BenchSteps, MeasuredStep, Ranks, Run};
 
 use synthetic::SyntheticArgs;
 
@@ -79,6 +79,7 @@ pub fn run(args: &BenchArgs) -> Result<(), Error> {
         device: args.device.clone(),
         plugin_dir: args.plugin_dir.clone(),
         tui: false,
+        ranks: Ranks::default(),
     };
     let options = |label: &str| options(&compute, args.output.json, label);
     let run = match (&args.recipe, &args.synthetic.model) {
