@@ -32,6 +32,7 @@ mod parity_model;
 mod parity_training;
 mod plugin_check;
 mod plugin_kit;
+mod precision;
 mod prepare;
 mod report;
 mod resume;

@@ -1,10 +1,11 @@
 //! Multi-head self-attention over all tokens of a sample.
 
 use burn::module::Module;
-use burn::tensor::Tensor;
+use burn::tensor::{FloatDType, Tensor};
 
 use super::linear::Linear;
 use super::norm::LayerNorm;
+use super::precision::full;
 use crate::ops::{attention, attention_map, join_heads, scaled_dot_product, split_heads};
 
 /// Self-attention with one projection for queries, keys and values, and optionally normalised queries and keys.
@@ -23,8 +24,8 @@ pub struct Attention {
 }
 
 impl Attention {
-    /// Maps rows `[B*T, D]` to `[B*T, D]`; each run of `tokens` rows is one sample. If `keep`, the probabilities
-    /// `softmax(Q K^T / sqrt(d))`, `[B, heads, T, T]`, come with it.
+    /// Maps rows `[B*T, D]` to `[B*T, D]`, of the same type; each run of `tokens` rows is one sample. If `keep`, the probabilities
+    /// `softmax(Q K^T / sqrt(d))`, `[B, heads, T, T]`, come with it, in f32.
     pub fn forward(&self, x: Tensor<2>, tokens: usize, keep: bool) -> (Tensor<2>, Option<Tensor<4>>) {
         let qkv = self.qkv.forward(x);
         let (mixed, probabilities) = match (&self.q_norm, &self.k_norm) {
@@ -40,7 +41,10 @@ impl Attention {
             (q_norm, k_norm) => {
                 let [query, key, value] = split_heads(qkv, tokens, self.heads);
                 let normed = |norm: &Option<LayerNorm>, part: Tensor<4>| match norm {
-                    Some(norm) => norm.forward(part),
+                    Some(norm) => {
+                        let dtype = FloatDType::from(part.dtype());
+                        norm.forward(full(part)).cast(dtype)
+                    }
                     None => part,
                 };
                 let (query, key) = (normed(q_norm, query), normed(k_norm, key));

@@ -1,35 +1,39 @@
 //! The tanh approximation of GELU (arXiv 1606.08415).
 
 use burn::backend::Dispatch;
-use burn::tensor::Tensor;
+use burn::tensor::{FloatDType, Tensor};
 
-use super::{BlockOps, is_fused};
+use super::{BlockOps, is_fused, widened};
+use crate::network::precision::full;
 
 /// `x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))`, PyTorch's `gelu(approximate="tanh")`.
 ///
 /// Written with the logistic function, since `(1 + tanh(u)) / 2 = sigmoid(2u)`: with `s = sigmoid(u)` and
 /// `u = LINEAR x + CUBIC x^3`, the value is `x s`, and its slope `s + x s (1 - s) u'`.
 pub fn gelu_tanh<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    match is_fused(&x) {
+    widened(x, |x| match is_fused(&x) {
         true => Tensor::from_dispatch(Dispatch::fused_gelu_tanh(x.into_dispatch())),
         false => composed(x),
-    }
+    })
 }
 
+/// Computed in f32, value and slope, of whatever type x is.
+///
 /// Under autodiff the graph holds the tangent `f'(x0) (x - x0) + f(x0)` in place of the function: the same value and gradient
 /// (though no second derivative) for one product instead of a dozen operations that would be kept, and some of them computed
-/// again, for the backward pass.
+/// again, for the backward pass. The difference is 0, so that nothing cancels, in a half neither, and the slope is kept in the type of x.
 fn composed<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    if !x.is_autodiff() {
-        let gate = composed_gate(x.clone());
-        return x * gate;
-    }
-    let at = x.clone().detach();
+    let dtype = FloatDType::from(x.dtype());
+    let at = full(x.clone().detach());
     let gate = composed_gate(at.clone());
     let value = at.clone() * gate.clone();
+    if !x.is_autodiff() {
+        return value.cast(dtype);
+    }
     let slope_of_argument = at.clone().square() * (3.0 * CUBIC) + LINEAR;
     let slope = gate.clone() + value.clone() * (-gate + 1.0) * slope_of_argument;
-    x * slope.clone() + (value - at * slope)
+    let step = x.clone() - x.detach();
+    step * slope.cast(dtype) + value.cast(dtype)
 }
 
 /// `2 sqrt(2/pi)`: twice the tanh's argument is `LINEAR x + CUBIC x^3`.

@@ -119,6 +119,7 @@ struct Facts {
     batch: usize,
     tokens: usize,
     guidance: String,
+    precision: &'static str,
     device: String,
     threads: usize,
     parameters: usize,
@@ -133,6 +134,7 @@ impl Facts {
             batch: recipe.optimiser.batch,
             tokens: network.tokens(),
             guidance: recipe.phases.last().map_or_else(String::new, guidance),
+            precision: recipe.compute.precision.key(),
             device: run.options().device_name.clone(),
             threads: rayon::current_num_threads(),
             parameters: network.parameter_count(),
@@ -150,6 +152,7 @@ impl Facts {
             "batch": self.batch,
             "tokens": self.tokens,
             "guidance": self.guidance,
+            "dtype": self.precision,
             "device": self.device,
             "threads": self.threads,
             "parameters": self.parameters,
@@ -178,13 +181,14 @@ impl Facts {
         } = measured;
         let [fastest, slowest] = measured.range;
         let mut text = format!(
-            "{} · guidance {} · batch {} of {} tokens · {} parameters · {} · {} threads\n\
+            "{} · guidance {} · batch {} of {} tokens · {} parameters · {} · {} · {} threads\n\
              {:.4} s a step: median of {} after {} of warm-up; {fastest:.4} to {slowest:.4}\n",
             self.model,
             self.guidance,
             self.batch,
             self.tokens,
             self.parameters,
+            self.precision,
             self.device,
             self.threads,
             seconds.step,
