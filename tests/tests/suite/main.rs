@@ -34,6 +34,7 @@ mod parity_model;
 mod parity_training;
 mod plugin_check;
 mod plugin_kit;
+mod precision;
 mod prepare;
 mod ranks;
 mod report;

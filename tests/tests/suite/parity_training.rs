@@ -12,8 +12,8 @@ use sextant_guidance::Sources;
 use sextant_model::device::compiles_kernels;
 use sextant_model::{Sit, SitConfig, apply, collect, frozen_copy};
 use sextant_recipe::{
-    DiffusionRecipe, Init, OptimiserRecipe, OutputRecipe, Path as Interpolant, Phase, Prediction, SourceConfig,
-    TeacherRecipe, Weights,
+    ComputeRecipe, DiffusionRecipe, Init, OptimiserRecipe, OutputRecipe, Path as Interpolant, Phase, Precision,
+    Prediction, Recompute, SourceConfig, TeacherRecipe, Weights,
 };
 use sextant_tests::fixture::{self, Fixture};
 use sextant_tests::{floats, on_ranks, plugins};
@@ -49,10 +49,66 @@ fn no_fixture_is_left_unchecked() {
 fn trainings_follow_pytorch() {
     for fixture in fixture::all("train_") {
         let kind = fixture.settings["guidance"].as_str().expect("a guidance").to_owned();
-        let trajectory = train(&fixture, &kind, 1, &steps(&fixture, &kind));
-        check_steps(&fixture, &trajectory);
-        check_weights(&fixture, &trajectory);
-        check_teacher(&fixture, &kind, &trajectory);
+        let batches = steps(&fixture, &kind);
+        for recompute in [Recompute::Off, Recompute::Blocks] {
+            let compute = ComputeRecipe {
+                recompute,
+                ..ComputeRecipe::default()
+            };
+            let trajectory = train(&fixture, &kind, 1, &batches, &compute);
+            check_steps(&fixture, &trajectory);
+            check_weights(&fixture, &trajectory);
+            check_teacher(&fixture, &kind, &trajectory);
+        }
+    }
+}
+
+/// What is rounded in other places deviates by chance as six orders of the samples do, of which the largest was taken.
+const CHANCE: f64 = 1.25;
+
+#[test]
+fn halves_stay_as_near_to_f32_as_with_autocast() {
+    let exact: BTreeMap<String, Fixture> = fixture::all("train_")
+        .into_iter()
+        .map(|fixture| (fixture.name.clone(), fixture))
+        .collect();
+    for autocast in fixture::all("autocast_") {
+        let name = autocast.name.replacen("autocast_", "train_", 1);
+        let fixture = &exact[&name];
+        let kind = fixture.settings["guidance"].as_str().expect("a guidance");
+        for precision in [Precision::Bf16, Precision::F16] {
+            let compute = ComputeRecipe {
+                precision,
+                ..ComputeRecipe::default()
+            };
+            let half = precision.key();
+            let trajectory = train(fixture, kind, 1, &steps(fixture, kind), &compute);
+            let of_each = |read: fn(&Recorded) -> &[f32]| -> Vec<f32> {
+                trajectory.steps.iter().flat_map(read).copied().collect()
+            };
+            let check = |what: &str, ours: f64| {
+                let theirs = autocast.settings[half][what].as_f64().expect("a deviation");
+                println!("{kind}, {half}: {what} is off by {ours:.2e}, with autocast by up to {theirs:.2e}");
+                assert!(
+                    ours <= CHANCE * theirs,
+                    "{kind}, {half}: {what} is off by {ours:.2e}, with autocast by {theirs:.2e}"
+                );
+            };
+            for (what, found) in [
+                ("denoising", of_each(|step| &step.denoising)),
+                ("guidance", of_each(|step| &step.guidance)),
+                ("grad_norm", of_each(|step| std::slice::from_ref(&step.norm))),
+            ] {
+                let wanted: Vec<f32> = fixture.values(&format!("steps.{what}"));
+                check(what, relative(&found, &wanted));
+            }
+            let start = fixture.group("init.model", "");
+            for (what, weights) in [("model", Weights::Model), ("ema", Weights::Ema)] {
+                let found = trajectory.saved.weights(weights).unwrap();
+                let wanted = fixture.group(&format!("final.{what}"), "");
+                check(what, distance(&found, &wanted) / distance(&wanted, &start));
+            }
+        }
     }
 }
 
@@ -66,7 +122,7 @@ fn trainings_on_several_ranks_follow_pytorch() {
         }
         let steps = steps(&fixture, &kind);
         for ranks in [2, 4] {
-            let trajectory = train(&fixture, &kind, ranks, &steps);
+            let trajectory = train(&fixture, &kind, ranks, &steps, &ComputeRecipe::default());
             check_steps(&fixture, &trajectory);
             check_weights(&fixture, &trajectory);
             check_teacher(&fixture, &kind, &trajectory);
@@ -193,9 +249,11 @@ fn network(config: &SitConfig, weights: &Tensors, device: &Device) -> Sit {
 }
 
 /// The training on so many ranks, as the first of them has it.
-fn train(fixture: &Fixture, kind: &str, ranks: usize, steps: &[HostBatch]) -> Trajectory {
+fn train(fixture: &Fixture, kind: &str, ranks: usize, steps: &[HostBatch], compute: &ComputeRecipe) -> Trajectory {
     let folder = tempfile::tempdir().unwrap();
-    let mut all = on_ranks(ranks, |ranks| train_on(fixture, kind, ranks, steps, folder.path()));
+    let mut all = on_ranks(ranks, |ranks| {
+        train_on(fixture, kind, ranks, steps, compute, folder.path())
+    });
     Trajectory {
         _folder: Some(folder),
         ..all.swap_remove(0)
@@ -203,7 +261,14 @@ fn train(fixture: &Fixture, kind: &str, ranks: usize, steps: &[HostBatch]) -> Tr
 }
 
 /// The training of a fixture before its first step.
-pub fn prepared(fixture: &Fixture, kind: &str, device: Device, ranks: Ranks, folder: &Path) -> Training {
+pub fn prepared(
+    fixture: &Fixture,
+    kind: &str,
+    device: Device,
+    ranks: Ranks,
+    compute: &ComputeRecipe,
+    folder: &Path,
+) -> Training {
     let (config, optimiser) = (fixture.geometry(true), optimiser(fixture));
     let tracked = device.clone().autodiff();
     let phase = Phase {
@@ -230,7 +295,7 @@ pub fn prepared(fixture: &Fixture, kind: &str, device: Device, ranks: Ranks, fol
         &geometry(&ranks.cut(&optimiser), &diffusion, &config, None, &phase, &fields),
     )
     .unwrap();
-    let student = network(&config, &fixture.group("init.model", ""), &tracked);
+    let student = network(&config, &fixture.group("init.model", ""), &tracked).computing_in(compute.precision);
     let teacher = fixture.group("teacher", "");
     let teacher = (!teacher.is_empty()).then(|| frozen_copy(&network(&config, &teacher, &device)));
     let head: Tensors = fixture
@@ -244,6 +309,7 @@ pub fn prepared(fixture: &Fixture, kind: &str, device: Device, ranks: Ranks, fol
         sources: params,
     };
     let worker = Worker::new(module, sources, teacher, &optimiser, diffusion, SEED, device);
+    let worker = worker.recomputing(compute.recompute);
     let settings = PhaseSettings {
         phase: phase.name,
         steps: phase.steps,
@@ -260,14 +326,21 @@ pub fn prepared(fixture: &Fixture, kind: &str, device: Device, ranks: Ranks, fol
     Training::new(settings, worker, State::default(), progress).with_ranks(ranks)
 }
 
-fn train_on(fixture: &Fixture, kind: &str, ranks: Ranks, steps: &[HostBatch], folder: &Path) -> Trajectory {
+fn train_on(
+    fixture: &Fixture,
+    kind: &str,
+    ranks: Ranks,
+    steps: &[HostBatch],
+    compute: &ComputeRecipe,
+    folder: &Path,
+) -> Trajectory {
     let recorded = Arc::new(Mutex::new(Vec::new()));
     let recorder = Box::new(Recorder(recorded.clone()));
     let device = sextant_tests::device();
     let pads = compiles_kernels(&device);
     let slice = ranks.slice(optimiser(fixture).batch);
     let batches = steps.iter().map(|batch| Ok(part(batch, slice.clone())));
-    let mut training = prepared(fixture, kind, device, ranks, folder).with_observer(recorder);
+    let mut training = prepared(fixture, kind, device, ranks, compute, folder).with_observer(recorder);
     let ending = training.run(batches).unwrap();
     let Ending::Finished(saved) = ending else {
         panic!("{}: {ending:?}", fixture.name)

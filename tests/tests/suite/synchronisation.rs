@@ -8,6 +8,7 @@ use std::iter;
 use burn::backend::{Backend, Dispatch};
 use burn::tensor::{Device, Tensor};
 use sextant_model::device;
+use sextant_recipe::ComputeRecipe;
 use sextant_tests::fixture;
 use sextant_train::Ranks;
 
@@ -20,7 +21,14 @@ fn no_step_reads_from_its_device() {
     for fixture in fixture::all("train_") {
         let kind = fixture.settings["guidance"].as_str().expect("a guidance");
         let folder = tempfile::tempdir().unwrap();
-        let mut training = prepared(&fixture, kind, device.clone(), Ranks::default(), folder.path());
+        let mut training = prepared(
+            &fixture,
+            kind,
+            device.clone(),
+            Ranks::default(),
+            &ComputeRecipe::default(),
+            folder.path(),
+        );
         let mut advance = |batch| training.advance(&mut iter::once(Ok(batch)));
         // What compiles a kernel, or chooses one, may wait. Twice, since a shape that comes again is fused otherwise than a new one.
         for batch in iter::repeat_n(steps(&fixture, kind), 2).flatten() {

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Convention, DataConfig, Import, Init, KeyError, Path, Prediction, QualityRecipe, RepresentationsRecipe,
-    SamplerConfig, SourceConfig, TargetEncoder, TimeSampling, Weights,
+    ComputeRecipe, Convention, DataConfig, Import, Init, KeyError, Path, Prediction, QualityRecipe,
+    RepresentationsRecipe, SamplerConfig, SourceConfig, TargetEncoder, TimeSampling, Weights,
 };
 
 /// A whole recipe, defaults filled in. It is written beside the results and runs again.
@@ -29,6 +29,9 @@ pub struct Recipe {
     /// Optimiser, batch and moving average.
     #[serde(default)]
     pub optimiser: OptimiserRecipe,
+    /// Precision and memory of a step.
+    #[serde(default)]
+    pub compute: ComputeRecipe,
     /// Trainings, one after another; the last is the one that is compared.
     pub phases: Vec<Phase>,
     /// Measurements.

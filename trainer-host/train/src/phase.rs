@@ -21,6 +21,7 @@ use super::accumulator::{Diverged, ScalarAccumulator};
 use super::checkpoint::{self, Contents, State};
 use super::error::{Error, StepError, caught};
 use super::gradients::Norms;
+use super::loss_scale::LossScale;
 use super::memory;
 use super::objective::{StepOutput, Terms};
 use super::progress::Progress;
@@ -233,12 +234,16 @@ impl Training {
         let norms = self.worker.clip(&mut gradients, optimiser.max_grad_norm)?;
         let output = gradients.output.clone();
         let lr = learning_rate(optimiser, step, self.settings.steps);
-        self.worker.apply(gradients, step, lr);
+        let scale = self.worker.loss_scale;
+        let applied = self.worker.adapt_loss_scale(&norms);
+        if applied {
+            self.worker.apply(gradients, step, lr);
+        }
         let seconds = started.elapsed().as_secs_f64();
         self.worker.seconds.step += seconds;
         self.state.step_seconds.push(seconds as f32);
         if self.ranks.leads() {
-            self.add(&output, &norms);
+            self.add(&output, Some(&norms).filter(|_| applied), scale);
         }
         if let Some(observer) = &mut self.observer {
             observer.stepped(step, &output, &norms.all);
@@ -247,7 +252,8 @@ impl Training {
         Ok(batch)
     }
 
-    fn add(&mut self, output: &StepOutput, norms: &Norms) {
+    /// Adds a step to the log; without norms one that was left out.
+    fn add(&mut self, output: &StepOutput, norms: Option<&Norms>, scale: Option<LossScale>) {
         let (step, scalars) = (self.state.step, &mut self.scalars);
         scalars.add("denoising", step, output.denoising.clone().mean());
         for (name, loss) in &output.guidance {
@@ -256,6 +262,14 @@ impl Training {
         for (name, value) in &output.metrics {
             scalars.add(&format!("metric.{name}"), step, value.clone());
         }
+        if let Some(scale) = scale {
+            let device = output.denoising.device();
+            let left_out = if norms.is_some() { 0.0 } else { 1.0 };
+            for (name, value) in [("loss_scale", scale.factor as f32), ("left_out", left_out)] {
+                scalars.add(name, step, Tensor::from_data([value], &device));
+            }
+        }
+        let Some(norms) = norms else { return };
         let clipped = norms
             .all
             .clone()
@@ -316,7 +330,9 @@ impl Training {
         let due = |every: u64| every > 0 && step.is_multiple_of(every);
         let mut line = BTreeMap::from_iter(shares.iter().cloned());
         let validated = match self.settings.validate_every {
-            Some(every) if due(every) || step == last => Some(validation_loss(&self.worker.ema, &self.validation)?),
+            Some(every) if due(every) || step == last => {
+                Some(validation_loss(&self.worker.average(), &self.validation)?)
+            }
             _ => None,
         };
         let grids = match &self.samples {
@@ -442,6 +458,7 @@ impl Training {
         self.state.scalars = scalars;
         self.state.seconds = self.worker.seconds;
         self.state.teacher = self.worker.counters;
+        self.state.loss_scale = self.worker.loss_scale;
         Ok(())
     }
 

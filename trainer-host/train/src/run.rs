@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use sextant_data::{Dataset, StepLoader};
+use sextant_guidance::plan::Network;
 use sextant_guidance::{self as guidance, SearchPath, Sources};
 use sextant_interrupt as interrupt;
 use sextant_model::autoencoder::{self, Autoencoder};
 use sextant_model::encoder;
 use sextant_model::{Sit, SitConfig, device, frozen_copy};
-use sextant_recipe::{EncodingTime, Phase, Recipe, Weights};
+use sextant_recipe::{EncodingTime, KeyError, Phase, Place, Recipe, Weights};
 use sextant_records::checkpoint::Saved;
 use sextant_records::journal::Journal;
 use sextant_records::{EncoderCost, FileError, NetworkFile, RunFolder, RunInfo, RunResult};
@@ -109,6 +110,15 @@ impl Run {
             ..recipe.clone()
         };
         let planned = ground.sources(&cut, &options.plugins)?;
+        if recipe.compute.averages == Place::Cpu {
+            let mut plans = planned.iter().flat_map(Sources::plans);
+            if let Some((name, _)) = plans.find(|(_, plan)| plan.needs(Network::Ema)) {
+                let reason = format!(
+                    "compute.averages is \"cpu\", but the source {name} asks the moving average in its steps: use \"device\""
+                );
+                return Err(KeyError(reason).into());
+            }
+        }
         let mut plugins = Vec::new();
         let mut read: Vec<String> = Vec::new();
         for (phase, sources) in recipe.phases.iter_mut().zip(&planned) {
@@ -140,6 +150,7 @@ impl Run {
         let (mut cost, mut target) = (None, None);
         if let (Some(encoder), Some(asked)) = (encoder, &recipe.encoder) {
             cost = Some(encoder_cost(&encoder, asked.when, dataset.len(), grid));
+            let encoder = encoder.held_in(recipe.compute.frozen);
             target = Target::place(encoder, asked.when, &mut dataset, grid, &read, &options.device)?;
         }
         warnings.extend(warning::of_encoding(&recipe, &planned, &dataset, target.as_ref()));

@@ -23,8 +23,8 @@ pub struct Attention {
 }
 
 impl Attention {
-    /// Maps rows `[B*T, D]` to `[B*T, D]`; each run of `tokens` rows is one sample. If `keep`, the probabilities
-    /// `softmax(Q K^T / sqrt(d))`, `[B, heads, T, T]`, come with it.
+    /// Maps rows `[B*T, D]` to `[B*T, D]`, of the same type; each run of `tokens` rows is one sample. If `keep`, the probabilities
+    /// `softmax(Q K^T / sqrt(d))`, `[B, heads, T, T]`, come with it, in f32.
     pub fn forward(&self, x: Tensor<2>, tokens: usize, keep: bool) -> (Tensor<2>, Option<Tensor<4>>) {
         let mut qkv = self.qkv.forward(x);
         if let (Some(queries), Some(keys)) = (&self.q_norm, &self.k_norm) {

@@ -2,9 +2,10 @@
 
 use burn::backend::Dispatch;
 use burn::tensor::ops::AttentionModuleOptions;
-use burn::tensor::{Tensor, activation, module};
+use burn::tensor::{FloatDType, Tensor, activation, module};
 
-use super::{BlockOps, is_fused};
+use super::{BlockOps, is_fused, widened};
+use crate::network::precision::full;
 
 /// `softmax(Q K^T / sqrt(d)) V` for each head of each sample. `qkv` holds a row a token, `[B*T, 3D]`: all heads' queries, then keys,
 /// then values, each of width `d = D / heads`. The value is `[B*T, D]`, the heads side by side.
@@ -13,10 +14,10 @@ use super::{BlockOps, is_fused};
 /// probabilities P is the logarithm of each row's denominator, by which backward finds them again from the scores. With O the value
 /// and G its gradient, `dV = P^T G`, and with `dS = P * (G V^T - rowsum(G * O)) / sqrt(d)`, `dQ = dS K` and `dK = dS^T Q`.
 pub fn attention(qkv: Tensor<2>, tokens: usize, heads: usize) -> Tensor<2> {
-    match is_fused(&qkv) {
+    widened(qkv, |qkv| match is_fused(&qkv) {
         true => Tensor::from_dispatch(Dispatch::fused_attention(qkv.into_dispatch(), tokens, heads)),
         false => composed(qkv, tokens, heads),
-    }
+    })
 }
 
 fn composed(qkv: Tensor<2>, tokens: usize, heads: usize) -> Tensor<2> {
@@ -39,13 +40,20 @@ pub fn split_heads(qkv: Tensor<2>, tokens: usize, heads: usize) -> [Tensor<4>; 3
 pub fn scaled_dot_product(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>) -> Tensor<4> {
     match query.is_autodiff() {
         // There burn's attention guards its softmax against fully masked rows, of which there are none here.
-        true => attention_map(query, key).matmul(value),
+        true => {
+            let dtype = FloatDType::from(value.dtype());
+            attention_map(query, key).cast(dtype).matmul(value)
+        }
         false => module::attention(query, key, value, None, None, AttentionModuleOptions::default()),
     }
 }
 
-/// `softmax(Q K^T / sqrt(d))`, `[B, heads, T, T]`, of queries and keys `[B, heads, T, d]`, composed of burn's operations.
+/// `softmax(Q K^T / sqrt(d))`, `[B, heads, T, T]`, of queries and keys `[B, heads, T, d]`, composed of burn's operations, in f32.
+///
+/// So are the scores: in bf16 one of 20 would be off by a twentieth, and so would the probability. The products of halves that are
+/// added up there are exact in f32, and in TF32.
 pub fn attention_map(query: Tensor<4>, key: Tensor<4>) -> Tensor<4> {
+    let (query, key) = (full(query), full(key));
     // The scale is applied to the queries, of which there are fewer than of the scores.
     let scale = 1.0 / (query.dims()[3] as f64).sqrt();
     activation::softmax((query * scale).matmul(key.swap_dims(2, 3)), 3)

@@ -1,27 +1,28 @@
 //! Activations that are a number times a gate in (0, 1).
 
 use burn::backend::Dispatch;
-use burn::tensor::{Tensor, activation};
+use burn::tensor::{FloatDType, Tensor, activation};
 
-use super::{BlockOps, is_fused};
+use super::{BlockOps, is_fused, widened};
+use crate::network::precision::full;
 
 /// The tanh approximation of GELU (arXiv 1606.08415): `x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))`, PyTorch's `gelu(approximate="tanh")`.
 ///
 /// Written with the logistic function, since `(1 + tanh(u)) / 2 = sigmoid(2u)`: with `s = sigmoid(u)` and
 /// `u = LINEAR x + CUBIC x^3`, the value is `x s`, and its slope `s + x s (1 - s) u'`.
 pub fn gelu_tanh<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    match is_fused(&x) {
+    widened(x, |x| match is_fused(&x) {
         true => Tensor::from_dispatch(Dispatch::fused_gate(x.into_dispatch(), Gate::Gelu)),
         false => composed(x),
-    }
+    })
 }
 
 /// `x sigmoid(x)` (arXiv 1606.08415, section 2), whose slope with `s = sigmoid(x)` is `s + x s (1 - s)`.
 pub fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    match is_fused(&x) {
+    widened(x, |x| match is_fused(&x) {
         true => Tensor::from_dispatch(Dispatch::fused_gate(x.into_dispatch(), Gate::Silu)),
         false => activation::silu(x),
-    }
+    })
 }
 
 /// The gate of an activation.
@@ -33,20 +34,23 @@ pub enum Gate {
     Silu,
 }
 
+/// Computed in f32, value and slope, of whatever type x is.
+///
 /// Under autodiff the graph holds the tangent `f'(x0) (x - x0) + f(x0)` in place of the function: the same value and gradient
 /// (though no second derivative) for one product instead of a dozen operations that would be kept, and some of them computed
-/// again, for the backward pass.
+/// again, for the backward pass. The difference is 0, so that nothing cancels, in a half neither, and the slope is kept in the type of x.
 fn composed<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    if !x.is_autodiff() {
-        let gate = composed_gate(x.clone());
-        return x * gate;
-    }
-    let at = x.clone().detach();
+    let dtype = FloatDType::from(x.dtype());
+    let at = full(x.clone().detach());
     let gate = composed_gate(at.clone());
     let value = at.clone() * gate.clone();
+    if !x.is_autodiff() {
+        return value.cast(dtype);
+    }
     let slope_of_argument = at.clone().square() * (3.0 * CUBIC) + LINEAR;
     let slope = gate.clone() + value.clone() * (-gate + 1.0) * slope_of_argument;
-    x * slope.clone() + (value - at * slope)
+    let step = x.clone() - x.detach();
+    step * slope.cast(dtype) + value.cast(dtype)
 }
 
 /// `2 sqrt(2/pi)`: twice the tanh's argument is `LINEAR x + CUBIC x^3`.

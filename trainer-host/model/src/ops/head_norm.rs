@@ -1,13 +1,14 @@
 //! The norm of each head's queries and keys.
 
 use burn::backend::Dispatch;
-use burn::tensor::Tensor;
+use burn::tensor::{FloatDType, Tensor};
 
 use super::{BlockOps, is_fused};
 use crate::network::norm::standardise;
+use crate::network::precision::{full, is_half};
 
 /// `LN(q) gain + offset` of every head's query and key (arXiv 2302.05442, section 2), values as they are: packed rows `[B*T, 3D]` as for
-/// [`attention`](super::attention()), to the same shape. A gain and an offset `[D / heads]` for queries, and then for keys, serve all
+/// [`attention`](super::attention()), to the same shape and type, computed in f32. A gain and an offset `[D / heads]` for queries, and then for keys, serve all
 /// heads.
 pub fn head_norm(
     qkv: Tensor<2>,
@@ -16,6 +17,10 @@ pub fn head_norm(
     heads: usize,
     epsilon: f64,
 ) -> Tensor<2> {
+    let dtype = qkv.dtype();
+    if is_half(dtype) {
+        return head_norm(full(qkv), gains, offsets, heads, epsilon).cast(FloatDType::from(dtype));
+    }
     if !is_fused(&qkv) {
         return composed(qkv, gains, offsets, heads, epsilon);
     }

@@ -39,8 +39,11 @@ pub use update::{AdamStep, adam_step, moved_average, square_sum};
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, backend_extension};
-use burn::tensor::Tensor;
+use burn::tensor::{FloatDType, Tensor};
 use gate::Gate;
+
+use crate::device::compiles_kernels;
+use crate::network::precision::{full, is_half};
 
 /// The operations of blocks on a backend's own tensors, as `Dispatch` finds them.
 #[backend_extension(Flex: cfg(feature = "flex"), Autodiff)]
@@ -80,6 +83,16 @@ fn is_fused<const D: usize>(x: &Tensor<D>) -> bool {
 #[cfg(not(feature = "flex"))]
 fn is_fused<const D: usize>(_: &Tensor<D>) -> bool {
     false
+}
+
+/// `function` of x in f32, its value in the type of x, where x is a half on the CPU: products of halves are computed so there, and what
+/// is written out here knows f32 alone. Elsewhere `function` itself.
+fn widened<const D: usize, const E: usize>(x: Tensor<D>, function: impl FnOnce(Tensor<D>) -> Tensor<E>) -> Tensor<E> {
+    let dtype = x.dtype();
+    if !is_half(dtype) || compiles_kernels(&x.device()) {
+        return function(x);
+    }
+    function(full(x)).cast(FloatDType::from(dtype))
 }
 
 #[cfg(feature = "flex")]

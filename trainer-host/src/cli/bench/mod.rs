@@ -135,6 +135,8 @@ struct Facts {
     batch: usize,
     tokens: usize,
     guidance: String,
+    #[serde(rename = "dtype")]
+    precision: &'static str,
     device: String,
     threads: usize,
     parameters: usize,
@@ -149,6 +151,7 @@ impl Facts {
             batch: recipe.optimiser.batch,
             tokens: network.tokens(),
             guidance: recipe.phases.last().map_or_else(String::new, guidance),
+            precision: recipe.compute.precision.key(),
             device: run.options().device_name.clone(),
             threads: rayon::current_num_threads(),
             parameters: network.parameter_count(),
@@ -210,8 +213,15 @@ impl Facts {
 
     fn heading(&self) -> String {
         format!(
-            "{} · guidance {} · batch {} of {} tokens · {} parameters · {} · {} threads",
-            self.model, self.guidance, self.batch, self.tokens, self.parameters, self.device, self.threads,
+            "{} · guidance {} · batch {} of {} tokens · {} parameters · {} · {} · {} threads",
+            self.model,
+            self.guidance,
+            self.batch,
+            self.tokens,
+            self.parameters,
+            self.precision,
+            self.device,
+            self.threads,
         )
     }
 
