@@ -64,6 +64,8 @@ impl Ranks {
                 summed, sound, error, ..
             } = sums;
             error.map_or(Ok(()), Err)?;
+            // With a factor on the loss, what overflows is left out, and is no rank's fault.
+            let sound = sound || worker.loss_scale.is_some();
             let output = self.joined(output, sound, worker, before, batch)?;
             self.agree_on_buffers(worker)?;
             let gradients = Gradients {
