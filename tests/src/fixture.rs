@@ -28,7 +28,8 @@ pub fn folder() -> PathBuf {
 }
 
 /// The kinds of files that the parity tests check, by the beginning of their names.
-pub const CHECKED: [&str; 8] = [
+pub const CHECKED: [&str; 9] = [
+    "autocast_",
     "checkpoint_",
     "guidance_losses",
     "interpolant",

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use burn::tensor::{Device, TensorData};
 use sextant_guidance::SearchPath;
+use sextant_train::Ranks;
+use sextant_train::reduce::threads::threads;
 
 /// The elements of a tensor's data as f32.
 pub fn floats(data: &TensorData) -> Vec<f32> {
@@ -31,6 +33,30 @@ pub fn device() -> Device {
 pub fn plugin_folder() -> PathBuf {
     let test = std::env::current_exe().expect("the test's path");
     test.parent().expect("a folder").to_owned()
+}
+
+/// What each of so many ranks of this process does, in their order; one rank is a world of its own.
+///
+/// # Panics
+/// A rank that panics.
+pub fn on_ranks<T: Send>(count: usize, act: impl Fn(Ranks) -> T + Sync) -> Vec<T> {
+    if count == 1 {
+        return vec![act(Ranks::default())];
+    }
+    std::thread::scope(|scope| {
+        let act = &act;
+        let started = threads(count).into_iter().enumerate().map(|(rank, link)| {
+            scope.spawn(move || {
+                let ranks = Ranks::join(Box::new(link), &format!("host{rank}"));
+                act(ranks.expect("all ranks are there"))
+            })
+        });
+        let started: Vec<_> = started.collect();
+        started
+            .into_iter()
+            .map(|rank| rank.join().expect("a rank's result"))
+            .collect()
+    })
 }
 
 /// The search path of the tests.

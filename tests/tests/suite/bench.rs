@@ -60,7 +60,12 @@ fn a_step_of_a_size_is_measured_as_pytorch_is() {
         let measured = measured(path, &[&small[..], &["--guidance", guidance], &always[..]].concat());
         // The keys of benches/torch_step.py.
         assert!(measured["who"].as_str().unwrap().starts_with("sextant "), "{measured}");
-        for (key, value) in [("model", "S/8"), ("guidance", guidance), ("device", "cpu")] {
+        for (key, value) in [
+            ("model", "S/8"),
+            ("guidance", guidance),
+            ("dtype", "f32"),
+            ("device", "cpu"),
+        ] {
             assert_eq!(measured[key], value);
         }
         for (key, value) in [("batch", 3), ("tokens", 4), ("threads", 2)] {
@@ -112,6 +117,12 @@ fn a_step_of_a_recipe_is_measured_and_nothing_is_written() {
     assert_eq!(measured["batch"], 6);
     assert_eq!(measured["tokens"], 16);
     positive(&measured, "/step_s");
+    let small = ["model.hidden_size=32", "model.num_heads=2", "compute.recompute=blocks"];
+    let small = small.iter().flat_map(|set| ["--set", *set]);
+    let halves = ["--model", "S/8", "--batch", "1", "--dtype", "bf16"]
+        .into_iter()
+        .chain(small);
+    assert_eq!(self::measured(path, &halves.collect::<Vec<_>>())["dtype"], "bf16");
     let text = succeed(path, &["bench", &tiny(), "--steps", "2", "--device", "cpu"]);
     let text = String::from_utf8(text).unwrap();
     for words in [
@@ -146,4 +157,23 @@ fn what_cannot_be_timed_is_said() {
         &["optimiser.batch is 0"],
     );
     refused(path, &["bench", "--model", "S/2", "--threads", "0"], &["--threads"]);
+}
+
+#[test]
+fn images_are_drawn_as_pytorch_draws_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let small = [
+        "--set",
+        "model.hidden_size=32",
+        "--set",
+        "model.depth=2",
+        "--set",
+        "model.num_heads=2",
+    ];
+    let drawn = ["--model", "S/8", "--input", "16", "--batch", "3", "--sampling", "4"];
+    let measured = measured(folder.path(), &[drawn.as_slice(), &small].concat());
+    assert_eq!(measured["sampling_steps"], 4);
+    assert_eq!(measured["step_s"], Value::Null);
+    let speed = positive(&measured, "/images_per_s") * positive(&measured, "/sampling_s");
+    assert!((speed - 3.0).abs() < 1e-9, "{measured}");
 }

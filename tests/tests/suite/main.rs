@@ -25,6 +25,8 @@ mod interrupts;
 mod kills;
 mod lock;
 mod memory;
+#[cfg(feature = "mpi")]
+mod mpi;
 mod on_the_fly;
 mod parity_diffusion;
 mod parity_guidance;
@@ -32,7 +34,9 @@ mod parity_model;
 mod parity_training;
 mod plugin_check;
 mod plugin_kit;
+mod precision;
 mod prepare;
+mod ranks;
 mod report;
 mod resume;
 mod runs;

@@ -1,6 +1,7 @@
 //! Whole trainings against PyTorch: the shipped plugins as loaded libraries, the production loop and step.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -11,14 +12,14 @@ use sextant_guidance::Sources;
 use sextant_model::device::compiles_kernels;
 use sextant_model::{Sit, SitConfig, apply, collect, frozen_copy};
 use sextant_recipe::{
-    DiffusionRecipe, Init, OptimiserRecipe, OutputRecipe, Path as Interpolant, Phase, Prediction, SourceConfig,
-    TeacherRecipe, Weights,
+    ComputeRecipe, DiffusionRecipe, Init, OptimiserRecipe, OutputRecipe, Path as Interpolant, Phase, Precision,
+    Prediction, Recompute, SourceConfig, TeacherRecipe, Weights,
 };
 use sextant_tests::fixture::{self, Fixture};
-use sextant_tests::{floats, plugins};
+use sextant_tests::{floats, on_ranks, plugins};
 use sextant_train::checkpoint::{Saved, SavedTensors, State, Tensors};
 use sextant_train::{
-    Ending, Observer, PhaseSettings, ProgressMode, StepOutput, TrainModule, Training, Worker, geometry,
+    Ending, Observer, PhaseSettings, ProgressMode, Ranks, StepOutput, TrainModule, Training, Worker, geometry,
 };
 
 /// Name of the source under test: the fixtures call its parameters the head.
@@ -48,10 +49,84 @@ fn no_fixture_is_left_unchecked() {
 fn trainings_follow_pytorch() {
     for fixture in fixture::all("train_") {
         let kind = fixture.settings["guidance"].as_str().expect("a guidance").to_owned();
-        let trajectory = train(&fixture, &kind);
-        check_steps(&fixture, &trajectory);
-        check_weights(&fixture, &trajectory);
-        check_teacher(&fixture, &kind, &trajectory);
+        let batches = steps(&fixture, &kind);
+        for recompute in [Recompute::Off, Recompute::Blocks] {
+            let compute = ComputeRecipe {
+                recompute,
+                ..ComputeRecipe::default()
+            };
+            let trajectory = train(&fixture, &kind, 1, &batches, &compute);
+            check_steps(&fixture, &trajectory);
+            check_weights(&fixture, &trajectory);
+            check_teacher(&fixture, &kind, &trajectory);
+        }
+    }
+}
+
+/// What is rounded in other places deviates by chance as six orders of the samples do, of which the largest was taken.
+const CHANCE: f64 = 1.25;
+
+#[test]
+fn halves_stay_as_near_to_f32_as_with_autocast() {
+    let exact: BTreeMap<String, Fixture> = fixture::all("train_")
+        .into_iter()
+        .map(|fixture| (fixture.name.clone(), fixture))
+        .collect();
+    for autocast in fixture::all("autocast_") {
+        let name = autocast.name.replacen("autocast_", "train_", 1);
+        let fixture = &exact[&name];
+        let kind = fixture.settings["guidance"].as_str().expect("a guidance");
+        for precision in [Precision::Bf16, Precision::F16] {
+            let compute = ComputeRecipe {
+                precision,
+                ..ComputeRecipe::default()
+            };
+            let half = precision.key();
+            let trajectory = train(fixture, kind, 1, &steps(fixture, kind), &compute);
+            let of_each = |read: fn(&Recorded) -> &[f32]| -> Vec<f32> {
+                trajectory.steps.iter().flat_map(read).copied().collect()
+            };
+            let check = |what: &str, ours: f64| {
+                let theirs = autocast.settings[half][what].as_f64().expect("a deviation");
+                println!("{kind}, {half}: {what} is off by {ours:.2e}, with autocast by up to {theirs:.2e}");
+                assert!(
+                    ours <= CHANCE * theirs,
+                    "{kind}, {half}: {what} is off by {ours:.2e}, with autocast by {theirs:.2e}"
+                );
+            };
+            for (what, found) in [
+                ("denoising", of_each(|step| &step.denoising)),
+                ("guidance", of_each(|step| &step.guidance)),
+                ("grad_norm", of_each(|step| std::slice::from_ref(&step.norm))),
+            ] {
+                let wanted: Vec<f32> = fixture.values(&format!("steps.{what}"));
+                check(what, relative(&found, &wanted));
+            }
+            let start = fixture.group("init.model", "");
+            for (what, weights) in [("model", Weights::Model), ("ema", Weights::Ema)] {
+                let found = trajectory.saved.weights(weights).unwrap();
+                let wanted = fixture.group(&format!("final.{what}"), "");
+                check(what, distance(&found, &wanted) / distance(&wanted, &start));
+            }
+        }
+    }
+}
+
+#[test]
+fn trainings_on_several_ranks_follow_pytorch() {
+    for fixture in fixture::all("train_") {
+        let kind = fixture.settings["guidance"].as_str().expect("a guidance").to_owned();
+        // A source that couples samples sees those of its rank, and PyTorch's run saw all.
+        if kind == "dispersive" || fixture.settings["mask"].as_str() == Some("released") {
+            continue;
+        }
+        let steps = steps(&fixture, &kind);
+        for ranks in [2, 4] {
+            let trajectory = train(&fixture, &kind, ranks, &steps, &ComputeRecipe::default());
+            check_steps(&fixture, &trajectory);
+            check_weights(&fixture, &trajectory);
+            check_teacher(&fixture, &kind, &trajectory);
+        }
     }
 }
 
@@ -63,7 +138,7 @@ struct Trajectory {
     padded_rows: u64,
     /// True if rows are padded on the device.
     pads: bool,
-    _folder: tempfile::TempDir,
+    _folder: Option<tempfile::TempDir>,
 }
 
 struct Recorded {
@@ -173,8 +248,27 @@ fn network(config: &SitConfig, weights: &Tensors, device: &Device) -> Sit {
     apply(Sit::init(config, &mut rng, device).unwrap(), weights).unwrap()
 }
 
+/// The training on so many ranks, as the first of them has it.
+fn train(fixture: &Fixture, kind: &str, ranks: usize, steps: &[HostBatch], compute: &ComputeRecipe) -> Trajectory {
+    let folder = tempfile::tempdir().unwrap();
+    let mut all = on_ranks(ranks, |ranks| {
+        train_on(fixture, kind, ranks, steps, compute, folder.path())
+    });
+    Trajectory {
+        _folder: Some(folder),
+        ..all.swap_remove(0)
+    }
+}
+
 /// The training of a fixture before its first step.
-pub fn prepared(fixture: &Fixture, kind: &str, device: Device, folder: &Path) -> Training {
+pub fn prepared(
+    fixture: &Fixture,
+    kind: &str,
+    device: Device,
+    ranks: Ranks,
+    compute: &ComputeRecipe,
+    folder: &Path,
+) -> Training {
     let (config, optimiser) = (fixture.geometry(true), optimiser(fixture));
     let tracked = device.clone().autodiff();
     let phase = Phase {
@@ -198,10 +292,10 @@ pub fn prepared(fixture: &Fixture, kind: &str, device: Device, folder: &Path) ->
     let sources = Sources::load(
         &phase.guidance,
         &plugins(),
-        &geometry(&optimiser, &diffusion, &config, None, &phase, &fields),
+        &geometry(&ranks.cut(&optimiser), &diffusion, &config, None, &phase, &fields),
     )
     .unwrap();
-    let student = network(&config, &fixture.group("init.model", ""), &tracked);
+    let student = network(&config, &fixture.group("init.model", ""), &tracked).computing_in(compute.precision);
     let teacher = fixture.group("teacher", "");
     let teacher = (!teacher.is_empty()).then(|| frozen_copy(&network(&config, &teacher, &device)));
     let head: Tensors = fixture
@@ -215,6 +309,7 @@ pub fn prepared(fixture: &Fixture, kind: &str, device: Device, folder: &Path) ->
         sources: params,
     };
     let worker = Worker::new(module, sources, teacher, &optimiser, diffusion, SEED, device);
+    let worker = worker.recomputing(compute.recompute);
     let settings = PhaseSettings {
         phase: phase.name,
         steps: phase.steps,
@@ -228,17 +323,25 @@ pub fn prepared(fixture: &Fixture, kind: &str, device: Device, folder: &Path) ->
         folder: folder.into(),
     };
     let progress = ProgressMode::Quiet.start(&fixture.name, 0, 1);
-    Training::new(settings, worker, State::default(), progress)
+    Training::new(settings, worker, State::default(), progress).with_ranks(ranks)
 }
 
-fn train(fixture: &Fixture, kind: &str) -> Trajectory {
-    let folder = tempfile::tempdir().unwrap();
+fn train_on(
+    fixture: &Fixture,
+    kind: &str,
+    ranks: Ranks,
+    steps: &[HostBatch],
+    compute: &ComputeRecipe,
+    folder: &Path,
+) -> Trajectory {
     let recorded = Arc::new(Mutex::new(Vec::new()));
     let recorder = Box::new(Recorder(recorded.clone()));
     let device = sextant_tests::device();
     let pads = compiles_kernels(&device);
-    let mut training = prepared(fixture, kind, device, folder.path()).with_observer(recorder);
-    let ending = training.run(steps(fixture, kind).into_iter().map(Ok)).unwrap();
+    let slice = ranks.slice(optimiser(fixture).batch);
+    let batches = steps.iter().map(|batch| Ok(part(batch, slice.clone())));
+    let mut training = prepared(fixture, kind, device, ranks, compute, folder).with_observer(recorder);
+    let ending = training.run(batches).unwrap();
     let Ending::Finished(saved) = ending else {
         panic!("{}: {ending:?}", fixture.name)
     };
@@ -249,7 +352,36 @@ fn train(fixture: &Fixture, kind: &str) -> Trajectory {
         teacher_rows: counters.rows,
         padded_rows: counters.padded_rows,
         pads,
-        _folder: folder,
+        _folder: None,
+    }
+}
+
+/// These samples of a batch.
+fn part(batch: &HostBatch, samples: Range<usize>) -> HostBatch {
+    let count = batch.ids.len();
+    let rows = |values: &[f32]| {
+        let width = values.len() / count;
+        values[samples.start * width..samples.end * width].to_vec()
+    };
+    let Clean::Values(x) = &batch.x else {
+        panic!("latents are ready")
+    };
+    let fields = batch.fields.iter().map(|(name, field)| {
+        let values = rows(&field.values);
+        let shape = [&[samples.len()], &field.shape[1..]].concat();
+        (name.clone(), FieldBatch { shape, values })
+    });
+    HostBatch {
+        shape: [samples.len(), batch.shape[1], batch.shape[2], batch.shape[3]],
+        x: Clean::Values(rows(x)),
+        noise: rows(&batch.noise),
+        t: rows(&batch.t),
+        labels: batch.labels[samples.clone()].to_vec(),
+        dropped: batch.dropped[samples.clone()].to_vec(),
+        ids: batch.ids[samples.clone()].to_vec(),
+        fields: fields.collect(),
+        pictures: None,
+        step: batch.step,
     }
 }
 

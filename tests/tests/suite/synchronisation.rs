@@ -9,7 +9,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use burn::backend::{Backend, Dispatch};
 use burn::tensor::{Device, Tensor};
 use sextant_model::device;
+use sextant_recipe::ComputeRecipe;
 use sextant_tests::fixture::{self, Fixture};
+use sextant_train::Ranks;
 
 use crate::parity_training::{prepared, steps};
 
@@ -28,7 +30,14 @@ fn no_step_reads_from_its_device() {
     for fixture in fixture::all("train_").into_iter().filter(asking) {
         let kind = fixture.settings["guidance"].as_str().expect("a guidance");
         let folder = tempfile::tempdir().unwrap();
-        let mut training = prepared(&fixture, kind, device.clone(), folder.path());
+        let mut training = prepared(
+            &fixture,
+            kind,
+            device.clone(),
+            Ranks::default(),
+            &ComputeRecipe::default(),
+            folder.path(),
+        );
         let mut advance = |batch| training.advance(&mut iter::once(Ok(batch)));
         let batches: Vec<_> = steps(&fixture, kind).into_iter().take(STEPS).collect();
         // What compiles a kernel, or chooses one, may wait. Twice, since a shape that comes again is fused otherwise than a new one.

@@ -15,6 +15,7 @@ use super::{network, numbers};
 use sextant_guidance::{Buffers, GuidanceStep, Services, SourceLoss, SourceParams, SourcePlan, Sources, traced};
 use sextant_model::diffusion::Interpolant;
 use sextant_model::{Sit, TrainBatch};
+use sextant_recipe::Precision;
 use sextant_records::TeacherCounters;
 
 /// One case, ready to be guided, as often as one likes.
@@ -223,6 +224,7 @@ impl<'a> Harness<'a> {
             path: case.path,
             seed: case.seed,
             null_class: case.classes as i64,
+            precision: Precision::F32,
             pad_rows: sextant_model::device::compiles_kernels(self.plugin.device()),
             counters: &mut counters,
         };

@@ -24,6 +24,8 @@ pub struct StepLoader {
     null_class: i64,
     labels: Option<Arc<[i64]>>,
     pictures: Vec<Range<u64>>,
+    /// The samples of each batch that are wanted.
+    slice: Range<usize>,
 }
 
 impl StepLoader {
@@ -45,7 +47,13 @@ impl StepLoader {
             null_class,
             labels: None,
             pictures: Vec::new(),
+            slice: 0..batch_size,
         }
+    }
+
+    /// With these samples of each batch alone: one rank's of several.
+    pub fn with_slice(self, slice: Range<usize>) -> Self {
+        Self { slice, ..self }
     }
 
     /// With the images of the samples at the steps of these ranges.
@@ -79,19 +87,21 @@ impl StepLoader {
             null_class,
             labels,
             pictures,
+            slice,
         } = self.clone();
         let worker = std::thread::spawn(move || {
             let mut order = dataset.order(seed, batch_size);
             for step in steps {
                 let pictures = pictures.iter().any(|steps| steps.contains(&step));
-                let batch = dataset
-                    .collect(seed, step, &order.batch(step), pictures)
-                    .map(|mut batch| {
-                        if let Some(labels) = &labels {
-                            batch.labels = batch.ids.iter().map(|&id| labels[id as usize]).collect();
-                        }
-                        HostBatch::draw(&dataset, seed, batch, &diffusion, null_class)
-                    });
+                // An empty set has empty batches.
+                let places = order.batch(step);
+                let places = places.get(slice.clone()).unwrap_or_default();
+                let batch = dataset.collect(seed, step, places, pictures).map(|mut batch| {
+                    if let Some(labels) = &labels {
+                        batch.labels = batch.ids.iter().map(|&id| labels[id as usize]).collect();
+                    }
+                    HostBatch::draw(&dataset, seed, batch, &diffusion, null_class)
+                });
                 let failed = batch.is_err();
                 // The iterator is gone when its end of the channel is.
                 if sender.send(batch).is_err() || failed {
@@ -199,6 +209,29 @@ mod tests {
             restored.labels = plain.labels.clone();
             restored.dropped = plain.dropped.clone();
             assert_eq!(plain, restored);
+        }
+    }
+
+    #[test]
+    fn slices_of_a_batch_are_the_batch() {
+        let loader = loader(3..5);
+        let slices = [0..16, 16..32].map(|slice| {
+            loader
+                .clone()
+                .with_slice(slice)
+                .iter()
+                .map(Result::unwrap)
+                .collect::<Vec<_>>()
+        });
+        for (whole, parts) in loader.iter().map(Result::unwrap).zip(slices[0].iter().zip(&slices[1])) {
+            let joined = |of: fn(&HostBatch) -> Vec<f32>| [of(parts.0), of(parts.1)].concat();
+            assert_eq!(whole.ids, [&parts.0.ids[..], &parts.1.ids].concat());
+            assert_eq!(whole.dropped, [&parts.0.dropped[..], &parts.1.dropped].concat());
+            for of in [(|batch| batch.noise.clone()) as fn(&HostBatch) -> Vec<f32>, |batch| {
+                batch.t.clone()
+            }] {
+                assert_eq!(of(&whole), joined(of));
+            }
         }
     }
 

@@ -1,11 +1,13 @@
 //! State of sources between steps.
 
+mod agreement;
+
 use std::collections::BTreeMap;
 
 use burn::backend::ops::{BoolTensorOps, FloatTensorOps, IntTensorOps};
 use burn::backend::{Dispatch, DispatchTensor, Slice, TensorMetadata};
 use burn::tensor::{Device, TensorData};
-use sextant_plugin_api::abi::DType;
+use sextant_plugin_api::abi::{Agreement, DType};
 
 use super::error::GuidanceError;
 use super::initial::draw;
@@ -26,8 +28,11 @@ struct Entry {
     name: String,
     dtype: DType,
     shape: Vec<usize>,
+    agreement: Agreement,
     device: Device,
     value: DispatchTensor,
+    /// Rows, the newest, that were replaced since the step began.
+    fresh: usize,
 }
 
 impl Buffers {
@@ -41,6 +46,8 @@ impl Buffers {
                 name: plan.name.clone(),
                 dtype: plan.dtype,
                 shape: plan.shape.clone(),
+                agreement: plan.agreement,
+                fresh: 0,
                 value: operations::from_data(data, plan.dtype, device.as_dispatch()),
                 device: device.clone(),
             });
@@ -51,6 +58,13 @@ impl Buffers {
     pub(super) fn tensors(&self, source: &str) -> Vec<DispatchTensor> {
         let of_source = self.entries.iter().filter(|entry| entry.source == source);
         of_source.map(|entry| entry.value.clone()).collect()
+    }
+
+    /// The same values, of which a step that begins has replaced nothing.
+    pub fn begun(&self) -> Self {
+        let mut begun = self.clone();
+        begun.entries.iter_mut().for_each(|entry| entry.fresh = 0);
+        begun
     }
 
     /// Takes over the new values that sources gave in a step. To be called once the step is known to be good.
@@ -117,7 +131,8 @@ impl Buffers {
 impl Entry {
     /// Takes the new value; of fewer rows than there are, they replace the oldest, and the newest stand last.
     fn replace(&mut self, value: DispatchTensor) {
-        let (rows, all) = (value.shape()[0], self.shape[0]);
+        let (rows, all) = (value.shape()[0], self.shape.first().copied().unwrap_or(1));
+        self.fresh = all.min(self.fresh + rows);
         if rows == all {
             self.value = value;
             return;
@@ -139,11 +154,9 @@ impl Entry {
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::{Int, Tensor};
-    use sextant_plugin_api::abi::Agreement;
-
     use super::super::plan::Initial;
     use super::*;
+    use burn::tensor::{Int, Tensor};
 
     fn buffers() -> Buffers {
         let plan = |name: &str, dtype, shape: &[usize], rows| BufferPlan {

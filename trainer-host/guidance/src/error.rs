@@ -118,6 +118,14 @@ pub enum GuidanceError {
         /// The part that is missing.
         what: String,
     },
+    /// A buffer on which the ranks of a run cannot agree.
+    #[error("buffer `{buffer}` of the guidance sources: {reason}")]
+    Ranks {
+        /// Its path: source and name.
+        buffer: String,
+        /// The difference.
+        reason: String,
+    },
     /// A checkpoint's parameters or buffers are not those of the sources.
     #[error("checkpoint of the guidance sources: {0}")]
     Checkpoint(String),

@@ -23,6 +23,7 @@ use super::operations::Spec;
 use super::step::{GuidanceStep, Services};
 use sextant_model::diffusion::{Path, Prediction};
 use sextant_model::{Sit, SitConfig, TrainBatch, frozen_copy};
+use sextant_recipe::Precision;
 use sextant_records::TeacherCounters;
 
 /// A student of 3 blocks, a teacher of 2, one field.
@@ -150,6 +151,7 @@ impl StepFixture {
             path: Path::Linear,
             seed: 3,
             null_class: 5,
+            precision: Precision::F32,
             pad_rows: false,
             counters: &mut self.counters,
         };

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use burn::backend::DispatchTensor;
 use burn::tensor::Tensor;
+use sextant_recipe::Precision;
 use sextant_records::TeacherCounters;
 
 use sextant_model::diffusion::Path;
@@ -42,6 +43,8 @@ pub struct Services<'a> {
     pub seed: u64,
     /// The label that stands for no label.
     pub null_class: i64,
+    /// Type in which dense layers that sources ask for are computed. What sources see is f32.
+    pub precision: Precision,
     /// Pad the rows given to a network to a few sizes, so that tuning and compilation do not start anew for each.
     pub pad_rows: bool,
     /// Added to by every forward pass.

@@ -22,6 +22,7 @@ const EVERY: Duration = Duration::from_millis(50);
 
 static STOP: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 static SAVE: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
+static HUSHED: AtomicBool = AtomicBool::new(false);
 static HELD: AtomicUsize = AtomicUsize::new(0);
 static ADVICE: Mutex<String> = Mutex::new(String::new());
 
@@ -92,7 +93,14 @@ pub fn end(code: u8) -> ! {
 
 /// Says a line on standard error, which may be a terminal that is gone.
 pub fn say(line: &str) {
-    let _ = writeln!(io::stderr(), "{line}");
+    if !HUSHED.load(SeqCst) {
+        let _ = writeln!(io::stderr(), "{line}");
+    }
+}
+
+/// Says nothing from now on, or says it again: of several processes that do one thing together, one speaks.
+pub fn hush(hushed: bool) {
+    HUSHED.store(hushed, SeqCst);
 }
 
 /// Asks to stop.

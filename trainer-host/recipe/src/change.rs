@@ -73,6 +73,12 @@ const KEYS: &[(&str, Decides)] = &[
         "optimiser",
         Decides::Done("the moments and the moving average were gathered with it"),
     ),
+    ("compute.recompute", Decides::Steps),
+    ("compute.averages", Decides::Steps),
+    (
+        "compute",
+        Decides::Done("the weights, and what taught them, were computed in it"),
+    ),
     ("phases.*.steps", Decides::Steps),
     ("phases.*.guidance.*.coefficient", Decides::Steps),
     ("phases.*.guidance.*.start_step", Decides::Steps),
@@ -94,6 +100,7 @@ const KEYS: &[(&str, Decides)] = &[
     ("evaluation.times", Decides::Steps),
     ("evaluation", Decides::Surroundings),
     ("output", Decides::Surroundings),
+    ("ranks", Decides::Surroundings),
 ];
 
 impl Change {
@@ -310,6 +317,8 @@ mod tests {
             "title=another",
             "optimiser.lr=1e-3",
             "optimiser.warmup_steps=5",
+            "compute.recompute=blocks",
+            "compute.averages=cpu",
             "phases.1.steps=9",
             "phases.1.guidance.0.coefficient=0.1",
             "phases.1.guidance.0.start_step=6",
@@ -340,6 +349,8 @@ mod tests {
             ("diffusion.label_dropout=0.2", "times and labels"),
             ("optimiser.batch=8", "would come twice"),
             ("optimiser.ema_decay=0.5", "gathered with it"),
+            ("compute.precision=bf16", "computed in it"),
+            ("compute.frozen=bf16", "computed in it"),
             ("phases.0.name=other", "phase"),
             ("phases.1.init=continue", "one phase follows from another"),
             ("phases.1.teacher.weights=ema", "one phase follows from another"),

@@ -9,6 +9,7 @@
 mod assign;
 mod base;
 mod change;
+mod compute;
 mod data;
 mod diffusion;
 mod encoder;
@@ -28,6 +29,7 @@ mod vae;
 mod weights;
 
 pub use change::{Change, changes, changes_training, measuring_refusals, refusals, value_changes};
+pub use compute::{ComputeRecipe, Place, Precision, Recompute};
 pub use data::{DataConfig, HeldOut, SD_SCALE};
 pub use diffusion::{Path, PathCoefficients, Prediction};
 pub use encoder::{

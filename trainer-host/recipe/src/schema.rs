@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Convention, DataConfig, Import, Init, KeyError, Path, Prediction, QualityRecipe, RepresentationsRecipe,
-    SamplerConfig, SourceConfig, TargetEncoder, TimeSampling, Weights,
+    ComputeRecipe, Convention, DataConfig, Import, Init, KeyError, Path, Prediction, QualityRecipe,
+    RepresentationsRecipe, SamplerConfig, SourceConfig, TargetEncoder, TimeSampling, Weights,
 };
 
 /// A whole recipe, defaults filled in. It is written beside the results and runs again.
@@ -29,6 +29,9 @@ pub struct Recipe {
     /// Optimiser, batch and moving average.
     #[serde(default)]
     pub optimiser: OptimiserRecipe,
+    /// Precision and memory of a step.
+    #[serde(default)]
+    pub compute: ComputeRecipe,
     /// Trainings, one after another; the last is the one that is compared.
     pub phases: Vec<Phase>,
     /// Measurements.
@@ -37,6 +40,9 @@ pub struct Recipe {
     /// Files that are written, and how often.
     #[serde(default)]
     pub output: OutputRecipe,
+    /// Devices or processes that share each batch, where there are several.
+    #[serde(default)]
+    pub ranks: RanksRecipe,
 }
 
 fn untitled() -> String {
@@ -311,6 +317,50 @@ impl Default for OutputRecipe {
     }
 }
 
+/// Ranks: devices or processes that share each batch. How many there are is no part of a recipe.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RanksRecipe {
+    /// The samples that a source sees which couples those of a batch.
+    pub coupled: Coupled,
+    /// Seconds after which a rank that does not answer is lost, and the run ends.
+    pub patience: u64,
+}
+
+/// The samples that are coupled, where a batch lies on several ranks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Coupled {
+    /// Those of one rank's micro-batch.
+    #[default]
+    Local,
+    /// Those of all ranks.
+    Gathered,
+}
+
+impl Default for RanksRecipe {
+    fn default() -> Self {
+        Self {
+            coupled: Coupled::default(),
+            patience: 600,
+        }
+    }
+}
+
+impl RanksRecipe {
+    fn validate(&self) -> Result<(), KeyError> {
+        whole("ranks.patience", self.patience, 1, 1_000_000)?;
+        match self.coupled {
+            Coupled::Local => Ok(()),
+            Coupled::Gathered => Err(KeyError(
+                "ranks.coupled is \"gathered\": tokens of other ranks would need a collective with gradients, which there is not; with \
+                 \"local\" a source that couples samples sees those of its rank's micro-batch"
+                    .into(),
+            )),
+        }
+    }
+}
+
 impl Recipe {
     /// Checks what types cannot: ranges, names, references between phases.
     ///
@@ -322,6 +372,7 @@ impl Recipe {
         self.diffusion.validate()?;
         self.optimiser.validate()?;
         self.evaluation.validate()?;
+        self.ranks.validate()?;
         let output = &self.output;
         at_least("output.log_every", output.log_every, 1)?;
         at_least("output.keep", output.keep as u64, 1)?;

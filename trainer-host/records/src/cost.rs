@@ -113,6 +113,9 @@ pub struct Seconds {
     pub clip: f64,
     /// Scaling of the gradients, AdamW, moving averages.
     pub update: f64,
+    /// Adding up with other ranks, and the wait for them.
+    #[serde(default)]
+    pub ranks: f64,
     /// Whole steps, without diagnostics, validation and checkpoints.
     pub step: f64,
 }
@@ -167,6 +170,7 @@ mod tests {
             guidance: 4.0,
             backward: 5.0,
             clip: 0.5,
+            ranks: 0.0,
             update: 5.5,
             step: 29.0,
         };

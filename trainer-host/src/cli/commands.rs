@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{
     Command, CompareArgs, ComputeArgs, TrainArgs, bench, checkpoint, command_line, encoder, eval, log, plan, plugin,
-    report, resume, sample, sweep, vae,
+    ranks, report, resume, sample, sweep, vae,
 };
 use crate::Error;
 use crate::compare::{self, Status};
@@ -96,7 +96,7 @@ pub(super) fn options_of(args: &TrainArgs, folder: &RunFolder) -> Result<Options
     let label = name.map_or("run".into(), |name| name.to_string_lossy());
     Ok(Options {
         strict: args.strict,
-        ..options(&args.compute, args.output.json, &label)?
+        ..ranks::options(&args.compute, args.output.json, &label)?
     })
 }
 
@@ -126,7 +126,7 @@ fn compare(args: CompareArgs) -> Result<(), Error> {
     let folder = args.out.clone().unwrap_or_else(|| default_out(&file, None));
     let options = Options {
         strict: args.strict,
-        ..options(&args.compute, args.output.json, "compare")?
+        ..ranks::options(&args.compute, args.output.json, "compare")?
     };
     let command = comparison(&args);
     let comparison = compare::compare(&file, &folder, &args.seeds, &options, command, log::write_to)?;
@@ -194,14 +194,16 @@ pub(super) fn options(compute: &ComputeArgs, quiet: bool, label: &str) -> Result
         (false, true) if std::io::stdout().is_terminal() => ProgressMode::Dashboard,
         (false, _) => ProgressMode::Auto,
     };
+    let name = ranks::device_of(compute)?;
     Ok(Options {
-        device: device::open(&compute.device)?,
-        device_name: compute.device.clone(),
+        device: device::open(name)?,
+        device_name: name.into(),
         plugins: SearchPath::new(&compute.plugin_dir),
         progress,
         label: label.into(),
         among: None,
         strict: false,
+        ranks: compute.ranks.clone(),
     })
 }
 

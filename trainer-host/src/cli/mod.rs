@@ -12,6 +12,7 @@ mod place;
 mod plan;
 mod plugin;
 mod pretraining;
+mod ranks;
 mod report;
 mod resume;
 mod sample;
@@ -31,6 +32,7 @@ use sextant_evaluation::Cache;
 use sextant_interrupt as interrupt;
 use sextant_model::device::{keep_kernels, panic_text};
 use sextant_recipe::Convention;
+use sextant_train::Ranks;
 
 /// Train diffusion transformers with guidance that is a plugin.
 #[derive(Parser)]
@@ -127,9 +129,13 @@ Budgets that differ are refused. A run that is finished is not run again; an int
 
 #[derive(Args)]
 struct ComputeArgs {
-    /// Device to compute on: auto, cpu, cuda:0, wgpu, … (see `sextant devices`).
+    /// Device to compute on: auto, cpu, cuda:0, wgpu, … (see `sextant devices`). A training takes several, such as cuda:0,cuda:1, which
+    /// share each batch; of processes that mpirun starts, each takes the one of its place on its host.
     #[arg(long, default_value = "auto")]
     device: String,
+    /// The ranks that this process is one of.
+    #[arg(skip)]
+    ranks: Ranks,
     /// Search plugins here first; may be given more than once. Then SEXTANT_PLUGIN_PATH, then beside this program.
     #[arg(long, value_name = "DIR")]
     plugin_dir: Vec<PathBuf>,
@@ -232,6 +238,7 @@ impl From<ConventionName> for Convention {
 
 /// Runs the program on the process's arguments.
 pub fn main() -> ExitCode {
+    ranks::hush_others();
     log::install();
     keep_kernels(Cache::standard().folder().map(|cache| cache.join("kernels")).as_deref());
     // What is caught is reported where it is caught; what is not, here.
@@ -240,7 +247,7 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(words) => return asked_or_wrong(&words),
     };
-    let outcome = catch_unwind(AssertUnwindSafe(|| commands::run(cli.command)));
+    let outcome = catch_unwind(AssertUnwindSafe(|| ranks::run(cli.command)));
     let outcome = outcome.unwrap_or_else(|panic| {
         // Whoever read the output has had enough of it: `sextant … | head`.
         let text = panic_text(panic.as_ref());

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::commands::{default_out, listen, options, print_json};
-use super::{ComputeArgs, LimitArgs, OutputArgs, log};
+use super::commands::{default_out, listen, print_json};
+use super::{ComputeArgs, LimitArgs, OutputArgs, log, ranks};
 use crate::Error;
 use crate::sweep::{self, Request, Tuned, Vary};
 use sextant_recipe as recipe;
@@ -43,9 +43,9 @@ pub struct SweepArgs {
     #[arg(long)]
     strict: bool,
     #[command(flatten)]
-    compute: ComputeArgs,
+    pub(super) compute: ComputeArgs,
     #[command(flatten)]
-    limit: LimitArgs,
+    pub(super) limit: LimitArgs,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -58,7 +58,7 @@ pub fn run(args: SweepArgs) -> Result<(), Error> {
     let folder = args.out.clone().unwrap_or_else(|| default_out(&file, Some("sweep")));
     let options = Options {
         strict: args.strict,
-        ..options(&args.compute, args.output.json, "sweep")?
+        ..ranks::options(&args.compute, args.output.json, "sweep")?
     };
     let (sweep, tuned) = sweep::sweep(&file, &folder, &request, &options, log::write_to)?;
     if args.output.json {

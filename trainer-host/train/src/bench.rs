@@ -1,11 +1,13 @@
 //! A training step, timed: the step of the loop itself, in a training of which nothing is kept.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use serde::Serialize;
 use sextant_guidance::traced;
 use sextant_interrupt as interrupt;
 use sextant_model::device;
+use sextant_model::diffusion::SamplerConfig;
 use sextant_records::{Seconds, median};
 
 use super::checkpoint::State;
@@ -14,6 +16,7 @@ use super::error::{Error, StepError};
 use super::phase::{PhaseSettings, Training};
 use super::plan::StepMemory;
 use super::progress::ProgressMode;
+use super::sample::{self, Drawing};
 use super::setup::Earlier;
 use super::{Run, memory};
 
@@ -113,6 +116,7 @@ impl Run {
                 backward: over(|s| s.backward),
                 clip: over(|s| s.clip),
                 update: over(|s| s.update),
+                ranks: 0.0,
                 step: over(|s| s.step),
             },
             forward: over(|s| s.step - s.backward - s.clip - s.update),
@@ -126,6 +130,37 @@ impl Run {
             device_bytes: of_device.map(|usage| usage.bytes_reserved),
             estimate: self.plan.phases[index].memory.clone(),
         })
+    }
+
+    /// Median seconds in which a batch of images is drawn by Euler's method of so many `steps`, without guidance, as latents, by a
+    /// network of the last phase's shape.
+    ///
+    /// # Errors
+    /// A sampler that does not get through, a request to stop.
+    pub fn bench_sampling(&self, steps: usize, passes: BenchSteps) -> Result<f64, Error> {
+        let index = self.recipe.phases.len() - 1;
+        let worker = self.worker(self.last_phase()?, index, Earlier::NotRun, self.phase_seed(index))?;
+        let batch = self.recipe.optimiser.batch;
+        let drawing = Drawing {
+            sampler: SamplerConfig {
+                steps,
+                ..SamplerConfig::default()
+            },
+            batch,
+            ..Drawing::of(&self.recipe)
+        };
+        let labels = sample::labels(self.dataset.class_names().len(), batch);
+        let (device, shape) = (&self.options.device, self.dataset.shape());
+        let mut seconds = Vec::new();
+        for pass in 0..passes.warmup + passes.timed {
+            interrupt::check()?;
+            let started = Instant::now();
+            sample::latents(&worker.ema, &drawing, 0, &labels, shape, device)?;
+            if pass >= passes.warmup {
+                seconds.push(started.elapsed().as_secs_f64());
+            }
+        }
+        Ok(median(seconds))
     }
 }
 
@@ -141,6 +176,7 @@ fn between(before: &Seconds, after: &Seconds) -> Seconds {
         backward: after.backward - before.backward,
         clip: after.clip - before.clip,
         update: after.update - before.update,
+        ranks: after.ranks - before.ranks,
         step: data + after.step - before.step,
     }
 }

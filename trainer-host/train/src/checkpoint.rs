@@ -15,6 +15,7 @@ use sextant_records::{FileError, Seconds, TeacherCounters, ValidationLoss, sync_
 
 use super::accumulator::ScalarSums;
 use super::error::Error;
+use super::loss_scale::LossScale;
 use super::moments::{Moments, SavedMoments};
 use super::worker::{TrainModule, Worker};
 
@@ -40,6 +41,9 @@ pub struct State {
     pub step_seconds: Vec<f32>,
     /// The validation loss after the phase's last step; none before it.
     pub validation: Option<ValidationLoss>,
+    /// The factor on the loss of the next step, of a training in f16.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_scale: Option<LossScale>,
     /// Set where validation, log and samples were still due after the step when somebody asked to stop: the step's shares of the
     /// gradient, which are measured before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -214,10 +218,7 @@ pub struct Contents<'a> {
 /// Names the file that cannot be written, or the tensor that is no number.
 pub fn write(folder: &Path, contents: Contents, keep: usize) -> Result<Saved, Error> {
     let step = contents.state.step;
-    let saved = Saved {
-        folder: folder.join(format!("step-{step:06}")),
-        step,
-    };
+    let saved = place(folder, step);
     if saved.folder.exists() {
         return Ok(saved);
     }
@@ -234,6 +235,14 @@ pub fn write(folder: &Path, contents: Contents, keep: usize) -> Result<Saved, Er
     sync_folder(folder)?;
     remove_oldest(folder, keep)?;
     Ok(saved)
+}
+
+/// The checkpoint after `step`, there or not.
+pub(super) fn place(folder: &Path, step: u64) -> Saved {
+    Saved {
+        folder: folder.join(format!("step-{step:06}")),
+        step,
+    }
 }
 
 /// A checkpoint's folder while it is being written or removed.

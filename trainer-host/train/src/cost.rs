@@ -142,7 +142,7 @@ impl Run {
         let ended = saved.get(index).ok_or_else(|| Error::Untrained(phase.name.clone()))?;
         let seed = self.phase_seed(index);
         let mut worker = self.worker(phase, index, Earlier::Trained(&saved[..index]), seed)?;
-        let parts = self.recipe.optimiser.accumulation;
+        let parts = self.options.ranks.cut(&self.recipe.optimiser).accumulation;
         let null_class = self.model.null_class() as i64;
         let teacher = self.teachers.get(&phase.name).unwrap_or(&self.model);
         let diffusion = &self.recipe.diffusion;

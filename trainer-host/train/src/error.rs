@@ -36,13 +36,24 @@ pub enum StepError {
     /// Nothing to train.
     #[error("no parameter has a gradient")]
     NoGradient,
+    /// A fault of another rank.
+    #[error("{rank}: {reason}")]
+    OfRank {
+        /// Its number and place.
+        rank: String,
+        /// Its own error.
+        reason: String,
+    },
+    /// Ranks that are gone, in words.
+    #[error("{0}")]
+    Lost(String),
 }
 
 impl StepError {
     /// True if the backend had no memory left, as far as its words tell.
     pub fn is_out_of_memory(&self) -> bool {
         let words = ["memory", "alloc", "buffertoobig", "capacity overflow"];
-        matches!(self, Self::Backend(text) if words.iter().any(|word| text.to_lowercase().contains(word)))
+        matches!(self, Self::Backend(text) | Self::OfRank { reason: text, .. } if words.iter().any(|word| text.to_lowercase().contains(word)))
     }
 }
 
@@ -256,6 +267,17 @@ pub enum Error {
         /// The first value of it that is not finite.
         value: f64,
     },
+    /// A fault of another rank.
+    #[error("{rank}: {reason}")]
+    OfRank {
+        /// Its number and place.
+        rank: String,
+        /// Its own error.
+        reason: String,
+    },
+    /// Ranks that are gone, in words.
+    #[error("{0}")]
+    Lost(String),
     /// Warnings, where a user wants none.
     #[error("--strict, and there {}:\n- {}", if .0.len() == 1 { "is a warning" } else { "are warnings" }, .0.join("\n- "))]
     Strict(Vec<String>),
@@ -289,7 +311,7 @@ impl Error {
     pub fn is_failure(&self) -> bool {
         matches!(
             self,
-            Self::Step { .. } | Self::Bench { .. } | Self::Samples { .. } | Self::Diverged(_)
+            Self::Step { .. } | Self::Bench { .. } | Self::Samples { .. } | Self::Diverged(_) | Self::Lost(_)
         )
     }
 

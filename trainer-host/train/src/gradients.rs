@@ -25,16 +25,17 @@ pub fn norm(module: &impl Module, grads: &GradientsParams) -> Option<Tensor<1>> 
     visitor.total.map(Tensor::sqrt)
 }
 
-/// The factor on all gradients of `module` with which their joint norm is at most `limit`, `[1]`: min(1, limit / (norm + 1e-6)), as in
-/// PyTorch's `clip_grad_norm_`. Before it, the norms without it.
-pub fn clip(module: &TrainModule, grads: &GradientsParams, limit: f64) -> Option<(Norms, Tensor<1>)> {
+/// The factor on all gradients of `module`, of a loss that was scaled by `scale`, with which they are those of the loss and their joint
+/// norm is at most `limit`, `[1]`: min(1, limit / (norm + 1e-6)) / scale, as PyTorch's `unscale_` and `clip_grad_norm_`. Before it, the norms without it.
+pub fn clip(module: &TrainModule, grads: &GradientsParams, limit: f64, scale: f64) -> Option<(Norms, Tensor<1>)> {
     let mut visitor = SquaredNorm::new(grads);
     visitor.owners = module.sources.owners();
     module.visit(&mut visitor);
     let SquaredNorm { total, sources, .. } = visitor;
-    let all = total?.sqrt();
-    let factor = (all.clone() + 1e-6).recip().mul_scalar(limit).clamp_max(1.0);
-    let sources = sources.into_iter().map(|(name, square)| (name, square.sqrt()));
+    let norm = |square: Tensor<1>| square.sqrt() / scale;
+    let all = norm(total?);
+    let factor = (all.clone() + 1e-6).recip().mul_scalar(limit).clamp_max(1.0) / scale;
+    let sources = sources.into_iter().map(|(name, square)| (name, norm(square)));
     let sources = sources.collect();
     Some((Norms { all, sources }, factor))
 }

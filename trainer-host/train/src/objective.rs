@@ -2,6 +2,7 @@
 
 use burn::tensor::Tensor;
 use sextant_guidance::SourceLoss;
+use sextant_model::network::recompute::WayBack;
 
 /// Terms of the objective that a pass computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub struct Losses {
     pub guidance: Vec<SourceLoss>,
     /// `mean(weight * denoising) + sum of coefficient * mean(guidance)`, shape `[1]`, or some of these [`Terms`].
     pub total: Tensor<1>,
+    /// The way back through the student, where it is computed again: backward from `total` ends at its tokens then.
+    pub way: Option<WayBack>,
 }
 
 impl Losses {
@@ -42,6 +45,7 @@ impl Losses {
             denoising,
             guidance,
             total,
+            way: None,
         }
     }
 }

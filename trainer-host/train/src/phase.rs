@@ -21,9 +21,11 @@ use super::accumulator::{Diverged, ScalarAccumulator};
 use super::checkpoint::{self, Contents, State};
 use super::error::{Error, StepError, caught};
 use super::gradients::Norms;
+use super::loss_scale::LossScale;
 use super::memory;
 use super::objective::{StepOutput, Terms};
 use super::progress::Progress;
+use super::reduce::Ranks;
 use super::sample::TrainingSamples;
 use super::schedule::learning_rate;
 use super::validation::{ValidationBatch, validation_loss};
@@ -82,6 +84,7 @@ pub struct Training {
     progress: Progress,
     journal: Option<Journal>,
     samples: Option<TrainingSamples>,
+    ranks: Ranks,
     /// Step and seconds when the last line was logged.
     logged: (u64, Seconds),
     /// The last step of this process that compiles kernels; its seconds and those before it are in no line.
@@ -113,8 +116,14 @@ impl Training {
             progress,
             journal: None,
             samples: None,
+            ranks: Ranks::default(),
             observer: None,
         }
+    }
+
+    /// Shares each batch with other ranks: this one is given its slice of it.
+    pub fn with_ranks(self, ranks: Ranks) -> Self {
+        Self { ranks, ..self }
     }
 
     /// Writes the log here.
@@ -165,10 +174,10 @@ impl Training {
             self.settle()?;
         }
         while self.state.step < self.settings.steps {
-            if interrupt::is_requested() {
+            if self.ranks.is_stopping() {
                 return Ok(Ending::Interrupted(self.checkpoint()?));
             }
-            if interrupt::take_save() && self.state.step > 0 {
+            if self.ranks.take_save() && self.state.step > 0 {
                 self.checkpoint()?;
             }
             let batch = match self.advance(&mut batches) {
@@ -177,9 +186,9 @@ impl Training {
                 Err(reason) => return self.failed(self.state.step + 1, reason),
             };
             self.wait_where_due();
-            match self.shares_due(&batch) {
+            match self.ranks.clone().led(|| self.shares_due(&batch)) {
                 Ok(shares) => {
-                    if let Some(ending) = self.after_step(shares)? {
+                    if let Some(ending) = self.after_step(shares.unwrap_or_default())? {
                         return Ok(ending);
                     }
                 }
@@ -199,30 +208,43 @@ impl Training {
         batches: &mut impl Iterator<Item = Result<HostBatch, DataError>>,
     ) -> Result<TrainBatch, StepError> {
         let waiting = Instant::now();
-        let batch = batches.next();
+        let batch = batches.next().map(|batch| batch.map_err(StepError::from));
         self.worker.seconds.data += waiting.elapsed().as_secs_f64();
-        self.step(batch.ok_or(StepError::NoBatch)??)
+        self.step(batch.unwrap_or(Err(StepError::NoBatch)))
     }
 
-    /// One optimiser step. On an error nothing has changed.
-    fn step(&mut self, batch: HostBatch) -> Result<TrainBatch, StepError> {
+    /// One optimiser step, on this rank's slice of the batch. On an error, of whichever rank, nothing has changed.
+    fn step(&mut self, batch: Result<HostBatch, StepError>) -> Result<TrainBatch, StepError> {
         let (step, optimiser) = (self.state.step, &self.settings.optimiser);
         let started = Instant::now();
         let before = (self.worker.seconds, self.worker.counters);
-        let batch = self.worker.upload(batch)?;
-        let accumulated = accumulate(&mut self.worker, &batch, optimiser.accumulation);
+        let accumulated = batch.and_then(|batch| {
+            let mut batch = self.worker.upload(batch)?;
+            batch.share /= self.ranks.count() as f64;
+            let gradients = accumulate(&mut self.worker, &batch, optimiser.accumulation)?;
+            Ok((batch, gradients))
+        });
+        let accumulated = self
+            .ranks
+            .reduce(&mut self.worker, accumulated, before.1, optimiser.batch);
         if let Err(StepError::Interrupted(_)) = accumulated {
             (self.worker.seconds, self.worker.counters) = before;
         }
-        let mut gradients = accumulated?;
+        let (batch, mut gradients) = accumulated?;
         let norms = self.worker.clip(&mut gradients, optimiser.max_grad_norm)?;
         let output = gradients.output.clone();
         let lr = learning_rate(optimiser, step, self.settings.steps);
-        self.worker.apply(gradients, step, lr);
+        let scale = self.worker.loss_scale;
+        let applied = self.worker.adapt_loss_scale(&norms);
+        if applied {
+            self.worker.apply(gradients, step, lr);
+        }
         let seconds = started.elapsed().as_secs_f64();
         self.worker.seconds.step += seconds;
         self.state.step_seconds.push(seconds as f32);
-        self.add(&output, &norms);
+        if self.ranks.leads() {
+            self.add(&output, Some(&norms).filter(|_| applied), scale);
+        }
         if let Some(observer) = &mut self.observer {
             observer.stepped(step, &output, &norms.all);
         }
@@ -230,7 +252,8 @@ impl Training {
         Ok(batch)
     }
 
-    fn add(&mut self, output: &StepOutput, norms: &Norms) {
+    /// Adds a step to the log; without norms one that was left out.
+    fn add(&mut self, output: &StepOutput, norms: Option<&Norms>, scale: Option<LossScale>) {
         let (step, scalars) = (self.state.step, &mut self.scalars);
         scalars.add("denoising", step, output.denoising.clone().mean());
         for (name, loss) in &output.guidance {
@@ -239,6 +262,14 @@ impl Training {
         for (name, value) in &output.metrics {
             scalars.add(&format!("metric.{name}"), step, value.clone());
         }
+        if let Some(scale) = scale {
+            let device = output.denoising.device();
+            let left_out = if norms.is_some() { 0.0 } else { 1.0 };
+            for (name, value) in [("loss_scale", scale.factor as f32), ("left_out", left_out)] {
+                scalars.add(name, step, Tensor::from_data([value], &device));
+            }
+        }
+        let Some(norms) = norms else { return };
         let clipped = norms
             .all
             .clone()
@@ -284,12 +315,12 @@ impl Training {
     /// Does what is due after a step. Where somebody asks to stop meanwhile, all of it stays due, for whoever goes on from the
     /// checkpoint of the step.
     fn after_step(&mut self, shares: Vec<(String, f64)>) -> Result<Option<Ending>, Error> {
-        match self.due(&shares) {
+        match self.ranks.clone().led(|| self.due(&shares)) {
             Err(error) if error.is_interrupt() => {
                 self.state.due = Some(shares);
                 Ok(Some(Ending::Interrupted(self.checkpoint()?)))
             }
-            done => done.map(|()| None),
+            done => done.map(|_| None),
         }
     }
 
@@ -299,7 +330,9 @@ impl Training {
         let due = |every: u64| every > 0 && step.is_multiple_of(every);
         let mut line = BTreeMap::from_iter(shares.iter().cloned());
         let validated = match self.settings.validate_every {
-            Some(every) if due(every) || step == last => Some(validation_loss(&self.worker.ema, &self.validation)?),
+            Some(every) if due(every) || step == last => {
+                Some(validation_loss(&self.worker.average(), &self.validation)?)
+            }
             _ => None,
         };
         let grids = match &self.samples {
@@ -341,7 +374,7 @@ impl Training {
         }
         self.progress.step(step);
         if due(self.settings.output.checkpoint_every) && step < last {
-            self.checkpoint()?;
+            self.save()?;
         }
         Ok(())
     }
@@ -361,6 +394,10 @@ impl Training {
             ("update", now.clip + now.update - then.clip - then.update),
         ];
         let parts = parts.map(|(part, seconds)| (format!("{MACHINE}seconds.{part}"), seconds / steps));
+        let shared = (self.ranks.count() > 1).then(|| {
+            let seconds = (now.ranks - then.ranks) / steps;
+            (format!("{MACHINE}seconds.ranks"), seconds)
+        });
         let whole = now.step + now.data - then.step - then.data;
         let speed = (
             format!("{MACHINE}samples_per_second"),
@@ -370,7 +407,7 @@ impl Training {
         // What the pools of its allocator have taken of the device; backends without such pools, as the CPU's, do not tell.
         let of_device = self.worker.device().memory_pool_usage();
         let of_device = of_device.map(|usage| (format!("{MACHINE}device_bytes"), usage.bytes_reserved as f64));
-        let speeds = parts.into_iter().chain([speed]);
+        let speeds = parts.into_iter().chain(shared).chain([speed]);
         speeds
             .filter(|_| self.state.step > self.warm)
             .chain(resident)
@@ -421,16 +458,26 @@ impl Training {
         self.state.scalars = scalars;
         self.state.seconds = self.worker.seconds;
         self.state.teacher = self.worker.counters;
+        self.state.loss_scale = self.worker.loss_scale;
         Ok(())
     }
 
     /// Writes into the checkpoint of this step that nothing is due any more.
     fn settle(&mut self) -> Result<(), Error> {
-        self.take_stock()?;
-        checkpoint::write_state(&self.settings.folder, &self.state)
+        self.ranks.clone().led(|| {
+            self.take_stock()?;
+            checkpoint::write_state(&self.settings.folder, &self.state)
+        })?;
+        Ok(())
     }
 
+    /// The checkpoint of this step, for all ranks.
     fn checkpoint(&mut self) -> Result<Saved, Error> {
+        let saved = self.ranks.clone().led(|| self.save())?;
+        Ok(saved.unwrap_or_else(|| checkpoint::place(&self.settings.folder, self.state.step)))
+    }
+
+    fn save(&mut self) -> Result<Saved, Error> {
         self.take_stock()?;
         let contents = Contents {
             worker: &self.worker,
@@ -478,8 +525,10 @@ impl Training {
                 sources.join(", ")
             ),
         };
+        let of_rank = self.ranks.unsound();
+        let of_rank = of_rank.map_or(String::new(), |rank| format!(", first on {rank}"));
         Error::Diverged(format!(
-            "phase {:?}: {culprit} became {value} at step {step}; {kept}. {advice}",
+            "phase {:?}: {culprit} became {value} at step {step}{of_rank}; {kept}. {advice}",
             self.settings.phase
         ))
     }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use sextant_guidance::{SearchPath, Sources};
 use sextant_model::autoencoder::Autoencoder;
 use sextant_model::{SitConfig, device};
-use sextant_recipe::{EncodingTime, Phase, Recipe};
+use sextant_recipe::{EncodingTime, Phase, Precision, Recipe};
 
 use super::error::Error;
 use super::memory::{self, Gigabytes};
@@ -218,7 +218,7 @@ fn step_memory(recipe: &Recipe, phase: &Phase, ground: &Ground, sources: &Source
     let moments = if keeps_latents(&recipe.data) { 2 * image } else { 0 };
     let in_the_set = dataset.resident_bytes() + VALUE * dataset.len() as u64 * (kept + moments);
     let in_a_step = optimiser.batch as u64 * (IMAGES_OF_A_STEP * image + 3 * field);
-    let encoding = EncodingMemory::of(optimiser.batch, ground, given > 0);
+    let encoding = EncodingMemory::of(optimiser.batch, ground, given > 0, recipe.compute.frozen);
 
     // What a source trains is a projection of tokens: its input, the product, and the activation of that are kept.
     let rows = (micro * model.tokens()) as u64;
@@ -230,7 +230,7 @@ fn step_memory(recipe: &Recipe, phase: &Phase, ground: &Ground, sources: &Source
         .sum();
     let asked = sources.deepest_asked().is_some() || sources.asks_for_outputs();
     let targets = if asked { 2 * model.token_bytes(micro) } else { 0 };
-    let activations = model.kept_bytes(micro) + projected + targets;
+    let activations = model.kept_bytes(micro, &recipe.compute) + projected + targets;
 
     // Blocks that nobody reads are not kept.
     let whole = ground.teachers.get(&phase.name).unwrap_or(model);
@@ -244,7 +244,11 @@ fn step_memory(recipe: &Recipe, phase: &Phase, ground: &Ground, sources: &Source
         gradients: trained,
         moments: 2 * trained,
         averages: (1 + optimiser.further_ema_decays.len() as u64) * model.parameter_bytes(),
-        teacher: if has_teacher { teacher.parameter_bytes() } else { 0 },
+        teacher: if has_teacher {
+            teacher.held_bytes(recipe.compute.frozen)
+        } else {
+            0
+        },
         buffers: sources.buffer_bytes(),
         encoders: encoding.weights,
         features: in_the_set + VALUE * (in_a_step + micro as u64 * given) + encoding.pictures,
@@ -294,8 +298,8 @@ struct EncodingMemory {
 }
 
 impl EncodingMemory {
-    /// Of steps of `batch` images; `is_seen` says whether the encoder is asked in them.
-    fn of(batch: usize, ground: &Ground, is_seen: bool) -> Self {
+    /// Of steps of `batch` images; `is_seen` says whether the encoder, held in `frozen`, is asked in them.
+    fn of(batch: usize, ground: &Ground, is_seen: bool, frozen: Precision) -> Self {
         let (autoencoder, is_encoded) = (ground.autoencoder.as_ref(), ground.dataset.is_encoded());
         let side = ground.dataset.source_side().unwrap_or(0);
         let encoder = ground.encoder.as_ref().filter(|_| is_seen);
@@ -307,7 +311,7 @@ impl EncodingMemory {
         };
         let working = autoencoder.filter(|_| is_encoded);
         Self {
-            weights: weights + encoder.map_or(0, |encoder| VALUE * encoder.parameter_count() as u64),
+            weights: weights + encoder.map_or(0, |encoder| encoder.held_bytes(frozen)),
             pictures: PICTURE * seen as u64,
             working: working.map_or(0, |autoencoder| autoencoder.config().encoding_bytes(batch, side)),
         }

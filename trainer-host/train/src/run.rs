@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use sextant_data::{Dataset, StepLoader};
+use sextant_guidance::plan::Network;
 use sextant_guidance::{self as guidance, SearchPath, Sources};
 use sextant_interrupt as interrupt;
 use sextant_model::autoencoder::{self, Autoencoder};
 use sextant_model::encoder;
 use sextant_model::{Sit, SitConfig, device, frozen_copy};
-use sextant_recipe::{EncodingTime, Phase, Recipe, Weights};
+use sextant_recipe::{EncodingTime, KeyError, Phase, Place, Recipe, Weights};
 use sextant_records::checkpoint::Saved;
 use sextant_records::journal::Journal;
 use sextant_records::{EncoderCost, FileError, NetworkFile, RunFolder, RunInfo, RunResult};
@@ -20,6 +21,7 @@ use super::import::Teachers;
 use super::phase::{Ending, PhaseSettings, Training};
 use super::plan::RunPlan;
 use super::progress::{ProgressMode, RunProgress};
+use super::reduce::Ranks;
 use super::resume::explained;
 use super::sample::TrainingSamples;
 use super::setup::{Earlier, Ground, keeps_latents, trained};
@@ -43,6 +45,8 @@ pub struct Options {
     pub among: Option<RunProgress>,
     /// Makes warnings errors.
     pub strict: bool,
+    /// The ranks that share each batch.
+    pub ranks: Ranks,
 }
 
 impl Options {
@@ -99,7 +103,22 @@ impl Run {
     }
 
     fn on(ground: Ground, mut recipe: Recipe, options: Options) -> Result<Self, Error> {
-        let planned = ground.sources(&recipe, &options.plugins)?;
+        options.ranks.check(&recipe.optimiser)?;
+        // As a rank's micro-batches are.
+        let cut = Recipe {
+            optimiser: options.ranks.cut(&recipe.optimiser),
+            ..recipe.clone()
+        };
+        let planned = ground.sources(&cut, &options.plugins)?;
+        if recipe.compute.averages == Place::Cpu {
+            let mut plans = planned.iter().flat_map(Sources::plans);
+            if let Some((name, _)) = plans.find(|(_, plan)| plan.needs(Network::Ema)) {
+                let reason = format!(
+                    "compute.averages is \"cpu\", but the source {name} asks the moving average in its steps: use \"device\""
+                );
+                return Err(KeyError(reason).into());
+            }
+        }
         let mut plugins = Vec::new();
         let mut read: Vec<String> = Vec::new();
         for (phase, sources) in recipe.phases.iter_mut().zip(&planned) {
@@ -111,7 +130,7 @@ impl Run {
                 }
             }
         }
-        let plan = RunPlan::of(&recipe, &ground, &planned);
+        let plan = RunPlan::of(&cut, &ground, &planned);
         let Ground {
             mut dataset,
             autoencoder,
@@ -124,13 +143,14 @@ impl Run {
             dataset = dataset.with_moments()?;
         }
         let plans: Vec<Vec<_>> = planned.iter().map(|sources| sources.plans().collect()).collect();
-        let mut warnings = warning::of_training(&recipe, &plans, dataset.held_out().len());
+        let mut warnings = warning::of_training(&cut, &plans, dataset.held_out().len());
         // Encoding the whole set costs seconds: only where a source reads it.
         let grid = model.grid();
         let encoder = encoder.filter(|encoder| encoder.fields(grid).iter().any(|(name, _)| read.contains(name)));
         let (mut cost, mut target) = (None, None);
         if let (Some(encoder), Some(asked)) = (encoder, &recipe.encoder) {
             cost = Some(encoder_cost(&encoder, asked.when, dataset.len(), grid));
+            let encoder = encoder.held_in(recipe.compute.frozen);
             target = Target::place(encoder, asked.when, &mut dataset, grid, &read, &options.device)?;
         }
         warnings.extend(warning::of_encoding(&recipe, &planned, &dataset, target.as_ref()));
@@ -139,7 +159,9 @@ impl Run {
             burn: env!("SEXTANT_BURN_VERSION").into(),
             abi: guidance::contract_version(),
             platform: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
-            device: device::describe(&options.device_name, &options.device),
+            device: options
+                .ranks
+                .describe(device::describe(&options.device_name, &options.device)),
             data: dataset.fingerprint().into(),
             encoded_by: dataset.encoder_fingerprint().map(str::to_owned),
             plugins,
@@ -281,10 +303,8 @@ impl Run {
             tracing::warn!("{warning}");
         }
         memory::reset_peak();
-        let mut saved = Vec::new();
-        for index in 0..self.recipe.phases.len() {
-            saved.push(self.phase(folder, index, &saved)?);
-        }
+        self.options.ranks.begin(&self.recipe, folder)?;
+        let saved = self.train(folder)?;
         let result = self.conclude(folder, &saved)?;
         folder.finish(&result)?;
         Ok(result)
@@ -333,68 +353,28 @@ impl Run {
         }
     }
 
+    /// Trains all phases, one after another, each to its end.
+    pub(super) fn train(&self, folder: &RunFolder) -> Result<Vec<Saved>, Error> {
+        let mut saved = Vec::new();
+        for index in 0..self.recipe.phases.len() {
+            saved.push(self.phase(folder, index, &saved)?);
+        }
+        Ok(saved)
+    }
+
     /// Trains one phase to its end, from its latest checkpoint if it has one.
     fn phase(&self, folder: &RunFolder, index: usize, earlier: &[Saved]) -> Result<Saved, Error> {
-        let phase = &self.recipe.phases[index];
-        let latest = folder.latest(&phase.name);
-        if latest.is_some() {
-            // Whoever wrote it may have been killed before it removed others.
-            checkpoint::remove_oldest(&folder.phase(&phase.name), self.recipe.output.keep)?;
-        }
-        if let Some(saved) = latest.as_ref().filter(|s| s.step >= phase.steps)
-            && saved.state()?.due.is_none()
-        {
-            return Ok(saved.clone());
-        }
-        let last = index + 1 == self.recipe.phases.len();
-        let seed = self.phase_seed(index);
-        let mut worker = self.worker(phase, index, Earlier::Trained(earlier), seed)?;
-        let mut state = State::default();
-        if let Some(saved) = &latest {
-            state = saved.state()?;
-            // Of a step that was to be the last, and is not any more.
-            state.validation = None;
-            worker = worker.restore(saved, &state)?;
-        }
-        let label = match self.recipe.phases.len() {
-            1 => self.options.label.clone(),
-            _ => format!("{} · {}", self.options.label, phase.name),
+        let (phase, ranks) = (&self.recipe.phases[index], &self.options.ranks);
+        let of_phase = folder.phase(&phase.name);
+        // Of the first rank, which writes them: other hosts may see a checkpoint later.
+        let latest = ranks.said_step::<Error>(|| folder.latest(&phase.name).map(|saved| saved.step))?;
+        let latest = latest.map(|step| checkpoint::place(&of_phase, step));
+        let ready = self.ready(folder, index, earlier, latest.as_ref());
+        let (mut training, loader) = match (ranks.agreed_at_leisure(ready)?, latest) {
+            (Some(ready), _) => ready,
+            (None, Some(saved)) => return Ok(saved),
+            (None, None) => return Err(Error::Untrained(phase.name.clone())),
         };
-        let progress = match &self.options.among {
-            Some(run) => run.start(&label, state.step, phase.steps),
-            None => self.options.progress.start(&label, state.step, phase.steps),
-        };
-        // The line of a step after which something is still due is written anew.
-        let journal = Journal::open(folder, &phase.name, state.step - u64::from(state.due.is_some()))?;
-        let settings = PhaseSettings {
-            phase: phase.name.clone(),
-            steps: phase.steps,
-            optimiser: self.recipe.optimiser.clone(),
-            output: self.recipe.output.clone(),
-            validate_every: last.then_some(self.recipe.evaluation.every),
-            folder: folder.phase(&phase.name),
-        };
-        tracing::info!("{label}: from step {} to {}, seed {seed}", state.step, phase.steps);
-        memory::expect(Some(format!(
-            "phase {:?}: {}",
-            phase.name,
-            self.plan.phases[index].estimate()
-        )));
-        let loader = self.loader(phase, seed, state.step);
-        let loader = loader.with_pictures(worker.steps_with_pictures(phase.steps));
-        let mut training = Training::new(settings, worker, state, progress)
-            .with_journal(journal)
-            .with_validation(if last { self.validation()? } else { Vec::new() });
-        if let Ok(side) = self.dataset.picture_side() {
-            training = training.with_samples(TrainingSamples {
-                recipe: self.recipe.clone(),
-                dataset: self.dataset.clone(),
-                device: self.options.device.clone(),
-                side,
-                folder: folder.samples(),
-                phase: phase.name.clone(),
-            });
-        }
         match training.run(loader.iter())? {
             Ending::Finished(saved) => Ok(saved),
             Ending::Interrupted(saved) => Err(Error::Interrupted {
@@ -412,6 +392,81 @@ impl Run {
                 checkpoint: saved.folder,
             }),
         }
+    }
+
+    /// A phase that goes on after its checkpoint `latest`, with the batches that are left of it; none where all of it is done.
+    fn ready(
+        &self,
+        folder: &RunFolder,
+        index: usize,
+        earlier: &[Saved],
+        latest: Option<&Saved>,
+    ) -> Result<Option<(Training, StepLoader)>, Error> {
+        let (phase, ranks) = (&self.recipe.phases[index], &self.options.ranks);
+        if latest.is_some() && ranks.leads() {
+            // Whoever wrote it may have been killed before it removed others.
+            checkpoint::remove_oldest(&folder.phase(&phase.name), self.recipe.output.keep)?;
+        }
+        if let Some(saved) = latest.filter(|s| s.step >= phase.steps)
+            && saved.state()?.due.is_none()
+        {
+            return Ok(None);
+        }
+        let last = index + 1 == self.recipe.phases.len();
+        let seed = self.phase_seed(index);
+        let mut worker = self.worker(phase, index, Earlier::Trained(earlier), seed)?;
+        let mut state = State::default();
+        if let Some(saved) = latest {
+            state = saved.state()?;
+            // Of a step that was to be the last, and is not any more.
+            state.validation = None;
+            worker = worker.restore(saved, &state)?;
+        }
+        let label = match self.recipe.phases.len() {
+            1 => self.options.label.clone(),
+            _ => format!("{} · {}", self.options.label, phase.name),
+        };
+        let progress = match &self.options.among {
+            Some(run) => run.start(&label, state.step, phase.steps),
+            None => self.options.progress.start(&label, state.step, phase.steps),
+        };
+        let settings = PhaseSettings {
+            phase: phase.name.clone(),
+            steps: phase.steps,
+            optimiser: self.recipe.optimiser.clone(),
+            output: self.recipe.output.clone(),
+            validate_every: last.then_some(self.recipe.evaluation.every),
+            folder: folder.phase(&phase.name),
+        };
+        tracing::info!("{label}: from step {} to {}, seed {seed}", state.step, phase.steps);
+        memory::expect(Some(format!(
+            "phase {:?}: {}",
+            phase.name,
+            self.plan.phases[index].estimate()
+        )));
+        let loader = self.loader(phase, seed, state.step);
+        let loader = loader.with_pictures(worker.steps_with_pictures(phase.steps));
+        let loader = loader.with_slice(ranks.slice(self.recipe.optimiser.batch));
+        // The line of a step after which something is still due is written anew.
+        let logged = state.step - u64::from(state.due.is_some());
+        let mut training = Training::new(settings, worker, state, progress).with_ranks(ranks.clone());
+        if !ranks.leads() {
+            return Ok(Some((training, loader)));
+        }
+        training = training
+            .with_journal(Journal::open(folder, &phase.name, logged)?)
+            .with_validation(if last { self.validation()? } else { Vec::new() });
+        if let Ok(side) = self.dataset.picture_side() {
+            training = training.with_samples(TrainingSamples {
+                recipe: self.recipe.clone(),
+                dataset: self.dataset.clone(),
+                device: self.options.device.clone(),
+                side,
+                folder: folder.samples(),
+                phase: phase.name.clone(),
+            });
+        }
+        Ok(Some((training, loader)))
     }
 
     pub(super) fn loader(&self, phase: &Phase, seed: u64, from: u64) -> StepLoader {

@@ -4,10 +4,12 @@ use burn::tensor::Device;
 use sextant_data::{self as data, Codec, Dataset, Stream};
 use sextant_guidance::{GuidanceGeometry, NetworkShape, SearchPath, Sources};
 use sextant_model::autoencoder::Autoencoder;
+use sextant_model::device;
 use sextant_model::encoder::Target;
+use sextant_model::network::precision::held_in;
 use sextant_model::{Sit, SitConfig, frozen_copy, parameter_ids};
 use sextant_recipe::{
-    DataConfig, DiffusionRecipe, Import, Init, KeyError, OptimiserRecipe, Phase, Recipe, Take, Weights,
+    DataConfig, DiffusionRecipe, Import, Init, KeyError, OptimiserRecipe, Phase, Place, Recipe, Take, Weights,
 };
 use sextant_records::checkpoint::Saved;
 
@@ -56,7 +58,8 @@ impl Run {
     pub(super) fn worker(&self, phase: &Phase, index: usize, earlier: Earlier, seed: u64) -> Result<Worker, Error> {
         let device = self.options.device.clone().autodiff();
         let sources = self.sources(phase)?;
-        let mut student = self.new_network(seed, &device)?;
+        let compute = &self.recipe.compute;
+        let mut student = self.new_network(seed, &device)?.computing_in(compute.precision);
         let before = match &phase.init {
             Init::Fresh => None,
             Init::File(file) => {
@@ -93,7 +96,7 @@ impl Run {
                     );
                     teacher.blocks.truncate(deepest);
                 }
-                Some(teacher)
+                Some(held_in(teacher, compute.frozen).computing_in(compute.frozen))
             }
         };
         let module = TrainModule {
@@ -108,6 +111,11 @@ impl Run {
         };
         let mut worker =
             Worker::new(module, sources, teacher, optimiser, diffusion, seed, device).with_encoders(encoders);
+        worker = worker.recomputing(compute.recompute);
+        if compute.averages == Place::Cpu {
+            let cpu = device::open("cpu").map_err(|e| KeyError(format!("compute.averages: {e}")))?;
+            worker = worker.averaging_on(&cpu);
+        }
         if let Some(before) = before {
             worker = worker.with_averages(before)?;
         }
@@ -131,6 +139,7 @@ impl Run {
             optimiser, diffusion, ..
         } = &self.recipe;
         let teacher = self.teachers.get(&phase.name);
+        let optimiser = &self.options.ranks.cut(optimiser);
         let geometry = geometry(optimiser, diffusion, &self.model, teacher, phase, &fields);
         load_sources(phase, &self.options.plugins, &geometry)
     }

@@ -12,7 +12,7 @@ use sextant_interrupt as interrupt;
 use sextant_model::device::compiles_kernels;
 use sextant_model::diffusion::{Interpolant, Target};
 use sextant_model::{Sit, TrainBatch, ema_update, frozen_copy};
-use sextant_recipe::{DiffusionRecipe, OptimiserRecipe, Weights};
+use sextant_recipe::{DiffusionRecipe, OptimiserRecipe, Precision, Recompute, Weights};
 use sextant_records::checkpoint::Saved;
 use sextant_records::{Seconds, TeacherCounters};
 
@@ -21,6 +21,7 @@ use super::checkpoint::{SavedTensors, State};
 use super::encoders::{self, Encoders};
 use super::error::{Error, StepError, caught};
 use super::gradients::{self, Norms};
+use super::loss_scale::LossScale;
 use super::moments::Moments;
 use super::objective::{Losses, StepOutput, Terms, per_sample};
 use super::owned::Owned;
@@ -53,6 +54,8 @@ pub struct Worker {
     pub seconds: Seconds,
     /// Ends a part when the device is done with it, not when it is launched: for a benchmark. A training waits for nothing.
     pub waits: bool,
+    /// The factor on the loss, of a student that computes in f16.
+    pub loss_scale: Option<LossScale>,
     optimiser: AdamW,
     ema_decay: f64,
     ema_warmup: bool,
@@ -65,10 +68,11 @@ pub struct Worker {
     seed: u64,
     /// Pad the rows of other networks' passes to a few counts.
     pad_rows: bool,
+    recompute: Recompute,
     /// The device, without autodiff.
     device: Device,
     /// Buffers within a step that is not done yet.
-    working: Option<Buffers>,
+    pub(super) working: Option<Buffers>,
 }
 
 /// A moving average beside the one that is validated and drawn from.
@@ -81,9 +85,9 @@ pub struct FurtherEma {
 
 /// The gradient of a step's mean loss, and the losses that it is of.
 pub struct Gradients {
-    params: GradientsParams,
+    pub(super) params: GradientsParams,
     /// The factor that they are to be multiplied by, `[1]`; 1 where they are not clipped.
-    factor: Option<Tensor<1>>,
+    pub(super) factor: Option<Tensor<1>>,
     /// The losses, before the update.
     pub output: StepOutput,
 }
@@ -120,6 +124,7 @@ impl Worker {
             counters: TeacherCounters::default(),
             seconds: Seconds::default(),
             waits: false,
+            loss_scale: (module.student.precision() == Precision::F16).then(LossScale::default),
             optimiser: AdamW::new(optimiser, &module),
             ema_decay: optimiser.ema_decay,
             ema_warmup: optimiser.ema_warmup,
@@ -129,6 +134,7 @@ impl Worker {
             diffusion,
             seed,
             pad_rows: compiles_kernels(&device),
+            recompute: Recompute::Off,
             device,
             working: None,
         }
@@ -137,6 +143,26 @@ impl Worker {
     /// With these networks, which encode its batches.
     pub fn with_encoders(self, encoders: Encoders) -> Self {
         Self { encoders, ..self }
+    }
+
+    /// With its moving averages on another device, to which the weights go in each step. Its sources must not ask for them.
+    pub fn averaging_on(mut self, device: &Device) -> Self {
+        let device = device.clone().inner();
+        let further = self.further_emas.iter_mut().map(|further| &mut further.network);
+        for network in std::iter::once(&mut self.ema).chain(further) {
+            network.change(|network| network.to_device(&device));
+        }
+        self
+    }
+
+    /// The moving average on the worker's device, to compute with.
+    pub fn average(&self) -> Sit {
+        Sit::clone(&self.ema).to_device(&self.device)
+    }
+
+    /// Computing this part of the student's forward pass again, in the backward pass.
+    pub fn recomputing(self, recompute: Recompute) -> Self {
+        Self { recompute, ..self }
     }
 
     /// The device, without autodiff.
@@ -161,6 +187,7 @@ impl Worker {
         self.buffers = saved.load_buffers(self.buffers, &names)?;
         self.seconds = state.seconds;
         self.counters = state.teacher;
+        self.loss_scale = state.loss_scale;
         self.release_idle(state.step);
         Ok(self)
     }
@@ -201,6 +228,14 @@ impl Worker {
         let mut names = self.active_names(step);
         names.retain(|name| training.contains(&name.as_str()));
         names
+    }
+
+    /// Names of all metrics that sources may return, with those of the sources before them.
+    pub fn metric_names(&self) -> Vec<String> {
+        let plans = self.sources.plans();
+        plans
+            .flat_map(|(name, plan)| plan.metrics.iter().map(move |metric| format!("{name}.{metric}")))
+            .collect()
     }
 
     /// The batch of a step on the device, encoded where its data are pixels and the training is on latents of them.
@@ -253,16 +288,15 @@ impl Worker {
         intervals.filter(|steps| self.sees_pictures_at(steps.start)).collect()
     }
 
-    /// The gradient of the mean loss of `batch`, weighted with the batch's share of its step.
+    /// The gradient of the mean loss of `batch`, weighted with the batch's share of its step, and scaled as [`Worker::loss_scale`] says.
     ///
     /// # Errors
     /// A fault that a source or the backend reports.
     pub fn gradients(&mut self, batch: &TrainBatch) -> Result<Gradients, StepError> {
         let gradients = caught(|| {
-            let losses = self.losses(batch, Terms::All)?;
+            let mut losses = self.losses(batch, Terms::All)?;
             let started = Instant::now();
-            let loss = losses.total.clone() * batch.share;
-            let mut params = GradientsParams::from_grads(loss.backward(), &*self.module);
+            let mut params = self.backward(&mut losses, batch.share * self.loss_factor());
             // AdamW skips a parameter without gradient, and its moments would stall where PyTorch's do not.
             let active = self.sources.active_at(batch.step);
             let of_active = |name: &str| active.contains(&name);
@@ -280,16 +314,44 @@ impl Worker {
         gradients
     }
 
+    /// The gradients of `factor` times the total.
+    fn backward(&self, losses: &mut Losses, factor: f64) -> GradientsParams {
+        let mut gradients = (losses.total.clone() * factor).backward();
+        let mut params = GradientsParams::from_module(&mut gradients, &*self.module);
+        if let Some(way) = losses.way.take() {
+            way.follow(&self.module.student, gradients, &mut params);
+        }
+        params
+    }
+
     /// Has [`Worker::apply`] scale all gradients so that their joint norm is at most `limit`; the norms before.
     ///
     /// # Errors
     /// A step in which nothing has a gradient.
     pub fn clip(&mut self, gradients: &mut Gradients, limit: f64) -> Result<Norms, StepError> {
         let started = Instant::now();
-        let (norms, factor) = gradients::clip(&self.module, &gradients.params, limit).ok_or(StepError::NoGradient)?;
+        let clipped = gradients::clip(&self.module, &gradients.params, limit, self.loss_factor());
+        let (norms, factor) = clipped.ok_or(StepError::NoGradient)?;
         gradients.factor = Some(factor);
         self.seconds.clip += self.since(started);
         Ok(norms)
+    }
+
+    /// Changes the factor on the loss, where there is one, by what it made of the step's gradients. False if they overflow and the
+    /// step has to be left out, as if it had not been: then nothing else changes. In f16 this waits for the device.
+    pub fn adapt_loss_scale(&mut self, norms: &Norms) -> bool {
+        let Some(scale) = &mut self.loss_scale else {
+            return true;
+        };
+        let fits = scale.adapt(norms.all.clone().into_scalar::<f32>().is_finite());
+        if !fits {
+            self.working = None;
+        }
+        fits
+    }
+
+    fn loss_factor(&self) -> f64 {
+        self.loss_scale.map_or(1.0, |scale| scale.factor)
     }
 
     /// Finishes optimiser step `step`, counted from 0: AdamW, moving averages, new values of buffers.
@@ -326,7 +388,16 @@ impl Worker {
         let (depths, attending) = (self.sources.student_depths(), self.sources.attention_depths());
         let student = &self.module.student;
         let (t, labels) = (batch.t.clone(), batch.dropped.clone());
-        let out = student.forward_attending(x_t.clone(), t, labels, &depths, &attending);
+        let (out, way) = match self.recompute {
+            Recompute::Off => {
+                let out = student.forward_attending(x_t.clone(), t, labels, &depths, &attending);
+                (out, None)
+            }
+            Recompute::Blocks => {
+                let (out, way) = student.forward_recomputing(x_t.clone(), t, labels, &depths, &attending);
+                (out, Some(way))
+            }
+        };
         let denoising = per_sample((out.output.clone() - target).square());
         self.seconds.student += self.since(started);
 
@@ -346,16 +417,18 @@ impl Worker {
             path,
             seed: self.seed,
             null_class: student.config().null_class() as i64,
+            precision: student.precision(),
             pad_rows: self.pad_rows,
             counters: &mut self.counters,
         };
-        let buffers = self.working.get_or_insert_with(|| self.buffers.clone());
+        let buffers = self.working.get_or_insert_with(|| self.buffers.begun());
         let guidance = self.sources.guide(step, &self.module.sources, buffers, services)?;
         buffers.commit(&guidance);
         let teacher = self.counters.seconds - teacher_before;
         self.seconds.teacher += teacher;
         self.seconds.guidance += self.since(started) - teacher;
-        Ok(Losses::new(denoising, guidance, terms))
+        let losses = Losses::new(denoising, guidance, terms);
+        Ok(Losses { way, ..losses })
     }
 
     /// Does something that is no part of the training, such as a diagnostic pass: what it cost, and what buffers would have
@@ -373,7 +446,7 @@ impl Worker {
     /// # Errors
     /// A fault that a source reports.
     pub fn trunk_norm(&mut self, batch: &TrainBatch, terms: Terms) -> Result<Option<Tensor<1>>, GuidanceError> {
-        let losses = self.losses(batch, terms)?;
+        let mut losses = self.losses(batch, terms)?;
         // A source whose loss is a constant at this step pulls at nothing.
         if !losses.total.is_tracked() {
             // Autodiff keeps what it has of a forward pass until there is a backward pass, and this one has none of its own: without
@@ -382,8 +455,9 @@ impl Worker {
             let _ = self.module.student.final_layer.linear.bias.val().sum().backward();
             return Ok(None);
         }
-        let grads = GradientsParams::from_grads(losses.total.backward(), &*self.module);
-        Ok(gradients::norm(&self.module.student, &grads))
+        let scale = self.loss_factor();
+        let grads = self.backward(&mut losses, scale);
+        Ok(gradients::norm(&self.module.student, &grads).map(|norm| norm / scale))
     }
 
     /// Seconds since a part was begun.

@@ -40,6 +40,8 @@ pub struct Config {
     how: How,
     /// The step, counted from 1; 0 is every step.
     step: u64,
+    /// Fails where it sees this sample alone, which one of several ranks does.
+    sample: Option<u64>,
 }
 
 /// The source, with the calls of `guide` at its step so far.
@@ -61,6 +63,9 @@ impl GuidanceSource for Faulty {
     fn guide(&self, step: &Step) -> Result<Guidance, Error> {
         let loss = step.tap(1)?.square().mean_per_sample();
         if ![0, step.index() + 1].contains(&self.0.step) {
+            return Ok(Guidance::new(loss));
+        }
+        if self.0.sample.is_some_and(|sample| !step.sample_ids().contains(&sample)) {
             return Ok(Guidance::new(loss));
         }
         match self.0.how {

@@ -6,7 +6,7 @@ use burn::tensor::{Int, Tensor, TensorData};
 use sextant_guidance::{GuidanceGeometry, GuidanceStep, NetworkShape, Services, Sources};
 use sextant_model::TrainBatch;
 use sextant_model::diffusion::{Path, Prediction};
-use sextant_recipe::SourceConfig;
+use sextant_recipe::{Precision, SourceConfig};
 use sextant_records::TeacherCounters;
 use sextant_tests::fixture::Fixture;
 use sextant_tests::{device, floats, plugins};
@@ -88,6 +88,7 @@ pub fn guide(fixture: &Fixture, case: Case) -> Found {
         path: Path::Linear,
         seed: 0,
         null_class: 0,
+        precision: Precision::F32,
         pad_rows: false,
         counters: &mut TeacherCounters::default(),
     };

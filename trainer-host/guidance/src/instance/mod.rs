@@ -177,6 +177,7 @@ impl Instance {
             labels: step.batch.label_values.to_vec(),
             dropped: step.batch.dropped_values.to_vec(),
             null_class: services.null_class,
+            precision: services.precision,
             networks: networks.collect::<Result<_, GuidanceError>>()?,
             path: services.path,
             pad_rows: services.pad_rows,

@@ -2,9 +2,11 @@
 
 use burn::backend::ops::{ActivationOps, FloatTensorOps, IntTensorOps};
 use burn::backend::{Dispatch, DispatchTensor, Scalar, TensorMetadata};
+use burn::tensor::Tensor;
+use sextant_model::ops;
 use sextant_plugin_api::abi::{self, DType, Operation};
 
-use super::spec::{broadcast, reshaped, same_dtype};
+use super::spec::{broadcast, physical, reshaped, same_dtype};
 use super::{Checked, Request, Spec};
 use crate::fault::Fault;
 
@@ -95,6 +97,8 @@ pub(super) fn unary<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
         });
     }
     a.needs_float("a")?;
+    let shape = physical(&output.shape);
+    let flat = physical(&[output.elements()]);
     Checked::unary(output, move |a| match operation {
         Operation::Neg => D::float_neg(a),
         Operation::Exp => D::float_exp(a),
@@ -107,8 +111,8 @@ pub(super) fn unary<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
         Operation::Sigmoid => D::sigmoid(a),
         Operation::Relu => D::relu(a),
         Operation::Silu => {
-            let gate = D::sigmoid(a.clone());
-            D::float_mul(a, gate)
+            let activated = ops::silu(Tensor::<1>::from_dispatch(reshaped(a, flat)));
+            reshaped(activated.into_dispatch(), shape)
         }
         Operation::Gelu => D::gelu(a),
         Operation::Floor => D::float_floor(a),

@@ -7,6 +7,7 @@ use sextant_plugin_api::abi::Network;
 
 use sextant_model::Sit;
 use sextant_model::diffusion::Path;
+use sextant_recipe::Precision;
 use sextant_records::TeacherCounters;
 
 /// The step of one instance.
@@ -27,6 +28,8 @@ pub(crate) struct Context {
     pub dropped: Vec<i64>,
     /// The label that stands for none.
     pub null_class: i64,
+    /// Type in which dense layers are computed.
+    pub precision: Precision,
     /// Networks that the plan declared.
     pub networks: BTreeMap<Network, Frozen>,
     /// The path of the run.

@@ -64,7 +64,8 @@ pub(super) fn download<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> 
     })
 }
 
-fn host_bytes(tensor: DispatchTensor, dtype: DType, elements: usize) -> Result<Vec<u8>, Fault> {
+/// A tensor's elements on the CPU: i64, truth values of a byte, or f32.
+pub(crate) fn host_bytes(tensor: DispatchTensor, dtype: DType, elements: usize) -> Result<Vec<u8>, Fault> {
     let data = data(tensor, dtype, elements)?;
     Ok(match dtype {
         DType::Int => data.iter::<i64>().flat_map(i64::to_ne_bytes).collect(),

@@ -2,7 +2,10 @@
 
 use burn::backend::ops::AttentionModuleOptions;
 use burn::backend::ops::{FloatTensorOps, ModuleOps};
-use burn::backend::{Dispatch, DispatchTensor};
+use burn::backend::{Dispatch, DispatchTensor, TensorMetadata};
+use burn::tensor::{FloatDType, Tensor};
+use sextant_model::network::precision::dtype;
+use sextant_model::ops;
 use sextant_plugin_api::abi;
 
 use super::spec::{broadcast, expanded, physical, reshaped, same_dtype};
@@ -68,11 +71,30 @@ pub(super) fn linear<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> {
     *shape.last_mut().expect("rank at least 1") = outputs;
     let output = x.with_shape(shape);
     let target = physical(&output.shape);
-    Checked::one(output, move |mut operands, _| {
+    Checked::one(output, move |mut operands, context| {
         let (x, weight, bias) = (operands.take(0), operands.take(1), operands.optional(2));
+        // As the student's layers, and as PyTorch's autocast: operands are rounded, and what a source sees of it is f32 again.
+        let own = FloatDType::from(x.dtype());
+        let within = if own == FloatDType::F32 {
+            dtype(context.precision)
+        } else {
+            own
+        };
+        let cast = |tensor: DispatchTensor, to| match FloatDType::from(tensor.dtype()) == to {
+            true => tensor,
+            false => D::float_cast(tensor, to),
+        };
         // Flat, since a product that broadcasts the weight over the batch computes one weight gradient per sample.
-        let x = reshaped(x, vec![rows, inputs].into());
-        reshaped(D::linear(x, D::float_swap_dims(weight, 0, 1), bias), target)
+        let x = cast(reshaped(x, vec![rows, inputs].into()), within);
+        let weight = cast(weight, within);
+        let y = match bias.map(|bias| cast(bias, within)) {
+            Some(bias) => {
+                let (x, weight) = (Tensor::from_dispatch(x), Tensor::from_dispatch(weight));
+                ops::linear(x, weight, Tensor::from_dispatch(bias)).into_dispatch()
+            }
+            None => D::linear(x, D::float_swap_dims(weight, 0, 1), None),
+        };
+        reshaped(cast(y, own), target)
     })
 }
 

@@ -8,6 +8,7 @@ use burn::tensor::{Device, Tensor};
 use super::config::Dinov2Config;
 use crate::network::linear::Linear;
 use crate::network::norm::LayerNorm;
+use crate::network::precision::full;
 use crate::network::unfilled::{layer_norm, linear, parameter};
 use crate::ops::scaled_dot_product;
 
@@ -106,9 +107,9 @@ impl Attention {
         let (query, key, value) = (split(&self.q_proj), split(&self.k_proj), split(&self.v_proj));
         let logits = keep.then(|| {
             let scale = (head_width as f64).sqrt().recip();
-            (query.clone() * scale).matmul(key.clone().swap_dims(2, 3))
+            (full(query.clone()) * scale).matmul(full(key.clone()).swap_dims(2, 3))
         });
-        let (mixed, _) = scaled_dot_product(query, key, value, false);
+        let mixed = scaled_dot_product(query, key, value);
         let mixed = mixed.swap_dims(1, 2).reshape([rows, width]);
         (self.o_proj.forward(mixed), logits)
     }
@@ -116,7 +117,7 @@ impl Attention {
 
 impl LayerScale {
     fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        x * self.lambda1.val().unsqueeze()
+        full(x) * self.lambda1.val().unsqueeze()
     }
 }
 
@@ -129,8 +130,11 @@ impl Perceptron {
             .zip(self.up_proj.as_ref())
             .zip(self.down_proj.as_ref());
         match (plain, gated) {
-            (Some((fc1, fc2)), _) => fc2.forward(gelu(fc1.forward(x))),
-            (None, Some(((gate, up), down))) => down.forward(silu(gate.forward(x.clone())) * up.forward(x)),
+            (Some((fc1, fc2)), _) => fc2.forward(gelu(full(fc1.forward(x)))),
+            (None, Some(((gate, up), down))) => {
+                let gate = silu(full(gate.forward(x.clone())));
+                down.forward(gate * full(up.forward(x)))
+            }
             (None, None) => unreachable!("a perceptron is made with the layers of one kind"),
         }
     }

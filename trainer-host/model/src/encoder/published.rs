@@ -3,11 +3,13 @@
 use burn::backend::DispatchTensor;
 use burn::tensor::{Device, Tensor, TensorData};
 use sextant_data::{Dataset, Field};
+use sextant_recipe::Precision;
 
 use super::base::FEATURES;
 use super::error::EncoderError;
 use super::target::is_published;
 use crate::dinov2::{Dinov2, Dinov2Output, LAYOUT, Resampling};
+use crate::network::precision::held_in;
 
 /// The batch field that holds an encoder's attention logits.
 pub const ATTENTION: &str = "attention";
@@ -63,6 +65,14 @@ impl Published {
             self.blocks = blocks.to_vec();
         }
         Ok(self)
+    }
+
+    /// The same with its matrices in this type.
+    pub(super) fn held_in(self, precision: Precision) -> Self {
+        Self {
+            network: held_in(self.network, precision),
+            ..self
+        }
     }
 
     /// The network.

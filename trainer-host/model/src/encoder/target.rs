@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use burn::backend::DispatchTensor;
 use burn::tensor::{Device, Tensor};
 use sextant_data::{Dataset, Standardisation};
-use sextant_recipe::TargetEncoder;
+use sextant_recipe::{Precision, TargetEncoder};
 
 use super::base::{Encoder, FEATURES, target_encoder};
 use super::error::EncoderError;
@@ -43,6 +43,14 @@ impl Target {
         }
     }
 
+    /// The same, a DINOv2 with its matrices in this type, and computing in it; encoders of ours are small, and stay as they are.
+    pub fn held_in(self, precision: Precision) -> Self {
+        match self {
+            Self::Trained(encoder) => Self::Trained(encoder),
+            Self::Published(published) => Self::Published(Box::new(published.held_in(precision))),
+        }
+    }
+
     /// SHA-256 (hex) of architecture and weights.
     pub fn fingerprint(&self) -> String {
         match self {
@@ -57,6 +65,15 @@ impl Target {
             Self::Trained(encoder) => encoder.parameter_count(),
             Self::Published(published) => published.network().parameter_count(),
         }
+    }
+
+    /// Bytes of its parameters, [`held_in`](Self::held_in) this type.
+    pub fn held_bytes(&self, precision: Precision) -> u64 {
+        let held = match self {
+            Self::Trained(_) => Precision::F32,
+            Self::Published(_) => precision,
+        };
+        held.bytes() * self.parameter_count() as u64
     }
 
     /// Floating-point operations of its training; none where nobody says how it was trained.

@@ -1,11 +1,11 @@
 //! Multi-head self-attention over all tokens of a sample.
 
-use burn::module::Module;
+use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
 use super::linear::Linear;
 use super::norm::LayerNorm;
-use crate::ops::{attention, attention_map, join_heads, scaled_dot_product, split_heads};
+use crate::ops::{attention, attention_map, head_norm, split_heads};
 
 /// Self-attention with one projection for queries, keys and values, and optionally normalised queries and keys.
 #[derive(Module, Debug)]
@@ -23,31 +23,21 @@ pub struct Attention {
 }
 
 impl Attention {
-    /// Maps rows `[B*T, D]` to `[B*T, D]`; each run of `tokens` rows is one sample. If `keep`, the probabilities
-    /// `softmax(Q K^T / sqrt(d))`, `[B, heads, T, T]`, come with it.
+    /// Maps rows `[B*T, D]` to `[B*T, D]`, of the same type; each run of `tokens` rows is one sample. If `keep`, the probabilities
+    /// `softmax(Q K^T / sqrt(d))`, `[B, heads, T, T]`, come with it, in f32.
     pub fn forward(&self, x: Tensor<2>, tokens: usize, keep: bool) -> (Tensor<2>, Option<Tensor<4>>) {
-        let qkv = self.qkv.forward(x);
-        let (mixed, probabilities) = match (&self.q_norm, &self.k_norm) {
-            (None, None) => {
-                // The rows are mixed in the same way whether or not somebody looks on: a source that is there and weighs nothing
-                // changes no bit.
-                let looked_at = keep.then(|| {
-                    let [query, key, _] = split_heads(qkv.clone(), tokens, self.heads);
-                    attention_map(query, key)
-                });
-                (attention(qkv, tokens, self.heads), looked_at)
-            }
-            (q_norm, k_norm) => {
-                let [query, key, value] = split_heads(qkv, tokens, self.heads);
-                let normed = |norm: &Option<LayerNorm>, part: Tensor<4>| match norm {
-                    Some(norm) => norm.forward(part),
-                    None => part,
-                };
-                let (query, key) = (normed(q_norm, query), normed(k_norm, key));
-                let (mixed, probabilities) = scaled_dot_product(query, key, value, keep);
-                (join_heads(mixed), probabilities)
-            }
-        };
+        let mut qkv = self.qkv.forward(x);
+        if let (Some(queries), Some(keys)) = (&self.q_norm, &self.k_norm) {
+            let gains = [&queries.weight, &keys.weight].map(Param::val);
+            let offsets = [&queries.bias, &keys.bias].map(Param::val);
+            qkv = head_norm(qkv, gains, offsets, self.heads, queries.epsilon);
+        }
+        // The rows are mixed in the same way whether or not somebody looks on: a source that is there and weighs nothing changes no bit.
+        let probabilities = keep.then(|| {
+            let [query, key, _] = split_heads(qkv.clone(), tokens, self.heads);
+            attention_map(query, key)
+        });
+        let mixed = attention(qkv, tokens, self.heads);
         (self.proj.forward(mixed), probabilities)
     }
 }

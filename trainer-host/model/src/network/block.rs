@@ -4,11 +4,13 @@
 
 use burn::module::Module;
 use burn::tensor::{Tensor, activation};
+use sextant_recipe::Precision;
 
 use super::attention::Attention;
 use super::linear::Linear;
 use super::mlp::Mlp;
 use super::norm::BLOCK_EPSILON;
+use super::precision::{full, rounded};
 use crate::ops::modulated_norm;
 
 /// `Linear(SiLU(c))`: what turns the conditioning into shifts, scales and gates. In the published checkpoints the Linear
@@ -20,11 +22,11 @@ pub struct Modulation {
 }
 
 impl Modulation {
-    /// From `SiLU(c)`, `[B, D]`, the parts in order, each `[B, 1, D]`. The SiLU is the same for every block, so the
-    /// caller applies it once.
+    /// From `SiLU(c)`, `[B, D]`, in the type of products, the parts in order, each `[B, 1, D]` in f32. The SiLU is the same for every
+    /// block, so the caller applies it once.
     pub fn forward<const PARTS: usize>(&self, activated: Tensor<2>) -> [Tensor<3>; PARTS] {
         let [batch, width] = activated.dims();
-        let parts = self._1.forward(activated);
+        let parts = full(self._1.forward(activated));
         std::array::from_fn(|part| parts.clone().narrow(1, part * width, width).reshape([batch, 1, width]))
     }
 }
@@ -41,9 +43,15 @@ pub struct Block {
 }
 
 impl Block {
-    /// Maps tokens `[B, T, D]` to `[B, T, D]`, given `SiLU(c)` `[B, D]`. If `keep`, the attention probabilities
-    /// `[B, heads, T, T]` come with it.
-    pub fn forward(&self, x: Tensor<3>, activated: Tensor<2>, keep: bool) -> (Tensor<3>, Option<Tensor<4>>) {
+    /// Maps tokens `[B, T, D]` to `[B, T, D]`, given `SiLU(c)` `[B, D]`, which is in the type of products, `precision`. If `keep`, the
+    /// attention probabilities `[B, heads, T, T]` come with it. They, and the tokens, are f32.
+    pub fn forward(
+        &self,
+        x: Tensor<3>,
+        activated: Tensor<2>,
+        keep: bool,
+        precision: Precision,
+    ) -> (Tensor<3>, Option<Tensor<4>>) {
         let [batch, tokens, width] = x.dims();
         let rows = [batch * tokens, width];
         let shape = [batch, tokens, width];
@@ -51,12 +59,13 @@ impl Block {
             self.adaLN_modulation.forward(activated);
 
         let normed = modulated_norm(x.clone(), shift_attn, scale_attn, BLOCK_EPSILON);
-        let (branch, probabilities) = self.attn.forward(normed.reshape(rows), tokens, keep);
-        let x = x + branch.reshape(shape) * gate_attn;
+        let normed = rounded(normed.reshape(rows), precision);
+        let (branch, probabilities) = self.attn.forward(normed, tokens, keep);
+        let x = x + full(branch.reshape(shape)) * gate_attn;
 
         let normed = modulated_norm(x.clone(), shift_mlp, scale_mlp, BLOCK_EPSILON);
-        let branch = self.mlp.forward(normed.reshape(rows));
-        (x + branch.reshape(shape) * gate_mlp, probabilities)
+        let branch = self.mlp.forward(rounded(normed.reshape(rows), precision));
+        (x + full(branch.reshape(shape)) * gate_mlp, probabilities)
     }
 }
 

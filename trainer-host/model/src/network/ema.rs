@@ -5,19 +5,20 @@ use std::collections::HashMap;
 use burn::backend::DispatchTensor;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::Tensor;
+use sextant_recipe::Precision;
 
 use super::sit::Sit;
 use crate::ops::moved_average;
 
 /// A copy of `sit` without autodiff, none of whose parameters is ever trained. It shares memory with the original until one
-/// of the two changes, and its parameters' ids for good: never give both to one optimiser.
+/// of the two changes, and its parameters' ids for good: never give both to one optimiser. It computes in f32, whatever `sit` does.
 pub fn frozen_copy(sit: &Sit) -> Sit {
-    sit.valid().no_grad()
+    sit.valid().no_grad().computing_in(Precision::F32)
 }
 
 /// `decay * ema + (1 - decay) * student`, for every parameter, the untrained position table too.
 ///
-/// `ema` is a [`frozen_copy`] of a network of the student's geometry, changed in place where it is the only one. A parameter that the
+/// `ema` is a [`frozen_copy`] of a network of the student's geometry, on its device or another, changed in place where it is the only one. A parameter that the
 /// student lacks stays as it is.
 pub fn ema_update(ema: Sit, student: &Sit, decay: f64) -> Sit {
     struct Average {
@@ -36,7 +37,10 @@ pub fn ema_update(ema: Sit, student: &Sit, decay: f64) -> Sit {
                 return param;
             };
             let value = Tensor::<D>::from_dispatch(value);
-            param.map(|ema| moved_average(ema, value, self.decay))
+            param.map(|ema| {
+                let value = value.to_device(&ema.device());
+                moved_average(ema, value, self.decay)
+            })
         }
     }
 

@@ -2,10 +2,13 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData, activation};
+use sextant_recipe::Precision;
 
 use super::config::TIME_FEATURES;
 use super::linear::Linear;
 use super::patch::patch_rows;
+use super::precision::{full, rounded};
+use crate::ops::linear;
 
 /// A convolution of kernel and stride p, as a product with the patches.
 #[derive(Module, Debug)]
@@ -24,16 +27,16 @@ pub struct PatchEmbedder {
 }
 
 impl PatchEmbedder {
-    /// Maps `[B, C, H, W]` to `[B, T, D]`, tokens row by row.
-    pub fn forward(&self, x: Tensor<4>) -> Tensor<3> {
-        let weight = self.proj.weight.val();
+    /// Maps `[B, C, H, W]` to `[B, T, D]` in f32, tokens row by row.
+    pub fn forward(&self, x: Tensor<4>, precision: Precision) -> Tensor<3> {
+        let weight = rounded(self.proj.weight.val(), precision);
         let [width, channels, patch, _] = weight.dims();
         let [batch, _, height, image_width] = x.dims();
         let tokens = (height / patch) * (image_width / patch);
         let weight = weight.reshape([width, channels * patch * patch]);
-        let rows = patch_rows(x, patch);
-        let bias = Some(self.proj.bias.val());
-        burn::tensor::module::linear(rows, weight.transpose(), bias).reshape([batch, tokens, width])
+        let rows = patch_rows(rounded(x, precision), patch);
+        let bias = rounded(self.proj.bias.val(), precision);
+        full(linear(rows, weight, bias)).reshape([batch, tokens, width])
     }
 }
 
@@ -56,11 +59,12 @@ pub struct TimeEmbedder {
 }
 
 impl TimeEmbedder {
-    /// Maps times `[B]` in [0, 1], not scaled by 1000, to `[B, D]`.
-    pub fn forward(&self, t: Tensor<1>) -> Tensor<2> {
+    /// Maps times `[B]` in [0, 1], not scaled by 1000, to `[B, D]` in f32.
+    pub fn forward(&self, t: Tensor<1>, precision: Precision) -> Tensor<2> {
         let angles = t.unsqueeze_dim::<2>(1) * self.frequencies.clone();
         let features = Tensor::cat(vec![angles.clone().cos(), angles.sin()], 1);
-        self.mlp._2.forward(activation::silu(self.mlp._0.forward(features)))
+        let map = |layer: &Linear, x| full(layer.forward(rounded(x, precision)));
+        map(&self.mlp._2, activation::silu(map(&self.mlp._0, features)))
     }
 
     /// The constant table of frequencies, computed in f32 as PyTorch does: at t = 1 a rounding of the frequency is a
@@ -88,9 +92,9 @@ pub struct LabelEmbedder {
 }
 
 impl LabelEmbedder {
-    /// Maps labels `[B]`, each at most the null class, to `[B, D]`.
+    /// Maps labels `[B]`, each at most the null class, to `[B, D]` in f32.
     pub fn forward(&self, y: Tensor<1, Int>) -> Tensor<2> {
-        self.embedding_table.weight.val().select(0, y)
+        full(self.embedding_table.weight.val().select(0, y))
     }
 }
 

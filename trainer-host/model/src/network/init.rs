@@ -5,7 +5,7 @@ use burn::module::Param;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
-use sextant_recipe::KeyError;
+use sextant_recipe::{KeyError, Precision};
 
 use super::attention::Attention;
 use super::block::{Block, Modulation};
@@ -59,6 +59,7 @@ impl Sit {
                 },
             },
             config: config.clone(),
+            precision: Precision::F32,
         };
         Ok(name_parameters(sit, "student"))
     }

@@ -1,7 +1,10 @@
 //! The affine map `x W^T + b`, its weight stored as PyTorch stores it.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Tensor, module};
+use burn::tensor::{FloatDType, Tensor};
+
+use super::precision::is_half;
+use crate::ops::linear;
 
 /// A dense layer whose weight is `[out, in]`, so that published checkpoints load without a transposition.
 ///
@@ -19,7 +22,12 @@ impl Linear {
     ///
     /// Tokens are given as `[B*T, in]`: a product that broadcasts the weight over the batch computes, in its backward
     /// pass, one weight gradient per sample and then adds them up.
+    ///
+    /// The product is computed in the type of the weight, if that is held in a half, else in that of the rows, and so is its value.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        module::linear(x, self.weight.val().transpose(), Some(self.bias.val()))
+        let (weight, bias) = (self.weight.val(), self.bias.val());
+        let held = weight.dtype();
+        let dtype = FloatDType::from(if is_half(held) { held } else { x.dtype() });
+        linear(x.cast(dtype), weight.cast(dtype), bias.cast(dtype))
     }
 }

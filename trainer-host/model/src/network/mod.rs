@@ -15,6 +15,8 @@ pub mod mlp;
 pub mod naming;
 pub mod norm;
 pub mod patch;
+pub mod precision;
+pub mod recompute;
 pub mod shapes;
 pub mod sit;
 pub mod tensor_file;

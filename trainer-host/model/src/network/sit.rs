@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use burn::module::{Module, Param};
 use burn::tensor::{Int, Tensor};
+use sextant_recipe::Precision;
 
 use super::block::{Block, Modulation, activate};
 use super::config::SitConfig;
@@ -13,6 +14,7 @@ use super::embed::{LabelEmbedder, PatchEmbedder, TimeEmbedder};
 use super::linear::Linear;
 use super::norm::BLOCK_EPSILON;
 use super::patch::unpatchify;
+use super::precision::{full, rounded};
 use crate::ops::modulated_norm;
 
 /// From tokens to patches.
@@ -25,18 +27,19 @@ pub struct FinalLayer {
 }
 
 impl FinalLayer {
-    /// Maps tokens `[B, T, D]` to patches `[B, T, p*p*C]`, given `SiLU(c)` `[B, D]`.
-    fn forward(&self, x: Tensor<3>, activated: Tensor<2>) -> Tensor<3> {
+    /// Maps tokens `[B, T, D]` to patches `[B, T, p*p*C]`, given `SiLU(c)` `[B, D]`, as [`Block::forward`].
+    fn forward(&self, x: Tensor<3>, activated: Tensor<2>, precision: Precision) -> Tensor<3> {
         let [batch, tokens, width] = x.dims();
         let [shift, scale] = self.adaLN_modulation.forward(activated);
         let normed = modulated_norm(x, shift, scale, BLOCK_EPSILON).reshape([batch * tokens, width]);
-        let patches = self.linear.forward(normed);
+        let patches = full(self.linear.forward(rounded(normed, precision)));
         let patch_width = patches.dims()[1];
         patches.reshape([batch, tokens, patch_width])
     }
 }
 
-/// A scalable interpolant transformer: a DiT on square latents, conditioned on time and class.
+/// A scalable interpolant transformer: a DiT on square latents, conditioned on time and class. Its products are computed in a type of
+/// their own, f32 unless it was told another ([`precision`](super::precision)); inputs, output, tokens and attention are f32.
 ///
 /// Field names are those of the published PyTorch checkpoints, by the rule of [`naming`](super::naming).
 #[derive(Module, Debug)]
@@ -55,6 +58,8 @@ pub struct Sit {
     pub final_layer: FinalLayer,
     #[module(skip)]
     pub(super) config: SitConfig,
+    #[module(skip)]
+    pub(super) precision: Precision,
 }
 
 /// The result of [`Sit::forward`].
@@ -72,6 +77,16 @@ impl Sit {
     /// The geometry that this network was built with.
     pub fn config(&self) -> &SitConfig {
         &self.config
+    }
+
+    /// The type of its products.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// The same network, computing its products in this type.
+    pub fn computing_in(self, precision: Precision) -> Self {
+        Self { precision, ..self }
     }
 
     /// Runs the whole network on latents `[B, C, H, W]`, times `[B]` in [0, 1] and labels `[B]` of at most the null class.
@@ -93,10 +108,8 @@ impl Sit {
     ) -> SitOutput {
         let activated = self.conditioning(t, y);
         let (h, taps, attention) = self.trunk(x, activated.clone(), taps, attention, self.blocks.len());
-        let patches = self.final_layer.forward(h, activated);
-        let config = &self.config;
         SitOutput {
-            output: unpatchify(patches, config.grid(), config.patch_size, config.in_channels),
+            output: self.image(h, activated),
             taps,
             attention,
         }
@@ -108,9 +121,22 @@ impl Sit {
         self.trunk(x, self.conditioning(t, y), depths, &[], deepest).1
     }
 
-    /// `SiLU(time + label)`, `[B, D]`.
-    fn conditioning(&self, t: Tensor<1>, y: Tensor<1, Int>) -> Tensor<2> {
-        activate(self.t_embedder.forward(t) + self.y_embedder.forward(y))
+    /// `SiLU(time + label)`, `[B, D]`, in the type of products.
+    pub(super) fn conditioning(&self, t: Tensor<1>, y: Tensor<1, Int>) -> Tensor<2> {
+        let time = self.t_embedder.forward(t, self.precision);
+        rounded(activate(time + self.y_embedder.forward(y)), self.precision)
+    }
+
+    /// The tokens of depth 0.
+    pub(super) fn embed(&self, x: Tensor<4>) -> Tensor<3> {
+        self.x_embedder.forward(x, self.precision) + self.pos_embed.val()
+    }
+
+    /// The output, of the last block's tokens.
+    pub(super) fn image(&self, h: Tensor<3>, activated: Tensor<2>) -> Tensor<4> {
+        let patches = self.final_layer.forward(h, activated, self.precision);
+        let config = &self.config;
+        unpatchify(patches, config.grid(), config.patch_size, config.in_channels)
     }
 
     /// Runs the first `deepest` blocks; gives their last output, the taps and the attention probabilities.
@@ -122,12 +148,12 @@ impl Sit {
         attention: &[usize],
         deepest: usize,
     ) -> (Tensor<3>, Vec<Tensor<3>>, Vec<Tensor<4>>) {
-        let mut h = self.x_embedder.forward(x) + self.pos_embed.val();
+        let mut h = self.embed(x);
         let (mut tokens, mut probabilities) = (BTreeMap::new(), BTreeMap::new());
         for depth in 0..=deepest {
             if depth > 0 {
                 let keep = attention.contains(&depth);
-                let (next, attended) = self.blocks[depth - 1].forward(h, activated.clone(), keep);
+                let (next, attended) = self.blocks[depth - 1].forward(h, activated.clone(), keep, self.precision);
                 h = next;
                 probabilities.extend(attended.map(|attended| (depth, attended)));
             }
@@ -140,7 +166,7 @@ impl Sit {
 }
 
 /// Tensors that were kept of a pass, in the order of `depths`. A depth that no block has panics.
-fn at_depths<const D: usize>(depths: &[usize], kept: &BTreeMap<usize, Tensor<D>>) -> Vec<Tensor<D>> {
+pub(super) fn at_depths<const D: usize>(depths: &[usize], kept: &BTreeMap<usize, Tensor<D>>) -> Vec<Tensor<D>> {
     let at = |depth| kept.get(depth).unwrap_or_else(|| panic!("no block has depth {depth}"));
     depths.iter().map(|depth| at(depth).clone()).collect()
 }

@@ -2,9 +2,10 @@
 
 use burn::backend::Dispatch;
 use burn::tensor::ops::AttentionModuleOptions;
-use burn::tensor::{Tensor, activation, module};
+use burn::tensor::{FloatDType, Tensor, activation, module};
 
-use super::{BlockOps, is_fused};
+use super::{BlockOps, is_fused, widened};
+use crate::network::precision::full;
 
 /// `softmax(Q K^T / sqrt(d)) V` for each head of each sample. `qkv` holds a row a token, `[B*T, 3D]`: all heads' queries, then keys,
 /// then values, each of width `d = D / heads`. The value is `[B*T, D]`, the heads side by side.
@@ -13,15 +14,17 @@ use super::{BlockOps, is_fused};
 /// probabilities P is the logarithm of each row's denominator, by which backward finds them again from the scores. With O the value
 /// and G its gradient, `dV = P^T G`, and with `dS = P * (G V^T - rowsum(G * O)) / sqrt(d)`, `dQ = dS K` and `dK = dS^T Q`.
 pub fn attention(qkv: Tensor<2>, tokens: usize, heads: usize) -> Tensor<2> {
-    match is_fused(&qkv) {
+    widened(qkv, |qkv| match is_fused(&qkv) {
         true => Tensor::from_dispatch(Dispatch::fused_attention(qkv.into_dispatch(), tokens, heads)),
         false => composed(qkv, tokens, heads),
-    }
+    })
 }
 
 fn composed(qkv: Tensor<2>, tokens: usize, heads: usize) -> Tensor<2> {
     let [query, key, value] = split_heads(qkv, tokens, heads);
-    join_heads(scaled_dot_product(query, key, value, false).0)
+    let mixed = scaled_dot_product(query, key, value);
+    let [batch, heads, tokens, width] = mixed.dims();
+    mixed.swap_dims(1, 2).reshape([batch * tokens, heads * width])
 }
 
 /// Queries, keys and values, each `[B, heads, T, d]`, of packed rows `[B*T, 3D]`.
@@ -33,30 +36,24 @@ pub fn split_heads(qkv: Tensor<2>, tokens: usize, heads: usize) -> [Tensor<4>; 3
     std::array::from_fn(|part| qkv.clone().narrow(0, part, 1).squeeze_dim(0))
 }
 
-/// From `[B, heads, T, d]` to rows `[B*T, D]`.
-pub fn join_heads(mixed: Tensor<4>) -> Tensor<2> {
-    let [batch, heads, tokens, width] = mixed.dims();
-    mixed.swap_dims(1, 2).reshape([batch * tokens, heads * width])
-}
-
-/// `softmax(Q K^T / sqrt(d)) V` on `[B, heads, T, d]`, composed of burn's operations, and the softmax itself if `keep`.
-pub fn scaled_dot_product(
-    query: Tensor<4>,
-    key: Tensor<4>,
-    value: Tensor<4>,
-    keep: bool,
-) -> (Tensor<4>, Option<Tensor<4>>) {
-    if !query.is_autodiff() && !keep {
-        let mixed = module::attention(query, key, value, None, None, AttentionModuleOptions::default());
-        return (mixed, None);
+/// `softmax(Q K^T / sqrt(d)) V` on `[B, heads, T, d]`, composed of burn's operations.
+pub fn scaled_dot_product(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>) -> Tensor<4> {
+    match query.is_autodiff() {
+        // There burn's attention guards its softmax against fully masked rows, of which there are none here.
+        true => {
+            let dtype = FloatDType::from(value.dtype());
+            attention_map(query, key).cast(dtype).matmul(value)
+        }
+        false => module::attention(query, key, value, None, None, AttentionModuleOptions::default()),
     }
-    // Under autodiff burn's attention guards its softmax against fully masked rows, of which there are none here.
-    let probabilities = attention_map(query, key);
-    (probabilities.clone().matmul(value), keep.then_some(probabilities))
 }
 
-/// `softmax(Q K^T / sqrt(d))`, `[B, heads, T, T]`, of queries and keys `[B, heads, T, d]`, composed of burn's operations.
+/// `softmax(Q K^T / sqrt(d))`, `[B, heads, T, T]`, of queries and keys `[B, heads, T, d]`, composed of burn's operations, in f32.
+///
+/// So are the scores: in bf16 one of 20 would be off by a twentieth, and so would the probability. The products of halves that are
+/// added up there are exact in f32, and in TF32.
 pub fn attention_map(query: Tensor<4>, key: Tensor<4>) -> Tensor<4> {
+    let (query, key) = (full(query), full(key));
     // The scale is applied to the queries, of which there are fewer than of the scores.
     let scale = 1.0 / (query.dims()[3] as f64).sqrt();
     activation::softmax((query * scale).matmul(key.swap_dims(2, 3)), 3)
@@ -70,16 +67,14 @@ mod flex {
     use std::ops::Range;
     use std::sync::Arc;
 
-    use burn::backend::Flex;
-    use burn::backend::flex::{FlexTensor, Layout};
-    use burn::backend::ops::FloatTensorOps;
-    use burn::tensor::Shape;
+    use burn::backend::flex::FlexTensor;
     use macerator::Simd;
     use rayon::prelude::*;
 
     use crate::ops::lanes::{exp, maximum, sum};
+    use crate::ops::product::{Matrix, add_product_to, matrix, product_into};
     use crate::ops::record::Operation;
-    use crate::ops::rows::{blocks, contiguous, tensor, values};
+    use crate::ops::rows::{contiguous, fill, tensor};
 
     #[derive(Clone, Debug)]
     pub struct Attention {
@@ -156,8 +151,6 @@ mod flex {
         const PARALLEL: usize = 1 << 12;
         /// Numbers of scores that are there at a time: they stay in a core's cache.
         const TILE: usize = 1 << 16;
-        /// Products with fewer multiplications burn leaves to one thread, which is right where each thread has a head.
-        const PRODUCT: usize = 6_000_000;
 
         /// What `work` finds for each head, those of the first sample first.
         fn each<R: Send>(&self, work: impl Fn(Head) -> R + Sync) -> Vec<R> {
@@ -177,13 +170,13 @@ mod flex {
             let (tokens, width) = (self.tokens, self.width);
             let columns = PARTS * self.heads * width;
             let rows = self.samples * tokens;
-            let mut woven = vec![0.0; rows * columns];
-            blocks(&mut woven, [tokens, columns], |first, block| {
+            let (woven, _) = fill([tokens, columns], rows * columns, |first, block| {
                 let found = &found[first / tokens * self.heads..][..self.heads];
-                for (token, row) in (first % tokens..).zip(block.chunks_exact_mut(columns)) {
-                    let sources = (0..PARTS).flat_map(|part| found.iter().map(move |head| &head[part]));
-                    for (target, source) in row.chunks_exact_mut(width).zip(sources) {
-                        target.copy_from_slice(&source[token * width..][..width]);
+                for token in (first % tokens..).take(block.room() / columns) {
+                    for part in 0..PARTS {
+                        for head in found {
+                            block.push(&head[part][token * width..][..width]);
+                        }
                     }
                 }
             });
@@ -193,8 +186,7 @@ mod flex {
         /// Rows of which the scores are there at once.
         fn tiles(&self) -> impl Iterator<Item = Range<usize>> {
             let tokens = self.tokens;
-            let tile = (Self::TILE / tokens).max(16).min(Self::PRODUCT / (tokens * self.width));
-            let tile = tile.clamp(1, tokens);
+            let tile = (Self::TILE / tokens).clamp(16, tokens.max(16));
             (0..tokens)
                 .step_by(tile)
                 .map(move |start| start..tokens.min(start + tile))
@@ -211,15 +203,11 @@ mod flex {
         }
 
         /// Some tokens' rows and the head's columns of a matrix of all tokens and heads, side by side in one or, packed, three parts.
-        fn view(&self, matrix: &FlexTensor, part: usize, tokens: &Range<usize>) -> FlexTensor {
+        fn view<'a>(&self, of: &'a FlexTensor, part: usize, tokens: &Range<usize>) -> Matrix<'a> {
             let Heads { heads, width, .. } = *self.of;
-            let columns = matrix.layout().shape()[1];
-            let row = self.sample * self.of.tokens + tokens.start;
-            let start = row * columns + (part * heads + self.head) * width;
-            let shape = Shape::from([tokens.len(), width]);
-            matrix
-                .clone()
-                .with_layout(Layout::new(shape, vec![columns as isize, 1], start))
+            let row = self.sample * self.of.tokens;
+            let column = (part * heads + self.head) * width;
+            matrix(of).part(row + tokens.start..row + tokens.end, column..column + width)
         }
 
         fn all(&self) -> Range<usize> {
@@ -229,19 +217,19 @@ mod flex {
         /// The value and the logarithms of the denominators.
         fn forward(&self) -> ([Vec<f32>; 1], Vec<f32>) {
             let Heads { tokens, width, .. } = *self.of;
-            let [keys, values_] = [1, 2].map(|part| self.view(&self.of.qkv, part, &self.all()));
-            let keys = keys.transpose(0, 1);
+            let [keys, values] = [1, 2].map(|part| self.view(&self.of.qkv, part, &self.all()));
             let mut mixed = Vec::with_capacity(tokens * width);
             let mut logarithms = Vec::with_capacity(tokens);
+            let (mut scores, mut sums) = (Vec::new(), Vec::new());
             for tile in self.of.tiles() {
                 let queries = self.view(&self.of.qkv, 0, &tile);
-                let mut scores = Flex::float_matmul(queries, keys.clone());
+                product_into(queries, keys.transposed(), &mut scores);
                 let mut denominators = vec![0.0; tile.len()];
                 let mut levels = vec![0.0; tile.len()];
-                exponentials(scores.storage_mut(), self.of.scale(), &mut levels, &mut denominators);
-                let tile = Flex::float_matmul(scores, values_.clone());
-                for (row, denominator) in values(&tile).chunks_exact(width).zip(&denominators) {
-                    mixed.extend(row.iter().map(|value| value / denominator));
+                exponentials(&mut scores, self.of.scale(), &mut levels, &mut denominators);
+                product_into(Matrix::of_rows(&scores, tokens), values, &mut sums);
+                for (row, denominator) in sums.chunks_exact(width).zip(&denominators) {
+                    mixed.extend(row.iter().map(|sum| sum / denominator));
                 }
                 logarithms.extend(levels.iter().zip(&denominators).map(|(level, sum)| level + sum.ln()));
             }
@@ -252,23 +240,20 @@ mod flex {
         fn backward(&self, value: &FlexTensor, gradient: &FlexTensor, logarithms: &[f32]) -> [Vec<f32>; 3] {
             let Heads { tokens, width, .. } = *self.of;
             let scale = self.of.scale();
-            let [keys, values_] = [1, 2].map(|part| self.view(&self.of.qkv, part, &self.all()));
-            let mut of_queries = Vec::with_capacity(tokens * width);
-            let [mut of_keys, mut of_values] = [(); 2].map(|()| vec![0.0; tokens * width]);
+            let [keys, values] = [1, 2].map(|part| self.view(&self.of.qkv, part, &self.all()));
+            let [mut of_queries, mut of_keys, mut of_values] = [(); 3].map(|()| vec![0.0; tokens * width]);
+            let (mut probabilities, mut of_scores) = (Vec::new(), Vec::new());
             for tile in self.of.tiles() {
                 let queries = self.view(&self.of.qkv, 0, &tile);
                 let [value, gradient] = [value, gradient].map(|matrix| self.view(matrix, 0, &tile));
-                let mut probabilities = Flex::float_matmul(queries.clone(), keys.transpose(0, 1));
-                let mut of_scores = Flex::float_matmul(gradient.clone(), values_.transpose(0, 1));
-                recall(probabilities.storage_mut(), scale, &logarithms[tile]);
-                let levels = row_products(&value, &gradient);
-                slopes(of_scores.storage_mut(), values(&probabilities), scale, &levels);
-                add(
-                    &mut of_values,
-                    Flex::float_matmul(probabilities.transpose(0, 1), gradient),
-                );
-                add(&mut of_keys, Flex::float_matmul(of_scores.transpose(0, 1), queries));
-                of_queries.extend_from_slice(values(&Flex::float_matmul(of_scores, keys.clone())));
+                product_into(queries, keys.transposed(), &mut probabilities);
+                product_into(gradient, values.transposed(), &mut of_scores);
+                recall(&mut probabilities, scale, &logarithms[tile.clone()]);
+                slopes(&mut of_scores, &probabilities, scale, &row_products(value, gradient));
+                let [probabilities, of_scores] = [&probabilities, &of_scores].map(|rows| Matrix::of_rows(rows, tokens));
+                add_product_to(probabilities.transposed(), gradient, &mut of_values);
+                add_product_to(of_scores.transposed(), queries, &mut of_keys);
+                add_product_to(of_scores, keys, &mut of_queries[tile.start * width..tile.end * width]);
             }
             [of_queries, of_keys, of_values]
         }
@@ -310,21 +295,10 @@ mod flex {
         }
     }
 
-    /// The products of two views' rows.
-    fn row_products(a: &FlexTensor, b: &FlexTensor) -> Vec<f32> {
-        let [rows, width] = a.layout().shape().dims();
-        let row = |x: &FlexTensor, row: usize| {
-            let start = x.layout().start_offset() + row * x.layout().strides()[0] as usize;
-            start..start + width
-        };
-        let products = |i| sum(&values(a)[row(a, i)], &values(b)[row(b, i)], |a, b| a * b);
-        (0..rows).map(products).collect()
-    }
-
-    fn add(sums: &mut [f32], terms: FlexTensor) {
-        for (sum, term) in sums.iter_mut().zip(values(&terms)) {
-            *sum += term;
-        }
+    /// The products of two matrices' rows.
+    fn row_products(a: Matrix, b: Matrix) -> Vec<f32> {
+        let product = |index| sum(a.row(index), b.row(index), |a, b| a * b);
+        (0..a.rows()).map(product).collect()
     }
 }
 

@@ -13,29 +13,54 @@
 #![allow(clippy::extra_unused_type_parameters)]
 
 mod attention;
-mod gelu;
+mod gate;
+mod head_norm;
 #[cfg(feature = "flex")]
 mod lanes;
+mod linear;
 mod norm;
+#[cfg(feature = "flex")]
+mod product;
 #[cfg(feature = "flex")]
 mod record;
 #[cfg(feature = "flex")]
 mod rows;
+#[cfg(feature = "flex")]
+mod unwritten;
 mod update;
 
-pub(crate) use attention::{attention, attention_map, join_heads, scaled_dot_product, split_heads};
-pub(crate) use gelu::gelu_tanh;
+pub(crate) use attention::{attention, attention_map, scaled_dot_product, split_heads};
+pub(crate) use gate::gelu_tanh;
+pub use gate::silu;
+pub(crate) use head_norm::head_norm;
+pub use linear::linear;
 pub(crate) use norm::modulated_norm;
 pub use update::{AdamStep, adam_step, moved_average, square_sum};
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, backend_extension};
-use burn::tensor::Tensor;
+use burn::tensor::{FloatDType, Tensor};
+use gate::Gate;
+
+use crate::device::compiles_kernels;
+use crate::network::precision::{full, is_half};
 
 /// The operations of blocks on a backend's own tensors, as `Dispatch` finds them.
 #[backend_extension(Flex: cfg(feature = "flex"), Autodiff)]
 trait BlockOps: Backend {
-    fn fused_gelu_tanh(x: FloatTensor<Self>) -> FloatTensor<Self>;
+    fn fused_linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    fn fused_gate(x: FloatTensor<Self>, gate: Gate) -> FloatTensor<Self>;
+
+    fn fused_head_norm(
+        qkv: FloatTensor<Self>,
+        gain_q: FloatTensor<Self>,
+        offset_q: FloatTensor<Self>,
+        gain_k: FloatTensor<Self>,
+        offset_k: FloatTensor<Self>,
+        heads: usize,
+        epsilon: f32,
+    ) -> FloatTensor<Self>;
 
     fn fused_attention(qkv: FloatTensor<Self>, tokens: usize, heads: usize) -> FloatTensor<Self>;
 
@@ -60,6 +85,16 @@ fn is_fused<const D: usize>(_: &Tensor<D>) -> bool {
     false
 }
 
+/// `function` of x in f32, its value in the type of x, where x is a half on the CPU: products of halves are computed so there, and what
+/// is written out here knows f32 alone. Elsewhere `function` itself.
+fn widened<const D: usize, const E: usize>(x: Tensor<D>, function: impl FnOnce(Tensor<D>) -> Tensor<E>) -> Tensor<E> {
+    let dtype = x.dtype();
+    if !is_half(dtype) || compiles_kernels(&x.device()) {
+        return function(x);
+    }
+    function(full(x)).cast(FloatDType::from(dtype))
+}
+
 #[cfg(feature = "flex")]
 mod flex {
     use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
@@ -69,12 +104,30 @@ mod flex {
     use super::record::{Operation, record};
     use super::*;
     use attention::Attention;
-    use gelu::Gelu;
+    use head_norm::HeadNorm;
+    use linear::Linear;
     use norm::ModulatedNorm;
 
     impl BlockOps for Flex {
-        fn fused_gelu_tanh(x: FlexTensor) -> FlexTensor {
-            Gelu.forward([x]).0
+        fn fused_linear(x: FlexTensor, weight: FlexTensor, bias: FlexTensor) -> FlexTensor {
+            Linear.forward([x, weight, bias]).0
+        }
+
+        fn fused_gate(x: FlexTensor, gate: Gate) -> FlexTensor {
+            gate.forward([x]).0
+        }
+
+        fn fused_head_norm(
+            qkv: FlexTensor,
+            gain_q: FlexTensor,
+            offset_q: FlexTensor,
+            gain_k: FlexTensor,
+            offset_k: FlexTensor,
+            heads: usize,
+            epsilon: f32,
+        ) -> FlexTensor {
+            let inputs = [qkv, gain_q, offset_q, gain_k, offset_k];
+            HeadNorm { heads, epsilon }.forward(inputs).0
         }
 
         fn fused_attention(qkv: FlexTensor, tokens: usize, heads: usize) -> FlexTensor {
@@ -87,8 +140,25 @@ mod flex {
     }
 
     impl<C: CheckpointStrategy> BlockOps for Autodiff<Flex, C> {
-        fn fused_gelu_tanh(x: FloatTensor<Self>) -> FloatTensor<Self> {
-            record::<_, C, 1>(Gelu, [x])
+        fn fused_linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
+            record::<_, C, 3>(Linear, [x, weight, bias])
+        }
+
+        fn fused_gate(x: FloatTensor<Self>, gate: Gate) -> FloatTensor<Self> {
+            record::<_, C, 1>(gate, [x])
+        }
+
+        fn fused_head_norm(
+            qkv: FloatTensor<Self>,
+            gain_q: FloatTensor<Self>,
+            offset_q: FloatTensor<Self>,
+            gain_k: FloatTensor<Self>,
+            offset_k: FloatTensor<Self>,
+            heads: usize,
+            epsilon: f32,
+        ) -> FloatTensor<Self> {
+            let inputs = [qkv, gain_q, offset_q, gain_k, offset_k];
+            record::<_, C, 5>(HeadNorm { heads, epsilon }, inputs)
         }
 
         fn fused_attention(qkv: FloatTensor<Self>, tokens: usize, heads: usize) -> FloatTensor<Self> {
@@ -173,11 +243,13 @@ mod tests {
         let inputs = [stacked(tokens, 0), stacked(1, 1), stacked(1, 2), stacked(1, 3)];
         let weight = tensor([3 * width, width], 1.0, 4).into_data();
         let found = value_and_gradients(&inputs, |[x, shift, scale, gate]| {
-            let weight = Tensor::<2>::from_data(weight.clone(), &x.device());
+            let device = x.device();
+            let weight = Tensor::<2>::from_data(weight.clone(), &device);
             let normed = modulated_norm(x.clone(), shift, scale, 1e-6);
-            let qkv = normed
-                .reshape([samples.len() * tokens, width])
-                .matmul(weight.transpose());
+            let rows = normed.reshape([samples.len() * tokens, width]);
+            let qkv = linear(rows, weight, Tensor::ones([3 * width], &device));
+            let affine = || [(); 2].map(|()| Tensor::ones([width / 3], &device));
+            let qkv = head_norm(qkv, affine(), affine(), 3, 1e-5);
             let branch = gelu_tanh(attention(qkv, tokens, 3));
             x + branch.reshape([samples.len(), tokens, width]) * gate
         });

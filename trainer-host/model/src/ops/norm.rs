@@ -24,7 +24,7 @@ fn composed(x: Tensor<3>, shift: Tensor<3>, scale: Tensor<3>, epsilon: f64) -> T
 }
 
 #[cfg(feature = "flex")]
-pub(super) use flex::ModulatedNorm;
+pub(super) use flex::{ModulatedNorm, slopes, statistics};
 
 #[cfg(feature = "flex")]
 mod flex {
@@ -82,7 +82,7 @@ mod flex {
 
     /// A row's mean, and the reciprocal of its standard deviation.
     #[inline(always)]
-    fn statistics(row: &[f32], epsilon: f32) -> (f32, f32) {
+    pub fn statistics(row: &[f32], epsilon: f32) -> (f32, f32) {
         let width = row.len() as f32;
         let mean = sum(row, row, |x, _| x) / width;
         let variance = sum(row, row, |x, _| (x - mean) * (x - mean)) / width;
@@ -117,11 +117,18 @@ mod flex {
                 *sum += *gradient;
                 *gradient *= 1.0 + scale;
             }
-            let level = sum(gradient, gradient, |h, _| h) / width as f32;
-            let along = sum(gradient, &normed, |h, normed| h * normed) / width as f32;
-            for (gradient, normed) in gradient.iter_mut().zip(&normed) {
-                *gradient = (*gradient - level - normed * along) * narrow;
-            }
+            slopes(gradient, &normed, narrow);
+        }
+    }
+
+    /// Turns h, the gradient of a normed row n, into that of the row itself: `(h - mean(h) - n mean(h n)) narrow`.
+    #[inline(always)]
+    pub fn slopes(gradient: &mut [f32], normed: &[f32], narrow: f32) {
+        let width = gradient.len() as f32;
+        let level = sum(gradient, gradient, |h, _| h) / width;
+        let along = sum(gradient, normed, |h, normed| h * normed) / width;
+        for (gradient, normed) in gradient.iter_mut().zip(normed) {
+            *gradient = (*gradient - level - normed * along) * narrow;
         }
     }
 }

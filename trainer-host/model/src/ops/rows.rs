@@ -4,6 +4,8 @@ use burn::backend::flex::FlexTensor;
 use burn::tensor::{Shape, TensorData};
 use rayon::prelude::*;
 
+use super::unwritten::{Unwritten, written};
+
 /// Rows of a block. A constant, since sums are added up block by block.
 const BLOCK: usize = 32;
 /// Numbers below which one thread is as fast as all.
@@ -30,10 +32,10 @@ pub fn tensor(values: Vec<f32>, shape: impl Into<Shape>) -> FlexTensor {
 
 /// Calls `work` with every block of `values`, samples of `tokens` rows of `width`, and the number of the block's first row. A block
 /// holds rows of one sample. Answers come in the blocks' order, with the number of their sample.
-pub fn blocks<R: Send>(
-    values: &mut [f32],
+fn blocks<T: Send, R: Send>(
+    values: &mut [T],
     [tokens, width]: [usize; 2],
-    work: impl Fn(usize, &mut [f32]) -> R + Sync,
+    work: impl Fn(usize, &mut [T]) -> R + Sync,
 ) -> Vec<(usize, R)> {
     let parallel = values.len() >= PARALLEL;
     let samples = values.chunks_mut((tokens * width).max(1)).enumerate();
@@ -41,7 +43,7 @@ pub fn blocks<R: Send>(
         let blocks = (sample * tokens..).step_by(BLOCK).zip(rows.chunks_mut(BLOCK * width));
         blocks.map(move |(row, block)| (sample, row, block))
     });
-    let work = |(sample, row, block): (usize, usize, &mut [f32])| (sample, work(row, block));
+    let work = |(sample, row, block): (usize, usize, &mut [T])| (sample, work(row, block));
     match parallel {
         true => rows.collect::<Vec<_>>().into_par_iter().map(work).collect(),
         false => rows.map(work).collect(),
@@ -61,22 +63,65 @@ pub fn rewrite<R: Send>(
         return (x, found);
     }
     let source = values(&x);
-    let mut copy = vec![0.0; source.len()];
-    let found = blocks(&mut copy, rows, |row, block| {
+    let (copy, found) = fill(rows, source.len(), |row, block| {
         let start = row * rows[1];
-        block.copy_from_slice(&source[start..start + block.len()]);
-        work(row, block)
+        block.push(&source[start..start + block.room()]);
+        work(row, block.written())
     });
     (tensor(copy, x.layout().shape().clone()), found)
+}
+
+/// `count` numbers that `work` writes, in blocks as of [`blocks`].
+pub fn fill<R: Send>(
+    rows: [usize; 2],
+    count: usize,
+    work: impl Fn(usize, &mut Unwritten) -> R + Sync,
+) -> (Vec<f32>, Vec<(usize, R)>) {
+    written(count, |memory| {
+        let found = blocks(memory, rows, |row, block| {
+            let mut block = Unwritten::new(block);
+            let answer = work(row, &mut block);
+            (block.written().len(), answer)
+        });
+        let written = found.iter().map(|(_, (written, _))| written).sum();
+        let answers = found.into_iter().map(|(sample, (_, answer))| (sample, answer));
+        (written, answers.collect())
+    })
 }
 
 /// The sums of the blocks' rows of `width`, sample by sample: `[samples * width]`.
 pub fn sum_by_sample(parts: &[(usize, Vec<f32>)], samples: usize, width: usize) -> Vec<f32> {
     let mut sums = vec![0.0; samples * width];
     for (sample, part) in parts {
-        for (sum, part) in sums[sample * width..][..width].iter_mut().zip(part) {
-            *sum += part;
-        }
+        add(&mut sums[sample * width..][..width], part);
     }
     sums
+}
+
+/// The sum of all rows of `width`.
+pub fn sum_of_rows(values: &[f32], width: usize) -> Vec<f32> {
+    let sum = |rows: &[f32]| {
+        let mut sums = vec![0.0; width];
+        for row in rows.chunks_exact(width) {
+            add(&mut sums, row);
+        }
+        sums
+    };
+    let block = BLOCK * width;
+    let parts: Vec<Vec<f32>> = match values.len() >= PARALLEL {
+        true => values.par_chunks(block).map(sum).collect(),
+        false => values.chunks(block).map(sum).collect(),
+    };
+    let mut sums = vec![0.0; width];
+    for part in &parts {
+        add(&mut sums, part);
+    }
+    sums
+}
+
+/// Adds numbers to as many others.
+pub fn add(sums: &mut [f32], terms: &[f32]) {
+    for (sum, term) in sums.iter_mut().zip(terms) {
+        *sum += term;
+    }
 }

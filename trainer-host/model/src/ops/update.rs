@@ -126,6 +126,7 @@ mod flex {
     use burn::backend::Flex;
     use burn::backend::flex::FlexTensor;
     use burn::tensor::TensorData;
+    use macerator::Simd;
     use rayon::prelude::*;
 
     use super::{AdamStep, UpdateOps};
@@ -133,9 +134,6 @@ mod flex {
 
     /// Values that a thread takes at once: few enough for a processor's second cache, of all tensors together.
     const BLOCK: usize = 1 << 13;
-
-    /// Rows of a block of a transposed tensor: as many values as a line of a processor's cache.
-    const ROWS: usize = 16;
 
     impl UpdateOps for Flex {
         fn fused_adam_step(
@@ -147,22 +145,20 @@ mod flex {
             step: AdamStep,
         ) -> (FlexTensor, FlexTensor, FlexTensor) {
             let factor = contiguous(factor).storage::<f32>()[0];
-            let [mut value, mut first, mut second] = [value, first, second].map(contiguous);
-            let gradient = Gradient::of(gradient);
-            let block = gradient.block();
-            let work = |scratch: &mut Vec<f32>, (i, [value, first, second]): (usize, [&mut [f32]; 3])| {
-                let gradient = gradient.values(i * block, value.len(), scratch);
-                update(value, gradient, factor, first, second, &step);
-            };
-            let values = value.storage_mut::<f32>();
+            let [mut value, gradient, mut first, mut second] = [value, gradient, first, second].map(contiguous);
+            let (values, gradients) = (value.storage_mut::<f32>(), gradient.storage::<f32>());
             let (firsts, seconds) = (first.storage_mut::<f32>(), second.storage_mut::<f32>());
-            if values.len() <= block {
-                work(&mut Vec::new(), (0, [values, firsts, seconds]));
-            } else {
-                let blocks = values.par_chunks_mut(block).zip(firsts.par_chunks_mut(block));
-                let blocks = blocks.zip(seconds.par_chunks_mut(block)).enumerate();
-                let blocks = blocks.map(|(i, ((value, first), second))| (i, [value, first, second]));
-                blocks.for_each_init(Vec::new, work);
+            match values.len() <= BLOCK {
+                true => update(values, gradients, factor, firsts, seconds, &step),
+                false => {
+                    let blocks = values.par_chunks_mut(BLOCK).zip(gradients.par_chunks(BLOCK));
+                    let moments = firsts.par_chunks_mut(BLOCK).zip(seconds.par_chunks_mut(BLOCK));
+                    blocks
+                        .zip(moments)
+                        .for_each(|((values, gradients), (firsts, seconds))| {
+                            update(values, gradients, factor, firsts, seconds, &step);
+                        });
+                }
             }
             (value, first, second)
         }
@@ -170,99 +166,31 @@ mod flex {
         fn fused_moved_average(average: FlexTensor, value: FlexTensor, decay: f64) -> FlexTensor {
             let (mut average, value) = (contiguous(average), contiguous(value));
             let (kept, taken) = (decay as f32, (1.0 - decay) as f32);
-            let work = |(average, value): (&mut [f32], &[f32])| {
-                for (average, value) in average.iter_mut().zip(value) {
-                    *average = *average * kept + value * taken;
-                }
-            };
             let (averages, values) = (average.storage_mut::<f32>(), value.storage::<f32>());
             match values.len() <= BLOCK {
-                true => work((averages, values)),
+                true => mix(averages, values, kept, taken),
                 false => {
                     let blocks = averages.par_chunks_mut(BLOCK).zip(values.par_chunks(BLOCK));
-                    blocks.for_each(work);
+                    blocks.for_each(|(averages, values)| mix(averages, values, kept, taken));
                 }
             }
             average
         }
 
         fn fused_square_sum(x: FlexTensor) -> FlexTensor {
-            // Blocks depend on the shape alone, and not on how the values lie: gradients of the same values have the same norm.
-            let count = x.layout().num_elements();
-            let block = match x.layout().shape().as_slice() {
-                [_, columns] => (ROWS * columns).max(1),
-                _ => BLOCK,
-            };
-            let x = Gradient::of(x);
-            let of_block = |scratch: &mut Vec<f32>, i: usize| {
-                let start = i * block;
-                squares(x.values(start, block.min(count - start), scratch))
-            };
-            let blocks = count.div_ceil(block);
-            let parts: Vec<f64> = match count <= BLOCK {
-                true => (0..blocks).map(|i| of_block(&mut Vec::new(), i)).collect(),
-                false => (0..blocks).into_par_iter().map_init(Vec::new, of_block).collect(),
+            let x = contiguous(x);
+            let values = x.storage::<f32>();
+            let parts: Vec<f64> = match values.len() <= BLOCK {
+                true => vec![squares(values)],
+                false => values.par_chunks(BLOCK).map(squares).collect(),
             };
             FlexTensor::from_data(TensorData::from([parts.into_iter().sum::<f64>() as f32]))
         }
     }
 
-    /// A gradient, whose values come in the order in which a parameter's lie.
-    enum Gradient {
-        /// They lie in that order.
-        Plain(FlexTensor),
-        /// Of a matrix, they lie column by column, as the product that made it has left them.
-        Transposed { tensor: FlexTensor, shape: [usize; 2] },
-    }
-
-    impl Gradient {
-        fn of(tensor: FlexTensor) -> Self {
-            let layout = tensor.layout();
-            let whole_storage = tensor.storage::<f32>().len() == layout.num_elements() && layout.start_offset() == 0;
-            match (layout.shape().as_slice(), layout.strides()) {
-                (&[rows, columns], [1, stride]) if rows > 1 && *stride == rows as isize && whole_storage => {
-                    Self::Transposed {
-                        shape: [rows, columns],
-                        tensor,
-                    }
-                }
-                _ => Self::Plain(contiguous(tensor)),
-            }
-        }
-
-        /// Values of a block.
-        fn block(&self) -> usize {
-            match self {
-                Self::Plain(_) => BLOCK,
-                Self::Transposed {
-                    shape: [_, columns], ..
-                } => ROWS * columns,
-            }
-        }
-
-        /// `count` values from `start` on, where a block begins; `scratch` is there to put them in order.
-        fn values<'a>(&'a self, start: usize, count: usize, scratch: &'a mut Vec<f32>) -> &'a [f32] {
-            match self {
-                Self::Plain(tensor) => &tensor.storage::<f32>()[start..start + count],
-                Self::Transposed {
-                    tensor,
-                    shape: [rows, columns],
-                } => {
-                    let (first, height) = (start / columns, count / columns);
-                    scratch.resize(count, 0.0);
-                    for (j, column) in tensor.storage::<f32>().chunks_exact(*rows).enumerate() {
-                        for (i, value) in column[first..first + height].iter().enumerate() {
-                            scratch[i * columns + j] = *value;
-                        }
-                    }
-                    scratch
-                }
-            }
-        }
-    }
-
     /// One block of a step, rounded as the composed form is.
-    fn update(
+    #[macerator::with_simd]
+    fn update<S: Simd>(
         values: &mut [f32],
         gradients: &[f32],
         factor: f32,
@@ -283,8 +211,17 @@ mod flex {
         }
     }
 
+    /// One block of an average, rounded as the composed form is.
+    #[macerator::with_simd]
+    fn mix<S: Simd>(averages: &mut [f32], values: &[f32], kept: f32, taken: f32) {
+        for (average, value) in averages.iter_mut().zip(values) {
+            *average = *average * kept + value * taken;
+        }
+    }
+
     /// The sum of squares of a block.
-    fn squares(values: &[f32]) -> f64 {
+    #[macerator::with_simd]
+    fn squares<S: Simd>(values: &[f32]) -> f64 {
         const LANES: usize = 16;
         let mut lanes = [0.0_f32; LANES];
         let (chunks, rest) = values.as_chunks::<LANES>();

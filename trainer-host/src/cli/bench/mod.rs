@@ -6,6 +6,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use clap::Args;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::commands::{listen, options, print_json};
@@ -13,7 +14,7 @@ use super::{ComputeArgs, OutputArgs};
 use crate::Error;
 use sextant_recipe::{self as recipe, Phase, Recipe};
 use sextant_train::memory::Gigabytes;
-use sextant_train::{BenchSteps, MeasuredStep, Run};
+use sextant_train::{BenchSteps, MeasuredStep, Ranks, Run};
 
 use synthetic::SyntheticArgs;
 
@@ -21,6 +22,7 @@ pub(super) const EXAMPLES: &str = "Examples:
   sextant bench configs/emoji-quick.toml --variant repa
   sextant bench --model S/2 --batch 4 --threads 2
   sextant bench --model B/2 --batch 2 --guidance self-transcendence --json
+  sextant bench --model S/2 --batch 16 --sampling 10
 
 Nothing is written, and earlier phases are not run: their networks are untrained here. benches/versus-pytorch compares with PyTorch.";
 
@@ -38,7 +40,10 @@ pub struct BenchArgs {
     /// Set a key of the recipe, such as optimiser.batch=64; may be given more than once.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Steps that are timed; what is printed are their medians.
+    /// In place of training steps, time drawing a batch of images by Euler's method of so many steps, without guidance.
+    #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u16).range(1..))]
+    sampling: Option<u16>,
+    /// Steps, or batches drawn, that are timed; what is printed are their medians.
     #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     steps: u64,
     /// Steps before them that are not.
@@ -74,6 +79,7 @@ pub fn run(args: &BenchArgs) -> Result<(), Error> {
         device: args.device.clone(),
         plugin_dir: args.plugin_dir.clone(),
         tui: false,
+        ranks: Ranks::default(),
     };
     let options = |label: &str| options(&compute, args.output.json, label);
     let run = match (&args.recipe, &args.synthetic.model) {
@@ -92,6 +98,15 @@ pub fn run(args: &BenchArgs) -> Result<(), Error> {
         }
         (None, None) => return Err(Error::Input("give a recipe, or --model SIZE/PATCH".into())),
     };
+    if let Some(sampling) = args.sampling {
+        let seconds = run.bench_sampling(sampling.into(), steps)?;
+        let facts = Facts::of(&run);
+        match args.output.json {
+            true => print_json(&facts.sampling_json(seconds, sampling)),
+            false => print!("{}", facts.sampling_text(seconds, sampling)),
+        }
+        return Ok(());
+    }
     if let Some(warning) = run.check_memory()? {
         tracing::warn!("{warning}");
     }
@@ -113,12 +128,15 @@ fn lasting(mut recipe: Recipe, steps: BenchSteps) -> Recipe {
 }
 
 /// The subject of the measurement: the numbers that do not depend on time.
+#[derive(Serialize)]
 struct Facts {
     who: String,
     model: String,
     batch: usize,
     tokens: usize,
     guidance: String,
+    #[serde(rename = "dtype")]
+    precision: &'static str,
     device: String,
     threads: usize,
     parameters: usize,
@@ -133,6 +151,7 @@ impl Facts {
             batch: recipe.optimiser.batch,
             tokens: network.tokens(),
             guidance: recipe.phases.last().map_or_else(String::new, guidance),
+            precision: recipe.compute.precision.key(),
             device: run.options().device_name.clone(),
             threads: rayon::current_num_threads(),
             parameters: network.parameter_count(),
@@ -144,15 +163,7 @@ impl Facts {
         let MeasuredStep {
             seconds, operations, ..
         } = measured;
-        json!({
-            "who": self.who,
-            "model": self.model,
-            "batch": self.batch,
-            "tokens": self.tokens,
-            "guidance": self.guidance,
-            "device": self.device,
-            "threads": self.threads,
-            "parameters": self.parameters,
+        self.with(json!({
             "step_s": seconds.step,
             "forward_s": measured.forward,
             "backward_s": seconds.backward,
@@ -169,7 +180,49 @@ impl Facts {
             "operations_per_s": operations.sum() / seconds.step,
             "product_operations_per_s": measured.product_speed,
             "share_of_peak": measured.share_of_peak(),
-        })
+        }))
+    }
+
+    /// As [`json`](Self::json), of images drawn.
+    fn sampling_json(&self, seconds: f64, steps: u16) -> Value {
+        self.with(json!({
+            "sampling_steps": steps,
+            "sampling_s": seconds,
+            "images_per_s": self.batch as f64 / seconds,
+        }))
+    }
+
+    fn with(&self, numbers: Value) -> Value {
+        #[derive(Serialize)]
+        struct Both<'a> {
+            #[serde(flatten)]
+            facts: &'a Facts,
+            #[serde(flatten)]
+            numbers: Value,
+        }
+        json!(Both { facts: self, numbers })
+    }
+
+    fn sampling_text(&self, seconds: f64, steps: u16) -> String {
+        format!(
+            "{}\n{:.4} images a second: {seconds:.4} s a batch, {steps} steps of Euler's method\n",
+            self.heading(),
+            self.batch as f64 / seconds,
+        )
+    }
+
+    fn heading(&self) -> String {
+        format!(
+            "{} · guidance {} · batch {} of {} tokens · {} parameters · {} · {} · {} threads",
+            self.model,
+            self.guidance,
+            self.batch,
+            self.tokens,
+            self.parameters,
+            self.precision,
+            self.device,
+            self.threads,
+        )
     }
 
     fn text(&self, measured: &MeasuredStep, steps: BenchSteps) -> String {
@@ -178,15 +231,8 @@ impl Facts {
         } = measured;
         let [fastest, slowest] = measured.range;
         let mut text = format!(
-            "{} · guidance {} · batch {} of {} tokens · {} parameters · {} · {} threads\n\
-             {:.4} s a step: median of {} after {} of warm-up; {fastest:.4} to {slowest:.4}\n",
-            self.model,
-            self.guidance,
-            self.batch,
-            self.tokens,
-            self.parameters,
-            self.device,
-            self.threads,
+            "{}\n{:.4} s a step: median of {} after {} of warm-up; {fastest:.4} to {slowest:.4}\n",
+            self.heading(),
             seconds.step,
             steps.timed,
             steps.warmup,

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use crate::Error;
 use sextant_data::{Dataset, RandomShapes};
 use sextant_model::SitConfig;
-use sextant_recipe::{self as recipe, Recipe};
+use sextant_recipe::{self as recipe, Precision, Recipe};
 
 /// Classes of ImageNet.
 const CLASSES: usize = 1000;
@@ -45,6 +45,9 @@ pub struct SyntheticArgs {
     /// Normalise queries and keys.
     #[arg(long, conflicts_with = "recipe")]
     qk_norm: bool,
+    /// Type of the products of student and teacher (compute.precision and compute.frozen).
+    #[arg(long, value_enum, default_value = "f32", conflicts_with = "recipe")]
+    dtype: Dtype,
 }
 
 fn sides() -> clap::builder::RangedI64ValueParser<u16> {
@@ -58,6 +61,13 @@ enum Guidance {
     Repa,
     VaeAlign,
     SelfTranscendence,
+}
+
+/// The types that `benches/torch_step.py` has, too.
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Dtype {
+    F32,
+    Bf16,
 }
 
 impl SyntheticArgs {
@@ -97,9 +107,15 @@ impl SyntheticArgs {
                  guidance = [{ plugin = \"self-transcendence\" }] }]"
             }
         };
+        let dtype = match self.dtype {
+            Dtype::F32 => Precision::F32,
+            Dtype::Bf16 => Precision::Bf16,
+        };
+        let dtype = dtype.key();
         format!(
             "title = {model:?}\ndata = {{ kind = \"emoji\" }}\nmodel = {{ size = {model:?}, qk_norm = {qk_norm} }}\n\
-             optimiser = {{ batch = {batch} }}\nphases = {phases}\n"
+             optimiser = {{ batch = {batch} }}\ncompute = {{ precision = {dtype:?}, frozen = {dtype:?} }}\n\
+             phases = {phases}\n"
         )
     }
 

@@ -15,6 +15,7 @@ use crate::Error;
 use sextant_model::diffusion::{SamplerConfig, SamplerMethod};
 use sextant_recipe::Weights;
 use sextant_records::{FileError, write_whole};
+use sextant_train::Ranks;
 use sextant_train::memory;
 use sextant_train::sample::{self, Drawing, Labels, Part, SampleJob, SamplesNeed};
 use sextant_train::write_samples;
@@ -149,6 +150,7 @@ pub fn run(args: SampleArgs) -> Result<(), Error> {
         device: args.device.clone(),
         plugin_dir: Vec::new(),
         tui: false,
+        ranks: Ranks::default(),
     };
     let options = options(&compute, true, "sample")?;
     let dataset = subject.dataset(&options.device)?;

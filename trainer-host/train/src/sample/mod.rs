@@ -24,7 +24,7 @@ use burn::tensor::{Device, Int, Tensor};
 use crate::Error;
 use sextant_data::Dataset;
 use sextant_model::Sit;
-use sextant_model::diffusion::sampler::{Latents, SampleStreams};
+use sextant_model::diffusion::sampler::{Latents, SampleError, SampleStreams};
 use sextant_model::diffusion::{Path, Prediction, Sampler, SamplerConfig};
 use sextant_recipe::Recipe;
 
@@ -107,16 +107,7 @@ fn pass(
     dataset: &Dataset,
     device: &Device,
 ) -> Result<Vec<u8>, Error> {
-    let sampler = Sampler {
-        config: drawing.sampler.clone(),
-        path: drawing.path,
-        prediction: drawing.prediction,
-        null_class: network.config().null_class(),
-    };
-    let mut streams = SampleStreams::new(drawing.seed, first..first + labels.len() as u64);
-    let start = streams.initial(dataset.shape());
-    let forward = |x: Tensor<4>, t: Tensor<1>, y: Tensor<1, Int>| network.forward(x, t, y, &[]).output;
-    let latents = sampler.sample(forward, start, labels, &mut streams, device)?;
+    let latents = latents(network, drawing, first, labels, dataset.shape(), device)?;
     if let Some(at) = latents.values.iter().position(|value| !value.is_finite()) {
         let place = at / dataset.sample_len();
         return Err(Error::Samples {
@@ -127,6 +118,27 @@ fn pass(
         });
     }
     pixels(&latents, dataset)
+}
+
+/// What the sampler gives for the samples from number `first` on, one a label, in one pass.
+pub(crate) fn latents(
+    network: &Sit,
+    drawing: &Drawing,
+    first: u64,
+    labels: &[usize],
+    shape: [usize; 3],
+    device: &Device,
+) -> Result<Latents, SampleError> {
+    let sampler = Sampler {
+        config: drawing.sampler.clone(),
+        path: drawing.path,
+        prediction: drawing.prediction,
+        null_class: network.config().null_class(),
+    };
+    let mut streams = SampleStreams::new(drawing.seed, first..first + labels.len() as u64);
+    let start = streams.initial(shape);
+    let forward = |x: Tensor<4>, t: Tensor<1>, y: Tensor<1, Int>| network.forward(x, t, y, &[]).output;
+    sampler.sample(forward, start, labels, &mut streams, device)
 }
 
 /// RGB bytes of what a sampler gave: the one place where latents become pixels.

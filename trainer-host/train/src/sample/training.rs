@@ -36,7 +36,7 @@ impl TrainingSamples {
     pub fn draw(&self, step: u64, worker: &Worker) -> Result<[(Weights, Vec<u8>); 2], Error> {
         let model = frozen_copy(&worker.module.student);
         Ok([
-            (Weights::Ema, self.picture(step, Weights::Ema, &worker.ema)?),
+            (Weights::Ema, self.picture(step, Weights::Ema, &worker.average())?),
             (Weights::Model, self.picture(step, Weights::Model, &model)?),
         ])
     }

@@ -1,5 +1,7 @@
 //! Parts of networks.
 
+use burn::tensor::FloatDType;
+
 use super::*;
 
 #[test]
@@ -41,6 +43,25 @@ fn should_apply_a_linear_map_as_pytorch_stores_it() {
     let wanted = gradients(direct(a(), weight.clone(), bias.clone()));
     close(weight.grad(&found).unwrap(), weight.grad(&wanted).unwrap());
     close(bias.grad(&found).unwrap(), bias.grad(&wanted).unwrap());
+}
+
+#[test]
+fn should_round_the_operands_of_a_linear_map_where_the_student_computes_in_a_half() {
+    let x: Tensor<2> = tensor([3, 4], &cpu()).require_grad();
+    let weight: Tensor<2> = tensor([5, 4], &cpu()).require_grad();
+    let mut bench = Bench::new();
+    bench.0.context.precision = Precision::Bf16;
+    let inputs = [lent(&x), lent(&weight)].map(|t| bench.lend_raw(t));
+    let y = bench.one(Operation::Linear, &inputs, &());
+    assert_eq!(bench.spec(y).dtype, DType::F32);
+    let rounded = |x: Tensor<2>| x.cast(FloatDType::BF16).cast(FloatDType::F32);
+    let wanted = rounded(rounded(x.clone()).matmul(rounded(weight.clone()).transpose()));
+    let found: Tensor<2> = bench.float(y);
+    assert_eq!(found.to_data(), wanted.to_data());
+    let gradients = found.square().sum().backward();
+    for gradient in [x.grad(&gradients).unwrap(), weight.grad(&gradients).unwrap()] {
+        assert_eq!(gradient.dtype(), burn::tensor::DType::F32);
+    }
 }
 
 #[test]

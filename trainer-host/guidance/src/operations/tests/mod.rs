@@ -20,6 +20,7 @@ use crate::fixture::{dims, kept, network, shape, tensor};
 use crate::session::{OperationCall, Session};
 use crate::table::{Table, Value};
 use sextant_model::diffusion::{Interpolant, Path};
+use sextant_recipe::Precision;
 use sextant_records::TeacherCounters;
 
 /// A session to ask for operations, without a plugin.
@@ -45,6 +46,7 @@ impl Bench {
             labels: vec![0, 1, 2],
             dropped: vec![0, 5, 2],
             null_class: 5,
+            precision: Precision::F32,
             networks: [(abi::Network::Teacher, frozen)].into(),
             path: Path::Cosine,
             pad_rows: true,

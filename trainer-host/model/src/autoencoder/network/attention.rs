@@ -48,7 +48,7 @@ impl Attention {
             .swap_dims(1, 2)
             .reshape([batch * places, channels]);
         let mapped = |map: &Linear| map.forward(rows.clone()).reshape([batch, 1, places, channels]);
-        let (mixed, _) = scaled_dot_product(mapped(&self.to_q), mapped(&self.to_k), mapped(&self.to_v), false);
+        let mixed = scaled_dot_product(mapped(&self.to_q), mapped(&self.to_k), mapped(&self.to_v));
         let out = self.to_out._0.forward(mixed.reshape([batch * places, channels]));
         let out: Tensor<4> = out
             .reshape([batch, places, channels])

@@ -1,35 +1,56 @@
-//! The tanh approximation of GELU (arXiv 1606.08415).
+//! Activations that are a number times a gate in (0, 1).
 
 use burn::backend::Dispatch;
-use burn::tensor::Tensor;
+use burn::tensor::{FloatDType, Tensor, activation};
 
-use super::{BlockOps, is_fused};
+use super::{BlockOps, is_fused, widened};
+use crate::network::precision::full;
 
-/// `x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))`, PyTorch's `gelu(approximate="tanh")`.
+/// The tanh approximation of GELU (arXiv 1606.08415): `x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))`, PyTorch's `gelu(approximate="tanh")`.
 ///
 /// Written with the logistic function, since `(1 + tanh(u)) / 2 = sigmoid(2u)`: with `s = sigmoid(u)` and
 /// `u = LINEAR x + CUBIC x^3`, the value is `x s`, and its slope `s + x s (1 - s) u'`.
 pub fn gelu_tanh<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    match is_fused(&x) {
-        true => Tensor::from_dispatch(Dispatch::fused_gelu_tanh(x.into_dispatch())),
+    widened(x, |x| match is_fused(&x) {
+        true => Tensor::from_dispatch(Dispatch::fused_gate(x.into_dispatch(), Gate::Gelu)),
         false => composed(x),
-    }
+    })
 }
 
+/// `x sigmoid(x)` (arXiv 1606.08415, section 2), whose slope with `s = sigmoid(x)` is `s + x s (1 - s)`.
+pub fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    widened(x, |x| match is_fused(&x) {
+        true => Tensor::from_dispatch(Dispatch::fused_gate(x.into_dispatch(), Gate::Silu)),
+        false => activation::silu(x),
+    })
+}
+
+/// The gate of an activation.
+#[derive(Clone, Copy, Debug)]
+pub enum Gate {
+    /// `sigmoid(LINEAR x + CUBIC x^3)`, of the tanh approximation of GELU.
+    Gelu,
+    /// `sigmoid(x)`.
+    Silu,
+}
+
+/// Computed in f32, value and slope, of whatever type x is.
+///
 /// Under autodiff the graph holds the tangent `f'(x0) (x - x0) + f(x0)` in place of the function: the same value and gradient
 /// (though no second derivative) for one product instead of a dozen operations that would be kept, and some of them computed
-/// again, for the backward pass.
+/// again, for the backward pass. The difference is 0, so that nothing cancels, in a half neither, and the slope is kept in the type of x.
 fn composed<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    if !x.is_autodiff() {
-        let gate = composed_gate(x.clone());
-        return x * gate;
-    }
-    let at = x.clone().detach();
+    let dtype = FloatDType::from(x.dtype());
+    let at = full(x.clone().detach());
     let gate = composed_gate(at.clone());
     let value = at.clone() * gate.clone();
+    if !x.is_autodiff() {
+        return value.cast(dtype);
+    }
     let slope_of_argument = at.clone().square() * (3.0 * CUBIC) + LINEAR;
     let slope = gate.clone() + value.clone() * (-gate + 1.0) * slope_of_argument;
-    x * slope.clone() + (value - at * slope)
+    let step = x.clone() - x.detach();
+    step * slope.cast(dtype) + value.cast(dtype)
 }
 
 /// `2 sqrt(2/pi)`: twice the tanh's argument is `LINEAR x + CUBIC x^3`.
@@ -43,13 +64,11 @@ fn composed_gate<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 }
 
 #[cfg(feature = "flex")]
-pub(super) use flex::Gelu;
-
-#[cfg(feature = "flex")]
 mod flex {
     use burn::backend::flex::FlexTensor;
     use macerator::Simd;
 
+    use super::Gate;
     use crate::ops::lanes::exp;
     use crate::ops::record::Operation;
     use crate::ops::rows::{contiguous, rewrite, values};
@@ -57,15 +76,16 @@ mod flex {
     const LINEAR: f32 = super::LINEAR as f32;
     const CUBIC: f32 = super::CUBIC as f32;
 
-    #[derive(Clone, Debug)]
-    pub struct Gelu;
-
-    impl Operation<1> for Gelu {
+    impl Operation<1> for Gate {
         type Kept = ();
 
         fn forward(&self, [x]: [FlexTensor; 1]) -> (FlexTensor, ()) {
             let rows = rows(&x);
-            (rewrite(x, rows, |_, x| to_values(x)).0, ())
+            let (values, _) = rewrite(x, rows, |_, x| match self {
+                Gate::Gelu => to_gelu(x),
+                Gate::Silu => to_silu(x),
+            });
+            (values, ())
         }
 
         fn backward(&self, [x]: [FlexTensor; 1], _: (), gradient: FlexTensor, _: [bool; 1]) -> [Option<FlexTensor>; 1] {
@@ -73,38 +93,65 @@ mod flex {
             let x = contiguous(x);
             let x = values(&x);
             let (gradient, _) = rewrite(gradient, rows, |row, gradient| {
-                times_slopes(&x[row * rows[1]..][..gradient.len()], gradient)
+                let x = &x[row * rows[1]..][..gradient.len()];
+                match self {
+                    Gate::Gelu => times_slopes_of_gelu(x, gradient),
+                    Gate::Silu => times_slopes_of_silu(x, gradient),
+                }
             });
             [Some(gradient)]
         }
     }
 
-    /// All rows as one sample, for none of them knows of another.
+    /// Rows of some numbers, all of one sample: each number is for itself.
     fn rows(x: &FlexTensor) -> [usize; 2] {
-        let shape = x.layout().shape();
-        let width = shape.iter().last().copied().unwrap_or(1);
-        [shape.num_elements() / width.max(1), width]
+        const WIDTH: usize = 256;
+        [x.layout().num_elements().div_ceil(WIDTH), WIDTH]
     }
 
     #[macerator::with_simd]
-    fn to_values<S: Simd>(x: &mut [f32]) {
+    fn to_gelu<S: Simd>(x: &mut [f32]) {
         for x in x {
-            *x *= gate(*x);
+            *x *= sigmoid(gelu_argument(*x));
         }
     }
 
     #[macerator::with_simd]
-    fn times_slopes<S: Simd>(x: &[f32], gradient: &mut [f32]) {
-        for (x, gradient) in x.iter().zip(gradient) {
-            let gate = gate(*x);
-            let slope_of_argument = 3.0 * CUBIC * (x * x) + LINEAR;
-            *gradient *= gate + x * gate * (1.0 - gate) * slope_of_argument;
+    fn to_silu<S: Simd>(x: &mut [f32]) {
+        for x in x {
+            *x *= sigmoid(*x);
         }
+    }
+
+    #[macerator::with_simd]
+    fn times_slopes_of_gelu<S: Simd>(x: &[f32], gradient: &mut [f32]) {
+        for (x, gradient) in x.iter().zip(gradient) {
+            *gradient *= slope(*x, gelu_argument(*x), 3.0 * CUBIC * (x * x) + LINEAR);
+        }
+    }
+
+    #[macerator::with_simd]
+    fn times_slopes_of_silu<S: Simd>(x: &[f32], gradient: &mut [f32]) {
+        for (x, gradient) in x.iter().zip(gradient) {
+            *gradient *= slope(*x, *x, 1.0);
+        }
+    }
+
+    /// The slope of `x sigmoid(u(x))`, with u and its slope at x.
+    #[inline(always)]
+    fn slope(x: f32, argument: f32, of_argument: f32) -> f32 {
+        let gate = sigmoid(argument);
+        gate + x * gate * (1.0 - gate) * of_argument
     }
 
     #[inline(always)]
-    fn gate(x: f32) -> f32 {
-        1.0 / (exp(x * (-CUBIC * (x * x) - LINEAR)) + 1.0)
+    fn gelu_argument(x: f32) -> f32 {
+        x * (CUBIC * (x * x) + LINEAR)
+    }
+
+    #[inline(always)]
+    fn sigmoid(x: f32) -> f32 {
+        1.0 / (exp(-x) + 1.0)
     }
 }
 
@@ -112,7 +159,7 @@ mod flex {
 mod tests {
     use super::*;
     use crate::ops::tests::{assert_close, assert_same_operation, tensor};
-    use burn::tensor::{Device, activation};
+    use burn::tensor::Device;
     use proptest::prelude::*;
 
     proptest! {
@@ -122,6 +169,12 @@ mod tests {
         fn should_be_the_composed_form(rows in 1..70_usize, width in 1..20_usize, seed: u64) {
             let x = tensor([rows, width], 3.0, seed);
             assert_same_operation([x], |[x]| gelu_tanh(x), |[x]| composed(x), 4e-6);
+        }
+
+        #[test]
+        fn should_be_the_silu_of_burn(rows in 1..70_usize, width in 1..20_usize, seed: u64) {
+            let x = tensor([rows, width], 5.0, seed);
+            assert_same_operation([x], |[x]| silu(x), |[x]| activation::silu(x), 4e-6);
         }
     }
 

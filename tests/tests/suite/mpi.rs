@@ -1,0 +1,186 @@
+//! Ranks that are processes of MPI, on this machine: `cargo test -p sextant-tests --features mpi --test suite mpi::`.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use sextant_records::checkpoint::list;
+use sextant_tests::{LITTLE, sextant, started_by, stderr, stdout, tiny};
+use sextant_train::checkpoint::SavedTensors;
+
+use super::runs::{same, succeed};
+
+/// The program on so many ranks of one thread, with these arguments. As root too, and on fewer processors: it is a test.
+fn on(ranks: usize, folder: &Path, arguments: &[&str]) -> Command {
+    let mut starter = Command::new("mpirun");
+    starter.args(["-n", &ranks.to_string(), "--oversubscribe", "--mca", "btl", "self,tcp"]);
+    let mut command = started_by(starter, folder, arguments);
+    command
+        .env("OMPI_ALLOW_RUN_AS_ROOT", "1")
+        .env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")
+        .env("RAYON_NUM_THREADS", "1");
+    command
+}
+
+fn train<'a>(tiny: &'a str, out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    [&["train", tiny, "--out", out, "--device", "cpu"], more].concat()
+}
+
+fn finished(ranks: usize, folder: &Path, arguments: &[&str]) -> Output {
+    let output = on(ranks, folder, arguments).output().expect("mpirun starts");
+    succeed(&output);
+    output
+}
+
+/// Ranks under way, all ended when this is dropped.
+struct Ranks(Child);
+
+impl Ranks {
+    fn start(ranks: usize, folder: &Path, arguments: &[&str]) -> Self {
+        let mut command = on(ranks, folder, arguments);
+        let started = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        Self(started.expect("mpirun starts"))
+    }
+
+    fn until_it_logs(&mut self, run: &Path) {
+        let since = Instant::now();
+        while fs::read_to_string(run.join("metrics.jsonl")).map_or(0, |text| text.lines().count()) < 3 {
+            assert!(self.0.try_wait().unwrap().is_none(), "it ended before it logged");
+            assert!(since.elapsed() < Duration::from_secs(60), "no log");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Sends a signal to one of the ranks.
+    fn signal(&self, rank: usize, signal: &str) {
+        let own = format!("OMPI_COMM_WORLD_RANK={rank}");
+        let is_rank = |process: &String| {
+            let environment = fs::read(format!("/proc/{process}/environ")).unwrap_or_default();
+            environment
+                .split(|byte| *byte == 0)
+                .any(|variable| variable == own.as_bytes())
+        };
+        let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.0.id())).unwrap();
+        let process = children.split_whitespace().map(str::to_owned).find(is_rank);
+        let process = process.unwrap_or_else(|| panic!("no rank {rank} among {children}"));
+        let sent = Command::new("kill").args([format!("-{signal}"), process]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Its output, after at most so long.
+    fn end(mut self, limit: Duration) -> Output {
+        let since = Instant::now();
+        while self.0.try_wait().unwrap().is_none() {
+            assert!(since.elapsed() < limit, "it hangs");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let mut output = Output {
+            status: self.0.wait().unwrap(),
+            stdout: Vec::new(),
+            stderr: Vec::new(),
+        };
+        let read = |from: &mut dyn std::io::Read, to: &mut Vec<u8>| from.read_to_end(to).unwrap();
+        read(self.0.stdout.as_mut().unwrap(), &mut output.stdout);
+        read(self.0.stderr.as_mut().unwrap(), &mut output.stderr);
+        output
+    }
+}
+
+impl Drop for Ranks {
+    fn drop(&mut self) {
+        // Whatever it has started ends with it.
+        let _ = Command::new("kill")
+            .args(["-TERM", &self.0.id().to_string()])
+            .stderr(Stdio::null())
+            .status();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn processes_train_what_threads_do_and_one_of_them_speaks() {
+    let folder = tempfile::tempdir().unwrap();
+    let (at, tiny) = (folder.path(), tiny());
+    let variant = ["--variant", "self-transcendence"];
+    for (ranks, devices) in [(2, "cpu,cpu"), (4, "cpu,cpu,cpu,cpu")] {
+        let [processes, threads] = ["processes", "threads"].map(|run| format!("{run}-{ranks}"));
+        let output = finished(ranks, at, &train(&tiny, &processes, &variant));
+        assert_eq!(stdout(&output).matches("validation loss").count(), 1);
+        succeed(&sextant(
+            at,
+            &[&["train", &tiny, "--out", &threads, "--device", devices], &variant[..]].concat(),
+        ));
+        same(&at.join(&processes), &at.join(&threads), 8);
+    }
+    // Three cannot share eight samples.
+    let output = on(3, at, &train(&tiny, "three", &variant)).output().unwrap();
+    let said = stderr(&output);
+    assert!(
+        !output.status.success() && said.matches("1, 2, 4, 8 ranks").count() == 1,
+        "{said}"
+    );
+    let output = on(2, at, &["bench", &tiny]).output().unwrap();
+    assert!(stderr(&output).contains("without mpirun"), "{}", stderr(&output));
+    succeed(&finished(
+        2,
+        at,
+        &[&["compare", &tiny, "--out", "all", "--device", "cpu"], &LITTLE[..]].concat(),
+    ));
+    assert!(at.join("all/report.html").exists());
+}
+
+#[test]
+fn a_rank_that_is_killed_or_stands_still_ends_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let (at, tiny) = (folder.path(), tiny());
+    let long = [
+        "--variant",
+        "aligned",
+        "--set",
+        "phases.0.steps=20000",
+        "--set",
+        "ranks.patience=3",
+    ];
+    for (signal, rank) in [("KILL", 1), ("KILL", 0), ("STOP", 2), ("STOP", 0)] {
+        let run = format!("{signal}-{rank}");
+        let mut ranks = Ranks::start(4, at, &train(&tiny, &run, &long));
+        ranks.until_it_logs(&at.join(&run));
+        ranks.signal(rank, signal);
+        let output = ranks.end(Duration::from_secs(60));
+        let said = stderr(&output);
+        assert!(
+            !output.status.success() && said.contains(&format!("rank {rank} ")),
+            "{run}: {said}"
+        );
+        let saved = list(&at.join(&run).join("phases/train")).pop().expect("a checkpoint");
+        saved.read_all().unwrap_or_else(|error| panic!("{run}: {error}"));
+    }
+}
+
+#[test]
+fn a_request_to_stop_that_reaches_one_rank_stops_all_after_the_same_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let (at, tiny) = (folder.path(), tiny());
+    let settings = [
+        "--variant",
+        "aligned",
+        "--set",
+        "phases.0.steps=20000",
+        "--set",
+        "output.checkpoint_every=0",
+    ];
+    let mut ranks = Ranks::start(2, at, &train(&tiny, "run", &settings));
+    ranks.until_it_logs(&at.join("run"));
+    ranks.signal(1, "TERM");
+    let output = ranks.end(Duration::from_secs(60));
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    assert!(
+        said.contains("stopped after step") && said.contains("go on with"),
+        "{said}"
+    );
+    let saved = list(&at.join("run/phases/train"));
+    assert_eq!(saved.len(), 1);
+    saved[0].read_all().unwrap();
+}

@@ -1,0 +1,494 @@
+//! What the loop sees of ranks: one word of all of them on each step, and what the first does for all.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use sextant_interrupt as interrupt;
+use sextant_recipe::{KeyError, OptimiserRecipe, RanksRecipe};
+
+use super::word::{Crossing, LENGTH, Word, Work};
+use super::{Message, Missing, Reduce, Wait};
+
+/// The ranks of a run, as one of them sees it. Copies are the same rank. By default a world of one, in which nothing is exchanged.
+#[derive(Clone, Default)]
+pub struct Ranks(Option<Arc<World>>);
+
+struct World {
+    link: Mutex<Box<dyn Reduce>>,
+    rank: usize,
+    /// The place of each rank, such as its host.
+    places: Vec<String>,
+    /// Seconds until a rank that does not answer is lost.
+    patience: AtomicU64,
+    /// Somebody asked a rank to stop.
+    stop: AtomicBool,
+    /// Somebody asked a rank to save.
+    save: AtomicBool,
+    /// Ranks that are lost, and the same in words: nothing can be exchanged any more.
+    lost: Mutex<Option<(Vec<usize>, String)>>,
+    /// The first rank whose gradient was not finite; no rank's number where none was.
+    unsound: AtomicUsize,
+}
+
+impl fmt::Debug for Ranks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "rank {} of {}", self.rank(), self.count())
+    }
+}
+
+impl Ranks {
+    /// The rank that has this link to the others, in a `place` of which messages tell, such as its host.
+    ///
+    /// # Errors
+    /// Ranks that do not answer.
+    pub fn join(mut link: Box<dyn Reduce>, place: &str) -> Result<Self, Missing> {
+        let patience = Duration::from_secs(RanksRecipe::default().patience);
+        let places = link.gather(place.as_bytes().to_vec(), Wait::Life(patience))?;
+        Ok(Self(Some(Arc::new(World {
+            rank: link.rank(),
+            places: places
+                .iter()
+                .map(|place| String::from_utf8_lossy(place).into_owned())
+                .collect(),
+            link: Mutex::new(link),
+            patience: AtomicU64::new(patience.as_secs()),
+            stop: AtomicBool::new(false),
+            save: AtomicBool::new(false),
+            lost: Mutex::new(None),
+            unsound: AtomicUsize::new(usize::MAX),
+        }))))
+    }
+
+    /// The number of ranks: 1 where there is nobody else.
+    pub fn count(&self) -> usize {
+        self.0.as_ref().map_or(1, |world| world.places.len())
+    }
+
+    /// The number of this one, from 0.
+    pub fn rank(&self) -> usize {
+        self.0.as_ref().map_or(0, |world| world.rank)
+    }
+
+    /// True for the first, which writes, logs and shows.
+    pub fn leads(&self) -> bool {
+        self.rank() == 0
+    }
+
+    /// True once a rank was lost.
+    pub fn is_broken(&self) -> bool {
+        self.0.as_ref().is_some_and(|world| world.lost().is_some())
+    }
+
+    /// The ranks that were lost, in words; none where none was.
+    pub fn lost(&self) -> Option<String> {
+        self.0.as_ref()?.lost().as_ref().map(|(_, words)| words.clone())
+    }
+
+    /// The time that a lost rank leaves this one, in which the first may have something to save and to say: none where that is lost.
+    pub fn respite(&self) -> Duration {
+        let world = self
+            .0
+            .as_ref()
+            .filter(|world| world.lost().as_ref().is_some_and(|(lost, _)| !lost.contains(&0)));
+        world.map_or(Duration::ZERO, |world| Duration::from_secs(world.patience.load(SeqCst)))
+    }
+
+    /// Exchanges nothing any more: whoever waits for this rank finds it lost.
+    pub(super) fn give_up(&self) {
+        if let Some(world) = &self.0 {
+            let words = format!("rank {} has given up in the middle of an exchange", world.rank);
+            world.lost().get_or_insert((vec![world.rank], words));
+        }
+    }
+
+    /// Remembers a rank whose gradient is not finite, if it is the first.
+    pub(super) fn note_unsound(&self, rank: usize) {
+        if let Some(world) = &self.0 {
+            let _ = world.unsound.compare_exchange(usize::MAX, rank, SeqCst, SeqCst);
+        }
+    }
+
+    /// The first rank, in words, whose gradient was not finite; none where none was, or there is one rank.
+    pub fn unsound(&self) -> Option<String> {
+        let rank = self.0.as_ref()?.unsound.load(SeqCst);
+        (rank < self.count()).then(|| self.name(rank))
+    }
+
+    /// A rank in words: its number, and its place.
+    pub fn name(&self, rank: usize) -> String {
+        match &self.0 {
+            Some(world) => format!("rank {rank} on {}", world.places[rank]),
+            None => format!("rank {rank}"),
+        }
+    }
+
+    /// A device in words, as a run's record has it: of several ranks, how many there are.
+    pub fn describe(&self, device: String) -> String {
+        match self.count() {
+            1 => device,
+            count => format!(
+                "{count} ranks, the first on {device}; a source that couples samples sees its rank's (ranks.coupled = \"local\")"
+            ),
+        }
+    }
+
+    /// Waits so long for others from now on.
+    pub fn be_patient(&self, recipe: &RanksRecipe) {
+        if let Some(world) = &self.0 {
+            world.patience.store(recipe.patience, SeqCst);
+        }
+    }
+
+    /// The samples of a batch of `batch` that are this rank's.
+    pub fn slice(&self, batch: usize) -> Range<usize> {
+        let size = batch / self.count();
+        self.rank() * size..(self.rank() + 1) * size
+    }
+
+    /// Checks that a step's batch can be cut into a micro-batch for each rank and accumulation.
+    ///
+    /// # Errors
+    /// A batch that cannot be cut so, with the numbers of ranks by which it can.
+    pub fn check(&self, optimiser: &OptimiserRecipe) -> Result<(), KeyError> {
+        let OptimiserRecipe {
+            batch, accumulation, ..
+        } = optimiser;
+        if batch.is_multiple_of(accumulation * self.count()) {
+            return Ok(());
+        }
+        let counts = (1..=batch / accumulation).filter(|ranks| batch.is_multiple_of(ranks * accumulation));
+        let counts: Vec<String> = counts.map(|ranks| ranks.to_string()).collect();
+        Err(KeyError(format!(
+            "optimiser.batch is {batch}, which cannot be cut into {} ranks times optimiser.accumulation = {accumulation}; with this \
+             batch and accumulation there can be {} ranks",
+            self.count(),
+            counts.join(", ")
+        )))
+    }
+
+    /// The optimiser's settings as one rank's micro-batches are cut: as if one rank had them all.
+    pub fn cut(&self, optimiser: &OptimiserRecipe) -> OptimiserRecipe {
+        OptimiserRecipe {
+            accumulation: optimiser.accumulation * self.count(),
+            ..optimiser.clone()
+        }
+    }
+
+    /// True once somebody asked to stop: where there are several ranks, any of them, as all of them know since the last step.
+    pub fn is_stopping(&self) -> bool {
+        match &self.0 {
+            Some(world) => world.stop.load(SeqCst),
+            None => interrupt::is_requested(),
+        }
+    }
+
+    /// True if somebody asked to save since this was asked last, likewise.
+    pub fn take_save(&self) -> bool {
+        match &self.0 {
+            Some(world) => world.save.swap(false, SeqCst),
+            None => interrupt::take_save(),
+        }
+    }
+
+    /// A piece of work that is done if every rank has done its own. Where one has failed, all have; the first of them is named.
+    ///
+    /// # Errors
+    /// A failure of any rank, a request to stop that reached any, ranks that are lost.
+    pub fn agreed<T, E: Crossing>(&self, own: Result<T, E>) -> Result<T, E> {
+        self.agreed_within(own, Wait::Answer)
+    }
+
+    /// The same of work that takes each its own time.
+    ///
+    /// # Errors
+    /// As [`agreed`](Self::agreed).
+    pub fn agreed_at_leisure<T, E: Crossing>(&self, own: Result<T, E>) -> Result<T, E> {
+        self.agreed_within(own, Wait::Life)
+    }
+
+    fn agreed_within<T, E: Crossing>(&self, own: Result<T, E>, wait: fn(Duration) -> Wait) -> Result<T, E> {
+        let Some(world) = &self.0 else { return own };
+        let word = Arc::new(word(&own).encode());
+        let count = self.count();
+        let mut heard = world.exchange(vec![word.clone(); count], vec![LENGTH; count], wait)?;
+        heard[world.rank] = word;
+        let words: Vec<Word> = heard.iter().map(|word| Word::decode(word)).collect();
+        let any = |of: fn(&Word) -> bool| words.iter().any(of);
+        world.stop.fetch_or(any(|word| word.stop), SeqCst);
+        world.save.fetch_or(any(|word| word.save), SeqCst);
+        if any(|word| word.stop) {
+            interrupt::stop();
+        }
+        let failed = words.iter().enumerate().find_map(|(rank, word)| match &word.work {
+            Work::Failed(reason) => Some((rank, reason.clone())),
+            _ => None,
+        });
+        match failed {
+            Some((rank, _)) if rank == world.rank => own,
+            Some((rank, reason)) => Err(E::of_rank(self.name(rank), reason)),
+            None if any(|word| word.work == Work::Left) => Err(E::stopped()),
+            None => own,
+        }
+    }
+
+    /// Has the first rank do something for all. The others wait for it, and have no value.
+    ///
+    /// # Errors
+    /// That of the first rank, ranks that are lost.
+    pub fn led<T, E: Crossing>(&self, work: impl FnOnce() -> Result<T, E>) -> Result<Option<T>, E> {
+        let Some(world) = &self.0 else { return work().map(Some) };
+        if world.rank == 0 {
+            let done = work();
+            // What is done is done, if nobody is left to hear of it.
+            if !self.is_broken() {
+                world.tell(word(&done).encode())?;
+            }
+            return done.map(Some);
+        }
+        match Word::decode(&world.hear(LENGTH)?).work {
+            Work::Good => Ok(None),
+            Work::Left => Err(E::stopped()),
+            Work::Failed(reason) => Err(E::of_rank(self.name(0), reason)),
+        }
+    }
+
+    /// What the first rank says, to all.
+    ///
+    /// # Errors
+    /// Ranks that are lost.
+    pub fn said<E: Crossing>(&self, say: impl FnOnce() -> Vec<u8>) -> Result<Message, E> {
+        let Some(world) = &self.0 else { return Ok(say().into()) };
+        if world.rank == 0 {
+            let said = say();
+            world.tell((said.len() as u64).to_le_bytes().to_vec())?;
+            if !said.is_empty() {
+                world.tell(said.clone())?;
+            }
+            return Ok(said.into());
+        }
+        let length = world.hear::<E>(size_of::<u64>())?;
+        match length.as_slice().try_into().map_or(0, u64::from_le_bytes) {
+            0 => Ok(Message::default()),
+            length => world.hear(length as usize),
+        }
+    }
+
+    /// The same of a number of steps, if there is one.
+    ///
+    /// # Errors
+    /// Ranks that are lost.
+    pub fn said_step<E: Crossing>(&self, say: impl FnOnce() -> Option<u64>) -> Result<Option<u64>, E> {
+        let said = self.said(|| say().map_or(Vec::new(), |step| step.to_le_bytes().to_vec()))?;
+        Ok(said.as_slice().try_into().ok().map(u64::from_le_bytes))
+    }
+
+    /// Adds up values of all ranks, in place.
+    ///
+    /// # Errors
+    /// Ranks that are lost.
+    pub fn sum<E: Crossing>(&self, values: &mut [f32]) -> Result<(), E> {
+        let Some(world) = &self.0 else { return Ok(()) };
+        world.with(|link, patience| link.sum(values, Wait::Answer(patience)))
+    }
+
+    /// The bytes of every rank, in their order.
+    ///
+    /// # Errors
+    /// Ranks that are lost.
+    pub fn gather<E: Crossing>(&self, own: Vec<u8>) -> Result<Vec<Message>, E> {
+        let Some(world) = &self.0 else {
+            return Ok(vec![own.into()]);
+        };
+        world.with(|link, patience| link.gather(own, Wait::Answer(patience)))
+    }
+}
+
+/// The word on a rank's own work.
+fn word<T, E: Crossing>(own: &Result<T, E>) -> Word {
+    Word {
+        work: match own {
+            Ok(_) => Work::Good,
+            Err(error) if error.is_stop() => Work::Left,
+            Err(error) => Work::Failed(error.words()),
+        },
+        stop: interrupt::is_requested(),
+        save: interrupt::take_save(),
+    }
+}
+
+impl World {
+    fn lost(&self) -> MutexGuard<'_, Option<(Vec<usize>, String)>> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Exchanges something, unless a rank is lost already.
+    fn with<T, E: Crossing>(
+        &self,
+        exchange: impl FnOnce(&mut dyn Reduce, Duration) -> Result<T, Missing>,
+    ) -> Result<T, E> {
+        if let Some((_, words)) = &*self.lost() {
+            return Err(E::lost(words.clone()));
+        }
+        let patience = Duration::from_secs(self.patience.load(SeqCst));
+        let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
+        exchange(link.as_mut(), patience).map_err(|Missing(ranks)| {
+            let names = ranks
+                .iter()
+                .map(|rank| format!("rank {rank} on {}", self.places[*rank]));
+            let names: Vec<String> = names.collect();
+            let words = format!(
+                "{} {} gone, or did not answer for {} s (ranks.patience)",
+                names.join(", "),
+                if ranks.len() == 1 { "is" } else { "are" },
+                patience.as_secs()
+            );
+            self.lost().get_or_insert((ranks, words.clone()));
+            E::lost(words)
+        })
+    }
+
+    fn exchange<E: Crossing>(
+        &self,
+        messages: Vec<Message>,
+        lengths: Vec<usize>,
+        wait: fn(Duration) -> Wait,
+    ) -> Result<Vec<Message>, E> {
+        self.with(|link, patience| link.exchange(messages, lengths, wait(patience)))
+    }
+
+    /// Tells all others.
+    fn tell<E: Crossing>(&self, words: Vec<u8>) -> Result<(), E> {
+        let count = self.places.len();
+        self.exchange(vec![words.into(); count], vec![0; count], Wait::Answer)?;
+        Ok(())
+    }
+
+    /// The words of the first rank, which has something to do first.
+    fn hear<E: Crossing>(&self, length: usize) -> Result<Message, E> {
+        let count = self.places.len();
+        let lengths = (0..count).map(|rank| if rank == 0 { length } else { 0 });
+        let mut heard = self.exchange(vec![Message::default(); count], lengths.collect(), Wait::Life)?;
+        Ok(heard.swap_remove(0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::threads::threads;
+    use super::*;
+    use crate::error::{Error, StepError};
+
+    /// What each of so many ranks does, in their order.
+    pub fn on_ranks<T: Send>(count: usize, act: impl Fn(Ranks) -> T + Sync) -> Vec<T> {
+        std::thread::scope(|scope| {
+            let act = &act;
+            let started = threads(count).into_iter().map(|link| {
+                scope.spawn(move || {
+                    let place = format!("host{}", link.rank());
+                    act(Ranks::join(Box::new(link), &place).unwrap())
+                })
+            });
+            let started: Vec<_> = started.collect();
+            started.into_iter().map(|rank| rank.join().unwrap()).collect()
+        })
+    }
+
+    #[test]
+    fn sums_are_the_same_on_all_ranks_and_in_their_order() {
+        let value = |rank: usize, i: usize| ((rank * 31 + i * 7) as f32).sin() * 1e3;
+        for count in 1..=5 {
+            for length in [0, 1, 3, 4, 29] {
+                let sums = on_ranks(count, |ranks| {
+                    let mut values: Vec<f32> = (0..length).map(|i| value(ranks.rank(), i)).collect();
+                    ranks.sum::<Error>(&mut values).unwrap();
+                    values
+                });
+                let wanted: Vec<f32> = (0..length)
+                    .map(|i| (1..count).fold(value(0, i), |sum, r| sum + value(r, i)))
+                    .collect();
+                assert!(sums.iter().all(|sum| *sum == wanted), "{count} ranks, {length} values");
+            }
+        }
+    }
+
+    #[test]
+    fn everybody_has_what_everybody_gathers_and_what_the_first_says() {
+        for ranks in on_ranks(3, |ranks| {
+            let gathered = ranks.gather::<Error>(vec![7; ranks.rank()]).unwrap();
+            assert_eq!(gathered.iter().map(|of| of.len()).collect::<Vec<_>>(), [0, 1, 2]);
+            for words in [&b"start"[..], b""] {
+                assert_eq!(*ranks.said::<Error>(|| words.to_vec()).unwrap(), words);
+            }
+            let led = ranks.led::<_, Error>(|| Ok(5)).unwrap();
+            assert_eq!(led, ranks.leads().then_some(5));
+            ranks
+        }) {
+            assert_eq!(ranks.slice(12).len(), 4);
+        }
+    }
+
+    #[test]
+    fn a_failure_of_one_is_one_of_all_and_names_the_first() {
+        let said = on_ranks(4, |ranks| {
+            let own = match ranks.rank() {
+                0 => Ok(()),
+                1 => Err(StepError::Interrupted(interrupt::Interrupted)),
+                rank => Err(StepError::Backend(format!("fault {rank}"))),
+            };
+            ranks.agreed(own).unwrap_err().to_string()
+        });
+        assert!(
+            said[0].contains("rank 2 on host2") && said[0].contains("fault 2"),
+            "{said:?}"
+        );
+        assert_eq!((&said[0], &said[0]), (&said[1], &said[3]));
+        let led = on_ranks(2, |ranks| {
+            ranks.led::<(), _>(|| Err(Error::NoPhase)).unwrap_err().to_string()
+        });
+        assert!(
+            led[1].contains("rank 0 on host0") && led[1].contains(&led[0]),
+            "{led:?}"
+        );
+    }
+
+    #[test]
+    fn who_is_gone_or_silent_is_named() {
+        let said = on_ranks(3, |ranks| {
+            ranks.be_patient(&RanksRecipe {
+                patience: 1,
+                ..RanksRecipe::default()
+            });
+            match ranks.rank() {
+                2 => String::new(),
+                _ => {
+                    let lost = ranks.agreed::<_, StepError>(Ok(())).unwrap_err().to_string();
+                    assert!(ranks.is_broken() && ranks.agreed::<_, StepError>(Ok(())).is_err());
+                    lost
+                }
+            }
+        });
+        assert!(
+            said[0].contains("rank 2 on host2") && said[1].contains("rank 2"),
+            "{said:?}"
+        );
+    }
+
+    #[test]
+    fn a_batch_that_cannot_be_cut_says_by_what_it_can() {
+        let said = on_ranks(3, |ranks| {
+            let cut = |batch, accumulation| {
+                ranks.check(&OptimiserRecipe {
+                    batch,
+                    accumulation,
+                    ..OptimiserRecipe::default()
+                })
+            };
+            cut(12, 2).unwrap();
+            cut(8, 2).unwrap_err().to_string()
+        });
+        assert!(said[0].contains("there can be 1, 2, 4 ranks"), "{said:?}");
+    }
+}

@@ -1,0 +1,147 @@
+//! What a rank says of its own work, in a message of one size.
+
+use sextant_interrupt::Interrupted;
+
+use crate::error::{Error, StepError};
+
+/// Bytes of a word. What is longer is cut.
+pub(super) const LENGTH: usize = 2048;
+
+/// The word of a rank.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Word {
+    /// The state of its work.
+    pub work: Work,
+    /// Somebody asked this rank to stop.
+    pub stop: bool,
+    /// Somebody asked it to save.
+    pub save: bool,
+}
+
+/// A rank's work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Work {
+    /// Done.
+    Good,
+    /// Left, since somebody asked to.
+    Left,
+    /// Failed, for this reason.
+    Failed(String),
+}
+
+impl Word {
+    pub fn encode(&self) -> Vec<u8> {
+        let (code, text) = match &self.work {
+            Work::Good => (0, ""),
+            Work::Left => (1, ""),
+            Work::Failed(reason) => (2, &reason[..reason.floor_char_boundary(LENGTH - 3)]),
+        };
+        let mut bytes = vec![code, self.stop.into(), self.save.into()];
+        bytes.extend(text.as_bytes());
+        // No reason has a zero.
+        bytes.resize(LENGTH, 0);
+        bytes
+    }
+
+    pub fn decode(bytes: &[u8]) -> Self {
+        let text = bytes.get(3..).unwrap_or_default().split(|byte| *byte == 0).next();
+        let flag = |place: usize| bytes.get(place).is_some_and(|flag| *flag != 0);
+        Self {
+            work: match bytes.first() {
+                Some(0) => Work::Good,
+                Some(1) => Work::Left,
+                _ => Work::Failed(String::from_utf8_lossy(text.unwrap_or_default()).into_owned()),
+            },
+            stop: flag(1),
+            save: flag(2),
+        }
+    }
+}
+
+/// An error that other ranks hear of.
+pub trait Crossing: Sized {
+    /// True if it is none, but a request to stop.
+    fn is_stop(&self) -> bool;
+
+    /// In words.
+    fn words(&self) -> String;
+
+    /// The request to stop that reached another rank.
+    fn stopped() -> Self;
+
+    /// The error of another rank, as in "rank 2 on node7".
+    fn of_rank(rank: String, reason: String) -> Self;
+
+    /// Ranks that are gone.
+    fn lost(words: String) -> Self;
+}
+
+impl Crossing for StepError {
+    fn is_stop(&self) -> bool {
+        matches!(self, Self::Interrupted(_))
+    }
+
+    fn words(&self) -> String {
+        self.to_string()
+    }
+
+    fn stopped() -> Self {
+        Interrupted.into()
+    }
+
+    fn of_rank(rank: String, reason: String) -> Self {
+        Self::OfRank { rank, reason }
+    }
+
+    fn lost(words: String) -> Self {
+        Self::Lost(words)
+    }
+}
+
+impl Crossing for Error {
+    fn is_stop(&self) -> bool {
+        self.is_interrupt()
+    }
+
+    fn words(&self) -> String {
+        self.to_string()
+    }
+
+    fn stopped() -> Self {
+        Interrupted.into()
+    }
+
+    fn of_rank(rank: String, reason: String) -> Self {
+        Self::OfRank { rank, reason }
+    }
+
+    fn lost(words: String) -> Self {
+        Self::Lost(words)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_is_understood_whatever_its_length() {
+        for reason in ["", "the disk is full: \u{e4}", &"\u{e4}".repeat(LENGTH)] {
+            for work in [Work::Good, Work::Left, Work::Failed(reason.into())] {
+                let word = Word {
+                    work,
+                    stop: true,
+                    save: false,
+                };
+                let bytes = word.encode();
+                assert_eq!(bytes.len(), LENGTH);
+                match (Word::decode(&bytes).work, word.work) {
+                    (Work::Failed(read), Work::Failed(said)) => {
+                        assert!(said.starts_with(&read) && read.len() + 8 > said.len().min(LENGTH));
+                    }
+                    (read, said) => assert_eq!(read, said),
+                }
+            }
+        }
+    }
+}
