@@ -53,8 +53,11 @@ pub fn scaled_dot_product(
     }
     // Under autodiff burn's attention guards its softmax against fully masked rows, of which there are none here.
     let probabilities = attention_map(query, key);
-    let weights = probabilities.clone().cast(FloatDType::from(value.dtype()));
-    (weights.matmul(value), keep.then_some(probabilities))
+    let mixed = widened(value, |value| {
+        let weights = probabilities.clone().cast(FloatDType::from(value.dtype()));
+        weights.matmul(value)
+    });
+    (mixed, keep.then_some(probabilities))
 }
 
 /// `softmax(Q K^T / sqrt(d))`, `[B, heads, T, T]`, of queries and keys `[B, heads, T, d]`, composed of burn's operations, in f32.
