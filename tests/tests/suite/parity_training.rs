@@ -63,8 +63,9 @@ fn trainings_follow_pytorch() {
     }
 }
 
-/// What is rounded in other places deviates by chance as six orders of the samples do, of which the largest was taken.
-const CHANCE: f64 = 1.25;
+/// What is rounded in other places deviates by chance: six orders of the samples, of which the largest deviation was taken, span a
+/// factor of up to 1.5 themselves.
+const CHANCE: f64 = 1.5;
 
 #[test]
 fn halves_stay_as_near_to_f32_as_with_autocast() {
