@@ -23,10 +23,12 @@ const ALIVE: i32 = 2;
 static BEAT: [u8; 1] = [1];
 /// Time between two signs of life.
 const EVERY: Duration = Duration::from_secs(2);
-/// Time between two looks at messages, once they take long.
-const PAUSE: Duration = Duration::from_micros(50);
 /// Looks without a pause: an exchange takes that long where nobody is late.
 const EAGER: usize = 2000;
+/// Time between two looks at messages that take longer, and at those that others have something to do before.
+const PAUSES: [Duration; 2] = [Duration::from_micros(50), Duration::from_millis(5)];
+/// Looks with the shorter one: some seconds.
+const WATCHFUL: usize = 50_000;
 
 /// A rank that is a process of MPI.
 pub struct Process {
@@ -242,9 +244,10 @@ impl Link {
                     }
                 }
                 looks += 1;
-                match looks < EAGER {
-                    true => std::thread::yield_now(),
-                    false => std::thread::sleep(PAUSE),
+                match looks {
+                    0..EAGER => std::thread::yield_now(),
+                    EAGER..WATCHFUL => std::thread::sleep(PAUSES[0]),
+                    _ => std::thread::sleep(PAUSES[1]),
                 }
             }
         });
