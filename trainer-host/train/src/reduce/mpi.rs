@@ -23,12 +23,12 @@ const ALIVE: i32 = 2;
 static BEAT: [u8; 1] = [1];
 /// Time between two signs of life.
 const EVERY: Duration = Duration::from_secs(2);
-/// Looks without a pause: an exchange takes that long where nobody is late.
-const EAGER: usize = 2000;
-/// Time between two looks at messages that take longer, and at those that others have something to do before.
+/// Time in which messages are looked for without a pause: MPI moves them only while it is asked.
+const EAGER: Duration = Duration::from_millis(200);
+/// Pauses after that, and for those that others have something to do before.
 const PAUSES: [Duration; 2] = [Duration::from_micros(50), Duration::from_millis(5)];
-/// Looks with the shorter one: some seconds.
-const WATCHFUL: usize = 50_000;
+/// Time until the longer pauses.
+const WATCHFUL: Duration = Duration::from_secs(5);
 
 /// A rank that is a process of MPI.
 pub struct Process {
@@ -221,7 +221,6 @@ impl Link {
                 sends.push((r, to.immediate_send_with_tag(scope, &message[..], EXCHANGED)));
             }
             let began = Instant::now();
-            let mut looks = 0usize;
             loop {
                 pending(&mut receives);
                 pending(&mut sends);
@@ -243,10 +242,9 @@ impl Link {
                         std::thread::park();
                     }
                 }
-                looks += 1;
-                match looks {
-                    0..EAGER => std::thread::yield_now(),
-                    EAGER..WATCHFUL => std::thread::sleep(PAUSES[0]),
+                match began.elapsed() {
+                    waited if waited < EAGER => std::thread::yield_now(),
+                    waited if waited < WATCHFUL => std::thread::sleep(PAUSES[0]),
                     _ => std::thread::sleep(PAUSES[1]),
                 }
             }
