@@ -510,7 +510,7 @@ mod tests {
     "#;
 
     /// Whole numbers, and values of theirs that no run can have; and what is no whole number at all.
-    const WHOLE_NUMBERS: [(&str, &[&str]); 32] = [
+    const WHOLE_NUMBERS: [(&str, &[&str]); 33] = [
         ("seed", &[]),
         ("data.size", &[]),
         ("data.split_seed", &[]),
@@ -541,6 +541,7 @@ mod tests {
         ("output.samples_every", &[]),
         ("output.checkpoint_every", &[]),
         ("output.keep", &["0"]),
+        ("ranks.patience", &["0", "1000000000000"]),
         ("optimiser.batch", &["-1000000000000000000"]),
         ("phases.0.steps", &["-9000000000000000000"]),
     ];

@@ -23,10 +23,12 @@ const ALIVE: i32 = 2;
 static BEAT: [u8; 1] = [1];
 /// Time between two signs of life.
 const EVERY: Duration = Duration::from_secs(2);
-/// Time between two looks at messages, once they take long.
-const PAUSE: Duration = Duration::from_micros(50);
-/// Looks without a pause: an exchange takes that long where nobody is late.
-const EAGER: usize = 2000;
+/// Time in which messages are looked for without a pause: MPI moves them only while it is asked.
+const EAGER: Duration = Duration::from_millis(200);
+/// Pauses after that, and for those that others have something to do before.
+const PAUSES: [Duration; 2] = [Duration::from_micros(50), Duration::from_millis(5)];
+/// Time until the longer pauses.
+const WATCHFUL: Duration = Duration::from_secs(5);
 
 /// A rank that is a process of MPI.
 pub struct Process {
@@ -219,7 +221,6 @@ impl Link {
                 sends.push((r, to.immediate_send_with_tag(scope, &message[..], EXCHANGED)));
             }
             let began = Instant::now();
-            let mut looks = 0usize;
             loop {
                 pending(&mut receives);
                 pending(&mut sends);
@@ -241,10 +242,10 @@ impl Link {
                         std::thread::park();
                     }
                 }
-                looks += 1;
-                match looks < EAGER {
-                    true => std::thread::yield_now(),
-                    false => std::thread::sleep(PAUSE),
+                match began.elapsed() {
+                    waited if waited < EAGER => std::thread::yield_now(),
+                    waited if waited < WATCHFUL => std::thread::sleep(PAUSES[0]),
+                    _ => std::thread::sleep(PAUSES[1]),
                 }
             }
         });
