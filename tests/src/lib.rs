@@ -35,7 +35,7 @@ pub fn plugin_folder() -> PathBuf {
     test.parent().expect("a folder").to_owned()
 }
 
-/// What each of so many ranks of this process does, in their order; one rank is a world of its own.
+/// The results of so many ranks of this process, in their order; one rank is a world of its own.
 ///
 /// # Panics
 /// A rank that panics.

@@ -63,8 +63,8 @@ fn trainings_follow_pytorch() {
     }
 }
 
-/// What is rounded in other places deviates by chance: six orders of the samples, of which the largest deviation was taken, span a
-/// factor of up to 1.5 themselves.
+/// Allowance for chance, for numbers that are rounded in other places: PyTorch's own six runs, of which the largest deviation was taken,
+/// differ by a factor of up to 1.5.
 const CHANCE: f64 = 1.5;
 
 #[test]

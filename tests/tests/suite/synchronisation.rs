@@ -53,7 +53,7 @@ fn no_step_reads_from_its_device() {
     }
 }
 
-/// What `action` gives while the device lets nobody wait for it. What it launches is not run.
+/// Runs `action` while the device lets nobody wait for it. Its launches are noted, and not run.
 fn refusing_reads<T>(device: &Device, action: impl FnOnce() -> T) -> T {
     let read = || {
         // Data of a device come when they are looked at.

@@ -10,7 +10,7 @@ use sextant_recipe::KeyError;
 use sextant_train::reduce::on_devices;
 use sextant_train::{Options, Ranks};
 
-/// What a launcher of several processes says of this one.
+/// One of several processes, as their launcher tells it.
 struct Launched {
     /// Its number, from 0.
     rank: usize,

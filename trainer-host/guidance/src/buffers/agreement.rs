@@ -12,7 +12,7 @@ use super::{Buffers, Entry};
 const ROWS: usize = size_of::<u64>();
 
 impl Buffers {
-    /// What the others have to know of this rank's buffers after a step, of which these are the working values: nothing of those
+    /// The bytes by which the others know this rank's buffers after a step, of which these are the working values: none for those
     /// that the step left as they were.
     ///
     /// # Errors

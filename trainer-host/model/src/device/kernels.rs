@@ -1,4 +1,4 @@
-//! Where a GPU backend keeps the kernels that it has compiled, and which of several it has found to be the fastest.
+//! The place of a GPU backend's compiled kernels, and of its choice among several for the same thing.
 
 use std::fs;
 use std::path::Path;

@@ -192,7 +192,7 @@ mod tests {
         sit.map(&mut Shaken(rng)).computing_in(precision)
     }
 
-    /// What a loss of some of the output makes of it: its value, and every gradient.
+    /// The value of a loss of some of the output, and every gradient.
     fn gradients(sit: &Sit, recomputed: bool, loss: impl Fn(&SitOutput) -> Tensor<1>) -> Vec<Option<TensorData>> {
         let device = Device::flex().autodiff();
         let mut rng = ChaCha8Rng::seed_from_u64(2);

@@ -152,7 +152,7 @@ mod flex {
         /// Numbers of scores that are there at a time: they stay in a core's cache.
         const TILE: usize = 1 << 16;
 
-        /// What `work` finds for each head, those of the first sample first.
+        /// The results of `work` for each head, those of the first sample first.
         fn each<R: Send>(&self, work: impl Fn(Head) -> R + Sync) -> Vec<R> {
             let count = self.samples * self.heads;
             let work = |index| {

@@ -1,5 +1,5 @@
-//! What is done to whole tensors again and again: to what the blocks of a transformer repeat, with a backward pass of its own, and to all
-//! weights in an update.
+//! Operations on whole tensors that are repeated again and again: those of a transformer's blocks, each with a backward pass of its own, and
+//! those of an update of all weights.
 //!
 //! Composed of burn's operations, each of these is many passes over whole tensors, most of them on one thread, and autodiff keeps
 //! what lies between. So on the CPU backend, in f32, they are written out: one pass, on all threads, that keeps as little as
@@ -231,7 +231,7 @@ mod tests {
         assert_eq!(fused(inputs).into_data(), found[0]);
     }
 
-    /// What blocks are made of, one after the other, for samples of 100 tokens: the value and the gradients.
+    /// The parts of a block one after the other, for samples of 100 tokens: the value and the gradients.
     fn block(samples: &[u64]) -> Vec<Vec<f32>> {
         let (tokens, width) = (100, 24);
         let stacked = |rows: usize, seed: u64| -> Tensor<3> {

@@ -55,7 +55,7 @@ pub struct Progress {
     started: Instant,
     values: String,
     done: u64,
-    /// When the last step was done.
+    /// Time of the last step's end.
     since: Instant,
     /// The steps until this one take longer than others.
     warm: u64,

@@ -26,7 +26,7 @@ impl Ranks {
     /// Has all others take part in the training of the run in `folder`, once each has made it ready.
     ///
     /// # Errors
-    /// What keeps one of them from it, with its name.
+    /// The reason that keeps one of them from it, with its name.
     pub(crate) fn begin(&self, recipe: &Recipe, folder: &RunFolder) -> Result<(), Error> {
         if self.count() == 1 {
             return Ok(());

@@ -131,7 +131,7 @@ struct Link {
     ranks: usize,
     /// The latest sign of life of each rank.
     heard: Vec<Instant>,
-    /// When this one has given one, and what is not delivered of it.
+    /// Time of this one's last, and the messages of it that are under way.
     beat: Instant,
     beating: Vec<Option<Request<'static, [u8], StaticScope>>>,
 }

@@ -1,4 +1,4 @@
-//! What the loop sees of ranks: one word of all of them on each step, and what the first does for all.
+//! Ranks as the loop sees them: one word of all on each step, and the work of the first for all.
 
 use std::fmt;
 use std::ops::Range;
