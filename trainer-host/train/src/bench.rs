@@ -116,7 +116,7 @@ impl Run {
                 backward: over(|s| s.backward),
                 clip: over(|s| s.clip),
                 update: over(|s| s.update),
-                ranks: 0.0,
+                ranks: over(|s| s.ranks),
                 step: over(|s| s.step),
             },
             forward: over(|s| s.step - s.backward - s.clip - s.update),

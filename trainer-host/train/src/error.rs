@@ -15,6 +15,22 @@ use sextant_model::{TensorFileError, WeightsError};
 use sextant_recipe::{KeyError, RecipeError};
 use sextant_records::{FileError, NetworkFile, RecordError};
 
+/// A fault that is not of this rank.
+#[derive(Debug, thiserror::Error)]
+pub enum RankError {
+    /// That of another rank.
+    #[error("{rank}: {reason}")]
+    Failed {
+        /// Its number and place, as in "rank 2 on node7".
+        rank: String,
+        /// Its own error.
+        reason: String,
+    },
+    /// Ranks that are gone, in words.
+    #[error("{0}")]
+    Lost(String),
+}
+
 /// Why a step failed. Nothing has changed then: neither weights, moments, average nor buffers.
 #[derive(Debug, thiserror::Error)]
 pub enum StepError {
@@ -36,24 +52,16 @@ pub enum StepError {
     /// Nothing to train.
     #[error("no parameter has a gradient")]
     NoGradient,
-    /// A fault of another rank.
-    #[error("{rank}: {reason}")]
-    OfRank {
-        /// Its number and place.
-        rank: String,
-        /// Its own error.
-        reason: String,
-    },
-    /// Ranks that are gone, in words.
-    #[error("{0}")]
-    Lost(String),
+    /// A fault of other ranks.
+    #[error(transparent)]
+    Ranks(#[from] RankError),
 }
 
 impl StepError {
     /// True if the backend had no memory left, as far as its words tell.
     pub fn is_out_of_memory(&self) -> bool {
         let words = ["memory", "alloc", "buffertoobig", "capacity overflow"];
-        matches!(self, Self::Backend(text) | Self::OfRank { reason: text, .. } if words.iter().any(|word| text.to_lowercase().contains(word)))
+        matches!(self, Self::Backend(text) | Self::Ranks(RankError::Failed { reason: text, .. }) if words.iter().any(|word| text.to_lowercase().contains(word)))
     }
 }
 
@@ -267,17 +275,9 @@ pub enum Error {
         /// The first value of it that is not finite.
         value: f64,
     },
-    /// A fault of another rank.
-    #[error("{rank}: {reason}")]
-    OfRank {
-        /// Its number and place.
-        rank: String,
-        /// Its own error.
-        reason: String,
-    },
-    /// Ranks that are gone, in words.
-    #[error("{0}")]
-    Lost(String),
+    /// A fault of other ranks.
+    #[error(transparent)]
+    Ranks(#[from] RankError),
     /// Warnings, where a user wants none.
     #[error("--strict, and there {}:\n- {}", if .0.len() == 1 { "is a warning" } else { "are warnings" }, .0.join("\n- "))]
     Strict(Vec<String>),
@@ -311,7 +311,11 @@ impl Error {
     pub fn is_failure(&self) -> bool {
         matches!(
             self,
-            Self::Step { .. } | Self::Bench { .. } | Self::Samples { .. } | Self::Diverged(_) | Self::Lost(_)
+            Self::Step { .. }
+                | Self::Bench { .. }
+                | Self::Samples { .. }
+                | Self::Diverged(_)
+                | Self::Ranks(RankError::Lost(_))
         )
     }
 

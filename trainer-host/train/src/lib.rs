@@ -36,7 +36,7 @@ pub use bare::{BareNetwork, Known};
 pub use bench::{BenchSteps, MeasuredStep};
 pub use cost::StepOperations;
 pub use encoders::Encoders;
-pub use error::{Error, StepError};
+pub use error::{Error, RankError, StepError};
 pub use gradients::Norms;
 pub use loss_scale::LossScale;
 pub use moments::{Moments, SavedMoments};

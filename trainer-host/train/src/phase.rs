@@ -74,6 +74,11 @@ pub trait Observer: Send {
 /// Steps of a process that compile most kernels, and choose among them, where a device needs that.
 const WARMUP: u64 = 3;
 
+/// Tells whether something is due after this step that is so every so many; 0 is never.
+fn falls_due(every: u64, step: u64) -> bool {
+    every > 0 && step.is_multiple_of(every)
+}
+
 /// A phase under way.
 pub struct Training {
     settings: PhaseSettings,
@@ -286,7 +291,7 @@ impl Training {
     /// asked until then: what it is waited for belongs to the steps since the last time.
     fn wait_where_due(&mut self) {
         let (step, output) = (self.state.step, &self.settings.output);
-        let due = |every: u64| every > 0 && step.is_multiple_of(every);
+        let due = |every| falls_due(every, step);
         let every = [
             output.log_every,
             output.share_every,
@@ -327,7 +332,7 @@ impl Training {
     /// Log, validation, checkpoint. What can be interrupted comes first, when nothing is changed yet.
     fn due(&mut self, shares: &[(String, f64)]) -> Result<(), Error> {
         let (step, last) = (self.state.step, self.settings.steps);
-        let due = |every: u64| every > 0 && step.is_multiple_of(every);
+        let due = |every| falls_due(every, step);
         let mut line = BTreeMap::from_iter(shares.iter().cloned());
         let validated = match self.settings.validate_every {
             Some(every) if due(every) || step == last => {
@@ -430,7 +435,7 @@ impl Training {
     /// denoising gradient's. Passes of their own, on the first micro-batch of the step that was just done.
     fn shares_due(&mut self, batch: &TrainBatch) -> Result<Vec<(String, f64)>, StepError> {
         let every = self.settings.output.share_every;
-        if every == 0 || !self.state.step.is_multiple_of(every) {
+        if !falls_due(every, self.state.step) {
             return Ok(Vec::new());
         }
         let names = self.worker.active_names(batch.step);

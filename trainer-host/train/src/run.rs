@@ -367,7 +367,7 @@ impl Run {
         let (phase, ranks) = (&self.recipe.phases[index], &self.options.ranks);
         let of_phase = folder.phase(&phase.name);
         // Of the first rank, which writes them: other hosts may see a checkpoint later.
-        let latest = ranks.said_step::<Error>(|| folder.latest(&phase.name).map(|saved| saved.step))?;
+        let latest = ranks.said_step(|| folder.latest(&phase.name).map(|saved| saved.step))?;
         let latest = latest.map(|step| checkpoint::place(&of_phase, step));
         let ready = self.ready(folder, index, earlier, latest.as_ref());
         let (mut training, loader) = match (ranks.agreed_at_leisure(ready)?, latest) {

@@ -85,17 +85,8 @@ impl Buffers {
 }
 
 impl Entry {
-    /// Bytes of an element on its way.
-    fn width(&self) -> usize {
-        match self.dtype {
-            DType::Int => size_of::<i64>(),
-            DType::Bool => 1,
-            _ => size_of::<f32>(),
-        }
-    }
-
     fn row_bytes(&self) -> usize {
-        self.width() * self.shape.iter().skip(1).product::<usize>()
+        operations::element_bytes(self.dtype) * self.shape.iter().skip(1).product::<usize>()
     }
 
     /// The value, row-major: i64, bool or f32.
@@ -134,7 +125,7 @@ impl Entry {
             let fresh = u64::from_le_bytes(rows.try_into().ok()?) as usize;
             let length = match (fresh, self.agreement) {
                 (0, _) => 0,
-                (_, Agreement::Mean) => self.width() * self.shape.iter().product::<usize>(),
+                (_, Agreement::Mean) => operations::element_bytes(self.dtype) * self.shape.iter().product::<usize>(),
                 (_, Agreement::Gathered) => fresh * self.row_bytes(),
                 (_, Agreement::Replicated) => Sha256::output_size(),
             };

@@ -39,12 +39,7 @@ pub(super) fn download<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> 
     let a = request.input(0).clone();
     let attributes = request.attributes;
     let abi::Download { data, bytes, .. } = attributes.read()?;
-    let width: usize = match a.dtype {
-        DType::Int => 8,
-        DType::Bool => 1,
-        _ => 4,
-    };
-    let needed = a.elements() * width;
+    let needed = a.elements() * element_bytes(a.dtype);
     if bytes != needed as u64 {
         return Err(Fault::Memory(format!(
             "the memory given is {bytes} bytes long, the tensor needs {needed}"
@@ -62,6 +57,15 @@ pub(super) fn download<'a>(request: &Request<'_>) -> Result<Checked<'a>, Fault> 
             Ok(vec![])
         }),
     })
+}
+
+/// Bytes of an element outside a device: of an i64, a truth, or an f32.
+pub(crate) fn element_bytes(dtype: DType) -> usize {
+    match dtype {
+        DType::Int => size_of::<i64>(),
+        DType::Bool => 1,
+        _ => size_of::<f32>(),
+    }
 }
 
 /// A tensor's elements on the CPU: i64, truth values of a byte, or f32.

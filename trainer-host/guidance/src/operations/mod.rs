@@ -21,7 +21,7 @@ mod spec;
 mod tests;
 
 pub(super) use context::{Context, Frozen};
-pub(super) use conversion::{data, host_bytes};
+pub(super) use conversion::{data, element_bytes, host_bytes};
 pub(super) use creation::from_data;
 pub use spec::Spec;
 pub(super) use spec::{constant, inner, physical};

@@ -36,12 +36,7 @@ pub struct LayerNorm {
 impl LayerNorm {
     /// Normalises the last axis, which must be as wide as the parameters.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        let (weight, bias) = (self.weight.val(), self.bias.val());
-        if x.is_autodiff() {
-            standardise(x, self.epsilon) * weight.unsqueeze() + bias.unsqueeze()
-        } else {
-            module::layer_norm(x, weight, Some(bias), self.epsilon)
-        }
+        module::layer_norm(x, self.weight.val(), Some(self.bias.val()), self.epsilon)
     }
 }
 

@@ -49,7 +49,7 @@ mod flex {
     use burn::backend::flex::FlexTensor;
     use macerator::Simd;
 
-    use crate::ops::norm::{slopes, statistics};
+    use crate::ops::norm::{slopes, standardise_row, statistics};
     use crate::ops::record::Operation;
     use crate::ops::rows::{contiguous, rewrite, sum_by_sample, tensor, values};
 
@@ -129,10 +129,7 @@ mod flex {
         let (gains, offsets) = sums.split_at_mut(width);
         let mut normed = vec![0.0; width];
         for (gradient, x) in gradient.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
-            let (mean, narrow) = statistics(x, epsilon);
-            for (normed, x) in normed.iter_mut().zip(x) {
-                *normed = (x - mean) * narrow;
-            }
+            let narrow = standardise_row(x, &mut normed, epsilon);
             let of_affine = gains.iter_mut().zip(&mut *offsets).zip(gain);
             for (((of_gain, of_offset), gain), (gradient, normed)) in of_affine.zip(gradient.iter_mut().zip(&normed)) {
                 *of_gain += *gradient * normed;

@@ -24,7 +24,7 @@ fn composed(x: Tensor<3>, shift: Tensor<3>, scale: Tensor<3>, epsilon: f64) -> T
 }
 
 #[cfg(feature = "flex")]
-pub(super) use flex::{ModulatedNorm, slopes, statistics};
+pub(super) use flex::{ModulatedNorm, slopes, standardise_row, statistics};
 
 #[cfg(feature = "flex")]
 mod flex {
@@ -89,6 +89,16 @@ mod flex {
         (mean, 1.0 / (variance + epsilon).sqrt())
     }
 
+    /// Writes a row, normed, and answers the reciprocal of its standard deviation.
+    #[inline(always)]
+    pub fn standardise_row(row: &[f32], normed: &mut [f32], epsilon: f32) -> f32 {
+        let (mean, narrow) = statistics(row, epsilon);
+        for (normed, x) in normed.iter_mut().zip(row) {
+            *normed = (x - mean) * narrow;
+        }
+        narrow
+    }
+
     #[macerator::with_simd]
     fn normalise<S: Simd>(x: &mut [f32], shift: &[f32], scale: &[f32], epsilon: f32) {
         for x in x.chunks_exact_mut(shift.len()) {
@@ -106,10 +116,7 @@ mod flex {
         let (shifts, scales) = sums.split_at_mut(width);
         let mut normed = vec![0.0; width];
         for (gradient, x) in gradient.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
-            let (mean, narrow) = statistics(x, epsilon);
-            for (normed, x) in normed.iter_mut().zip(x) {
-                *normed = (x - mean) * narrow;
-            }
+            let narrow = standardise_row(x, &mut normed, epsilon);
             for ((sum, gradient), normed) in scales.iter_mut().zip(&*gradient).zip(&normed) {
                 *sum += gradient * normed;
             }

@@ -200,7 +200,7 @@ mod tests {
 
         #[test]
         fn should_be_the_products_of_burn(
-            m in 0..40_usize, k in 0..40_usize, n in 0..40_usize, turned: [bool; 2], cut in 0..3_usize, seed: u64,
+            m in 1..40_usize, k in 1..40_usize, n in 1..40_usize, turned: [bool; 2], cut in 0..3_usize, seed: u64,
         ) {
             // Of larger matrices, a part; turned in memory or not.
             let part = |shape: [usize; 2], turned: bool, seed: u64| {
@@ -211,7 +211,6 @@ mod tests {
                 };
                 whole.narrow(0, cut, shape[0]).narrow(1, cut, shape[1])
             };
-            prop_assume!(m > 0 && n > 0 && k > 0);
             let (a, b) = (part([m, k], turned[0], seed), part([k, n], turned[1], seed ^ 1));
             let row = tensor([1, n], 1.0, seed ^ 2);
             let wanted = a.clone().matmul(b.clone());

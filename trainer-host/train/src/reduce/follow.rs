@@ -10,6 +10,7 @@ use sextant_records::RunFolder;
 
 use super::threads::threads;
 use super::{Missing, Ranks, Reduce};
+use crate::error::RankError;
 use crate::{Error, Options, ProgressMode, Run};
 
 /// Stack of a thread that computes: as large as a process's first.
@@ -37,8 +38,8 @@ impl Ranks {
             recipe: recipe.clone(),
             folder: path,
         };
-        let begun = serde_json::to_vec(&begun).map_err(|error| Error::Lost(error.to_string()))?;
-        self.said::<Error>(|| begun)?;
+        let begun = serde_json::to_vec(&begun).map_err(|error| RankError::Lost(error.to_string()))?;
+        self.said(|| begun)?;
         self.agreed_at_leisure(Ok(()))
     }
 
@@ -46,7 +47,7 @@ impl Ranks {
     pub fn dismiss(&self) {
         if self.count() > 1 && self.leads() && !self.is_broken() {
             // Whoever is gone does not hear it.
-            let _ = self.said::<Error>(Vec::new);
+            let _ = self.said(Vec::new);
         }
     }
 }
@@ -58,12 +59,12 @@ impl Ranks {
 pub fn follow(options: &Options) -> Result<(), Error> {
     let ranks = &options.ranks;
     loop {
-        let begun = ranks.said::<Error>(Vec::new)?;
+        let begun = ranks.said(Vec::new)?;
         if begun.is_empty() {
             return Ok(());
         }
         let made = serde_json::from_slice::<Begun>(&begun)
-            .map_err(|error| Error::Lost(error.to_string()))
+            .map_err(|error| RankError::Lost(error.to_string()).into())
             .and_then(|Begun { recipe, folder }| {
                 ranks.be_patient(&recipe.ranks);
                 Ok((Run::prepare(recipe, options.clone())?, RunFolder::new(folder)))
@@ -73,7 +74,7 @@ pub fn follow(options: &Options) -> Result<(), Error> {
             .agreed_at_leisure(made)
             .and_then(|(run, folder)| run.train(&folder));
         if let Some(words) = ranks.lost() {
-            return Err(Error::Lost(words));
+            return Err(RankError::Lost(words).into());
         }
     }
 }

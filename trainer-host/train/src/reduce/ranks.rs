@@ -11,6 +11,7 @@ use sextant_recipe::{KeyError, OptimiserRecipe, RanksRecipe};
 
 use super::word::{Crossing, LENGTH, Word, Work};
 use super::{Message, Missing, Reduce, Wait};
+use crate::error::RankError;
 
 /// The ranks of a run, as one of them sees it. Copies are the same rank. By default a world of one, in which nothing is exchanged.
 #[derive(Clone, Default)]
@@ -125,6 +126,12 @@ impl Ranks {
         }
     }
 
+    /// The fault of a rank, as the others have it.
+    fn failed(&self, rank: usize, reason: String) -> RankError {
+        let rank = self.name(rank);
+        RankError::Failed { rank, reason }
+    }
+
     /// A device in words, as a run's record has it: of several ranks, how many there are.
     pub fn describe(&self, device: String) -> String {
         match self.count() {
@@ -228,8 +235,8 @@ impl Ranks {
         });
         match failed {
             Some((rank, _)) if rank == world.rank => own,
-            Some((rank, reason)) => Err(E::of_rank(self.name(rank), reason)),
-            None if any(|word| word.work == Work::Left) => Err(E::stopped()),
+            Some((rank, reason)) => Err(self.failed(rank, reason).into()),
+            None if any(|word| word.work == Work::Left) => Err(interrupt::Interrupted.into()),
             None => own,
         }
     }
@@ -250,8 +257,8 @@ impl Ranks {
         }
         match Word::decode(&world.hear(LENGTH)?).work {
             Work::Good => Ok(None),
-            Work::Left => Err(E::stopped()),
-            Work::Failed(reason) => Err(E::of_rank(self.name(0), reason)),
+            Work::Left => Err(interrupt::Interrupted.into()),
+            Work::Failed(reason) => Err(self.failed(0, reason).into()),
         }
     }
 
@@ -259,7 +266,7 @@ impl Ranks {
     ///
     /// # Errors
     /// Ranks that are lost.
-    pub fn said<E: Crossing>(&self, say: impl FnOnce() -> Vec<u8>) -> Result<Message, E> {
+    pub fn said(&self, say: impl FnOnce() -> Vec<u8>) -> Result<Message, RankError> {
         let Some(world) = &self.0 else { return Ok(say().into()) };
         if world.rank == 0 {
             let said = say();
@@ -269,7 +276,7 @@ impl Ranks {
             }
             return Ok(said.into());
         }
-        let length = world.hear::<E>(size_of::<u64>())?;
+        let length = world.hear(size_of::<u64>())?;
         match length.as_slice().try_into().map_or(0, u64::from_le_bytes) {
             0 => Ok(Message::default()),
             length => world.hear(length as usize),
@@ -280,7 +287,7 @@ impl Ranks {
     ///
     /// # Errors
     /// Ranks that are lost.
-    pub fn said_step<E: Crossing>(&self, say: impl FnOnce() -> Option<u64>) -> Result<Option<u64>, E> {
+    pub fn said_step(&self, say: impl FnOnce() -> Option<u64>) -> Result<Option<u64>, RankError> {
         let said = self.said(|| say().map_or(Vec::new(), |step| step.to_le_bytes().to_vec()))?;
         Ok(said.as_slice().try_into().ok().map(u64::from_le_bytes))
     }
@@ -289,7 +296,7 @@ impl Ranks {
     ///
     /// # Errors
     /// Ranks that are lost.
-    pub fn sum<E: Crossing>(&self, values: &mut [f32]) -> Result<(), E> {
+    pub fn sum(&self, values: &mut [f32]) -> Result<(), RankError> {
         let Some(world) = &self.0 else { return Ok(()) };
         world.with(|link, patience| link.sum(values, Wait::Answer(patience)))
     }
@@ -298,7 +305,7 @@ impl Ranks {
     ///
     /// # Errors
     /// Ranks that are lost.
-    pub fn gather<E: Crossing>(&self, own: Vec<u8>) -> Result<Vec<Message>, E> {
+    pub fn gather(&self, own: Vec<u8>) -> Result<Vec<Message>, RankError> {
         let Some(world) = &self.0 else {
             return Ok(vec![own.into()]);
         };
@@ -312,7 +319,7 @@ fn word<T, E: Crossing>(own: &Result<T, E>) -> Word {
         work: match own {
             Ok(_) => Work::Good,
             Err(error) if error.is_stop() => Work::Left,
-            Err(error) => Work::Failed(error.words()),
+            Err(error) => Work::Failed(error.to_string()),
         },
         stop: interrupt::is_requested(),
         save: interrupt::take_save(),
@@ -325,12 +332,9 @@ impl World {
     }
 
     /// Exchanges something, unless a rank is lost already.
-    fn with<T, E: Crossing>(
-        &self,
-        exchange: impl FnOnce(&mut dyn Reduce, Duration) -> Result<T, Missing>,
-    ) -> Result<T, E> {
+    fn with<T>(&self, exchange: impl FnOnce(&mut dyn Reduce, Duration) -> Result<T, Missing>) -> Result<T, RankError> {
         if let Some((_, words)) = &*self.lost() {
-            return Err(E::lost(words.clone()));
+            return Err(RankError::Lost(words.clone()));
         }
         let patience = Duration::from_secs(self.patience.load(SeqCst));
         let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
@@ -346,28 +350,28 @@ impl World {
                 patience.as_secs()
             );
             self.lost().get_or_insert((ranks, words.clone()));
-            E::lost(words)
+            RankError::Lost(words)
         })
     }
 
-    fn exchange<E: Crossing>(
+    fn exchange(
         &self,
         messages: Vec<Message>,
         lengths: Vec<usize>,
         wait: fn(Duration) -> Wait,
-    ) -> Result<Vec<Message>, E> {
+    ) -> Result<Vec<Message>, RankError> {
         self.with(|link, patience| link.exchange(messages, lengths, wait(patience)))
     }
 
     /// Tells all others.
-    fn tell<E: Crossing>(&self, words: Vec<u8>) -> Result<(), E> {
+    fn tell(&self, words: Vec<u8>) -> Result<(), RankError> {
         let count = self.places.len();
         self.exchange(vec![words.into(); count], vec![0; count], Wait::Answer)?;
         Ok(())
     }
 
     /// The words of the first rank, which has something to do first.
-    fn hear<E: Crossing>(&self, length: usize) -> Result<Message, E> {
+    fn hear(&self, length: usize) -> Result<Message, RankError> {
         let count = self.places.len();
         let lengths = (0..count).map(|rank| if rank == 0 { length } else { 0 });
         let mut heard = self.exchange(vec![Message::default(); count], lengths.collect(), Wait::Life)?;
@@ -403,7 +407,7 @@ mod tests {
             for length in [0, 1, 3, 4, 29] {
                 let sums = on_ranks(count, |ranks| {
                     let mut values: Vec<f32> = (0..length).map(|i| value(ranks.rank(), i)).collect();
-                    ranks.sum::<Error>(&mut values).unwrap();
+                    ranks.sum(&mut values).unwrap();
                     values
                 });
                 let wanted: Vec<f32> = (0..length)
@@ -417,10 +421,10 @@ mod tests {
     #[test]
     fn everybody_has_what_everybody_gathers_and_what_the_first_says() {
         for ranks in on_ranks(3, |ranks| {
-            let gathered = ranks.gather::<Error>(vec![7; ranks.rank()]).unwrap();
+            let gathered = ranks.gather(vec![7; ranks.rank()]).unwrap();
             assert_eq!(gathered.iter().map(|of| of.len()).collect::<Vec<_>>(), [0, 1, 2]);
             for words in [&b"start"[..], b""] {
-                assert_eq!(*ranks.said::<Error>(|| words.to_vec()).unwrap(), words);
+                assert_eq!(*ranks.said(|| words.to_vec()).unwrap(), words);
             }
             let led = ranks.led::<_, Error>(|| Ok(5)).unwrap();
             assert_eq!(led, ranks.leads().then_some(5));

@@ -129,7 +129,7 @@ impl Ranks {
             self.rank()..self.rank() + 1,
             vec![if sound { 0.0 } else { 1.0 }],
         );
-        self.sum::<StepError>(&mut values.0)?;
+        self.sum(&mut values.0)?;
         let all = values.0;
 
         let [rows, padded_rows, calls] = [0, 1, 2].map(|place| all[counted.start + place] as u64);
@@ -173,7 +173,7 @@ impl Ranks {
         let working = worker.working.take().unwrap_or_else(|| worker.buffers.begun());
         // A rank that cannot tell would have the others wait.
         let own = self.agreed(working.told().map_err(StepError::from))?;
-        let told = self.gather::<StepError>(own)?;
+        let told = self.gather(own)?;
         let told: Vec<&[u8]> = told.iter().map(|told| told.as_slice()).collect();
         worker.working = Some(working.joined(&worker.buffers, &told)?);
         Ok(())
@@ -226,7 +226,7 @@ impl Sums<'_> {
             return;
         }
         if let Err(error) = self.ranks.sum(&mut bucket) {
-            self.error = Some(error);
+            self.error = Some(error.into());
             return;
         }
         for (place, register) in places {

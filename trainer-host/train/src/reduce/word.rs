@@ -1,8 +1,10 @@
 //! What a rank says of its own work, in a message of one size.
 
+use std::fmt::Display;
+
 use sextant_interrupt::Interrupted;
 
-use crate::error::{Error, StepError};
+use crate::error::{Error, RankError, StepError};
 
 /// Bytes of a word. What is longer is cut.
 pub(super) const LENGTH: usize = 2048;
@@ -58,65 +60,21 @@ impl Word {
     }
 }
 
-/// An error that other ranks hear of.
-pub trait Crossing: Sized {
+/// An error that other ranks hear of, in words, and that theirs can become here.
+pub trait Crossing: Display + From<Interrupted> + From<RankError> {
     /// True if it is none, but a request to stop.
     fn is_stop(&self) -> bool;
-
-    /// In words.
-    fn words(&self) -> String;
-
-    /// The request to stop that reached another rank.
-    fn stopped() -> Self;
-
-    /// The error of another rank, as in "rank 2 on node7".
-    fn of_rank(rank: String, reason: String) -> Self;
-
-    /// Ranks that are gone.
-    fn lost(words: String) -> Self;
 }
 
 impl Crossing for StepError {
     fn is_stop(&self) -> bool {
         matches!(self, Self::Interrupted(_))
     }
-
-    fn words(&self) -> String {
-        self.to_string()
-    }
-
-    fn stopped() -> Self {
-        Interrupted.into()
-    }
-
-    fn of_rank(rank: String, reason: String) -> Self {
-        Self::OfRank { rank, reason }
-    }
-
-    fn lost(words: String) -> Self {
-        Self::Lost(words)
-    }
 }
 
 impl Crossing for Error {
     fn is_stop(&self) -> bool {
         self.is_interrupt()
-    }
-
-    fn words(&self) -> String {
-        self.to_string()
-    }
-
-    fn stopped() -> Self {
-        Interrupted.into()
-    }
-
-    fn of_rank(rank: String, reason: String) -> Self {
-        Self::OfRank { rank, reason }
-    }
-
-    fn lost(words: String) -> Self {
-        Self::Lost(words)
     }
 }
 

@@ -120,7 +120,7 @@ fn pass(
     pixels(&latents, dataset)
 }
 
-/// What the sampler gives for the samples from number `first` on, one a label, in one pass.
+/// The sampler's latents of the samples from number `first` on, one a label, in one pass.
 pub(crate) fn latents(
     network: &Sit,
     drawing: &Drawing,
