@@ -3,14 +3,21 @@
 use super::dataset::Dataset;
 use super::error::DataError;
 use super::host_batch::HostBatch;
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use sextant_recipe::DiffusionRecipe;
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, LazyLock};
 use std::thread::JoinHandle;
 
 /// Number of steps that wait ready in the channel.
 const AHEAD: usize = 2;
+
+/// The threads that read and decode. Others than those that compute, of which one waits where a batch is late; none if the system gives none.
+static READERS: LazyLock<Option<ThreadPool>> = LazyLock::new(|| {
+    let pool = ThreadPoolBuilder::new().num_threads(rayon::current_num_threads());
+    pool.build().ok()
+});
 
 /// The steps of a run, in order. Nothing depends on an iterator's history, so a run resumes by starting the range at its
 /// next step.
@@ -96,12 +103,14 @@ impl StepLoader {
                 // An empty set has empty batches.
                 let places = order.batch(step);
                 let places = places.get(slice.clone()).unwrap_or_default();
-                let batch = dataset.collect(seed, step, places, pictures).map(|mut batch| {
+                let read = || {
+                    let mut batch = dataset.collect(seed, step, places, pictures)?;
                     if let Some(labels) = &labels {
                         batch.labels = batch.ids.iter().map(|&id| labels[id as usize]).collect();
                     }
-                    HostBatch::draw(&dataset, seed, batch, &diffusion, null_class)
-                });
+                    Ok(HostBatch::draw(&dataset, seed, batch, &diffusion, null_class))
+                };
+                let batch = READERS.as_ref().map_or_else(read, |readers| readers.install(read));
                 let failed = batch.is_err();
                 // The iterator is gone when its end of the channel is.
                 if sender.send(batch).is_err() || failed {

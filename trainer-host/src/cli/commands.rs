@@ -195,6 +195,8 @@ pub(super) fn options(compute: &ComputeArgs, quiet: bool, label: &str) -> Result
         (false, _) => ProgressMode::Auto,
     };
     let name = ranks::device_of(compute)?;
+    // Done already by a command that asks for the number of threads, or by the variant before.
+    let _ = device::compute_here(None);
     Ok(Options {
         device: device::open(name)?,
         device_name: name.into(),

@@ -2,6 +2,7 @@
 
 mod kernels;
 mod speed;
+mod threads;
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,6 +16,7 @@ use serde::Serialize;
 
 pub use kernels::keep_kernels;
 pub use speed::product_speed;
+pub use threads::compute_here;
 
 /// A device name that cannot be used.
 #[derive(Debug, thiserror::Error)]

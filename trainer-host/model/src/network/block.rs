@@ -11,7 +11,7 @@ use super::linear::Linear;
 use super::mlp::Mlp;
 use super::norm::BLOCK_EPSILON;
 use super::precision::{full, rounded};
-use crate::ops::modulated_norm;
+use crate::ops::{gated_sum, modulated_norm};
 
 /// `Linear(SiLU(c))`: what turns the conditioning into shifts, scales and gates. In the published checkpoints the Linear
 /// is entry 1 of a sequence.
@@ -61,11 +61,11 @@ impl Block {
         let normed = modulated_norm(x.clone(), shift_attn, scale_attn, BLOCK_EPSILON);
         let normed = rounded(normed.reshape(rows), precision);
         let (branch, probabilities) = self.attn.forward(normed, tokens, keep);
-        let x = x + full(branch.reshape(shape)) * gate_attn;
+        let x = gated_sum(x, full(branch.reshape(shape)), gate_attn);
 
         let normed = modulated_norm(x.clone(), shift_mlp, scale_mlp, BLOCK_EPSILON);
         let branch = self.mlp.forward(rounded(normed.reshape(rows), precision));
-        (x + full(branch.reshape(shape)) * gate_mlp, probabilities)
+        (gated_sum(x, full(branch.reshape(shape)), gate_mlp), probabilities)
     }
 }
 

@@ -23,6 +23,7 @@ mod norm;
 mod product;
 #[cfg(feature = "flex")]
 mod record;
+mod residual;
 #[cfg(feature = "flex")]
 mod rows;
 #[cfg(feature = "flex")]
@@ -35,6 +36,7 @@ pub use gate::silu;
 pub(crate) use head_norm::head_norm;
 pub use linear::linear;
 pub(crate) use norm::modulated_norm;
+pub(crate) use residual::gated_sum;
 pub use update::{AdamStep, adam_step, moved_average, square_sum};
 
 use burn::backend::tensor::FloatTensor;
@@ -70,6 +72,8 @@ trait BlockOps: Backend {
         scale: FloatTensor<Self>,
         epsilon: f32,
     ) -> FloatTensor<Self>;
+
+    fn fused_gated_sum(x: FloatTensor<Self>, branch: FloatTensor<Self>, gate: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
 /// Tells whether a tensor's operations are written out here.
@@ -107,6 +111,7 @@ mod flex {
     use head_norm::HeadNorm;
     use linear::Linear;
     use norm::ModulatedNorm;
+    use residual::GatedSum;
 
     impl BlockOps for Flex {
         fn fused_linear(x: FlexTensor, weight: FlexTensor, bias: FlexTensor) -> FlexTensor {
@@ -136,6 +141,10 @@ mod flex {
 
         fn fused_modulated_norm(x: FlexTensor, shift: FlexTensor, scale: FlexTensor, epsilon: f32) -> FlexTensor {
             ModulatedNorm { epsilon }.forward([x, shift, scale]).0
+        }
+
+        fn fused_gated_sum(x: FlexTensor, branch: FlexTensor, gate: FlexTensor) -> FlexTensor {
+            GatedSum.forward([x, branch, gate]).0
         }
     }
 
@@ -172,6 +181,14 @@ mod flex {
             epsilon: f32,
         ) -> FloatTensor<Self> {
             record::<_, C, 3>(ModulatedNorm { epsilon }, [x, shift, scale])
+        }
+
+        fn fused_gated_sum(
+            x: FloatTensor<Self>,
+            branch: FloatTensor<Self>,
+            gate: FloatTensor<Self>,
+        ) -> FloatTensor<Self> {
+            record::<_, C, 3>(GatedSum, [x, branch, gate])
         }
     }
 }
@@ -251,7 +268,7 @@ mod tests {
             let affine = || [(); 2].map(|()| Tensor::ones([width / 3], &device));
             let qkv = head_norm(qkv, affine(), affine(), 3, 1e-5);
             let branch = gelu_tanh(attention(qkv, tokens, 3));
-            x + branch.reshape([samples.len(), tokens, width]) * gate
+            gated_sum(x, branch.reshape([samples.len(), tokens, width]), gate)
         });
         found.into_iter().map(|data| data.try_to_vec().unwrap()).collect()
     }

@@ -12,7 +12,7 @@ use gemm::Parallelism;
 use super::rows::fill;
 
 /// Multiplications of a product that is worth all threads.
-const PARALLEL: usize = 192 * 192 * 192;
+const PARALLEL: usize = 1 << 20;
 
 /// Numbers that are rows and columns of a matrix.
 #[derive(Clone, Copy)]

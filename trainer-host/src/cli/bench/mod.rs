@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::commands::{listen, options, print_json};
 use super::{ComputeArgs, OutputArgs};
 use crate::Error;
+use sextant_model::device::compute_here;
 use sextant_recipe::{self as recipe, Phase, Recipe};
 use sextant_train::memory::Gigabytes;
 use sextant_train::{BenchSteps, MeasuredStep, Ranks, Run};
@@ -66,10 +67,7 @@ pub struct BenchArgs {
 pub fn run(args: &BenchArgs) -> Result<(), Error> {
     listen(None)?;
     if let Some(threads) = args.threads {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads.into())
-            .build_global();
-        pool.map_err(|e| Error::Failed(format!("--threads {threads}: {e}")))?;
+        compute_here(Some(threads.into())).map_err(|e| Error::Failed(format!("--threads {threads}: {e}")))?;
     }
     let steps = BenchSteps {
         warmup: args.warmup,
