@@ -329,7 +329,7 @@ mod tests {
                 let link = link.with(stand_in.then_some(collective as Arc<dyn Collective>));
                 scope.spawn(move || {
                     let device = Device::flex();
-                    let module = several(&device);
+                    let module = several(&device.clone().autodiff());
                     let ranks = Ranks::join(Box::new(link), "here").unwrap();
                     let own = gradients(rank, &module, &device);
                     let mut sums = sums(&ranks, &module, own, &device).unwrap();

@@ -168,28 +168,33 @@ impl<T> Ends<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Barrier;
     use std::time::Duration;
 
     use super::*;
 
     #[test]
     fn a_rank_that_is_gone_or_silent_in_the_middle_of_a_sum_is_named() {
-        let wait = Wait::Answer(Duration::from_millis(200));
+        let wait = Wait::Answer(Duration::from_secs(1));
         for is_silent in [false, true] {
+            let (all, answered) = (threads(3), Barrier::new(3));
             std::thread::scope(|scope| {
-                for mut link in threads(3) {
-                    scope.spawn(move || match link.rank {
-                        2 => {
+                for mut link in all {
+                    let answered = &answered;
+                    scope.spawn(move || {
+                        if link.rank == 2 {
                             // Its values arrive, and its sums do not.
                             let own = vec![Some(Arc::new(vec![1.0; 7])); 3];
-                            link.values.exchange(2, own, |_| false, wait).unwrap();
-                            if is_silent {
-                                std::thread::sleep(Duration::from_secs(1));
-                            }
-                        }
-                        _ => {
+                            let sent = link.values.exchange(2, own, |_| false, wait);
+                            let _silent = is_silent.then_some(link);
+                            answered.wait();
+                            assert!(sent.is_ok());
+                        } else {
                             link.add_up(vec![1.0; 7], wait);
-                            assert_eq!(link.summed(), Err(Missing(vec![2])));
+                            let missing = link.summed();
+                            // Who has heard nothing is still there for the others.
+                            answered.wait();
+                            assert_eq!(missing, Err(Missing(vec![2])));
                         }
                     });
                 }
