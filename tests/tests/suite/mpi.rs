@@ -11,12 +11,16 @@ use sextant_train::checkpoint::SavedTensors;
 
 use super::runs::{same, succeed};
 
-/// The program on so many ranks of one thread, with these arguments. As root too, and on fewer processors: it is a test.
+/// The program on so many ranks of one thread, with these arguments.
 fn on(ranks: usize, folder: &Path, arguments: &[&str]) -> Command {
-    let mut starter = Command::new("mpirun");
-    starter.args(["-n", &ranks.to_string(), "--oversubscribe", "--mca", "btl", "self,tcp"]);
-    let mut command = started_by(starter, folder, arguments);
+    started_by(mpirun(ranks), folder, arguments)
+}
+
+/// A starter of so many ranks of one thread. As root too, and on fewer processors: it is a test.
+fn mpirun(ranks: usize) -> Command {
+    let mut command = Command::new("mpirun");
     command
+        .args(["-n", &ranks.to_string(), "--oversubscribe", "--mca", "btl", "self,tcp"])
         .env("OMPI_ALLOW_RUN_AS_ROOT", "1")
         .env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")
         .env("RAYON_NUM_THREADS", "1");
@@ -95,6 +99,36 @@ impl Drop for Ranks {
             .stderr(Stdio::null())
             .status();
         let _ = self.0.wait();
+    }
+}
+
+/// What the ranks say of sums of theirs.
+fn sums(ranks: usize, what: &str) -> Output {
+    let mut command = mpirun(ranks);
+    command.args([env!("CARGO_BIN_EXE_sums-of-mpi"), what]);
+    command.output().expect("mpirun starts")
+}
+
+#[test]
+fn sums_of_any_length_are_right_on_one_to_five_ranks() {
+    for ranks in 1..=5 {
+        let output = sums(ranks, "check");
+        succeed(&output);
+        assert!(stdout(&output).contains(&format!("sums of {ranks} ranks are right")));
+    }
+}
+
+#[test]
+fn a_rank_that_stands_still_in_the_middle_of_a_sum_is_missed() {
+    let output = sums(3, "stop");
+    let said = stdout(&output);
+    assert!(!output.status.success());
+    for rank in 0..2 {
+        assert!(
+            said.contains(&format!("rank {rank} misses [2]")),
+            "{said}{}",
+            stderr(&output)
+        );
     }
 }
 

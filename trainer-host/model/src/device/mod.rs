@@ -208,6 +208,16 @@ pub fn compiles_kernels(device: &Device) -> bool {
     true
 }
 
+/// Tells whether devices of this kind exchange tensors without the host: CUDA's do, where NCCL is found.
+pub fn is_connected(device: &Device) -> bool {
+    #[cfg(feature = "cubecl")]
+    if let burn::backend::DispatchDevice::Cube(device) = device.clone().inner().as_dispatch() {
+        return device.client().has_device_transport();
+    }
+    let _ = device;
+    false
+}
+
 /// A device in words, from the name by which it was opened.
 pub fn describe(name: &str, device: &Device) -> String {
     #[cfg(feature = "flex")]

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use sextant_recipe::Recipe;
 use sextant_records::RunFolder;
 
+use super::collective::Connected;
 use super::threads::threads;
 use super::{Missing, Ranks, Reduce};
 use crate::error::RankError;
@@ -85,7 +86,13 @@ pub fn follow(options: &Options) -> Result<(), Error> {
 /// # Errors
 /// A thread that the system does not start.
 pub fn on_devices(options: Options, own: &str, others: Vec<(Device, String)>) -> io::Result<Options> {
-    let mut links = threads(1 + others.len()).into_iter();
+    let devices: Vec<Device> = std::iter::once(&options.device)
+        .chain(others.iter().map(|(device, _)| device))
+        .map(|device| device.clone().inner())
+        .collect();
+    let collective = Connected::of(devices);
+    let links = threads(1 + others.len()).into_iter();
+    let mut links = links.map(|link| link.with(collective.clone()));
     let first = links.next();
     for ((device, device_name), link) in others.into_iter().zip(links) {
         let other = Options {

@@ -3,17 +3,21 @@
 //! [`Reduce`] is what carries bytes between them, and adds gradients up; [`Ranks`] is what the loop sees: one word of all on each step,
 //! and what the first rank does for all. A world of one has neither.
 
+mod collective;
 mod follow;
 #[cfg(feature = "mpi")]
 pub mod mpi;
 mod ranks;
 mod step;
+mod sums;
 pub mod threads;
 mod word;
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use collective::{Collective, Summed};
 pub use follow::{follow, on_devices};
 pub use ranks::Ranks;
 pub use word::Crossing;
@@ -70,53 +74,40 @@ pub trait Reduce: Send {
         Ok(all)
     }
 
-    /// Adds up the values of all ranks, which are equally many, in place: each rank adds up one part of them, and sends it to the others.
+    /// Begins to add up values of all ranks, which are equally many. Several sums may be under way; nothing else is exchanged until
+    /// [`summed`](Self::summed) has answered all of them.
+    fn add_up(&mut self, values: Vec<f32>, wait: Wait);
+
+    /// The sum that began first of those under way, in the memory of this rank's own values.
     ///
     /// # Errors
     /// Ranks that do not answer.
-    fn sum(&mut self, values: &mut [f32], wait: Wait) -> Result<(), Missing> {
-        let (rank, ranks, count) = (self.rank(), self.ranks(), values.len());
-        let part = |r: usize| r * count / ranks..(r + 1) * count / ranks;
-        let bytes = |values: &[f32]| Arc::new(bytemuck::cast_slice::<f32, u8>(values).to_vec());
-        let others =
-            |length: &dyn Fn(usize) -> usize| (0..ranks).map(|r| if r == rank { 0 } else { length(r) }).collect();
-        let own = part(rank).len() * size_of::<f32>();
-        let parts = (0..ranks).map(|r| {
-            if r == rank {
-                Message::default()
-            } else {
-                bytes(&values[part(r)])
-            }
-        });
-        let received = self.exchange(parts.collect(), others(&|_| own), wait)?;
-        let mut total = vec![0f32; part(rank).len()];
-        for (r, message) in received.iter().enumerate() {
-            match r == rank {
-                true => total
-                    .iter_mut()
-                    .zip(&values[part(rank)])
-                    .for_each(|(sum, value)| *sum += value),
-                false => total
-                    .iter_mut()
-                    .zip(floats(message))
-                    .for_each(|(sum, value)| *sum += value),
-            }
-        }
-        let summed = bytes(&total);
-        values[part(rank)].copy_from_slice(&total);
-        let lengths = others(&|r| part(r).len() * size_of::<f32>());
-        let received = self.exchange(vec![summed; ranks], lengths, wait)?;
-        for (r, message) in received.iter().enumerate().filter(|(r, _)| *r != rank) {
-            values[part(r)]
-                .iter_mut()
-                .zip(floats(message))
-                .for_each(|(value, sum)| *value = sum);
-        }
+    fn summed(&mut self) -> Result<Vec<f32>, Missing>;
+
+    /// Adds up the values of all ranks, which are equally many, in place.
+    ///
+    /// # Errors
+    /// Ranks that do not answer; the values are gone then.
+    fn sum(&mut self, values: &mut Vec<f32>, wait: Wait) -> Result<(), Missing> {
+        self.add_up(std::mem::take(values), wait);
+        *values = self.summed()?;
         Ok(())
+    }
+
+    /// What adds up tensors where they are, if the devices of all ranks can do that among themselves.
+    fn collective(&self) -> Option<Arc<dyn Collective>> {
+        None
     }
 }
 
-fn floats(message: &[u8]) -> impl Iterator<Item = f32> {
-    let (values, _) = message.as_chunks::<4>();
-    values.iter().map(|bytes| f32::from_ne_bytes(*bytes))
+/// The part of so many values that a rank adds up.
+fn part(rank: usize, ranks: usize, count: usize) -> Range<usize> {
+    rank * count / ranks..(rank + 1) * count / ranks
+}
+
+/// Adds values to others, one by one.
+fn add(sums: &mut [f32], values: &[f32]) {
+    for (sum, value) in sums.iter_mut().zip(values) {
+        *sum += value;
+    }
 }

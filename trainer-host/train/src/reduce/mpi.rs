@@ -12,12 +12,15 @@ use std::time::{Duration, Instant};
 use mpi::Threading;
 use mpi::request::{Request, Scope, StaticScope, scope};
 use mpi::topology::SimpleCommunicator;
-use mpi::traits::{Communicator, Destination, Source};
+use mpi::traits::{Communicator, Destination, Equivalence, Source};
 
-use super::{Message, Missing, Reduce, Wait};
+use super::{Message, Missing, Reduce, Wait, add, part};
 
 /// Tag of what is exchanged.
 const EXCHANGED: i32 = 1;
+/// Values that a rank adds up of its part at once: MPI moves them while they are in a processor's cache, and the messages are long enough
+/// not to be copied on their way.
+const AT_ONCE: usize = 1 << 17;
 /// Tag of what only says that a process lives.
 const ALIVE: i32 = 2;
 static BEAT: [u8; 1] = [1];
@@ -35,16 +38,16 @@ pub struct Process {
     rank: usize,
     ranks: usize,
     /// None once this rank has nothing to exchange any more.
-    requests: Option<Sender<Exchange>>,
-    answers: Receiver<Result<Vec<Message>, Missing>>,
+    requests: Option<Sender<Job>>,
+    exchanged: Receiver<Result<Vec<Message>, Missing>>,
+    summed: Receiver<Result<Vec<f32>, Missing>>,
     thread: Option<JoinHandle<()>>,
     lost: bool,
 }
 
-struct Exchange {
-    messages: Vec<Message>,
-    lengths: Vec<usize>,
-    wait: Wait,
+enum Job {
+    Exchange(Vec<Message>, Vec<usize>, Wait),
+    Sum(Vec<f32>, Wait),
 }
 
 /// MPI that does not begin.
@@ -59,7 +62,8 @@ impl Process {
     /// A library of MPI that cannot be called from a thread.
     pub fn begin() -> Result<Self, MpiError> {
         let (requests, asked) = channel();
-        let (answer, answers) = channel();
+        let (exchange, exchanged) = channel();
+        let (sum, summed) = channel();
         let (begun, place) = channel();
         let thread = std::thread::Builder::new().name("mpi".into()).spawn(move || {
             let Some((universe, threading)) = mpi::initialize_with_threading(Threading::Serialized) else {
@@ -67,7 +71,7 @@ impl Process {
             };
             let world = universe.world();
             let _ = begun.send((world.rank() as usize, world.size() as usize, threading));
-            Link::new(world).serve(&asked, &answer);
+            Link::new(world).serve(&asked, &exchange, &sum);
             // Which ends MPI, together with the others.
             drop(universe);
         });
@@ -81,7 +85,8 @@ impl Process {
             rank,
             ranks,
             requests: Some(requests),
-            answers,
+            exchanged,
+            summed,
             thread: Some(thread),
             lost: false,
         })
@@ -98,17 +103,32 @@ impl Reduce for Process {
     }
 
     fn exchange(&mut self, messages: Vec<Message>, lengths: Vec<usize>, wait: Wait) -> Result<Vec<Message>, Missing> {
-        let exchange = Exchange {
-            messages,
-            lengths,
-            wait,
+        self.ask(Job::Exchange(messages, lengths, wait));
+        self.answer(|process| &process.exchanged)
+    }
+
+    fn add_up(&mut self, values: Vec<f32>, wait: Wait) {
+        self.ask(Job::Sum(values, wait));
+    }
+
+    fn summed(&mut self) -> Result<Vec<f32>, Missing> {
+        self.answer(|process| &process.summed)
+    }
+}
+
+impl Process {
+    fn ask(&self, job: Job) {
+        // A thread that has ended does not answer, and that is seen there.
+        let _ = self.requests.as_ref().map(|requests| requests.send(job));
+    }
+
+    fn answer<T>(&mut self, of: fn(&Self) -> &Receiver<Result<T, Missing>>) -> Result<T, Missing> {
+        let gone = || Err(Missing(vec![self.rank]));
+        let answer = match self.lost {
+            // The thread stands still.
+            true => gone(),
+            false => of(self).recv().unwrap_or_else(|_| gone()),
         };
-        let asked = self.requests.as_ref().map(|requests| requests.send(exchange));
-        let answer = match asked {
-            Some(Ok(())) => self.answers.recv().ok(),
-            _ => None,
-        };
-        let answer = answer.unwrap_or_else(|| Err(Missing(vec![self.rank])));
         self.lost |= answer.is_err();
         answer
     }
@@ -134,6 +154,8 @@ struct Link {
     /// Time of this one's last, and the messages of it that are under way.
     beat: Instant,
     beating: Vec<Option<Request<'static, [u8], StaticScope>>>,
+    /// Room for what is received of a part, kept, since memory that is new costs as much as adding it up.
+    room: Vec<f32>,
 }
 
 impl Link {
@@ -145,21 +167,36 @@ impl Link {
             heard: vec![Instant::now(); ranks],
             beat: Instant::now(),
             beating: (0..ranks).map(|_| None).collect(),
+            room: Vec::new(),
             world,
         }
     }
 
-    fn serve(mut self, asked: &Receiver<Exchange>, answer: &Sender<Result<Vec<Message>, Missing>>) {
+    fn serve(
+        mut self,
+        asked: &Receiver<Job>,
+        exchanged: &Sender<Result<Vec<Message>, Missing>>,
+        summed: &Sender<Result<Vec<f32>, Missing>>,
+    ) {
         loop {
-            match asked.recv_timeout(EVERY) {
-                Ok(exchange) => {
-                    let received = self.exchange(&exchange, answer);
-                    if answer.send(Ok(received)).is_err() {
-                        break;
-                    }
+            let answered = match asked.recv_timeout(EVERY) {
+                Ok(Job::Exchange(messages, lengths, wait)) => {
+                    let received = self.exchange(&messages, &lengths, wait, &|missing| {
+                        let _ = exchanged.send(Err(missing));
+                    });
+                    exchanged.send(Ok(received)).is_ok()
                 }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
+                Ok(Job::Sum(mut values, wait)) => {
+                    self.sum(&mut values, wait, &|missing| {
+                        let _ = summed.send(Err(missing));
+                    });
+                    summed.send(Ok(values)).is_ok()
+                }
+                Err(RecvTimeoutError::Timeout) => true,
+                Err(RecvTimeoutError::Disconnected) => false,
+            };
+            if !answered {
+                break;
             }
             self.show_life();
         }
@@ -192,52 +229,96 @@ impl Link {
         }
     }
 
-    /// Sends and receives. Where a rank is lost this thread ends here, with the buffers of what is under way; the process can only end.
-    fn exchange(&mut self, exchange: &Exchange, answer: &Sender<Result<Vec<Message>, Missing>>) -> Vec<Message> {
-        let Exchange {
-            messages,
-            lengths,
-            wait,
-        } = exchange;
+    /// Sends and receives. Where ranks are lost it tells which, and does not return.
+    fn exchange(
+        &mut self,
+        messages: &[Message],
+        lengths: &[usize],
+        wait: Wait,
+        lost: &dyn Fn(Missing),
+    ) -> Vec<Message> {
         let mut received: Vec<Vec<u8>> = lengths.iter().map(|length| vec![0; *length]).collect();
         received[self.rank].clear();
-        let world = SimpleCommunicator::world();
-        scope(|scope| {
-            let mut receives = Vec::new();
-            for (r, buffer) in received.iter_mut().enumerate().filter(|(_, buffer)| !buffer.is_empty()) {
-                let from = world.process_at_rank(r as i32);
-                receives.push((
-                    r,
-                    from.immediate_receive_into_with_tag(scope, &mut buffer[..], EXCHANGED),
-                ));
+        let buffers = received.iter_mut().map(|buffer| &mut buffer[..]);
+        let messages = messages.iter().map(|message| &message[..]);
+        self.swap(messages, buffers, wait, lost);
+        received.into_iter().map(Arc::new).collect()
+    }
+
+    /// Adds up the values of all ranks, in place. A rank has a part of them, receives the others' values of it, adds those in the order of
+    /// ranks, and sends the sums; the others' sums it receives where its own values were.
+    fn sum(&mut self, values: &mut [f32], wait: Wait, lost: &dyn Fn(Missing)) {
+        let (rank, ranks) = (self.rank, self.ranks);
+        let mut room = std::mem::take(&mut self.room);
+        for values in values.chunks_mut(AT_ONCE * ranks) {
+            let count = values.len();
+            let length = part(rank, ranks, count).len();
+            room.resize(room.len().max(ranks * length), 0.0);
+            let parts = (0..ranks).map(|r| &values[part(r, ranks, count)]);
+            self.swap(parts, pieces(&mut room, (0..ranks).map(|_| length)), wait, lost);
+            let (before, after) = room[..ranks * length].split_at_mut(rank * length);
+            let own = &mut values[part(rank, ranks, count)];
+            // Of two numbers it does not matter which is added to which.
+            let (first, others) = before.split_at_mut(length.min(before.len()));
+            for r in 1..rank {
+                add(first, &others[(r - 1) * length..][..length]);
             }
-            let mut sends = Vec::new();
-            let others = messages
-                .iter()
+            add(own, first);
+            for r in 1..ranks - rank {
+                add(own, &after[r * length..][..length]);
+            }
+            let mut parts: Vec<&mut [f32]> = pieces(values, (0..ranks).map(|r| part(r, ranks, count).len())).collect();
+            let own: &mut [f32] = std::mem::take(&mut parts[rank]);
+            let own = &*own;
+            self.swap((0..ranks).map(|_| own), parts.into_iter(), wait, lost);
+        }
+        self.room = room;
+    }
+
+    /// Sends to each other rank its message, and receives from each into its buffer. What is empty is not sent, and where there is no room
+    /// nothing is waited for. Where ranks are lost it tells which, and stands still, with the buffers of what is under way; the process
+    /// can only end.
+    fn swap<'a, T: Equivalence + 'a>(
+        &mut self,
+        messages: impl Iterator<Item = &'a [T]>,
+        buffers: impl Iterator<Item = &'a mut [T]>,
+        wait: Wait,
+        lost: &dyn Fn(Missing),
+    ) {
+        let world = SimpleCommunicator::world();
+        let rank = self.rank;
+        scope(|scope| {
+            let mut under_way = Vec::new();
+            for (r, buffer) in buffers
                 .enumerate()
-                .filter(|(r, message)| *r != self.rank && !message.is_empty());
-            for (r, message) in others {
+                .filter(|(r, buffer)| *r != rank && !buffer.is_empty())
+            {
+                let from = world.process_at_rank(r as i32);
+                under_way.push((r, from.immediate_receive_into_with_tag(scope, buffer, EXCHANGED)));
+            }
+            for (r, message) in messages
+                .enumerate()
+                .filter(|(r, message)| *r != rank && !message.is_empty())
+            {
                 let to = world.process_at_rank(r as i32);
-                sends.push((r, to.immediate_send_with_tag(scope, &message[..], EXCHANGED)));
+                under_way.push((r, to.immediate_send_with_tag(scope, message, EXCHANGED)));
             }
             let began = Instant::now();
             loop {
-                pending(&mut receives);
-                pending(&mut sends);
-                if receives.is_empty() && sends.is_empty() {
+                pending(&mut under_way);
+                if under_way.is_empty() {
                     return;
                 }
                 self.show_life();
                 let is_late = |r: &usize| match wait {
-                    Wait::Answer(limit) => began.elapsed() > *limit,
-                    Wait::Life(limit) => began.max(self.heard[*r]).elapsed() > (*limit).max(2 * EVERY),
+                    Wait::Answer(limit) => began.elapsed() > limit,
+                    Wait::Life(limit) => began.max(self.heard[*r]).elapsed() > limit.max(2 * EVERY),
                 };
-                let due = receives.iter().map(|(r, _)| *r).chain(sends.iter().map(|(r, _)| *r));
-                let mut missing: Vec<usize> = due.filter(is_late).collect();
+                let mut missing: Vec<usize> = under_way.iter().map(|(r, _)| *r).filter(is_late).collect();
                 if !missing.is_empty() {
                     missing.sort_unstable();
                     missing.dedup();
-                    let _ = answer.send(Err(Missing(missing)));
+                    lost(Missing(missing));
                     loop {
                         std::thread::park();
                     }
@@ -249,14 +330,26 @@ impl Link {
                 }
             }
         });
-        received.into_iter().map(Arc::new).collect()
     }
+}
+
+/// Values one after another, in pieces of these lengths.
+fn pieces(mut values: &mut [f32], lengths: impl Iterator<Item = usize>) -> impl Iterator<Item = &mut [f32]> {
+    lengths.map(move |length| {
+        let (piece, rest) = std::mem::take(&mut values).split_at_mut(length);
+        values = rest;
+        piece
+    })
 }
 
 /// Keeps the requests that are not done.
 fn pending<'a, D: ?Sized, S: Scope<'a>>(requests: &mut Vec<(usize, Request<'a, D, S>)>) {
-    let all = std::mem::take(requests).into_iter();
-    requests.extend(all.filter_map(|(r, request)| request.test().err().map(|request| (r, request))));
+    for i in (0..requests.len()).rev() {
+        let (r, request) = requests.swap_remove(i);
+        if let Err(request) = request.test() {
+            requests.push((r, request));
+        }
+    }
 }
 
 /// The name of this host.

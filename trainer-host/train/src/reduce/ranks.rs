@@ -10,7 +10,7 @@ use sextant_interrupt as interrupt;
 use sextant_recipe::{KeyError, OptimiserRecipe, RanksRecipe};
 
 use super::word::{Crossing, LENGTH, Word, Work};
-use super::{Message, Missing, Reduce, Wait};
+use super::{Collective, Message, Missing, Reduce, Wait};
 use crate::error::RankError;
 
 /// The ranks of a run, as one of them sees it. Copies are the same rank. By default a world of one, in which nothing is exchanged.
@@ -19,6 +19,7 @@ pub struct Ranks(Option<Arc<World>>);
 
 struct World {
     link: Mutex<Box<dyn Reduce>>,
+    collective: Option<Arc<dyn Collective>>,
     rank: usize,
     /// The place of each rank, such as its host.
     places: Vec<String>,
@@ -54,6 +55,7 @@ impl Ranks {
                 .iter()
                 .map(|place| String::from_utf8_lossy(place).into_owned())
                 .collect(),
+            collective: link.collective(),
             link: Mutex::new(link),
             patience: AtomicU64::new(patience.as_secs()),
             stop: AtomicBool::new(false),
@@ -137,7 +139,11 @@ impl Ranks {
         match self.count() {
             1 => device,
             count => format!(
-                "{count} ranks, the first on {device}; a source that couples samples sees its rank's (ranks.coupled = \"local\")"
+                "{count} ranks, the first on {device}, gradients added up {}; a source that couples samples sees its rank's (ranks.coupled = \"local\")",
+                match self.collective() {
+                    Some(_) => "on the devices",
+                    None => "through the host",
+                }
             ),
         }
     }
@@ -296,9 +302,41 @@ impl Ranks {
     ///
     /// # Errors
     /// Ranks that are lost.
-    pub fn sum(&self, values: &mut [f32]) -> Result<(), RankError> {
+    pub fn sum(&self, values: &mut Vec<f32>) -> Result<(), RankError> {
         let Some(world) = &self.0 else { return Ok(()) };
         world.with(|link, patience| link.sum(values, Wait::Answer(patience)))
+    }
+
+    /// Begins to add up values of all ranks; nothing else is exchanged until [`summed`](Self::summed) has answered.
+    ///
+    /// # Errors
+    /// Ranks that are lost.
+    pub(super) fn add_up(&self, values: Vec<f32>) -> Result<(), RankError> {
+        let Some(world) = &self.0 else { return Ok(()) };
+        world.with(|link, patience| {
+            link.add_up(values, Wait::Answer(patience));
+            Ok(())
+        })
+    }
+
+    /// The sum that began first of those under way.
+    ///
+    /// # Errors
+    /// Ranks that are lost.
+    pub(super) fn summed(&self) -> Result<Vec<f32>, RankError> {
+        let Some(world) = &self.0 else { return Ok(Vec::new()) };
+        world.with(|link, _| link.summed())
+    }
+
+    /// What adds up tensors on the devices of all ranks, if they can do that among themselves.
+    pub(super) fn collective(&self) -> Option<Arc<dyn Collective>> {
+        self.0.as_ref()?.collective.clone()
+    }
+
+    /// The time that others are given to answer.
+    pub(super) fn patience(&self) -> Duration {
+        let patience = self.0.as_ref().map(|world| world.patience.load(SeqCst));
+        patience.map_or(Duration::MAX, Duration::from_secs)
     }
 
     /// The bytes of every rank, in their order.
@@ -404,7 +442,7 @@ mod tests {
     fn sums_are_the_same_on_all_ranks_and_in_their_order() {
         let value = |rank: usize, i: usize| ((rank * 31 + i * 7) as f32).sin() * 1e3;
         for count in 1..=5 {
-            for length in [0, 1, 3, 4, 29] {
+            for length in [0, 1, 3, 4, 29, 70_003] {
                 let sums = on_ranks(count, |ranks| {
                     let mut values: Vec<f32> = (0..length).map(|i| value(ranks.rank(), i)).collect();
                     ranks.sum(&mut values).unwrap();
@@ -416,6 +454,24 @@ mod tests {
                 assert!(sums.iter().all(|sum| *sum == wanted), "{count} ranks, {length} values");
             }
         }
+    }
+
+    #[test]
+    fn sums_under_way_are_answered_in_their_order() {
+        let sums = on_ranks(3, |ranks| {
+            let of = |length: usize| vec![ranks.rank() as f32; length];
+            let lengths = [5, 20_000, 2, 0, 1];
+            lengths.iter().for_each(|length| ranks.add_up(of(*length)).unwrap());
+            let sums: Vec<Vec<f32>> = lengths.iter().map(|_| ranks.summed().unwrap()).collect();
+            assert!(
+                lengths
+                    .iter()
+                    .zip(&sums)
+                    .all(|(length, sum)| *sum == vec![3.0; *length])
+            );
+            sums
+        });
+        assert_eq!(sums.len(), 3);
     }
 
     #[test]

@@ -3,18 +3,15 @@
 use std::ops::Range;
 use std::time::Instant;
 
-use burn::module::{Module, ModuleVisitor, Param};
-use burn::optim::GradientsParams;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use sextant_records::TeacherCounters;
 
 use super::Ranks;
+use super::sums::sums;
 use crate::error::{StepError, caught};
+use crate::gradients::norm;
 use crate::objective::StepOutput;
 use crate::worker::{Gradients, Worker};
-
-/// Values of gradients that are added up at once: the host holds no more of them, and the next come from the device meanwhile.
-const BUCKET: usize = 8 << 20;
 
 impl Ranks {
     /// The gradient, the losses and the buffers of the whole batch, of which every rank has those of its own slice, with whatever else
@@ -46,26 +43,12 @@ impl Ranks {
         });
         let began = Instant::now();
         let (own, Gradients { params, output, .. }) = self.agreed(settled)?;
-        let device = worker.device().clone();
         let done = caught(|| {
-            let mut sums = Sums {
-                ranks: self,
-                own: params,
-                device: &device,
-                bucket: Vec::new(),
-                places: Vec::new(),
-                summed: GradientsParams::new(),
-                sound: true,
-                error: None,
-            };
-            worker.module.visit(&mut sums);
-            sums.add_up();
-            let Sums {
-                summed, sound, error, ..
-            } = sums;
-            error.map_or(Ok(()), Err)?;
+            let norm = norm(&*worker.module, &params);
+            let summed = sums(self, &*worker.module, params, worker.device())?;
             // With a factor on the loss, what overflows is left out, and is no rank's fault.
-            let sound = sound || worker.loss_scale.is_some();
+            let is_sound = |norm: Tensor<1>| norm.into_scalar::<f32>().is_finite();
+            let sound = worker.loss_scale.is_some() || norm.is_none_or(is_sound);
             let output = self.joined(output, sound, worker, before, batch)?;
             self.agree_on_buffers(worker)?;
             let gradients = Gradients {
@@ -200,67 +183,4 @@ impl Values {
 
 fn read(tensor: &Tensor<1>) -> Vec<f32> {
     tensor.clone().into_data().iter::<f32>().collect()
-}
-
-/// Takes the sum of a parameter's gradient into those of the step.
-type Register = Box<dyn FnOnce(&mut GradientsParams, &[f32])>;
-
-/// Adds up the gradients of a module's parameters, bucket after bucket.
-struct Sums<'a> {
-    ranks: &'a Ranks,
-    own: GradientsParams,
-    device: &'a Device,
-    /// The gradients of some parameters one after another; behind each of them, the number of ranks that have one.
-    bucket: Vec<f32>,
-    places: Vec<(Range<usize>, Register)>,
-    summed: GradientsParams,
-    /// True while all own gradients are finite.
-    sound: bool,
-    error: Option<StepError>,
-}
-
-impl Sums<'_> {
-    fn add_up(&mut self) {
-        let (mut bucket, places) = (std::mem::take(&mut self.bucket), std::mem::take(&mut self.places));
-        if self.error.is_some() {
-            return;
-        }
-        if let Err(error) = self.ranks.sum(&mut bucket) {
-            self.error = Some(error.into());
-            return;
-        }
-        for (place, register) in places {
-            // A parameter that no rank has a gradient of has none.
-            if bucket[place.end] > 0.0 {
-                register(&mut self.summed, &bucket[place]);
-            }
-        }
-    }
-}
-
-impl ModuleVisitor for Sums<'_> {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if self.error.is_some() || !param.is_require_grad() {
-            return;
-        }
-        let shape = param.dims();
-        let (start, count) = (self.bucket.len(), shape.iter().product::<usize>());
-        let own = self.own.remove::<D>(param.id);
-        let is_there = own.is_some();
-        match own {
-            Some(gradient) => self.bucket.extend(gradient.into_data().iter::<f32>()),
-            None => self.bucket.resize(start + count, 0.0),
-        }
-        self.sound &= self.bucket[start..].iter().all(|value| value.is_finite());
-        self.bucket.push(if is_there { 1.0 } else { 0.0 });
-        let (id, device) = (param.id, self.device.clone());
-        let register: Register = Box::new(move |gradients, sum| {
-            let sum = Tensor::<D>::from_data(TensorData::new(sum.to_vec(), shape), &device);
-            gradients.register::<D>(id, sum);
-        });
-        self.places.push((start..start + count, register));
-        if self.bucket.len() >= BUCKET {
-            self.add_up();
-        }
-    }
 }
