@@ -14,7 +14,7 @@ mod word;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use follow::{follow, on_devices};
+pub use follow::{TakePart, follow, on_devices};
 pub use ranks::Ranks;
 pub use word::Crossing;
 
@@ -77,7 +77,7 @@ pub trait Reduce: Send {
     fn sum(&mut self, values: &mut [f32], wait: Wait) -> Result<(), Missing> {
         let (rank, ranks, count) = (self.rank(), self.ranks(), values.len());
         let part = |r: usize| r * count / ranks..(r + 1) * count / ranks;
-        let bytes = |values: &[f32]| Arc::new(bytemuck::cast_slice::<f32, u8>(values).to_vec());
+        let bytes = |values: &[f32]| Arc::new(bytes(values));
         let others =
             |length: &dyn Fn(usize) -> usize| (0..ranks).map(|r| if r == rank { 0 } else { length(r) }).collect();
         let own = part(rank).len() * size_of::<f32>();
@@ -116,7 +116,13 @@ pub trait Reduce: Send {
     }
 }
 
-fn floats(message: &[u8]) -> impl Iterator<Item = f32> {
+/// Numbers as the bytes that go from rank to rank.
+pub fn bytes(values: &[f32]) -> Vec<u8> {
+    bytemuck::cast_slice(values).to_vec()
+}
+
+/// The numbers of such bytes.
+pub fn floats(message: &[u8]) -> impl Iterator<Item = f32> {
     let (values, _) = message.as_chunks::<4>();
     values.iter().map(|bytes| f32::from_ne_bytes(*bytes))
 }

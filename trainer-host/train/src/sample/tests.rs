@@ -1,5 +1,6 @@
 use std::fs;
 use std::path::Path as FilePath;
+use std::sync::LazyLock;
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::TensorData;
@@ -111,6 +112,9 @@ fn an_image_does_not_depend_on_its_place_in_a_batch_and_by_roundings_on_the_batc
     }
 }
 
+/// A world of one.
+static ALONE: LazyLock<Ranks> = LazyLock::new(Ranks::default);
+
 fn job<'a>(network: &'a Sit, dataset: &'a Dataset, device: &'a Device, part: &str) -> SampleJob<'a> {
     SampleJob {
         network,
@@ -123,6 +127,7 @@ fn job<'a>(network: &'a Sit, dataset: &'a Dataset, device: &'a Device, part: &st
         labels: Labels::Random,
         count: 23,
         part: part.parse().unwrap(),
+        ranks: &ALONE,
     }
 }
 
@@ -143,7 +148,7 @@ fn parts_and_what_was_left_come_to_the_bytes_of_one_job() {
     let run = |npz: &str, part: &str| {
         job(&network, &dataset, &device, part)
             .run(&path(npz), ProgressMode::Quiet)
-            .map(|(drawn, _)| drawn)
+            .map(|drawn| drawn.unwrap().0)
     };
     assert_eq!(run("whole.npz", "1/1").unwrap(), Drawn::Written);
     assert_eq!(run("whole.npz", "1/1").unwrap(), Drawn::Before);
@@ -189,7 +194,7 @@ fn other_settings_and_other_files_are_refused() {
     let run = |change: &dyn Fn(&mut SampleJob)| {
         let mut job = job(&network, &dataset, &device, "1/1");
         change(&mut job);
-        job.run(&npz, ProgressMode::Quiet).map(|(drawn, _)| drawn)
+        job.run(&npz, ProgressMode::Quiet).map(|drawn| drawn.unwrap().0)
     };
     fs::write(&npz, "mine").unwrap();
     let said = run(&|_| ()).unwrap_err().to_string();
@@ -237,7 +242,7 @@ fn a_disk_that_is_full_takes_nothing_that_was_drawn() {
     let run = || {
         job(&network, &dataset, &device, "1/1")
             .run(&npz, ProgressMode::Quiet)
-            .map(|(drawn, _)| drawn)
+            .map(|drawn| drawn.unwrap().0)
     };
     std::os::unix::fs::symlink("/dev/full", folder.path().join("some.npz.writing")).unwrap();
     let error = run().unwrap_err();
