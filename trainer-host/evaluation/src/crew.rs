@@ -289,3 +289,128 @@ impl Crossing for Error {
         self.is_interrupt()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::fixture;
+    use super::*;
+    use sextant_guidance::SearchPath;
+    use sextant_recipe::parse_resolved;
+    use sextant_train::ProgressMode;
+    use sextant_train::reduce::threads::threads;
+
+    fn recipe() -> Recipe {
+        let text = "data = { kind = \"emoji\", size = 8 }\nmodel = { patch_size = 2, hidden_size = 16, depth = 2, num_heads = 2 }\n\
+                    phases = [{ name = \"train\", steps = 1 }]\nevaluation = { quality = {}, sampler = { method = \"heun\", steps = 2 } }";
+        parse_resolved(Path::new("recipe.toml"), text).unwrap()
+    }
+
+    fn options(ranks: Ranks) -> Options {
+        Options {
+            device: Device::flex(),
+            device_name: "cpu".into(),
+            plugins: SearchPath::new(&[]),
+            progress: ProgressMode::Quiet,
+            label: String::new(),
+            among: None,
+            strict: false,
+            ranks,
+        }
+    }
+
+    /// What the first of so many ranks answers; the others do `other` until it lets them go.
+    fn led<T>(count: usize, other: fn(Value, &Options), act: impl FnOnce(&Ranks) -> T) -> T {
+        let mut links = threads(count).into_iter();
+        let first = links.next().unwrap();
+        std::thread::scope(|scope| {
+            for link in links {
+                scope.spawn(move || {
+                    let ranks = Ranks::join(Box::new(link), "there").unwrap();
+                    sextant_train::reduce::follow(&options(ranks), other).unwrap();
+                });
+            }
+            let ranks = Ranks::join(Box::new(first), "here").unwrap();
+            let answer = act(&ranks);
+            ranks.dismiss();
+            answer
+        })
+    }
+
+    fn with_crew<T>(ranks: &Ranks, act: impl FnOnce(Result<Crew, Error>, &Dataset) -> T) -> T {
+        let (recipe, dataset, device) = (recipe(), fixture::emoji_of(8), Device::flex());
+        let judges = judges(&recipe, &dataset, &device).unwrap();
+        let subject = Subject {
+            recipe: &recipe,
+            dataset: &dataset,
+            network: fixture::network(1, &device),
+            step: 1,
+            file: "ema.safetensors".into(),
+            identity: None,
+            guided: None,
+            device: &device,
+            ranks,
+        };
+        act(Crew::call(&subject, &judges), &dataset)
+    }
+
+    fn drawn(crew: &Crew) -> Result<Drawn, Error> {
+        let labels = (0..150).map(|i| i % 9).collect();
+        crew.draw(Drawing::of(&recipe()), labels, crew.hands.judges.len())
+    }
+
+    #[test]
+    fn several_ranks_draw_and_see_what_one_does() {
+        let found = |ranks: &Ranks| {
+            with_crew(ranks, |crew, dataset| {
+                let crew = crew.unwrap();
+                let Drawn { pixels, features } = drawn(&crew).unwrap();
+                (pixels, features, crew.look(0, &dataset.train()[..200]).unwrap())
+            })
+        };
+        let one = found(&Ranks::default());
+        assert_eq!((one.0.len(), one.2.len()), (150 * 192, 200));
+        assert!(one.1.iter().all(|features| features.len() == 150));
+        for count in [2, 4] {
+            assert!(led(count, take_part, &found) == one, "{count} ranks");
+        }
+    }
+
+    #[test]
+    fn a_rank_that_fails_is_named_and_can_be_asked_again() {
+        /// Joins, and fails in its first part.
+        fn failing(call: Value, options: &Options) {
+            let ranks = &options.ranks;
+            let call: Call = serde_json::from_value(call).unwrap();
+            call.tensors.iter().for_each(|_| drop(ranks.said(Vec::new).unwrap()));
+            ranks.agreed_at_leisure::<_, Error>(Ok(())).unwrap();
+            let work: Work = serde_json::from_slice(&ranks.said(Vec::new).unwrap()).unwrap();
+            let act = |_| Err(Error::Input("no memory".into()));
+            ranks.share(work.parts(), act, |_| Ok(())).unwrap_err();
+            assert!(ranks.said(Vec::new).unwrap().is_empty(), "it is let go");
+        }
+        /// Cannot join.
+        fn unready(call: Value, options: &Options) {
+            let ranks = &options.ranks;
+            let call: Call = serde_json::from_value(call).unwrap();
+            call.tensors.iter().for_each(|_| drop(ranks.said(Vec::new).unwrap()));
+            ranks
+                .agreed_at_leisure::<(), Error>(Err(Error::Input("no judge".into())))
+                .unwrap_err();
+        }
+        let said = led(2, failing, |ranks| {
+            let fails = || {
+                with_crew(ranks, |crew, _| {
+                    drawn(&crew.unwrap()).map(|_| ()).unwrap_err().to_string()
+                })
+            };
+            [fails(), fails()]
+        });
+        assert_eq!(said, ["rank 1 on there: no memory"; 2]);
+        let said = led(2, unready, |ranks| {
+            with_crew(ranks, |crew, _| crew.map(|_| ()).unwrap_err().to_string())
+        });
+        assert_eq!(said, "rank 1 on there: no judge");
+    }
+}

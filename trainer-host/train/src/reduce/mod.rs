@@ -16,6 +16,8 @@ use std::time::Duration;
 
 pub use follow::{TakePart, follow, on_devices};
 pub use ranks::Ranks;
+#[cfg(test)]
+pub(crate) use ranks::tests::on_ranks;
 pub use word::Crossing;
 
 /// Bytes from one rank to another. Several ranks may be sent the same.

@@ -523,7 +523,7 @@ impl Reduce for Group {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::threads::threads;
     use super::*;
     use crate::error::{Error, StepError};

@@ -9,6 +9,7 @@ use rand_distr::StandardNormal;
 
 use super::*;
 use crate::ProgressMode;
+use crate::reduce::on_ranks;
 use sextant_data::Stream;
 use sextant_model::{SitConfig, frozen_copy};
 use sextant_recipe::{DataConfig, SamplerMethod};
@@ -184,6 +185,48 @@ fn parts_and_what_was_left_come_to_the_bytes_of_one_job() {
     fs::write(path("left.npz.writing"), vec![1; 100_000]).unwrap();
     assert_eq!(run("left.npz", "1/1").unwrap(), Drawn::Written);
     assert!(fs::read(path("left.npz")).unwrap() == whole);
+}
+
+#[test]
+fn ranks_come_to_the_bytes_of_one_and_hear_of_a_file_that_is_in_the_way() {
+    let (dataset, network) = (emoji(), network(16));
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let on = |count: usize, npz: &str| {
+        on_ranks(count, |ranks| {
+            let device = Device::flex();
+            let mut job = job(&network, &dataset, &device, "1/1");
+            job.ranks = &ranks;
+            let drawn = job.run(&path(npz), ProgressMode::Quiet);
+            drawn.map(|drawn| drawn.map(|(drawn, _)| drawn))
+        })
+    };
+    assert_eq!(on(1, "one.npz").remove(0).unwrap(), Some(Drawn::Written));
+    let one = fs::read(path("one.npz")).unwrap();
+    for count in [2, 4] {
+        let npz = format!("{count}.npz");
+        let drawn: Vec<_> = on(count, &npz).into_iter().map(Result::unwrap).collect();
+        assert_eq!(drawn[0], Some(Drawn::Written));
+        assert!(drawn[1..].iter().all(Option::is_none));
+        assert!(fs::read(path(&npz)).unwrap() == one, "{count} ranks");
+        assert_eq!(on(count, &npz)[0].as_ref().unwrap(), &Some(Drawn::Before));
+        // A grid that is drawn in memory.
+        let labels = labels(9, 23);
+        let grids = on_ranks(count, |ranks| {
+            let drawing = drawing(SamplerMethod::Heun, 4);
+            draw(&network, &drawing, &labels, &dataset, &Device::flex(), &ranks).unwrap()
+        });
+        let drawing = drawing(SamplerMethod::Heun, 4);
+        let wanted = draw(&network, &drawing, &labels, &dataset, &Device::flex(), &ALONE).unwrap();
+        assert!(grids[0] == wanted && grids[1].is_empty());
+    }
+    fs::write(path("mine.npz"), "mine").unwrap();
+    let refused: Vec<String> = on(2, "mine.npz")
+        .into_iter()
+        .map(|e| e.unwrap_err().to_string())
+        .collect();
+    assert!(refused[0].contains("was not drawn by this command"), "{refused:?}");
+    assert_eq!(refused[1], format!("rank 0 on host0: {}", refused[0]));
 }
 
 #[test]
