@@ -84,7 +84,7 @@ impl Error {
     pub fn is_failure(&self) -> bool {
         match self {
             Self::Train(error) => error.is_failure(),
-            Self::Undefined { .. } | Self::Validation { .. } | Self::Ranks(RankError::Lost(_)) => true,
+            Self::Undefined { .. } | Self::Validation { .. } | Self::Ranks(_) => true,
             _ => false,
         }
     }
