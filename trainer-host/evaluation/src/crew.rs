@@ -46,7 +46,7 @@ struct Hands<'a> {
     device: &'a Device,
 }
 
-/// What others are called with, before the tensors of the network, one after another.
+/// The call to the others, before the tensors of the network, one after another.
 #[derive(Serialize, Deserialize)]
 struct Call {
     recipe: Recipe,
@@ -115,7 +115,7 @@ impl<'a> Crew<'a> {
     /// Calls the other ranks, if there are any, to what they need for this subject.
     ///
     /// # Errors
-    /// What keeps one of them from it.
+    /// The reason that keeps one of them from it.
     pub fn call(subject: &'a Subject, judges: &'a [Judge]) -> Result<Self, Error> {
         let Subject {
             recipe,
@@ -188,7 +188,7 @@ impl<'a> Crew<'a> {
         })
     }
 
-    /// What the judge of this number sees in the data's images `ids`, at least one.
+    /// The features that the judge of this number sees in the data's images `ids`, at least one.
     ///
     /// # Errors
     /// Latents without a decoder, features that are not finite, an interrupt, a fault of other ranks.
@@ -229,7 +229,7 @@ fn unspeakable(error: serde_json::Error) -> Error {
     RankError::Lost(error.to_string()).into()
 }
 
-/// Takes part in the evaluation of the first rank, until that lets the others go. What fails is known to the first.
+/// Takes part in the evaluation of the first rank, until that lets the others go. A fault is known to the first.
 pub fn take_part(call: Value, options: &Options) {
     let _ = taken_part(call, options);
 }
@@ -320,7 +320,7 @@ mod tests {
         }
     }
 
-    /// What the first of so many ranks answers; the others do `other` until it lets them go.
+    /// The answer of the first of so many ranks; the others do `other` until it lets them go.
     fn led<T>(count: usize, other: fn(Value, &Options), act: impl FnOnce(&Ranks) -> T) -> T {
         let mut links = threads(count).into_iter();
         let first = links.next().unwrap();

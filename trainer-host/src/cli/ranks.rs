@@ -4,6 +4,8 @@ use std::fmt::Display;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use burn::tensor::Device;
+
 use super::{Command, ComputeArgs, commands, log};
 use crate::{Error, compare};
 use sextant_evaluation as evaluation;
@@ -69,10 +71,9 @@ pub fn run(mut command: Command) -> Result<(), Error> {
             let ranks = args.ranks.clone();
             let _hold = (!ranks.leads()).then(interrupt::hold);
             let done = commands::run(command);
-            return if ranks.leads() {
-                done
-            } else {
-                ended(&ranks, ranks.lost())
+            return match ranks.leads() {
+                true => done,
+                false => ended(&ranks, ranks.lost()),
             };
         }
         _ => {
@@ -95,17 +96,9 @@ pub fn run(mut command: Command) -> Result<(), Error> {
         let _hold = interrupt::hold();
         commands::listen(limit)?;
         let Ok(options) = options else { return Ok(()) };
-        return ended(
-            &world,
-            taken_part(
-                Options {
-                    ranks: world.clone(),
-                    ..options
-                },
-                groups,
-            )
-            .err(),
-        );
+        let ranks = world.clone();
+        let done = taken_part(Options { ranks, ..options }, groups);
+        return ended(&world, done.err());
     }
     options.map_err(Error::from)?;
     (compute.ranks, compute.firsts) = grouped(&world, groups)?;
@@ -125,10 +118,9 @@ fn taken_part(options: Options, groups: NonZeroUsize) -> Result<(), String> {
         return follow(&options, evaluation::take_part).map_err(|error| words(&error));
     }
     // Of threads the first has the log of all.
-    let log = if of_this_process().is_some() {
-        log::write_to
-    } else {
-        log::write_own_to
+    let log = match of_this_process() {
+        Some(_) => log::write_to,
+        None => log::write_own_to,
     };
     let done = compare::lead(&firsts, &options, log);
     options.ranks.dismiss();
@@ -239,9 +231,8 @@ pub fn in_groups(
         check_groups(1, groups)?;
         return Ok((options, Ranks::default()));
     }
-    let others = others.iter().map(|name| Ok((device::open(name)?, (*name).to_owned())));
-    let others = others.collect::<Result<Vec<_>, Error>>()?;
-    check_groups(1 + others.len(), groups)?;
+    check_groups(names.len(), groups)?;
+    let others = opened(others.iter().copied())?;
     let progress = options.progress;
     let options = on_devices(options, own, others, move |options| beside(options, groups, progress));
     let options = options.map_err(|error| Error::Failed(format!("a rank does not start: {error}")))?;
@@ -261,8 +252,7 @@ pub fn on_all(
     let mut names = names.split(',');
     let own = names.next().unwrap_or_default();
     let first = options(own)?;
-    let others = names.map(|name| Ok((device::open(name)?, name.to_owned())));
-    let others = others.collect::<Result<Vec<_>, Error>>()?;
+    let others = opened(names)?;
     if others.is_empty() {
         return work(first);
     }
@@ -276,7 +266,12 @@ pub fn on_all(
     work(options.map_err(|error| Error::Failed(format!("a rank does not start: {error}")))?)
 }
 
-/// What a thread beside the first rank does.
+/// The devices of these names, each with its name.
+fn opened<'n>(names: impl Iterator<Item = &'n str>) -> Result<Vec<(Device, String)>, Error> {
+    names.map(|name| Ok((device::open(name)?, name.to_owned()))).collect()
+}
+
+/// Does the work of a thread beside the first rank.
 fn beside(options: Options, groups: NonZeroUsize, progress: ProgressMode) {
     let leads = options.ranks.rank().is_multiple_of(options.ranks.count() / groups);
     let options = match leads {

@@ -53,7 +53,7 @@ pub struct HandedRun {
 /// told before the first of the own runs begins, `entering` is told the folder of each.
 ///
 /// # Errors
-/// What must end all: an interrupt, a folder that cannot be written, ranks that are lost.
+/// Anything that must end all: an interrupt, a folder that cannot be written, ranks that are lost.
 pub fn spread(
     firsts: &Ranks,
     purpose: Purpose,
@@ -98,7 +98,7 @@ fn own<'r>(firsts: &Ranks, runs: &'r [PlannedRun]) -> impl Iterator<Item = &'r P
     runs.iter().skip(firsts.rank()).step_by(firsts.count())
 }
 
-/// What came of the runs of each group, in the order of groups.
+/// The ends of the runs of each group, in the order of groups.
 fn shared(firsts: &Ranks, own: Result<Vec<Ended>, Error>) -> Result<Vec<Vec<Ended>>, Error> {
     let own = firsts.agreed_at_leisure(own)?;
     let ends = firsts.gather(serde_json::to_vec(&own).map_err(lost)?)?;

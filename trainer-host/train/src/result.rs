@@ -22,10 +22,12 @@ impl Run {
         ranks: &Ranks,
     ) -> Result<Vec<usize>, Error> {
         let Ok(side) = self.dataset.picture_side() else {
-            tracing::warn!(
-                "{}: no samples are drawn, since pictures of latents need their decoder; name its folder with data.vae",
-                self.options.label
-            );
+            if ranks.leads() {
+                tracing::warn!(
+                    "{}: no samples are drawn, since pictures of latents need their decoder; name its folder with data.vae",
+                    self.options.label
+                );
+            }
             return Ok(Vec::new());
         };
         let drawn = sample::grid(&self.recipe, ema, &self.dataset, &self.options.device, ranks);

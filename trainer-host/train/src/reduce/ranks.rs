@@ -321,7 +321,7 @@ impl Ranks {
         self.agreed_at_leisure(taken)
     }
 
-    /// What a rank does of a shared work. Where others wait for it, a panic of the backend is an error that they hear of.
+    /// Does a rank's part of a shared work. Where others wait for it, a panic of the backend is an error that they hear of.
     fn acted<T, E: Crossing>(&self, act: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         match self.count() {
             1 => act(),
