@@ -249,7 +249,7 @@ pub fn references<'j>(
     dataset: &Dataset,
     against: Option<Against>,
     floor: Option<usize>,
-    look: &dyn Fn(usize, &[usize]) -> Result<Features, Error>,
+    look: &impl Fn(usize, &[usize]) -> Result<Features, Error>,
 ) -> Result<Vec<Reference<'j>>, Error> {
     let cache = Cache::standard();
     let floor = floor.map(|samples| (dataset, samples));
