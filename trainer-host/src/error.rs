@@ -10,6 +10,7 @@ use sextant_model::device::DeviceError;
 use sextant_model::encoder::EncoderError;
 use sextant_recipe::{KeyError, RecipeError};
 use sextant_records::{FileError, LockError, RecordError, StorageFull};
+use sextant_train::RankError;
 
 /// Everything that can end a command, with a message for a person.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +75,12 @@ pub enum Error {
     /// Work that was done and did not come out as it should.
     #[error("{0}")]
     Failed(String),
+}
+
+impl From<RankError> for Error {
+    fn from(error: RankError) -> Self {
+        Self::Train(error.into())
+    }
 }
 
 impl Error {

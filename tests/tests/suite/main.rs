@@ -42,6 +42,7 @@ mod resume;
 mod runs;
 mod samples;
 mod sources;
+mod spread;
 mod sweep;
 #[cfg(feature = "wgpu")]
 mod synchronisation;

@@ -214,3 +214,70 @@ fn a_request_to_stop_that_reaches_one_rank_stops_all_after_the_same_step() {
     assert_eq!(saved.len(), 1);
     saved[0].read_all().unwrap();
 }
+
+#[test]
+fn processes_measure_and_draw_what_one_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let (at, tiny) = (folder.path(), tiny());
+    succeed(&sextant(at, &train(&tiny, "run", &["--variant", "none"])));
+    let quality = "evaluation.quality={ samples = 150, sweep_samples = 70, scales = [1.0, 2.0] }";
+    let eval = |out: &'static str| {
+        [
+            "eval", "run", "--json", "--out", out, "--device", "cpu", "--set", quality,
+        ]
+    };
+    let alone = sextant(at, &eval("one"));
+    succeed(&alone);
+    let several = finished(3, at, &eval("several"));
+    assert_eq!(stdout(&alone), stdout(&several));
+    let samples = |folder: &str| fs::read(at.join(folder).join("samples-1.npz")).unwrap();
+    assert!(samples("one") == samples("several"));
+
+    let sample = |npz: &'static str, steps: &'static str| {
+        [
+            "sample", "run", "--device", "cpu", "--steps", steps, "--batch", "8", "--count", "100", "--npz", npz,
+        ]
+    };
+    succeed(&sextant(at, &sample("one.npz", "3")));
+    finished(3, at, &sample("several.npz", "3"));
+    assert!(fs::read(at.join("one.npz")).unwrap() == fs::read(at.join("several.npz")).unwrap());
+    // A request to stop that reaches another than the first.
+    let ranks = Ranks::start(2, at, &sample("stopped.npz", "20000"));
+    let since = Instant::now();
+    while !at.join("stopped.npz.partial").exists() {
+        assert!(since.elapsed() < Duration::from_secs(60), "it does not begin");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    ranks.signal(1, "TERM");
+    let output = ranks.end(Duration::from_secs(60));
+    assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+    assert!(at.join("stopped.npz.partial").exists() && !at.join("stopped.npz").exists());
+}
+
+#[test]
+fn groups_of_processes_train_variants_and_stop_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let (at, tiny) = (folder.path(), tiny());
+    let compare = |out: &'static str, more: &[&'static str]| [&["compare", tiny.as_str(), "--out", out], more].concat();
+    let output = finished(4, at, &compare("processes", &["--device", "cpu", "--groups", "2"]));
+    assert_eq!(stdout(&output).matches("report.html").count(), 1, "{}", stdout(&output));
+    succeed(&sextant(at, &compare("threads", &["--device", "cpu,cpu"])));
+    for variant in ["none", "aligned", "self-transcendence"] {
+        same(
+            &at.join("processes").join(variant),
+            &at.join("threads").join(variant),
+            8,
+        );
+    }
+    let long = ["--device", "cpu", "--groups", "2", "--set", "phases.0.steps=20000"];
+    let mut ranks = Ranks::start(2, at, &compare("stopped", &long));
+    ranks.until_it_logs(&at.join("stopped/none"));
+    ranks.until_it_logs(&at.join("stopped/aligned"));
+    ranks.signal(1, "TERM");
+    let output = ranks.end(Duration::from_secs(60));
+    assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+    for variant in ["none", "aligned"] {
+        let saved = list(&at.join("stopped").join(variant).join("phases/train"));
+        saved.last().expect("a checkpoint").read_all().unwrap();
+    }
+}

@@ -9,6 +9,7 @@ use sextant_model::encoder::EncoderError;
 use sextant_recipe::{KeyError, RecipeError};
 use sextant_records::{FileError, RecordError};
 use sextant_stats::measure::MeasureError;
+use sextant_train::RankError;
 
 use super::judge::JudgeError;
 use super::reference::ReferenceError;
@@ -19,6 +20,9 @@ pub enum Error {
     /// A run, its checkpoints or its samples.
     #[error(transparent)]
     Train(#[from] sextant_train::Error),
+    /// A fault of other ranks.
+    #[error(transparent)]
+    Ranks(#[from] RankError),
     /// A recipe that is wrong.
     #[error(transparent)]
     Recipe(#[from] RecipeError),
@@ -80,7 +84,7 @@ impl Error {
     pub fn is_failure(&self) -> bool {
         match self {
             Self::Train(error) => error.is_failure(),
-            Self::Undefined { .. } | Self::Validation { .. } => true,
+            Self::Undefined { .. } | Self::Validation { .. } | Self::Ranks(_) => true,
             _ => false,
         }
     }

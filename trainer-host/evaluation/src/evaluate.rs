@@ -6,6 +6,7 @@ use burn::tensor::Device;
 use rand::Rng;
 
 use super::copies::copies;
+use super::crew::{Crew, Drawn};
 use super::guided::Target;
 use super::maps::maps;
 use super::quality::{self, Against, Reference};
@@ -25,6 +26,7 @@ use sextant_records::evaluation::{
     Copies, DataFingerprints, Evaluation, EvaluationFolder, Fingerprints, Protocol, Quality, Representations,
     ScaleSweep, SweepPoint,
 };
+use sextant_train::Ranks;
 use sextant_train::sample::{self, Drawing};
 
 /// A trained network, and what it is measured with.
@@ -45,6 +47,8 @@ pub struct Subject<'a> {
     pub guided: Option<Guided<'a>>,
     /// The device that it computes on.
     pub device: &'a Device,
+    /// The ranks that measure it, of which this is the first.
+    pub ranks: &'a Ranks,
 }
 
 impl Subject<'_> {
@@ -54,7 +58,7 @@ impl Subject<'_> {
     /// A network whose output is not finite.
     fn check_output(&self) -> Result<(), Error> {
         let drawing = Drawing::of(self.recipe);
-        let drawn = sample::draw(&self.network, &drawing, &[0], self.dataset, self.device);
+        let drawn = sample::pass(&self.network, &drawing, 0, &[0], self.dataset, self.device);
         Ok(drawn.map(|_| ()).map_err(|error| error.of_network(&self.file))?)
     }
 
@@ -108,6 +112,7 @@ pub fn evaluate(subject: &Subject, folder: &EvaluationFolder, mut part: impl FnM
     }
     subject.check_output()?;
     folder.begin(&protocol)?;
+    let crew = Crew::call(subject, &judges)?;
     let mut part = |name: &str| {
         part(name);
         Ok(interrupt::check()?)
@@ -126,7 +131,7 @@ pub fn evaluate(subject: &Subject, folder: &EvaluationFolder, mut part: impl FnM
             identity,
             side,
         });
-        let scoring = Scoring::new(subject, recipe, &judges, against)?;
+        let scoring = Scoring::new(subject, recipe, &judges, against, &crew)?;
         let sweep = scoring.sweep(folder, &mut part)?;
         let scales = if sweep.chosen == 1.0 {
             vec![1.0]
@@ -150,7 +155,7 @@ pub fn evaluate(subject: &Subject, folder: &EvaluationFolder, mut part: impl FnM
     }
     if let Some(recipe) = &subject.recipe.evaluation.representations {
         part("representations")?;
-        let found = folder.part("representations", || held(subject, recipe, &judges[0], folder));
+        let found = folder.part("representations", || held(subject, recipe, &judges[0], &crew, folder));
         (evaluation.representations, evaluation.trouble) = defined(found)?;
     }
     folder.finish(&evaluation)?;
@@ -197,6 +202,7 @@ struct Scoring<'a> {
     references: Vec<Reference<'a>>,
     /// Name of the first judge.
     judge: String,
+    crew: &'a Crew<'a>,
 }
 
 impl<'a> Scoring<'a> {
@@ -205,30 +211,28 @@ impl<'a> Scoring<'a> {
         recipe: &'a QualityRecipe,
         judges: &'a [Judge],
         against: Option<Against>,
+        crew: &'a Crew<'a>,
     ) -> Result<Self, Error> {
+        let floor = Some(recipe.samples);
+        let look = |judge: usize, ids: &[usize]| crew.look(judge, ids);
         Ok(Self {
             subject,
             recipe,
-            references: quality::references(judges, subject.dataset, against, Some(recipe.samples))?,
+            references: quality::references(judges, subject.dataset, against, floor, &look)?,
             judge: judges[0].name().to_owned(),
+            crew,
         })
     }
 
-    /// Samples at this scale, as RGB bytes. The same noise and labels for every network and scale; `domain` names the noise.
-    fn draw(&self, domain: &str, count: usize, scale: f64) -> Result<Vec<u8>, Error> {
-        let Subject {
-            recipe,
-            dataset,
-            network,
-            device,
-            ..
-        } = self.subject;
+    /// Samples at this scale, which the first so many `judges` have seen. The same noise and labels for every network and scale; `domain`
+    /// names the noise.
+    fn draw(&self, domain: &str, count: usize, scale: f64, judges: usize) -> Result<Drawn, Error> {
+        let Subject { recipe, dataset, .. } = self.subject;
         let mut drawing = Drawing::of(recipe);
         drawing.sampler.cfg_scale = scale;
         drawing.seed = Stream::new(recipe.seed, domain).at(&[]).random();
-        let labels = quality::labels_as_in_data(dataset, count);
-        let drawn = sample::draw(network, &drawing, &labels, dataset, device);
-        Ok(drawn.map_err(|error| error.of_network(&self.subject.file))?)
+        self.crew
+            .draw(drawing, quality::labels_as_in_data(dataset, count), judges)
     }
 
     /// The scale with the smallest kernel distance to the first judge, on samples that are not scored afterwards. Against statistics
@@ -253,8 +257,12 @@ impl<'a> Scoring<'a> {
         for scale in scales {
             part(&format!("scale {scale}"))?;
             let point = folder.part(&format!("sweep-{scale}"), || {
-                let pixels = self.draw("evaluation/sweep", self.recipe.sweep_samples, scale)?;
-                let kernel = reference.kernel(&pixels)?;
+                let judges = usize::from(reference.has_rows());
+                let drawn = self.draw("evaluation/sweep", self.recipe.sweep_samples, scale, judges)?;
+                let kernel = match drawn.features.first() {
+                    Some(seen) => reference.kernel(seen)?,
+                    None => None,
+                };
                 Ok::<_, Error>(kernel.map(|kernel| SweepPoint {
                     scale,
                     kernel: kernel.value,
@@ -281,13 +289,12 @@ impl<'a> Scoring<'a> {
     ) -> Result<Vec<Quality>, Error> {
         part(&format!("samples at scale {scale}"))?;
         folder.part(&format!("quality-{scale}"), || {
-            let pixels = self.draw("evaluation/scored", self.recipe.samples, scale)?;
+            let judges = self.references.len();
+            let Drawn { pixels, features } = self.draw("evaluation/scored", self.recipe.samples, scale, judges)?;
             let side = self.subject.dataset.picture_side()?;
             folder.write_bytes(&samples_file(scale), &sample::npz(&pixels, side)?)?;
-            self.references
-                .iter()
-                .map(|reference| reference.quality(&pixels, scale))
-                .collect()
+            let seen = self.references.iter().zip(&features);
+            seen.map(|(reference, seen)| reference.score(seen, scale)).collect()
         })
     }
 
@@ -307,6 +314,7 @@ fn held(
     subject: &Subject,
     recipe: &RepresentationsRecipe,
     judge: &Judge,
+    crew: &Crew,
     folder: &EvaluationFolder,
 ) -> Result<Representations, Error> {
     let Subject {
@@ -320,7 +328,7 @@ fn held(
         path: subject.recipe.diffusion.path,
         device: subject.device,
     };
-    let other = judge.features_of(dataset, dataset.held_out())?;
+    let other = crew.look(0, dataset.held_out())?;
     let mut found = representations(network, extraction, recipe, (judge.name(), &other))?;
     for (mut map, png) in maps(network, extraction, recipe, guided.as_ref())? {
         map.file = format!("maps/{}", map.file);
@@ -333,6 +341,7 @@ fn held(
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+    use std::sync::LazyLock;
 
     use burn::module::Param;
     use burn::tensor::Tensor;
@@ -340,6 +349,9 @@ mod tests {
     use super::super::fixture;
     use super::*;
     use sextant_recipe::parse_resolved;
+
+    /// A world of one.
+    static ALONE: LazyLock<Ranks> = LazyLock::new(Ranks::default);
 
     fn recipe(evaluation: &str) -> Recipe {
         let text = format!(
@@ -363,6 +375,7 @@ mod tests {
             identity: None,
             guided: None,
             device,
+            ranks: &ALONE,
         }
     }
 

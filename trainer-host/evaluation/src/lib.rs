@@ -4,6 +4,7 @@
 mod cache;
 mod colours;
 mod copies;
+mod crew;
 mod error;
 mod evaluate;
 mod extraction;
@@ -21,6 +22,7 @@ mod text;
 mod values;
 
 pub use cache::Cache;
+pub use crew::take_part;
 pub use error::Error;
 pub use guided::{Target, guided_of};
 pub use judge::JudgeError;

@@ -6,8 +6,7 @@ use sextant_recipe::{Recipe, Weights};
 use sextant_records::RunFolder;
 use sextant_records::evaluation::EvaluationFolder;
 use sextant_train::checkpoint::{self, SavedTensors};
-use sextant_train::sample;
-use sextant_train::trained;
+use sextant_train::{Ranks, sample, trained};
 
 /// Draws the grid of every earlier checkpoint of the last phase that is still there, as the final one is drawn: same noise,
 /// labels and sampler. `grids/step-000400.png`; one that is there already is kept. `due` is asked before each, with its step.
@@ -29,7 +28,8 @@ pub fn grids(
         }
         due(saved.step)?;
         let network = trained(recipe, dataset, &saved, Weights::Ema, device)?;
-        let drawn = sample::grid(recipe, &network, dataset, device);
+        // Each is of a network of its own, and hardly more than one pass.
+        let drawn = sample::grid(recipe, &network, dataset, device, &Ranks::default());
         let (_, pixels) = drawn.map_err(|error| error.of_network(&saved.file(Weights::Ema)))?;
         let png = sample::grid_png(&pixels, dataset.picture_side()?, recipe.evaluation.columns)?;
         folder.write_bytes(&name, &png)?;

@@ -62,7 +62,6 @@ fn quotas(weights: &[usize], count: usize) -> Vec<usize> {
 #[derive(Debug)]
 pub struct Reference<'j> {
     judge: &'j Judge,
-    side: usize,
     real: Real,
     held_out: Option<Features>,
     /// True if the real images are a part of the data, which may be held against the rest.
@@ -89,11 +88,11 @@ pub struct Against<'a> {
 }
 
 impl<'j> Reference<'j> {
-    /// Shows all of `dataset` to `judge`, or reads what it saw from `cache`, which is the same to the bit.
+    /// Shows all of `dataset` to `judge`, by `look`, or reads what it saw from `cache`, which is the same to the bit.
     ///
     /// # Errors
     /// Data that is not RGB, features that are not finite, fewer than two training images.
-    pub fn of(judge: &'j Judge, dataset: &Dataset, cache: &Cache) -> Result<Self, Error> {
+    pub fn of(judge: &'j Judge, dataset: &Dataset, look: &Look, cache: &Cache) -> Result<Self, Error> {
         let (key, width) = (key(judge, dataset), judge.width());
         let mut parts = vec![("training", dataset.train()), ("held_out", dataset.held_out())];
         parts.retain(|(name, ids)| *name == "training" || !ids.is_empty());
@@ -106,8 +105,7 @@ impl<'j> Reference<'j> {
         let seen = match cache.read(&key).filter(whole) {
             Some(kept) => kept,
             None => {
-                let see =
-                    |(name, ids): &(&str, &[usize])| Ok((name.to_string(), rows(&judge.features_of(dataset, ids)?)));
+                let see = |(name, ids): &(&str, &[usize])| Ok((name.to_string(), rows(&look(ids)?)));
                 let seen = parts.iter().map(see).collect::<Result<_, Error>>()?;
                 cache.write(&key, &seen);
                 seen
@@ -119,7 +117,6 @@ impl<'j> Reference<'j> {
         let held_out = seen.get("held_out").map(features).transpose()?;
         Ok(Self {
             judge,
-            side: dataset.picture_side()?,
             real,
             held_out,
             is_data: true,
@@ -127,7 +124,7 @@ impl<'j> Reference<'j> {
     }
 
     /// A reference in place of the data. Its images are shown to `judge`, or what it saw is read from `cache`; and of `floor`, a data set
-    /// and a number of samples, as many held-out images, where there are so many.
+    /// and a number of samples, as many held-out images, by `look`, where there are so many.
     ///
     /// # Errors
     /// An image that cannot be read, statistics that are none, features that are not finite, fewer than two images.
@@ -135,6 +132,7 @@ impl<'j> Reference<'j> {
         judge: &'j Judge,
         against: Against,
         floor: Option<(&Dataset, usize)>,
+        look: &Look,
         cache: &Cache,
     ) -> Result<Self, Error> {
         const IMAGES: &str = "images";
@@ -173,26 +171,17 @@ impl<'j> Reference<'j> {
             let held_out = dataset.held_out();
             let order = shuffled(held_out.len(), SEED);
             let ids: Vec<usize> = order[..samples.max(1)].iter().map(|&at| held_out[at]).collect();
-            judge.features_of(dataset, &ids)
+            look(&ids)
         });
         Ok(Self {
             judge,
-            side,
             real: Real { features, gaussian },
             held_out: held_out.transpose()?,
             is_data: false,
         })
     }
 
-    /// Scores samples, RGB bytes `[N, side, side, 3]` of the data's size, that were drawn at a scale of classifier-free guidance.
-    ///
-    /// # Errors
-    /// Bytes that are no whole images, fewer than four samples, features that are not finite.
-    pub fn quality(&self, pixels: &[u8], scale: f64) -> Result<Quality, Error> {
-        self.score(&self.judge.features(pixels, self.side)?, scale)
-    }
-
-    /// The same of samples that the judge has seen.
+    /// Scores samples that the judge has seen, and that were drawn at a scale of classifier-free guidance.
     ///
     /// # Errors
     /// Fewer than four samples.
@@ -203,13 +192,12 @@ impl<'j> Reference<'j> {
     /// The kernel distance of such samples alone: what scales are chosen by. None against statistics.
     ///
     /// # Errors
-    /// Bytes that are no whole images, fewer than three samples, features that are not finite.
-    pub fn kernel(&self, pixels: &[u8]) -> Result<Option<KernelDistance>, Error> {
+    /// Fewer than three samples.
+    pub fn kernel(&self, samples: &Features) -> Result<Option<KernelDistance>, Error> {
         let Some(real) = &self.real.features else {
             return Ok(None);
         };
-        let features = self.judge.features(pixels, self.side)?;
-        let distance = kernel_distance(&features, real);
+        let distance = kernel_distance(samples, real);
         Ok(Some(distance.map_err(|source| self.judge.failed(source))?))
     }
 
@@ -250,20 +238,29 @@ impl<'j> Reference<'j> {
     }
 }
 
+/// A judge's features of the data's images with these ids.
+type Look<'a> = dyn Fn(&[usize]) -> Result<Features, Error> + 'a;
+
 /// A reference of every judge, in their order, by way of [`Cache::standard`]: `against` one that is named, or else the data. `floor` is
-/// the number of samples for which a floor is wanted; the data has one in any case.
+/// the number of samples for which a floor is wanted; the data has one in any case. `look` shows images of the data to the judge of a
+/// number.
 pub fn references<'j>(
     judges: &'j [Judge],
     dataset: &Dataset,
     against: Option<Against>,
     floor: Option<usize>,
+    look: &impl Fn(usize, &[usize]) -> Result<Features, Error>,
 ) -> Result<Vec<Reference<'j>>, Error> {
     let cache = Cache::standard();
-    let of = |judge| match against {
-        Some(against) => Reference::against(judge, against, floor.map(|samples| (dataset, samples)), &cache),
-        None => Reference::of(judge, dataset, &cache),
+    let floor = floor.map(|samples| (dataset, samples));
+    let of = |(number, judge): (usize, &'j Judge)| {
+        let look = |ids: &[usize]| look(number, ids);
+        match against {
+            Some(against) => Reference::against(judge, against, floor, &look, &cache),
+            None => Reference::of(judge, dataset, &look, &cache),
+        }
     };
-    judges.iter().map(of).collect()
+    judges.iter().enumerate().map(of).collect()
 }
 
 impl Real {

@@ -16,8 +16,20 @@ fn judges(dataset: &Dataset) -> Vec<Judge> {
     judge::load(&["embedded".into(), "untrained".into()], dataset, &Device::flex()).unwrap()
 }
 
+fn of<'j>(judge: &'j Judge, dataset: &Dataset, cache: &Cache) -> Reference<'j> {
+    let look = |ids: &[usize]| Ok(judge.features_of(dataset, ids)?);
+    Reference::of(judge, dataset, &look, cache).unwrap()
+}
+
 fn reference<'j>(judge: &'j Judge, dataset: &Dataset) -> Reference<'j> {
-    Reference::of(judge, dataset, &Cache(None)).unwrap()
+    of(judge, dataset, &Cache(None))
+}
+
+impl Reference<'_> {
+    /// Scores of samples that the judge is shown.
+    pub(crate) fn quality(&self, pixels: &[u8], scale: f64) -> Result<Quality, Error> {
+        self.score(&self.judge.features(pixels, SIDE)?, scale)
+    }
 }
 
 /// The floor of as many samples, which the data has.
@@ -124,7 +136,8 @@ fn the_kernel_alone_is_the_kernel_of_all_scores() {
     let samples = noisy(&bytes(&dataset, &dataset.held_out()[..20]), 0.2);
     for reference in references {
         let quality = reference.quality(&samples, 2.0).unwrap();
-        let alone = reference.kernel(&samples).unwrap().unwrap();
+        let seen = reference.judge.features(&samples, SIDE).unwrap();
+        let alone = reference.kernel(&seen).unwrap().unwrap();
         assert_eq!(quality.judge, reference.judge.name());
         assert_eq!((quality.scale, quality.samples), (2.0, 20));
         assert_eq!(
@@ -159,7 +172,7 @@ fn what_is_cached_is_the_same_to_the_bit_and_is_used() {
     let judge = &judges[1];
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache(Some(folder.path().into()));
-    let of = |cache: &Cache| Reference::of(judge, &dataset, cache).unwrap();
+    let of = |cache: &Cache| of(judge, &dataset, cache);
     let fresh = of(&cache);
     let again = of(&cache);
     assert_eq!((&fresh.real, &fresh.held_out), (&again.real, &again.held_out));

@@ -154,6 +154,7 @@ fn measure(
         identity: None,
         guided,
         device: &device,
+        ranks: &options.ranks,
     };
     let evaluation = evaluate(&subject, place, |part| options.evaluating(part))?;
     match validate {
@@ -187,6 +188,7 @@ pub fn of_file(
         identity: Some(network.identity().clone()),
         guided: None,
         device: &device,
+        ranks: &options.ranks,
     };
     let evaluation = evaluate(&subject, place, |part| options.evaluating(part))?;
     validated(&subject, evaluation, place, options)
@@ -350,7 +352,8 @@ fn scored(
     judges: &[Judge],
     against: Option<Against>,
 ) -> Result<(Evaluation, Option<Vec<u8>>), Error> {
-    let references = quality::references(judges, dataset, against, None)?;
+    let look = |judge: usize, ids: &[usize]| Ok(judges[judge].features_of(dataset, ids)?);
+    let references = quality::references(judges, dataset, against, None, &look)?;
     let mut seen: Vec<Vec<f64>> = vec![Vec::new(); judges.len()];
     samples.read(|images| {
         for (judge, seen) in judges.iter().zip(&mut seen) {

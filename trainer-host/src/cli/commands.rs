@@ -124,12 +124,13 @@ fn compare(args: CompareArgs) -> Result<(), Error> {
     listen(args.limit.max_time)?;
     let file = recipe::load(&args.recipe, &args.set)?;
     let folder = args.out.clone().unwrap_or_else(|| default_out(&file, None));
+    let (options, firsts) = ranks::in_groups(&args.compute, args.groups.groups, args.output.json, "compare")?;
     let options = Options {
         strict: args.strict,
-        ..ranks::options(&args.compute, args.output.json, "compare")?
+        ..options
     };
     let command = comparison(&args);
-    let comparison = compare::compare(&file, &folder, &args.seeds, &options, command, log::write_to)?;
+    let comparison = compare::compare(&file, &folder, &args.seeds, &options, &firsts, command, log::write_to)?;
     report::show(comparison.report, &folder, args.output.json);
     if !comparison.held.is_empty() {
         for held in &comparison.held {

@@ -9,14 +9,14 @@ use serde_json::json;
 
 use super::commands::{keep_nothing, listen, options, print_json};
 use super::place::{check_writable, run_or_checkpoint};
-use super::{ComputeArgs, ConventionName, LimitArgs, OutputArgs, command_line};
+use super::{ComputeArgs, ConventionName, LimitArgs, OutputArgs, command_line, ranks};
 use crate::Error;
 use sextant_evaluation as evaluation;
 use sextant_recipe::{self as recipe, QualityRecipe, Recipe, RepresentationsRecipe, SamplerMethod, Weights};
 use sextant_records::evaluation::{Evaluation, EvaluationFolder};
 use sextant_records::{FileError, FileIdentity};
 use sextant_train::sample::SampleFile;
-use sextant_train::{BareNetwork, Known, Options, check_measurement, explained_to};
+use sextant_train::{BareNetwork, Known, check_measurement, explained_to};
 use tempfile::TempDir;
 
 /// Subject and settings of an evaluation.
@@ -56,9 +56,9 @@ pub struct EvalArgs {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     #[command(flatten)]
-    compute: ComputeArgs,
+    pub(super) compute: ComputeArgs,
     #[command(flatten)]
-    limit: LimitArgs,
+    pub(super) limit: LimitArgs,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -278,7 +278,7 @@ fn file(args: &EvalArgs) -> Result<(Evaluation, Option<Drawn>), Error> {
         recipe: Some(&recipe),
     };
     let mut network = BareNetwork::open(&args.target, known)?;
-    let options = options(&args.compute, args.output.json, "eval")?;
+    let options = ranks::options(&args.compute, args.output.json, "eval")?;
     let (place, _scratch) = place(args.out.as_deref())?;
     let _lock = args.out.as_ref().map(|_| place.lock()).transpose()?;
     let evaluation = evaluation::of_file(&mut network, &recipe, &options, &place)?;
@@ -313,7 +313,7 @@ fn run_or_its_checkpoint(args: &EvalArgs) -> Result<(Evaluation, Option<Drawn>),
     args.change(&mut recipe)?;
     check_measurement(&folder, &trained, &recipe)?;
     measure_all(&mut recipe);
-    let options: Options = options(&args.compute, args.output.json, "eval")?;
+    let options = ranks::options(&args.compute, args.output.json, "eval")?;
     let run = evaluation::prepare_evaluation(recipe, options)?;
     run.check_files(&folder)?;
     for warning in run.warnings().iter().filter(|warning| warning.is_of_evaluation()) {

@@ -3,6 +3,7 @@
 //! A level alone is about Sextant and the plugins. Of the crates below, warnings are heard: on a GPU the compiler of kernels logs its
 //! intermediate code after every pass, gigabytes within two steps, and at the level of information.
 
+use std::cell::RefCell;
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
@@ -55,21 +56,39 @@ fn colours(terminal: bool, no_color: Option<OsString>) -> bool {
     terminal && no_color.is_none_or(|value| value.is_empty())
 }
 
+thread_local! {
+    /// The log of a thread that does not write into that of all.
+    static OWN: RefCell<Option<File>> = const { RefCell::new(None) };
+}
+
 /// From now on `folder/log.txt` gets the log too.
 pub fn write_to(folder: &Path) {
-    let file = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(folder.join("log.txt"));
-    if let (Ok(file), Ok(mut slot)) = (file, FILE.lock()) {
+    if let (Ok(file), Ok(mut slot)) = (opened(folder), FILE.lock()) {
         *slot = Some(file);
     }
+}
+
+/// From now on `folder/log.txt` gets the log of this thread, and no other log does: others train other runs.
+pub fn write_own_to(folder: &Path) {
+    if let Ok(file) = opened(folder) {
+        OWN.set(Some(file));
+    }
+}
+
+fn opened(folder: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(folder.join("log.txt"))
 }
 
 struct RunLog;
 
 impl Write for RunLog {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(written) = OWN.with_borrow_mut(|own| own.as_mut().map(|file| file.write(bytes))) {
+            return written;
+        }
         match FILE.lock() {
             Ok(mut file) => file.as_mut().map_or(Ok(bytes.len()), |file| file.write(bytes)),
             Err(_) => Ok(bytes.len()),

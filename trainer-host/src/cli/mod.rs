@@ -20,6 +20,7 @@ mod sweep;
 mod vae;
 
 use std::io::{self, Write};
+use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -82,6 +83,7 @@ enum Command {
   sextant compare configs/emoji-quick.toml
   sextant compare configs/emoji.toml --out runs/night --set seed=1
   sextant compare configs/emoji-quick.toml --out runs/seeds --seeds 0,1,2
+  sextant compare configs/emoji-quick.toml --device cuda:0,cuda:1,cuda:2,cuda:3 --groups 2
 
 A variant that is finished is not run again; an interrupted one goes on where it stopped.")]
     Compare(CompareArgs),
@@ -130,18 +132,28 @@ Budgets that differ are refused. A run that is finished is not run again; an int
 #[derive(Args)]
 struct ComputeArgs {
     /// Device to compute on: auto, cpu, cuda:0, wgpu, … (see `sextant devices`). A training takes several, such as cuda:0,cuda:1, which
-    /// share each batch; of processes that mpirun starts, each takes the one of its place on its host.
+    /// share each batch, and an evaluation, which share its samples; of processes that mpirun starts, each takes the one of its place on its host.
     #[arg(long, default_value = "auto")]
     device: String,
     /// The ranks that this process is one of.
     #[arg(skip)]
     ranks: Ranks,
+    /// The first ranks of all groups, if this is one of them.
+    #[arg(skip)]
+    firsts: Ranks,
     /// Search plugins here first; may be given more than once. Then SEXTANT_PLUGIN_PATH, then beside this program.
     #[arg(long, value_name = "DIR")]
     plugin_dir: Vec<PathBuf>,
     /// Show burn-train's dashboard instead of a progress bar, where there is a terminal.
     #[arg(long)]
     tui: bool,
+}
+
+#[derive(Args)]
+struct GroupArgs {
+    /// Train so many runs at a time, each on its share of the devices or processes, as if there were no others.
+    #[arg(long, value_name = "N", default_value = "1")]
+    groups: NonZeroUsize,
 }
 
 #[derive(Args)]
@@ -210,6 +222,8 @@ struct CompareArgs {
     /// Make warnings errors: what is possible and hardly meant ends with exit code 2, before anything is written.
     #[arg(long)]
     strict: bool,
+    #[command(flatten)]
+    groups: GroupArgs,
     #[command(flatten)]
     compute: ComputeArgs,
     #[command(flatten)]

@@ -1,14 +1,19 @@
 //! The ranks that share a training: processes that mpirun starts, or several devices of this one.
 
+use std::fmt::Display;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use super::{Command, ComputeArgs, commands};
-use crate::Error;
+use burn::tensor::Device;
+
+use super::{Command, ComputeArgs, commands, log};
+use crate::{Error, compare};
+use sextant_evaluation as evaluation;
 use sextant_interrupt as interrupt;
 use sextant_model::device;
 use sextant_recipe::KeyError;
-use sextant_train::reduce::on_devices;
-use sextant_train::{Options, Ranks};
+use sextant_train::reduce::{follow, on_devices};
+use sextant_train::{Options, ProgressMode, RankError, Ranks};
 
 /// One of several processes, as their launcher tells it.
 struct Launched {
@@ -51,36 +56,106 @@ pub fn hush_others() {
     interrupt::hush(of_this_process().is_some_and(|launched| launched.rank > 0));
 }
 
-/// Does the work of a command. Of several processes the first does it, and the others take part in its trainings.
+/// Does the work of a command. Of several processes the first does it, and the others take part in what ranks share.
 pub fn run(mut command: Command) -> Result<(), Error> {
     if of_this_process().is_none() {
         return commands::run(command);
     }
-    let (compute, limit) = match &mut command {
-        Command::Train(args) => (&mut args.compute, args.limit.max_time),
-        Command::Compare(args) => (&mut args.compute, args.limit.max_time),
-        Command::Sweep(args) => (&mut args.compute, args.limit.max_time),
+    let (compute, groups, limit) = match &mut command {
+        Command::Train(args) => (&mut args.compute, NonZeroUsize::MIN, args.limit.max_time),
+        Command::Eval(args) => (&mut args.compute, NonZeroUsize::MIN, args.limit.max_time),
+        Command::Compare(args) => (&mut args.compute, args.groups.groups, args.limit.max_time),
+        Command::Sweep(args) => (&mut args.compute, args.groups.groups, args.limit.max_time),
+        Command::Sample(args) => {
+            args.ranks = joined()?;
+            let ranks = args.ranks.clone();
+            let _hold = (!ranks.leads()).then(interrupt::hold);
+            let done = commands::run(command);
+            return match ranks.leads() {
+                true => done,
+                false => ended(&ranks, ranks.lost()),
+            };
+        }
         _ => {
             return Err(Error::Input(
-                "several processes share a training (train, compare, sweep), and nothing else; start this command once, without mpirun"
+                "several processes share a training or an evaluation (train, compare, sweep, sample, eval), and nothing else; start this \
+                 command once, without mpirun"
                     .into(),
             ));
         }
     };
-    compute.ranks = joined()?;
-    let ranks = compute.ranks.clone();
+    let world = joined()?;
     // What keeps one from beginning is known to all before anything is written.
     let options = options(compute, true, "").map_err(|error| KeyError(error.to_string()).into());
-    let options = ranks.agreed_at_leisure::<_, sextant_train::Error>(options);
-    if ranks.leads() {
-        let done = options.map_err(Error::from).and_then(|_| commands::run(command));
-        ranks.dismiss();
-        return done;
+    let options = world.agreed_at_leisure::<_, sextant_train::Error>(options.and_then(|options| {
+        check_groups(world.count(), groups)?;
+        Ok(options)
+    }));
+    if !world.leads() {
+        // A request to stop is answered by all together.
+        let _hold = interrupt::hold();
+        commands::listen(limit)?;
+        let Ok(options) = options else { return Ok(()) };
+        let ranks = world.clone();
+        let done = taken_part(Options { ranks, ..options }, groups);
+        return ended(&world, done.err());
     }
-    // A request to stop is answered by all together.
-    let _hold = interrupt::hold();
-    commands::listen(limit)?;
-    options.map_or(Ok(()), |options| followed(&options))
+    options.map_err(Error::from)?;
+    (compute.ranks, compute.firsts) = grouped(&world, groups)?;
+    let (own, firsts) = (compute.ranks.clone(), compute.firsts.clone());
+    let done = commands::run(command);
+    firsts.dismiss();
+    own.dismiss();
+    done
+}
+
+/// Takes part in the work of the first rank of all: as one of the ranks behind that of its group, or as the first of another group.
+fn taken_part(options: Options, groups: NonZeroUsize) -> Result<(), String> {
+    let words = |error: &dyn Display| error.to_string();
+    let (ranks, firsts) = grouped(&options.ranks, groups).map_err(|error| words(&error))?;
+    let options = Options { ranks, ..options };
+    if firsts.count() == 1 {
+        return follow(&options, evaluation::take_part).map_err(|error| words(&error));
+    }
+    // Of threads the first has the log of all.
+    let log = match of_this_process() {
+        Some(_) => log::write_to,
+        None => log::write_own_to,
+    };
+    let done = compare::lead(&firsts, &options, log);
+    options.ranks.dismiss();
+    done.map_err(|error| words(&error))
+}
+
+/// The end of a rank behind the first, with those that are lost, in words.
+fn ended(ranks: &Ranks, lost: Option<String>) -> Result<(), Error> {
+    let Some(lost) = lost else { return Ok(()) };
+    // The launcher ends all when one ends so, and the first has a step to save and something to say.
+    std::thread::sleep(ranks.respite() + Duration::from_millis(100) * ranks.rank() as u32);
+    interrupt::hush(false);
+    Err(Error::Failed(lost))
+}
+
+/// Checks that the ranks can be cut into so many groups.
+fn check_groups(count: usize, groups: NonZeroUsize) -> Result<(), KeyError> {
+    if count.is_multiple_of(groups.get()) {
+        return Ok(());
+    }
+    let counts = (1..=count).filter(|groups| count.is_multiple_of(*groups));
+    let counts: Vec<String> = counts.map(|groups| groups.to_string()).collect();
+    Err(KeyError(format!(
+        "--groups {groups}: {count} {} cannot be cut into groups of equally many; there can be {}",
+        if count == 1 { "rank" } else { "ranks" },
+        counts.join(", ")
+    )))
+}
+
+/// The group of this rank, and the first ranks of all groups, if it is one of them.
+fn grouped(world: &Ranks, groups: NonZeroUsize) -> Result<(Ranks, Ranks), RankError> {
+    match groups.get() {
+        1 => Ok((world.clone(), Ranks::default())),
+        groups => world.in_groups(groups),
+    }
 }
 
 #[cfg(feature = "mpi")]
@@ -100,53 +175,118 @@ fn joined() -> Result<Ranks, Error> {
     ))
 }
 
-/// Follows the first rank.
-fn followed(options: &Options) -> Result<(), Error> {
-    let lost = match sextant_train::reduce::follow(options) {
-        Ok(()) => return Ok(()),
-        Err(error) => error,
-    };
-    // The launcher ends all when one ends so, and the first has a step to save and something to say.
-    std::thread::sleep(options.ranks.respite() + Duration::from_millis(100) * options.ranks.rank() as u32);
-    interrupt::hush(false);
-    Err(lost.into())
-}
-
 /// The name of this process's device: of several, the one of its place on its host.
 pub fn device_of(compute: &ComputeArgs) -> Result<&str, Error> {
     let names: Vec<&str> = compute.device.split(',').collect();
-    match (&names[..], compute.ranks.count()) {
+    match (&names[..], of_this_process()) {
         ([name], _) => Ok(name),
-        (_, 1) => Err(Error::Input(format!(
-            "--device {}: several devices share a training (train, compare, sweep), and nothing else; name one",
+        (names, Some(launched)) => Ok(names[launched.local % names.len()]),
+        (_, None) => Err(Error::Input(format!(
+            "--device {}: several devices share a training or an evaluation (train, compare, sweep, sample, eval of a network), and nothing \
+             else; name one",
             compute.device
         ))),
-        (names, _) => Ok(names[of_this_process().map_or(0, |launched| launched.local) % names.len()]),
     }
 }
 
-/// The options of a training, whose batches several devices may share.
+/// The options of a training or an evaluation, which several devices may share.
 pub fn options(compute: &ComputeArgs, quiet: bool, label: &str) -> Result<Options, Error> {
+    Ok(in_groups(compute, NonZeroUsize::MIN, quiet, label)?.0)
+}
+
+/// The options of runs that so many groups of ranks share, for the first group; and the first ranks of all.
+pub fn in_groups(
+    compute: &ComputeArgs,
+    groups: NonZeroUsize,
+    quiet: bool,
+    label: &str,
+) -> Result<(Options, Ranks), Error> {
+    let shown = |options: Options| match options.progress {
+        _ if groups.get() == 1 => options,
+        ProgressMode::Quiet => options,
+        _ => Options {
+            progress: ProgressMode::Lines,
+            ..options
+        },
+    };
     let names: Vec<&str> = compute.device.split(',').collect();
     let [own, others @ ..] = &names[..] else {
-        return commands::options(compute, quiet, label);
+        return Ok((commands::options(compute, quiet, label)?, Ranks::default()));
     };
-    if others.is_empty() || compute.ranks.count() > 1 {
-        return commands::options(compute, quiet, label);
+    if of_this_process().is_some() {
+        return Ok((shown(commands::options(compute, quiet, label)?), compute.firsts.clone()));
     }
     let first = ComputeArgs {
         device: (*own).to_owned(),
         plugin_dir: compute.plugin_dir.clone(),
         ranks: Ranks::default(),
+        firsts: Ranks::default(),
         ..*compute
     };
-    let options = Options {
+    let options = shown(Options {
         device_name: compute.device.clone(),
         ..commands::options(&first, quiet, label)?
+    });
+    if others.is_empty() {
+        check_groups(1, groups)?;
+        return Ok((options, Ranks::default()));
+    }
+    check_groups(names.len(), groups)?;
+    let others = opened(others.iter().copied())?;
+    let progress = options.progress;
+    let options = on_devices(options, own, others, move |options| beside(options, groups, progress));
+    let options = options.map_err(|error| Error::Failed(format!("a rank does not start: {error}")))?;
+    let (ranks, firsts) = grouped(&options.ranks, groups)?;
+    Ok((Options { ranks, ..options }, firsts))
+}
+
+/// Does a work on every device of `names`, which begins and ends alike on all; answers how it ended for the first.
+///
+/// # Errors
+/// A device that is not there, a thread that the system does not start; as `work`.
+pub fn on_all(
+    names: &str,
+    options: impl Fn(&str) -> Result<Options, Error>,
+    work: impl Fn(Options) -> Result<(), Error> + Clone + Send + 'static,
+) -> Result<(), Error> {
+    let mut names = names.split(',');
+    let own = names.next().unwrap_or_default();
+    let first = options(own)?;
+    let others = opened(names)?;
+    if others.is_empty() {
+        return work(first);
+    }
+    let beside = work.clone();
+    let options = on_devices(first, own, others, move |options| {
+        tracing::subscriber::with_default(tracing::subscriber::NoSubscriber::new(), || {
+            // The first says how it ended.
+            let _ = beside(options);
+        });
+    });
+    work(options.map_err(|error| Error::Failed(format!("a rank does not start: {error}")))?)
+}
+
+/// The devices of these names, each with its name.
+fn opened<'n>(names: impl Iterator<Item = &'n str>) -> Result<Vec<(Device, String)>, Error> {
+    names.map(|name| Ok((device::open(name)?, name.to_owned()))).collect()
+}
+
+/// Does the work of a thread beside the first rank.
+fn beside(options: Options, groups: NonZeroUsize, progress: ProgressMode) {
+    let leads = options.ranks.rank().is_multiple_of(options.ranks.count() / groups);
+    let options = match leads {
+        true => Options { progress, ..options },
+        false => options,
     };
-    let others = others.iter().map(|name| Ok((device::open(name)?, (*name).to_owned())));
-    let others = others.collect::<Result<Vec<_>, Error>>()?;
-    on_devices(options, own, others).map_err(|error| Error::Failed(format!("a rank does not start: {error}")))
+    // Without the first rank there is nobody to hear how it ends.
+    let take_part = || {
+        let _ = taken_part(options, groups);
+    };
+    match leads {
+        true => take_part(),
+        // The first logs.
+        false => tracing::subscriber::with_default(tracing::subscriber::NoSubscriber::new(), take_part),
+    }
 }
 
 #[cfg(test)]

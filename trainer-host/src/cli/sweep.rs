@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::commands::{default_out, listen, print_json};
-use super::{ComputeArgs, LimitArgs, OutputArgs, log, ranks};
+use super::{ComputeArgs, GroupArgs, LimitArgs, OutputArgs, log, ranks};
 use crate::Error;
 use crate::sweep::{self, Request, Tuned, Vary};
 use sextant_recipe as recipe;
@@ -43,6 +43,8 @@ pub struct SweepArgs {
     #[arg(long)]
     strict: bool,
     #[command(flatten)]
+    pub(super) groups: GroupArgs,
+    #[command(flatten)]
     pub(super) compute: ComputeArgs,
     #[command(flatten)]
     pub(super) limit: LimitArgs,
@@ -56,11 +58,12 @@ pub fn run(args: SweepArgs) -> Result<(), Error> {
     let request = request(&args)?;
     let file = recipe::load(&args.recipe, &args.set)?;
     let folder = args.out.clone().unwrap_or_else(|| default_out(&file, Some("sweep")));
+    let (options, firsts) = ranks::in_groups(&args.compute, args.groups.groups, args.output.json, "sweep")?;
     let options = Options {
         strict: args.strict,
-        ..ranks::options(&args.compute, args.output.json, "sweep")?
+        ..options
     };
-    let (sweep, tuned) = sweep::sweep(&file, &folder, &request, &options, log::write_to)?;
+    let (sweep, tuned) = sweep::sweep(&file, &folder, &request, &options, &firsts, log::write_to)?;
     if args.output.json {
         print_json(&json!({ "sweep": sweep, "folder": folder, "tuned": tuned }));
     } else {

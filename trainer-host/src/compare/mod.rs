@@ -2,16 +2,16 @@
 //! be made again without running anything, and from runs of different folders.
 
 mod planned;
+mod spread;
 
-use std::collections::VecDeque;
 use std::path::Path;
 
 pub(crate) use planned::{PlannedRun, planned_runs};
 use sextant_recipe::RecipeFile;
-use sextant_records::LockError;
 use sextant_report::comparison::{Request, RunSet, assemble, distinct, write};
 use sextant_report::{Outcome, Report};
-use sextant_train::Options;
+use sextant_train::{Options, Ranks};
+pub(crate) use spread::{Ended, Purpose, lead, spread};
 
 use crate::Error;
 
@@ -31,15 +31,16 @@ pub struct Comparison {
     pub report: Report,
     /// The way in which it ended, but for what others do.
     pub status: Status,
-    /// Runs that other processes hold, and go on with.
-    pub held: Vec<LockError>,
+    /// Runs that other processes hold, and go on with: a message each.
+    pub held: Vec<String>,
 }
 
 /// Runs what is left of every variant of `file` below `folder`, with each of `seeds` (or the recipe's own, if there are
 /// none), then writes `report.html`, `report.md` and `results.csv`. `command` is what makes it again; `entering` is told
 /// each run's folder. Runs of given seeds lie in folders `seed-N`, so that further seeds can be added later.
 ///
-/// Several processes, on one machine or on several, can share a comparison: a run that another holds is left to it.
+/// Several processes, on one machine or on several, can share a comparison: a run that another holds is left to it. Several groups of
+/// ranks share it too, whose first ranks `firsts` are; each run is of one of them.
 ///
 /// # Errors
 /// Bad input, and a comparison all of whose runs others hold, before anything is written; an interrupt. A variant whose training
@@ -49,44 +50,35 @@ pub fn compare(
     folder: &Path,
     seeds: &[u64],
     options: &Options,
+    firsts: &Ranks,
     command: String,
     entering: impl Fn(&Path),
 ) -> Result<Comparison, Error> {
     let runs = planned_runs(file, folder, seeds, options)?;
     let record = planned::record(file, folder, seeds, &runs, command)?;
-    let (mut failed, mut held, mut held_names) = (Vec::new(), Vec::new(), Vec::new());
     let mut recorded = false;
-    // What is held is asked for once more at the end: it may be finished by then, or its process dead.
-    let mut left: VecDeque<(&PlannedRun, bool)> = runs.iter().map(|run| (run, false)).collect();
-    while let Some((run, again)) = left.pop_front() {
-        let lock = match run.lock() {
-            Ok(lock) => lock,
-            Err(LockError::Held { .. }) if !again => {
-                tracing::warn!(
-                    "variant {}: another process is at it; the others come first",
-                    run.name()
-                );
-                left.push_back((run, true));
-                continue;
-            }
-            Err(other @ LockError::Held { .. }) => {
-                held.push(other);
+    let begins = || {
+        // Before the first run, so that an interrupted comparison can be reported as it stands.
+        recorded = true;
+        Ok(record.write(folder)?)
+    };
+    let ends = spread(firsts, Purpose::Comparison, &runs, begins, &entering)?;
+    let (mut failed, mut held, mut held_names) = (Vec::new(), Vec::new(), Vec::new());
+    for (run, ended) in runs.iter().zip(&ends) {
+        match ended {
+            Ended::Done => {}
+            Ended::Failed(_) => failed.push(run.name().to_owned()),
+            Ended::Held(words) => {
+                held.push(words.clone());
                 held_names.push(run.name().to_owned());
-                continue;
             }
-            Err(other) => return Err(other.into()),
-        };
-        if !recorded {
-            // Before the first run, so that an interrupted comparison can be reported as it stands.
-            record.write(folder)?;
-            recorded = true;
-        }
-        if run.carry_out(&lock, &entering)?.is_err() {
-            failed.push(run.name().to_owned());
         }
     }
-    if !recorded && !held.is_empty() {
-        return Err(held.swap_remove(0).into());
+    if held.len() == runs.len() {
+        return Err(Error::Input(held.swap_remove(0)));
+    }
+    if !recorded {
+        record.write(folder)?;
     }
     let set = RunSet::read(folder)?;
     let troubled: Vec<String> = (set.entries.iter())

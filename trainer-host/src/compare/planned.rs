@@ -1,7 +1,8 @@
 //! The runs of a comparison: made ready, then carried out.
 
-use std::path::Path;
+use std::path::{Path, absolute};
 
+use super::spread::HandedRun;
 use crate::Error;
 use sextant_evaluation as evaluation;
 use sextant_recipe::{Recipe, RecipeFile, Score};
@@ -10,7 +11,7 @@ use sextant_records::{RunFolder, RunResult};
 use sextant_report::comparison::difference;
 use sextant_report::comparison::protocol::{self, Protocol};
 use sextant_report::comparison::record::{Record, RecordedVariant};
-use sextant_train::{Options, Run, Runs, check_changes};
+use sextant_train::{Options, ProgressMode, Run, Runs, check_changes};
 
 /// One variant with one seed, looked at and found able to run. It holds no data: images and features of all that wait would be
 /// in memory at once, and in every one's peak.
@@ -63,7 +64,8 @@ pub fn planned_runs(
             let run_folder = RunFolder::new(folder.join(path(&variant.name, seed)));
             let options = Options {
                 label: format!("{what} ({}/{count})", runs.len() + 1),
-                among: Some(progress.add(&recipe, &run_folder)),
+                // Of several that go on at once, each says its own lines.
+                among: (options.progress != ProgressMode::Lines).then(|| progress.add(&recipe, &run_folder)),
                 ..options.clone()
             };
             let run = evaluation::prepare(recipe, options.clone());
@@ -195,6 +197,34 @@ impl PlannedRun {
             encoded_by: self.encoded_by.as_deref(),
             judges: self.recipe.evaluation.quality.as_ref().map(|_| &[][..]),
             reference: None,
+        }
+    }
+
+    /// What another group of ranks needs to carry it out.
+    pub fn handed(&self) -> HandedRun {
+        HandedRun {
+            name: self.name.clone(),
+            folder: absolute(self.folder.path()).unwrap_or_else(|_| self.folder.path().into()),
+            recipe: self.recipe.clone(),
+            label: self.options.label.clone(),
+            first: self.first,
+        }
+    }
+
+    /// A run that was handed over, by these options.
+    pub fn taken(run: HandedRun, options: &Options) -> Self {
+        Self {
+            name: run.name,
+            folder: RunFolder::new(run.folder),
+            recipe: run.recipe,
+            options: Options {
+                label: run.label,
+                ..options.clone()
+            },
+            // Whoever handed it over has compared them.
+            data: String::new(),
+            encoded_by: None,
+            first: run.first,
         }
     }
 

@@ -17,10 +17,10 @@ pub use setting::{Choice, Setting, Vary, grid};
 pub use text::{markdown, terminal};
 
 use crate::Error;
-use crate::compare::{self, PlannedRun};
+use crate::compare::{self, Ended, PlannedRun, Purpose};
 use sextant_recipe::{Recipe, RecipeFile, Variant};
 use sextant_records::{FileError, FolderLock, make_folder, write_whole};
-use sextant_train::Options;
+use sextant_train::{Options, Ranks};
 
 /// Score of a trial, whatever decides the comparison: samples of short trials tell settings apart less well.
 const SCORE: &str = "validation loss";
@@ -41,7 +41,8 @@ pub struct Request {
 }
 
 /// Runs what is left of a sweep in `folder`, then writes `sweep.json`, `sweep.md` and, where every variant has a best setting, a
-/// recipe with them, whose path is returned. `entering` is told each run's folder. A run whose training fails does not end the
+/// recipe with them, whose path is returned. `entering` is told each run's folder; `firsts` are the first ranks of the groups that share
+/// the runs. A run whose training fails does not end the
 /// others.
 ///
 /// # Errors
@@ -51,6 +52,7 @@ pub fn sweep(
     folder: &Path,
     request: &Request,
     options: &Options,
+    firsts: &Ranks,
     entering: impl Fn(&Path),
 ) -> Result<(Sweep, Option<PathBuf>), Error> {
     let base = file.base()?;
@@ -73,16 +75,20 @@ pub fn sweep(
     // All of it: a sweep ends in one choice among all of its runs.
     make_folder(folder)?;
     let _lock = FolderLock::take(folder)?;
-    let mut trials = Vec::new();
+    let ends = compare::spread(firsts, Purpose::Sweep, &runs, || Ok(()), &entering)?;
     let all_settings = settings.iter().flatten();
-    for (run, setting) in runs.iter().zip(all_settings) {
-        let ended = run.train(&run.lock()?, &entering)?;
-        trials.push(Trial {
+    let trials = runs.iter().zip(ends).zip(all_settings).map(|((run, ended), setting)| {
+        let result = run.folder().result().filter(|_| ended == Ended::Done);
+        Trial {
             setting: setting.clone(),
-            score: ended.as_ref().ok().map(|result| result.validation_loss),
-            failure: ended.err().map(|error| error.to_string()),
-        });
-    }
+            score: result.map(|result| result.validation_loss),
+            failure: match ended {
+                Ended::Done => None,
+                Ended::Failed(reason) | Ended::Held(reason) => Some(reason),
+            },
+        }
+    });
+    let trials: Vec<Trial> = trials.collect();
     let budget = settings[0].len();
     let chunks = trials.chunks(budget).zip(runs.chunks(budget));
     let variants = file.variants.iter().zip(chunks).map(|(variant, (trials, runs))| {

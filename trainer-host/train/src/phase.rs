@@ -10,12 +10,12 @@ use std::time::Instant;
 use burn::tensor::Tensor;
 use sextant_data::{DataError, HostBatch};
 use sextant_interrupt as interrupt;
-use sextant_model::TrainBatch;
 use sextant_model::device::compiles_kernels;
-use sextant_recipe::{OptimiserRecipe, OutputRecipe};
-use sextant_records::Seconds;
+use sextant_model::{Sit, TrainBatch};
+use sextant_recipe::{OptimiserRecipe, OutputRecipe, Weights};
 use sextant_records::checkpoint::{Saved, list};
 use sextant_records::journal::{Journal, MACHINE};
+use sextant_records::{Seconds, ValidationLoss};
 
 use super::accumulator::{Diverged, ScalarAccumulator};
 use super::checkpoint::{self, Contents, State};
@@ -28,7 +28,7 @@ use super::progress::Progress;
 use super::reduce::Ranks;
 use super::sample::TrainingSamples;
 use super::schedule::learning_rate;
-use super::validation::{ValidationBatch, validation_loss};
+use super::validation::{ValidationBatch, shared_validation_loss};
 use super::worker::{Worker, accumulate};
 
 /// Settings of a phase's loop.
@@ -320,34 +320,58 @@ impl Training {
     /// Does what is due after a step. Where somebody asks to stop meanwhile, all of it stays due, for whoever goes on from the
     /// checkpoint of the step.
     fn after_step(&mut self, shares: Vec<(String, f64)>) -> Result<Option<Ending>, Error> {
-        match self.ranks.clone().led(|| self.due(&shares)) {
+        match self.due(&shares) {
             Err(error) if error.is_interrupt() => {
                 self.state.due = Some(shares);
                 Ok(Some(Ending::Interrupted(self.checkpoint()?)))
             }
-            done => done.map(|_| None),
+            done => done.map(|()| None),
         }
     }
 
-    /// Log, validation, checkpoint. What can be interrupted comes first, when nothing is changed yet.
+    /// The moving average, if something looks at it after this step.
+    fn average_due(&self) -> Option<Sit> {
+        let (step, settings) = (self.state.step, &self.settings);
+        let validates = |every| falls_due(every, step) || step == settings.steps;
+        let is_due = settings.validate_every.is_some_and(validates) || falls_due(settings.output.samples_every, step);
+        is_due.then(|| self.worker.average())
+    }
+
+    /// What all ranks do together comes first, and so what can be interrupted, when nothing is changed yet.
     fn due(&mut self, shares: &[(String, f64)]) -> Result<(), Error> {
         let (step, last) = (self.state.step, self.settings.steps);
         let due = |every| falls_due(every, step);
-        let mut line = BTreeMap::from_iter(shares.iter().cloned());
-        let validated = match self.settings.validate_every {
-            Some(every) if due(every) || step == last => {
-                Some(validation_loss(&self.worker.average(), &self.validation)?)
+        let ranks = self.ranks.clone();
+        let average = self.average_due();
+        let validated = match (self.settings.validate_every, &average) {
+            (Some(every), Some(average)) if due(every) || step == last => {
+                shared_validation_loss(average, &self.validation, &ranks)?
             }
             _ => None,
         };
-        let grids = match &self.samples {
-            Some(samples) if due(self.settings.output.samples_every) => {
+        let grids = match (&self.samples, &average) {
+            (Some(samples), Some(average)) if due(self.settings.output.samples_every) => {
                 // Of weights that are no numbers, the loss that became none first says more than the samples.
-                self.scalars.means().map_err(|diverged| self.diverged(diverged))?;
-                samples.draw(step, &self.worker)?.to_vec()
+                let sound = self.scalars.means().map_err(|diverged| self.diverged(diverged));
+                ranks.agreed_at_leisure(sound)?;
+                samples.draw(step, average, &self.worker.module.student, &ranks)?
             }
             _ => Vec::new(),
         };
+        ranks.led(|| self.note(shares, validated, grids))?;
+        Ok(())
+    }
+
+    /// Log and checkpoint.
+    fn note(
+        &mut self,
+        shares: &[(String, f64)],
+        validated: Option<ValidationLoss>,
+        grids: Vec<(Weights, Vec<u8>)>,
+    ) -> Result<(), Error> {
+        let (step, last) = (self.state.step, self.settings.steps);
+        let due = |every| falls_due(every, step);
+        let mut line = BTreeMap::from_iter(shares.iter().cloned());
         if let Some(loss) = validated {
             line.insert("validation".to_owned(), loss.mean);
             self.state.validation = (step == last).then_some(loss);

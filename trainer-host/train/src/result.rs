@@ -10,30 +10,48 @@ use sextant_records::{RunFolder, RunResult, journal, make_folder, median, write_
 use super::checkpoint::SavedTensors;
 use super::setup::trained;
 use super::validation::validation_loss;
-use super::{Error, Run, memory, sample};
+use super::{Error, Ranks, Run, memory, sample};
 
 impl Run {
-    /// Draws `samples/final.*`; the labels of its images.
-    pub(super) fn draw_grid(&self, folder: &RunFolder, saved: &Saved, ema: &Sit) -> Result<Vec<usize>, Error> {
+    /// Draws `samples/final.*` with these ranks; the labels of its images, where this is the one that writes them.
+    pub(super) fn draw_grid(
+        &self,
+        folder: &RunFolder,
+        saved: &Saved,
+        ema: &Sit,
+        ranks: &Ranks,
+    ) -> Result<Vec<usize>, Error> {
         let Ok(side) = self.dataset.picture_side() else {
-            tracing::warn!(
-                "{}: no samples are drawn, since pictures of latents need their decoder; name its folder with data.vae",
-                self.options.label
-            );
+            if ranks.leads() {
+                tracing::warn!(
+                    "{}: no samples are drawn, since pictures of latents need their decoder; name its folder with data.vae",
+                    self.options.label
+                );
+            }
             return Ok(Vec::new());
         };
-        let drawn = sample::grid(&self.recipe, ema, &self.dataset, &self.options.device);
+        let drawn = sample::grid(&self.recipe, ema, &self.dataset, &self.options.device, ranks);
         let (labels, pixels) = drawn.map_err(|error| error.of_network(&saved.file(Weights::Ema)))?;
-        let columns = self.recipe.evaluation.columns;
-        write_samples(&folder.samples(), "final", &pixels, side, columns)?;
+        if ranks.leads() {
+            let columns = self.recipe.evaluation.columns;
+            write_samples(&folder.samples(), "final", &pixels, side, columns)?;
+        }
         Ok(labels)
+    }
+
+    /// The network at the end of the last phase, and the labels of the samples that all ranks draw of it.
+    pub(super) fn end(&self, folder: &RunFolder, last: &Saved) -> Result<(Sit, Vec<usize>), Error> {
+        let ranks = &self.options.ranks;
+        let ema = trained(&self.recipe, &self.dataset, last, Weights::Ema, &self.options.device);
+        let ema = ranks.agreed_at_leisure(ema)?;
+        let labels = self.draw_grid(folder, last, &ema, ranks)?;
+        Ok((ema, labels))
     }
 
     /// Samples, validation and the cost.
     pub(super) fn conclude(&self, folder: &RunFolder, saved: &[Saved]) -> Result<RunResult, Error> {
         let (last, earlier) = saved.split_last().ok_or(Error::NoPhase)?;
-        let ema = trained(&self.recipe, &self.dataset, last, Weights::Ema, &self.options.device)?;
-        let labels = self.draw_grid(folder, last, &ema)?;
+        let (ema, labels) = self.end(folder, last)?;
         let phase = self.last_phase()?;
         let mut state = last.state()?;
         let lines = journal::read(&folder.metrics());
@@ -44,6 +62,7 @@ impl Run {
         let guidance_loss = final_line.map(guidance_losses).unwrap_or_default();
         let validation = match state.validation.take() {
             Some(measured) => measured,
+            // It was measured by other settings. The others are not asked any more.
             None => validation_loss(&ema, &self.validation()?)?,
         };
         if !validation.is_finite() {

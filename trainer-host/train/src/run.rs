@@ -54,7 +54,7 @@ impl Options {
     pub fn evaluating(&self, what: &str) {
         match &self.among {
             Some(run) => run.evaluating(what),
-            None if self.progress == ProgressMode::Auto => {
+            None if matches!(self.progress, ProgressMode::Auto | ProgressMode::Lines) => {
                 interrupt::say(&format!("{}  evaluating: {what}", self.label));
             }
             None => {}
@@ -322,7 +322,8 @@ impl Run {
         let saved = folder.latest(&self.last_phase()?.name);
         if let Some(saved) = saved.filter(|_| !folder.samples().join("final.png").exists()) {
             let ema = trained(&self.recipe, &self.dataset, &saved, Weights::Ema, &self.options.device)?;
-            result.sample_labels = self.draw_grid(folder, &saved, &ema)?;
+            // The others do not know of this run.
+            result.sample_labels = self.draw_grid(folder, &saved, &ema, &Ranks::default())?;
             folder.finish(&result)?;
         }
         Ok(result)
@@ -353,8 +354,18 @@ impl Run {
         }
     }
 
+    /// Takes part in what is left of the training, as another rank than the first, and in the samples of its end.
+    ///
+    /// # Errors
+    /// The error that stopped it, of whichever rank.
+    pub(super) fn take_part(&self, folder: &RunFolder) -> Result<(), Error> {
+        let saved = self.train(folder)?;
+        self.end(folder, saved.last().ok_or(Error::NoPhase)?)?;
+        Ok(())
+    }
+
     /// Trains all phases, one after another, each to its end.
-    pub(super) fn train(&self, folder: &RunFolder) -> Result<Vec<Saved>, Error> {
+    fn train(&self, folder: &RunFolder) -> Result<Vec<Saved>, Error> {
         let mut saved = Vec::new();
         for index in 0..self.recipe.phases.len() {
             saved.push(self.phase(folder, index, &saved)?);
@@ -449,13 +460,12 @@ impl Run {
         let loader = loader.with_slice(ranks.slice(self.recipe.optimiser.batch));
         // The line of a step after which something is still due is written anew.
         let logged = state.step - u64::from(state.due.is_some());
-        let mut training = Training::new(settings, worker, state, progress).with_ranks(ranks.clone());
-        if !ranks.leads() {
-            return Ok(Some((training, loader)));
-        }
-        training = training
-            .with_journal(Journal::open(folder, &phase.name, logged)?)
+        let mut training = Training::new(settings, worker, state, progress)
+            .with_ranks(ranks.clone())
             .with_validation(if last { self.validation()? } else { Vec::new() });
+        if ranks.leads() {
+            training = training.with_journal(Journal::open(folder, &phase.name, logged)?);
+        }
         if let Ok(side) = self.dataset.picture_side() {
             training = training.with_samples(TrainingSamples {
                 recipe: self.recipe.clone(),

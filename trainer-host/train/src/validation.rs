@@ -12,7 +12,9 @@ use sextant_model::diffusion::{Interpolant, Target};
 use sextant_recipe::{DiffusionRecipe, EvaluationRecipe, Path, Prediction};
 use sextant_records::ValidationLoss;
 
+use super::Error;
 use super::objective::per_sample;
+use super::reduce::{Ranks, bytes, floats};
 
 /// Samples of one pass.
 pub(super) const BATCH: usize = 64;
@@ -37,8 +39,9 @@ pub struct ValidationBatch {
 }
 
 impl ValidationBatch {
-    /// Denoising loss of `network` per sample `[B]`, without gradients.
-    fn losses(&self, network: &Sit) -> Tensor<1> {
+    /// Denoising loss of `network` per sample, without gradients.
+    fn losses(&self, network: &Sit) -> Result<Vec<f32>, Interrupted> {
+        interrupt::check()?;
         let device = network.pos_embed.device().inner();
         let images = |values: &[f32]| Tensor::<4>::from_data(TensorData::new(values.to_vec(), self.shape), &device);
         let count = [self.shape[0]];
@@ -48,7 +51,7 @@ impl ValidationBatch {
         let t = Tensor::from_data(TensorData::new(self.t.clone(), count), &device);
         let labels = Tensor::<1, Int>::from_data(TensorData::new(self.labels.clone(), count), &device);
         let output = network.forward(x_t, t, labels, &[]).output;
-        per_sample((output - target).square())
+        Ok(per_sample((output - target).square()).into_data().iter().collect())
     }
 }
 
@@ -104,12 +107,37 @@ pub fn validation_set(
 /// # Errors
 /// Somebody asked to stop.
 pub fn validation_loss(network: &Sit, batches: &[ValidationBatch]) -> Result<ValidationLoss, Interrupted> {
+    let losses = batches.iter().map(|batch| batch.losses(network));
+    Ok(mean(batches, losses.collect::<Result<_, _>>()?))
+}
+
+/// The same, of which each rank computes some batches; the first has it, to the bit what it is on one rank.
+///
+/// # Errors
+/// Somebody asked to stop; a fault of other ranks.
+pub fn shared_validation_loss(
+    network: &Sit,
+    batches: &[ValidationBatch],
+    ranks: &Ranks,
+) -> Result<Option<ValidationLoss>, Error> {
+    let mut losses = Vec::new();
+    ranks.share(
+        batches.len(),
+        |batch| Ok(bytes(&batches[batch].losses(network)?)),
+        |part| {
+            losses.push(floats(part).collect());
+            Ok::<_, Error>(())
+        },
+    )?;
+    Ok(ranks.leads().then(|| mean(batches, losses)))
+}
+
+/// The mean of all losses, those of each batch in their order.
+fn mean(batches: &[ValidationBatch], losses: Vec<Vec<f32>>) -> ValidationLoss {
     // Times in [0, 1] are ordered as their bits are.
     let mut of_time: BTreeMap<u32, (f64, usize)> = BTreeMap::new();
     let (mut sum, mut count) = (0.0, 0usize);
-    for batch in batches {
-        interrupt::check()?;
-        let losses: Vec<f32> = batch.losses(network).into_data().iter::<f32>().collect();
+    for (batch, losses) in batches.iter().zip(losses) {
         count += losses.len();
         sum += losses.iter().map(|l| *l as f64).sum::<f64>();
         for (t, loss) in batch.t.iter().zip(&losses) {
@@ -117,11 +145,11 @@ pub fn validation_loss(network: &Sit, batches: &[ValidationBatch]) -> Result<Val
             *of = (of.0 + f64::from(*loss), of.1 + 1);
         }
     }
-    Ok(ValidationLoss {
+    ValidationLoss {
         mean: sum / count as f64,
         by_time: of_time
             .into_iter()
             .map(|(t, (sum, count))| [f64::from(f32::from_bits(t)), sum / count as f64])
             .collect(),
-    })
+    }
 }

@@ -7,8 +7,8 @@ use sextant_records::evaluation::JudgeIdentity;
 use sextant_stats::measure::Features;
 use std::fmt::Debug;
 
-/// Images that are looked at together.
-const CHUNK: usize = 64;
+/// Images that are looked at together: as many as are drawn in one pass.
+pub const CHUNK: usize = sextant_train::sample::BATCH;
 
 /// A frozen network that turns images into features.
 pub trait Backbone: Debug {

@@ -15,6 +15,6 @@ mod load;
 mod trained;
 mod untrained;
 
-pub use base::Judge;
+pub use base::{CHUNK, Judge};
 pub use error::JudgeError;
 pub use load::{load, refuse_target_encoder};

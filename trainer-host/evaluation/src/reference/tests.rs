@@ -92,7 +92,8 @@ impl Ground {
         };
         let cache = Cache(Some(self.path("cache")));
         let floor_of = floor.map(|samples| (&self.dataset, samples));
-        let reference = Reference::against(&self.judges[0], against, floor_of, &cache).unwrap();
+        let look = |ids: &[usize]| Ok(self.judges[0].features_of(&self.dataset, ids)?);
+        let reference = Reference::against(&self.judges[0], against, floor_of, &look, &cache).unwrap();
         let samples = bytes(&self.dataset, samples);
         let floor = reference.floor(floor.unwrap_or(20)).unwrap();
         (

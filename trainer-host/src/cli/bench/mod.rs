@@ -78,6 +78,7 @@ pub fn run(args: &BenchArgs) -> Result<(), Error> {
         plugin_dir: args.plugin_dir.clone(),
         tui: false,
         ranks: Ranks::default(),
+        firsts: Ranks::default(),
     };
     let options = |label: &str| options(&compute, args.output.json, label);
     let run = match (&args.recipe, &args.synthetic.model) {

@@ -4,21 +4,23 @@ mod npz;
 mod subject;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use self::subject::Subject;
 use super::commands::{keep_nothing, listen, options, print_json};
-use super::{ComputeArgs, ConventionName, LimitArgs, OutputArgs};
+use super::{ComputeArgs, ConventionName, LimitArgs, OutputArgs, ranks};
 use crate::Error;
+use sextant_data::Dataset;
+use sextant_model::Sit;
 use sextant_model::diffusion::{SamplerConfig, SamplerMethod};
 use sextant_recipe::Weights;
 use sextant_records::{FileError, write_whole};
-use sextant_train::Ranks;
 use sextant_train::memory;
 use sextant_train::sample::{self, Drawing, Labels, Part, SampleJob, SamplesNeed};
-use sextant_train::write_samples;
+use sextant_train::{Options, Ranks, write_samples};
 
 pub const EXAMPLES: &str = "Examples:
   sextant sample runs/emoji-quick/none
@@ -114,9 +116,12 @@ pub struct SampleArgs {
     /// Name of the files, without an ending.
     #[arg(long, default_value = "drawn")]
     name: String,
-    /// Device to compute on: auto, cpu, cuda:0, wgpu, … (see `sextant devices`).
+    /// Device to compute on: auto, cpu, cuda:0, wgpu, … (see `sextant devices`); several, such as cuda:0,cuda:1, share the samples.
     #[arg(long, default_value = "auto")]
     device: String,
+    /// The ranks that this process is one of.
+    #[arg(skip)]
+    pub(super) ranks: Ranks,
     #[command(flatten)]
     limit: LimitArgs,
     #[command(flatten)]
@@ -136,48 +141,105 @@ pub fn run(args: SampleArgs) -> Result<(), Error> {
             args.name
         )));
     }
-    let mut subject = Subject::find(&args)?;
-    let out = match &args.out {
-        Some(out) if out.is_file() => {
-            return Err(FileError::new(out, "is a file; --out names a folder").into());
+    let ranks = args.ranks.clone();
+    let options = |device: &str| {
+        let compute = ComputeArgs {
+            device: device.to_owned(),
+            plugin_dir: Vec::new(),
+            tui: false,
+            ranks: ranks.clone(),
+            firsts: Ranks::default(),
+        };
+        options(&compute, true, "sample")
+    };
+    // Of processes each has one device.
+    if ranks.count() > 1 {
+        return drawn(&args, &ranks.agreed_at_leisure(options(&args.device))?);
+    }
+    let args = Arc::new(args);
+    let shared = args.clone();
+    ranks::on_all(&args.device, options, move |options| drawn(&shared, &options))
+}
+
+/// A network that is found and read, and what is to be drawn of it.
+struct Ready {
+    subject: Subject,
+    out: PathBuf,
+    dataset: Dataset,
+    network: Sit,
+    drawing: Drawing,
+    labels: Labels,
+    count: usize,
+    columns: usize,
+    side: usize,
+}
+
+impl Ready {
+    fn of(args: &SampleArgs, options: &Options) -> Result<Self, Error> {
+        let mut subject = Subject::find(args)?;
+        let out = match &args.out {
+            Some(out) if out.is_file() => {
+                return Err(FileError::new(out, "is a file; --out names a folder").into());
+            }
+            Some(out) => out.clone(),
+            None => subject.out()?,
+        };
+        let sampler = args.sampler(&subject.drawing.sampler);
+        sampler.validate()?;
+        let dataset = subject.dataset(&options.device)?;
+        let [count, columns] = args.sizes(&subject)?;
+        let side = dataset.picture_side()?;
+        // Those of an .npz are written as they come.
+        if let Some(free) = memory::available().filter(|_| args.npz.is_none()) {
+            SamplesNeed::of_grid("--count", count, [3, side, side]).check(free)?;
         }
-        Some(out) => out.clone(),
-        None => subject.out()?,
-    };
-    let sampler = args.sampler(&subject.drawing.sampler);
-    sampler.validate()?;
-    let compute = ComputeArgs {
-        device: args.device.clone(),
-        plugin_dir: Vec::new(),
-        tui: false,
-        ranks: Ranks::default(),
-    };
-    let options = options(&compute, true, "sample")?;
-    let dataset = subject.dataset(&options.device)?;
-    let classes = dataset.class_names().len();
-    let [count, columns] = args.sizes(&subject)?;
-    let side = dataset.picture_side()?;
-    // Those of an .npz are written as they come.
-    if let Some(free) = memory::available().filter(|_| args.npz.is_none()) {
-        SamplesNeed::of_grid("--count", count, [3, side, side]).check(free)?;
+        let labels = match (&args.class, args.labels) {
+            (Some(class), _) => Labels::Class(label(class, dataset.class_names(), subject.label_dropout)?),
+            (None, LabelsName::Balanced) => Labels::Balanced,
+            (None, LabelsName::Random) => Labels::Random,
+        };
+        let drawing = Drawing {
+            sampler,
+            seed: args.seed.unwrap_or(subject.drawing.seed),
+            batch: args.batch,
+            ..subject.drawing.clone()
+        };
+        let network = subject.network(&args.target, &dataset, &options.device)?;
+        Ok(Self {
+            subject,
+            out,
+            dataset,
+            network,
+            drawing,
+            labels,
+            count,
+            columns,
+            side,
+        })
     }
-    let labels = match (&args.class, args.labels) {
-        (Some(class), _) => Labels::Class(label(class, dataset.class_names(), subject.label_dropout)?),
-        (None, LabelsName::Balanced) => Labels::Balanced,
-        (None, LabelsName::Random) => Labels::Random,
-    };
-    let drawing = Drawing {
-        sampler,
-        seed: args.seed.unwrap_or(subject.drawing.seed),
-        batch: args.batch,
-        ..subject.drawing.clone()
-    };
-    let network = subject.network(&args.target, &dataset, &options.device)?;
-    for warning in subject.warnings(&drawing.sampler, &args) {
-        tracing::warn!("{warning}");
-    }
-    if let Some(said) = subject.said(&drawing).filter(|_| !args.output.json) {
-        eprintln!("{said}");
+}
+
+/// Draws on one rank's device, of those that draw together.
+fn drawn(args: &SampleArgs, options: &Options) -> Result<(), Error> {
+    let ranks = &options.ranks;
+    let Ready {
+        subject,
+        out,
+        dataset,
+        network,
+        drawing,
+        labels,
+        count,
+        columns,
+        side,
+    } = ranks.agreed_at_leisure(Ready::of(args, options))?;
+    if ranks.leads() {
+        for warning in subject.warnings(&drawing.sampler, args) {
+            tracing::warn!("{warning}");
+        }
+        if let Some(said) = subject.said(&drawing).filter(|_| !args.output.json) {
+            eprintln!("{said}");
+        }
     }
     let job = SampleJob {
         network: &network,
@@ -190,14 +252,19 @@ pub fn run(args: SampleArgs) -> Result<(), Error> {
         labels,
         count: count as u64,
         part: args.part.unwrap_or(Part::WHOLE),
+        ranks,
     };
     if let Some(npz) = &args.npz {
         return npz::run(&job, npz, &subject.file, args.output.json);
     }
+    let classes = dataset.class_names().len();
     let of = |index| labels.of(index, classes, job.drawing.seed);
     let labels: Vec<usize> = (0..count as u64).map(of).collect();
-    let drawn = sample::draw(&network, &job.drawing, &labels, &dataset, &options.device);
+    let drawn = sample::draw(&network, &job.drawing, &labels, &dataset, &options.device, ranks);
     let pixels = drawn.map_err(|error| error.of_network(&subject.file))?;
+    if !ranks.leads() {
+        return Ok(());
+    }
     let png = write_samples(&out, &args.name, &pixels, side, columns)?;
     let settings = job.settings();
     write_whole(&png.with_extension("json"), format!("{settings:#}\n").as_bytes())?;

@@ -18,8 +18,14 @@ pub fn run(job: &SampleJob, npz: &Path, weights: &Path, json: bool) -> Result<()
             npz.display()
         )));
     }
-    let progress = if json { ProgressMode::Quiet } else { ProgressMode::Auto };
-    let (drawn, settings) = job.run(npz, progress).map_err(|error| error.of_network(weights))?;
+    let progress = match json || !job.ranks.leads() {
+        true => ProgressMode::Quiet,
+        false => ProgressMode::Auto,
+    };
+    let ended = job.run(npz, progress).map_err(|error| error.of_network(weights))?;
+    let Some((drawn, settings)) = ended else {
+        return Ok(());
+    };
     let missing: Vec<String> = match &drawn {
         Drawn::Before | Drawn::Written => Vec::new(),
         Drawn::Part { missing } => missing.iter().map(ToString::to_string).collect(),

@@ -23,6 +23,8 @@ const EVERY: Duration = Duration::from_secs(10);
 pub enum ProgressMode {
     /// A bar on standard error if that is a terminal, else lines.
     Auto,
+    /// Lines on standard error: other runs go on beside.
+    Lines,
     /// burn-train's dashboard, which takes the whole terminal.
     Dashboard,
     /// Nothing: another program reads the output.
@@ -34,7 +36,7 @@ impl ProgressMode {
     pub fn start(self, label: &str, done: u64, total: u64) -> Progress {
         let show = match self {
             Self::Auto if std::io::stderr().is_terminal() => Show::Bar(drawn(ProgressBar::new(total), label, done)),
-            Self::Auto => Show::Lines { last: Instant::now() },
+            Self::Auto | Self::Lines => Show::Lines { last: Instant::now() },
             Self::Dashboard => {
                 Dashboard::open(label, done, total).map_or(Show::Nothing, |it| Show::Dashboard(Box::new(it)))
             }

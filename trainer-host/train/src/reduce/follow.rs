@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sextant_recipe::Recipe;
 use sextant_records::RunFolder;
 
@@ -17,12 +18,17 @@ use crate::{Error, Options, ProgressMode, Run};
 /// Stack of a thread that computes: as large as a process's first.
 const STACK: usize = 8 << 20;
 
-/// A run that is to be trained.
+/// A work to which the first rank calls all others.
 #[derive(Serialize, Deserialize)]
-struct Begun {
-    recipe: Recipe,
-    folder: PathBuf,
+enum Call {
+    /// The training of a run.
+    Training { recipe: Box<Recipe>, folder: PathBuf },
+    /// Another, which whoever [follows](follow) knows.
+    Other(Value),
 }
+
+/// Takes part in a work that is no training. How it ends is known to the first rank.
+pub type TakePart = fn(Value, &Options);
 
 impl Ranks {
     /// Has all others take part in the training of the run in `folder`, once each has made it ready.
@@ -35,13 +41,25 @@ impl Ranks {
         }
         self.be_patient(&recipe.ranks);
         let path = std::path::absolute(folder.path()).unwrap_or_else(|_| folder.path().into());
-        let begun = Begun {
-            recipe: recipe.clone(),
+        self.call_to(&Call::Training {
+            recipe: Box::new(recipe.clone()),
             folder: path,
-        };
-        let begun = serde_json::to_vec(&begun).map_err(|error| RankError::Lost(error.to_string()))?;
-        self.said(|| begun)?;
+        })?;
         self.agreed_at_leisure(Ok(()))
+    }
+
+    /// Has all others take part in a work that is no training, by the [`TakePart`] that they follow with.
+    ///
+    /// # Errors
+    /// Ranks that are lost.
+    pub fn call(&self, work: Value) -> Result<(), RankError> {
+        self.call_to(&Call::Other(work))
+    }
+
+    fn call_to(&self, call: &Call) -> Result<(), RankError> {
+        let call = serde_json::to_vec(call).map_err(|error| RankError::Lost(error.to_string()))?;
+        self.said(|| call)?;
+        Ok(())
     }
 
     /// Lets the others go: no run comes any more.
@@ -53,27 +71,28 @@ impl Ranks {
     }
 }
 
-/// Takes part in every run of the first rank, until that lets the others go.
+/// Takes part in every training of the first rank, and by `other` in every other work, until that lets the others go.
 ///
 /// # Errors
 /// Ranks that are lost.
-pub fn follow(options: &Options) -> Result<(), Error> {
+pub fn follow(options: &Options, other: TakePart) -> Result<(), Error> {
     let ranks = &options.ranks;
     loop {
-        let begun = ranks.said(Vec::new)?;
-        if begun.is_empty() {
+        let call = ranks.said(Vec::new)?;
+        if call.is_empty() {
             return Ok(());
         }
-        let made = serde_json::from_slice::<Begun>(&begun)
-            .map_err(|error| RankError::Lost(error.to_string()).into())
-            .and_then(|Begun { recipe, folder }| {
+        match serde_json::from_slice(&call).map_err(|error| RankError::Lost(error.to_string()))? {
+            Call::Training { recipe, folder } => {
                 ranks.be_patient(&recipe.ranks);
-                Ok((Run::prepare(recipe, options.clone())?, RunFolder::new(folder)))
-            });
-        // How a run ends is known to the first, which says it.
-        let _ = ranks
-            .agreed_at_leisure(made)
-            .and_then(|(run, folder)| run.train(&folder));
+                let made = Run::prepare(*recipe, options.clone());
+                // How a run ends is known to the first, which says it.
+                let _ = ranks
+                    .agreed_at_leisure(made)
+                    .and_then(|run| run.take_part(&RunFolder::new(folder)));
+            }
+            Call::Other(work) => other(work, options),
+        }
         if let Some(words) = ranks.lost() {
             return Err(RankError::Lost(words).into());
         }
@@ -81,11 +100,16 @@ pub fn follow(options: &Options) -> Result<(), Error> {
 }
 
 /// Ranks of this process on several devices. `options` are those of the first, whose own device is named `own`; each of the others is a
-/// thread that follows.
+/// thread that does `body` and shows nothing.
 ///
 /// # Errors
 /// A thread that the system does not start.
-pub fn on_devices(options: Options, own: &str, others: Vec<(Device, String)>) -> io::Result<Options> {
+pub fn on_devices(
+    options: Options,
+    own: &str,
+    others: Vec<(Device, String)>,
+    body: impl Fn(Options) + Clone + Send + 'static,
+) -> io::Result<Options> {
     let devices: Vec<Device> = std::iter::once(&options.device)
         .chain(others.iter().map(|(device, _)| device))
         .map(|device| device.clone().inner())
@@ -102,17 +126,15 @@ pub fn on_devices(options: Options, own: &str, others: Vec<(Device, String)>) ->
             among: None,
             ..options.clone()
         };
+        let body = body.clone();
         let name = format!("rank {}", link.rank());
         std::thread::Builder::new()
             .name(name)
             .stack_size(STACK)
             .spawn(move || {
-                // The first logs.
-                tracing::subscriber::with_default(tracing::subscriber::NoSubscriber::new(), || {
-                    let ranks = Ranks::join(Box::new(link), &other.device_name);
-                    // Without the first there is nobody to hear of it.
-                    let _ = ranks.map(|ranks| follow(&Options { ranks, ..other }));
-                });
+                let ranks = Ranks::join(Box::new(link), &other.device_name);
+                // Without the first there is nobody to hear of it.
+                let _ = ranks.map(|ranks| body(Options { ranks, ..other }));
             })?;
     }
     let joined = |link| Ranks::join(Box::new(link), own);

@@ -5,6 +5,7 @@
 
 mod collective;
 mod follow;
+mod group;
 #[cfg(feature = "mpi")]
 pub mod mpi;
 mod ranks;
@@ -18,8 +19,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use collective::{Collective, Summed};
-pub use follow::{follow, on_devices};
+pub use follow::{TakePart, follow, on_devices};
 pub use ranks::Ranks;
+#[cfg(test)]
+pub(crate) use ranks::tests::on_ranks;
 pub use word::Crossing;
 
 /// Bytes from one rank to another. Several ranks may be sent the same.
@@ -110,4 +113,15 @@ fn add(sums: &mut [f32], values: &[f32]) {
     for (sum, value) in sums.iter_mut().zip(values) {
         *sum += value;
     }
+}
+
+/// Numbers as the bytes that go from rank to rank.
+pub fn bytes(values: &[f32]) -> Vec<u8> {
+    bytemuck::cast_slice(values).to_vec()
+}
+
+/// The numbers of such bytes.
+pub fn floats(message: &[u8]) -> impl Iterator<Item = f32> {
+    let (values, _) = message.as_chunks::<4>();
+    values.iter().map(|bytes| f32::from_ne_bytes(*bytes))
 }

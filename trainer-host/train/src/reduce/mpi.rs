@@ -13,6 +13,7 @@ use mpi::Threading;
 use mpi::request::{Request, Scope, StaticScope, scope};
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::{Communicator, Destination, Equivalence, Source};
+use sextant_interrupt as interrupt;
 
 use super::{Message, Missing, Reduce, Wait, add, part};
 
@@ -21,9 +22,9 @@ const EXCHANGED: i32 = 1;
 /// Values that a rank adds up of its part at once: MPI moves them while they are in a processor's cache, and the messages are long enough
 /// not to be copied on their way.
 const AT_ONCE: usize = 1 << 17;
-/// Tag of what only says that a process lives.
+/// Tag of what only says that a process lives, and whether somebody asked it to stop.
 const ALIVE: i32 = 2;
-static BEAT: [u8; 1] = [1];
+static BEATS: [[u8; 1]; 2] = [[0], [1]];
 /// Time between two signs of life.
 const EVERY: Duration = Duration::from_secs(2);
 /// Time in which messages are looked for without a pause: MPI moves them only while it is asked.
@@ -205,25 +206,30 @@ impl Link {
         }
     }
 
-    /// Tells the others that this process lives, and hears it from them.
+    /// Tells the others that this process lives, and hears it from them. A request to stop goes with it, to ranks of other groups too,
+    /// which exchange nothing with this one for hours.
     fn show_life(&mut self) {
         while let Some(status) = self.world.any_process().immediate_probe_with_tag(ALIVE) {
             let from = status.source_rank();
             let mut beat = [0u8];
             self.world.process_at_rank(from).receive_into_with_tag(&mut beat, ALIVE);
             self.heard[from as usize] = Instant::now();
+            if beat == BEATS[1] {
+                interrupt::stop();
+            }
         }
         if self.beat.elapsed() < EVERY {
             return;
         }
         self.beat = Instant::now();
+        let beat = &BEATS[usize::from(interrupt::is_requested())];
         for other in (0..self.ranks).filter(|other| *other != self.rank) {
             // One at a time: who does not take it gets no second.
             self.beating[other] = match self.beating[other].take().map(Request::test) {
                 Some(Err(pending)) => Some(pending),
                 _ => {
                     let other = self.world.process_at_rank(other as i32);
-                    Some(other.immediate_send_with_tag(StaticScope, &BEAT[..], ALIVE))
+                    Some(other.immediate_send_with_tag(StaticScope, &beat[..], ALIVE))
                 }
             };
         }

@@ -2,13 +2,16 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sextant_interrupt as interrupt;
+use sextant_model::device::panic_text;
 use sextant_recipe::{KeyError, OptimiserRecipe, RanksRecipe};
 
+use super::group::Group;
 use super::word::{Crossing, LENGTH, Word, Work};
 use super::{Collective, Message, Missing, Reduce, Wait};
 use crate::error::RankError;
@@ -17,12 +20,14 @@ use crate::error::RankError;
 #[derive(Clone, Default)]
 pub struct Ranks(Option<Arc<World>>);
 
-struct World {
+pub(super) struct World {
     link: Mutex<Box<dyn Reduce>>,
     collective: Option<Arc<dyn Collective>>,
-    rank: usize,
+    pub(super) rank: usize,
+    /// The number of each rank, as messages tell it: those of a group are numbered as all are.
+    numbers: Vec<usize>,
     /// The place of each rank, such as its host.
-    places: Vec<String>,
+    pub(super) places: Vec<String>,
     /// Seconds until a rank that does not answer is lost.
     patience: AtomicU64,
     /// Somebody asked a rank to stop.
@@ -46,11 +51,17 @@ impl Ranks {
     ///
     /// # Errors
     /// Ranks that do not answer.
-    pub fn join(mut link: Box<dyn Reduce>, place: &str) -> Result<Self, Missing> {
+    pub fn join(link: Box<dyn Reduce>, place: &str) -> Result<Self, Missing> {
+        let numbers = (0..link.ranks()).collect();
+        Self::join_as(numbers, link, place)
+    }
+
+    fn join_as(numbers: Vec<usize>, mut link: Box<dyn Reduce>, place: &str) -> Result<Self, Missing> {
         let patience = Duration::from_secs(RanksRecipe::default().patience);
         let places = link.gather(place.as_bytes().to_vec(), Wait::Life(patience))?;
         Ok(Self(Some(Arc::new(World {
             rank: link.rank(),
+            numbers,
             places: places
                 .iter()
                 .map(|place| String::from_utf8_lossy(place).into_owned())
@@ -123,9 +134,33 @@ impl Ranks {
     /// A rank in words: its number, and its place.
     pub fn name(&self, rank: usize) -> String {
         match &self.0 {
-            Some(world) => format!("rank {rank} on {}", world.places[rank]),
+            Some(world) => world.name(rank),
             None => format!("rank {rank}"),
         }
+    }
+
+    /// The groups of equally many ranks that follow one another, as this rank sees them: its own group, and the first ranks of all groups,
+    /// if it is one of them. Nothing is exchanged among all until the groups have exchanged their last.
+    ///
+    /// # Errors
+    /// Ranks that do not answer.
+    pub fn in_groups(&self, groups: usize) -> Result<(Self, Self), RankError> {
+        let Some(world) = &self.0 else {
+            return Ok((Self::default(), Self::default()));
+        };
+        let size = self.count() / groups;
+        let first = self.rank() / size * size;
+        let join = |members: Vec<usize>| {
+            let link = Box::new(Group::new(world.clone(), members.clone()));
+            let joined = Self::join_as(members, link, &world.places[self.rank()]);
+            joined.map_err(|_| RankError::Lost(self.lost().unwrap_or_default()))
+        };
+        let own = join((first..first + size).collect())?;
+        let firsts = match own.leads() {
+            true => join((0..groups).map(|group| group * size).collect())?,
+            false => Self::default(),
+        };
+        Ok((own, firsts))
     }
 
     /// The fault of a rank, as the others have it.
@@ -268,6 +303,67 @@ impl Ranks {
         }
     }
 
+    /// Does the parts of a work from 0 to `parts`, which all ranks know: each rank does every N-th of them by `act`, and the first has what
+    /// came of each, in the order of the parts and as they come, by `take`, which the others are not asked for.
+    ///
+    /// # Errors
+    /// A failure of any rank, a request to stop that reached any, ranks that are lost: after the parts that are under way.
+    pub fn share<E: Crossing>(
+        &self,
+        parts: usize,
+        mut act: impl FnMut(usize) -> Result<Vec<u8>, E>,
+        mut take: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut taken = Ok(());
+        for first in (0..parts).step_by(self.count()) {
+            let own = first + self.rank();
+            let done = taken.and_then(|()| match own < parts {
+                true => self.acted(|| act(own)),
+                false => Ok(Vec::new()),
+            });
+            let done = self.agreed_at_leisure(done)?;
+            let parts = self.handed(done)?;
+            taken = parts.iter().try_for_each(|part| take(part));
+        }
+        self.agreed_at_leisure(taken)
+    }
+
+    /// Does a rank's part of a shared work. Where others wait for it, a panic of the backend is an error that they hear of.
+    fn acted<T, E: Crossing>(&self, act: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        match self.count() {
+            1 => act(),
+            _ => catch_unwind(AssertUnwindSafe(act)).unwrap_or_else(|panic| {
+                let reason = format!("the backend failed: {}", panic_text(panic.as_ref()));
+                Err(RankError::Lost(reason).into())
+            }),
+        }
+    }
+
+    /// The bytes of every rank that has some, in their order, for the first; nothing for the others.
+    fn handed(&self, own: Vec<u8>) -> Result<Vec<Message>, RankError> {
+        let Some(world) = &self.0 else {
+            return Ok(vec![own.into()]);
+        };
+        let count = self.count();
+        let hand = |message: Vec<u8>, lengths: Vec<usize>| {
+            let mut messages = vec![Message::default(); count];
+            messages[0] = message.into();
+            world.exchange(messages, lengths, Wait::Answer)
+        };
+        let length = if self.leads() { size_of::<u64>() } else { 0 };
+        let lengths = hand((own.len() as u64).to_le_bytes().to_vec(), vec![length; count])?;
+        let of = |message: &Message| message.as_slice().try_into().map_or(0, u64::from_le_bytes) as usize;
+        let lengths = lengths.iter().map(of).collect();
+        if !self.leads() {
+            hand(own, lengths)?;
+            return Ok(Vec::new());
+        }
+        let mut all = hand(Vec::new(), lengths)?;
+        all[0] = own.into();
+        all.retain(|part| !part.is_empty());
+        Ok(all)
+    }
+
     /// What the first rank says, to all.
     ///
     /// # Errors
@@ -365,22 +461,26 @@ fn word<T, E: Crossing>(own: &Result<T, E>) -> Word {
 }
 
 impl World {
-    fn lost(&self) -> MutexGuard<'_, Option<(Vec<usize>, String)>> {
+    fn name(&self, rank: usize) -> String {
+        format!("rank {} on {}", self.numbers[rank], self.places[rank])
+    }
+
+    pub(super) fn lost(&self) -> MutexGuard<'_, Option<(Vec<usize>, String)>> {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Exchanges something, unless a rank is lost already.
-    fn with<T>(&self, exchange: impl FnOnce(&mut dyn Reduce, Duration) -> Result<T, Missing>) -> Result<T, RankError> {
+    pub(super) fn with<T>(
+        &self,
+        exchange: impl FnOnce(&mut dyn Reduce, Duration) -> Result<T, Missing>,
+    ) -> Result<T, RankError> {
         if let Some((_, words)) = &*self.lost() {
             return Err(RankError::Lost(words.clone()));
         }
         let patience = Duration::from_secs(self.patience.load(SeqCst));
         let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
         exchange(link.as_mut(), patience).map_err(|Missing(ranks)| {
-            let names = ranks
-                .iter()
-                .map(|rank| format!("rank {rank} on {}", self.places[*rank]));
-            let names: Vec<String> = names.collect();
+            let names: Vec<String> = ranks.iter().map(|rank| self.name(*rank)).collect();
             let words = format!(
                 "{} {} gone, or did not answer for {} s (ranks.patience)",
                 names.join(", "),
@@ -418,7 +518,7 @@ impl World {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::threads::threads;
     use super::*;
     use crate::error::{Error, StepError};
@@ -512,6 +612,92 @@ mod tests {
             led[1].contains("rank 0 on host0") && led[1].contains(&led[0]),
             "{led:?}"
         );
+    }
+
+    #[test]
+    fn the_parts_of_a_work_come_to_the_first_in_their_order_whoever_does_them() {
+        for count in 1..=4 {
+            for parts in [0, 1, 3, 8] {
+                let all = on_ranks(count, |ranks| {
+                    let (mut done, mut taken) = (Vec::new(), Vec::new());
+                    let act = |part: usize| {
+                        done.push(part);
+                        Ok::<_, Error>(vec![part as u8; part + 1])
+                    };
+                    let take = |part: &[u8]| {
+                        taken.push(part.to_vec());
+                        Ok(())
+                    };
+                    ranks.share(parts, act, take).unwrap();
+                    (done, taken)
+                });
+                let wanted: Vec<Vec<u8>> = (0..parts).map(|part| vec![part as u8; part + 1]).collect();
+                assert_eq!(all[0].1, wanted, "{count} ranks");
+                assert!(all[1..].iter().all(|(_, taken)| taken.is_empty()));
+                let mut done: Vec<usize> = all.into_iter().flat_map(|(done, _)| done).collect();
+                done.sort_unstable();
+                assert!(done.into_iter().eq(0..parts), "each once");
+            }
+        }
+    }
+
+    #[test]
+    fn groups_are_worlds_of_their_own_whose_first_ranks_know_each_other() {
+        for (group, firsts) in on_ranks(6, |ranks| {
+            let (group, firsts) = ranks.in_groups(3).unwrap();
+            let mut values = vec![ranks.rank() as f32];
+            group.sum(&mut values).unwrap();
+            assert_eq!(values[0] as usize, 4 * (ranks.rank() / 2) + 1);
+            assert_eq!((group.count(), group.rank()), (2, ranks.rank() % 2));
+            assert_eq!(group.name(1), format!("rank {0} on host{0}", ranks.rank() / 2 * 2 + 1));
+            let said = group.leads().then(|| firsts.gather(vec![ranks.rank() as u8]).unwrap());
+            let failed = group.agreed::<_, StepError>(match ranks.rank() {
+                3 => Err(StepError::NoBatch),
+                _ => Ok(()),
+            });
+            assert_eq!(failed.is_err(), ranks.rank() / 2 == 1);
+            (said, firsts.count())
+        }) {
+            match group {
+                Some(said) => assert_eq!(said.iter().map(|of| of[0]).collect::<Vec<_>>(), [0, 2, 4]),
+                None => assert_eq!(firsts, 1),
+            }
+        }
+    }
+
+    #[test]
+    fn a_shared_work_ends_for_all_where_a_part_fails_or_cannot_be_taken() {
+        let said = |fails: fn(usize) -> bool, panics: bool, full: bool| {
+            let said = on_ranks(2, |ranks| {
+                let mut done = 0;
+                let act = |part: usize| {
+                    done += 1;
+                    match (fails(part), panics) {
+                        (true, true) => panic!("no memory"),
+                        (true, false) => Err(Error::Pixels(format!("part {part}"))),
+                        _ => Ok(vec![0]),
+                    }
+                };
+                let take = |_: &[u8]| {
+                    if full {
+                        Err(Error::Pixels("full".into()))
+                    } else {
+                        Ok(())
+                    }
+                };
+                let error = ranks.share(100, act, take).unwrap_err().to_string();
+                assert!(!ranks.is_broken());
+                (error, done)
+            });
+            assert!(said.iter().all(|(_, done)| *done < 5), "{said:?}");
+            said.into_iter().map(|(error, _)| error).collect::<Vec<_>>()
+        };
+        let failed = said(|part| part == 3, false, false);
+        assert_eq!(failed, ["rank 1 on host1: part 3", "part 3"]);
+        let panicked = said(|part| part == 2, true, false);
+        assert_eq!(panicked[1], format!("rank 0 on host0: {}", panicked[0]));
+        assert!(panicked[0].contains("no memory"), "{panicked:?}");
+        assert_eq!(said(|_| false, false, true), ["full", "rank 0 on host0: full"]);
     }
 
     #[test]

@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use super::npz::write_npz;
 use super::partial::{Partial, complete, differences, remove};
 use super::read::SampleFile;
-use super::{Drawing, Labels, pass};
-use crate::{Error, ProgressMode};
+use super::{Drawing, Labels, images_from};
+use crate::{Error, ProgressMode, Ranks};
 use sextant_data::Dataset;
 use sextant_model::{Sit, collect, fingerprint};
 use sextant_records::{FileError, FileIdentity, make_folder, sync_folder};
@@ -106,6 +106,8 @@ pub struct SampleJob<'a> {
     pub count: u64,
     /// The part that this process draws.
     pub part: Part,
+    /// The ranks that draw it, of which all have this job, and the first writes.
+    pub ranks: &'a Ranks,
 }
 
 /// State of the samples after a job.
@@ -124,37 +126,52 @@ pub enum Drawn {
 
 impl SampleJob<'_> {
     /// Draws what is missing of this part, and writes the `.npz` where that was the last. Answers what became of it, and
-    /// the [settings](Self::settings).
+    /// the [settings](Self::settings); nothing on a rank that does not write.
     ///
     /// The images go to a file beside the `.npz`, which is on disk after each pass; what an earlier process left in it is gone on
     /// with. An `.npz` has arrays `arr_0` and, unless samples have no class, `arr_1`, and its archive's comment holds the settings.
     ///
     /// # Errors
     /// Files of other settings or of somebody else; another process at this part; a network whose output is not finite; a disk that is
-    /// full; an interrupt. What was drawn stays.
-    pub fn run(&self, npz: &Path, progress: ProgressMode) -> Result<(Drawn, Value), Error> {
-        let settings = self.settings();
-        Ok((self.draw(npz, &settings, progress)?, settings))
+    /// full; an interrupt; a fault of other ranks. What was drawn stays.
+    pub fn run(&self, npz: &Path, progress: ProgressMode) -> Result<Option<(Drawn, Value)>, Error> {
+        let begun = self.ranks.led(|| self.begin(npz))?;
+        let Range { start, end } = self.part.range(self.count);
+        // None where everything was drawn before.
+        let done = begun
+            .as_ref()
+            .and_then(|(partial, _)| partial.as_ref())
+            .map(Partial::done);
+        let Some(done) = self.ranks.said_step(|| done)? else {
+            return Ok(begun.map(|(_, settings)| (Drawn::Before, settings)));
+        };
+        let (mut partial, settings) = begun.unzip();
+        self.fill(partial.as_mut().and_then(Option::as_mut), start + done..end, progress)?;
+        self.ranks.led(|| {
+            let settings = settings.unwrap_or_default();
+            Ok((self.join(npz, &settings)?, settings))
+        })
     }
 
-    fn draw(&self, npz: &Path, settings: &Value, progress: ProgressMode) -> Result<Drawn, Error> {
-        if is_there(npz, settings)? {
+    /// The file of this part, which may hold images, and the settings; no file where the `.npz` is there.
+    fn begin(&self, npz: &Path) -> Result<(Option<Partial>, Value), Error> {
+        let settings = self.settings();
+        if is_there(npz, &settings)? {
             self.clear(npz)?;
-            return Ok(Drawn::Before);
+            return Ok((None, settings));
         }
         if let Some(folder) = npz.parent() {
             make_folder(folder)?;
         }
         let Range { start, end } = self.part.range(self.count);
-        let mut partial = Partial::open(
+        let partial = Partial::open(
             &self.part.file(npz),
-            &of_part(settings, self.part),
+            &of_part(&settings, self.part),
             self.image(),
             end - start,
             self.rows(),
         )?;
-        self.fill(&mut partial, start..end, progress)?;
-        self.join(npz, settings)
+        Ok((Some(partial), settings))
     }
 
     /// All that the bytes of the images depend on. Finding that out takes a pass over all weights.
@@ -205,22 +222,31 @@ impl SampleJob<'_> {
             .of(index, self.dataset.class_names().len(), self.drawing.seed)
     }
 
-    fn fill(&self, partial: &mut Partial, part: Range<u64>, progress: ProgressMode) -> Result<(), Error> {
-        let total = part.end - part.start;
-        if partial.done() == total {
+    /// Draws the samples that are left of the part, into its file where this is the rank that writes it.
+    fn fill(&self, mut partial: Option<&mut Partial>, left: Range<u64>, progress: ProgressMode) -> Result<(), Error> {
+        if left.is_empty() {
             return Ok(());
         }
-        let mut progress = progress.start("sample", partial.done(), total).counting("image");
-        while partial.done() < total {
-            let first = part.start + partial.done();
+        let total = self.part.range(self.count);
+        let total = total.end - total.start;
+        let mut done = total - (left.end - left.start);
+        let mut progress = progress.start("sample", done, total).counting("image");
+        let passes = (left.end - left.start).div_ceil(self.rows()) as usize;
+        let draw = |pass: usize| {
+            let first = left.start + pass as u64 * self.rows();
             // The last pass draws some that are not asked for.
             let labels: Vec<usize> = (first..first + self.rows()).map(|index| self.label(index)).collect();
-            let images = pass(self.network, &self.drawing, first, &labels, self.dataset, self.device)?;
-            let wanted = self.rows().min(total - partial.done());
-            partial.append(&images[..(wanted * self.image()) as usize], wanted)?;
-            progress.step(partial.done());
-        }
-        Ok(())
+            images_from(self.network, &self.drawing, first, &labels, self.dataset, self.device)
+        };
+        self.ranks.share(passes, draw, |images| {
+            let wanted = self.rows().min(total - done);
+            if let Some(partial) = &mut partial {
+                partial.append(&images[..(wanted * self.image()) as usize], wanted)?;
+            }
+            done += wanted;
+            progress.step(done);
+            Ok(())
+        })
     }
 
     /// Writes the `.npz` of all parts, if they are there, and removes them.

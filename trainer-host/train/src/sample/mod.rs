@@ -21,7 +21,8 @@ pub use training::TrainingSamples;
 
 use burn::tensor::{Device, Int, Tensor};
 
-use crate::Error;
+use crate::{Error, Ranks};
+use serde::{Deserialize, Serialize};
 use sextant_data::Dataset;
 use sextant_model::Sit;
 use sextant_model::diffusion::sampler::{Latents, SampleError, SampleStreams};
@@ -32,7 +33,7 @@ use sextant_recipe::Recipe;
 pub const BATCH: usize = 64;
 
 /// Settings for drawing samples.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Drawing {
     /// Method, steps, guidance.
     pub sampler: SamplerConfig,
@@ -68,9 +69,10 @@ pub fn grid(
     network: &Sit,
     dataset: &Dataset,
     device: &Device,
+    ranks: &Ranks,
 ) -> Result<(Vec<usize>, Vec<u8>), Error> {
     let labels = labels(dataset.class_names().len(), recipe.evaluation.samples);
-    let pixels = draw(network, &Drawing::of(recipe), &labels, dataset, device)?;
+    let pixels = draw(network, &Drawing::of(recipe), &labels, dataset, device, ranks)?;
     Ok((labels, pixels))
 }
 
@@ -79,27 +81,51 @@ pub fn labels(classes: usize, count: usize) -> Vec<usize> {
     (0..count).map(|i| i % classes).collect()
 }
 
-/// Draws one image a label, as RGB bytes `[N, H, W, 3]`. Sample i depends on the seed, i and its label alone.
+/// Draws one image a label, as RGB bytes `[N, H, W, 3]`. Sample i depends on the seed, i and its label alone. Each rank draws some passes;
+/// the first has all images, and the others none.
 ///
 /// # Errors
-/// Settings or a label that the sampler cannot follow; a network whose output is not finite.
+/// Settings or a label that the sampler cannot follow; a network whose output is not finite; a fault of other ranks.
 pub fn draw(
     network: &Sit,
     drawing: &Drawing,
     labels: &[usize],
     dataset: &Dataset,
     device: &Device,
+    ranks: &Ranks,
 ) -> Result<Vec<u8>, Error> {
     let mut drawn = Vec::new();
-    for (chunk, labels) in labels.chunks(drawing.batch).enumerate() {
-        let first = (chunk * drawing.batch) as u64;
-        drawn.extend(pass(network, drawing, first, labels, dataset, device)?);
-    }
+    let passes = labels.len().div_ceil(drawing.batch);
+    ranks.share(
+        passes,
+        |at| pass(network, drawing, at, labels, dataset, device),
+        |images| {
+            drawn.extend(images);
+            Ok(())
+        },
+    )?;
     Ok(drawn)
 }
 
+/// The images of one pass of a [`draw`], the `at`-th from 0.
+///
+/// # Errors
+/// As [`draw`].
+pub fn pass(
+    network: &Sit,
+    drawing: &Drawing,
+    at: usize,
+    labels: &[usize],
+    dataset: &Dataset,
+    device: &Device,
+) -> Result<Vec<u8>, Error> {
+    let first = at * drawing.batch;
+    let labels = &labels[first..labels.len().min(first + drawing.batch)];
+    images_from(network, drawing, first as u64, labels, dataset, device)
+}
+
 /// The samples from number `first` on, one a label, in one pass: RGB bytes as of [`draw`].
-fn pass(
+fn images_from(
     network: &Sit,
     drawing: &Drawing,
     first: u64,

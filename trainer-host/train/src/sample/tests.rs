@@ -1,5 +1,6 @@
 use std::fs;
 use std::path::Path as FilePath;
+use std::sync::LazyLock;
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::TensorData;
@@ -8,6 +9,7 @@ use rand_distr::StandardNormal;
 
 use super::*;
 use crate::ProgressMode;
+use crate::reduce::on_ranks;
 use sextant_data::Stream;
 use sextant_model::{SitConfig, frozen_copy};
 use sextant_recipe::{DataConfig, SamplerMethod};
@@ -111,6 +113,9 @@ fn an_image_does_not_depend_on_its_place_in_a_batch_and_by_roundings_on_the_batc
     }
 }
 
+/// A world of one.
+static ALONE: LazyLock<Ranks> = LazyLock::new(Ranks::default);
+
 fn job<'a>(network: &'a Sit, dataset: &'a Dataset, device: &'a Device, part: &str) -> SampleJob<'a> {
     SampleJob {
         network,
@@ -123,6 +128,7 @@ fn job<'a>(network: &'a Sit, dataset: &'a Dataset, device: &'a Device, part: &st
         labels: Labels::Random,
         count: 23,
         part: part.parse().unwrap(),
+        ranks: &ALONE,
     }
 }
 
@@ -143,7 +149,7 @@ fn parts_and_what_was_left_come_to_the_bytes_of_one_job() {
     let run = |npz: &str, part: &str| {
         job(&network, &dataset, &device, part)
             .run(&path(npz), ProgressMode::Quiet)
-            .map(|(drawn, _)| drawn)
+            .map(|drawn| drawn.unwrap().0)
     };
     assert_eq!(run("whole.npz", "1/1").unwrap(), Drawn::Written);
     assert_eq!(run("whole.npz", "1/1").unwrap(), Drawn::Before);
@@ -182,6 +188,48 @@ fn parts_and_what_was_left_come_to_the_bytes_of_one_job() {
 }
 
 #[test]
+fn ranks_come_to_the_bytes_of_one_and_hear_of_a_file_that_is_in_the_way() {
+    let (dataset, network) = (emoji(), network(16));
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let on = |count: usize, npz: &str| {
+        on_ranks(count, |ranks| {
+            let device = Device::flex();
+            let mut job = job(&network, &dataset, &device, "1/1");
+            job.ranks = &ranks;
+            let drawn = job.run(&path(npz), ProgressMode::Quiet);
+            drawn.map(|drawn| drawn.map(|(drawn, _)| drawn))
+        })
+    };
+    assert_eq!(on(1, "one.npz").remove(0).unwrap(), Some(Drawn::Written));
+    let one = fs::read(path("one.npz")).unwrap();
+    for count in [2, 4] {
+        let npz = format!("{count}.npz");
+        let drawn: Vec<_> = on(count, &npz).into_iter().map(Result::unwrap).collect();
+        assert_eq!(drawn[0], Some(Drawn::Written));
+        assert!(drawn[1..].iter().all(Option::is_none));
+        assert!(fs::read(path(&npz)).unwrap() == one, "{count} ranks");
+        assert_eq!(on(count, &npz)[0].as_ref().unwrap(), &Some(Drawn::Before));
+        // A grid that is drawn in memory.
+        let labels = labels(9, 23);
+        let grids = on_ranks(count, |ranks| {
+            let drawing = drawing(SamplerMethod::Heun, 4);
+            draw(&network, &drawing, &labels, &dataset, &Device::flex(), &ranks).unwrap()
+        });
+        let drawing = drawing(SamplerMethod::Heun, 4);
+        let wanted = draw(&network, &drawing, &labels, &dataset, &Device::flex(), &ALONE).unwrap();
+        assert!(grids[0] == wanted && grids[1].is_empty());
+    }
+    fs::write(path("mine.npz"), "mine").unwrap();
+    let refused: Vec<String> = on(2, "mine.npz")
+        .into_iter()
+        .map(|e| e.unwrap_err().to_string())
+        .collect();
+    assert!(refused[0].contains("was not drawn by this command"), "{refused:?}");
+    assert_eq!(refused[1], format!("rank 0 on host0: {}", refused[0]));
+}
+
+#[test]
 fn other_settings_and_other_files_are_refused() {
     let (dataset, device, network) = (emoji(), Device::flex(), network(16));
     let folder = tempfile::tempdir().unwrap();
@@ -189,7 +237,7 @@ fn other_settings_and_other_files_are_refused() {
     let run = |change: &dyn Fn(&mut SampleJob)| {
         let mut job = job(&network, &dataset, &device, "1/1");
         change(&mut job);
-        job.run(&npz, ProgressMode::Quiet).map(|(drawn, _)| drawn)
+        job.run(&npz, ProgressMode::Quiet).map(|drawn| drawn.unwrap().0)
     };
     fs::write(&npz, "mine").unwrap();
     let said = run(&|_| ()).unwrap_err().to_string();
@@ -237,7 +285,7 @@ fn a_disk_that_is_full_takes_nothing_that_was_drawn() {
     let run = || {
         job(&network, &dataset, &device, "1/1")
             .run(&npz, ProgressMode::Quiet)
-            .map(|(drawn, _)| drawn)
+            .map(|drawn| drawn.unwrap().0)
     };
     std::os::unix::fs::symlink("/dev/full", folder.path().join("some.npz.writing")).unwrap();
     let error = run().unwrap_err();
