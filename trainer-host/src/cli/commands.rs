@@ -196,7 +196,7 @@ pub(super) fn options(compute: &ComputeArgs, quiet: bool, label: &str) -> Result
     };
     let name = ranks::device_of(compute)?;
     Ok(Options {
-        device: device::open(name)?,
+        device: ranks::open(compute, name)?,
         device_name: name.into(),
         plugins: SearchPath::new(&compute.plugin_dir),
         progress,

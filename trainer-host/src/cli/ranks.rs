@@ -1,12 +1,15 @@
 //! The ranks that share a training: processes that mpirun starts, or several devices of this one.
 
+use std::path::Path;
 use std::time::Duration;
 
-use super::{Command, ComputeArgs, commands};
+use burn::tensor::Device;
+
+use super::{Command, ComputeArgs, commands, resume};
 use crate::Error;
 use sextant_interrupt as interrupt;
 use sextant_model::device;
-use sextant_recipe::KeyError;
+use sextant_recipe::{self as recipe, KeyError, Recipe};
 use sextant_train::reduce::on_devices;
 use sextant_train::{Options, Ranks};
 
@@ -53,6 +56,7 @@ pub fn hush_others() {
 
 /// Does the work of a command. Of several processes the first does it, and the others take part in its trainings.
 pub fn run(mut command: Command) -> Result<(), Error> {
+    take_devices(&mut command);
     if of_this_process().is_none() {
         return commands::run(command);
     }
@@ -81,6 +85,38 @@ pub fn run(mut command: Command) -> Result<(), Error> {
     let _hold = interrupt::hold();
     commands::listen(limit)?;
     options.map_or(Ok(()), |options| followed(&options))
+}
+
+/// Has a training that is told of no device take those that its recipe names.
+fn take_devices(command: &mut Command) {
+    let (recipe, compute) = match command {
+        Command::Train(args) => {
+            let recipe = match (&args.resume, &args.recipe) {
+                (Some(resume), _) => resume::recipe(args, resume),
+                (None, Some(path)) => recipe_of(path, &args.set, args.variant.as_deref()),
+                (None, None) => return,
+            };
+            (recipe, &mut args.compute)
+        }
+        Command::Compare(args) => (recipe_of(&args.recipe, &args.set, None), &mut args.compute),
+        Command::Sweep(args) => (recipe_of(&args.recipe, &args.set, None), &mut args.compute),
+        _ => return,
+    };
+    // A recipe that cannot be read says so when the command reads it.
+    let named = recipe.map(|recipe| recipe.ranks.devices).unwrap_or_default();
+    if compute.device.is_none() && !named.is_empty() {
+        compute.device = Some(named.join(","));
+        compute.of_recipe = true;
+    }
+}
+
+/// A variant of a recipe, or its base.
+fn recipe_of(path: &Path, set: &[String], variant: Option<&str>) -> Result<Recipe, Error> {
+    let file = recipe::load(path, set)?;
+    Ok(match variant {
+        Some(name) => file.variant(file.find_variant(name)?)?,
+        None => file.base()?,
+    })
 }
 
 #[cfg(feature = "mpi")]
@@ -112,14 +148,32 @@ fn followed(options: &Options) -> Result<(), Error> {
     Err(lost.into())
 }
 
+/// The devices that are named.
+pub fn names(compute: &ComputeArgs) -> Vec<&str> {
+    compute.device.as_deref().unwrap_or("auto").split(',').collect()
+}
+
+/// Opens a device of this name.
+pub fn open(compute: &ComputeArgs, name: &str) -> Result<Device, Error> {
+    let opened = device::open(name);
+    let opened = opened.map_err(|error| {
+        if compute.of_recipe {
+            error.of_key("ranks.devices")
+        } else {
+            error
+        }
+    });
+    Ok(opened?)
+}
+
 /// The name of this process's device: of several, the one of its place on its host.
 pub fn device_of(compute: &ComputeArgs) -> Result<&str, Error> {
-    let names: Vec<&str> = compute.device.split(',').collect();
+    let names = names(compute);
     match (&names[..], compute.ranks.count()) {
         ([name], _) => Ok(name),
         (_, 1) => Err(Error::Input(format!(
             "--device {}: several devices share a training (train, compare, sweep), and nothing else; name one",
-            compute.device
+            names.join(",")
         ))),
         (names, _) => Ok(names[of_this_process().map_or(0, |launched| launched.local) % names.len()]),
     }
@@ -127,7 +181,7 @@ pub fn device_of(compute: &ComputeArgs) -> Result<&str, Error> {
 
 /// The options of a training, whose batches several devices may share.
 pub fn options(compute: &ComputeArgs, quiet: bool, label: &str) -> Result<Options, Error> {
-    let names: Vec<&str> = compute.device.split(',').collect();
+    let names = names(compute);
     let [own, others @ ..] = &names[..] else {
         return commands::options(compute, quiet, label);
     };
@@ -135,16 +189,16 @@ pub fn options(compute: &ComputeArgs, quiet: bool, label: &str) -> Result<Option
         return commands::options(compute, quiet, label);
     }
     let first = ComputeArgs {
-        device: (*own).to_owned(),
+        device: Some((*own).to_owned()),
         plugin_dir: compute.plugin_dir.clone(),
         ranks: Ranks::default(),
         ..*compute
     };
     let options = Options {
-        device_name: compute.device.clone(),
+        device_name: names.join(","),
         ..commands::options(&first, quiet, label)?
     };
-    let others = others.iter().map(|name| Ok((device::open(name)?, (*name).to_owned())));
+    let others = others.iter().map(|name| Ok((open(compute, name)?, (*name).to_owned())));
     let others = others.collect::<Result<Vec<_>, Error>>()?;
     on_devices(options, own, others).map_err(|error| Error::Failed(format!("a rank does not start: {error}")))
 }

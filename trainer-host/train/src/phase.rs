@@ -10,7 +10,7 @@ use std::time::Instant;
 use burn::tensor::Tensor;
 use sextant_data::{DataError, HostBatch};
 use sextant_interrupt as interrupt;
-use sextant_model::TrainBatch;
+use sextant_model::{Sit, TrainBatch};
 use sextant_model::device::compiles_kernels;
 use sextant_recipe::{OptimiserRecipe, OutputRecipe};
 use sextant_records::Seconds;
@@ -242,7 +242,7 @@ impl Training {
         let scale = self.worker.loss_scale;
         let applied = self.worker.adapt_loss_scale(&norms);
         if applied {
-            self.worker.apply(gradients, step, lr);
+            self.worker.apply(gradients, step, lr)?;
         }
         let seconds = started.elapsed().as_secs_f64();
         self.worker.seconds.step += seconds;
@@ -320,7 +320,8 @@ impl Training {
     /// Does what is due after a step. Where somebody asks to stop meanwhile, all of it stays due, for whoever goes on from the
     /// checkpoint of the step.
     fn after_step(&mut self, shares: Vec<(String, f64)>) -> Result<Option<Ending>, Error> {
-        match self.ranks.clone().led(|| self.due(&shares)) {
+        let average = self.average_due()?;
+        match self.led(|training| training.due(&shares, average)) {
             Err(error) if error.is_interrupt() => {
                 self.state.due = Some(shares);
                 Ok(Some(Ending::Interrupted(self.checkpoint()?)))
@@ -329,22 +330,36 @@ impl Training {
         }
     }
 
+    /// The moving average, if something looks at it after this step. All ranks ask for it where each has a part of it.
+    fn average_due(&self) -> Result<Option<Sit>, Error> {
+        let (step, settings) = (self.state.step, &self.settings);
+        let validates = |every| falls_due(every, step) || step == settings.steps;
+        let is_due = settings.validate_every.is_some_and(validates) || falls_due(settings.output.samples_every, step);
+        Ok(is_due.then(|| self.worker.average()).transpose()?)
+    }
+
+    /// Has the first rank do something for all. The others answer what it asks for of their parts.
+    fn led<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<Option<T>, Error> {
+        let ranks = self.ranks.clone();
+        ranks.led_answering(self, work, |training, wanted| training.worker.answer(wanted))
+    }
+
     /// Log, validation, checkpoint. What can be interrupted comes first, when nothing is changed yet.
-    fn due(&mut self, shares: &[(String, f64)]) -> Result<(), Error> {
+    fn due(&mut self, shares: &[(String, f64)], average: Option<Sit>) -> Result<(), Error> {
         let (step, last) = (self.state.step, self.settings.steps);
         let due = |every| falls_due(every, step);
         let mut line = BTreeMap::from_iter(shares.iter().cloned());
-        let validated = match self.settings.validate_every {
-            Some(every) if due(every) || step == last => {
-                Some(validation_loss(&self.worker.average(), &self.validation)?)
+        let validated = match (self.settings.validate_every, &average) {
+            (Some(every), Some(average)) if due(every) || step == last => {
+                Some(validation_loss(average, &self.validation)?)
             }
             _ => None,
         };
-        let grids = match &self.samples {
-            Some(samples) if due(self.settings.output.samples_every) => {
+        let grids = match (&self.samples, &average) {
+            (Some(samples), Some(average)) if due(self.settings.output.samples_every) => {
                 // Of weights that are no numbers, the loss that became none first says more than the samples.
                 self.scalars.means().map_err(|diverged| self.diverged(diverged))?;
-                samples.draw(step, &self.worker)?.to_vec()
+                samples.draw(step, average, &self.worker.module.student)?.to_vec()
             }
             _ => Vec::new(),
         };
@@ -478,7 +493,7 @@ impl Training {
 
     /// The checkpoint of this step, for all ranks.
     fn checkpoint(&mut self) -> Result<Saved, Error> {
-        let saved = self.ranks.clone().led(|| self.save())?;
+        let saved = self.led(Self::save)?;
         Ok(saved.unwrap_or_else(|| checkpoint::place(&self.settings.folder, self.state.step)))
     }
 

@@ -9,12 +9,16 @@ use sextant_recipe::{EncodingTime, Phase, Precision, Recipe};
 
 use super::error::Error;
 use super::memory::{self, Gigabytes};
+use super::reduce::{self, shards};
 use super::sample::SamplesNeed;
 use super::setup::{Ground, keeps_latents};
 use super::validation;
 
 /// Bytes of a value.
 const VALUE: u64 = 4;
+
+/// The parameter of a network that is not trained.
+const POSITIONS: &str = "pos_embed";
 
 /// Resident memory of the program beside what it computes with.
 const PROGRAM: u64 = 26 << 20;
@@ -95,22 +99,27 @@ impl StepMemory {
 }
 
 impl RunPlan {
-    /// Reads data, encoder and plugins; computes nothing.
+    /// Reads data, encoder and plugins, for one of so many ranks; computes nothing.
     ///
     /// # Errors
     /// Whatever in the recipe cannot work here.
-    pub fn read(recipe: &Recipe, search: &SearchPath, device: &Device) -> Result<Self, Error> {
+    pub fn read(recipe: &Recipe, search: &SearchPath, device: &Device, ranks: usize) -> Result<Self, Error> {
+        reduce::check(&recipe.optimiser, ranks)?;
         let ground = Ground::read(recipe, device)?;
-        let sources = ground.sources(recipe, search)?;
-        Ok(Self::of(recipe, &ground, &sources))
+        let cut = Recipe {
+            optimiser: reduce::cut(&recipe.optimiser, ranks),
+            ..recipe.clone()
+        };
+        let sources = ground.sources(&cut, search)?;
+        Ok(Self::of(recipe, &ground, &sources, ranks))
     }
 
-    /// The plan of a recipe whose phases have these sources.
-    pub(super) fn of(recipe: &Recipe, ground: &Ground, sources: &[Sources]) -> Self {
+    /// The plan of a recipe whose phases have these sources, for one of so many ranks.
+    pub(super) fn of(recipe: &Recipe, ground: &Ground, sources: &[Sources], ranks: usize) -> Self {
         let phases = recipe.phases.iter().zip(sources);
         Self {
             phases: phases
-                .map(|(phase, sources)| PhasePlan::of(recipe, phase, ground, sources))
+                .map(|(phase, sources)| PhasePlan::of(recipe, phase, ground, sources, ranks))
                 .collect(),
             samples: match ground.dataset.picture_side() {
                 Ok(side) => SamplesNeed::of(recipe, [3, side, side]),
@@ -173,7 +182,7 @@ impl RunPlan {
 }
 
 impl PhasePlan {
-    fn of(recipe: &Recipe, phase: &Phase, ground: &Ground, sources: &Sources) -> Self {
+    fn of(recipe: &Recipe, phase: &Phase, ground: &Ground, sources: &Sources, ranks: usize) -> Self {
         let (model, batch) = (&ground.model, recipe.optimiser.batch);
         Self {
             phase: phase.name.clone(),
@@ -181,7 +190,7 @@ impl PhasePlan {
             student_parameters: model.trainable_count() as u64,
             guidance_parameters: sources.trainable_count() as u64,
             operations_per_step: model.training_operations() * batch as u64,
-            memory: step_memory(recipe, phase, ground, sources),
+            memory: step_memory(recipe, phase, ground, sources, ranks),
         }
     }
 
@@ -191,12 +200,34 @@ impl PhasePlan {
     }
 }
 
-fn step_memory(recipe: &Recipe, phase: &Phase, ground: &Ground, sources: &Sources) -> StepMemory {
+/// The bytes that the fullest of so many ranks has of the moments, and of one average of the student.
+fn part(model: &SitConfig, sources: &Sources, ranks: usize) -> (u64, u64) {
+    let size = |shape: &[usize]| shape.iter().product::<usize>();
+    // The table of positions is not trained, and so it is not parted.
+    let of_model = model.parameter_shapes();
+    let of_model = of_model.iter().filter(|(name, _)| name.as_str() != POSITIONS);
+    let of_model: Vec<usize> = of_model.map(|(_, shape)| size(shape)).collect();
+    let of_sources = sources.parameter_shapes().filter(|(_, trained)| *trained);
+    let all: Vec<usize> = of_model.iter().copied().chain(of_sources.map(|(shape, _)| size(shape))).collect();
+    let owners = shards::owners(&all, ranks);
+    let of_rank = |sizes: &[usize], rank: usize| {
+        let own = sizes.iter().zip(&owners).filter(|(_, owner)| **owner == rank);
+        VALUE * own.map(|(size, _)| *size as u64).sum::<u64>()
+    };
+    let parts = (0..ranks).map(|rank| (2 * of_rank(&all, rank), of_rank(&of_model, rank)));
+    let (moments, average) = parts.max_by_key(|(moments, average)| moments + average).unwrap_or_default();
+    let positions = model.parameter_bytes() - of_model.iter().map(|size| VALUE * *size as u64).sum::<u64>();
+    (moments, average + positions)
+}
+
+fn step_memory(recipe: &Recipe, phase: &Phase, ground: &Ground, sources: &Sources, ranks: usize) -> StepMemory {
     let Ground {
         dataset, model, fields, ..
     } = ground;
     let optimiser = &recipe.optimiser;
-    let micro = optimiser.batch / optimiser.accumulation;
+    // This rank's slice.
+    let batch = optimiser.batch / ranks;
+    let micro = batch / optimiser.accumulation;
     let values = |shape: &[usize]| shape.iter().product::<usize>() as u64;
     let of_sources: u64 = sources.parameter_shapes().map(|(shape, _)| VALUE * values(shape)).sum();
     let trained = VALUE * (model.trainable_count() + sources.trainable_count()) as u64;
@@ -215,10 +246,10 @@ fn step_memory(recipe: &Recipe, phase: &Phase, ground: &Ground, sources: &Source
         .is_some_and(|encoder| encoder.when == EncodingTime::Before);
     let (kept, given) = if is_kept { (added, 0) } else { (0, added) };
     let field = field - given;
-    let moments = if keeps_latents(&recipe.data) { 2 * image } else { 0 };
-    let in_the_set = dataset.resident_bytes() + VALUE * dataset.len() as u64 * (kept + moments);
-    let in_a_step = optimiser.batch as u64 * (IMAGES_OF_A_STEP * image + 3 * field);
-    let encoding = EncodingMemory::of(optimiser.batch, ground, given > 0, recipe.compute.frozen);
+    let latents = if keeps_latents(&recipe.data) { 2 * image } else { 0 };
+    let in_the_set = dataset.resident_bytes() + VALUE * dataset.len() as u64 * (kept + latents);
+    let in_a_step = batch as u64 * (IMAGES_OF_A_STEP * image + 3 * field);
+    let encoding = EncodingMemory::of(batch, ground, given > 0, recipe.compute.frozen);
 
     // What a source trains is a projection of tokens: its input, the product, and the activation of that are kept.
     let rows = (micro * model.tokens()) as u64;
@@ -239,11 +270,16 @@ fn step_memory(recipe: &Recipe, phase: &Phase, ground: &Ground, sources: &Source
         ..whole.clone()
     };
     let has_teacher = phase.teacher.is_some() && sources.needs_teacher_from(0);
+    let whole = model.parameter_bytes();
+    let (moments, average) = match recipe.ranks.sharded {
+        true => part(model, sources, ranks),
+        false => (2 * trained, whole),
+    };
     let memory = StepMemory {
         weights: model.parameter_bytes() + of_sources,
         gradients: trained,
-        moments: 2 * trained,
-        averages: (1 + optimiser.further_ema_decays.len() as u64) * model.parameter_bytes(),
+        moments,
+        averages: (1 + optimiser.further_ema_decays.len() as u64) * average,
         teacher: if has_teacher {
             teacher.held_bytes(recipe.compute.frozen)
         } else {
@@ -274,7 +310,8 @@ fn step_memory(recipe: &Recipe, phase: &Phase, ground: &Ground, sources: &Source
     let update = summed + memory.gradients;
     let evaluation = &recipe.evaluation;
     let validated = (evaluation.images * evaluation.times).min(validation::BATCH);
-    let measured = model.forward_bytes(validated);
+    // Of which the other ranks' parts are gathered before.
+    let measured = model.forward_bytes(validated) + (whole - average);
     let moving = backward.max(update).max(measured).max(encoding.working);
     // The gradients are there at the end of the backward pass, when the activations are gone.
     let kept = activations + summed;
@@ -355,7 +392,7 @@ mod tests {
              phases = [{{ name = \"train\", steps = 3 }}]"
         );
         let recipe = sextant_recipe::parse_resolved(Path::new("test.toml"), &text).unwrap();
-        RunPlan::read(&recipe, &SearchPath::new(&[]), &Device::flex()).unwrap()
+        RunPlan::read(&recipe, &SearchPath::new(&[]), &Device::flex(), 1).unwrap()
     }
 
     #[test]

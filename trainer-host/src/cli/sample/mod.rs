@@ -147,7 +147,8 @@ pub fn run(args: SampleArgs) -> Result<(), Error> {
     let sampler = args.sampler(&subject.drawing.sampler);
     sampler.validate()?;
     let compute = ComputeArgs {
-        device: args.device.clone(),
+        device: Some(args.device.clone()),
+        of_recipe: false,
         plugin_dir: Vec::new(),
         tui: false,
         ranks: Ranks::default(),

@@ -7,6 +7,7 @@ mod follow;
 #[cfg(feature = "mpi")]
 pub mod mpi;
 mod ranks;
+pub mod shards;
 mod step;
 pub mod threads;
 mod word;
@@ -15,7 +16,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use follow::{follow, on_devices};
-pub use ranks::Ranks;
+pub use ranks::{Ranks, Wanted};
+pub(crate) use ranks::{check, cut};
+pub use shards::Shards;
 pub use word::Crossing;
 
 /// Bytes from one rank to another. Several ranks may be sent the same.

@@ -11,7 +11,7 @@ use sextant_records::TeacherCounters;
 use super::Ranks;
 use crate::error::{StepError, caught};
 use crate::objective::StepOutput;
-use crate::worker::{Gradients, Worker};
+use crate::worker::{Gradients, TrainModule, Worker};
 
 /// Values of gradients that are added up at once: the host holds no more of them, and the next come from the device meanwhile.
 const BUCKET: usize = 8 << 20;
@@ -48,29 +48,21 @@ impl Ranks {
         let (own, Gradients { params, output, .. }) = self.agreed(settled)?;
         let device = worker.device().clone();
         let done = caught(|| {
-            let mut sums = Sums {
-                ranks: self,
-                own: params,
-                device: &device,
-                bucket: Vec::new(),
-                places: Vec::new(),
-                summed: GradientsParams::new(),
-                sound: true,
-                error: None,
+            let (summed, sound) = match &worker.shards {
+                None => self.sum_gradients(&*worker.module, params, &device)?,
+                Some(shards) => shards.sum(&*worker.module, params, &device)?,
             };
-            worker.module.visit(&mut sums);
-            sums.add_up();
-            let Sums {
-                summed, sound, error, ..
-            } = sums;
-            error.map_or(Ok(()), Err)?;
             // With a factor on the loss, what overflows is left out, and is no rank's fault.
             let sound = sound || worker.loss_scale.is_some();
             let output = self.joined(output, sound, worker, before, batch)?;
+            let squares = worker.shards.as_ref();
+            let squares = squares.map(|shards| shards.squares(&*worker.module, &summed, &device));
+            let squares = squares.transpose()?;
             self.agree_on_buffers(worker)?;
             let gradients = Gradients {
                 params: summed,
                 factor: None,
+                squares,
                 output,
             };
             Ok((own, gradients))
@@ -81,6 +73,31 @@ impl Ranks {
             self.give_up();
         }
         done
+    }
+
+    /// The sums of all ranks' gradients, with whether all of this rank's own are finite.
+    fn sum_gradients(
+        &self,
+        module: &TrainModule,
+        own: GradientsParams,
+        device: &Device,
+    ) -> Result<(GradientsParams, bool), StepError> {
+        let mut sums = Sums {
+            ranks: self,
+            own,
+            device,
+            bucket: Vec::new(),
+            places: Vec::new(),
+            summed: GradientsParams::new(),
+            sound: true,
+            error: None,
+        };
+        module.visit(&mut sums);
+        sums.add_up();
+        let Sums {
+            summed, sound, error, ..
+        } = sums;
+        error.map_or(Ok((summed, sound)), Err)
     }
 
     /// The losses of all samples, in the order of the batch, and what is counted.

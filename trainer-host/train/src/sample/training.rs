@@ -10,7 +10,7 @@ use sextant_recipe::{Recipe, Weights};
 use sextant_records::{make_folder, write_whole};
 
 use super::{grid, grid_png};
-use crate::{Error, Worker};
+use crate::Error;
 
 /// Draws the recipe's grid of samples from a network that is still trained, always with the same noise and labels.
 pub struct TrainingSamples {
@@ -33,10 +33,10 @@ impl TrainingSamples {
     ///
     /// # Errors
     /// Samples that cannot be drawn, a picture that cannot be written.
-    pub fn draw(&self, step: u64, worker: &Worker) -> Result<[(Weights, Vec<u8>); 2], Error> {
-        let model = frozen_copy(&worker.module.student);
+    pub fn draw(&self, step: u64, average: &Sit, student: &Sit) -> Result<[(Weights, Vec<u8>); 2], Error> {
+        let model = frozen_copy(student);
         Ok([
-            (Weights::Ema, self.picture(step, Weights::Ema, &worker.average())?),
+            (Weights::Ema, self.picture(step, Weights::Ema, average)?),
             (Weights::Model, self.picture(step, Weights::Model, &model)?),
         ])
     }
