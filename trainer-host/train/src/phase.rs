@@ -363,6 +363,7 @@ impl Training {
             }
             _ => Vec::new(),
         };
+        drop(average);
         if let Some(loss) = validated {
             line.insert("validation".to_owned(), loss.mean);
             self.state.validation = (step == last).then_some(loss);

@@ -473,7 +473,7 @@ impl World {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::threads::threads;
     use super::*;
     use crate::error::{Error, StepError};

@@ -429,7 +429,54 @@ impl ModuleVisitor for Registered<'_> {
 
 #[cfg(test)]
 mod tests {
+    use burn::backend::DispatchTensorKind;
+    use burn::tensor::Distribution;
+
+    use super::super::ranks::tests::on_ranks;
     use super::*;
+
+    #[derive(Module, Debug)]
+    struct Two {
+        matrix: Param<Tensor<2>>,
+        bias: Param<Tensor<1>>,
+    }
+
+    /// The bytes that a parameter of flex holds.
+    fn held<const D: usize>(param: &Param<Tensor<D>>) -> usize {
+        let DispatchTensorKind::Flex(tensor) = param.val().into_dispatch().kind else {
+            panic!("a tensor of flex")
+        };
+        tensor.as_float().bytes().len()
+    }
+
+    #[test]
+    fn a_rank_holds_its_part_and_all_have_everything_after_they_gathered() {
+        let device = Device::flex();
+        let random = |shape| Tensor::<2>::random(shape, Distribution::Default, &device);
+        let whole = Two {
+            matrix: Param::from_tensor(random([3, 50])),
+            bias: Param::from_tensor(random([1, 40]).flatten::<1>(0, 1)),
+        };
+        let values = |module: &Two| [bytes(module.matrix.val()), bytes(module.bias.val())];
+        let trained = || Two {
+            matrix: whole.matrix.clone().set_require_grad(true),
+            bias: whole.bias.clone().set_require_grad(true),
+        };
+        for count in [2, 3] {
+            let held = on_ranks(count, |ranks| {
+                let shards = Shards::of(&trained(), &ranks);
+                let mut module = Owned::new(whole.clone());
+                shards.keep_own(&mut module);
+                let held = [held(&module.matrix), held(&module.bias)];
+                shards.gather(&mut module).unwrap();
+                assert_eq!(values(&module), values(&whole));
+                held
+            });
+            assert_eq!(held[0], [4 * 150, 4]);
+            assert_eq!(held[1], [4, 4 * 40]);
+            assert!(held[2..].iter().all(|held| *held == [4, 4]));
+        }
+    }
 
     #[test]
     fn parts_are_about_equal_and_each_parameter_has_one_rank() {
