@@ -387,12 +387,17 @@ mod tests {
 
     /// The plan of a recipe whose network has these keys, without guidance.
     fn plan(model: &str, optimiser: &str) -> RunPlan {
+        plan_of_rank(model, optimiser, 1, false)
+    }
+
+    /// The same for one of so many ranks.
+    fn plan_of_rank(model: &str, optimiser: &str, ranks: usize, sharded: bool) -> RunPlan {
         let text = format!(
             "data = {{ kind = \"emoji\", size = 32 }}\nmodel = {{ {model} }}\noptimiser = {{ {optimiser} }}\n\
-             phases = [{{ name = \"train\", steps = 3 }}]"
+             ranks = {{ sharded = {sharded} }}\nphases = [{{ name = \"train\", steps = 3 }}]"
         );
         let recipe = sextant_recipe::parse_resolved(Path::new("test.toml"), &text).unwrap();
-        RunPlan::read(&recipe, &SearchPath::new(&[]), &Device::flex(), 1).unwrap()
+        RunPlan::read(&recipe, &SearchPath::new(&[]), &Device::flex(), ranks).unwrap()
     }
 
     #[test]
@@ -461,6 +466,38 @@ mod tests {
         assert!(refusal.contains("moments") && refusal.contains("are free"), "{refusal}");
         let refusal = plan.fits(u64::MAX, memory.peak / 5 * 4).unwrap_err().to_string();
         assert!(refusal.contains("that this machine has"), "{refusal}");
+    }
+
+    #[test]
+    fn xl_fits_in_parts_where_it_does_not_whole() {
+        let of_rank = |sharded| plan_of_rank("size = \"XL/2\"", "batch = 256, accumulation = 16", 8, sharded);
+        let memory = |sharded: bool| of_rank(sharded).phases[0].memory.clone();
+        let (whole, parts) = (memory(false), memory(true));
+        let part = |whole: u64| whole as f64 / 8.0;
+        assert!(whole.moments > 5_300_000_000, "{whole:?}");
+        assert!((parts.moments as f64 / part(whole.moments) - 1.0).abs() < 0.02, "{parts:?}");
+        assert!((parts.averages as f64 / part(whole.averages) - 1.0).abs() < 0.02, "{parts:?}");
+        assert_eq!((parts.weights, parts.gradients), (whole.weights, whole.gradients));
+        // A device of 16 GB, of which the host's memory stands for the test.
+        let free = 15_000_000_000;
+        let warned = |sharded| {
+            let mut plan = of_rank(sharded);
+            plan.phases[0].memory.checkpoint = 0;
+            plan.fits(free, u64::MAX).unwrap()
+        };
+        assert!(warned(false).is_some() && warned(true).is_none(), "{whole:?} {parts:?}");
+        // One rank has all of it, whatever the key says.
+        let one = |sharded| plan_of_rank("size = \"S/2\"", "batch = 4", 1, sharded).phases[0].memory.peak;
+        assert_eq!(one(true), one(false));
+    }
+
+    #[test]
+    fn a_rank_keeps_its_slice_of_the_batch() {
+        let model = "patch_size = 2, hidden_size = 64, depth = 2, num_heads = 2";
+        let memory = |batch: &str, ranks| plan_of_rank(model, batch, ranks, false).phases[0].memory.clone();
+        let (one, of_four) = (memory("batch = 4", 1), memory("batch = 16", 4));
+        assert_eq!((one.activations, one.features), (of_four.activations, of_four.features));
+        assert!(memory("batch = 16", 1).activations == 4 * of_four.activations);
     }
 
     #[test]
