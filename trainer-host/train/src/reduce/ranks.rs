@@ -280,7 +280,7 @@ impl Ranks {
                 Work::Good => return Ok(None),
                 Work::Left => return Err(interrupt::Interrupted.into()),
                 Work::Failed(reason) => return Err(self.failed(0, reason).into()),
-                Work::Wants(words) => match serde_json::from_str(&words) {
+                Work::Wants(words) => match serde_json::from_str::<(usize, Wanted)>(&words) {
                     Ok((rank, wanted)) if rank == world.rank => world.reply(answer(state, wanted))?,
                     _ => {}
                 },

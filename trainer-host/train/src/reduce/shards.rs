@@ -135,7 +135,7 @@ impl Shards {
             fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
                 match self.0.elsewhere(param.id) {
                     None => param,
-                    Some(_) => param.map(|value| Tensor::zeros([1; D], &value.device()).expand(value.dims())),
+                    Some(_) => param.map(|value| Tensor::<D>::zeros([1; D], &value.device()).expand(value.dims())),
                 }
             }
         }
