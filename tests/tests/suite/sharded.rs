@@ -13,7 +13,11 @@ const SHARDED: [&str; 2] = ["--set", "ranks.sharded=true"];
 
 fn train(folder: &Path, out: &str, device: &str, more: &[&[&str]]) -> Output {
     let tiny = tiny();
-    let arguments = [&["train", &tiny, "--out", out, "--device", device], more.concat().as_slice()].concat();
+    let arguments = [
+        &["train", &tiny, "--out", out, "--device", device],
+        more.concat().as_slice(),
+    ]
+    .concat();
     sextant(folder, &arguments)
 }
 
@@ -23,7 +27,10 @@ fn all_the_same(folder: &Path, one: &str, other: &str, step: u64) {
     same(&one, &other, step);
     let file = format!("phases/train/step-{step:06}/ema-0.9.safetensors");
     for file in [file.as_str(), "samples/final.npz", "samples/train-step-000004-ema.png"] {
-        assert!(contents(&one.join(file)) == contents(&other.join(file)), "{file} differs");
+        assert!(
+            contents(&one.join(file)) == contents(&other.join(file)),
+            "{file} differs"
+        );
     }
 }
 
@@ -65,7 +72,10 @@ fn a_run_goes_on_with_parts_and_without_on_any_number_of_ranks() {
         let out = format!("{from}-{device}-{sharded}");
         let (resume, sharded) = (format!("{from}@4"), format!("ranks.sharded={sharded}"));
         let set = ["--set", &sharded, "--device", device];
-        succeed(&sextant(at, &[&["train", "--resume", &resume, "--out", &out], &set[..]].concat()));
+        succeed(&sextant(
+            at,
+            &[&["train", "--resume", &resume, "--out", &out], &set[..]].concat(),
+        ));
         at.join(out)
     };
     same(&at.join("whole"), &resumed("parts", "cpu,cpu", false), 8);
@@ -85,7 +95,13 @@ fn a_fault_of_one_rank_leaves_the_last_good_step_of_all_parts() {
     for (run, sharded) in [("whole", &[][..]), ("parts", &SHARDED[..])] {
         let output = train(at, run, "cpu,cpu,cpu,cpu", &[more, sharded]);
         assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
-        assert_eq!(list(&at.join(run).join("phases/train")).pop().expect("a checkpoint").step, 6);
+        assert_eq!(
+            list(&at.join(run).join("phases/train"))
+                .pop()
+                .expect("a checkpoint")
+                .step,
+            6
+        );
     }
     same(&at.join("whole"), &at.join("parts"), 6);
 }
@@ -95,7 +111,17 @@ fn a_source_that_asks_for_the_average_in_its_steps_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let tiny = tiny();
     let sra = r#"phases.0.guidance=[{ plugin = "sra", config = { student_depth = 1, teacher_depth = 2 } }]"#;
-    let train = ["train", &tiny, "--out", "run", "--variant", "none", "--set", sra, "--device"];
+    let train = [
+        "train",
+        &tiny,
+        "--out",
+        "run",
+        "--variant",
+        "none",
+        "--set",
+        sra,
+        "--device",
+    ];
     let words = ["ranks.sharded", "sra", "moving average"];
     refused(folder.path(), &[&train[..], &["cpu,cpu"], &SHARDED].concat(), &words);
     assert!(!folder.path().join("run").exists());

@@ -143,7 +143,11 @@ impl Moments {
                     moment.shape.clone(),
                     Some(*id),
                     moment.shape.iter().product::<usize>() * size_of::<f32>(),
-                    move || read(which).map(Bytes::from_bytes_vec).map_err(burn_pack::Error::IoError),
+                    move || {
+                        read(which)
+                            .map(Bytes::from_bytes_vec)
+                            .map_err(burn_pack::Error::IoError)
+                    },
                 ));
             }
         }

@@ -208,14 +208,20 @@ fn part(model: &SitConfig, sources: &Sources, ranks: usize) -> (u64, u64) {
     let of_model = of_model.iter().filter(|(name, _)| name.as_str() != POSITIONS);
     let of_model: Vec<usize> = of_model.map(|(_, shape)| size(shape)).collect();
     let of_sources = sources.parameter_shapes().filter(|(_, trained)| *trained);
-    let all: Vec<usize> = of_model.iter().copied().chain(of_sources.map(|(shape, _)| size(shape))).collect();
+    let all: Vec<usize> = of_model
+        .iter()
+        .copied()
+        .chain(of_sources.map(|(shape, _)| size(shape)))
+        .collect();
     let owners = shards::owners(&all, ranks);
     let of_rank = |sizes: &[usize], rank: usize| {
         let own = sizes.iter().zip(&owners).filter(|(_, owner)| **owner == rank);
         VALUE * own.map(|(size, _)| *size as u64).sum::<u64>()
     };
     let parts = (0..ranks).map(|rank| (2 * of_rank(&all, rank), of_rank(&of_model, rank)));
-    let (moments, average) = parts.max_by_key(|(moments, average)| moments + average).unwrap_or_default();
+    let (moments, average) = parts
+        .max_by_key(|(moments, average)| moments + average)
+        .unwrap_or_default();
     let positions = model.parameter_bytes() - of_model.iter().map(|size| VALUE * *size as u64).sum::<u64>();
     (moments, average + positions)
 }
@@ -475,8 +481,14 @@ mod tests {
         let (whole, parts) = (memory(false), memory(true));
         let part = |whole: u64| whole as f64 / 8.0;
         assert!(whole.moments > 5_300_000_000, "{whole:?}");
-        assert!((parts.moments as f64 / part(whole.moments) - 1.0).abs() < 0.02, "{parts:?}");
-        assert!((parts.averages as f64 / part(whole.averages) - 1.0).abs() < 0.02, "{parts:?}");
+        assert!(
+            (parts.moments as f64 / part(whole.moments) - 1.0).abs() < 0.02,
+            "{parts:?}"
+        );
+        assert!(
+            (parts.averages as f64 / part(whole.averages) - 1.0).abs() < 0.02,
+            "{parts:?}"
+        );
         assert_eq!((parts.weights, parts.gradients), (whole.weights, whole.gradients));
         // A device of 16 GB, of which the host's memory stands for the test.
         let free = 15_000_000_000;
@@ -487,7 +499,11 @@ mod tests {
         };
         assert!(warned(false).is_some() && warned(true).is_none(), "{whole:?} {parts:?}");
         // One rank has all of it, whatever the key says.
-        let one = |sharded| plan_of_rank("size = \"S/2\"", "batch = 4", 1, sharded).phases[0].memory.peak;
+        let one = |sharded| {
+            plan_of_rank("size = \"S/2\"", "batch = 4", 1, sharded).phases[0]
+                .memory
+                .peak
+        };
         assert_eq!(one(true), one(false));
     }
 

@@ -185,7 +185,10 @@ impl Worker {
     /// The moving average, or one of the further ones behind it.
     fn average_at(&self, which: usize) -> Option<&Sit> {
         let further = self.further_emas.iter().map(|further| &further.network);
-        std::iter::once(&self.ema).chain(further).nth(which).map(|network| &**network)
+        std::iter::once(&self.ema)
+            .chain(further)
+            .nth(which)
+            .map(|network| &**network)
     }
 
     /// The moving average on the worker's device, to compute with. Where ranks have parts of it, all of them ask for it together.
@@ -254,7 +257,10 @@ impl Worker {
     /// # Errors
     /// Ranks that are lost.
     pub fn collect_average(&self, which: usize) -> Result<Tensors, RankError> {
-        let mut tensors = self.average_at(which).map(|network| collect(network)).unwrap_or_default();
+        let mut tensors = self
+            .average_at(which)
+            .map(|network| collect(network))
+            .unwrap_or_default();
         let Some(shards) = &self.shards else { return Ok(tensors) };
         for (name, data) in &mut tensors {
             let id = param_id(&format!("student.{name}"));
@@ -282,7 +288,8 @@ impl Worker {
         match wanted {
             Wanted::Times => {
                 let own = self.shards.iter().flat_map(Shards::own);
-                own.flat_map(|own| (moments.time(own.id.val()) as u64).to_ne_bytes()).collect()
+                own.flat_map(|own| (moments.time(own.id.val()) as u64).to_ne_bytes())
+                    .collect()
             }
             Wanted::Moment(which, id) => moments.values(which, id),
             Wanted::Average(which, id) => self

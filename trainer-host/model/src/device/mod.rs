@@ -32,7 +32,11 @@ impl DeviceError {
         let here: Vec<String> = list().into_iter().map(|listed| listed.name).collect();
         Self {
             place: key,
-            reason: format!("{}; here there are: {} (--device takes the recipe's place)", self.reason, here.join(", ")),
+            reason: format!(
+                "{}; here there are: {} (--device takes the recipe's place)",
+                self.reason,
+                here.join(", ")
+            ),
             ..self
         }
     }

@@ -266,7 +266,9 @@ impl Ranks {
         work: impl FnOnce(&mut S) -> Result<T, E>,
         answer: impl Fn(&S, Wanted) -> Vec<u8>,
     ) -> Result<Option<T>, E> {
-        let Some(world) = &self.0 else { return work(state).map(Some) };
+        let Some(world) = &self.0 else {
+            return work(state).map(Some);
+        };
         if world.rank == 0 {
             let done = work(state);
             // What is done is done, if nobody is left to hear of it.
@@ -293,7 +295,9 @@ impl Ranks {
     /// # Errors
     /// Ranks that are lost.
     pub fn ask(&self, rank: usize, wanted: Wanted, bytes: usize) -> Result<Message, RankError> {
-        let Some(world) = &self.0 else { return Ok(Message::default()) };
+        let Some(world) = &self.0 else {
+            return Ok(Message::default());
+        };
         let words = serde_json::to_string(&(rank, wanted)).map_err(|error| RankError::Lost(error.to_string()))?;
         let word = Word {
             work: Work::Wants(words),

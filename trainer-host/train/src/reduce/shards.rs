@@ -236,7 +236,11 @@ impl Shards {
         }
         self.ranks.sum(&mut values)?;
         let sums = Tensor::<1>::from_data(TensorData::new(values[..count].to_vec(), [count]), device);
-        let there = self.parameters.iter().enumerate().filter(|(place, _)| values[count + place] > 0.0);
+        let there = self
+            .parameters
+            .iter()
+            .enumerate()
+            .filter(|(place, _)| values[count + place] > 0.0);
         Ok(there
             .map(|(place, parameter)| (parameter.id, sums.clone().narrow(0, place, 1)))
             .collect())
@@ -401,7 +405,9 @@ impl ModuleVisitor for Taken<'_> {
         if let Some(gradient) = self.own.remove::<D>(param.id) {
             let taken = gradient.into_data();
             let places = self.values[*rank][values.clone()].iter_mut();
-            places.zip(taken.iter::<f32>()).for_each(|(place, value)| *place = value);
+            places
+                .zip(taken.iter::<f32>())
+                .for_each(|(place, value)| *place = value);
             self.values[*rank][values.end] = 1.0;
         }
     }
@@ -458,9 +464,10 @@ mod tests {
             bias: Param::from_tensor(random([1, 40]).flatten::<1>(0, 1)),
         };
         let values = |module: &Two| [bytes(module.matrix.val()), bytes(module.bias.val())];
+        let tracked = Device::flex().autodiff();
         let trained = || Two {
-            matrix: whole.matrix.clone().set_require_grad(true),
-            bias: whole.bias.clone().set_require_grad(true),
+            matrix: Param::initialized(whole.matrix.id, Tensor::zeros([3, 50], &tracked).require_grad()),
+            bias: Param::initialized(whole.bias.id, Tensor::zeros([40], &tracked).require_grad()),
         };
         for count in [2, 3] {
             let held = on_ranks(count, |ranks| {
