@@ -9,8 +9,6 @@ use burn::tensor::{Bytes, DType, Device, Tensor, TensorData};
 use burn_pack::{Reader, Scalar, Writer};
 use sextant_records::FileError;
 
-use super::reduce::shards::bytes;
-
 /// Names in the file, each behind a parameter's id.
 const FIRST: &str = "momentum.moment_1";
 const SECOND: &str = "momentum.moment_2";
@@ -52,6 +50,11 @@ pub struct WrittenMoment {
     pub time: usize,
     /// Its values, read when their turn comes.
     pub read: ReadMoment,
+}
+
+/// The values of a tensor, as bytes of f32.
+pub(super) fn bytes<const D: usize>(tensor: Tensor<D>) -> Vec<u8> {
+    tensor.into_data().convert_dtype(DType::F32).as_bytes().to_vec()
 }
 
 /// The moments of one parameter.

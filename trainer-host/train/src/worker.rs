@@ -282,7 +282,7 @@ impl Worker {
         Ok(self.optimiser.moments.write(path, others)?)
     }
 
-    /// What another rank asks this one for.
+    /// The values that another rank asks this one for, as bytes.
     pub fn answer(&self, wanted: Wanted) -> Vec<u8> {
         let moments = &self.optimiser.moments;
         match wanted {

@@ -15,7 +15,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use super::{Message, Ranks, Wanted, floats};
 use crate::error::RankError;
 use crate::gradients::{Squares, squares};
-use crate::moments::WrittenMoment;
+use crate::moments::{WrittenMoment, bytes};
 use crate::owned::Owned;
 
 /// Values of parameters that go between ranks at once: the host holds no more of them.
@@ -329,11 +329,6 @@ fn shapes(module: &impl Module, only_trained: bool) -> Vec<(ParamId, Vec<usize>)
     };
     module.visit(&mut shapes);
     shapes.found
-}
-
-/// The values of a tensor, as bytes of f32.
-pub(crate) fn bytes<const D: usize>(tensor: Tensor<D>) -> Vec<u8> {
-    tensor.into_data().convert_dtype(DType::F32).as_bytes().to_vec()
 }
 
 /// The values of the parameter of this id, as bytes of f32; none where the module has none.
