@@ -41,6 +41,7 @@ mod report;
 mod resume;
 mod runs;
 mod samples;
+mod sharded;
 mod sources;
 mod spread;
 mod sweep;

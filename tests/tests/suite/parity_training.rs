@@ -55,7 +55,7 @@ fn trainings_follow_pytorch() {
                 recompute,
                 ..ComputeRecipe::default()
             };
-            let trajectory = train(&fixture, &kind, 1, &batches, &compute);
+            let trajectory = train(&fixture, &kind, (1, false), &batches, &compute);
             check_steps(&fixture, &trajectory);
             check_weights(&fixture, &trajectory);
             check_teacher(&fixture, &kind, &trajectory);
@@ -83,7 +83,7 @@ fn halves_stay_as_near_to_f32_as_with_autocast() {
                 ..ComputeRecipe::default()
             };
             let half = precision.key();
-            let trajectory = train(fixture, kind, 1, &steps(fixture, kind), &compute);
+            let trajectory = train(fixture, kind, (1, false), &steps(fixture, kind), &compute);
             let of_each = |read: fn(&Recorded) -> &[f32]| -> Vec<f32> {
                 trajectory.steps.iter().flat_map(read).copied().collect()
             };
@@ -122,8 +122,12 @@ fn trainings_on_several_ranks_follow_pytorch() {
             continue;
         }
         let steps = steps(&fixture, &kind);
-        for ranks in [2, 4] {
-            let trajectory = train(&fixture, &kind, ranks, &steps, &ComputeRecipe::default());
+        for (ranks, sharded) in [(2, false), (4, false), (2, true), (4, true)] {
+            // It asks for all of the average in each step.
+            if sharded && kind == "sra" {
+                continue;
+            }
+            let trajectory = train(&fixture, &kind, (ranks, sharded), &steps, &ComputeRecipe::default());
             check_steps(&fixture, &trajectory);
             check_weights(&fixture, &trajectory);
             check_teacher(&fixture, &kind, &trajectory);
@@ -249,11 +253,17 @@ fn network(config: &SitConfig, weights: &Tensors, device: &Device) -> Sit {
     apply(Sit::init(config, &mut rng, device).unwrap(), weights).unwrap()
 }
 
-/// The training on so many ranks, as the first of them has it.
-fn train(fixture: &Fixture, kind: &str, ranks: usize, steps: &[HostBatch], compute: &ComputeRecipe) -> Trajectory {
+/// The training on so many ranks, of which each has all of the state or a part, as the first of them has it.
+fn train(
+    fixture: &Fixture,
+    kind: &str,
+    (ranks, sharded): (usize, bool),
+    steps: &[HostBatch],
+    compute: &ComputeRecipe,
+) -> Trajectory {
     let folder = tempfile::tempdir().unwrap();
     let mut all = on_ranks(ranks, |ranks| {
-        train_on(fixture, kind, ranks, steps, compute, folder.path())
+        train_on(fixture, kind, (ranks, sharded), steps, compute, folder.path())
     });
     Trajectory {
         _folder: Some(folder),
@@ -266,7 +276,7 @@ pub fn prepared(
     fixture: &Fixture,
     kind: &str,
     device: Device,
-    ranks: Ranks,
+    (ranks, sharded): (Ranks, bool),
     compute: &ComputeRecipe,
     folder: &Path,
 ) -> Training {
@@ -310,7 +320,10 @@ pub fn prepared(
         sources: params,
     };
     let worker = Worker::new(module, sources, teacher, &optimiser, diffusion, SEED, device);
-    let worker = worker.recomputing(compute.recompute);
+    let mut worker = worker.recomputing(compute.recompute);
+    if sharded {
+        worker = worker.sharded(&ranks);
+    }
     let settings = PhaseSettings {
         phase: phase.name,
         steps: phase.steps,
@@ -330,7 +343,7 @@ pub fn prepared(
 fn train_on(
     fixture: &Fixture,
     kind: &str,
-    ranks: Ranks,
+    (ranks, sharded): (Ranks, bool),
     steps: &[HostBatch],
     compute: &ComputeRecipe,
     folder: &Path,
@@ -341,7 +354,8 @@ fn train_on(
     let pads = compiles_kernels(&device);
     let slice = ranks.slice(optimiser(fixture).batch);
     let batches = steps.iter().map(|batch| Ok(part(batch, slice.clone())));
-    let mut training = prepared(fixture, kind, device, ranks, compute, folder).with_observer(recorder);
+    let training = prepared(fixture, kind, device, (ranks, sharded), compute, folder);
+    let mut training = training.with_observer(recorder);
     let ending = training.run(batches).unwrap();
     let Ending::Finished(saved) = ending else {
         panic!("{}: {ending:?}", fixture.name)

@@ -34,7 +34,7 @@ fn no_step_reads_from_its_device() {
             &fixture,
             kind,
             device.clone(),
-            Ranks::default(),
+            (Ranks::default(), false),
             &ComputeRecipe::default(),
             folder.path(),
         );

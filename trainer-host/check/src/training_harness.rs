@@ -73,8 +73,8 @@ impl<'a> TrainingHarness<'a> {
         clipped.map_err(|error| failure(error, index))?;
         // Its rate is constant: a length is not needed.
         let lr = learning_rate(&self.optimiser, index, u64::MAX);
-        self.worker.apply(gradients, index, lr);
-        Ok(())
+        let applied = self.worker.apply(gradients, index, lr);
+        applied.map_err(|error| failure(error.into(), index))
     }
 
     /// Everything that a checkpoint would hold, by name, but for the optimiser's moments, which act on the next step.

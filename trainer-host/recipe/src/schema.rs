@@ -317,7 +317,7 @@ impl Default for OutputRecipe {
     }
 }
 
-/// Ranks: devices or processes that share each batch. How many there are is no part of a recipe.
+/// Ranks: devices or processes that share each batch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RanksRecipe {
@@ -325,6 +325,10 @@ pub struct RanksRecipe {
     pub coupled: Coupled,
     /// Seconds after which a rank that does not answer is lost, and the run ends.
     pub patience: u64,
+    /// Each rank has the moments and moving averages of a part of the parameters, and not all of them.
+    pub sharded: bool,
+    /// Devices of one machine, a rank each, where the command line names none.
+    pub devices: Vec<String>,
 }
 
 /// The samples that are coupled, where a batch lies on several ranks.
@@ -343,6 +347,8 @@ impl Default for RanksRecipe {
         Self {
             coupled: Coupled::default(),
             patience: 600,
+            sharded: false,
+            devices: Vec::new(),
         }
     }
 }
@@ -350,6 +356,11 @@ impl Default for RanksRecipe {
 impl RanksRecipe {
     fn validate(&self) -> Result<(), KeyError> {
         whole("ranks.patience", self.patience, 1, 1_000_000)?;
+        if let Some(place) = self.devices.iter().position(String::is_empty) {
+            return Err(KeyError(format!(
+                "ranks.devices.{place} is empty; it names a device, such as \"cuda:0\""
+            )));
+        }
         match self.coupled {
             Coupled::Local => Ok(()),
             Coupled::Gathered => Err(KeyError(

@@ -199,7 +199,7 @@ pub(super) fn options(compute: &ComputeArgs, quiet: bool, label: &str) -> Result
     // Done already by a command that asks for the number of threads, or by the variant before.
     let _ = device::compute_here(None);
     Ok(Options {
-        device: device::open(name)?,
+        device: ranks::open(compute, name)?,
         device_name: name.into(),
         plugins: SearchPath::new(&compute.plugin_dir),
         progress,

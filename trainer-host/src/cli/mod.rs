@@ -132,9 +132,13 @@ Budgets that differ are refused. A run that is finished is not run again; an int
 #[derive(Args)]
 struct ComputeArgs {
     /// Device to compute on: auto, cpu, cuda:0, wgpu, … (see `sextant devices`). A training takes several, such as cuda:0,cuda:1, which
-    /// share each batch, and an evaluation, which share its samples; of processes that mpirun starts, each takes the one of its place on its host.
-    #[arg(long, default_value = "auto")]
-    device: String,
+    /// share each batch, and an evaluation, which share its samples; of processes that mpirun starts, each takes the one of its place on its
+    /// host. By default those that its recipe names (ranks.devices), or auto.
+    #[arg(long)]
+    device: Option<String>,
+    /// The device is the recipe's choice.
+    #[arg(skip)]
+    of_recipe: bool,
     /// The ranks that this process is one of.
     #[arg(skip)]
     ranks: Ranks,

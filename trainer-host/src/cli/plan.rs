@@ -1,12 +1,14 @@
 //! `sextant plan`: what a training will need.
 
 use std::fmt::Write;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
 
 use super::commands::{listen, print_json};
+use super::ranks::names;
 use super::{ComputeArgs, OutputArgs};
 use crate::Error;
 use sextant_guidance::SearchPath;
@@ -18,6 +20,7 @@ use sextant_train::{PhasePlan, RunPlan};
 pub(super) const EXAMPLES: &str = "Examples:
   sextant plan configs/emoji-quick.toml
   sextant plan configs/emoji.toml --variant repa --set optimiser.batch=64 --set optimiser.accumulation=4
+  sextant plan configs/imagenet/xl2-256.toml --ranks 8 --set ranks.sharded=true
 
 Every variant of a recipe is planned, or its base where it has none.";
 
@@ -32,6 +35,9 @@ pub struct PlanArgs {
     /// Set a key of the recipe, such as optimiser.batch=64; may be given more than once.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// Tell the memory of one of so many ranks that share each batch; by default as many as devices are named.
+    #[arg(long, value_name = "N")]
+    ranks: Option<NonZeroUsize>,
     #[command(flatten)]
     compute: ComputeArgs,
     #[command(flatten)]
@@ -53,24 +59,32 @@ pub fn run(args: &PlanArgs) -> Result<(), Error> {
             .map(|variant| Ok((Some(variant.name.as_str()), file.variant(variant)?)))
             .collect::<Result<_, Error>>()?,
     };
-    let device = device::open(&args.compute.device)?;
+    let named = names(&args.compute);
+    let device = device::open(named[0])?;
     let search = SearchPath::new(&args.compute.plugin_dir);
     let plans = recipes.iter().map(|(name, recipe)| {
-        let plan = RunPlan::read(recipe, &search, &device)?;
-        Ok((*name, plan))
+        let devices = match args.compute.device {
+            Some(_) => named.len(),
+            None => recipe.ranks.devices.len().max(1),
+        };
+        let ranks = args.ranks.map_or(devices, NonZeroUsize::get);
+        let plan = RunPlan::read(recipe, &search, &device, ranks)?;
+        Ok((*name, ranks, plan))
     });
     let plans = plans.collect::<Result<Vec<_>, Error>>()?;
     if args.output.json {
         let plans: Vec<_> = plans
             .iter()
-            .map(|(name, plan)| json!({ "variant": name, "phases": plan.phases, "samples": plan.samples }))
+            .map(|(name, ranks, plan)| {
+                json!({ "variant": name, "ranks": ranks, "phases": plan.phases, "samples": plan.samples })
+            })
             .collect();
         print_json(&json!(plans));
         return Ok(());
     }
-    for (name, plan) in &plans {
+    for (name, ranks, plan) in &plans {
         for phase in &plan.phases {
-            println!("{}", text(*name, phase));
+            println!("{}", text(*name, phase, *ranks));
         }
         match plan.check(&device) {
             Ok(None) => {}
@@ -85,21 +99,25 @@ pub fn run(args: &PlanArgs) -> Result<(), Error> {
 }
 
 /// A phase's plan, as a table of its parts.
-fn text(variant: Option<&str>, plan: &PhasePlan) -> String {
+fn text(variant: Option<&str>, plan: &PhasePlan, ranks: usize) -> String {
     let name = match variant {
         Some(variant) => format!("{variant} · {}", plan.phase),
         None => plan.phase.clone(),
     };
     let memory = &plan.memory;
     let mut text = format!(
-        "{name}: {} steps, {} parameters{}, {:.3e} operations of the student a step\n",
+        "{name}: {} steps, {} parameters{}, {:.3e} operations of the student a step{}\n",
         plan.steps,
         plan.student_parameters,
         match plan.guidance_parameters {
             0 => String::new(),
             guidance => format!(" and {guidance} of its sources"),
         },
-        plan.operations_per_step as f64
+        plan.operations_per_step as f64,
+        match ranks {
+            1 => String::new(),
+            ranks => format!("; memory of one of {ranks} ranks"),
+        }
     );
     let parts = [
         ("weights", memory.weights),

@@ -2,16 +2,17 @@
 
 use std::fmt::Display;
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::time::Duration;
 
 use burn::tensor::Device;
 
-use super::{Command, ComputeArgs, commands, log};
+use super::{Command, ComputeArgs, commands, log, resume};
 use crate::{Error, compare};
 use sextant_evaluation as evaluation;
 use sextant_interrupt as interrupt;
 use sextant_model::device;
-use sextant_recipe::KeyError;
+use sextant_recipe::{self as recipe, KeyError, Recipe};
 use sextant_train::reduce::{follow, on_devices};
 use sextant_train::{Options, ProgressMode, RankError, Ranks};
 
@@ -58,6 +59,7 @@ pub fn hush_others() {
 
 /// Does the work of a command. Of several processes the first does it, and the others take part in what ranks share.
 pub fn run(mut command: Command) -> Result<(), Error> {
+    take_devices(&mut command);
     if of_this_process().is_none() {
         return commands::run(command);
     }
@@ -158,6 +160,38 @@ fn grouped(world: &Ranks, groups: NonZeroUsize) -> Result<(Ranks, Ranks), RankEr
     }
 }
 
+/// Has a training that is told of no device take those that its recipe names.
+fn take_devices(command: &mut Command) {
+    let (recipe, compute) = match command {
+        Command::Train(args) => {
+            let recipe = match (&args.resume, &args.recipe) {
+                (Some(resume), _) => resume::recipe(args, resume),
+                (None, Some(path)) => recipe_of(path, &args.set, args.variant.as_deref()),
+                (None, None) => return,
+            };
+            (recipe, &mut args.compute)
+        }
+        Command::Compare(args) => (recipe_of(&args.recipe, &args.set, None), &mut args.compute),
+        Command::Sweep(args) => (recipe_of(&args.recipe, &args.set, None), &mut args.compute),
+        _ => return,
+    };
+    // A recipe that cannot be read says so when the command reads it.
+    let named = recipe.map(|recipe| recipe.ranks.devices).unwrap_or_default();
+    if compute.device.is_none() && !named.is_empty() {
+        compute.device = Some(named.join(","));
+        compute.of_recipe = true;
+    }
+}
+
+/// A variant of a recipe, or its base.
+fn recipe_of(path: &Path, set: &[String], variant: Option<&str>) -> Result<Recipe, Error> {
+    let file = recipe::load(path, set)?;
+    Ok(match variant {
+        Some(name) => file.variant(file.find_variant(name)?)?,
+        None => file.base()?,
+    })
+}
+
 #[cfg(feature = "mpi")]
 fn joined() -> Result<Ranks, Error> {
     let process = sextant_train::reduce::mpi::Process::begin().map_err(|error| Error::Failed(error.to_string()))?;
@@ -175,16 +209,34 @@ fn joined() -> Result<Ranks, Error> {
     ))
 }
 
+/// The devices that are named.
+pub fn names(compute: &ComputeArgs) -> Vec<&str> {
+    compute.device.as_deref().unwrap_or("auto").split(',').collect()
+}
+
+/// Opens a device of this name.
+pub fn open(compute: &ComputeArgs, name: &str) -> Result<Device, Error> {
+    let opened = device::open(name);
+    let opened = opened.map_err(|error| {
+        if compute.of_recipe {
+            error.of_key("ranks.devices")
+        } else {
+            error
+        }
+    });
+    Ok(opened?)
+}
+
 /// The name of this process's device: of several, the one of its place on its host.
 pub fn device_of(compute: &ComputeArgs) -> Result<&str, Error> {
-    let names: Vec<&str> = compute.device.split(',').collect();
+    let names = names(compute);
     match (&names[..], of_this_process()) {
         ([name], _) => Ok(name),
         (names, Some(launched)) => Ok(names[launched.local % names.len()]),
         (_, None) => Err(Error::Input(format!(
             "--device {}: several devices share a training or an evaluation (train, compare, sweep, sample, eval of a network), and nothing \
              else; name one",
-            compute.device
+            names.join(",")
         ))),
     }
 }
@@ -209,7 +261,7 @@ pub fn in_groups(
             ..options
         },
     };
-    let names: Vec<&str> = compute.device.split(',').collect();
+    let names = names(compute);
     let [own, others @ ..] = &names[..] else {
         return Ok((commands::options(compute, quiet, label)?, Ranks::default()));
     };
@@ -217,14 +269,14 @@ pub fn in_groups(
         return Ok((shown(commands::options(compute, quiet, label)?), compute.firsts.clone()));
     }
     let first = ComputeArgs {
-        device: (*own).to_owned(),
+        device: Some((*own).to_owned()),
         plugin_dir: compute.plugin_dir.clone(),
         ranks: Ranks::default(),
         firsts: Ranks::default(),
         ..*compute
     };
     let options = shown(Options {
-        device_name: compute.device.clone(),
+        device_name: names.join(","),
         ..commands::options(&first, quiet, label)?
     });
     if others.is_empty() {
@@ -232,7 +284,8 @@ pub fn in_groups(
         return Ok((options, Ranks::default()));
     }
     check_groups(names.len(), groups)?;
-    let others = opened(others.iter().copied())?;
+    let others = others.iter().map(|name| Ok((open(compute, name)?, (*name).to_owned())));
+    let others = others.collect::<Result<Vec<_>, Error>>()?;
     let progress = options.progress;
     let options = on_devices(options, own, others, move |options| beside(options, groups, progress));
     let options = options.map_err(|error| Error::Failed(format!("a rank does not start: {error}")))?;
@@ -252,7 +305,8 @@ pub fn on_all(
     let mut names = names.split(',');
     let own = names.next().unwrap_or_default();
     let first = options(own)?;
-    let others = opened(names)?;
+    let others = names.map(|name| Ok((device::open(name)?, name.to_owned())));
+    let others = others.collect::<Result<Vec<_>, Error>>()?;
     if others.is_empty() {
         return work(first);
     }
@@ -264,11 +318,6 @@ pub fn on_all(
         });
     });
     work(options.map_err(|error| Error::Failed(format!("a rank does not start: {error}")))?)
-}
-
-/// The devices of these names, each with its name.
-fn opened<'n>(names: impl Iterator<Item = &'n str>) -> Result<Vec<(Device, String)>, Error> {
-    names.map(|name| Ok((device::open(name)?, name.to_owned()))).collect()
 }
 
 /// Does the work of a thread beside the first rank.

@@ -65,6 +65,15 @@ pub fn ready(args: &TrainArgs, resume: &Path) -> Result<(Run, RunFolder, Option<
     Ok((run, folder, lock))
 }
 
+/// The recipe that `--resume` goes on by, as it stands.
+///
+/// # Errors
+/// A folder that is no run, keys that it cannot be given.
+pub fn recipe(args: &TrainArgs, resume: &Path) -> Result<Recipe, Error> {
+    let (folder, _) = parted(resume);
+    Ok(folder.recipe_with(&args.set)?)
+}
+
 /// True if a run that is at `place` has done all of a recipe's steps.
 fn is_over(recipe: &Recipe, place: &Place) -> bool {
     let last = recipe.phases.last();

@@ -17,7 +17,7 @@ use sextant_train::Options;
 #[derive(Args)]
 pub struct SweepArgs {
     /// The recipe (TOML) with [[variants]].
-    recipe: PathBuf,
+    pub(super) recipe: PathBuf,
     /// Learning rates to try, such as 3e-4,1e-3,3e-3; short for --vary optimiser.lr=….
     #[arg(long, value_name = "VALUES")]
     lr: Option<String>,
@@ -35,7 +35,7 @@ pub struct SweepArgs {
     seed: u64,
     /// Set a key of the base recipe (or of one variant: variants.0.…); may be given more than once.
     #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
+    pub(super) set: Vec<String>,
     /// Folder of the sweep; by default runs/RECIPE-sweep.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,

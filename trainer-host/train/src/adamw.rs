@@ -186,7 +186,7 @@ mod tests {
             let gradients = gradients(&module, step);
             let factor = Tensor::ones([1], &Device::flex());
             module.change(|module| adamw.step(module, gradients, factor, 1e-3));
-            ema.change(|ema| ema_update(ema, &module.student, 0.9));
+            ema.change(|ema| ema_update(ema, &module.student, 0.9, |_| true));
             let now = (places(&*module), places(&*ema));
             // In the first step they share their tensors.
             if step > 1 {

@@ -103,11 +103,16 @@ pub trait SavedTensors {
     /// Names the file that cannot be read.
     fn moments(&self) -> Result<SavedMoments, Error>;
 
-    /// The same on `device`, for the parameters of `module`.
+    /// The same on `device`, for those parameters of `module` that are `meant`, by their ids.
     ///
     /// # Errors
     /// Names the file that cannot be read or does not fit.
-    fn load_moments(&self, module: &TrainModule, device: &Device) -> Result<Moments, Error>;
+    fn load_moments(
+        &self,
+        module: &TrainModule,
+        device: &Device,
+        meant: impl Fn(u64) -> bool,
+    ) -> Result<Moments, Error>;
 
     /// Everything else.
     ///
@@ -154,13 +159,19 @@ impl SavedTensors for Saved {
     }
 
     fn moments(&self) -> Result<SavedMoments, Error> {
-        Ok(Moments::read(&self.folder.join(OPTIMISER))?)
+        Ok(Moments::read(&self.folder.join(OPTIMISER), |_| true)?)
     }
 
-    fn load_moments(&self, module: &TrainModule, device: &Device) -> Result<Moments, Error> {
-        let moments = self.moments()?.on(device);
+    fn load_moments(
+        &self,
+        module: &TrainModule,
+        device: &Device,
+        meant: impl Fn(u64) -> bool,
+    ) -> Result<Moments, Error> {
+        let path = self.folder.join(OPTIMISER);
+        let moments = Moments::read(&path, meant)?.on(device);
         let fits = moments.check(module);
-        fits.map_err(|e| FileError::new(self.folder.join(OPTIMISER), e))?;
+        fits.map_err(|e| FileError::new(path, e))?;
         Ok(moments)
     }
 
@@ -297,18 +308,15 @@ fn fill(folder: &Path, contents: &Contents) -> Result<(), Error> {
         ))),
     };
     numbers(&Weights::Model.file_name(), collect(&worker.module.student), &metadata)?;
-    numbers(&Weights::Ema.file_name(), collect(&*worker.ema), &metadata)?;
-    for further in &worker.further_emas {
-        numbers(
-            &Weights::FurtherEma(further.decay).file_name(),
-            collect(&*further.network),
-            &metadata,
-        )?;
+    let further = worker.further_emas.iter();
+    let further = further.map(|further| Weights::FurtherEma(further.decay));
+    for (which, weights) in std::iter::once(Weights::Ema).chain(further).enumerate() {
+        numbers(&weights.file_name(), worker.collect_average(which)?, &metadata)?;
     }
     numbers(SOURCES, worker.module.sources.named(), &BTreeMap::new())?;
     // A source's own state may be what it likes.
     write_safetensors(folder.join(BUFFERS), &worker.buffers.named()?, &Default::default())?;
-    worker.moments().write(&folder.join(OPTIMISER))?;
+    worker.write_moments(&folder.join(OPTIMISER))?;
     let state = serde_json::to_vec(contents.state).map_err(|e| FileError::new(folder, e))?;
     write_synced(&folder.join(STATE), &state)?;
     Ok(())

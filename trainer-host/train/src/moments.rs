@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{Bytes, DType, Device, Tensor, TensorData};
 use burn_pack::{Reader, Scalar, Writer};
 use sextant_records::FileError;
 
@@ -36,6 +37,24 @@ impl SavedMoments {
         });
         Moments(moments.collect())
     }
+}
+
+/// Reads the values of the first or of the second moment, as bytes of f32; an error in words.
+pub type ReadMoment = Arc<dyn Fn(usize) -> Result<Vec<u8>, String> + Send + Sync>;
+
+/// The moments of a parameter, wherever they are, for a file.
+pub struct WrittenMoment {
+    /// The parameter's shape.
+    pub shape: Vec<usize>,
+    /// Its steps so far.
+    pub time: usize,
+    /// Its values, read when their turn comes.
+    pub read: ReadMoment,
+}
+
+/// The values of a tensor, as bytes of f32.
+pub(super) fn bytes<const D: usize>(tensor: Tensor<D>) -> Vec<u8> {
+    tensor.into_data().convert_dtype(DType::F32).as_bytes().to_vec()
 }
 
 /// The moments of one parameter.
@@ -90,27 +109,52 @@ impl Moments {
         self.0.insert(id.val(), moment);
     }
 
-    /// Writes them to `path`, tensor by tensor: all of them as bytes would be half of what a training holds once more.
+    /// The steps of a parameter so far; 0 where it has no moments here.
+    pub fn time(&self, id: u64) -> usize {
+        self.0.get(&id).map_or(0, |moment| moment.time)
+    }
+
+    /// The values of a parameter's first or second moment, as bytes of f32; none where it has none here.
+    pub fn values(&self, which: usize, id: u64) -> Vec<u8> {
+        let moment = self.0.get(&id);
+        moment.map_or(Vec::new(), |moment| bytes(moment.tensors[which].clone()))
+    }
+
+    /// Writes them to `path`, and those of `others`, by their ids. Tensor by tensor: all of them as bytes would be half of what a training
+    /// holds once more.
     ///
     /// # Errors
     /// A file that cannot be written.
-    pub fn write(&self, path: &Path) -> Result<(), FileError> {
+    pub fn write(&self, path: &Path, others: BTreeMap<u64, WrittenMoment>) -> Result<(), FileError> {
+        let own = self.0.iter().map(|(id, moment)| {
+            let tensors = moment.tensors.clone();
+            let written = WrittenMoment {
+                shape: moment.shape.clone(),
+                time: moment.time,
+                read: Arc::new(move |which| Ok(bytes(tensors[which].clone()))),
+            };
+            (*id, written)
+        });
+        let all: BTreeMap<u64, WrittenMoment> = own.chain(others).collect();
         let mut tensors = Vec::new();
-        for (id, moment) in &self.0 {
-            for (name, tensor) in [FIRST, SECOND].into_iter().zip(&moment.tensors) {
-                let bytes = tensor.dims()[0] * size_of::<f32>();
-                let tensor = tensor.clone();
+        for (id, moment) in &all {
+            for (which, name) in [FIRST, SECOND].into_iter().enumerate() {
+                let read = moment.read.clone();
                 tensors.push(burn_pack::Tensor::deferred(
                     format!("{id}.{name}"),
                     DType::F32,
                     moment.shape.clone(),
                     Some(*id),
-                    bytes,
-                    move || Ok(tensor.to_data().into_parts().0),
+                    moment.shape.iter().product::<usize>() * size_of::<f32>(),
+                    move || {
+                        read(which)
+                            .map(Bytes::from_bytes_vec)
+                            .map_err(burn_pack::Error::IoError)
+                    },
                 ));
             }
         }
-        let writer = self.0.iter().fold(Writer::new(tensors), |writer, (id, moment)| {
+        let writer = all.iter().fold(Writer::new(tensors), |writer, (id, moment)| {
             let with_time = writer.with_scalar(&format!("{id}.{TIME}"), Scalar::from(moment.time));
             with_time.with_scalar(&format!("{id}.{RANK}"), Scalar::from(moment.shape.len()))
         });
@@ -118,16 +162,19 @@ impl Moments {
         written.map_err(|e| FileError::of_library(path, &e))
     }
 
-    /// Reads them from `path`.
+    /// Reads those from `path` that are `meant`, by their parameters' ids.
     ///
     /// # Errors
     /// A file that cannot be read, or holds something else.
-    pub fn read(path: &Path) -> Result<SavedMoments, FileError> {
+    pub fn read(path: &Path, meant: impl Fn(u64) -> bool) -> Result<SavedMoments, FileError> {
         let fault = |e: burn_pack::Error| FileError::of_library(path, &e);
         let reader = Reader::from_file(path).map_err(fault)?;
         let scalars = reader.scalars().clone();
         let mut tensors = BTreeMap::new();
         for tensor in reader.into_tensors().map_err(fault)? {
+            if !tensor.param_id.is_none_or(&meant) {
+                continue;
+            }
             let (name, dtype, shape, _, bytes) = tensor.into_parts().map_err(fault)?;
             if dtype != DType::F32 {
                 return Err(FileError::new(
@@ -140,7 +187,8 @@ impl Moments {
         let mut moments = SavedMoments::default();
         for (name, value) in &scalars {
             let id = name.strip_suffix(TIME).and_then(|id| id.strip_suffix('.'));
-            let Some(id) = id.and_then(|id| id.parse::<u64>().ok()) else {
+            let id = id.and_then(|id| id.parse::<u64>().ok());
+            let Some(id) = id.filter(|id| meant(*id)) else {
                 continue;
             };
             let mut tensor = |field: &str| {
@@ -250,7 +298,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let [burn, ours] = ["burn.bpk", "ours.bpk"].map(|name| folder.path().join(name));
         let module = of_burn(&burn);
-        let moments = Moments::read(&burn).unwrap().on(&Device::flex());
+        let moments = Moments::read(&burn, |_| true).unwrap().on(&Device::flex());
         moments.check(&module).unwrap();
         assert_eq!(moments.0.len(), 2);
         let bias = &moments.0[&module.bias.id.val()];
@@ -258,7 +306,7 @@ mod tests {
         assert_eq!((bias.time, bias.shape.as_slice()), (2, &[5][..]));
         assert!((values(&bias.tensors[0])[0] - 0.18).abs() < 0.02, "{bias:?}");
 
-        moments.write(&ours).unwrap();
+        moments.write(&ours, BTreeMap::new()).unwrap();
         let parts = |path: &Path| {
             let reader = Reader::from_file(path).unwrap();
             let mut names: Vec<String> = reader.tensor_names().into_iter().map(str::to_owned).collect();
@@ -296,7 +344,7 @@ mod tests {
             ),
         ] {
             writer.write_to_file(&path).unwrap();
-            let said = Moments::read(&path).unwrap_err().to_string();
+            let said = Moments::read(&path, |_| true).unwrap_err().to_string();
             assert!(said.contains(words) && said.contains("moments.bpk"), "{said}");
         }
     }
@@ -306,7 +354,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("moments.bpk");
         let module = of_burn(&path);
-        let moments = Moments::read(&path).unwrap().on(&Device::flex());
+        let moments = Moments::read(&path, |_| true).unwrap().on(&Device::flex());
         let other = Two {
             matrix: Param::initialized(module.matrix.id, Tensor::zeros([5, 3], &Device::flex())),
             bias: module.bias,

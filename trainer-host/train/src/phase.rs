@@ -242,7 +242,7 @@ impl Training {
         let scale = self.worker.loss_scale;
         let applied = self.worker.adapt_loss_scale(&norms);
         if applied {
-            self.worker.apply(gradients, step, lr);
+            self.worker.apply(gradients, step, lr)?;
         }
         let seconds = started.elapsed().as_secs_f64();
         self.worker.seconds.step += seconds;
@@ -320,7 +320,8 @@ impl Training {
     /// Does what is due after a step. Where somebody asks to stop meanwhile, all of it stays due, for whoever goes on from the
     /// checkpoint of the step.
     fn after_step(&mut self, shares: Vec<(String, f64)>) -> Result<Option<Ending>, Error> {
-        match self.due(&shares) {
+        let average = self.average_due()?;
+        match self.due(&shares, average) {
             Err(error) if error.is_interrupt() => {
                 self.state.due = Some(shares);
                 Ok(Some(Ending::Interrupted(self.checkpoint()?)))
@@ -329,20 +330,25 @@ impl Training {
         }
     }
 
-    /// The moving average, if something looks at it after this step.
-    fn average_due(&self) -> Option<Sit> {
+    /// The moving average, if something looks at it after this step. All ranks ask for it where each has a part of it.
+    fn average_due(&self) -> Result<Option<Sit>, Error> {
         let (step, settings) = (self.state.step, &self.settings);
         let validates = |every| falls_due(every, step) || step == settings.steps;
         let is_due = settings.validate_every.is_some_and(validates) || falls_due(settings.output.samples_every, step);
-        is_due.then(|| self.worker.average())
+        Ok(is_due.then(|| self.worker.average()).transpose()?)
+    }
+
+    /// Has the first rank do something for all. The others answer what it asks for of their parts.
+    fn led<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<Option<T>, Error> {
+        let ranks = self.ranks.clone();
+        ranks.led_answering(self, work, |training, wanted| training.worker.answer(wanted))
     }
 
     /// What all ranks do together comes first, and so what can be interrupted, when nothing is changed yet.
-    fn due(&mut self, shares: &[(String, f64)]) -> Result<(), Error> {
+    fn due(&mut self, shares: &[(String, f64)], average: Option<Sit>) -> Result<(), Error> {
         let (step, last) = (self.state.step, self.settings.steps);
         let due = |every| falls_due(every, step);
         let ranks = self.ranks.clone();
-        let average = self.average_due();
         let validated = match (self.settings.validate_every, &average) {
             (Some(every), Some(average)) if due(every) || step == last => {
                 shared_validation_loss(average, &self.validation, &ranks)?
@@ -358,7 +364,8 @@ impl Training {
             }
             _ => Vec::new(),
         };
-        ranks.led(|| self.note(shares, validated, grids))?;
+        drop(average);
+        self.led(|training| training.note(shares, validated, grids))?;
         Ok(())
     }
 
@@ -502,7 +509,7 @@ impl Training {
 
     /// The checkpoint of this step, for all ranks.
     fn checkpoint(&mut self) -> Result<Saved, Error> {
-        let saved = self.ranks.clone().led(|| self.save())?;
+        let saved = self.led(Self::save)?;
         Ok(saved.unwrap_or_else(|| checkpoint::place(&self.settings.folder, self.state.step)))
     }
 

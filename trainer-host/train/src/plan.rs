@@ -9,12 +9,16 @@ use sextant_recipe::{EncodingTime, Phase, Precision, Recipe};
 
 use super::error::Error;
 use super::memory::{self, Gigabytes};
+use super::reduce::{self, shards};
 use super::sample::SamplesNeed;
 use super::setup::{Ground, keeps_latents};
 use super::validation;
 
 /// Bytes of a value.
 const VALUE: u64 = 4;
+
+/// The parameter of a network that is not trained.
+const POSITIONS: &str = "pos_embed";
 
 /// Resident memory of the program beside what it computes with.
 const PROGRAM: u64 = 26 << 20;
@@ -95,22 +99,27 @@ impl StepMemory {
 }
 
 impl RunPlan {
-    /// Reads data, encoder and plugins; computes nothing.
+    /// Reads data, encoder and plugins, for one of so many ranks; computes nothing.
     ///
     /// # Errors
     /// Whatever in the recipe cannot work here.
-    pub fn read(recipe: &Recipe, search: &SearchPath, device: &Device) -> Result<Self, Error> {
+    pub fn read(recipe: &Recipe, search: &SearchPath, device: &Device, ranks: usize) -> Result<Self, Error> {
+        reduce::check(&recipe.optimiser, ranks)?;
         let ground = Ground::read(recipe, device)?;
-        let sources = ground.sources(recipe, search)?;
-        Ok(Self::of(recipe, &ground, &sources))
+        let cut = Recipe {
+            optimiser: reduce::cut(&recipe.optimiser, ranks),
+            ..recipe.clone()
+        };
+        let sources = ground.sources(&cut, search)?;
+        Ok(Self::of(recipe, &ground, &sources, ranks))
     }
 
-    /// The plan of a recipe whose phases have these sources.
-    pub(super) fn of(recipe: &Recipe, ground: &Ground, sources: &[Sources]) -> Self {
+    /// The plan of a recipe whose phases have these sources, for one of so many ranks.
+    pub(super) fn of(recipe: &Recipe, ground: &Ground, sources: &[Sources], ranks: usize) -> Self {
         let phases = recipe.phases.iter().zip(sources);
         Self {
             phases: phases
-                .map(|(phase, sources)| PhasePlan::of(recipe, phase, ground, sources))
+                .map(|(phase, sources)| PhasePlan::of(recipe, phase, ground, sources, ranks))
                 .collect(),
             samples: match ground.dataset.picture_side() {
                 Ok(side) => SamplesNeed::of(recipe, [3, side, side]),
@@ -173,7 +182,7 @@ impl RunPlan {
 }
 
 impl PhasePlan {
-    fn of(recipe: &Recipe, phase: &Phase, ground: &Ground, sources: &Sources) -> Self {
+    fn of(recipe: &Recipe, phase: &Phase, ground: &Ground, sources: &Sources, ranks: usize) -> Self {
         let (model, batch) = (&ground.model, recipe.optimiser.batch);
         Self {
             phase: phase.name.clone(),
@@ -181,7 +190,7 @@ impl PhasePlan {
             student_parameters: model.trainable_count() as u64,
             guidance_parameters: sources.trainable_count() as u64,
             operations_per_step: model.training_operations() * batch as u64,
-            memory: step_memory(recipe, phase, ground, sources),
+            memory: step_memory(recipe, phase, ground, sources, ranks),
         }
     }
 
@@ -191,12 +200,40 @@ impl PhasePlan {
     }
 }
 
-fn step_memory(recipe: &Recipe, phase: &Phase, ground: &Ground, sources: &Sources) -> StepMemory {
+/// The bytes that the fullest of so many ranks has of the moments, and of one average of the student.
+fn part(model: &SitConfig, sources: &Sources, ranks: usize) -> (u64, u64) {
+    let size = |shape: &[usize]| shape.iter().product::<usize>();
+    // The table of positions is not trained, and so it is not parted.
+    let of_model = model.parameter_shapes();
+    let of_model = of_model.iter().filter(|(name, _)| name.as_str() != POSITIONS);
+    let of_model: Vec<usize> = of_model.map(|(_, shape)| size(shape)).collect();
+    let of_sources = sources.parameter_shapes().filter(|(_, trained)| *trained);
+    let all: Vec<usize> = of_model
+        .iter()
+        .copied()
+        .chain(of_sources.map(|(shape, _)| size(shape)))
+        .collect();
+    let owners = shards::owners(&all, ranks);
+    let of_rank = |sizes: &[usize], rank: usize| {
+        let own = sizes.iter().zip(&owners).filter(|(_, owner)| **owner == rank);
+        VALUE * own.map(|(size, _)| *size as u64).sum::<u64>()
+    };
+    let parts = (0..ranks).map(|rank| (2 * of_rank(&all, rank), of_rank(&of_model, rank)));
+    let (moments, average) = parts
+        .max_by_key(|(moments, average)| moments + average)
+        .unwrap_or_default();
+    let positions = model.parameter_bytes() - of_model.iter().map(|size| VALUE * *size as u64).sum::<u64>();
+    (moments, average + positions)
+}
+
+fn step_memory(recipe: &Recipe, phase: &Phase, ground: &Ground, sources: &Sources, ranks: usize) -> StepMemory {
     let Ground {
         dataset, model, fields, ..
     } = ground;
     let optimiser = &recipe.optimiser;
-    let micro = optimiser.batch / optimiser.accumulation;
+    // This rank's slice.
+    let batch = optimiser.batch / ranks;
+    let micro = batch / optimiser.accumulation;
     let values = |shape: &[usize]| shape.iter().product::<usize>() as u64;
     let of_sources: u64 = sources.parameter_shapes().map(|(shape, _)| VALUE * values(shape)).sum();
     let trained = VALUE * (model.trainable_count() + sources.trainable_count()) as u64;
@@ -215,10 +252,10 @@ fn step_memory(recipe: &Recipe, phase: &Phase, ground: &Ground, sources: &Source
         .is_some_and(|encoder| encoder.when == EncodingTime::Before);
     let (kept, given) = if is_kept { (added, 0) } else { (0, added) };
     let field = field - given;
-    let moments = if keeps_latents(&recipe.data) { 2 * image } else { 0 };
-    let in_the_set = dataset.resident_bytes() + VALUE * dataset.len() as u64 * (kept + moments);
-    let in_a_step = optimiser.batch as u64 * (IMAGES_OF_A_STEP * image + 3 * field);
-    let encoding = EncodingMemory::of(optimiser.batch, ground, given > 0, recipe.compute.frozen);
+    let latents = if keeps_latents(&recipe.data) { 2 * image } else { 0 };
+    let in_the_set = dataset.resident_bytes() + VALUE * dataset.len() as u64 * (kept + latents);
+    let in_a_step = batch as u64 * (IMAGES_OF_A_STEP * image + 3 * field);
+    let encoding = EncodingMemory::of(batch, ground, given > 0, recipe.compute.frozen);
 
     // What a source trains is a projection of tokens: its input, the product, and the activation of that are kept.
     let rows = (micro * model.tokens()) as u64;
@@ -239,11 +276,16 @@ fn step_memory(recipe: &Recipe, phase: &Phase, ground: &Ground, sources: &Source
         ..whole.clone()
     };
     let has_teacher = phase.teacher.is_some() && sources.needs_teacher_from(0);
+    let whole = model.parameter_bytes();
+    let (moments, average) = match recipe.ranks.sharded {
+        true => part(model, sources, ranks),
+        false => (2 * trained, whole),
+    };
     let memory = StepMemory {
         weights: model.parameter_bytes() + of_sources,
         gradients: trained,
-        moments: 2 * trained,
-        averages: (1 + optimiser.further_ema_decays.len() as u64) * model.parameter_bytes(),
+        moments,
+        averages: (1 + optimiser.further_ema_decays.len() as u64) * average,
         teacher: if has_teacher {
             teacher.held_bytes(recipe.compute.frozen)
         } else {
@@ -274,7 +316,8 @@ fn step_memory(recipe: &Recipe, phase: &Phase, ground: &Ground, sources: &Source
     let update = summed + memory.gradients;
     let evaluation = &recipe.evaluation;
     let validated = (evaluation.images * evaluation.times).min(validation::BATCH);
-    let measured = model.forward_bytes(validated);
+    // Of which the other ranks' parts are gathered before.
+    let measured = model.forward_bytes(validated) + (whole - average);
     let moving = backward.max(update).max(measured).max(encoding.working);
     // The gradients are there at the end of the backward pass, when the activations are gone.
     let kept = activations + summed;
@@ -350,12 +393,17 @@ mod tests {
 
     /// The plan of a recipe whose network has these keys, without guidance.
     fn plan(model: &str, optimiser: &str) -> RunPlan {
+        plan_of_rank(model, optimiser, 1, false)
+    }
+
+    /// The same for one of so many ranks.
+    fn plan_of_rank(model: &str, optimiser: &str, ranks: usize, sharded: bool) -> RunPlan {
         let text = format!(
             "data = {{ kind = \"emoji\", size = 32 }}\nmodel = {{ {model} }}\noptimiser = {{ {optimiser} }}\n\
-             phases = [{{ name = \"train\", steps = 3 }}]"
+             ranks = {{ sharded = {sharded} }}\nphases = [{{ name = \"train\", steps = 3 }}]"
         );
         let recipe = sextant_recipe::parse_resolved(Path::new("test.toml"), &text).unwrap();
-        RunPlan::read(&recipe, &SearchPath::new(&[]), &Device::flex()).unwrap()
+        RunPlan::read(&recipe, &SearchPath::new(&[]), &Device::flex(), ranks).unwrap()
     }
 
     #[test]
@@ -424,6 +472,48 @@ mod tests {
         assert!(refusal.contains("moments") && refusal.contains("are free"), "{refusal}");
         let refusal = plan.fits(u64::MAX, memory.peak / 5 * 4).unwrap_err().to_string();
         assert!(refusal.contains("that this machine has"), "{refusal}");
+    }
+
+    #[test]
+    fn xl_fits_in_parts_where_it_does_not_whole() {
+        let of_rank = |sharded| plan_of_rank("size = \"XL/2\"", "batch = 256, accumulation = 16", 8, sharded);
+        let memory = |sharded: bool| of_rank(sharded).phases[0].memory.clone();
+        let (whole, parts) = (memory(false), memory(true));
+        let part = |whole: u64| whole as f64 / 8.0;
+        assert!(whole.moments > 5_300_000_000, "{whole:?}");
+        assert!(
+            (parts.moments as f64 / part(whole.moments) - 1.0).abs() < 0.02,
+            "{parts:?}"
+        );
+        assert!(
+            (parts.averages as f64 / part(whole.averages) - 1.0).abs() < 0.02,
+            "{parts:?}"
+        );
+        assert_eq!((parts.weights, parts.gradients), (whole.weights, whole.gradients));
+        // A device of 16 GB, of which the host's memory stands for the test.
+        let free = 15_000_000_000;
+        let warned = |sharded| {
+            let mut plan = of_rank(sharded);
+            plan.phases[0].memory.checkpoint = 0;
+            plan.fits(free, u64::MAX).unwrap()
+        };
+        assert!(warned(false).is_some() && warned(true).is_none(), "{whole:?} {parts:?}");
+        // One rank has all of it, whatever the key says.
+        let one = |sharded| {
+            plan_of_rank("size = \"S/2\"", "batch = 4", 1, sharded).phases[0]
+                .memory
+                .peak
+        };
+        assert_eq!(one(true), one(false));
+    }
+
+    #[test]
+    fn a_rank_keeps_its_slice_of_the_batch() {
+        let model = "patch_size = 2, hidden_size = 64, depth = 2, num_heads = 2";
+        let memory = |batch: &str, ranks| plan_of_rank(model, batch, ranks, false).phases[0].memory.clone();
+        let (one, of_four) = (memory("batch = 4", 1), memory("batch = 16", 4));
+        assert_eq!((one.activations, one.features), (of_four.activations, of_four.features));
+        assert!(memory("batch = 16", 1).activations == 4 * of_four.activations);
     }
 
     #[test]

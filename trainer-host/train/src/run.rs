@@ -119,6 +119,16 @@ impl Run {
                 return Err(KeyError(reason).into());
             }
         }
+        if recipe.ranks.sharded && options.ranks.count() > 1 {
+            let mut plans = planned.iter().flat_map(Sources::plans);
+            if let Some((name, _)) = plans.find(|(_, plan)| plan.needs(Network::Ema)) {
+                let reason = format!(
+                    "ranks.sharded is true, so that each rank has a part of the moving average, but the source {name} asks all of it in \
+                     its steps: use false"
+                );
+                return Err(KeyError(reason).into());
+            }
+        }
         let mut plugins = Vec::new();
         let mut read: Vec<String> = Vec::new();
         for (phase, sources) in recipe.phases.iter_mut().zip(&planned) {
@@ -130,7 +140,7 @@ impl Run {
                 }
             }
         }
-        let plan = RunPlan::of(&cut, &ground, &planned);
+        let plan = RunPlan::of(&recipe, &ground, &planned, options.ranks.count());
         let Ground {
             mut dataset,
             autoencoder,
@@ -161,7 +171,7 @@ impl Run {
             platform: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
             device: options
                 .ranks
-                .describe(device::describe(&options.device_name, &options.device)),
+                .describe(device::describe(&options.device_name, &options.device), &recipe.ranks),
             data: dataset.fingerprint().into(),
             encoded_by: dataset.encoder_fingerprint().map(str::to_owned),
             plugins,

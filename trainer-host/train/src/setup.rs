@@ -116,6 +116,9 @@ impl Run {
             let cpu = device::open("cpu").map_err(|e| KeyError(format!("compute.averages: {e}")))?;
             worker = worker.averaging_on(&cpu);
         }
+        if self.recipe.ranks.sharded {
+            worker = worker.sharded(&self.options.ranks);
+        }
         if let Some(before) = before {
             worker = worker.with_averages(before)?;
         }

@@ -1,30 +1,33 @@
 //! Everything that belongs to one device: student, sources, optimiser, moving average, teacher, buffers.
 
 use std::ops::Range;
+use std::path::Path;
 use std::time::Instant;
 
-use burn::module::Module;
+use burn::module::{Module, ParamId};
 use burn::optim::{GradientsAccumulator, GradientsParams};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use sextant_data::HostBatch;
 use sextant_guidance::{Buffers, GuidanceError, GuidanceStep, Services, SourceParams, Sources};
 use sextant_interrupt as interrupt;
 use sextant_model::device::compiles_kernels;
 use sextant_model::diffusion::{Interpolant, Target};
-use sextant_model::{Sit, TrainBatch, ema_update, frozen_copy};
+use sextant_model::{Sit, TrainBatch, collect, ema_update, frozen_copy, param_id};
 use sextant_recipe::{DiffusionRecipe, OptimiserRecipe, Precision, Recompute, Weights};
 use sextant_records::checkpoint::Saved;
 use sextant_records::{Seconds, TeacherCounters};
 
 use super::adamw::AdamW;
-use super::checkpoint::{SavedTensors, State};
+use super::checkpoint::{SavedTensors, State, Tensors};
 use super::encoders::{self, Encoders};
-use super::error::{Error, StepError, caught};
-use super::gradients::{self, Norms};
+use super::error::{Error, RankError, StepError, caught};
+use super::gradients::{self, Norms, Squares};
 use super::loss_scale::LossScale;
 use super::moments::Moments;
 use super::objective::{Losses, StepOutput, Terms, per_sample};
 use super::owned::Owned;
+use super::reduce::shards::value_of;
+use super::reduce::{Ranks, Shards, Wanted};
 use super::schedule::ema_decay;
 
 /// All that is trained: the student and the sources' parameters.
@@ -56,6 +59,8 @@ pub struct Worker {
     pub waits: bool,
     /// The factor on the loss, of a student that computes in f16.
     pub loss_scale: Option<LossScale>,
+    /// The parts of several ranks, where each has the moments and averages of its own alone.
+    pub(super) shards: Option<Shards>,
     optimiser: AdamW,
     ema_decay: f64,
     ema_warmup: bool,
@@ -88,6 +93,8 @@ pub struct Gradients {
     pub(super) params: GradientsParams,
     /// The factor that they are to be multiplied by, `[1]`; 1 where they are not clipped.
     pub(super) factor: Option<Tensor<1>>,
+    /// The sums of their squares, where other ranks have some of them.
+    pub(super) squares: Option<Squares>,
     /// The losses, before the update.
     pub output: StepOutput,
 }
@@ -125,6 +132,7 @@ impl Worker {
             seconds: Seconds::default(),
             waits: false,
             loss_scale: (module.student.precision() == Precision::F16).then(LossScale::default),
+            shards: None,
             optimiser: AdamW::new(optimiser, &module),
             ema_decay: optimiser.ema_decay,
             ema_warmup: optimiser.ema_warmup,
@@ -148,16 +156,51 @@ impl Worker {
     /// With its moving averages on another device, to which the weights go in each step. Its sources must not ask for them.
     pub fn averaging_on(mut self, device: &Device) -> Self {
         let device = device.clone().inner();
-        let further = self.further_emas.iter_mut().map(|further| &mut further.network);
-        for network in std::iter::once(&mut self.ema).chain(further) {
+        for network in self.averages_mut() {
             network.change(|network| network.to_device(&device));
         }
         self
     }
 
-    /// The moving average on the worker's device, to compute with.
-    pub fn average(&self) -> Sit {
-        Sit::clone(&self.ema).to_device(&self.device)
+    /// With the moments and averages of its own part alone, if it is one of several ranks. Its sources must not ask for the averages.
+    pub fn sharded(mut self, ranks: &Ranks) -> Self {
+        if ranks.count() > 1 {
+            self.shards = Some(Shards::of(&*self.module, ranks));
+            self.keep_own_averages();
+        }
+        self
+    }
+
+    fn keep_own_averages(&mut self) {
+        if let Some(shards) = self.shards.clone() {
+            self.averages_mut().for_each(|network| shards.keep_own(network));
+        }
+    }
+
+    fn averages_mut(&mut self) -> impl Iterator<Item = &mut Owned<Sit>> {
+        let further = self.further_emas.iter_mut().map(|further| &mut further.network);
+        std::iter::once(&mut self.ema).chain(further)
+    }
+
+    /// The moving average, or one of the further ones behind it.
+    fn average_at(&self, which: usize) -> Option<&Sit> {
+        let further = self.further_emas.iter().map(|further| &further.network);
+        std::iter::once(&self.ema)
+            .chain(further)
+            .nth(which)
+            .map(|network| &**network)
+    }
+
+    /// The moving average on the worker's device, to compute with. Where ranks have parts of it, all of them ask for it together.
+    ///
+    /// # Errors
+    /// Ranks that are lost.
+    pub fn average(&self) -> Result<Sit, RankError> {
+        let mut average = Owned::new(Sit::clone(&self.ema));
+        if let Some(shards) = &self.shards {
+            shards.gather(&mut average)?;
+        }
+        Ok(average.into_inner().to_device(&self.device))
     }
 
     /// Computing this part of the student's forward pass again, in the backward pass.
@@ -182,7 +225,9 @@ impl Worker {
             student: saved.load(Weights::Model, student)?,
             sources: saved.load_sources(sources, &names)?,
         };
-        self.optimiser.moments = saved.load_moments(&module, &self.device)?;
+        let shards = self.shards.as_ref();
+        let own = |id: u64| shards.is_none_or(|shards| shards.elsewhere(id.into()).is_none());
+        self.optimiser.moments = saved.load_moments(&module, &self.device, own)?;
         self.module = Owned::new(module);
         self.buffers = saved.load_buffers(self.buffers, &names)?;
         self.seconds = state.seconds;
@@ -202,7 +247,55 @@ impl Worker {
             let network = saved.load(Weights::FurtherEma(further.decay), Sit::clone(&further.network))?;
             further.network = Owned::new(network);
         }
+        self.keep_own_averages();
         Ok(self)
+    }
+
+    /// The moving average, or one of the further ones behind it, by published names. The parts of other ranks are asked for: they
+    /// [answer](Self::answer) while the first does something for all.
+    ///
+    /// # Errors
+    /// Ranks that are lost.
+    pub fn collect_average(&self, which: usize) -> Result<Tensors, RankError> {
+        let mut tensors = self
+            .average_at(which)
+            .map(|network| collect(network))
+            .unwrap_or_default();
+        let Some(shards) = &self.shards else { return Ok(tensors) };
+        for (name, data) in &mut tensors {
+            let id = param_id(&format!("student.{name}"));
+            if let Some(rank) = shards.elsewhere(id) {
+                let values = shards.ask(rank, Wanted::Average(which, id.val()), data.as_bytes().len())?;
+                *data = TensorData::from_bytes_vec(values, data.shape().clone(), DType::F32);
+            }
+        }
+        Ok(tensors)
+    }
+
+    /// Writes the state of AdamW to `path`; the parts of other ranks as in [`collect_average`](Self::collect_average).
+    ///
+    /// # Errors
+    /// A file that cannot be written, ranks that are lost.
+    pub fn write_moments(&self, path: &Path) -> Result<(), Error> {
+        let others = self.shards.as_ref().map(Shards::moments_elsewhere);
+        let others = others.transpose()?.unwrap_or_default();
+        Ok(self.optimiser.moments.write(path, others)?)
+    }
+
+    /// The values that another rank asks this one for, as bytes.
+    pub fn answer(&self, wanted: Wanted) -> Vec<u8> {
+        let moments = &self.optimiser.moments;
+        match wanted {
+            Wanted::Times => {
+                let own = self.shards.iter().flat_map(Shards::own);
+                own.flat_map(|own| (moments.time(own.id.val()) as u64).to_ne_bytes())
+                    .collect()
+            }
+            Wanted::Moment(which, id) => moments.values(which, id),
+            Wanted::Average(which, id) => self
+                .average_at(which)
+                .map_or(Vec::new(), |network| value_of(network, id.into())),
+        }
     }
 
     /// The state of AdamW, for a checkpoint.
@@ -305,6 +398,7 @@ impl Worker {
             Ok(Gradients {
                 params,
                 factor: None,
+                squares: None,
                 output: losses.into(),
             })
         });
@@ -330,7 +424,9 @@ impl Worker {
     /// A step in which nothing has a gradient.
     pub fn clip(&mut self, gradients: &mut Gradients, limit: f64) -> Result<Norms, StepError> {
         let started = Instant::now();
-        let clipped = gradients::clip(&self.module, &gradients.params, limit, self.loss_factor());
+        let squares = gradients.squares.take();
+        let squares = squares.unwrap_or_else(|| gradients::squares(&*self.module, &gradients.params));
+        let clipped = gradients::clip(&self.module, squares, limit, self.loss_factor());
         let (norms, factor) = clipped.ok_or(StepError::NoGradient)?;
         gradients.factor = Some(factor);
         self.seconds.clip += self.since(started);
@@ -355,7 +451,10 @@ impl Worker {
     }
 
     /// Finishes optimiser step `step`, counted from 0: AdamW, moving averages, new values of buffers.
-    pub fn apply(&mut self, gradients: Gradients, step: u64, lr: f64) {
+    ///
+    /// # Errors
+    /// Ranks that are lost, with whose parts the weights are not whole any more.
+    pub fn apply(&mut self, gradients: Gradients, step: u64, lr: f64) -> Result<(), RankError> {
         let started = Instant::now();
         let Gradients { params, factor, .. } = gradients;
         let factor = factor.unwrap_or_else(|| Tensor::ones([1], &self.device));
@@ -363,9 +462,12 @@ impl Worker {
             .change(|module| self.optimiser.step(module, params, factor, lr));
         let student = &self.module.student;
         let decay = |decay| ema_decay(decay, self.ema_warmup, step);
-        self.ema.change(|ema| ema_update(ema, student, decay(self.ema_decay)));
+        let shards = self.shards.as_ref();
+        let own = |id: ParamId| shards.is_none_or(|shards| shards.elsewhere(id).is_none());
+        self.ema
+            .change(|ema| ema_update(ema, student, decay(self.ema_decay), own));
         for FurtherEma { decay: rate, network } in &mut self.further_emas {
-            network.change(|ema| ema_update(ema, student, decay(*rate)));
+            network.change(|ema| ema_update(ema, student, decay(*rate), own));
         }
         if let Some(buffers) = self.working.take() {
             self.buffers = buffers;
@@ -373,6 +475,12 @@ impl Worker {
         // The step's shares of the gradient may still ask: what no source needs any more goes a step later.
         self.release_idle(step);
         self.seconds.update += self.since(started);
+        if let Some(shards) = &self.shards {
+            let began = Instant::now();
+            shards.gather(&mut self.module)?;
+            self.seconds.ranks += began.elapsed().as_secs_f64();
+        }
+        Ok(())
     }
 
     /// Forward passes and losses of a micro-batch (SiT, arXiv 2401.08740, eq. 2.11; guidance added per sample).
@@ -501,6 +609,7 @@ pub fn accumulate(worker: &mut Worker, batch: &TrainBatch, parts: usize) -> Resu
     Ok(Gradients {
         params: sum.grads(),
         factor: None,
+        squares: None,
         output: StepOutput::joined(outputs).ok_or(StepError::NoBatch)?,
     })
 }

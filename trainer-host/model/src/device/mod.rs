@@ -20,10 +20,28 @@ pub use threads::compute_here;
 
 /// A device name that cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("--device {name}: {reason}")]
+#[error("{place} {name}: {reason}")]
 pub struct DeviceError {
+    /// The place where it is named.
+    place: &'static str,
     name: String,
     reason: String,
+}
+
+impl DeviceError {
+    /// The error of a device that this key of a recipe names, which may be of another machine: with the devices of this one.
+    pub fn of_key(self, key: &'static str) -> Self {
+        let here: Vec<String> = list().into_iter().map(|listed| listed.name).collect();
+        Self {
+            place: key,
+            reason: format!(
+                "{}; here there are: {} (--device takes the recipe's place)",
+                self.reason,
+                here.join(", ")
+            ),
+            ..self
+        }
+    }
 }
 
 /// One line of `sextant devices`.
@@ -164,6 +182,7 @@ pub fn list() -> Vec<Listed> {
 /// what there is.
 pub fn open(name: &str) -> Result<Device, DeviceError> {
     let wrong = |reason: String| DeviceError {
+        place: "--device",
         name: name.into(),
         reason,
     };

@@ -16,22 +16,25 @@ pub fn frozen_copy(sit: &Sit) -> Sit {
     sit.valid().no_grad().computing_in(Precision::F32)
 }
 
-/// `decay * ema + (1 - decay) * student`, for every parameter, the untrained position table too.
+/// `decay * ema + (1 - decay) * student`, for every parameter that is `meant`, the untrained position table too.
 ///
 /// `ema` is a [`frozen_copy`] of a network of the student's geometry, on its device or another, changed in place where it is the only one. A parameter that the
 /// student lacks stays as it is.
-pub fn ema_update(ema: Sit, student: &Sit, decay: f64) -> Sit {
-    struct Average {
+pub fn ema_update(ema: Sit, student: &Sit, decay: f64, meant: impl Fn(ParamId) -> bool) -> Sit {
+    struct Average<F> {
+        meant: F,
         values: HashMap<ParamId, DispatchTensor>,
         decay: f64,
     }
-    impl ModuleVisitor for Average {
+    impl<F: Fn(ParamId) -> bool> ModuleVisitor for Average<F> {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            let value = param.val().without_autodiff();
-            self.values.insert(param.id, value.into_dispatch());
+            if (self.meant)(param.id) {
+                let value = param.val().without_autodiff();
+                self.values.insert(param.id, value.into_dispatch());
+            }
         }
     }
-    impl ModuleMapper for Average {
+    impl<F> ModuleMapper for Average<F> {
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
             let Some(value) = self.values.remove(&param.id) else {
                 return param;
@@ -45,7 +48,7 @@ pub fn ema_update(ema: Sit, student: &Sit, decay: f64) -> Sit {
     }
 
     let values = HashMap::new();
-    let mut average = Average { values, decay };
+    let mut average = Average { meant, values, decay };
     student.visit(&mut average);
     ema.map(&mut average)
 }
@@ -69,7 +72,7 @@ mod tests {
     fn should_average_every_parameter_without_tracking_it() {
         let (start, student) = (network(1), network(2));
         let (before, now) = (collect(&start), collect(&student));
-        let ema = ema_update(frozen_copy(&start), &student, 0.75);
+        let ema = ema_update(frozen_copy(&start), &student, 0.75, |_| true);
         assert!(!ema.blocks[0].attn.qkv.weight.val().is_autodiff());
         for (name, found) in collect(&ema) {
             let wanted = before[&name].iter::<f32>().zip(now[&name].iter::<f32>());

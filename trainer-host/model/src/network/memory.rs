@@ -2,8 +2,7 @@
 //! goes on. All in bytes of f32, but for operands of products in a half.
 //!
 //! The counts follow the operations of `ops` as they are written out for the CPU: each keeps its inputs, and views
-//! share what they are views of. Composed operations keep more: queries and keys that are normalised here, and all of them on other
-//! devices.
+//! share what they are views of. On other devices they are composed, and keep more.
 
 use sextant_recipe::{ComputeRecipe, Precision, Recompute};
 
@@ -63,8 +62,9 @@ impl SitConfig {
     /// At work within a forward pass with `samples` whose gradient nobody asks for: one block.
     pub fn forward_bytes(&self, samples: usize) -> u64 {
         let (tokens, width) = (self.tokens(), self.hidden_size);
-        // The trunk, and queries, keys and values, which go in packed and come back head by head, in backward woven again.
-        let attending = 8 * tokens * width + if self.qk_norm { self.attention_values() } else { 0 };
+        // The trunk, and queries, keys and values, which go in packed and come back head by head, in backward woven again. Those that are
+        // normalised are so in their place.
+        let attending = 8 * tokens * width;
         let mixing = tokens * (3 * width + self.mlp_width());
         VALUE * (samples * attending.max(mixing)) as u64
     }
@@ -82,28 +82,18 @@ impl SitConfig {
         let modulation = 6 * width;
         // For each branch the tokens before the norm, and the branch before its gate; those behind the norm enter a product.
         let branches = 2 * 2 * values;
-        let attention = if self.qk_norm {
-            // Queries, scaled, keys and values; the two centred and with their deviation divided out, too. The softmax keeps its
-            // exponents, their exponentials and their sums; the product behind it keeps the probabilities.
-            let normalised = 7 * values + 6 * tokens * self.num_heads;
-            normalised + 3 * self.attention_values() + tokens * self.num_heads + values
-        } else {
-            // Queries, keys and values, the logarithm of each row's denominator, and the value.
-            4 * values + tokens * self.num_heads
-        };
+        // Queries, keys and values, the logarithm of each row's denominator, and the value.
+        let attention = 4 * values + tokens * self.num_heads;
+        // Queries, keys and values before the norm of heads; those behind it are what attention keeps.
+        let normalised = if self.qk_norm { 3 * values } else { 0 };
         // Behind the activation, it enters a product.
         let activation = tokens * self.mlp_width();
         let mut operands = 2 * values + activation;
         if product < VALUE {
-            // The mixed values, rounded; queries, keys and values, where they are normalised one by one.
-            operands += if self.qk_norm { 4 * values } else { values };
+            // The mixed values, rounded.
+            operands += values;
         }
-        VALUE * (modulation + branches + attention + activation) as u64 + product * operands as u64
-    }
-
-    /// A number for every head and pair of tokens.
-    fn attention_values(&self) -> usize {
-        self.num_heads * self.tokens() * self.tokens()
+        VALUE * (modulation + branches + attention + normalised + activation) as u64 + product * operands as u64
     }
 }
 
@@ -131,7 +121,7 @@ mod tests {
         };
         let inputs = 2 * 4 * 8;
         assert_eq!(config.kept_bytes(1, &again), 4 * (entry + inputs + block + exit));
-        assert_eq!(kept(&normed, 1) - kept(&config, 1), 4 * 2 * (4 * 32 + 6 * 8 + 3 * 32));
+        assert_eq!(kept(&normed, 1) - kept(&config, 1), 4 * 2 * 3 * 32);
         assert_eq!(config.token_bytes(3), 4 * 3 * 32);
         assert!(config.forward_bytes(1) < kept(&config, 1));
     }

@@ -74,7 +74,8 @@ pub fn run(args: &BenchArgs) -> Result<(), Error> {
         timed: args.steps,
     };
     let compute = ComputeArgs {
-        device: args.device.clone(),
+        device: Some(args.device.clone()),
+        of_recipe: false,
         plugin_dir: args.plugin_dir.clone(),
         tui: false,
         ranks: Ranks::default(),

@@ -144,7 +144,8 @@ pub fn run(args: SampleArgs) -> Result<(), Error> {
     let ranks = args.ranks.clone();
     let options = |device: &str| {
         let compute = ComputeArgs {
-            device: device.to_owned(),
+            device: Some(device.to_owned()),
+            of_recipe: false,
             plugin_dir: Vec::new(),
             tui: false,
             ranks: ranks.clone(),

@@ -9,6 +9,7 @@ mod group;
 #[cfg(feature = "mpi")]
 pub mod mpi;
 mod ranks;
+pub mod shards;
 mod step;
 mod sums;
 pub mod threads;
@@ -20,9 +21,11 @@ use std::time::Duration;
 
 pub use collective::{Collective, Summed};
 pub use follow::{TakePart, follow, on_devices};
-pub use ranks::Ranks;
 #[cfg(test)]
 pub(crate) use ranks::tests::on_ranks;
+pub use ranks::{Ranks, Wanted};
+pub(crate) use ranks::{check, cut};
+pub use shards::Shards;
 pub use word::Crossing;
 
 /// Bytes from one rank to another. Several ranks may be sent the same.

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use sextant_interrupt as interrupt;
 use sextant_model::device::panic_text;
 use sextant_recipe::{KeyError, OptimiserRecipe, RanksRecipe};
@@ -38,6 +39,17 @@ pub(super) struct World {
     lost: Mutex<Option<(Vec<usize>, String)>>,
     /// The first rank whose gradient was not finite; no rank's number where none was.
     unsound: AtomicUsize,
+}
+
+/// Something that one rank has for all, where state is sharded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Wanted {
+    /// The steps of the moments of each parameter of the rank's part, in the order of the module: 0 where it has none.
+    Times,
+    /// The values of a parameter's first or second moment, by its id.
+    Moment(usize, u64),
+    /// The values of a parameter in one of the averages, by its id.
+    Average(usize, u64),
 }
 
 impl fmt::Debug for Ranks {
@@ -170,17 +182,28 @@ impl Ranks {
     }
 
     /// A device in words, as a run's record has it: of several ranks, how many there are.
-    pub fn describe(&self, device: String) -> String {
+    pub fn describe(&self, device: String, recipe: &RanksRecipe) -> String {
         match self.count() {
             1 => device,
             count => format!(
-                "{count} ranks, the first on {device}, gradients added up {}; a source that couples samples sees its rank's (ranks.coupled = \"local\")",
+                "{count} ranks on {}, the first on {device}, gradients added up {}; a source that couples samples sees its rank's (ranks.coupled = \"local\")",
+                self.places(),
                 match self.collective() {
-                    Some(_) => "on the devices",
-                    None => "through the host",
+                    Some(_) if !recipe.sharded => "on the devices",
+                    _ => "through the host",
                 }
             ),
         }
+    }
+
+    /// The places of all, each with the number of ranks in a row there.
+    fn places(&self) -> String {
+        let places = self.0.iter().flat_map(|world| world.places.chunk_by(PartialEq::eq));
+        let words = places.map(|same| match same {
+            [place] => place.clone(),
+            same => format!("{} ({})", same[0], same.len()),
+        });
+        words.collect::<Vec<_>>().join(", ")
     }
 
     /// Waits so long for others from now on.
@@ -201,28 +224,12 @@ impl Ranks {
     /// # Errors
     /// A batch that cannot be cut so, with the numbers of ranks by which it can.
     pub fn check(&self, optimiser: &OptimiserRecipe) -> Result<(), KeyError> {
-        let OptimiserRecipe {
-            batch, accumulation, ..
-        } = optimiser;
-        if batch.is_multiple_of(accumulation * self.count()) {
-            return Ok(());
-        }
-        let counts = (1..=batch / accumulation).filter(|ranks| batch.is_multiple_of(ranks * accumulation));
-        let counts: Vec<String> = counts.map(|ranks| ranks.to_string()).collect();
-        Err(KeyError(format!(
-            "optimiser.batch is {batch}, which cannot be cut into {} ranks times optimiser.accumulation = {accumulation}; with this \
-             batch and accumulation there can be {} ranks",
-            self.count(),
-            counts.join(", ")
-        )))
+        check(optimiser, self.count())
     }
 
     /// The optimiser's settings as one rank's micro-batches are cut: as if one rank had them all.
     pub fn cut(&self, optimiser: &OptimiserRecipe) -> OptimiserRecipe {
-        OptimiserRecipe {
-            accumulation: optimiser.accumulation * self.count(),
-            ..optimiser.clone()
-        }
+        cut(optimiser, self.count())
     }
 
     /// True once somebody asked to stop: where there are several ranks, any of them, as all of them know since the last step.
@@ -287,19 +294,72 @@ impl Ranks {
     /// # Errors
     /// That of the first rank, ranks that are lost.
     pub fn led<T, E: Crossing>(&self, work: impl FnOnce() -> Result<T, E>) -> Result<Option<T>, E> {
-        let Some(world) = &self.0 else { return work().map(Some) };
+        self.led_answering(&mut (), |()| work(), |(), _| Vec::new())
+    }
+
+    /// The same of work on some state, in which the first asks for what others have ([`ask`](Self::ask)), and they `answer`.
+    ///
+    /// # Errors
+    /// As [`led`](Self::led).
+    pub fn led_answering<S, T, E: Crossing>(
+        &self,
+        state: &mut S,
+        work: impl FnOnce(&mut S) -> Result<T, E>,
+        answer: impl Fn(&S, Wanted) -> Vec<u8>,
+    ) -> Result<Option<T>, E> {
+        let Some(world) = &self.0 else {
+            return work(state).map(Some);
+        };
         if world.rank == 0 {
-            let done = work();
+            let done = work(state);
             // What is done is done, if nobody is left to hear of it.
             if !self.is_broken() {
                 world.tell(word(&done).encode())?;
             }
             return done.map(Some);
         }
-        match Word::decode(&world.hear(LENGTH)?).work {
-            Work::Good => Ok(None),
-            Work::Left => Err(interrupt::Interrupted.into()),
-            Work::Failed(reason) => Err(self.failed(0, reason).into()),
+        loop {
+            match Word::decode(&world.hear(LENGTH)?).work {
+                Work::Good => return Ok(None),
+                Work::Left => return Err(interrupt::Interrupted.into()),
+                Work::Failed(reason) => return Err(self.failed(0, reason).into()),
+                Work::Wants(words) => match serde_json::from_str::<(usize, Wanted)>(&words) {
+                    Ok((rank, wanted)) if rank == world.rank => world.reply(answer(state, wanted))?,
+                    _ => {}
+                },
+            }
+        }
+    }
+
+    /// Asks another rank, in work that the first does for all, for what it has: so many bytes.
+    ///
+    /// # Errors
+    /// Ranks that are lost.
+    pub fn ask(&self, rank: usize, wanted: Wanted, bytes: usize) -> Result<Message, RankError> {
+        let Some(world) = &self.0 else {
+            return Ok(Message::default());
+        };
+        let words = serde_json::to_string(&(rank, wanted)).map_err(|error| RankError::Lost(error.to_string()))?;
+        let word = Word {
+            work: Work::Wants(words),
+            stop: false,
+            save: false,
+        };
+        world.tell(word.encode())?;
+        let count = self.count();
+        let lengths = (0..count).map(|r| if r == rank { bytes } else { 0 });
+        let mut heard = world.exchange(vec![Message::default(); count], lengths.collect(), Wait::Answer)?;
+        Ok(heard.swap_remove(rank))
+    }
+
+    /// Sends `messages[r]` to every other rank r, and answers what each has sent here, which are `lengths[r]` bytes.
+    ///
+    /// # Errors
+    /// Ranks that are lost.
+    pub(super) fn exchange(&self, messages: Vec<Message>, lengths: Vec<usize>) -> Result<Vec<Message>, RankError> {
+        match &self.0 {
+            Some(world) => world.exchange(messages, lengths, Wait::Answer),
+            None => Ok(messages),
         }
     }
 
@@ -447,6 +507,34 @@ impl Ranks {
     }
 }
 
+/// [`Ranks::check`] for so many ranks.
+///
+/// # Errors
+/// As there.
+pub(crate) fn check(optimiser: &OptimiserRecipe, ranks: usize) -> Result<(), KeyError> {
+    let OptimiserRecipe {
+        batch, accumulation, ..
+    } = optimiser;
+    if batch.is_multiple_of(accumulation * ranks) {
+        return Ok(());
+    }
+    let counts = (1..=batch / accumulation).filter(|ranks| batch.is_multiple_of(ranks * accumulation));
+    let counts: Vec<String> = counts.map(|ranks| ranks.to_string()).collect();
+    Err(KeyError(format!(
+        "optimiser.batch is {batch}, which cannot be cut into {ranks} ranks times optimiser.accumulation = {accumulation}; with this \
+         batch and accumulation there can be {} ranks",
+        counts.join(", ")
+    )))
+}
+
+/// [`Ranks::cut`] for so many ranks.
+pub(crate) fn cut(optimiser: &OptimiserRecipe, ranks: usize) -> OptimiserRecipe {
+    OptimiserRecipe {
+        accumulation: optimiser.accumulation * ranks,
+        ..optimiser.clone()
+    }
+}
+
 /// The word on a rank's own work.
 fn word<T, E: Crossing>(own: &Result<T, E>) -> Word {
     Word {
@@ -505,6 +593,15 @@ impl World {
     fn tell(&self, words: Vec<u8>) -> Result<(), RankError> {
         let count = self.places.len();
         self.exchange(vec![words.into(); count], vec![0; count], Wait::Answer)?;
+        Ok(())
+    }
+
+    /// Tells the first alone.
+    fn reply(&self, bytes: Vec<u8>) -> Result<(), RankError> {
+        let mut messages = vec![Message::default(); self.places.len()];
+        messages[0] = bytes.into();
+        let lengths = vec![0; messages.len()];
+        self.exchange(messages, lengths, Wait::Answer)?;
         Ok(())
     }
 

@@ -45,15 +45,22 @@ impl Ranks {
         let (own, Gradients { params, output, .. }) = self.agreed(settled)?;
         let done = caught(|| {
             let norm = norm(&*worker.module, &params);
-            let summed = sums(self, &*worker.module, params, worker.device())?;
+            let summed = match &worker.shards {
+                None => sums(self, &*worker.module, params, worker.device())?,
+                Some(shards) => shards.sum(&*worker.module, params, worker.device())?,
+            };
             // With a factor on the loss, what overflows is left out, and is no rank's fault.
             let is_sound = |norm: Tensor<1>| norm.into_scalar::<f32>().is_finite();
             let sound = worker.loss_scale.is_some() || norm.is_none_or(is_sound);
             let output = self.joined(output, sound, worker, before, batch)?;
+            let squares = worker.shards.as_ref();
+            let squares = squares.map(|shards| shards.squares(&*worker.module, &summed, worker.device()));
+            let squares = squares.transpose()?;
             self.agree_on_buffers(worker)?;
             let gradients = Gradients {
                 params: summed,
                 factor: None,
+                squares,
                 output,
             };
             Ok((own, gradients))

@@ -29,6 +29,8 @@ pub(super) enum Work {
     Left,
     /// Failed, for this reason.
     Failed(String),
+    /// Under way: it needs what another rank has, in the words of who asks.
+    Wants(String),
 }
 
 impl Word {
@@ -37,6 +39,7 @@ impl Word {
             Work::Good => (0, ""),
             Work::Left => (1, ""),
             Work::Failed(reason) => (2, &reason[..reason.floor_char_boundary(LENGTH - 3)]),
+            Work::Wants(words) => (3, words.as_str()),
         };
         let mut bytes = vec![code, self.stop.into(), self.save.into()];
         bytes.extend(text.as_bytes());
@@ -47,12 +50,14 @@ impl Word {
 
     pub fn decode(bytes: &[u8]) -> Self {
         let text = bytes.get(3..).unwrap_or_default().split(|byte| *byte == 0).next();
+        let text = || String::from_utf8_lossy(text.unwrap_or_default()).into_owned();
         let flag = |place: usize| bytes.get(place).is_some_and(|flag| *flag != 0);
         Self {
             work: match bytes.first() {
                 Some(0) => Work::Good,
                 Some(1) => Work::Left,
-                _ => Work::Failed(String::from_utf8_lossy(text.unwrap_or_default()).into_owned()),
+                Some(3) => Work::Wants(text()),
+                _ => Work::Failed(text()),
             },
             stop: flag(1),
             save: flag(2),
@@ -85,7 +90,12 @@ mod tests {
     #[test]
     fn a_word_is_understood_whatever_its_length() {
         for reason in ["", "the disk is full: \u{e4}", &"\u{e4}".repeat(LENGTH)] {
-            for work in [Work::Good, Work::Left, Work::Failed(reason.into())] {
+            for work in [
+                Work::Good,
+                Work::Left,
+                Work::Wants("that".into()),
+                Work::Failed(reason.into()),
+            ] {
                 let word = Word {
                     work,
                     stop: true,
