@@ -31,19 +31,25 @@ enum Full {
     Disk(u64),
 }
 
+/// The most blocks that files may have: from none to more than most have.
+const FILES: [u64; 6] = [0, 1, 4, 16, 128, 1024];
+
+/// The program in a folder with its arguments, which a starter is given after its own.
+pub type Start = fn(Command, &Path, &[&str]) -> Command;
+
 /// Work that writes into [`DISK`].
-struct Job {
-    name: &'static str,
+pub struct Job {
+    pub name: &'static str,
     /// Makes ready what it reads, beside the disk.
-    prepare: fn(&Path),
+    pub prepare: fn(&Path),
     /// Its arguments, by what is there.
-    arguments: fn(&Path) -> Vec<String>,
+    pub arguments: fn(&Path) -> Vec<String>,
     /// Beginnings of the names of files at each of which it is to have failed.
-    kinds: &'static [&'static str],
+    pub kinds: &'static [&'static str],
     /// All that has to be the same afterwards.
-    outcome: fn(&Path) -> BTreeMap<PathBuf, Vec<u8>>,
+    pub outcome: fn(&Path) -> BTreeMap<PathBuf, Vec<u8>>,
     /// The pages at which the disk is full, of so many that are written in all.
-    at: fn(u64) -> BTreeSet<u64>,
+    pub at: fn(u64) -> BTreeSet<u64>,
 }
 
 /// Full at its beginning, within, and at its end.
@@ -72,7 +78,7 @@ fn all_files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
         .collect()
 }
 
-const TRAIN: Job = Job {
+pub const TRAIN: Job = Job {
     name: "train",
     prepare: |_| {},
     arguments: |folder| match folder.join(DISK).join("run/recipe.toml").exists() {
@@ -198,9 +204,24 @@ fn trained(folder: &Path, more: &[&str]) {
     succeeds(folder, &words(&[&["train", &tiny(), "--out", "run"], more].concat()));
 }
 
+impl Job {
+    /// Its end, under this starter.
+    fn output(&self, start: Start, starter: Command, folder: &Path) -> Output {
+        let arguments = (self.arguments)(folder);
+        let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        start(starter, folder, &words).output().unwrap()
+    }
+
+    /// Wants it to succeed, where there is room.
+    fn succeeds(&self, start: Start, folder: &Path) {
+        let output = self.output(start, Command::new("env"), folder);
+        assert!(output.status.success(), "{}: {}", self.name, stderr(&output));
+    }
+}
+
 impl Full {
-    /// Runs the program with the disk full in this way.
-    fn run(self, folder: &Path, arguments: &[String]) -> Output {
+    /// Does the work with the disk full in this way.
+    fn run(self, folder: &Path, job: &Job, start: Start) -> Output {
         // Ignored, SIGXFSZ is an error of the write instead of the process's end.
         let files = "trap '' XFSZ; ulimit -f $0; exec \"$@\"";
         let disk = "mount -t tmpfs -o size=$0 tmpfs disk || exit 77; \"$@\"; code=$?; cp -a disk/. kept; exit $code";
@@ -217,8 +238,7 @@ impl Full {
                 command
             }
         };
-        let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let output = started_by(command, folder, &words).output().unwrap();
+        let output = job.output(start, command, folder);
         if let Self::Disk(_) = self {
             // The file system is gone with its last process.
             fs::remove_dir(folder.join(DISK)).unwrap();
@@ -275,6 +295,11 @@ fn named(said: &str) -> String {
 
 /// Fills the disk at every file of a job, and goes on with room.
 fn fill(job: &Job) {
+    fill_of(job, started_by, &FILES);
+}
+
+/// The same of a job that is started otherwise, with files of at most so many blocks.
+pub fn fill_of(job: &Job, start: Start, files_of: &[u64]) {
     let mounts = can_mount();
     if !mounts {
         println!("no file system can be mounted here: files that may not grow stand for all of it");
@@ -282,7 +307,7 @@ fn fill(job: &Job) {
     let [prepared, wanted] = [(); 2].map(|()| tempfile::tempdir().unwrap());
     (job.prepare)(prepared.path());
     copy_files(prepared.path(), wanted.path());
-    succeeds(wanted.path(), &(job.arguments)(wanted.path()));
+    job.succeeds(start, wanted.path());
     let result = (job.outcome)(&wanted.path().join(DISK));
     assert!(job.name == "report" || !result.is_empty());
     let sizes = files(&wanted.path().join(DISK))
@@ -290,7 +315,7 @@ fn fill(job: &Job) {
         .map(|path| fs::metadata(path).unwrap().len());
     let sizes: Vec<u64> = sizes.collect();
     let largest = sizes.iter().max().unwrap() / 512;
-    let mut ways: Vec<Full> = [0, 1, 4, 16, 128, 1024].map(Full::Files).into();
+    let mut ways: Vec<Full> = files_of.iter().copied().map(Full::Files).collect();
     ways.retain(|way| matches!(way, Full::Files(blocks) if *blocks < largest));
     if mounts {
         let pages: u64 = sizes.iter().map(|size| size.div_ceil(PAGE)).sum();
@@ -302,7 +327,7 @@ fn fill(job: &Job) {
         let folder = tempfile::tempdir().unwrap();
         copy_files(prepared.path(), folder.path());
         fs::create_dir(folder.path().join(DISK)).unwrap();
-        let output = way.run(folder.path(), &(job.arguments)(folder.path()));
+        let output = way.run(folder.path(), job, start);
         let said = stderr(&output);
         let case = format!("{}, {way:?}", job.name);
         match output.status.code() {
@@ -319,7 +344,7 @@ fn fill(job: &Job) {
             }
             code => panic!("{case} ended with {code:?}: {said}"),
         }
-        succeeds(folder.path(), &(job.arguments)(folder.path()));
+        job.succeeds(start, folder.path());
         let again = (job.outcome)(&folder.path().join(DISK));
         assert_eq!(
             again.keys().collect::<Vec<_>>(),

@@ -5,9 +5,11 @@ use std::path::Path;
 use std::process::Output;
 
 use sextant_data::{Dataset, load};
+use sextant_model::read_safetensors;
 use sextant_recipe::{DataConfig, Weights};
 use sextant_records::checkpoint::list;
 use sextant_records::{RunFolder, journal};
+use sextant_tests::fixture::max_abs_error;
 use sextant_tests::{Running, floats, recipe, refused, sextant, stderr, tiny};
 use sextant_train::checkpoint::{Saved, SavedTensors, Tensors};
 
@@ -30,6 +32,10 @@ fn last(folder: &Path, run: &str) -> Saved {
         .expect("a checkpoint")
 }
 
+fn buffers(folder: &Path, run: &str) -> Tensors {
+    read_safetensors(last(folder, run).folder.join("buffers.safetensors")).unwrap()
+}
+
 fn distance(a: &Tensors, b: &Tensors) -> f64 {
     assert!(a.keys().eq(b.keys()));
     let squares = a.iter().flat_map(|(name, a)| {
@@ -39,13 +45,24 @@ fn distance(a: &Tensors, b: &Tensors) -> f64 {
     squares.sum::<f64>().sqrt()
 }
 
-/// The two runs' weights and averages differ by less than 1e-5 of the way from `start`, and their logs by rounding.
+/// What the sources of a run have learnt: their parameters, but not their buffers.
+fn learnt(run: &Saved) -> Tensors {
+    run.sources_of(&["vae-align", "self-transcendence", "test-memory"])
+        .unwrap()
+}
+
+/// The two runs' weights, averages and sources differ by less than 1e-5 of the way from `start`, and their logs by rounding.
 fn agree(folder: &Path, one: &str, several: &str, start: &str) {
-    for weights in [Weights::Model, Weights::Ema] {
-        let [start, one, several] = [start, one, several].map(|run| last(folder, run).weights(weights).unwrap());
-        let off = distance(&one, &several) / distance(&one, &start);
-        println!("{weights}: off by {off:.1e} of the distance travelled");
-        assert!(off < 1e-5, "{weights} off by {off}");
+    let read: [(&str, fn(&Saved) -> Tensors); 3] = [
+        ("weights", |run| run.weights(Weights::Model).unwrap()),
+        ("averages", |run| run.weights(Weights::Ema).unwrap()),
+        ("sources", learnt),
+    ];
+    for (name, read) in read {
+        let [start, one, several] = [start, one, several].map(|run| read(&last(folder, run)));
+        let (off, way) = (distance(&one, &several), distance(&one, &start));
+        println!("{name}: off by {off:.1e} of {way:.1e} that was travelled");
+        assert!(off < 1e-5 * way || one.is_empty(), "{name}: off by {off} of {way}");
     }
     let lines = |run: &str| journal::read(&folder.join(run).join("metrics.jsonl"));
     let (one, several) = (lines(one), lines(several));
@@ -70,8 +87,9 @@ fn several_ranks_train_what_one_does() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
     let steps = format!("phases.0.steps={STEPS}");
-    // A range so narrow that most ranks have no sample inside it.
-    let narrow = r#"phases.0.guidance=[{ plugin = "vae-align", config = { depth = 1, projector_width = 16, t_min = 0.45, t_max = 0.55 } }]"#;
+    // A range so narrow that most ranks have no sample inside it, and their projector no gradient; and a buffer of each agreement, on
+    // which the loss depends.
+    let narrow = r#"phases.0.guidance=[{ plugin = "vae-align", config = { depth = 1, projector_width = 16, t_min = 0.45, t_max = 0.55 } }, { plugin = "test-memory" }]"#;
     let rows = |run: &str| RunFolder::new(at.join(run)).result().unwrap().teacher.rows;
     for (name, variant) in [("none", "none"), ("narrow", "none"), ("taught", "self-transcendence")] {
         let mut more = vec!["--variant", variant, "--set", &steps, "--set", "optimiser.lr=1e-4"];
@@ -90,8 +108,19 @@ fn several_ranks_train_what_one_does() {
             succeed(&train(at, &run(count), device, &more));
             agree(at, &run("1"), &run(count), &run("start"));
             assert_eq!(rows(&run("1")), rows(&run(count)), "{name}: rows of the teacher");
+            let [one, several] = [run("1"), run(count)].map(|run| buffers(at, &run));
+            assert!(one.keys().eq(several.keys()));
+            for (path, one) in &one {
+                // The mean is rounded, and what is seen and counted is not.
+                let error = max_abs_error(&several[path], one);
+                assert!(
+                    error <= if path.ends_with("centre") { 1e-5 } else { 0.0 },
+                    "{path} is off by {error}"
+                );
+            }
         }
     }
+    assert_eq!(buffers(at, "narrow-4").len(), 3);
     let info = std::fs::read_to_string(at.join("none-4/run.json")).unwrap();
     assert!(info.contains("4 ranks") && info.contains("local"), "{info}");
 }
@@ -128,28 +157,41 @@ fn ranks_are_as_parts_of_a_batch_are() {
     agree(at, "one", "two", "start");
 }
 
+#[test]
+fn a_buffer_that_should_be_the_same_on_all_ranks_and_is_not_ends_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = r#"phases.0.guidance=[{ plugin = "test-memory", config = { own_at = 6 } }]"#;
+    let output = train(folder.path(), "run", "cpu,cpu", &["--variant", "none", "--set", own]);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("test-memory.count") && said.contains("rank 1"), "{said}");
+    assert_eq!(last(folder.path(), "run").step, 5);
+}
+
 /// The first sample that a rank of four sees in the batch of a step, counted from 1.
 fn sample(rank: usize, step: u64) -> u64 {
     let dataset: Dataset = load(&DataConfig::emoji(8, 0)).unwrap();
     dataset.batch(3, step - 1, 8).unwrap().ids[2 * rank]
 }
 
+/// The setting of a source that fails at step 7 on the third of four ranks.
+pub fn failing_on_the_third_of_four(how: &str) -> String {
+    let sample = sample(2, 7);
+    format!(
+        r#"phases.0.guidance=[{{ plugin = "test-faulty", config = {{ how = "{how}", step = 7, sample = {sample} }} }}]"#
+    )
+}
+
 #[test]
 fn a_fault_of_one_rank_ends_all_after_the_last_good_step_and_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
-    let faulty = |how: &str| {
-        let sample = sample(2, 7);
-        format!(
-            r#"phases.0.guidance=[{{ plugin = "test-faulty", config = {{ how = "{how}", step = 7, sample = {sample} }} }}]"#
-        )
-    };
     for (how, words, saved) in [
         ("error", ["rank 2", "asked to fail"], 6),
         ("panic", ["rank 2", "asked to panic"], 6),
         ("nan", ["step 7", "rank 2"], 4),
     ] {
-        let guidance = faulty(how);
+        let guidance = failing_on_the_third_of_four(how);
         let output = train(at, how, "cpu,cpu,cpu,cpu", &["--variant", "none", "--set", &guidance]);
         let said = stderr(&output);
         assert_eq!(output.status.code(), Some(1), "{said}");

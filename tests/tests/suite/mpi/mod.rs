@@ -1,5 +1,8 @@
 //! Ranks that are processes of MPI, on this machine: `cargo test -p sextant-tests --features mpi --test suite mpi::`.
 
+mod full_disk;
+mod kills;
+
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -9,6 +12,7 @@ use sextant_records::checkpoint::list;
 use sextant_tests::{sextant, started_by, stderr, stdout, tiny};
 use sextant_train::checkpoint::SavedTensors;
 
+use super::ranks::failing_on_the_third_of_four;
 use super::runs::{same, succeed};
 
 /// The program on so many ranks of one thread, with these arguments.
@@ -16,15 +20,18 @@ fn on(ranks: usize, folder: &Path, arguments: &[&str]) -> Command {
     started_by(mpirun(ranks), folder, arguments)
 }
 
-/// A starter of so many ranks of one thread. As root too, and on fewer processors: it is a test.
 fn mpirun(ranks: usize) -> Command {
-    let mut command = Command::new("mpirun");
-    command
+    of_ranks(Command::new("mpirun"), ranks)
+}
+
+/// A starter, such as mpirun, of so many ranks of one thread. As root too, and on fewer processors: it is a test.
+fn of_ranks(mut starter: Command, ranks: usize) -> Command {
+    starter
         .args(["-n", &ranks.to_string(), "--oversubscribe", "--mca", "btl", "self,tcp"])
         .env("OMPI_ALLOW_RUN_AS_ROOT", "1")
         .env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")
         .env("RAYON_NUM_THREADS", "1");
-    command
+    starter
 }
 
 fn train<'a>(tiny: &'a str, out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
@@ -56,8 +63,23 @@ impl Ranks {
         }
     }
 
-    /// Sends a signal to one of the ranks.
-    fn signal(&self, rank: usize, signal: &str) {
+    /// Sends a signal to one of the ranks, once it has begun. False where all have ended before.
+    fn signal(&mut self, rank: usize, signal: &str) -> bool {
+        loop {
+            let process = self.process(rank);
+            let sent = process.map(|process| Command::new("kill").args([format!("-{signal}"), process]).output());
+            if sent.is_some_and(|sent| sent.unwrap().status.success()) {
+                return true;
+            }
+            if self.0.try_wait().unwrap().is_some() {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// The process of a rank.
+    fn process(&self, rank: usize) -> Option<String> {
         let own = format!("OMPI_COMM_WORLD_RANK={rank}");
         let is_rank = |process: &String| {
             let environment = fs::read(format!("/proc/{process}/environ")).unwrap_or_default();
@@ -65,11 +87,8 @@ impl Ranks {
                 .split(|byte| *byte == 0)
                 .any(|variable| variable == own.as_bytes())
         };
-        let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.0.id())).unwrap();
-        let process = children.split_whitespace().map(str::to_owned).find(is_rank);
-        let process = process.unwrap_or_else(|| panic!("no rank {rank} among {children}"));
-        let sent = Command::new("kill").args([format!("-{signal}"), process]).status();
-        assert!(sent.unwrap().success());
+        let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.0.id())).ok()?;
+        children.split_whitespace().map(str::to_owned).find(is_rank)
     }
 
     /// Its output, after at most so long.
@@ -137,15 +156,28 @@ fn processes_train_what_threads_do_and_one_of_them_speaks() {
     let folder = tempfile::tempdir().unwrap();
     let (at, tiny) = (folder.path(), tiny());
     let variant = ["--variant", "self-transcendence"];
-    for (ranks, devices) in [(2, "cpu,cpu"), (4, "cpu,cpu,cpu,cpu")] {
-        let [processes, threads] = ["processes", "threads"].map(|run| format!("{run}-{ranks}"));
-        let output = finished(ranks, at, &train(&tiny, &processes, &variant));
-        assert_eq!(stdout(&output).matches("validation loss").count(), 1);
-        succeed(&sextant(
-            at,
-            &[&["train", &tiny, "--out", &threads, "--device", devices], &variant[..]].concat(),
-        ));
-        same(&at.join(&processes), &at.join(&threads), 8);
+    // So narrow that some ranks have no sample inside, and a buffer of each agreement.
+    let sources = [
+        "--variant",
+        "none",
+        "--set",
+        "optimiser.batch=12",
+        "--set",
+        r#"phases.0.guidance=[{ plugin = "vae-align", config = { depth = 1, projector_width = 16, t_min = 0.4, t_max = 0.6 } }, { plugin = "test-memory" }]"#,
+    ];
+    for ranks in 1..=4 {
+        let devices = ["cpu"; 4][..ranks].join(",");
+        let kinds = [("sources", &sources[..]), ("taught", &variant)];
+        for (kind, more) in kinds.into_iter().filter(|(kind, _)| ranks != 3 || *kind == "sources") {
+            let [processes, threads] = ["processes", "threads"].map(|run| format!("{kind}-{run}-{ranks}"));
+            let output = finished(ranks, at, &train(&tiny, &processes, more));
+            assert_eq!(stdout(&output).matches("validation loss").count(), 1);
+            succeed(&sextant(
+                at,
+                &[&["train", &tiny, "--out", &threads, "--device", &devices], more].concat(),
+            ));
+            same(&at.join(&processes), &at.join(&threads), 8);
+        }
     }
     // Three cannot share eight samples.
     let output = on(3, at, &train(&tiny, "three", &variant)).output().unwrap();
@@ -158,6 +190,28 @@ fn processes_train_what_threads_do_and_one_of_them_speaks() {
     assert!(stderr(&output).contains("without mpirun"), "{}", stderr(&output));
     succeed(&finished(2, at, &["compare", &tiny, "--out", "all", "--device", "cpu"]));
     assert!(at.join("all/report.html").exists());
+}
+
+#[test]
+fn a_source_that_fails_on_one_rank_ends_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let (at, tiny) = (folder.path(), tiny());
+    for how in ["error", "panic"] {
+        let faulty = failing_on_the_third_of_four(how);
+        let ranks = Ranks::start(4, at, &train(&tiny, how, &["--variant", "none", "--set", &faulty]));
+        let output = ranks.end(Duration::from_secs(60));
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        // One of them says it.
+        assert_eq!(said.matches("error: ").count(), 1, "{said}");
+        assert!(
+            said.contains("rank 2") && said.contains(&format!("asked to {}", how.replace("error", "fail"))),
+            "{said}"
+        );
+        let saved = list(&at.join(how).join("phases/train")).pop().expect("a checkpoint");
+        saved.read_all().unwrap();
+        assert_eq!(saved.step, 6);
+    }
 }
 
 #[test]
@@ -176,7 +230,7 @@ fn a_rank_that_is_killed_or_stands_still_ends_all() {
         let run = format!("{signal}-{rank}");
         let mut ranks = Ranks::start(4, at, &train(&tiny, &run, &long));
         ranks.until_it_logs(&at.join(&run));
-        ranks.signal(rank, signal);
+        assert!(ranks.signal(rank, signal));
         let output = ranks.end(Duration::from_secs(60));
         let said = stderr(&output);
         assert!(
@@ -202,7 +256,7 @@ fn a_request_to_stop_that_reaches_one_rank_stops_all_after_the_same_step() {
     ];
     let mut ranks = Ranks::start(2, at, &train(&tiny, "run", &settings));
     ranks.until_it_logs(&at.join("run"));
-    ranks.signal(1, "TERM");
+    assert!(ranks.signal(1, "TERM"));
     let output = ranks.end(Duration::from_secs(60));
     let said = stderr(&output);
     assert_eq!(output.status.code(), Some(130), "{said}");
