@@ -18,7 +18,7 @@ use sextant_records::{FileError, Place, RunFolder, ValidationLoss, journal};
 use sextant_stats::measure::Features;
 use sextant_train::checkpoint::{Saved, SavedTensors};
 use sextant_train::sample::{LabelOf, SampleFile};
-use sextant_train::{BareNetwork, Options, Run, Warning, checkpoint, trained, validation_loss, validation_set};
+use sextant_train::{BareNetwork, Options, Ranks, Run, Warning, checkpoint, trained, validation_loss, validation_set};
 
 /// Makes a run ready ([`Run::prepare`]), and checks what can be wrong with its evaluation before its training begins: judges
 /// that cannot be read or do not fit the data, a judge that is the encoder, too few samples.
@@ -26,7 +26,7 @@ use sextant_train::{BareNetwork, Options, Run, Warning, checkpoint, trained, val
 /// # Errors
 /// Names the key at fault; a training that this machine cannot hold; warnings, where the options are strict.
 pub fn prepare(recipe: Recipe, options: Options) -> Result<Run, Error> {
-    let mut run = prepare_evaluation(recipe, options)?;
+    let mut run = measurable(Run::prepare(recipe, options)?)?;
     let memory = run.check_memory()?;
     run.warn(memory.into_iter().collect());
     match run.warnings() {
@@ -43,7 +43,17 @@ pub fn prepare(recipe: Recipe, options: Options) -> Result<Run, Error> {
 /// # Errors
 /// Names the key at fault.
 pub fn prepare_evaluation(recipe: Recipe, options: Options) -> Result<Run, Error> {
-    let mut run = Run::prepare(recipe, options)?;
+    // As many ranks can measure as could not share a batch.
+    let ranks = options.ranks.clone();
+    let alone = Options {
+        ranks: Ranks::default(),
+        ..options
+    };
+    measurable(Run::prepare(recipe, alone)?.with_ranks(ranks))
+}
+
+/// Checks what can be wrong with the evaluation of a run.
+fn measurable(mut run: Run) -> Result<Run, Error> {
     run.check_samples()?;
     let judges = judges(run.recipe(), run.dataset(), &run.options().device)?;
     if let Some(external) = External::of(run.recipe())? {

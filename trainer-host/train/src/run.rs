@@ -196,6 +196,12 @@ impl Run {
         })
     }
 
+    /// Shares with these ranks what comes after the training.
+    pub fn with_ranks(mut self, ranks: Ranks) -> Self {
+        self.options.ranks = ranks;
+        self
+    }
+
     /// Adds warnings of what comes after the training.
     pub fn warn(&mut self, warnings: Vec<Warning>) {
         self.warnings.extend(warnings);

@@ -167,7 +167,11 @@ impl Ranks {
             let joined = Self::join_as(members, link, &world.places[self.rank()]);
             joined.map_err(|_| RankError::Lost(self.lost().unwrap_or_default()))
         };
-        let own = join((first..first + size).collect())?;
+        // One rank alone is a world of one, which exchanges nothing and asks its own process whether to stop.
+        let own = match size {
+            1 => Self::default(),
+            _ => join((first..first + size).collect())?,
+        };
         let firsts = match own.leads() {
             true => join((0..groups).map(|group| group * size).collect())?,
             false => Self::default(),
@@ -759,6 +763,14 @@ pub(super) mod tests {
                 Some(said) => assert_eq!(said.iter().map(|of| of[0]).collect::<Vec<_>>(), [0, 2, 4]),
                 None => assert_eq!(firsts, 1),
             }
+        }
+    }
+
+    #[test]
+    fn a_group_of_one_is_a_world_of_one() {
+        for (own, firsts) in on_ranks(2, |ranks| ranks.in_groups(2).unwrap()) {
+            assert!(own.0.is_none() && own.leads());
+            assert_eq!(firsts.count(), 2);
         }
     }
 
