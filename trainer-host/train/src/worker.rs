@@ -257,10 +257,7 @@ impl Worker {
     /// # Errors
     /// Ranks that are lost.
     pub fn collect_average(&self, which: usize) -> Result<Tensors, RankError> {
-        let mut tensors = self
-            .average_at(which)
-            .map(|network| collect(network))
-            .unwrap_or_default();
+        let mut tensors = self.average_at(which).map(collect).unwrap_or_default();
         let Some(shards) = &self.shards else { return Ok(tensors) };
         for (name, data) in &mut tensors {
             let id = param_id(&format!("student.{name}"));
