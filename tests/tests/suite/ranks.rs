@@ -45,21 +45,20 @@ fn distance(a: &Tensors, b: &Tensors) -> f64 {
     squares.sum::<f64>().sqrt()
 }
 
-/// What the sources of a run have learnt: their parameters, but not their buffers.
-fn learnt(run: &Saved) -> Tensors {
-    run.sources_of(&["vae-align", "self-transcendence", "test-memory"])
-        .unwrap()
+/// All that a run has learnt, by kind: of its sources the parameters, but not the buffers.
+fn learnt(run: &Saved) -> [(&'static str, Tensors); 3] {
+    let sources = ["vae-align", "self-transcendence", "test-memory"];
+    [
+        ("weights", run.weights(Weights::Model).unwrap()),
+        ("averages", run.weights(Weights::Ema).unwrap()),
+        ("sources", run.sources_of(&sources).unwrap()),
+    ]
 }
 
 /// The two runs' weights, averages and sources differ by less than 1e-5 of the way from `start`, and their logs by rounding.
 fn agree(folder: &Path, one: &str, several: &str, start: &str) {
-    let read: [(&str, fn(&Saved) -> Tensors); 3] = [
-        ("weights", |run| run.weights(Weights::Model).unwrap()),
-        ("averages", |run| run.weights(Weights::Ema).unwrap()),
-        ("sources", learnt),
-    ];
-    for (name, read) in read {
-        let [start, one, several] = [start, one, several].map(|run| read(&last(folder, run)));
+    let [start, of_one, of_several] = [start, one, several].map(|run| learnt(&last(folder, run)));
+    for (((name, start), (_, one)), (_, several)) in start.into_iter().zip(of_one).zip(of_several) {
         let (off, way) = (distance(&one, &several), distance(&one, &start));
         println!("{name}: off by {off:.1e} of {way:.1e} that was travelled");
         assert!(off < 1e-5 * way || one.is_empty(), "{name}: off by {off} of {way}");

@@ -373,7 +373,7 @@ mod tests {
         assert_eq!((one.0.len(), one.2.len()), (150 * 192, 200));
         assert!(one.1.iter().all(|features| features.len() == 150));
         for count in [2, 4] {
-            assert!(led(count, take_part, &found) == one, "{count} ranks");
+            assert!(led(count, take_part, found) == one, "{count} ranks");
         }
     }
 

@@ -91,11 +91,14 @@ impl Rest<'_> {
     }
 }
 
+/// Takes a sum that has begun into those of the step.
+type Registration = Box<dyn FnOnce(&mut GradientsParams)>;
+
 /// Sums on the devices.
 struct OnDevices<'a> {
     rest: Rest<'a>,
     collective: &'a dyn Collective,
-    begun: Vec<Box<dyn FnOnce(&mut GradientsParams)>>,
+    begun: Vec<Registration>,
 }
 
 impl<'a> OnDevices<'a> {
