@@ -296,13 +296,13 @@ fn processes_measure_and_draw_what_one_does() {
     finished(3, at, &sample("several.npz", "3"));
     assert!(fs::read(at.join("one.npz")).unwrap() == fs::read(at.join("several.npz")).unwrap());
     // A request to stop that reaches another than the first.
-    let ranks = Ranks::start(2, at, &sample("stopped.npz", "20000"));
+    let mut ranks = Ranks::start(2, at, &sample("stopped.npz", "20000"));
     let since = Instant::now();
     while !at.join("stopped.npz.partial").exists() {
         assert!(since.elapsed() < Duration::from_secs(60), "it does not begin");
         std::thread::sleep(Duration::from_millis(10));
     }
-    ranks.signal(1, "TERM");
+    assert!(ranks.signal(1, "TERM"));
     let output = ranks.end(Duration::from_secs(60));
     assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
     assert!(at.join("stopped.npz.partial").exists() && !at.join("stopped.npz").exists());
