@@ -16,7 +16,7 @@ use super::super::kills::outcome;
 use super::{Ranks, finished};
 
 /// Seconds of `ranks.patience`.
-const PATIENCE: u64 = 3;
+const PATIENCE: u64 = 20;
 
 /// The longest that all may take to end: the watchdog, and a while for what a machine does besides.
 const LIMIT: Duration = Duration::from_secs(PATIENCE + 12);
