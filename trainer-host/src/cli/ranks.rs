@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use burn::tensor::Device;
 
-use super::{Command, ComputeArgs, commands, log, resume};
+use super::sweep::SweepArgs;
+use super::{Command, CompareArgs, ComputeArgs, TrainArgs, commands, log, resume};
 use crate::{Error, compare};
 use sextant_evaluation as evaluation;
 use sextant_interrupt as interrupt;
@@ -163,6 +164,13 @@ fn grouped(world: &Ranks, groups: NonZeroUsize) -> Result<(Ranks, Ranks), RankEr
 /// Has a training that is told of no device take those that its recipe names.
 fn take_devices(command: &mut Command) {
     let (recipe, compute) = match command {
+        Command::Train(TrainArgs { compute, .. })
+        | Command::Compare(CompareArgs { compute, .. })
+        | Command::Sweep(SweepArgs { compute, .. })
+            if compute.device.is_some() =>
+        {
+            return;
+        }
         Command::Train(args) => {
             let recipe = match (&args.resume, &args.recipe) {
                 (Some(resume), _) => resume::recipe(args, resume),
@@ -177,7 +185,7 @@ fn take_devices(command: &mut Command) {
     };
     // A recipe that cannot be read says so when the command reads it.
     let named = recipe.map(|recipe| recipe.ranks.devices).unwrap_or_default();
-    if compute.device.is_none() && !named.is_empty() {
+    if !named.is_empty() {
         compute.device = Some(named.join(","));
         compute.of_recipe = true;
     }

@@ -13,7 +13,7 @@ use sextant_tests::{stderr, tiny};
 use sextant_train::checkpoint::SavedTensors;
 
 use super::super::kills::outcome;
-use super::{Ranks, finished};
+use super::{Ranks, finished, train};
 
 /// Seconds of `ranks.patience`.
 const PATIENCE: u64 = 20;
@@ -44,19 +44,10 @@ impl Case {
             format!("ranks.patience={PATIENCE}"),
         ];
         let tiny = tiny();
-        let begin = [
-            "train",
-            &tiny,
-            "--variant",
-            "aligned",
-            "--out",
-            "run",
-            "--device",
-            "cpu",
-        ]
-        .map(str::to_owned);
+        let begin = train(&tiny, "run", &["--variant", "aligned"]);
         begin
             .into_iter()
+            .map(str::to_owned)
             .chain(settings.into_iter().flat_map(|setting| ["--set".to_owned(), setting]))
             .collect()
     }

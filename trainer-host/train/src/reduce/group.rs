@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::ranks::World;
-use super::{Message, Missing, Reduce, Wait, add, bytes, floats, part};
+use super::{Message, Missing, Reduce, Wait, bytes, floats, part, sum_of};
 
 /// Some ranks of a world, in ascending order: they exchange by its link as if there were no others.
 pub(super) struct Group {
@@ -68,13 +68,7 @@ impl Reduce for Group {
         let of_parts = (0..ranks).map(|r| others(r).map_or_else(Message::default, |part| bytes(&values[part]).into()));
         let own = (0..ranks).map(|r| others(r).map_or(0, |_| size_of_val(&values[parts[rank].clone()])));
         let received = self.exchange(of_parts.collect(), own.collect(), wait)?;
-        let mut total = vec![0.0; parts[rank].len()];
-        for (r, message) in received.iter().enumerate() {
-            match r == rank {
-                true => add(&mut total, &values[parts[rank].clone()]),
-                false => add(&mut total, &floats(message).collect::<Vec<_>>()),
-            }
-        }
+        let total = sum_of(rank, &values[parts[rank].clone()], &received);
         let lengths = (0..ranks).map(|r| others(r).map_or(0, |part| size_of_val(&values[part])));
         let received = self.exchange(vec![bytes(&total).into(); ranks], lengths.collect(), wait)?;
         values[parts[rank].clone()].copy_from_slice(&total);

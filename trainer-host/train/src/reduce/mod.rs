@@ -70,8 +70,7 @@ pub trait Reduce: Send {
         let ranks = self.ranks();
         let length = Arc::new((own.len() as u64).to_le_bytes().to_vec());
         let lengths = self.exchange(vec![length; ranks], vec![size_of::<u64>(); ranks], wait)?;
-        let of = |message: &Message| message.as_slice().try_into().map_or(0, u64::from_le_bytes) as usize;
-        let mut lengths: Vec<usize> = lengths.iter().map(of).collect();
+        let mut lengths: Vec<usize> = lengths.iter().map(|length| number(length) as usize).collect();
         let own = Arc::new(own);
         let rank = self.rank();
         lengths[rank] = 0;
@@ -116,6 +115,26 @@ fn add(sums: &mut [f32], values: &[f32]) {
     for (sum, value) in sums.iter_mut().zip(values) {
         *sum += value;
     }
+}
+
+/// The sum of as many values of each rank, in the order of ranks: this one's `own`, and what the others have sent.
+fn sum_of(rank: usize, own: &[f32], received: &[Message]) -> Vec<f32> {
+    let mut sums = vec![0.0; own.len()];
+    for (r, message) in received.iter().enumerate() {
+        match r == rank {
+            true => add(&mut sums, own),
+            false => sums
+                .iter_mut()
+                .zip(floats(message))
+                .for_each(|(sum, value)| *sum += value),
+        }
+    }
+    sums
+}
+
+/// The number in a message of eight bytes, such as a length; 0 in another.
+fn number(message: &[u8]) -> u64 {
+    message.try_into().map_or(0, u64::from_le_bytes)
 }
 
 /// Numbers as the bytes that go from rank to rank.

@@ -14,7 +14,7 @@ use sextant_recipe::{KeyError, OptimiserRecipe, RanksRecipe};
 
 use super::group::Group;
 use super::word::{Crossing, LENGTH, Word, Work};
-use super::{Collective, Message, Missing, Reduce, Wait};
+use super::{Collective, Message, Missing, Reduce, Wait, number};
 use crate::error::RankError;
 
 /// The ranks of a run, as one of them sees it. Copies are the same rank. By default a world of one, in which nothing is exchanged.
@@ -416,8 +416,7 @@ impl Ranks {
         };
         let length = if self.leads() { size_of::<u64>() } else { 0 };
         let lengths = hand((own.len() as u64).to_le_bytes().to_vec(), vec![length; count])?;
-        let of = |message: &Message| message.as_slice().try_into().map_or(0, u64::from_le_bytes) as usize;
-        let lengths = lengths.iter().map(of).collect();
+        let lengths = lengths.iter().map(|length| number(length) as usize).collect();
         if !self.leads() {
             hand(own, lengths)?;
             return Ok(Vec::new());
@@ -443,7 +442,7 @@ impl Ranks {
             return Ok(said.into());
         }
         let length = world.hear(size_of::<u64>())?;
-        match length.as_slice().try_into().map_or(0, u64::from_le_bytes) {
+        match number(&length) {
             0 => Ok(Message::default()),
             length => world.hear(length as usize),
         }

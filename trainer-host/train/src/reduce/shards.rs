@@ -12,7 +12,7 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
-use super::{Message, Ranks, Wanted, floats};
+use super::{Message, Ranks, Wanted, sum_of};
 use crate::error::RankError;
 use crate::gradients::{Squares, squares};
 use crate::moments::{WrittenMoment, bytes};
@@ -189,20 +189,14 @@ impl Shards {
             };
             module.visit(&mut taken);
             let values = taken.values;
-            let bytes = |values: &Vec<f32>| Message::from(bytemuck::cast_slice::<f32, u8>(values).to_vec());
-            let messages = values.iter().enumerate();
-            let messages = messages.map(|(r, values)| if r == rank { Message::default() } else { bytes(values) });
+            let messages = values.iter().enumerate().map(|(r, values)| match r == rank {
+                true => Message::default(),
+                false => super::bytes(values).into(),
+            });
             let length = size_of::<f32>() * round.lengths[rank];
             let lengths = (0..ranks).map(|r| if r == rank { 0 } else { length });
             let received = self.ranks.exchange(messages.collect(), lengths.collect())?;
-            let mut sum = vec![0.0; round.lengths[rank]];
-            for (r, message) in received.iter().enumerate() {
-                let sums = sum.iter_mut();
-                match r == rank {
-                    true => sums.zip(&values[rank]).for_each(|(sum, value)| *sum += value),
-                    false => sums.zip(floats(message)).for_each(|(sum, value)| *sum += value),
-                }
-            }
+            let sum = sum_of(rank, &values[rank], &received);
             module.visit(&mut Registered {
                 round: &round,
                 rank,

@@ -44,14 +44,16 @@ impl Ranks {
         let began = Instant::now();
         let (own, Gradients { params, output, .. }) = self.agreed(settled)?;
         let done = caught(|| {
-            let norm = norm(&*worker.module, &params);
+            // With a factor on the loss, what overflows is left out, and is no rank's fault.
+            let norm = match worker.loss_scale {
+                Some(_) => None,
+                None => norm(&*worker.module, &params),
+            };
             let summed = match &worker.shards {
                 None => sums(self, &*worker.module, params, worker.device())?,
                 Some(shards) => shards.sum(&*worker.module, params, worker.device())?,
             };
-            // With a factor on the loss, what overflows is left out, and is no rank's fault.
-            let is_sound = |norm: Tensor<1>| norm.into_scalar::<f32>().is_finite();
-            let sound = worker.loss_scale.is_some() || norm.is_none_or(is_sound);
+            let sound = norm.is_none_or(|norm| norm.into_scalar::<f32>().is_finite());
             let output = self.joined(output, sound, worker, before, batch)?;
             let squares = worker.shards.as_ref();
             let squares = squares.map(|shards| shards.squares(&*worker.module, &summed, worker.device()));
