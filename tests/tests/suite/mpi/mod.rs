@@ -165,10 +165,17 @@ fn processes_train_what_threads_do_and_one_of_them_speaks() {
         "--set",
         r#"phases.0.guidance=[{ plugin = "vae-align", config = { depth = 1, projector_width = 16, t_min = 0.4, t_max = 0.6 } }, { plugin = "test-memory" }]"#,
     ];
+    let parts = [&variant[..], &["--set", "ranks.sharded=true"]].concat();
     for ranks in 1..=4 {
         let devices = ["cpu"; 4][..ranks].join(",");
-        let kinds = [("sources", &sources[..]), ("taught", &variant)];
-        for (kind, more) in kinds.into_iter().filter(|(kind, _)| ranks != 3 || *kind == "sources") {
+        let kinds = [("sources", &sources[..]), ("taught", &variant), ("parts", &parts)];
+        // Three cannot share eight samples, and parts are of several.
+        let kinds = kinds.into_iter().filter(|(kind, _)| match ranks {
+            1 => *kind != "parts",
+            3 => *kind == "sources",
+            _ => true,
+        });
+        for (kind, more) in kinds {
             let [processes, threads] = ["processes", "threads"].map(|run| format!("{kind}-{run}-{ranks}"));
             let output = finished(ranks, at, &train(&tiny, &processes, more));
             assert_eq!(stdout(&output).matches("validation loss").count(), 1);

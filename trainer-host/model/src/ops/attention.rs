@@ -228,9 +228,8 @@ mod flex {
                 let mut levels = vec![0.0; tile.len()];
                 exponentials(&mut scores, self.of.scale(), &mut levels, &mut denominators);
                 product_into(Matrix::of_rows(&scores, tokens), values, &mut sums);
-                for (row, denominator) in sums.chunks_exact(width).zip(&denominators) {
-                    mixed.extend(row.iter().map(|sum| sum / denominator));
-                }
+                divide(&mut sums, &denominators);
+                mixed.extend_from_slice(&sums);
                 logarithms.extend(levels.iter().zip(&denominators).map(|(level, sum)| level + sum.ln()));
             }
             ([mixed], logarithms)
@@ -269,6 +268,17 @@ mod flex {
                 *score = exp(*score * scale - *level);
             }
             *total = sum(row, row, |e, _| e);
+        }
+    }
+
+    /// Divides each row.
+    #[macerator::with_simd]
+    fn divide<S: Simd>(rows: &mut [f32], denominators: &[f32]) {
+        let width = rows.len() / denominators.len();
+        for (row, denominator) in rows.chunks_exact_mut(width).zip(denominators) {
+            for value in row {
+                *value /= denominator;
+            }
         }
     }
 

@@ -245,23 +245,36 @@ impl Link {
     ) -> Vec<Message> {
         let mut received: Vec<Vec<u8>> = lengths.iter().map(|length| vec![0; *length]).collect();
         received[self.rank].clear();
-        let buffers = received.iter_mut().map(|buffer| &mut buffer[..]);
-        let messages = messages.iter().map(|message| &message[..]);
+        let buffers = received.iter_mut().map(|buffer| &mut buffer[..]).enumerate();
+        let messages = messages.iter().map(|message| &message[..]).enumerate();
         self.swap(messages, buffers, wait, lost);
         received.into_iter().map(Arc::new).collect()
     }
 
     /// Adds up the values of all ranks, in place. A rank has a part of them, receives the others' values of it, adds those in the order of
-    /// ranks, and sends the sums; the others' sums it receives where its own values were.
+    /// ranks, and sends the sums; the others' sums it receives where its own values were. That is done piece by piece, and the sums of a
+    /// piece are under way while the values of the next are.
     fn sum(&mut self, values: &mut [f32], wait: Wait, lost: &dyn Fn(Missing)) {
         let (rank, ranks) = (self.rank, self.ranks);
         let mut room = std::mem::take(&mut self.room);
-        for values in values.chunks_mut(AT_ONCE * ranks) {
-            let count = values.len();
-            let length = part(rank, ranks, count).len();
+        let mut summed: &mut [f32] = &mut [];
+        for values in values.chunks_mut(AT_ONCE * ranks).chain([&mut [][..]]) {
+            let length = part(rank, ranks, values.len()).len();
             room.resize(room.len().max(ranks * length), 0.0);
-            let parts = (0..ranks).map(|r| &values[part(r, ranks, count)]);
-            self.swap(parts, pieces(&mut room, (0..ranks).map(|_| length)), wait, lost);
+            let count = summed.len();
+            let mut sums: Vec<&mut [f32]> = pieces(summed, (0..ranks).map(|r| part(r, ranks, count).len())).collect();
+            let own: &mut [f32] = std::mem::take(&mut sums[rank]);
+            let own = &*own;
+            let count = values.len();
+            let asked = (0..ranks).map(|r| &values[part(r, ranks, count)]);
+            let messages = (0..ranks).map(|_| own).enumerate().chain(asked.enumerate());
+            let rooms = pieces(&mut room, (0..ranks).map(|_| length));
+            self.swap(
+                messages,
+                sums.into_iter().enumerate().chain(rooms.enumerate()),
+                wait,
+                lost,
+            );
             let (before, after) = room[..ranks * length].split_at_mut(rank * length);
             let own = &mut values[part(rank, ranks, count)];
             // Of two numbers it does not matter which is added to which.
@@ -273,21 +286,18 @@ impl Link {
             for r in 1..ranks - rank {
                 add(own, &after[r * length..][..length]);
             }
-            let mut parts: Vec<&mut [f32]> = pieces(values, (0..ranks).map(|r| part(r, ranks, count).len())).collect();
-            let own: &mut [f32] = std::mem::take(&mut parts[rank]);
-            let own = &*own;
-            self.swap((0..ranks).map(|_| own), parts.into_iter(), wait, lost);
+            summed = values;
         }
         self.room = room;
     }
 
-    /// Sends to each other rank its message, and receives from each into its buffer. What is empty is not sent, and where there is no room
-    /// nothing is waited for. Where ranks are lost it tells which, and stands still, with the buffers of what is under way; the process
+    /// Sends messages to other ranks, and receives from them into buffers, those of a rank in the same order there and here. What is empty is
+    /// not sent, and where there is no room nothing is waited for; nor is what is this rank's own. Where ranks are lost it tells which, and stands still, with the buffers of what is under way; the process
     /// can only end.
     fn swap<'a, T: Equivalence + 'a>(
         &mut self,
-        messages: impl Iterator<Item = &'a [T]>,
-        buffers: impl Iterator<Item = &'a mut [T]>,
+        messages: impl Iterator<Item = (usize, &'a [T])>,
+        buffers: impl Iterator<Item = (usize, &'a mut [T])>,
         wait: Wait,
         lost: &dyn Fn(Missing),
     ) {
@@ -295,17 +305,11 @@ impl Link {
         let rank = self.rank;
         scope(|scope| {
             let mut under_way = Vec::new();
-            for (r, buffer) in buffers
-                .enumerate()
-                .filter(|(r, buffer)| *r != rank && !buffer.is_empty())
-            {
+            for (r, buffer) in buffers.filter(|(r, buffer)| *r != rank && !buffer.is_empty()) {
                 let from = world.process_at_rank(r as i32);
                 under_way.push((r, from.immediate_receive_into_with_tag(scope, buffer, EXCHANGED)));
             }
-            for (r, message) in messages
-                .enumerate()
-                .filter(|(r, message)| *r != rank && !message.is_empty())
-            {
+            for (r, message) in messages.filter(|(r, message)| *r != rank && !message.is_empty()) {
                 let to = world.process_at_rank(r as i32);
                 under_way.push((r, to.immediate_send_with_tag(scope, message, EXCHANGED)));
             }
