@@ -215,6 +215,36 @@ fn a_fault_of_one_rank_ends_all_after_the_last_good_step_and_is_named() {
 }
 
 #[test]
+fn a_rank_that_is_lost_ends_a_comparison_and_not_each_of_its_variants() {
+    let folder = tempfile::tempdir().unwrap();
+    let (at, tiny) = (folder.path(), tiny());
+    let stalls = failing_on_the_third_of_four("stall");
+    let output = sextant(
+        at,
+        &[
+            "compare",
+            &tiny,
+            "--out",
+            "all",
+            "--device",
+            "cpu,cpu",
+            "--set",
+            &stalls,
+            "--set",
+            "ranks.patience=1",
+        ],
+    );
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("rank 1 on cpu is gone, or did not answer for 1 s"),
+        "{said}"
+    );
+    assert_eq!(last(at, "all/none").step, 6);
+    assert!(!at.join("all/aligned/failed.json").exists());
+}
+
+#[test]
 fn what_was_stopped_goes_on_on_another_number_of_ranks() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();

@@ -74,6 +74,7 @@ pub fn run(mut command: Command) -> Result<(), Error> {
             let ranks = args.ranks.clone();
             let _hold = (!ranks.leads()).then(interrupt::hold);
             let done = commands::run(command);
+            leave(&ranks);
             return match ranks.leads() {
                 true => done,
                 false => ended(&ranks, ranks.lost()),
@@ -101,6 +102,7 @@ pub fn run(mut command: Command) -> Result<(), Error> {
         let Ok(options) = options else { return Ok(()) };
         let ranks = world.clone();
         let done = taken_part(Options { ranks, ..options }, groups);
+        leave(&world);
         return ended(&world, done.err());
     }
     options.map_err(Error::from)?;
@@ -109,7 +111,15 @@ pub fn run(mut command: Command) -> Result<(), Error> {
     let done = commands::run(command);
     firsts.dismiss();
     own.dismiss();
+    leave(&world);
     done
+}
+
+/// Ends a process's part in a world. Of one that is broken no end is made: MPI would wait for all, and nobody hear of the reason meanwhile.
+fn leave(world: &Ranks) {
+    if world.is_broken() {
+        std::mem::forget(world.clone());
+    }
 }
 
 /// Takes part in the work of the first rank of all: as one of the ranks behind that of its group, or as the first of another group.

@@ -243,6 +243,11 @@ impl PlannedRun {
         &self.recipe
     }
 
+    /// True for an error after which no run goes on: a request to stop, ranks that are lost.
+    pub fn ends_others(&self, error: &Error) -> bool {
+        error.is_interrupt() || self.options.ranks.is_broken()
+    }
+
     /// Locks its folder, which is made if it is not there.
     ///
     /// # Errors
@@ -258,8 +263,8 @@ impl PlannedRun {
     /// finds it.
     ///
     /// # Errors
-    /// An interrupt, and a folder that cannot be written: what must end the comparison. A training or an evaluation that
-    /// fails does not end the others.
+    /// An interrupt, ranks that are lost, and a folder that cannot be written: what must end the comparison. A training or an evaluation
+    /// that fails does not end the others.
     pub fn carry_out(&self, _lock: &FolderLock, entering: &impl Fn(&Path)) -> Result<Result<(), Error>, Error> {
         let done = self.enter(entering)?.and_then(|run| {
             run.execute(&self.folder)?;
@@ -310,7 +315,7 @@ impl PlannedRun {
     fn survived<T>(&self, ended: Result<T, Error>) -> Result<Result<T, Error>, Error> {
         match ended {
             Ok(found) => Ok(Ok(found)),
-            Err(error) if error.is_interrupt() => Err(error),
+            Err(error) if self.ends_others(&error) => Err(error),
             Err(error) => {
                 tracing::error!("variant {}: {error}", self.name);
                 Ok(Err(error))

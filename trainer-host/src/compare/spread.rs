@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::PlannedRun;
 use crate::Error;
+use sextant_interrupt as interrupt;
 use sextant_recipe::Recipe;
 use sextant_records::LockError;
 use sextant_train::reduce::Crossing;
@@ -61,12 +62,15 @@ pub fn spread(
     begins: impl FnOnce() -> Result<(), Error>,
     entering: &impl Fn(&Path),
 ) -> Result<Vec<Ended>, Error> {
+    // The other groups may have something to save yet, once this one has been asked to stop.
+    let _hold = (firsts.count() > 1).then(interrupt::hold);
+    be_patient(firsts, runs);
     if firsts.count() > 1 {
         let runs = runs.iter().map(PlannedRun::handed).collect();
         let handed = serde_json::to_vec(&Handed { purpose, runs }).map_err(lost)?;
         firsts.said(|| handed)?;
     }
-    let ends = shared(firsts, carry_out(purpose, own(firsts, runs), begins, entering))?;
+    let ends = shared(firsts, carry_out(firsts, purpose, runs, begins, entering))?;
     let mut ends: Vec<_> = ends.into_iter().map(Vec::into_iter).collect();
     let groups = ends.len();
     Ok((0..runs.len()).filter_map(|run| ends[run % groups].next()).collect())
@@ -84,7 +88,8 @@ pub fn lead(firsts: &Ranks, options: &Options, entering: impl Fn(&Path)) -> Resu
         }
         let Handed { purpose, runs } = serde_json::from_slice(&handed).map_err(lost)?;
         let runs: Vec<PlannedRun> = runs.into_iter().map(|run| PlannedRun::taken(run, options)).collect();
-        let ended = carry_out(purpose, own(firsts, &runs), || Ok(()), &entering);
+        be_patient(firsts, &runs);
+        let ended = carry_out(firsts, purpose, &runs, || Ok(()), &entering);
         // What ends all is known to the first, which says it.
         let _ = shared(firsts, ended);
         if let Some(words) = firsts.lost() {
@@ -93,9 +98,11 @@ pub fn lead(firsts: &Ranks, options: &Options, entering: impl Fn(&Path)) -> Resu
     }
 }
 
-/// The runs of this rank's group.
-fn own<'r>(firsts: &Ranks, runs: &'r [PlannedRun]) -> impl Iterator<Item = &'r PlannedRun> {
-    runs.iter().skip(firsts.rank()).step_by(firsts.count())
+/// Groups wait for each other as long as the ranks of the first run do.
+fn be_patient(firsts: &Ranks, runs: &[PlannedRun]) {
+    if let Some(run) = runs.first() {
+        firsts.be_patient(&run.recipe().ranks);
+    }
 }
 
 /// The ends of the runs of each group, in the order of groups.
@@ -107,18 +114,20 @@ fn shared(firsts: &Ranks, own: Result<Vec<Ended>, Error>) -> Result<Vec<Vec<Ende
         .collect()
 }
 
-/// Carries out runs of one group, one after another.
-fn carry_out<'r>(
+/// Carries out the runs of this rank's group, one after another. Where there are others, what ends one run does not end theirs.
+fn carry_out(
+    firsts: &Ranks,
     purpose: Purpose,
-    runs: impl Iterator<Item = &'r PlannedRun>,
+    runs: &[PlannedRun],
     begins: impl FnOnce() -> Result<(), Error>,
     entering: &impl Fn(&Path),
 ) -> Result<Vec<Ended>, Error> {
     let mut begins = Some(begins);
     let mut ends: Vec<Option<Ended>> = Vec::new();
     // What is held is asked for once more at the end: it may be finished by then, or its process dead.
+    let own = runs.iter().skip(firsts.rank()).step_by(firsts.count());
     let mut left: VecDeque<(usize, &PlannedRun, bool)> =
-        runs.enumerate().map(|(place, run)| (place, run, false)).collect();
+        own.enumerate().map(|(place, run)| (place, run, false)).collect();
     ends.resize(left.len(), None);
     while let Some((place, run, again)) = left.pop_front() {
         let lock = match run.lock() {
@@ -141,10 +150,14 @@ fn carry_out<'r>(
             begins()?;
         }
         let ended = match purpose {
-            Purpose::Comparison => run.carry_out(&lock, entering)?,
-            Purpose::Sweep => run.train(&lock, entering)?.map(|_| ()),
+            Purpose::Comparison => run.carry_out(&lock, entering),
+            Purpose::Sweep => run.train(&lock, entering).map(|ended| ended.map(|_| ())),
         };
-        ends[place] = Some(ended.map_or_else(|error| Ended::Failed(error.to_string()), |()| Ended::Done));
+        ends[place] = Some(match ended {
+            Err(error) if firsts.count() == 1 || run.ends_others(&error) => return Err(error),
+            Ok(Ok(())) => Ended::Done,
+            Ok(Err(error)) | Err(error) => Ended::Failed(error.to_string()),
+        });
     }
     Ok(ends.into_iter().flatten().collect())
 }

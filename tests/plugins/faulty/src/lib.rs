@@ -1,6 +1,7 @@
 //! A source that works until a step, then fails as its configuration says.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sextant_plugin_api::schemars::{self, JsonSchema};
@@ -23,6 +24,8 @@ pub enum How {
     Operation,
     /// The loss is not a number.
     Nan,
+    /// `guide` does not return within a test's time.
+    Stall,
     /// `guide` returns an error when it is called once more at the step, as a diagnostic pass does.
     Again,
     /// `new` panics.
@@ -77,6 +80,10 @@ impl GuidanceSource for Faulty {
             How::Shape => Ok(Guidance::new(loss.sum_keep(&[0]))),
             How::Operation => Ok(Guidance::new(loss + step.x())),
             How::Nan => Ok(Guidance::new((-loss - 1.0).log())),
+            How::Stall => {
+                std::thread::sleep(Duration::from_secs(3600));
+                Err(Error::new("asked to stall"))
+            }
         }
     }
 }

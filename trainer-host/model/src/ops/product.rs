@@ -88,6 +88,9 @@ pub fn matrix(x: &FlexTensor) -> Matrix<'_> {
 
 /// `A B`, row by row; on all threads if it is large.
 pub fn product(a: Matrix, b: Matrix) -> Vec<f32> {
+    if b.rows() <= 2 && b.strides[1] == 1 && a.rows() * b.shape[1] >= PARALLEL {
+        return outer(a, b);
+    }
     let mut values = Vec::new();
     multiply(a, b, &mut values, threads(a, b));
     values
@@ -102,6 +105,26 @@ pub fn product_plus(a: Matrix, b: Matrix, row: &[f32]) -> Vec<f32> {
         }
     });
     add_product(a, b, &mut values, threads(a, b));
+    values
+}
+
+/// `A B` where A has one or two columns, which `gemm` would do on one thread: the weights' gradient of so many samples' modulation.
+fn outer(a: Matrix, b: Matrix) -> Vec<f32> {
+    assert_eq!(a.shape[1], b.rows(), "the columns of A and the rows of B");
+    let width = b.shape[1];
+    let (values, _) = fill([a.rows(), width], a.rows() * width, |first, block| {
+        let mut sums = vec![0.0; width];
+        for row in (first..).take(block.room() / width) {
+            sums.fill(0.0);
+            for column in 0..b.rows() {
+                let factor = a.values[row * a.strides[0] + column * a.strides[1]];
+                for (sum, value) in sums.iter_mut().zip(b.row(column)) {
+                    *sum += factor * value;
+                }
+            }
+            block.push(&sums);
+        }
+    });
     values
 }
 
@@ -220,6 +243,17 @@ mod tests {
             assert_close(&data(product(a, b)), &wanted.to_data(), 1e-5);
             let sums = product_plus(a, b, flex(&row).storage());
             assert_close(&data(sums), &(wanted + row).into_data(), 1e-5);
+        }
+    }
+
+    #[test]
+    fn should_be_the_product_of_burn_where_few_numbers_make_many() {
+        for few in [1, 2] {
+            let (a, b) = (tensor([few, 1300], 1.0, 3).transpose(), tensor([few, 900], 1.0, 4));
+            let wanted = a.clone().matmul(b.clone()).into_data();
+            let (a, b) = (flex(&a), flex(&b));
+            let values = product(matrix(&a), matrix(&b));
+            assert_close(&TensorData::new(values, [1300, 900]), &wanted, 1e-6);
         }
     }
 

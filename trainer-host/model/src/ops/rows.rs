@@ -1,23 +1,22 @@
-//! Tensors as rows of numbers, and work on blocks of rows.
+//! Tensors as rows of numbers, and work on blocks of rows, in memory that need not have been zeroed before.
+
+// A module of `ops` that may: what has not been written is not read, which is counted here.
+#![allow(unsafe_code)]
+
+use std::mem::MaybeUninit;
 
 use burn::backend::flex::FlexTensor;
 use burn::tensor::{Shape, TensorData};
 use rayon::prelude::*;
-
-use super::unwritten::{Unwritten, written};
 
 /// Rows of a block. A constant, since sums are added up block by block.
 const BLOCK: usize = 32;
 /// Numbers below which one thread is as fast as all.
 const PARALLEL: usize = 1 << 14;
 
-/// The same tensor with its numbers in their order, nothing before or behind them.
+/// The same tensor with its numbers in their order, nothing before or behind them. Of one that is so already no second owner is left.
 pub fn contiguous(x: FlexTensor) -> FlexTensor {
-    let whole = x.storage::<f32>().len() == x.layout().num_elements();
-    match whole && x.is_contiguous() && x.layout().start_offset() == 0 {
-        true => x,
-        false => x.to_contiguous(),
-    }
+    x.to_contiguous()
 }
 
 /// The numbers of a [`contiguous`] tensor.
@@ -77,16 +76,48 @@ pub fn fill<R: Send>(
     count: usize,
     work: impl Fn(usize, &mut Unwritten) -> R + Sync,
 ) -> (Vec<f32>, Vec<(usize, R)>) {
-    written(count, |memory| {
-        let found = blocks(memory, rows, |row, block| {
-            let mut block = Unwritten::new(block);
-            let answer = work(row, &mut block);
-            (block.written().len(), answer)
-        });
-        let written = found.iter().map(|(_, (written, _))| written).sum();
-        let answers = found.into_iter().map(|(sample, (_, answer))| (sample, answer));
-        (written, answers.collect())
-    })
+    let mut values = Vec::with_capacity(count);
+    let memory: &mut [MaybeUninit<f32>] = &mut values.spare_capacity_mut()[..count];
+    let found = blocks(memory, rows, |row, block| {
+        let mut block = Unwritten::new(block);
+        let answer = work(row, &mut block);
+        (block.written().len(), answer)
+    });
+    assert_eq!(found.iter().map(|(_, (written, _))| written).sum::<usize>(), count);
+    // SAFETY: all blocks together have written so many numbers, as was just counted, and are no larger.
+    unsafe { values.set_len(count) };
+    let answers = found.into_iter().map(|(sample, (_, answer))| (sample, answer));
+    (values, answers.collect())
+}
+
+/// A block of memory, written from its beginning to its end.
+pub struct Unwritten<'a> {
+    memory: &'a mut [MaybeUninit<f32>],
+    /// Numbers from the beginning that are written.
+    written: usize,
+}
+
+impl<'a> Unwritten<'a> {
+    fn new(memory: &'a mut [MaybeUninit<f32>]) -> Self {
+        Self { memory, written: 0 }
+    }
+
+    /// Writes numbers behind the others. Panics if there is no room for them.
+    pub fn push(&mut self, values: &[f32]) {
+        self.memory[self.written..][..values.len()].write_copy_of_slice(values);
+        self.written += values.len();
+    }
+
+    /// Numbers for which there is room.
+    pub fn room(&self) -> usize {
+        self.memory.len() - self.written
+    }
+
+    /// The numbers so far.
+    pub fn written(&mut self) -> &mut [f32] {
+        // SAFETY: `push` is all that moves the end, and has written what lies before it.
+        unsafe { self.memory[..self.written].assume_init_mut() }
+    }
 }
 
 /// The sums of the blocks' rows of `width`, sample by sample: `[samples * width]`.

@@ -13,6 +13,7 @@ pub mod shards;
 mod step;
 mod sums;
 pub mod threads;
+mod turns;
 mod word;
 
 use std::ops::Range;
@@ -21,11 +22,12 @@ use std::time::Duration;
 
 pub use collective::{Collective, Summed};
 pub use follow::{TakePart, follow, on_devices};
+pub use ranks::Ranks;
 #[cfg(test)]
 pub(crate) use ranks::tests::on_ranks;
-pub use ranks::{Ranks, Wanted};
 pub(crate) use ranks::{check, cut};
 pub use shards::Shards;
+pub use turns::Wanted;
 pub use word::Crossing;
 
 /// Bytes from one rank to another. Several ranks may be sent the same.

@@ -138,8 +138,9 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.requests = None;
-        // With ranks that are lost, MPI would not end.
-        if let Some(thread) = self.thread.take().filter(|_| !self.lost) {
+        // With ranks that are lost, or wait for one that is not well, MPI would not end.
+        let ends = !self.lost && !std::thread::panicking();
+        if let Some(thread) = self.thread.take().filter(|_| ends) {
             let _ = thread.join();
         }
     }

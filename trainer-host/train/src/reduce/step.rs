@@ -68,9 +68,9 @@ impl Ranks {
             Ok((own, gradients))
         });
         worker.seconds.ranks += began.elapsed().as_secs_f64();
-        if let Err(StepError::Backend(_)) = done {
+        if let Err(StepError::Backend(reason)) = &done {
             // In the middle of an exchange nobody can be told.
-            self.give_up();
+            self.give_up(reason);
         }
         done
     }

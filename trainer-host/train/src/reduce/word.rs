@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use sextant_interrupt::Interrupted;
+use sextant_interrupt::{self as interrupt, Interrupted};
 
 use crate::error::{Error, RankError, StepError};
 
@@ -33,7 +33,35 @@ pub(super) enum Work {
     Wants(String),
 }
 
+impl Work {
+    pub fn of<T, E: Crossing>(own: &Result<T, E>) -> Self {
+        match own {
+            Ok(_) => Self::Good,
+            Err(error) if error.is_stop() => Self::Left,
+            Err(error) => Self::Failed(error.to_string()),
+        }
+    }
+}
+
 impl Word {
+    /// The word on a rank's own work, and what it was asked since the last.
+    pub fn of<T, E: Crossing>(own: &Result<T, E>) -> Self {
+        Self {
+            work: Work::of(own),
+            stop: interrupt::is_requested(),
+            save: interrupt::take_save(),
+        }
+    }
+
+    /// The word on nothing but work.
+    pub fn on(work: Work) -> Self {
+        Self {
+            work,
+            stop: false,
+            save: false,
+        }
+    }
+
     pub fn encode(&self) -> Vec<u8> {
         let (code, text) = match &self.work {
             Work::Good => (0, ""),
