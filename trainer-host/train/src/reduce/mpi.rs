@@ -305,14 +305,16 @@ impl Link {
         let world = SimpleCommunicator::world();
         let rank = self.rank;
         scope(|scope| {
+            // Messages before buffers: MPI asks before it sends what is long, and an answer that is behind a long message comes when that is through.
+            // Who comes later asks before it answers, so that the other, too, answers before it sends.
             let mut under_way = Vec::new();
-            for (r, buffer) in buffers.filter(|(r, buffer)| *r != rank && !buffer.is_empty()) {
-                let from = world.process_at_rank(r as i32);
-                under_way.push((r, from.immediate_receive_into_with_tag(scope, buffer, EXCHANGED)));
-            }
             for (r, message) in messages.filter(|(r, message)| *r != rank && !message.is_empty()) {
                 let to = world.process_at_rank(r as i32);
                 under_way.push((r, to.immediate_send_with_tag(scope, message, EXCHANGED)));
+            }
+            for (r, buffer) in buffers.filter(|(r, buffer)| *r != rank && !buffer.is_empty()) {
+                let from = world.process_at_rank(r as i32);
+                under_way.push((r, from.immediate_receive_into_with_tag(scope, buffer, EXCHANGED)));
             }
             let began = Instant::now();
             loop {
