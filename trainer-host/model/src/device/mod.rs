@@ -68,9 +68,9 @@ struct Backend {
 /// The compiled backends, the fastest first: what `auto` tries in turn.
 #[allow(deprecated, reason = "burn means to drop LibTorch, and has it")]
 fn backends() -> Vec<Backend> {
-    #[cfg(feature = "cubecl")]
+    #[cfg(any(feature = "rocm", feature = "metal", feature = "vulkan", feature = "wgpu"))]
     const DRIVER: &str = "the system has no driver that names one";
-    #[cfg(any(feature = "cubecl", feature = "tch"))]
+    #[cfg(any(feature = "cuda", feature = "rocm", feature = "tch"))]
     let first = |devices: Vec<Device>| devices.into_iter().next();
     vec![
         #[cfg(feature = "cuda")]

@@ -293,8 +293,8 @@ impl Link {
     }
 
     /// Sends messages to other ranks, and receives from them into buffers, those of a rank in the same order there and here. What is empty is
-    /// not sent, and where there is no room nothing is waited for; nor is what is this rank's own. Where ranks are lost it tells which, and stands still, with the buffers of what is under way; the process
-    /// can only end.
+    /// not sent, and where there is no room nothing is waited for; nor is what is this rank's own. Where ranks are lost it tells which, and
+    /// stands still, with the buffers of what is under way; the process can only end.
     fn swap<'a, T: Equivalence + 'a>(
         &mut self,
         messages: impl Iterator<Item = (usize, &'a [T])>,
@@ -305,8 +305,8 @@ impl Link {
         let world = SimpleCommunicator::world();
         let rank = self.rank;
         scope(|scope| {
-            // Messages before buffers: MPI asks before it sends what is long, and an answer that is behind a long message comes when that is through.
-            // Who comes later asks before it answers, so that the other, too, answers before it sends.
+            // Messages before buffers: MPI asks before it sends what is long, and an answer that stands behind a long message comes when that is
+            // through. So who comes later asks before it answers, and the other, too, answers before it sends.
             let mut under_way = Vec::new();
             for (r, message) in messages.filter(|(r, message)| *r != rank && !message.is_empty()) {
                 let to = world.process_at_rank(r as i32);
