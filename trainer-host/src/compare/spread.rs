@@ -124,8 +124,8 @@ fn carry_out(
 ) -> Result<Vec<Ended>, Error> {
     let mut begins = Some(begins);
     let mut ends: Vec<Option<Ended>> = Vec::new();
-    // What is held is asked for once more at the end: it may be finished by then, or its process dead.
     let own = runs.iter().skip(firsts.rank()).step_by(firsts.count());
+    // What is held is asked for once more at the end: it may be finished by then, or its process dead.
     let mut left: VecDeque<(usize, &PlannedRun, bool)> =
         own.enumerate().map(|(place, run)| (place, run, false)).collect();
     ends.resize(left.len(), None);

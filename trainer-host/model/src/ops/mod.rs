@@ -7,8 +7,8 @@
 //! fuse. A file holds an operation: its formula, its composed form, and its form on `flex`, which tests compare with the composed one.
 //!
 //! **Reproducible.** How work is cut depends on shapes alone, and sums over parts are added in their order: no result depends on
-//! the number of threads or on which of them was first, and none of a sample's on other samples of its batch, but in the last bits of products, whose
-//! order of additions depends on how many rows there are.
+//! the number of threads or on which of them was first, and none of a sample's on other samples of its batch, but in the last bits of
+//! products, whose order of additions depends on how many rows there are.
 
 // Kernels name a set of instructions, which plain loops do not mention.
 #![allow(clippy::extra_unused_type_parameters)]
