@@ -209,6 +209,20 @@ fn a_variant_that_fails_in_one_group_does_not_end_the_others() {
     assert!(result("none").is_some() && result("aligned").is_none() && result("self-transcendence").is_some());
     assert!(at.join("all/report.html").exists());
 
+    // Nor does one whose folder cannot be made.
+    fs::create_dir(at.join("blocked")).unwrap();
+    fs::write(at.join("blocked/aligned"), "in the way").unwrap();
+    let output = sextant(
+        at,
+        &[
+            "compare", &tiny, "--out", "blocked", "--device", "cpu,cpu", "--groups", "2",
+        ],
+    );
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("failed: aligned"), "{said}");
+    assert!(at.join("blocked/report.html").exists());
+
     refused(
         at,
         &["compare", &tiny, "--out", "new", "--device", "cpu,cpu", "--groups", "3"],

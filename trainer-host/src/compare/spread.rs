@@ -130,8 +130,16 @@ fn carry_out(
         own.enumerate().map(|(place, run)| (place, run, false)).collect();
     ends.resize(left.len(), None);
     while let Some((place, run, again)) = left.pop_front() {
-        let lock = match run.lock() {
-            Ok(lock) => lock,
+        let ended = match run.lock() {
+            Ok(lock) => {
+                if let Some(begins) = begins.take() {
+                    begins()?;
+                }
+                match purpose {
+                    Purpose::Comparison => run.carry_out(&lock, entering),
+                    Purpose::Sweep => run.train(&lock, entering).map(|ended| ended.map(|_| ())),
+                }
+            }
             Err(LockError::Held { .. }) if purpose == Purpose::Comparison && !again => {
                 tracing::warn!(
                     "variant {}: another process is at it; the others come first",
@@ -144,14 +152,7 @@ fn carry_out(
                 ends[place] = Some(Ended::Held(held.to_string()));
                 continue;
             }
-            Err(other) => return Err(other.into()),
-        };
-        if let Some(begins) = begins.take() {
-            begins()?;
-        }
-        let ended = match purpose {
-            Purpose::Comparison => run.carry_out(&lock, entering),
-            Purpose::Sweep => run.train(&lock, entering).map(|ended| ended.map(|_| ())),
+            Err(other) => Err(other.into()),
         };
         ends[place] = Some(match ended {
             Err(error) if firsts.count() == 1 || run.ends_others(&error) => return Err(error),
