@@ -211,8 +211,8 @@ impl Direct {
         let t = Tensor::<1>::from_data(data.t.as_slice(), &self.device);
         let dropped = Tensor::<1, Int>::from_data(data.dropped.as_slice(), &self.device);
         let DiffusionRecipe { path, prediction, .. } = DiffusionRecipe::default();
-        let (x_t, _) = path.interpolate(x.clone(), noise.clone(), &data.t);
-        let target = prediction.target(path, x, noise, &data.t);
+        let (x_t, velocity) = path.interpolate(x.clone(), noise.clone(), &data.t);
+        let target = prediction.target(x, noise, velocity);
 
         let student = &self.model.student;
         let mut output = student.forward(x_t.clone(), t.clone(), dropped, &[self.loss.depth()]);

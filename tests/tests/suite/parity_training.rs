@@ -55,7 +55,7 @@ fn trainings_follow_pytorch() {
                 recompute,
                 ..ComputeRecipe::default()
             };
-            let trajectory = train(&fixture, &kind, (1, false), &batches, &compute);
+            let trajectory = train(&fixture, &kind, Cut::NONE, &batches, &compute);
             check_steps(&fixture, &trajectory);
             check_weights(&fixture, &trajectory);
             check_teacher(&fixture, &kind, &trajectory);
@@ -63,9 +63,9 @@ fn trainings_follow_pytorch() {
     }
 }
 
-/// Allowance for chance, for numbers that are rounded in other places: PyTorch's own six runs, of which the largest deviation was taken,
-/// differ by a factor of up to 1.5.
-const CHANCE: f64 = 1.5;
+/// Allowance for chance, for numbers that are rounded in other places: deviations here differ by a third from one order of the samples to
+/// another, and so do those of PyTorch's six runs, of which the largest was taken.
+const CHANCE: f64 = 1.2;
 
 #[test]
 fn halves_stay_as_near_to_f32_as_with_autocast() {
@@ -83,7 +83,7 @@ fn halves_stay_as_near_to_f32_as_with_autocast() {
                 ..ComputeRecipe::default()
             };
             let half = precision.key();
-            let trajectory = train(fixture, kind, (1, false), &steps(fixture, kind), &compute);
+            let trajectory = train(fixture, kind, Cut::NONE, &steps(fixture, kind), &compute);
             let of_each = |read: fn(&Recorded) -> &[f32]| -> Vec<f32> {
                 trajectory.steps.iter().flat_map(read).copied().collect()
             };
@@ -118,21 +118,59 @@ fn trainings_on_several_ranks_follow_pytorch() {
     for fixture in fixture::all("train_") {
         let kind = fixture.settings["guidance"].as_str().expect("a guidance").to_owned();
         // A source that couples samples sees those of its rank, and PyTorch's run saw all.
-        if kind == "dispersive" || fixture.settings["mask"].as_str() == Some("released") {
-            continue;
-        }
+        let couples = kind == "dispersive" || fixture.settings["mask"].as_str() == Some("released");
         let steps = steps(&fixture, &kind);
         for (ranks, sharded) in [(2, false), (4, false), (2, true), (4, true)] {
             // It asks for all of the average in each step.
             if sharded && kind == "sra" {
                 continue;
             }
-            let trajectory = train(&fixture, &kind, (ranks, sharded), &steps, &ComputeRecipe::default());
-            check_steps(&fixture, &trajectory);
-            check_weights(&fixture, &trajectory);
-            check_teacher(&fixture, &kind, &trajectory);
+            let cut = |ranks, accumulation, sharded| {
+                let cut = Cut {
+                    ranks,
+                    accumulation,
+                    sharded,
+                };
+                train(&fixture, &kind, cut, &steps, &ComputeRecipe::default())
+            };
+            let trajectory = cut(ranks, 1, sharded);
+            if couples {
+                same(&fixture, &trajectory, &cut(1, ranks, false));
+            } else {
+                check_steps(&fixture, &trajectory);
+                check_weights(&fixture, &trajectory);
+                check_teacher(&fixture, &kind, &trajectory);
+            }
         }
     }
+}
+
+/// Checks that two trainings are the same, to the bit.
+fn same(fixture: &Fixture, one: &Trajectory, other: &Trajectory) {
+    assert_eq!(one.steps, other.steps, "{}", fixture.name);
+    for of in [Weights::Model, Weights::Ema] {
+        let [one, other] = [one, other].map(|trajectory| trajectory.saved.weights(of).unwrap());
+        assert!(one == other, "{}: {of:?}", fixture.name);
+    }
+    let [one, other] = [one, other].map(|trajectory| trajectory.saved.sources_of(&[NAME]).unwrap());
+    assert!(one == other, "{}: sources", fixture.name);
+}
+
+/// The parts of a training: ranks, with all of its state or a part of it, and micro-batches of each.
+#[derive(Clone, Copy)]
+pub struct Cut {
+    ranks: usize,
+    accumulation: usize,
+    sharded: bool,
+}
+
+impl Cut {
+    /// One part.
+    pub const NONE: Self = Self {
+        ranks: 1,
+        accumulation: 1,
+        sharded: false,
+    };
 }
 
 /// The steps of a training, and what it left.
@@ -146,6 +184,7 @@ struct Trajectory {
     _folder: Option<tempfile::TempDir>,
 }
 
+#[derive(Debug, PartialEq)]
 struct Recorded {
     denoising: Vec<f32>,
     guidance: Vec<f32>,
@@ -232,7 +271,7 @@ fn source(fixture: &Fixture, kind: &str) -> SourceConfig {
     }
 }
 
-fn optimiser(fixture: &Fixture) -> OptimiserRecipe {
+fn optimiser(fixture: &Fixture, accumulation: usize) -> OptimiserRecipe {
     let s = &fixture.settings;
     OptimiserRecipe {
         lr: fixture.number("lr"),
@@ -243,6 +282,7 @@ fn optimiser(fixture: &Fixture) -> OptimiserRecipe {
         batch: fixture.number("batch") as usize,
         ema_decay: fixture.number("ema_decay"),
         ema_warmup: false,
+        accumulation,
         ..OptimiserRecipe::default()
     }
 }
@@ -253,17 +293,11 @@ fn network(config: &SitConfig, weights: &Tensors, device: &Device) -> Sit {
     apply(Sit::init(config, &mut rng, device).unwrap(), weights).unwrap()
 }
 
-/// The training on so many ranks, of which each has all of the state or a part, as the first of them has it.
-fn train(
-    fixture: &Fixture,
-    kind: &str,
-    (ranks, sharded): (usize, bool),
-    steps: &[HostBatch],
-    compute: &ComputeRecipe,
-) -> Trajectory {
+/// The training, as the first of its ranks has it.
+fn train(fixture: &Fixture, kind: &str, cut: Cut, steps: &[HostBatch], compute: &ComputeRecipe) -> Trajectory {
     let folder = tempfile::tempdir().unwrap();
-    let mut all = on_ranks(ranks, |ranks| {
-        train_on(fixture, kind, (ranks, sharded), steps, compute, folder.path())
+    let mut all = on_ranks(cut.ranks, |ranks| {
+        train_on(fixture, kind, (ranks, cut), steps, compute, folder.path())
     });
     Trajectory {
         _folder: Some(folder),
@@ -276,11 +310,11 @@ pub fn prepared(
     fixture: &Fixture,
     kind: &str,
     device: Device,
-    (ranks, sharded): (Ranks, bool),
+    (ranks, cut): (Ranks, Cut),
     compute: &ComputeRecipe,
     folder: &Path,
 ) -> Training {
-    let (config, optimiser) = (fixture.geometry(true), optimiser(fixture));
+    let (config, optimiser) = (fixture.geometry(true), optimiser(fixture, cut.accumulation));
     let tracked = device.clone().autodiff();
     let phase = Phase {
         name: "train".into(),
@@ -321,7 +355,7 @@ pub fn prepared(
     };
     let worker = Worker::new(module, sources, teacher, &optimiser, diffusion, SEED, device);
     let mut worker = worker.recomputing(compute.recompute);
-    if sharded {
+    if cut.sharded {
         worker = worker.sharded(&ranks);
     }
     let settings = PhaseSettings {
@@ -343,7 +377,7 @@ pub fn prepared(
 fn train_on(
     fixture: &Fixture,
     kind: &str,
-    (ranks, sharded): (Ranks, bool),
+    (ranks, cut): (Ranks, Cut),
     steps: &[HostBatch],
     compute: &ComputeRecipe,
     folder: &Path,
@@ -352,9 +386,9 @@ fn train_on(
     let recorder = Box::new(Recorder(recorded.clone()));
     let device = sextant_tests::device();
     let pads = compiles_kernels(&device);
-    let slice = ranks.slice(optimiser(fixture).batch);
+    let slice = ranks.slice(optimiser(fixture, cut.accumulation).batch);
     let batches = steps.iter().map(|batch| Ok(part(batch, slice.clone())));
-    let training = prepared(fixture, kind, device, (ranks, sharded), compute, folder);
+    let training = prepared(fixture, kind, device, (ranks, cut), compute, folder);
     let mut training = training.with_observer(recorder);
     let ending = training.run(batches).unwrap();
     let Ending::Finished(saved) = ending else {

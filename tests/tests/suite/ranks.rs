@@ -173,9 +173,9 @@ fn sample(rank: usize, step: u64) -> u64 {
     dataset.batch(3, step - 1, 8).unwrap().ids[2 * rank]
 }
 
-/// The setting of a source that fails at step 7 on the third of four ranks.
-pub fn failing_on_the_third_of_four(how: &str) -> String {
-    let sample = sample(2, 7);
+/// The setting of a source that fails at step 7 on this rank of four.
+pub fn failing_on(rank: usize, how: &str) -> String {
+    let sample = sample(rank, 7);
     format!(
         r#"phases.0.guidance=[{{ plugin = "test-faulty", config = {{ how = "{how}", step = 7, sample = {sample} }} }}]"#
     )
@@ -190,7 +190,7 @@ fn a_fault_of_one_rank_ends_all_after_the_last_good_step_and_is_named() {
         ("panic", ["rank 2", "asked to panic"], 6),
         ("nan", ["step 7", "rank 2"], 4),
     ] {
-        let guidance = failing_on_the_third_of_four(how);
+        let guidance = failing_on(2, how);
         let output = train(at, how, "cpu,cpu,cpu,cpu", &["--variant", "none", "--set", &guidance]);
         let said = stderr(&output);
         assert_eq!(output.status.code(), Some(1), "{said}");
@@ -218,7 +218,7 @@ fn a_fault_of_one_rank_ends_all_after_the_last_good_step_and_is_named() {
 fn a_rank_that_is_lost_ends_a_comparison_and_not_each_of_its_variants() {
     let folder = tempfile::tempdir().unwrap();
     let (at, tiny) = (folder.path(), tiny());
-    let stalls = failing_on_the_third_of_four("stall");
+    let stalls = failing_on(2, "stall");
     let output = sextant(
         at,
         &[
@@ -245,6 +245,20 @@ fn a_rank_that_is_lost_ends_a_comparison_and_not_each_of_its_variants() {
 }
 
 #[test]
+fn a_first_rank_that_stands_still_ends_the_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let (at, stalls) = (folder.path(), failing_on(0, "stall"));
+    let settings = ["--variant", "none", "--set", &stalls, "--set", "ranks.patience=1"];
+    let output = train(at, "run", "cpu,cpu", &settings);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let words = "error: rank 0 on cpu is gone, or did not answer for 1 s";
+    assert_eq!(said.matches(words).count(), 1, "{said}");
+    last(at, "run").read_all().unwrap();
+    assert_eq!(last(at, "run").step, 4);
+}
+
+#[test]
 fn what_was_stopped_goes_on_on_another_number_of_ranks() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
@@ -253,6 +267,8 @@ fn what_was_stopped_goes_on_on_another_number_of_ranks() {
         "aligned",
         "--set",
         "phases.0.steps=60",
+        "--set",
+        "optimiser.lr=1e-4",
         "--set",
         "output.checkpoint_every=0",
     ];
@@ -268,6 +284,11 @@ fn what_was_stopped_goes_on_on_another_number_of_ranks() {
     assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
     let step = last(at, "stopped").step;
     assert!(step > 0 && step < 60);
+    succeed(&sextant(at, &start("whole")));
+    succeed(&sextant(
+        at,
+        &[&start("start")[..], &["--set", "phases.0.steps=1"]].concat(),
+    ));
     for device in ["cpu,cpu", "cpu"] {
         let copy = format!("from-{}", device.len());
         let resume = format!("stopped@{step}");
@@ -275,13 +296,17 @@ fn what_was_stopped_goes_on_on_another_number_of_ranks() {
             at,
             &["train", "--resume", &resume, "--out", &copy, "--device", device],
         ));
-        assert_eq!(last(at, &copy).step, 60);
+        agree(at, "whole", &copy, "start");
+        let [moved] = &RunFolder::new(at.join(&copy)).info().unwrap().changes[..] else {
+            panic!("one change, of devices")
+        };
+        assert_eq!((moved.key.as_str(), moved.step), ("device", step));
+        assert!(moved.from.to_string().contains("4 ranks"), "{}", moved.from);
     }
     succeed(&sextant(
         at,
         &["train", "--resume", "stopped", "--device", "cpu,cpu,cpu,cpu"],
     ));
-    succeed(&sextant(at, &start("whole")));
     // As many ranks add up in the same order.
     same(&at.join("whole"), &at.join("stopped"), 60);
 }

@@ -13,7 +13,7 @@ use sextant_recipe::ComputeRecipe;
 use sextant_tests::fixture::{self, Fixture};
 use sextant_train::Ranks;
 
-use crate::parity_training::{prepared, steps};
+use crate::parity_training::{Cut, prepared, steps};
 
 /// The trainings that ask most of the host: fields of the batch; chosen rows, and two conditions of a frozen teacher. A software device
 /// takes minutes over the kernels of all.
@@ -34,7 +34,7 @@ fn no_step_reads_from_its_device() {
             &fixture,
             kind,
             device.clone(),
-            (Ranks::default(), false),
+            (Ranks::default(), Cut::NONE),
             &ComputeRecipe::default(),
             folder.path(),
         );

@@ -1,4 +1,4 @@
-//! The ranks of an evaluation: they draw samples together, and look at images.
+//! The ranks of an evaluation: they draw samples together, look at images, and show them to the network.
 //!
 //! The first rank measures, and asks the others for their share of what is done image by image. They hold what that takes (the
 //! data, the judges, the network, which the first sends them) and write nothing. Each pass has the images that it has on one rank, and
@@ -7,14 +7,15 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use burn::tensor::{DType, Device, TensorData};
+use burn::tensor::{DType, TensorData};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::evaluate::{Subject, judges};
+use super::extraction::{FeatureExtraction, PASS, of_depths};
 use crate::Error;
 use crate::judge::{CHUNK, Judge};
-use sextant_data::{Dataset, Stream};
+use sextant_data::Stream;
 use sextant_model::{Sit, SitConfig, apply, collect, frozen_copy};
 use sextant_recipe::Recipe;
 use sextant_stats::measure::Features;
@@ -38,12 +39,11 @@ pub struct Drawn {
 
 /// All that a rank needs for its share.
 struct Hands<'a> {
-    dataset: &'a Dataset,
     judges: &'a [Judge],
     network: &'a Sit,
     /// The file of the network, for messages.
     file: &'a Path,
-    device: &'a Device,
+    extraction: FeatureExtraction<'a>,
 }
 
 /// The call to the others, before the tensors of the network, one after another.
@@ -67,6 +67,12 @@ enum Work {
     },
     /// These images of the data are shown to a judge.
     Look { judge: usize, ids: Vec<usize> },
+    /// These images of the data are shown to the network, at a time of the path.
+    Pool {
+        ids: Vec<usize>,
+        t: f64,
+        depths: Vec<usize>,
+    },
 }
 
 impl Work {
@@ -75,6 +81,7 @@ impl Work {
         match self {
             Self::Draw { drawing, labels, .. } => labels.len().div_ceil(drawing.batch),
             Self::Look { ids, .. } => ids.len().div_ceil(CHUNK),
+            Self::Pool { ids, .. } => ids.len().div_ceil(PASS),
         }
     }
 }
@@ -88,9 +95,16 @@ impl Hands<'_> {
                 labels,
                 judges,
             } => {
-                let drawn = sample::pass(self.network, drawing, at, labels, self.dataset, self.device);
+                let drawn = sample::pass(
+                    self.network,
+                    drawing,
+                    at,
+                    labels,
+                    self.extraction.dataset,
+                    self.extraction.device,
+                );
                 let mut drawn = drawn.map_err(|error| error.of_network(self.file))?;
-                let side = self.dataset.picture_side()?;
+                let side = self.extraction.dataset.picture_side()?;
                 let seen = self.judges[..*judges].iter().map(|judge| judge.features(&drawn, side));
                 for seen in seen.collect::<Result<Vec<_>, _>>()? {
                     drawn.extend(rows(&seen));
@@ -99,7 +113,12 @@ impl Hands<'_> {
             }
             Work::Look { judge, ids } => {
                 let ids = ids.chunks(CHUNK).nth(at).unwrap_or_default();
-                Ok(rows(&self.judges[*judge].features_of(self.dataset, ids)?))
+                Ok(rows(&self.judges[*judge].features_of(self.extraction.dataset, ids)?))
+            }
+            Work::Pool { ids, t, depths } => {
+                let ids = ids.chunks(PASS).nth(at).unwrap_or_default();
+                let found = self.extraction.pooled(self.network, ids, *t, depths)?;
+                Ok(bytes(&found.concat()))
             }
         }
     }
@@ -146,11 +165,14 @@ impl<'a> Crew<'a> {
         }
         Ok(Self {
             hands: Hands {
-                dataset,
                 judges,
                 network,
                 file,
-                device,
+                extraction: FeatureExtraction {
+                    dataset,
+                    path: recipe.diffusion.path,
+                    device,
+                },
             },
             ranks,
         })
@@ -161,7 +183,7 @@ impl<'a> Crew<'a> {
     /// # Errors
     /// A network whose output is not finite, features that are not, an interrupt, a fault of other ranks.
     pub fn draw(&self, drawing: Drawing, labels: Vec<usize>, judges: usize) -> Result<Drawn, Error> {
-        let side = self.hands.dataset.picture_side()?;
+        let side = self.hands.extraction.dataset.picture_side()?;
         let (image, batch, count) = (side * side * 3, drawing.batch, labels.len());
         let judges = &self.hands.judges[..judges];
         let (mut pixels, mut seen) = (Vec::new(), vec![Vec::new(); judges.len()]);
@@ -197,6 +219,26 @@ impl<'a> Crew<'a> {
         let ids = ids.to_vec();
         self.share(&Work::Look { judge, ids }, |part| seen.extend(floats(part)))?;
         Ok(Features::from_f32(&seen, self.hands.judges[judge].width())?)
+    }
+
+    /// The features of the data's images `ids` in the network at each of `depths`, mean-pooled over their tokens, `[ids, D]`, at a time.
+    ///
+    /// # Errors
+    /// A network that gives no numbers, an image that cannot be read, an interrupt, a fault of other ranks.
+    pub fn pool(&self, ids: &[usize], t: f64, depths: &[usize]) -> Result<Vec<Features>, Error> {
+        let mut seen: Vec<Vec<f32>> = vec![Vec::new(); depths.len()];
+        let work = Work::Pool {
+            ids: ids.to_vec(),
+            t,
+            depths: depths.to_vec(),
+        };
+        self.share(&work, |part| {
+            let of_depths = part.chunks(part.len() / depths.len());
+            seen.iter_mut()
+                .zip(of_depths)
+                .for_each(|(seen, part)| seen.extend(floats(part)));
+        })?;
+        of_depths(self.hands.network, t, depths, &seen)
     }
 
     /// Asks the others for their share of a work, and does its own.
@@ -263,11 +305,14 @@ fn taken_part(call: Value, options: &Options) -> Result<(), Error> {
     drop(values);
     let (dataset, judges, network) = ranks.agreed_at_leisure(ready)?;
     let hands = Hands {
-        dataset: &dataset,
         judges: &judges,
         network: &network,
         file: &file,
-        device,
+        extraction: FeatureExtraction {
+            dataset: &dataset,
+            path: recipe.diffusion.path,
+            device,
+        },
     };
     loop {
         let asked = ranks.said(Vec::new)?;
@@ -296,6 +341,8 @@ mod tests {
 
     use super::super::fixture;
     use super::*;
+    use burn::tensor::Device;
+    use sextant_data::Dataset;
     use sextant_guidance::SearchPath;
     use sextant_recipe::parse_resolved;
     use sextant_train::ProgressMode;
@@ -366,10 +413,13 @@ mod tests {
             with_crew(ranks, |crew, dataset| {
                 let crew = crew.unwrap();
                 let Drawn { pixels, features } = drawn(&crew).unwrap();
-                (pixels, features, crew.look(0, &dataset.train()[..200]).unwrap())
+                let ids = &dataset.train()[..200];
+                let pooled = crew.pool(ids, 0.3, &[0, 2]).unwrap();
+                (pixels, features, crew.look(0, ids).unwrap(), pooled)
             })
         };
         let one = found(&Ranks::default());
+        assert!(one.3.len() == 2 && one.3.iter().all(|depth| depth.len() == 200));
         assert_eq!((one.0.len(), one.2.len()), (150 * 192, 200));
         assert!(one.1.iter().all(|features| features.len() == 150));
         for count in [2, 4] {

@@ -329,7 +329,8 @@ fn held(
         device: subject.device,
     };
     let other = crew.look(0, dataset.held_out())?;
-    let mut found = representations(network, extraction, recipe, (judge.name(), &other))?;
+    let pooled = |ids: &[usize], t, depths: &[usize]| crew.pool(ids, t, depths);
+    let mut found = representations(network, dataset, recipe, pooled, (judge.name(), &other))?;
     for (mut map, png) in maps(network, extraction, recipe, guided.as_ref())? {
         map.file = format!("maps/{}", map.file);
         folder.write_bytes(&map.file, &png)?;

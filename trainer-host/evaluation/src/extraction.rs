@@ -13,7 +13,7 @@ use sextant_model::diffusion::{Interpolant, Path};
 use sextant_stats::measure::{Features, MeasureError};
 
 /// Images of one pass.
-const BATCH: usize = 64;
+pub const PASS: usize = 64;
 
 /// The class that a network is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,9 +56,13 @@ impl FeatureExtraction<'_> {
         Ok(self.path.diffuse(images, tensor(noise), &vec![t as f32; ids.len()]))
     }
 
-    /// Features of the images `ids` at `depths`, mean-pooled over their tokens: `[ids, D]` a depth. The null class is told.
-    pub fn pooled(&self, network: &Sit, ids: &[usize], t: f64, depths: &[usize]) -> Result<Vec<Features>, Error> {
-        self.gather(network, ids, t, LabelMode::Null, depths, |tokens| tokens.mean_dim(1))
+    /// Features of the images `ids` of one pass at `depths`, mean-pooled over their tokens: `[ids, D]` a depth. The null class is told.
+    ///
+    /// # Errors
+    /// An image that cannot be read.
+    pub fn pooled(&self, network: &Sit, ids: &[usize], t: f64, depths: &[usize]) -> Result<Vec<Vec<f32>>, Error> {
+        let found = self.pass(network, ids, t, LabelMode::Null, depths)?.into_iter();
+        Ok(found.map(|tokens| numbers(tokens.mean_dim(1))).collect())
     }
 
     /// Every token of the images `ids` at `depths`, image by image: `[ids * T, D]` a depth.
@@ -70,7 +74,14 @@ impl FeatureExtraction<'_> {
         told: LabelMode,
         depths: &[usize],
     ) -> Result<Vec<Features>, Error> {
-        self.gather(network, ids, t, told, depths, |tokens| tokens)
+        let mut values: Vec<Vec<f32>> = vec![Vec::new(); depths.len()];
+        for ids in ids.chunks(PASS) {
+            let found = self.pass(network, ids, t, told, depths)?;
+            for (values, tokens) in values.iter_mut().zip(found) {
+                values.extend(numbers(tokens));
+            }
+        }
+        of_depths(network, t, depths, &values)
     }
 
     /// Every token of the images `ids` that a teacher gives: told the image's class, and told the null class.
@@ -89,38 +100,41 @@ impl FeatureExtraction<'_> {
         Ok([of(LabelMode::Own)?.remove(0), of(LabelMode::Null)?.remove(0)])
     }
 
-    fn gather(
+    /// The tokens of the images `ids` at `depths`, `[ids, T, D]` each.
+    fn pass(
         &self,
         network: &Sit,
         ids: &[usize],
         t: f64,
         told: LabelMode,
         depths: &[usize],
-        rows: impl Fn(Tensor<3>) -> Tensor<3>,
-    ) -> Result<Vec<Features>, Error> {
-        let mut values: Vec<Vec<f32>> = vec![Vec::new(); depths.len()];
-        for ids in ids.chunks(BATCH) {
-            let null = network.config().null_class() as i64;
-            let labels = ids.iter().map(|&id| match told {
-                LabelMode::Null => null,
-                LabelMode::Own => self.dataset.labels()[id],
-            });
-            let labels: Vec<i64> = labels.collect();
-            let labels = Tensor::<1, Int>::from_data(TensorData::new(labels, [ids.len()]), self.device);
-            let times = Tensor::full([ids.len()], t, self.device);
-            let found = network.features(self.diffused(ids, t)?, times, labels, depths);
-            for (values, tokens) in values.iter_mut().zip(found) {
-                values.extend(rows(tokens).into_data().iter::<f32>());
-            }
-        }
-        let width = network.config().hidden_size;
-        let place = |depth, error: MeasureError| at(depth, t, error);
-        values
-            .into_iter()
-            .zip(depths)
-            .map(|(values, &depth)| Features::from_f32(&values, width).map_err(|error| place(depth, error)))
-            .collect()
+    ) -> Result<Vec<Tensor<3>>, Error> {
+        let null = network.config().null_class() as i64;
+        let labels = ids.iter().map(|&id| match told {
+            LabelMode::Null => null,
+            LabelMode::Own => self.dataset.labels()[id],
+        });
+        let labels: Vec<i64> = labels.collect();
+        let labels = Tensor::<1, Int>::from_data(TensorData::new(labels, [ids.len()]), self.device);
+        let times = Tensor::full([ids.len()], t, self.device);
+        Ok(network.features(self.diffused(ids, t)?, times, labels, depths))
     }
+}
+
+fn numbers(tokens: Tensor<3>) -> Vec<f32> {
+    tokens.into_data().iter::<f32>().collect()
+}
+
+/// The features of a network at each of `depths`, of the values there.
+///
+/// # Errors
+/// A network that gives no numbers.
+pub fn of_depths(network: &Sit, t: f64, depths: &[usize], values: &[Vec<f32>]) -> Result<Vec<Features>, Error> {
+    let width = network.config().hidden_size;
+    let of_depths = depths.iter().zip(values);
+    of_depths
+        .map(|(&depth, values)| Features::from_f32(values, width).map_err(|error| at(depth, t, error)))
+        .collect()
 }
 
 /// The error of a measure of features, with their depth and time.
@@ -172,9 +186,11 @@ mod tests {
         let (dataset, device) = (fixture::dataset(), Device::flex());
         let extraction = fixture::extraction(&dataset, &device);
         let network = fixture::network(1, &device);
-        // More than one batch.
+        // More than one pass.
         let ids: Vec<usize> = (0..70).collect();
-        let pooled = extraction.pooled(&network, &ids, 0.3, &[2]).unwrap().remove(0);
+        let pooled = fixture::pooled(extraction, &network, &ids, 0.3, &[2])
+            .unwrap()
+            .remove(0);
         let tokens = extraction
             .tokens(&network, &ids, 0.3, LabelMode::Null, &[2])
             .unwrap()
@@ -208,7 +224,9 @@ mod tests {
         let mut network = fixture::network(1, &device);
         let bias = &mut network.blocks[1].mlp.fc2.bias;
         *bias = bias.clone().map(|bias| bias.mul_scalar(f32::NAN));
-        let error = extraction.pooled(&network, &[1], 0.5, &[1, 2]).unwrap_err().to_string();
+        let error = fixture::pooled(extraction, &network, &[1], 0.5, &[1, 2])
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("depth 2, t = 0.5") && error.contains("NaN"), "{error}");
     }
 }

@@ -6,7 +6,8 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 
-use super::extraction::FeatureExtraction;
+use super::extraction::{FeatureExtraction, PASS, of_depths};
+use crate::Error;
 use sextant_data::{Dataset, Images, emoji};
 use sextant_guidance::SourcePlan;
 use sextant_guidance::plan::TapRequest;
@@ -53,6 +54,25 @@ pub fn extraction<'a>(dataset: &'a Dataset, device: &'a Device) -> FeatureExtrac
         path: Path::Linear,
         device,
     }
+}
+
+/// The features of these images, mean-pooled, at each depth.
+pub fn pooled(
+    extraction: FeatureExtraction,
+    network: &Sit,
+    ids: &[usize],
+    t: f64,
+    depths: &[usize],
+) -> Result<Vec<Features>, Error> {
+    let mut values = vec![Vec::new(); depths.len()];
+    for ids in ids.chunks(PASS) {
+        let found = extraction.pooled(network, ids, t, depths)?;
+        values
+            .iter_mut()
+            .zip(found)
+            .for_each(|(values, found)| values.extend(found));
+    }
+    of_depths(network, t, depths, &values)
 }
 
 /// All emoji at this size.

@@ -3,7 +3,7 @@
 //! Images are diffused to several times and the **null class** is told, or the label would leak through the modulation.
 //! An image's features are the mean of its tokens.
 
-use super::extraction::{FeatureExtraction, at};
+use super::extraction::at;
 use rayon::prelude::*;
 
 use crate::Error;
@@ -21,18 +21,18 @@ const NEIGHBOURS: usize = 10;
 
 /// Everything but the pictures: `maps` is empty.
 ///
-/// `other` is a network that guided nobody: its name, and its features of the clean held-out images, in the order of
-/// [`Dataset::held_out`].
+/// `pooled` answers the features of images of the data at a time, `[images, D]` for each of the depths. `other` is a network that guided
+/// nobody: its name, and its features of the clean held-out images, in the order of [`Dataset::held_out`].
 ///
 /// # Errors
-/// A network that gives no numbers, data too few for a measure.
+/// Those of `pooled`, data too few for a measure.
 pub fn representations(
     network: &Sit,
-    extraction: FeatureExtraction,
+    dataset: &Dataset,
     recipe: &RepresentationsRecipe,
+    pooled: impl Fn(&[usize], f64, &[usize]) -> Result<Vec<Features>, Error>,
     other: (&str, &Features),
 ) -> Result<Representations, Error> {
-    let dataset = extraction.dataset;
     let (training, held_out) = (spread(dataset.train(), recipe.images), dataset.held_out());
     let classes = Classes::of(dataset, &training);
     let depths: Vec<usize> = (0..=network.config().depth).collect();
@@ -43,8 +43,8 @@ pub fn representations(
         ..Default::default()
     };
     for &t in &recipe.times {
-        let known = extraction.pooled(network, &training, t, &depths)?;
-        let judged = extraction.pooled(network, held_out, t, &depths)?;
+        let known = pooled(&training, t, &depths)?;
+        let judged = pooled(held_out, t, &depths)?;
         let measure = |&depth: &usize| {
             let training = (&known[depth], &training[..]);
             let probing = probe(depth, t, training, (&judged[depth], held_out), &classes);
@@ -182,7 +182,8 @@ mod tests {
         let device = Device::flex();
         let extraction = fixture::extraction(dataset, &device);
         let other = fixture::pixels(dataset, dataset.held_out());
-        representations(network, extraction, &recipe(), ("pixels", &other)).unwrap()
+        let pooled = |ids: &[usize], t, depths: &[usize]| fixture::pooled(extraction, network, ids, t, depths);
+        representations(network, dataset, &recipe(), pooled, ("pixels", &other)).unwrap()
     }
 
     #[test]

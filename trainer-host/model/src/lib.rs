@@ -15,6 +15,7 @@ pub mod hub;
 pub mod inception;
 pub mod network;
 pub mod ops;
+pub mod precision;
 pub mod pretraining;
 
 pub use batch::TrainBatch;

@@ -19,7 +19,7 @@ pub struct RunInfo {
     pub abi: String,
     /// Operating system and processor.
     pub platform: String,
-    /// The device's name and burn's description of it.
+    /// The device's name and burn's description of it, as the run began.
     pub device: String,
     /// SHA-256 over pixels, labels, split and standardisation.
     pub data: String,
@@ -36,7 +36,7 @@ pub struct RunInfo {
     /// The files of networks that the recipe names, as the run began.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<NetworkFile>,
-    /// Keys of the recipe that were changed while the run was interrupted, in order.
+    /// Keys of the recipe, and devices (`device`), that were changed while the run was interrupted, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<RecipeChange>,
     /// The run that this one was forked from.
@@ -64,6 +64,12 @@ impl RunInfo {
         let all = self.plugins.iter().chain(replaced);
         all.rev()
             .find(|known| known.source == library.source && known.plugin == library.plugin)
+    }
+
+    /// The devices that it was trained on last.
+    pub fn latest_device(&self) -> &str {
+        let changed = self.changes.iter().rev().find(|change| change.key == "device");
+        changed.and_then(|change| change.to.as_str()).unwrap_or(&self.device)
     }
 }
 

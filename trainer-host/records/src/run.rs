@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde_json::Value;
-use sextant_recipe::{Recipe, SourceConfig, changes, changes_training, parse_changed, parse_resolved};
+use sextant_recipe::{Change, Recipe, SourceConfig, changes, changes_training, parse_changed, parse_resolved};
 
 use super::checkpoint::{Saved, list};
 use super::history::{Fork, Place, RecipeChange};
@@ -310,18 +310,26 @@ impl RunFolder {
         Ok(self.write_json("run.json", &info)?)
     }
 
-    /// Writes down libraries that take the place of others from `step` of `phase` on.
+    /// Writes down libraries and devices that take the place of others from `place` on.
     ///
     /// # Errors
     /// A `run.json` that cannot be read or written.
-    pub fn note_libraries(&self, phase: &str, step: u64, libraries: &[LibraryRecord]) -> Result<(), FileError> {
+    pub fn note_others(&self, place: &Place, libraries: &[LibraryRecord], device: &str) -> Result<(), FileError> {
         let mut info = self.info()?;
         let replaced = libraries.iter().map(|library| ReplacedLibrary {
-            phase: phase.to_owned(),
-            step,
+            phase: place.phase.clone(),
+            step: place.step,
             library: library.clone(),
         });
         info.replaced.extend(replaced);
+        if info.latest_device() != device {
+            let moved = Change {
+                key: "device".into(),
+                from: info.latest_device().into(),
+                to: device.into(),
+            };
+            info.changes.push(RecipeChange::now(moved, place));
+        }
         self.write_json("run.json", &info)
     }
 

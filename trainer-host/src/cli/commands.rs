@@ -195,12 +195,13 @@ pub(super) fn options(compute: &ComputeArgs, quiet: bool, label: &str) -> Result
         (false, true) if std::io::stdout().is_terminal() => ProgressMode::Dashboard,
         (false, _) => ProgressMode::Auto,
     };
-    let name = ranks::device_of(compute)?;
+    let own = ranks::device_of(compute)?;
     // Done already by a command that asks for the number of threads, or by the variant before.
     let _ = device::compute_here(None);
     Ok(Options {
-        device: ranks::open(compute, name)?,
-        device_name: name.into(),
+        device: ranks::open(compute, &own)?,
+        // As it was asked for: the command that goes on from here is for all processes.
+        device_name: compute.device.clone().unwrap_or_else(|| "auto".into()),
         plugins: SearchPath::new(&compute.plugin_dir),
         progress,
         label: label.into(),

@@ -86,7 +86,8 @@ pub fn run(args: &PlanArgs) -> Result<(), Error> {
         for phase in &plan.phases {
             println!("{}", text(*name, phase, *ranks));
         }
-        match plan.check(&device) {
+        let here = named.iter().filter(|name| **name == named[0]).count();
+        match plan.check(&device, here) {
             Ok(None) => {}
             Ok(Some(warning)) => println!("warning: {warning}\n"),
             Err(refusal) => println!("warning: {refusal}\n"),

@@ -19,6 +19,8 @@ use sextant_train::{Options, ProgressMode, RankError, Ranks};
 
 /// One of several processes, as their launcher tells it.
 struct Launched {
+    /// How many there are.
+    count: usize,
     /// Its number, from 0.
     rank: usize,
     /// Its number among those of its host.
@@ -34,18 +36,21 @@ const LAUNCHERS: [[&str; 3]; 3] = [
         "OMPI_COMM_WORLD_LOCAL_RANK",
     ],
     ["PMI_SIZE", "PMI_RANK", "MPI_LOCALRANKID"],
+    // Slurm's own number within the host is there too where it starts processes of either of the others' kind.
     ["SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "SLURM_LOCALID"],
 ];
 
 /// The launcher's word, where it has started several processes.
 fn launched(variable: impl Fn(&str) -> Option<String>) -> Option<Launched> {
     let number = |name: &str| variable(name)?.parse::<usize>().ok();
-    let [_, rank, local] = LAUNCHERS
-        .iter()
-        .find(|[size, ..]| number(size).is_some_and(|size| size > 1))?;
+    let of_several = |size| number(size).filter(|count| *count > 1);
+    let mut launchers = LAUNCHERS.iter();
+    let (count, [_, rank, local]) = launchers.find_map(|names| Some((of_several(names[0])?, names)))?;
+    let [.., [_, _, of_slurm]] = LAUNCHERS;
     Some(Launched {
+        count,
         rank: number(rank).unwrap_or(0),
-        local: number(local).unwrap_or(0),
+        local: number(local).or_else(|| number(of_slurm)).unwrap_or(0),
     })
 }
 
@@ -144,9 +149,17 @@ fn taken_part(options: Options, groups: NonZeroUsize) -> Result<(), String> {
 fn ended(ranks: &Ranks, lost: Option<String>) -> Result<(), Error> {
     let Some(lost) = lost else { return Ok(()) };
     // The launcher ends all when one ends so, and the first has a step to save and something to say.
-    std::thread::sleep(ranks.respite() + Duration::from_millis(100) * ranks.rank() as u32);
+    if ranks.is_broken() && !ranks.is_headless() {
+        std::thread::sleep(ranks.patience());
+    }
+    in_turn(ranks);
     interrupt::hush(false);
     Err(Error::Failed(lost))
+}
+
+/// Waits, the later ranks longer, so that one of them speaks before all end.
+fn in_turn(ranks: &Ranks) {
+    std::thread::sleep(Duration::from_millis(100) * ranks.rank() as u32);
 }
 
 /// Checks that the ranks can be cut into so many groups.
@@ -212,7 +225,15 @@ fn recipe_of(path: &Path, set: &[String], variant: Option<&str>) -> Result<Recip
 
 #[cfg(feature = "mpi")]
 fn joined() -> Result<Ranks, Error> {
+    use sextant_train::reduce::Reduce as _;
     let process = sextant_train::reduce::mpi::Process::begin().map_err(|error| Error::Failed(error.to_string()))?;
+    let (launched, joined) = (of_this_process().map_or(1, |launched| launched.count), process.ranks());
+    if launched != joined {
+        return Err(Error::Input(format!(
+            "{launched} processes were started together, and this program's library of MPI knows of {joined}: start it with the mpirun of that \
+             library, or with `srun --mpi=pmix`"
+        )));
+    }
     let host = sextant_train::reduce::mpi::host();
     Ranks::join(Box::new(process), &host)
         .map_err(|missing| Error::Failed(format!("ranks {:?} did not begin", missing.0)))
@@ -220,11 +241,11 @@ fn joined() -> Result<Ranks, Error> {
 
 #[cfg(not(feature = "mpi"))]
 fn joined() -> Result<Ranks, Error> {
-    Err(Error::Input(
-        "mpirun, or srun, started several processes, and this binary was built without MPI: they would be as many trainings in one \
+    let count = of_this_process().map_or(1, |launched| launched.count);
+    Err(Error::Input(format!(
+        "mpirun, or srun, started {count} processes, and this binary was built without MPI: they would be as many trainings in one \
          folder; build it with --features mpi, or start it once (--device cuda:0,cuda:1 takes several devices of one machine)"
-            .into(),
-    ))
+    )))
 }
 
 /// The devices that are named.
@@ -245,12 +266,13 @@ pub fn open(compute: &ComputeArgs, name: &str) -> Result<Device, Error> {
     Ok(opened?)
 }
 
-/// The name of this process's device: of several, the one of its place on its host.
-pub fn device_of(compute: &ComputeArgs) -> Result<&str, Error> {
+/// The name of this process's device: of several, the one of its place on its host, whether they are named or not.
+pub fn device_of(compute: &ComputeArgs) -> Result<String, Error> {
     let names = names(compute);
     match (&names[..], of_this_process()) {
-        ([name], _) => Ok(name),
-        (names, Some(launched)) => Ok(names[launched.local % names.len()]),
+        ([name], None) => Ok((*name).to_owned()),
+        ([name], Some(launched)) => Ok(device::name_at(name, launched.local)),
+        (names, Some(launched)) => Ok(names[launched.local % names.len()].to_owned()),
         (_, None) => Err(Error::Input(format!(
             "--device {}: several devices share a training or an evaluation (train, compare, sweep, sample, eval of a network), and nothing \
              else; name one",
@@ -345,9 +367,18 @@ fn beside(options: Options, groups: NonZeroUsize, progress: ProgressMode) {
         true => Options { progress, ..options },
         false => options,
     };
-    // Without the first rank there is nobody to hear how it ends.
+    let ranks = options.ranks.clone();
     let take_part = || {
-        let _ = taken_part(options, groups);
+        let Err(words) = taken_part(options, groups) else {
+            return;
+        };
+        if ranks.is_headless() {
+            // It may come back to end all by itself, with what it has to save. A thread that stands still nobody can end, but with the process.
+            std::thread::sleep(ranks.patience());
+            in_turn(&ranks);
+            interrupt::say(&format!("error: {words}"));
+            interrupt::end(1);
+        }
     };
     match leads {
         true => take_part(),
@@ -368,7 +399,7 @@ mod tests {
                     .find(|(own, _)| *own == name)
                     .map(|(_, value)| (*value).to_owned())
             };
-            launched(variable).map(|launched| (launched.rank, launched.local))
+            launched(variable).map(|launched| (launched.count, launched.rank, launched.local))
         };
         assert_eq!(of(&[]), None);
         assert_eq!(
@@ -380,8 +411,10 @@ mod tests {
             ("OMPI_COMM_WORLD_RANK", "5"),
             ("OMPI_COMM_WORLD_LOCAL_RANK", "1"),
         ];
-        assert_eq!(of(&openmpi), Some((5, 1)));
-        assert_eq!(of(&[("PMI_SIZE", "2"), ("PMI_RANK", "1")]), Some((1, 0)));
+        assert_eq!(of(&openmpi), Some((8, 5, 1)));
+        let pmi = [("PMI_SIZE", "2"), ("PMI_RANK", "1")];
+        assert_eq!(of(&pmi), Some((2, 1, 0)));
+        assert_eq!(of(&[&pmi[..], &[("SLURM_LOCALID", "3")]].concat()), Some((2, 1, 3)));
         // A batch script of Slurm is one process, whatever it asks for.
         assert_eq!(of(&[("SLURM_NTASKS", "4"), ("SLURM_PROCID", "0")]), None);
     }

@@ -137,28 +137,33 @@ impl RunPlan {
         self.samples.iter().try_for_each(|need| need.check(free))
     }
 
-    /// Compares the plan with the memory that this machine has for it: none where the device is not the CPU, or the system
-    /// does not tell. Answers a warning where the fullest moment does not fit.
+    /// Compares the plan with the memory that this machine has for it, of which so many ranks have a part each: none where the device is not
+    /// the CPU, or the system does not tell. Answers a warning where the fullest moment does not fit.
     ///
     /// # Errors
     /// Weights, gradients and moments that alone do not fit; a step that needs more than the machine has in all, by more than an
     /// estimate is off. The system would grant it, and end the process, and all runs of a comparison, when it is used.
-    pub fn check(&self, device: &Device) -> Result<Option<String>, Error> {
+    pub fn check(&self, device: &Device, ranks: usize) -> Result<Option<String>, Error> {
         if device::compiles_kernels(device) {
             return Ok(None);
         }
         let installed = memory::installed().unwrap_or(u64::MAX);
-        memory::available().map_or(Ok(None), |available| self.fits(available, installed))
+        memory::available().map_or(Ok(None), |available| self.fits(available, installed, ranks))
     }
 
-    fn fits(&self, available: u64, installed: u64) -> Result<Option<String>, Error> {
+    fn fits(&self, available: u64, installed: u64, ranks: usize) -> Result<Option<String>, Error> {
+        let [available, installed] = [available, installed].map(|bytes| bytes / ranks as u64);
+        let of_each = |bytes| match ranks {
+            1 => Gigabytes(bytes).to_string(),
+            _ => format!("{} for each of {ranks} ranks", Gigabytes(bytes)),
+        };
         for phase in &self.phases {
             let memory = &phase.memory;
             let refused = |part, bytes, installed| Error::Memory {
                 phase: phase.phase.clone(),
                 estimate: estimate(memory),
                 part,
-                available: Gigabytes(bytes).to_string(),
+                available: of_each(bytes),
                 installed,
             };
             if memory.trained() > available {
@@ -174,7 +179,7 @@ impl RunPlan {
             format!(
                 "phase {:?} may run out of memory, of which {} is free: {}",
                 phase.phase,
-                Gigabytes(available),
+                of_each(available),
                 estimate(&phase.memory)
             )
         }))
@@ -462,15 +467,18 @@ mod tests {
         );
         let memory = &plan.phases[0].memory;
         assert!(memory.trained() < memory.peak);
-        assert_eq!(plan.fits(memory.peak.max(memory.checkpoint), u64::MAX).unwrap(), None);
-        let warning = plan.fits(memory.trained(), memory.peak).unwrap().unwrap();
+        assert_eq!(
+            plan.fits(memory.peak.max(memory.checkpoint), u64::MAX, 1).unwrap(),
+            None
+        );
+        let warning = plan.fits(memory.trained(), memory.peak, 1).unwrap().unwrap();
         assert!(
             warning.contains("phase \"train\"") && warning.contains("activations"),
             "{warning}"
         );
-        let refusal = plan.fits(memory.trained() - 1, u64::MAX).unwrap_err().to_string();
+        let refusal = plan.fits(memory.trained() - 1, u64::MAX, 1).unwrap_err().to_string();
         assert!(refusal.contains("moments") && refusal.contains("are free"), "{refusal}");
-        let refusal = plan.fits(u64::MAX, memory.peak / 5 * 4).unwrap_err().to_string();
+        let refusal = plan.fits(u64::MAX, memory.peak / 5 * 4, 1).unwrap_err().to_string();
         assert!(refusal.contains("that this machine has"), "{refusal}");
     }
 
@@ -495,9 +503,12 @@ mod tests {
         let warned = |sharded| {
             let mut plan = of_rank(sharded);
             plan.phases[0].memory.checkpoint = 0;
-            plan.fits(free, u64::MAX).unwrap()
+            [1, 2].map(|ranks| plan.fits(free * ranks as u64, u64::MAX, ranks).unwrap())
         };
-        assert!(warned(false).is_some() && warned(true).is_none(), "{whole:?} {parts:?}");
+        assert!(warned(true).iter().all(Option::is_none), "{parts:?}");
+        let [alone, beside] = warned(false).map(Option::unwrap);
+        assert!(alone.contains("15.00 GB is free"), "{alone}");
+        assert!(beside.contains("15.00 GB for each of 2 ranks is free"), "{beside}");
         // One rank has all of it, whatever the key says.
         let one = |sharded| {
             plan_of_rank("size = \"S/2\"", "batch = 4", 1, sharded).phases[0]

@@ -240,7 +240,8 @@ impl Run {
     /// # Errors
     /// Names the phase, with its estimate.
     pub fn check_memory(&self) -> Result<Option<Warning>, Error> {
-        Ok(self.plan.check(&self.options.device)?.map(Warning::Memory))
+        let checked = self.plan.check(&self.options.device, self.options.ranks.here())?;
+        Ok(checked.map(Warning::Memory))
     }
 
     /// Refuses samples of the run's end or of its evaluation that this machine cannot hold.
@@ -314,7 +315,7 @@ impl Run {
             Some(_) => folder.forget_result()?,
             None => {}
         }
-        self.note_other_libraries(folder)?;
+        self.note_others(folder)?;
         for warning in &self.warnings {
             tracing::warn!("{warning}");
         }
@@ -345,8 +346,8 @@ impl Run {
         Ok(result)
     }
 
-    /// A resumed run may meet other libraries than it began with: that is for a person to know, and for the record.
-    fn note_other_libraries(&self, folder: &RunFolder) -> Result<(), Error> {
+    /// A resumed run may meet other libraries than it began with, or other devices: that is for a person to know, and for the record.
+    fn note_others(&self, folder: &RunFolder) -> Result<(), Error> {
         let Ok(before) = folder.info() else { return Ok(()) };
         let mut others = Vec::new();
         for library in &self.info.plugins {
@@ -362,10 +363,20 @@ impl Run {
                 others.push(library.clone());
             }
         }
+        let (then, now) = (before.latest_device(), &self.info.device);
+        if then != now {
+            tracing::info!("it goes on with: {now}; before: {then}; steps are the same to rounding");
+        }
         let done = |phase: &Phase| folder.latest(&phase.name).map_or(0, |saved| saved.step);
         let going_on = self.recipe.phases.iter().find(|phase| done(phase) < phase.steps);
         match going_on {
-            Some(phase) if !others.is_empty() => Ok(folder.note_libraries(&phase.name, done(phase), &others)?),
+            Some(phase) if !others.is_empty() || then != now => {
+                let place = sextant_records::Place {
+                    phase: phase.name.clone(),
+                    step: done(phase),
+                };
+                Ok(folder.note_others(&place, &others, now)?)
+            }
             _ => Ok(()),
         }
     }

@@ -6,7 +6,7 @@ use sextant_guidance::{GuidanceGeometry, NetworkShape, SearchPath, Sources};
 use sextant_model::autoencoder::Autoencoder;
 use sextant_model::device;
 use sextant_model::encoder::Target;
-use sextant_model::network::precision::held_in;
+use sextant_model::precision::held_in;
 use sextant_model::{Sit, SitConfig, frozen_copy, parameter_ids};
 use sextant_recipe::{
     DataConfig, DiffusionRecipe, Import, Init, KeyError, OptimiserRecipe, Phase, Place, Recipe, Take, Weights,

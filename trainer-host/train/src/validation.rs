@@ -46,8 +46,8 @@ impl ValidationBatch {
         let images = |values: &[f32]| Tensor::<4>::from_data(TensorData::new(values.to_vec(), self.shape), &device);
         let count = [self.shape[0]];
         let (x, noise) = (images(&self.x), images(&self.noise));
-        let (x_t, _) = self.path.interpolate(x.clone(), noise.clone(), &self.t);
-        let target = self.prediction.target(self.path, x, noise, &self.t);
+        let (x_t, velocity) = self.path.interpolate(x.clone(), noise.clone(), &self.t);
+        let target = self.prediction.target(x, noise, velocity);
         let t = Tensor::from_data(TensorData::new(self.t.clone(), count), &device);
         let labels = Tensor::<1, Int>::from_data(TensorData::new(self.labels.clone(), count), &device);
         let output = network.forward(x_t, t, labels, &[]).output;

@@ -489,7 +489,7 @@ impl Worker {
         let (path, prediction) = (self.diffusion.path, self.diffusion.prediction);
         let (x, noise, times) = (&batch.x, &batch.noise, &batch.times);
         let (x_t, velocity) = path.interpolate(x.clone(), noise.clone(), times);
-        let target = prediction.target(path, x.clone(), noise.clone(), times);
+        let target = prediction.target(x.clone(), noise.clone(), velocity.clone());
         let (depths, attending) = (self.sources.student_depths(), self.sources.attention_depths());
         let student = &self.module.student;
         let (t, labels) = (batch.t.clone(), batch.dropped.clone());

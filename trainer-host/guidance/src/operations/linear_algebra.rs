@@ -4,8 +4,8 @@ use burn::backend::ops::AttentionModuleOptions;
 use burn::backend::ops::{FloatTensorOps, ModuleOps};
 use burn::backend::{Dispatch, DispatchTensor, TensorMetadata};
 use burn::tensor::{FloatDType, Tensor};
-use sextant_model::network::precision::dtype;
 use sextant_model::ops;
+use sextant_model::precision::dtype;
 use sextant_plugin_api::abi;
 
 use super::spec::{broadcast, expanded, physical, reshaped, same_dtype};

@@ -143,6 +143,11 @@ impl Backend {
         matches!(self.name, "cpu" | "tch")
     }
 
+    /// Tells whether its devices are of a kind and numbered by their driver, so that processes of a host take one each.
+    fn is_numbered(&self) -> bool {
+        matches!(self.name, "cuda" | "rocm" | "tch:cuda")
+    }
+
     /// Opens the device of this number, or the one that is meant without one; an error in words.
     fn open(&self, number: Option<usize>) -> Result<Device, String> {
         let found = self.found();
@@ -210,6 +215,20 @@ pub fn open(name: &str) -> Result<Device, DeviceError> {
         wrong(format!("{number:?} is not a device number; write it as {kind}:0"))
     })?;
     backend.open(Some(index)).map_err(wrong)
+}
+
+/// The name of the device that one of several processes of a host takes which are told `name`, by its place among them: where that is a
+/// backend's name without a number, or `auto`, and there are several of its devices, one after another in turn.
+pub fn name_at(name: &str, place: usize) -> String {
+    let backends = backends();
+    let meant = match name {
+        "auto" => backends.iter().find(|backend| !backend.found().is_empty()),
+        name => backends.iter().find(|backend| backend.name == name),
+    };
+    match meant.map(|backend| (backend, backend.found().len())) {
+        Some((backend, count)) if count > 1 && backend.is_numbered() => format!("{}:{}", backend.name, place % count),
+        _ => name.to_owned(),
+    }
 }
 
 /// Tells whether kernels are compiled for each shape, so that shapes should be few.
@@ -304,5 +323,8 @@ mod tests {
         open("cpu").unwrap();
         assert!(list().iter().any(|l| l.name == "cpu"));
         assert!(open("cpu:7").is_err());
+        // A processor is shared, and who names a number means it.
+        let names = ["cpu", "cuda:1", "tpu"].map(|name| name_at(name, 3));
+        assert_eq!(names, ["cpu", "cuda:1", "tpu"]);
     }
 }

@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use sextant_recipe::{Path, PathCoefficients, Prediction};
 
-use super::path::{Interpolant, combine};
+use super::path::combine;
 
 /// Below this weight, `x_t` says nothing of the data (or of the noise), and what it would say is set to its mean, 0.
 ///
@@ -13,8 +13,8 @@ const SINGULAR: f64 = 1e-3;
 
 /// A [`Prediction`] on batches of latents `[B, C, H, W]`, at one time a sample.
 pub trait Target {
-    /// The tensor that the output is trained towards, for data `x` and noise `n`.
-    fn target(self, path: Path, x: Tensor<4>, n: Tensor<4>, t: &[f32]) -> Tensor<4>;
+    /// The tensor that the output is trained towards, of data, noise, and the path's velocity from one to the other.
+    fn target(self, x: Tensor<4>, n: Tensor<4>, velocity: Tensor<4>) -> Tensor<4>;
 
     /// The velocity that `output` means at `x_t`.
     ///
@@ -24,9 +24,9 @@ pub trait Target {
 }
 
 impl Target for Prediction {
-    fn target(self, path: Path, x: Tensor<4>, n: Tensor<4>, t: &[f32]) -> Tensor<4> {
+    fn target(self, x: Tensor<4>, n: Tensor<4>, velocity: Tensor<4>) -> Tensor<4> {
         match self {
-            Self::Velocity => path.velocity(x, n, t),
+            Self::Velocity => velocity,
             Self::Data => x,
             Self::Noise => n,
         }
@@ -57,6 +57,7 @@ pub(super) fn velocity_weights(prediction: Prediction, c: PathCoefficients) -> (
 
 #[cfg(test)]
 mod tests {
+    use super::super::path::Interpolant;
     use super::*;
     use burn::tensor::{Device, TensorData};
     use proptest::prelude::*;
@@ -90,7 +91,7 @@ mod tests {
             for path in [Path::Linear, Path::Cosine] {
                 let (x_t, v) = path.interpolate(scalar(x), scalar(n), &[t]);
                 for prediction in PREDICTIONS {
-                    let target = prediction.target(path, scalar(x), scalar(n), &[t]);
+                    let target = prediction.target(scalar(x), scalar(n), v.clone());
                     let found = value(prediction.velocity(path, target, x_t.clone(), &[t]));
                     prop_assert!((found - value(v.clone())).abs() < 2e-3, "{path:?} {prediction:?}");
                 }

@@ -8,9 +8,9 @@ use burn::tensor::{Device, Tensor};
 use super::config::Dinov2Config;
 use crate::network::linear::Linear;
 use crate::network::norm::LayerNorm;
-use crate::network::precision::full;
 use crate::network::unfilled::{layer_norm, linear, parameter};
 use crate::ops::scaled_dot_product;
+use crate::precision::full;
 
 /// `x += scale1 * attention(norm1(x)); x += scale2 * mlp(norm2(x))`
 #[derive(Module, Debug)]

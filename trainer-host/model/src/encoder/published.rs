@@ -9,7 +9,7 @@ use super::base::FEATURES;
 use super::error::EncoderError;
 use super::target::is_published;
 use crate::dinov2::{Dinov2, Dinov2Output, LAYOUT, Resampling};
-use crate::network::precision::held_in;
+use crate::precision::held_in;
 
 /// The batch field that holds an encoder's attention logits.
 pub const ATTENTION: &str = "attention";

@@ -10,8 +10,8 @@ use super::attention::Attention;
 use super::linear::Linear;
 use super::mlp::Mlp;
 use super::norm::BLOCK_EPSILON;
-use super::precision::{full, rounded};
 use crate::ops::{gated_sum, modulated_norm};
+use crate::precision::{full, rounded};
 
 /// `Linear(SiLU(c))`: what turns the conditioning into shifts, scales and gates. In the published checkpoints the Linear
 /// is entry 1 of a sequence.

@@ -7,8 +7,8 @@ use sextant_recipe::Precision;
 use super::config::TIME_FEATURES;
 use super::linear::Linear;
 use super::patch::patch_rows;
-use super::precision::{full, rounded};
 use crate::ops::linear;
+use crate::precision::{full, rounded};
 
 /// A convolution of kernel and stride p, as a product with the patches.
 #[derive(Module, Debug)]

@@ -3,8 +3,8 @@
 use burn::module::{Module, Param};
 use burn::tensor::{FloatDType, Tensor};
 
-use super::precision::is_half;
 use crate::ops::linear;
+use crate::precision::is_half;
 
 /// A dense layer whose weight is `[out, in]`, so that published checkpoints load without a transposition.
 ///

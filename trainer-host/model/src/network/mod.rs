@@ -15,7 +15,6 @@ pub mod mlp;
 pub mod naming;
 pub mod norm;
 pub mod patch;
-pub mod precision;
 pub mod recompute;
 pub mod shapes;
 pub mod sit;

@@ -14,8 +14,8 @@ use super::embed::{LabelEmbedder, PatchEmbedder, TimeEmbedder};
 use super::linear::Linear;
 use super::norm::BLOCK_EPSILON;
 use super::patch::unpatchify;
-use super::precision::{full, rounded};
 use crate::ops::modulated_norm;
+use crate::precision::{full, rounded};
 
 /// From tokens to patches.
 #[derive(Module, Debug)]

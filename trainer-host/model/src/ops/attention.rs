@@ -5,7 +5,7 @@ use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{FloatDType, Tensor, activation, module};
 
 use super::{BlockOps, is_fused, widened};
-use crate::network::precision::full;
+use crate::precision::full;
 
 /// `softmax(Q K^T / sqrt(d)) V` for each head of each sample. `qkv` holds a row a token, `[B*T, 3D]`: all heads' queries, then keys,
 /// then values, each of width `d = D / heads`. The value is `[B*T, D]`, the heads side by side.
@@ -71,10 +71,10 @@ mod flex {
     use macerator::Simd;
     use rayon::prelude::*;
 
-    use crate::ops::lanes::{exp, maximum, sum};
-    use crate::ops::product::{Matrix, add_product_to, matrix, product_into};
-    use crate::ops::record::Operation;
-    use crate::ops::rows::{contiguous, fill, tensor};
+    use crate::ops::kernel::lanes::{exp, maximum, sum};
+    use crate::ops::kernel::product::{Matrix, add_product_to, matrix, product_into};
+    use crate::ops::kernel::record::Operation;
+    use crate::ops::kernel::rows::{contiguous, fill, tensor};
 
     #[derive(Clone, Debug)]
     pub struct Attention {
@@ -306,7 +306,8 @@ mod flex {
     }
 
     /// The products of two matrices' rows.
-    fn row_products(a: Matrix, b: Matrix) -> Vec<f32> {
+    #[macerator::with_simd]
+    fn row_products<'a, S: Simd>(a: Matrix<'a>, b: Matrix<'a>) -> Vec<f32> {
         let product = |index| sum(a.row(index), b.row(index), |a, b| a * b);
         (0..a.rows()).map(product).collect()
     }

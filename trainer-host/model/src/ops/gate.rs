@@ -4,7 +4,7 @@ use burn::backend::Dispatch;
 use burn::tensor::{FloatDType, Tensor, activation};
 
 use super::{BlockOps, is_fused, widened};
-use crate::network::precision::full;
+use crate::precision::full;
 
 /// The tanh approximation of GELU (arXiv 1606.08415): `x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))`, PyTorch's `gelu(approximate="tanh")`.
 ///
@@ -69,9 +69,9 @@ mod flex {
     use macerator::Simd;
 
     use super::Gate;
-    use crate::ops::lanes::exp;
-    use crate::ops::record::Operation;
-    use crate::ops::rows::{contiguous, rewrite, values};
+    use crate::ops::kernel::lanes::exp;
+    use crate::ops::kernel::record::Operation;
+    use crate::ops::kernel::rows::{contiguous, rewrite, values};
 
     const LINEAR: f32 = super::LINEAR as f32;
     const CUBIC: f32 = super::CUBIC as f32;

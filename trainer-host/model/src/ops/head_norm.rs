@@ -3,9 +3,9 @@
 use burn::backend::Dispatch;
 use burn::tensor::{FloatDType, Tensor};
 
+use super::norm::standardise;
 use super::{BlockOps, is_fused};
-use crate::network::norm::standardise;
-use crate::network::precision::{full, is_half};
+use crate::precision::{full, is_half};
 
 /// `LN(q) gain + offset` of every head's query and key (arXiv 2302.05442, section 2), values as they are: packed rows `[B*T, 3D]` as for
 /// [`attention`](super::attention()), to the same shape and type, computed in f32. A gain and an offset `[D / heads]` for queries, and then for keys, serve all
@@ -49,9 +49,9 @@ mod flex {
     use burn::backend::flex::FlexTensor;
     use macerator::Simd;
 
+    use crate::ops::kernel::record::Operation;
+    use crate::ops::kernel::rows::{contiguous, rewrite, sum_by_sample, tensor, values};
     use crate::ops::norm::{slopes, standardise_row, statistics};
-    use crate::ops::record::Operation;
-    use crate::ops::rows::{contiguous, rewrite, sum_by_sample, tensor, values};
 
     #[derive(Clone, Debug)]
     pub struct HeadNorm {

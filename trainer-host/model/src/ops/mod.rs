@@ -4,7 +4,7 @@
 //! Composed of burn's operations, each of these is many passes over whole tensors, most of them on one thread, and autodiff keeps
 //! what lies between. So on the CPU backend, in f32, they are written out: one pass, on all threads, that keeps as little as
 //! possible, in place where a tensor has one owner. Elsewhere the same formula is composed of burn's operations, which the backend may
-//! fuse. A file holds an operation: its formula, its composed form, and its form on `flex`, which tests compare with the composed one.
+//! fuse. A file holds an operation, or two of a kind: its formula, its composed form, and its form on `flex`, which tests compare with the composed one.
 //!
 //! **Reproducible.** How work is cut depends on shapes alone, and sums over parts are added in their order: no result depends on
 //! the number of threads or on which of them was first, and none of a sample's on other samples of its batch, but in the last bits of
@@ -17,16 +17,10 @@ mod attention;
 mod gate;
 mod head_norm;
 #[cfg(feature = "flex")]
-mod lanes;
+mod kernel;
 mod linear;
 mod norm;
-#[cfg(feature = "flex")]
-mod product;
-#[cfg(feature = "flex")]
-mod record;
 mod residual;
-#[cfg(feature = "flex")]
-mod rows;
 mod update;
 
 pub(crate) use attention::{attention, attention_map, scaled_dot_product, split_heads};
@@ -34,7 +28,7 @@ pub(crate) use gate::gelu_tanh;
 pub use gate::silu;
 pub(crate) use head_norm::head_norm;
 pub use linear::linear;
-pub(crate) use norm::modulated_norm;
+pub(crate) use norm::{modulated_norm, standardise};
 pub(crate) use residual::gated_sum;
 pub use update::{AdamStep, adam_step, moved_average, square_sum};
 
@@ -44,7 +38,7 @@ use burn::tensor::{FloatDType, Tensor};
 use gate::Gate;
 
 use crate::device::compiles_kernels;
-use crate::network::precision::{full, is_half};
+use crate::precision::{full, is_half};
 
 /// The operations of blocks on a backend's own tensors, as `Dispatch` finds them.
 #[backend_extension(Flex: cfg(feature = "flex"), Autodiff)]
@@ -104,7 +98,7 @@ mod flex {
     use burn::backend::flex::FlexTensor;
     use burn::backend::{Autodiff, Flex};
 
-    use super::record::{Operation, record};
+    use super::kernel::record::{Operation, record};
     use super::*;
     use attention::Attention;
     use head_norm::HeadNorm;

@@ -1,10 +1,9 @@
 //! The norm before a branch, modulated by the conditioning.
 
 use burn::backend::Dispatch;
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, module};
 
 use super::{BlockOps, is_fused};
-use crate::network::norm::standardise;
 
 /// `LN(x) (1 + scale) + shift` with `LN(x) = (x - mean) / sqrt(var + epsilon)` over the last axis, the biased variance and no
 /// affine map of its own: tokens `[B, T, D]`, a shift and a scale `[B, 1, D]` a sample.
@@ -23,6 +22,19 @@ fn composed(x: Tensor<3>, shift: Tensor<3>, scale: Tensor<3>, epsilon: f64) -> T
     standardise(x, epsilon) * (scale + 1.0) + shift
 }
 
+/// `(x - mean) / sqrt(var + epsilon)` over the last axis, with the biased variance and no affine map.
+pub fn standardise<const D: usize>(x: Tensor<D>, epsilon: f64) -> Tensor<D> {
+    if !x.is_autodiff() {
+        let width = x.dims()[D - 1];
+        let gamma = Tensor::ones([width], &x.device());
+        return module::layer_norm(x, gamma, None, epsilon);
+    }
+    // Under autodiff burn takes its layer norm apart, with a division and a gain that is not needed here.
+    let centred = x.clone() - x.mean_dim(D - 1);
+    let variance = centred.clone().square().mean_dim(D - 1);
+    centred * (variance + epsilon).sqrt().recip()
+}
+
 #[cfg(feature = "flex")]
 pub(super) use flex::{ModulatedNorm, slopes, standardise_row, statistics};
 
@@ -31,9 +43,9 @@ mod flex {
     use burn::backend::flex::FlexTensor;
     use macerator::Simd;
 
-    use crate::ops::lanes::sum;
-    use crate::ops::record::Operation;
-    use crate::ops::rows::{contiguous, rewrite, sum_by_sample, tensor, values};
+    use crate::ops::kernel::lanes::sum;
+    use crate::ops::kernel::record::Operation;
+    use crate::ops::kernel::rows::{contiguous, rewrite, sum_by_sample, tensor, values};
 
     #[derive(Clone, Debug)]
     pub struct ModulatedNorm {

@@ -28,8 +28,8 @@ mod flex {
     use burn::backend::flex::FlexTensor;
     use macerator::Simd;
 
-    use crate::ops::record::Operation;
-    use crate::ops::rows::{contiguous, rewrite, sum_by_sample, tensor, values};
+    use crate::ops::kernel::record::Operation;
+    use crate::ops::kernel::rows::{contiguous, rewrite, sum_by_sample, tensor, values};
 
     #[derive(Clone, Debug)]
     pub struct GatedSum;

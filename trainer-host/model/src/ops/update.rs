@@ -130,7 +130,7 @@ mod flex {
     use rayon::prelude::*;
 
     use super::{AdamStep, UpdateOps};
-    use crate::ops::rows::contiguous;
+    use crate::ops::kernel::rows::contiguous;
 
     /// Values that a thread takes at once: few enough for a processor's second cache, of all tensors together.
     const BLOCK: usize = 1 << 13;

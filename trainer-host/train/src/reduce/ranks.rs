@@ -90,6 +90,15 @@ impl Ranks {
         self.0.as_ref().map_or(0, |world| world.rank)
     }
 
+    /// The number of ranks at this one's place, itself included.
+    pub fn here(&self) -> usize {
+        let world = self.0.as_ref();
+        world.map_or(1, |world| {
+            let own = &world.places[world.rank];
+            world.places.iter().filter(|place| *place == own).count()
+        })
+    }
+
     /// True for the first, which writes, logs and shows.
     pub fn leads(&self) -> bool {
         self.rank() == 0
@@ -105,13 +114,10 @@ impl Ranks {
         self.0.as_ref()?.lost().as_ref().map(|(_, words)| words.clone())
     }
 
-    /// The time that a lost rank leaves this one, in which the first may have something to save and to say: none where that is lost.
-    pub fn respite(&self) -> Duration {
-        let world = self
-            .0
-            .as_ref()
-            .filter(|world| world.lost().as_ref().is_some_and(|(lost, _)| !lost.contains(&0)));
-        world.map_or(Duration::ZERO, |world| Duration::from_secs(world.patience.load(SeqCst)))
+    /// True once the first rank is lost, which says how all end otherwise.
+    pub fn is_headless(&self) -> bool {
+        let world = self.0.as_ref();
+        world.is_some_and(|world| world.lost().as_ref().is_some_and(|(lost, _)| lost.contains(&0)))
     }
 
     /// Exchanges nothing any more, for a reason: whoever waits for this rank finds it lost.
@@ -333,7 +339,7 @@ impl Ranks {
     }
 
     /// The time that others are given to answer.
-    pub(super) fn patience(&self) -> Duration {
+    pub fn patience(&self) -> Duration {
         let patience = self.0.as_ref().map(|world| world.patience.load(SeqCst));
         patience.map_or(Duration::MAX, Duration::from_secs)
     }

@@ -13,7 +13,7 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 
 /// A function of `N` tensors with its derivative.
-pub(super) trait Operation<const N: usize>: Clone + Debug + Send + 'static {
+pub trait Operation<const N: usize>: Clone + Debug + Send + 'static {
     /// The findings of forward that backward needs again. (The inputs are kept in any case.)
     type Kept: Clone + Debug + Send + 'static;
 
@@ -31,7 +31,7 @@ pub(super) trait Operation<const N: usize>: Clone + Debug + Send + 'static {
 }
 
 /// Applies an operation, and notes it in the graph of its inputs.
-pub(super) fn record<O: Operation<N>, C: CheckpointStrategy, const N: usize>(
+pub fn record<O: Operation<N>, C: CheckpointStrategy, const N: usize>(
     operation: O,
     inputs: [FloatTensor<Autodiff<Flex, C>>; N],
 ) -> FloatTensor<Autodiff<Flex, C>> {

@@ -7,6 +7,7 @@ use std::mem::MaybeUninit;
 
 use burn::backend::flex::FlexTensor;
 use burn::tensor::{Shape, TensorData};
+use macerator::Simd;
 use rayon::prelude::*;
 
 /// Rows of a block. A constant, since sums are added up block by block.
@@ -124,7 +125,7 @@ impl<'a> Unwritten<'a> {
 pub fn sum_by_sample(parts: &[(usize, Vec<f32>)], samples: usize, width: usize) -> Vec<f32> {
     let mut sums = vec![0.0; samples * width];
     for (sample, part) in parts {
-        add(&mut sums[sample * width..][..width], part);
+        add_rows(&mut sums[sample * width..][..width], part);
     }
     sums
 }
@@ -133,9 +134,7 @@ pub fn sum_by_sample(parts: &[(usize, Vec<f32>)], samples: usize, width: usize) 
 pub fn sum_of_rows(values: &[f32], width: usize) -> Vec<f32> {
     let sum = |rows: &[f32]| {
         let mut sums = vec![0.0; width];
-        for row in rows.chunks_exact(width) {
-            add(&mut sums, row);
-        }
+        add_rows(&mut sums, rows);
         sums
     };
     let block = BLOCK * width;
@@ -145,14 +144,17 @@ pub fn sum_of_rows(values: &[f32], width: usize) -> Vec<f32> {
     };
     let mut sums = vec![0.0; width];
     for part in &parts {
-        add(&mut sums, part);
+        add_rows(&mut sums, part);
     }
     sums
 }
 
-/// Adds numbers to as many others.
-pub fn add(sums: &mut [f32], terms: &[f32]) {
-    for (sum, term) in sums.iter_mut().zip(terms) {
-        *sum += term;
+/// Adds rows of numbers, one after another, to as many others as there are in each.
+#[macerator::with_simd]
+fn add_rows<S: Simd>(sums: &mut [f32], rows: &[f32]) {
+    for row in rows.chunks_exact(sums.len()) {
+        for (sum, term) in sums.iter_mut().zip(row) {
+            *sum += term;
+        }
     }
 }

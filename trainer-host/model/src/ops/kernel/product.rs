@@ -8,6 +8,7 @@
 
 use burn::backend::flex::FlexTensor;
 use gemm::Parallelism;
+use macerator::Simd;
 
 use super::rows::fill;
 
@@ -118,14 +119,20 @@ fn outer(a: Matrix, b: Matrix) -> Vec<f32> {
             sums.fill(0.0);
             for column in 0..b.rows() {
                 let factor = a.values[row * a.strides[0] + column * a.strides[1]];
-                for (sum, value) in sums.iter_mut().zip(b.row(column)) {
-                    *sum += factor * value;
-                }
+                add_multiple(&mut sums, factor, b.row(column));
             }
             block.push(&sums);
         }
     });
     values
+}
+
+/// Adds a multiple of a row to another.
+#[macerator::with_simd]
+fn add_multiple<S: Simd>(sums: &mut [f32], factor: f32, row: &[f32]) {
+    for (sum, value) in sums.iter_mut().zip(row) {
+        *sum += factor * value;
+    }
 }
 
 /// `A B` in the memory of `values`, on this thread.
