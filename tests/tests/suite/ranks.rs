@@ -2,7 +2,7 @@
 //! processes.
 
 use std::path::Path;
-use std::process::Output;
+use std::process::{Command, Output};
 
 use sextant_data::{Dataset, load};
 use sextant_model::read_safetensors;
@@ -10,7 +10,7 @@ use sextant_recipe::{DataConfig, Weights};
 use sextant_records::checkpoint::list;
 use sextant_records::{RunFolder, journal};
 use sextant_tests::fixture::max_abs_error;
-use sextant_tests::{Running, floats, recipe, refused, sextant, stderr, tiny};
+use sextant_tests::{Running, floats, recipe, refused, sextant, started_by, stderr, tiny};
 use sextant_train::checkpoint::{Saved, SavedTensors, Tensors};
 
 use super::runs::{contents, same, succeed};
@@ -248,11 +248,26 @@ fn a_rank_that_is_lost_ends_a_comparison_and_not_each_of_its_variants() {
 fn a_first_rank_that_stands_still_ends_the_process() {
     let folder = tempfile::tempdir().unwrap();
     let (at, stalls) = (folder.path(), failing_on(0, "stall"));
-    let settings = ["--variant", "none", "--set", &stalls, "--set", "ranks.patience=1"];
-    let output = train(at, "run", "cpu,cpu", &settings);
+    let tiny = tiny();
+    let mut limited = Command::new("timeout");
+    limited.arg("60");
+    let arguments = [
+        "train",
+        &tiny,
+        "--out",
+        "run",
+        "--device",
+        "cpu,cpu",
+        "--variant",
+        "none",
+    ];
+    let settings = ["--set", &stalls, "--set", "ranks.patience=4"];
+    let output = started_by(limited, at, &[&arguments[..], &settings].concat())
+        .output()
+        .unwrap();
     let said = stderr(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    let words = "error: rank 0 on cpu is gone, or did not answer for 1 s";
+    let words = "error: rank 0 on cpu is gone, or did not answer for 4 s";
     assert_eq!(said.matches(words).count(), 1, "{said}");
     last(at, "run").read_all().unwrap();
     assert_eq!(last(at, "run").step, 4);

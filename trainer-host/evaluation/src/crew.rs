@@ -178,6 +178,11 @@ impl<'a> Crew<'a> {
         })
     }
 
+    /// How the network is shown the data.
+    pub fn extraction(&self) -> FeatureExtraction<'a> {
+        self.hands.extraction
+    }
+
     /// Draws one sample a label, and shows them to the first so many `judges`.
     ///
     /// # Errors
@@ -221,7 +226,7 @@ impl<'a> Crew<'a> {
         Ok(Features::from_f32(&seen, self.hands.judges[judge].width())?)
     }
 
-    /// The features of the data's images `ids` in the network at each of `depths`, mean-pooled over their tokens, `[ids, D]`, at a time.
+    /// The features of the data's images `ids` in the network at each of `depths`, at least one, mean-pooled over their tokens, `[ids, D]`, at a time.
     ///
     /// # Errors
     /// A network that gives no numbers, an image that cannot be read, an interrupt, a fault of other ranks.

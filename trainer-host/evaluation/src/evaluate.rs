@@ -12,7 +12,7 @@ use super::maps::maps;
 use super::quality::{self, Against, Reference};
 use super::reference::External;
 use super::representations::representations;
-use super::{FeatureExtraction, Guided};
+use super::Guided;
 use crate::Error;
 use crate::judge::{self, Judge};
 use sextant_data::{Dataset, Stream};
@@ -323,15 +323,10 @@ fn held(
         guided,
         ..
     } = subject;
-    let extraction = FeatureExtraction {
-        dataset,
-        path: subject.recipe.diffusion.path,
-        device: subject.device,
-    };
     let other = crew.look(0, dataset.held_out())?;
     let pooled = |ids: &[usize], t, depths: &[usize]| crew.pool(ids, t, depths);
     let mut found = representations(network, dataset, recipe, pooled, (judge.name(), &other))?;
-    for (mut map, png) in maps(network, extraction, recipe, guided.as_ref())? {
+    for (mut map, png) in maps(network, crew.extraction(), recipe, guided.as_ref())? {
         map.file = format!("maps/{}", map.file);
         folder.write_bytes(&map.file, &png)?;
         found.maps.push(map);

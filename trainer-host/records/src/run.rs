@@ -139,7 +139,13 @@ impl RunFolder {
             copy_checkpoint(&saved, &out.phase(phase))?;
         }
         journal::fork(self, out, &shared)?;
-        // What changed later is so from the fork on.
+        // What changed later is so from the fork on; but that trains on devices of its own.
+        let is_earlier = |change: &RecipeChange| {
+            let at = place.earlier(&change.phase, change.step, &recipe);
+            (&at.phase, at.step) == (&change.phase, change.step)
+        };
+        info.changes
+            .retain(|change| change.key != "device" || is_earlier(change));
         for change in &mut info.changes {
             let at = place.earlier(&change.phase, change.step, &recipe);
             (change.phase, change.step) = (at.phase, at.step);

@@ -64,30 +64,30 @@ pub fn run(args: &PlanArgs) -> Result<(), Error> {
     let search = SearchPath::new(&args.compute.plugin_dir);
     let plans = recipes.iter().map(|(name, recipe)| {
         let devices = match args.compute.device {
-            Some(_) => named.len(),
-            None => recipe.ranks.devices.len().max(1),
+            None if !recipe.ranks.devices.is_empty() => recipe.ranks.devices.iter().map(String::as_str).collect(),
+            _ => named.clone(),
         };
-        let ranks = args.ranks.map_or(devices, NonZeroUsize::get);
+        let ranks = args.ranks.map_or(devices.len(), NonZeroUsize::get);
         let plan = RunPlan::read(recipe, &search, &device, ranks)?;
-        Ok((*name, ranks, plan))
+        let on_first = devices.iter().filter(|name| **name == devices[0]).count();
+        Ok((*name, ranks, on_first, plan))
     });
     let plans = plans.collect::<Result<Vec<_>, Error>>()?;
     if args.output.json {
         let plans: Vec<_> = plans
             .iter()
-            .map(|(name, ranks, plan)| {
+            .map(|(name, ranks, _, plan)| {
                 json!({ "variant": name, "ranks": ranks, "phases": plan.phases, "samples": plan.samples })
             })
             .collect();
         print_json(&json!(plans));
         return Ok(());
     }
-    for (name, ranks, plan) in &plans {
+    for (name, ranks, on_first, plan) in &plans {
         for phase in &plan.phases {
             println!("{}", text(*name, phase, *ranks));
         }
-        let here = named.iter().filter(|name| **name == named[0]).count();
-        match plan.check(&device, here) {
+        match plan.check(&device, *on_first) {
             Ok(None) => {}
             Ok(Some(warning)) => println!("warning: {warning}\n"),
             Err(refusal) => println!("warning: {refusal}\n"),

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::num::NonZeroUsize;
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use burn::tensor::Device;
@@ -14,7 +15,7 @@ use sextant_evaluation as evaluation;
 use sextant_interrupt as interrupt;
 use sextant_model::device;
 use sextant_recipe::{self as recipe, KeyError, Recipe};
-use sextant_train::reduce::{follow, on_devices};
+use sextant_train::reduce::{Watched, follow, on_devices};
 use sextant_train::{Options, ProgressMode, RankError, Ranks};
 
 /// One of several processes, as their launcher tells it.
@@ -327,8 +328,13 @@ pub fn in_groups(
     let others = others.iter().map(|name| Ok((open(compute, name)?, (*name).to_owned())));
     let others = others.collect::<Result<Vec<_>, Error>>()?;
     let progress = options.progress;
-    let options = on_devices(options, own, others, move |options| beside(options, groups, progress));
+    let first = Arc::new(OnceLock::new());
+    let seen = first.clone();
+    let options = on_devices(options, own, others, move |options| {
+        beside(options, groups, progress, &seen);
+    });
     let options = options.map_err(|error| Error::Failed(format!("a rank does not start: {error}")))?;
+    let _ = first.set(options.ranks.watched());
     let (ranks, firsts) = grouped(&options.ranks, groups)?;
     Ok((Options { ranks, ..options }, firsts))
 }
@@ -360,8 +366,8 @@ pub fn on_all(
     work(options.map_err(|error| Error::Failed(format!("a rank does not start: {error}")))?)
 }
 
-/// Does the work of a thread beside the first rank.
-fn beside(options: Options, groups: NonZeroUsize, progress: ProgressMode) {
+/// Does the work of a thread beside the `first` rank.
+fn beside(options: Options, groups: NonZeroUsize, progress: ProgressMode, first: &OnceLock<Watched>) {
     let leads = options.ranks.rank().is_multiple_of(options.ranks.count() / groups);
     let options = match leads {
         true => Options { progress, ..options },
@@ -372,10 +378,13 @@ fn beside(options: Options, groups: NonZeroUsize, progress: ProgressMode) {
         let Err(words) = taken_part(options, groups) else {
             return;
         };
-        if ranks.is_headless() {
-            // It may come back to end all by itself, with what it has to save. A thread that stands still nobody can end, but with the process.
-            std::thread::sleep(ranks.patience());
-            in_turn(&ranks);
+        if !ranks.is_headless() {
+            return;
+        }
+        // It may come back to end all by itself, with what it has to save. A thread that stands still nobody can end, but with the process.
+        std::thread::sleep(ranks.patience());
+        in_turn(&ranks);
+        if first.get().is_some_and(Watched::is_there) {
             interrupt::say(&format!("error: {words}"));
             interrupt::end(1);
         }

@@ -169,9 +169,7 @@ impl Run {
             burn: env!("SEXTANT_BURN_VERSION").into(),
             abi: guidance::contract_version(),
             platform: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
-            device: options
-                .ranks
-                .describe(device::describe(&options.device_name, &options.device), &recipe.ranks),
+            device: options.ranks.describe(device::describe(&options.device), &recipe.ranks),
             data: dataset.fingerprint().into(),
             encoded_by: dataset.encoder_fingerprint().map(str::to_owned),
             plugins,
@@ -240,7 +238,7 @@ impl Run {
     /// # Errors
     /// Names the phase, with its estimate.
     pub fn check_memory(&self) -> Result<Option<Warning>, Error> {
-        let checked = self.plan.check(&self.options.device, self.options.ranks.here())?;
+        let checked = self.plan.check(&self.options.device, self.options.ranks.count_here())?;
         Ok(checked.map(Warning::Memory))
     }
 
@@ -365,7 +363,7 @@ impl Run {
         }
         let (then, now) = (before.latest_device(), &self.info.device);
         if then != now {
-            tracing::info!("it goes on with: {now}; before: {then}; steps are the same to rounding");
+            tracing::info!("it goes on with: {now}; before: {then}");
         }
         let done = |phase: &Phase| folder.latest(&phase.name).map_or(0, |saved| saved.step);
         let going_on = self.recipe.phases.iter().find(|phase| done(phase) < phase.steps);

@@ -240,7 +240,7 @@ fn a_rank_that_is_killed_or_stands_still_ends_all() {
         ranks.until_it_logs(&at.join(&run));
         assert!(ranks.signal(rank, signal));
         // The patience of those that wait, as much again in which the first may save and say something, and the pauses of mpirun.
-        let output = ranks.end(Duration::from_secs(2 * 3 + 14));
+        let output = ranks.end(Duration::from_secs(2 * 3 + 24));
         let said = stderr(&output);
         assert!(
             !output.status.success() && said.contains(&format!("rank {rank} ")),

@@ -143,9 +143,11 @@ impl Backend {
         matches!(self.name, "cpu" | "tch")
     }
 
-    /// Tells whether its devices are of a kind and numbered by their driver, so that processes of a host take one each.
-    fn is_numbered(&self) -> bool {
-        matches!(self.name, "cuda" | "rocm" | "tch:cuda")
+    /// The device of the process of this place on its host, of `count` that there are. None where one is meant for all: others than
+    /// those of CUDA and ROCm may be of several kinds, or the processor.
+    fn own(&self, count: usize, place: usize) -> Option<usize> {
+        let alike = matches!(self.name, "cuda" | "rocm" | "tch:cuda");
+        (alike && count > 1).then(|| place % count)
     }
 
     /// Opens the device of this number, or the one that is meant without one; an error in words.
@@ -220,13 +222,19 @@ pub fn open(name: &str) -> Result<Device, DeviceError> {
 /// The name of the device that one of several processes of a host takes which are told `name`, by its place among them: where that is a
 /// backend's name without a number, or `auto`, and there are several of its devices, one after another in turn.
 pub fn name_at(name: &str, place: usize) -> String {
-    let backends = backends();
-    let meant = match name {
-        "auto" => backends.iter().find(|backend| !backend.found().is_empty()),
-        name => backends.iter().find(|backend| backend.name == name),
+    let mut backends = backends().into_iter();
+    let own = |backend: &Backend| backend.own(backend.found().len(), place);
+    let found = match name {
+        "auto" => backends.find_map(|backend| {
+            let own = own(&backend);
+            backend.open(own).is_ok().then_some((backend.name, own))
+        }),
+        name => backends
+            .find(|backend| backend.name == name)
+            .map(|backend| (backend.name, own(&backend))),
     };
-    match meant.map(|backend| (backend, backend.found().len())) {
-        Some((backend, count)) if count > 1 && backend.is_numbered() => format!("{}:{}", backend.name, place % count),
+    match found {
+        Some((backend, Some(number))) => format!("{backend}:{number}"),
         _ => name.to_owned(),
     }
 }
@@ -256,13 +264,18 @@ pub fn is_connected(device: &Device) -> bool {
     false
 }
 
-/// A device in words, from the name by which it was opened.
-pub fn describe(name: &str, device: &Device) -> String {
+/// A device in words, the same by whatever name it was opened.
+pub fn describe(device: &Device) -> String {
+    let device = device.clone().inner();
     #[cfg(feature = "flex")]
-    if device.clone().inner() == Device::flex() {
+    if device == Device::flex() {
         return "CPU (burn's flex backend)".into();
     }
-    format!("{name}: {device:?}")
+    let description = format!("{device:?}");
+    match list().into_iter().find(|listed| listed.description == description) {
+        Some(listed) => format!("{}: {description}", listed.name),
+        None => description,
+    }
 }
 
 /// The backend's words on a device that it does not open: those of an error, or of a panic where there is no driver.
@@ -326,5 +339,16 @@ mod tests {
         // A processor is shared, and who names a number means it.
         let names = ["cpu", "cuda:1", "tpu"].map(|name| name_at(name, 3));
         assert_eq!(names, ["cpu", "cuda:1", "tpu"]);
+        let of = |name| Backend {
+            name,
+            devices: Vec::new,
+            default: |_| None,
+            missing: "",
+        };
+        assert_eq!(
+            [0, 3, 5].map(|place| of("cuda").own(4, place)),
+            [Some(0), Some(3), Some(1)]
+        );
+        assert_eq!([of("cuda").own(1, 3), of("wgpu").own(2, 1)], [None; 2]);
     }
 }

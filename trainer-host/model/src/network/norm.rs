@@ -1,4 +1,4 @@
-//! Layer normalisation over the last axis, with and without an affine map.
+//! Norms with an affine map.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, module};

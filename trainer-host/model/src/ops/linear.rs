@@ -10,7 +10,7 @@ use super::{BlockOps, is_fused, widened};
 /// With g the gradient of the value, that of x is `g W`, that of W `g^T x`, and that of b the sum of g's rows. burn's backward pass finds
 /// `x^T g` and shows it transposed, so that every pass over the gradients of the weights would walk through memory in strides.
 ///
-/// Halves on the CPU are rounded once, after the sum, as PyTorch's `addmm` does; burn rounds the product, and then the sum.
+/// Halves on burn's CPU backend are rounded once, after the sum, as PyTorch's `addmm` does; burn rounds the product, and then the sum.
 pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
     widened(x, |x| {
         let dtype = FloatDType::from(x.dtype());

@@ -34,10 +34,9 @@ pub use update::{AdamStep, adam_step, moved_average, square_sum};
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, backend_extension};
-use burn::tensor::{FloatDType, Tensor};
+use burn::tensor::{DType, FloatDType, Tensor};
 use gate::Gate;
 
-use crate::device::compiles_kernels;
 use crate::precision::{full, is_half};
 
 /// The operations of blocks on a backend's own tensors, as `Dispatch` finds them.
@@ -69,24 +68,28 @@ trait BlockOps: Backend {
     fn fused_gated_sum(x: FloatTensor<Self>, branch: FloatTensor<Self>, gate: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
-/// Tells whether a tensor's operations are written out here.
+/// Tells whether a tensor's operations are written out here, in f32.
 #[cfg(feature = "flex")]
-fn is_fused<const D: usize>(x: &Tensor<D>) -> bool {
-    use burn::tensor::{DType, Device};
-    x.dtype() == DType::F32 && x.device().inner() == Device::flex()
+fn is_on_flex<const D: usize>(x: &Tensor<D>) -> bool {
+    x.device().inner() == burn::tensor::Device::flex()
 }
 
-/// Tells whether a tensor's operations are written out here.
+/// Tells whether a tensor's operations are written out here, in f32.
 #[cfg(not(feature = "flex"))]
-fn is_fused<const D: usize>(_: &Tensor<D>) -> bool {
+fn is_on_flex<const D: usize>(_: &Tensor<D>) -> bool {
     false
 }
 
-/// `function` of x in f32, its value in the type of x, where x is a half on the CPU: products of halves are computed so there, and what
-/// is written out here knows f32 alone. Elsewhere `function` itself.
+/// Tells whether the operation on a tensor is the one that is written out here.
+fn is_fused<const D: usize>(x: &Tensor<D>) -> bool {
+    x.dtype() == DType::F32 && is_on_flex(x)
+}
+
+/// `function` of x in f32, its value in the type of x, where x is a half on burn's CPU backend: products of halves are computed so there,
+/// and what is written out here knows f32 alone. Elsewhere `function` itself.
 fn widened<const D: usize, const E: usize>(x: Tensor<D>, function: impl FnOnce(Tensor<D>) -> Tensor<E>) -> Tensor<E> {
     let dtype = x.dtype();
-    if !is_half(dtype) || compiles_kernels(&x.device()) {
+    if !is_half(dtype) || !is_on_flex(&x) {
         return function(x);
     }
     function(full(x)).cast(FloatDType::from(dtype))

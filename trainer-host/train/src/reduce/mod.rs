@@ -22,9 +22,9 @@ use std::time::Duration;
 
 pub use collective::{Collective, Summed};
 pub use follow::{TakePart, follow, on_devices};
-pub use ranks::Ranks;
 #[cfg(test)]
 pub(crate) use ranks::tests::on_ranks;
+pub use ranks::{Ranks, Watched};
 pub(crate) use ranks::{check, cut};
 pub use shards::Shards;
 pub use turns::Wanted;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use sextant_interrupt as interrupt;
@@ -17,6 +17,16 @@ use crate::error::RankError;
 /// The ranks of a run, as one of them sees it. Copies are the same rank. By default a world of one, in which nothing is exchanged.
 #[derive(Clone, Default)]
 pub struct Ranks(pub(super) Option<Arc<World>>);
+
+/// A rank, seen from another thread.
+pub struct Watched(Weak<World>);
+
+impl Watched {
+    /// True while any copy of it is left: its work is not at an end.
+    pub fn is_there(&self) -> bool {
+        self.0.strong_count() > 0
+    }
+}
 
 pub(super) struct World {
     link: Mutex<Box<dyn Reduce>>,
@@ -90,8 +100,8 @@ impl Ranks {
         self.0.as_ref().map_or(0, |world| world.rank)
     }
 
-    /// The number of ranks at this one's place, itself included.
-    pub fn here(&self) -> usize {
+    /// The number of ranks of the run at this one's place, itself included.
+    pub fn count_here(&self) -> usize {
         let world = self.0.as_ref();
         world.map_or(1, |world| {
             let own = &world.places[world.rank];
@@ -112,6 +122,11 @@ impl Ranks {
     /// The ranks that were lost, in words; none where none was.
     pub fn lost(&self) -> Option<String> {
         self.0.as_ref()?.lost().as_ref().map(|(_, words)| words.clone())
+    }
+
+    /// Tells from now on whether any copy of this rank is left.
+    pub fn watched(&self) -> Watched {
+        Watched(self.0.as_ref().map_or_else(Weak::new, Arc::downgrade))
     }
 
     /// True once the first rank is lost, which says how all end otherwise.
