@@ -15,9 +15,9 @@ use sextant_train::Ranks;
 
 use crate::parity_training::{Cut, prepared, steps};
 
-/// The trainings that ask most of the host: fields of the batch; chosen rows, and two conditions of a frozen teacher. A software device
-/// takes minutes over the kernels of all.
-const ASKING: [&str; 2] = ["train_repa.", "train_self_transcendence."];
+/// The trainings that ask most of the host: fields of the batch; chosen rows, and two conditions of a frozen teacher; draws, and the moving
+/// average. A software device takes minutes over the kernels of each.
+const ASKING: [&str; 3] = ["train_repa.", "train_self_transcendence.", "train_sra."];
 
 /// Steps of each training.
 const STEPS: usize = 2;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use burn::tensor::Device;
 use rand::Rng;
 
+use super::Guided;
 use super::copies::copies;
 use super::crew::{Crew, Drawn};
 use super::guided::Target;
@@ -12,7 +13,6 @@ use super::maps::maps;
 use super::quality::{self, Against, Reference};
 use super::reference::External;
 use super::representations::representations;
-use super::Guided;
 use crate::Error;
 use crate::judge::{self, Judge};
 use sextant_data::{Dataset, Stream};

@@ -30,6 +30,5 @@ pub use reference::{ReferenceError, ReferenceFault};
 pub use subject::{of_file, of_network, of_run, of_samples, prepare, prepare_evaluation, saved};
 pub use text::text;
 
-use extraction::FeatureExtraction;
 use guided::Guided;
 use values::values;
