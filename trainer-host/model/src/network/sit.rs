@@ -39,7 +39,7 @@ impl FinalLayer {
 }
 
 /// A scalable interpolant transformer: a DiT on square latents, conditioned on time and class. Its products are computed in a type of
-/// their own, f32 unless it was told another ([`precision`](super::precision)); inputs, output, tokens and attention are f32.
+/// their own, f32 unless it was told another ([`precision`](crate::precision)); inputs, output, tokens and attention are f32.
 ///
 /// Field names are those of the published PyTorch checkpoints, by the rule of [`naming`](super::naming).
 #[derive(Module, Debug)]
