@@ -2,7 +2,7 @@
 
 use sextant_tests::fixture;
 
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{Int, Tensor};
 use rand::SeedableRng;
 use rand_chacha::ChaCha12Rng;
 use sextant_model::diffusion::sampler::{Latents, StepNoise};
@@ -13,7 +13,7 @@ use sextant_tests::fixture::{Fixture, max_abs, max_abs_error};
 
 #[test]
 fn should_interpolate_and_score_as_pytorch_does() {
-    let device = Device::flex();
+    let device = sextant_tests::device();
     for fixture in fixture::all("interpolant") {
         let x: Tensor<4> = fixture.tensor("in.x", &device);
         let n: Tensor<4> = fixture.tensor("in.noise", &device);
@@ -86,7 +86,7 @@ fn settings(fixture: &Fixture, output: &str) -> SamplerConfig {
 
 #[test]
 fn should_sample_what_pytorch_samples() {
-    let device = Device::flex();
+    let device = sextant_tests::device();
     for fixture in fixture::all("samplers") {
         let sit = Sit::init(&fixture.geometry(true), &mut ChaCha12Rng::seed_from_u64(0), &device).unwrap();
         let sit = apply(sit, &fixture.group("model", "projectors")).unwrap();

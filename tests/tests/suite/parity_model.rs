@@ -10,6 +10,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha12Rng;
 use sextant_model::network::naming::ModulePath;
 use sextant_model::{Sit, apply, collect, read_safetensors, write_safetensors};
+use sextant_tests::device;
 use sextant_tests::fixture::{Fixture, max_abs_error};
 
 const TOLERANCE: f64 = 1e-4;
@@ -74,7 +75,7 @@ fn check_outputs(fixture: &Fixture, device: &Device) -> f64 {
 #[test]
 fn should_compute_what_pytorch_computes() {
     for fixture in fixture::all("sit_forward") {
-        for (mode, device) in [("plain", Device::flex()), ("autodiff", Device::flex().autodiff())] {
+        for (mode, device) in [("plain", device()), ("autodiff", device().autodiff())] {
             let worst = check_outputs(&fixture, &device);
             println!("{}: {mode} outputs within {worst:.1e}", fixture.name);
             assert!(worst <= TOLERANCE, "{}: {mode} outputs off by {worst}", fixture.name);
@@ -85,7 +86,7 @@ fn should_compute_what_pytorch_computes() {
 #[test]
 fn should_have_pytorchs_gradients() {
     for fixture in fixture::all("sit_forward") {
-        let device = Device::flex().autodiff();
+        let device = device().autodiff();
         let sit = load(&fixture, &device);
         let (x, t) = (fixture.tensor("in.x", &device), fixture.tensor("in.t", &device));
         let output = sit.forward(x, t, fixture.labels("in.y", &device), &[]);
