@@ -311,6 +311,7 @@ fn what_was_stopped_goes_on_on_another_number_of_ranks() {
             at,
             &["train", "--resume", &resume, "--out", &copy, "--device", device],
         ));
+        assert_eq!(last(at, &copy).step, 60);
         agree(at, "whole", &copy, "start");
         let [moved] = &RunFolder::new(at.join(&copy)).info().unwrap().changes[..] else {
             panic!("one change, of devices")
