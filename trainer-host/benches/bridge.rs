@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use burn::module::{Module, Param};
 use burn::optim::GradientsParams;
-use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData, activation};
+use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData};
 use criterion::{BatchSize, Criterion, SamplingMode};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -20,6 +20,7 @@ use sextant_data::{Clean, FieldBatch, HostBatch};
 use sextant_guidance::{SearchPath, Sources};
 use sextant_model::diffusion::{Interpolant, Target};
 use sextant_model::network::linear::Linear;
+use sextant_model::ops::silu;
 use sextant_model::{Sit, SitConfig, TrainBatch, frozen_copy};
 use sextant_recipe::{DiffusionRecipe, Init, OptimiserRecipe, Phase, SourceConfig, TeacherRecipe};
 use sextant_train::{TrainModule, Worker, geometry};
@@ -236,7 +237,7 @@ impl Direct {
         let [batch, count, width] = tokens.dims();
         let first = self.model.projector[0].forward(tokens.reshape([batch * count, width]));
         let rest = self.model.projector[1..].iter();
-        rest.fold(first, |x, layer| layer.forward(activation::silu(x)))
+        rest.fold(first, |x, layer| layer.forward(silu(x)))
             .reshape([batch as isize, count as isize, -1])
     }
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::evaluate::{Subject, judges};
-use super::extraction::{FeatureExtraction, PASS, of_depths};
+use super::extraction::{FeatureExtraction, PASS, of_passes};
 use crate::Error;
 use crate::judge::{CHUNK, Judge};
 use sextant_data::Stream;
@@ -231,7 +231,7 @@ impl<'a> Crew<'a> {
     /// # Errors
     /// A network that gives no numbers, an image that cannot be read, an interrupt, a fault of other ranks.
     pub fn pool(&self, ids: &[usize], t: f64, depths: &[usize]) -> Result<Vec<Features>, Error> {
-        let mut seen: Vec<Vec<f32>> = vec![Vec::new(); depths.len()];
+        let mut passes = Vec::new();
         let work = Work::Pool {
             ids: ids.to_vec(),
             t,
@@ -239,11 +239,9 @@ impl<'a> Crew<'a> {
         };
         self.share(&work, |part| {
             let of_depths = part.chunks(part.len() / depths.len());
-            seen.iter_mut()
-                .zip(of_depths)
-                .for_each(|(seen, part)| seen.extend(floats(part)));
+            passes.push(Ok(of_depths.map(|part| floats(part).collect()).collect()));
         })?;
-        of_depths(self.hands.network, t, depths, &seen)
+        of_passes(self.hands.network, t, depths, passes)
     }
 
     /// Asks the others for their share of a work, and does its own.

@@ -74,14 +74,11 @@ impl FeatureExtraction<'_> {
         told: LabelMode,
         depths: &[usize],
     ) -> Result<Vec<Features>, Error> {
-        let mut values: Vec<Vec<f32>> = vec![Vec::new(); depths.len()];
-        for ids in ids.chunks(PASS) {
+        let passes = ids.chunks(PASS).map(|ids| {
             let found = self.pass(network, ids, t, told, depths)?;
-            for (values, tokens) in values.iter_mut().zip(found) {
-                values.extend(numbers(tokens));
-            }
-        }
-        of_depths(network, t, depths, &values)
+            Ok(found.into_iter().map(numbers).collect())
+        });
+        of_passes(network, t, depths, passes)
     }
 
     /// Every token of the images `ids` that a teacher gives: told the image's class, and told the null class.
@@ -125,13 +122,25 @@ fn numbers(tokens: Tensor<3>) -> Vec<f32> {
     tokens.into_data().iter::<f32>().collect()
 }
 
-/// The features of a network at each of `depths`, of the values there.
+/// The features of a network at each of `depths`, of passes over images, one after another, each of which is the values at each depth.
 ///
 /// # Errors
-/// A network that gives no numbers.
-pub fn of_depths(network: &Sit, t: f64, depths: &[usize], values: &[Vec<f32>]) -> Result<Vec<Features>, Error> {
+/// That of a pass; a network that gives no numbers.
+pub fn of_passes(
+    network: &Sit,
+    t: f64,
+    depths: &[usize],
+    passes: impl IntoIterator<Item = Result<Vec<Vec<f32>>, Error>>,
+) -> Result<Vec<Features>, Error> {
+    let mut values: Vec<Vec<f32>> = vec![Vec::new(); depths.len()];
+    for pass in passes {
+        values
+            .iter_mut()
+            .zip(pass?)
+            .for_each(|(values, of_pass)| values.extend(of_pass));
+    }
     let width = network.config().hidden_size;
-    let of_depths = depths.iter().zip(values);
+    let of_depths = depths.iter().zip(&values);
     of_depths
         .map(|(&depth, values)| Features::from_f32(values, width).map_err(|error| at(depth, t, error)))
         .collect()

@@ -6,7 +6,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 
-use super::extraction::{FeatureExtraction, PASS, of_depths};
+use super::extraction::{FeatureExtraction, PASS, of_passes};
 use crate::Error;
 use sextant_data::{Dataset, Images, emoji};
 use sextant_guidance::SourcePlan;
@@ -64,15 +64,8 @@ pub fn pooled(
     t: f64,
     depths: &[usize],
 ) -> Result<Vec<Features>, Error> {
-    let mut values = vec![Vec::new(); depths.len()];
-    for ids in ids.chunks(PASS) {
-        let found = extraction.pooled(network, ids, t, depths)?;
-        values
-            .iter_mut()
-            .zip(found)
-            .for_each(|(values, found)| values.extend(found));
-    }
-    of_depths(network, t, depths, &values)
+    let passes = ids.chunks(PASS).map(|ids| extraction.pooled(network, ids, t, depths));
+    of_passes(network, t, depths, passes)
 }
 
 /// All emoji at this size.

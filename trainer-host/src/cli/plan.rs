@@ -44,6 +44,16 @@ pub struct PlanArgs {
     output: OutputArgs,
 }
 
+/// The plan of a variant, on the devices that it names.
+struct Planned<'a> {
+    /// The variant's name; of the base, none.
+    variant: Option<&'a str>,
+    ranks: usize,
+    /// How many of the ranks share the first one's device.
+    on_first: usize,
+    plan: RunPlan,
+}
+
 /// Plans, and prints.
 pub fn run(args: &PlanArgs) -> Result<(), Error> {
     listen(None)?;
@@ -68,24 +78,34 @@ pub fn run(args: &PlanArgs) -> Result<(), Error> {
             _ => named.clone(),
         };
         let ranks = args.ranks.map_or(devices.len(), NonZeroUsize::get);
-        let plan = RunPlan::read(recipe, &search, &device, ranks)?;
-        let on_first = devices.iter().filter(|name| **name == devices[0]).count();
-        Ok((*name, ranks, on_first, plan))
+        Ok(Planned {
+            variant: *name,
+            ranks,
+            on_first: devices.iter().filter(|name| **name == devices[0]).count(),
+            plan: RunPlan::read(recipe, &search, &device, ranks)?,
+        })
     });
     let plans = plans.collect::<Result<Vec<_>, Error>>()?;
     if args.output.json {
-        let plans: Vec<_> = plans
-            .iter()
-            .map(|(name, ranks, _, plan)| {
-                json!({ "variant": name, "ranks": ranks, "phases": plan.phases, "samples": plan.samples })
-            })
-            .collect();
-        print_json(&json!(plans));
+        let plans = plans.iter().map(
+            |Planned {
+                 variant, ranks, plan, ..
+             }| {
+                json!({ "variant": variant, "ranks": ranks, "phases": plan.phases, "samples": plan.samples })
+            },
+        );
+        print_json(&plans.collect());
         return Ok(());
     }
-    for (name, ranks, on_first, plan) in &plans {
+    for Planned {
+        variant,
+        ranks,
+        on_first,
+        plan,
+    } in &plans
+    {
         for phase in &plan.phases {
-            println!("{}", text(*name, phase, *ranks));
+            println!("{}", text(*variant, phase, *ranks));
         }
         match plan.check(&device, *on_first) {
             Ok(None) => {}

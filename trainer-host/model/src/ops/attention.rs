@@ -4,7 +4,7 @@ use burn::backend::Dispatch;
 use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{FloatDType, Tensor, activation, module};
 
-use super::{BlockOps, is_fused, widened};
+use super::{BlockOps, is_fused, is_on_flex, widened};
 use crate::precision::full;
 
 /// `softmax(Q K^T / sqrt(d)) V` for each head of each sample. `qkv` holds a row a token, `[B*T, 3D]`: all heads' queries, then keys,
@@ -36,16 +36,17 @@ pub fn split_heads(qkv: Tensor<2>, tokens: usize, heads: usize) -> [Tensor<4>; 3
     std::array::from_fn(|part| qkv.clone().narrow(0, part, 1).squeeze_dim(0))
 }
 
-/// `softmax(Q K^T / sqrt(d)) V` on `[B, heads, T, d]`, composed of burn's operations.
+/// `softmax(Q K^T / sqrt(d)) V` on `[B, heads, T, d]`, composed of burn's operations: in f32, but for the product with V, which is in the type of V.
+///
+/// burn's own attention is asked on its CPU backend alone. On CUDA it takes tiles of f16 whatever the type (`blackbox_accelerated.rs` of
+/// cubek-attention 0.3.1), in which f32 loses 13 bits and numbers above 65,504 are infinite, and there is no setting against it; under
+/// autodiff it guards its softmax against fully masked rows, of which there are none here.
 pub fn scaled_dot_product(query: Tensor<4>, key: Tensor<4>, value: Tensor<4>) -> Tensor<4> {
-    match query.is_autodiff() {
-        // There burn's attention guards its softmax against fully masked rows, of which there are none here.
-        true => {
-            let dtype = FloatDType::from(value.dtype());
-            attention_map(query, key).cast(dtype).matmul(value)
-        }
-        false => module::attention(query, key, value, None, None, AttentionModuleOptions::default()),
+    if is_on_flex(&query) && !query.is_autodiff() {
+        return module::attention(query, key, value, None, None, AttentionModuleOptions::default());
     }
+    let dtype = FloatDType::from(value.dtype());
+    attention_map(query, key).cast(dtype).matmul(value)
 }
 
 /// `softmax(Q K^T / sqrt(d))`, `[B, heads, T, T]`, of queries and keys `[B, heads, T, d]`, composed of burn's operations, in f32.
