@@ -134,9 +134,10 @@ impl<T> Ends<T> {
         wait: Wait,
     ) -> Result<Vec<Option<T>>, Missing> {
         let sent = messages.into_iter().enumerate().filter(|(r, _)| *r != rank);
-        // Whoever has ended its end of the channel is gone.
+        // Whoever has ended its end of the channel is gone. What it said before still counts where it is awaited: were it missing already,
+        // those that it had taken leave of a moment later would wait for this rank, too, and name it.
         let mut missing: Vec<usize> = sent
-            .filter_map(|(r, message)| self.to[r].send(message?).is_err().then_some(r))
+            .filter_map(|(r, message)| (self.to[r].send(message?).is_err() && !is_awaited(r)).then_some(r))
             .collect();
         let until = match wait {
             Wait::Answer(limit) => Some(Instant::now() + limit),
@@ -177,19 +178,23 @@ mod tests {
     fn a_rank_that_is_gone_or_silent_in_the_middle_of_a_sum_is_named() {
         let wait = Wait::Answer(Duration::from_secs(1));
         for is_silent in [false, true] {
-            let (all, answered) = (threads(3), Barrier::new(3));
+            let (all, left, answered) = (threads(3), Barrier::new(2), Barrier::new(3));
             std::thread::scope(|scope| {
                 for mut link in all {
-                    let answered = &answered;
+                    let (left, answered) = (&left, &answered);
                     scope.spawn(move || {
                         if link.rank == 2 {
-                            // Its values arrive, and its sums do not.
+                            // Its values arrive, and its sums do not: the second has sent its own by then, the first not yet.
                             let own = vec![Some(Arc::new(vec![1.0; 7])); 3];
-                            let sent = link.values.exchange(2, own, |_| false, wait);
+                            let sent = link.values.exchange(2, own, |r| r == 1, wait);
                             let _silent = is_silent.then_some(link);
+                            left.wait();
                             answered.wait();
                             assert!(sent.is_ok());
                         } else {
+                            if link.rank == 0 {
+                                left.wait();
+                            }
                             link.add_up(vec![1.0; 7], wait);
                             let missing = link.summed();
                             // Who has heard nothing is still there for the others.
