@@ -87,27 +87,19 @@ pub fn run(args: &PlanArgs) -> Result<(), Error> {
     });
     let plans = plans.collect::<Result<Vec<_>, Error>>()?;
     if args.output.json {
-        let plans = plans.iter().map(
-            |Planned {
-                 variant, ranks, plan, ..
-             }| {
-                json!({ "variant": variant, "ranks": ranks, "phases": plan.phases, "samples": plan.samples })
-            },
-        );
+        let plans = plans.iter().map(|planned| {
+            let RunPlan { phases, samples, .. } = &planned.plan;
+            json!({ "variant": planned.variant, "ranks": planned.ranks, "phases": phases, "samples": samples })
+        });
         print_json(&plans.collect());
         return Ok(());
     }
-    for Planned {
-        variant,
-        ranks,
-        on_first,
-        plan,
-    } in &plans
-    {
+    for planned in &plans {
+        let plan = &planned.plan;
         for phase in &plan.phases {
-            println!("{}", text(*variant, phase, *ranks));
+            println!("{}", text(planned.variant, phase, planned.ranks));
         }
-        match plan.check(&device, *on_first) {
+        match plan.check(&device, planned.on_first) {
             Ok(None) => {}
             Ok(Some(warning)) => println!("warning: {warning}\n"),
             Err(refusal) => println!("warning: {refusal}\n"),

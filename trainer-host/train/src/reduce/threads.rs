@@ -134,8 +134,8 @@ impl<T> Ends<T> {
         wait: Wait,
     ) -> Result<Vec<Option<T>>, Missing> {
         let sent = messages.into_iter().enumerate().filter(|(r, _)| *r != rank);
-        // Whoever has ended its end of the channel is gone. What it said before still counts where it is awaited: were it missing already,
-        // those that it had taken leave of a moment later would wait for this rank, too, and name it.
+        // Whoever has ended its end of the channel is gone. What it said before still counts where it is awaited: a rank that gave up here would
+        // leave others, who had sent in time, without its next message, and they would name it too.
         let mut missing: Vec<usize> = sent
             .filter_map(|(r, message)| (self.to[r].send(message?).is_err() && !is_awaited(r)).then_some(r))
             .collect();
